@@ -1,0 +1,1 @@
+"""Prediction: images in, kept predictions out."""

@@ -1,0 +1,133 @@
+"""D-loss and E-loss of the distance + embedding model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+
+class EmbeddingLoss(NamedTuple):
+    """The two terms of the E-loss, scalars."""
+
+    within: torch.Tensor
+    between: torch.Tensor
+
+
+def distance_loss(predicted: torch.Tensor, target: torch.Tensor, balanced: bool = True) -> torch.Tensor:
+    """Mean squared error of the distance map (D-loss).
+
+    Parameters
+    ----------
+    predicted, target : torch.Tensor
+        Same shape; the target is 0 outside leaves and up to 1 inside.
+    balanced : bool
+        Give leaves and background half of the weight each (Chen et al. 2019) instead of one weight per pixel
+        (Wu et al. 2020).
+    """
+    error = (predicted.float() - target) ** 2
+    if not balanced:
+        return error.mean()
+    inside = (target > 0).float()
+    outside = 1 - inside
+    return 0.5 * (error * inside).sum() / inside.sum().clamp(min=1) + 0.5 * (error * outside).sum() / outside.sum().clamp(min=1)
+
+
+def neighbour_pairs(instances: torch.Tensor, radius: int) -> torch.Tensor:
+    """Pairs of leaves that come within about `radius` pixels of each other.
+
+    Parameters
+    ----------
+    instances : torch.Tensor
+        (N, H, W) int64; numbers are unique over the batch, 0 = background.
+    radius : int
+        Pixels. Offsets of every second pixel within the disc are compared, and all direct neighbours.
+
+    Returns
+    -------
+    torch.Tensor
+        (P, 2) int64, each pair once, smaller number first.
+    """
+    highest = int(instances.max()) + 1
+    found = []
+    height, width = instances.shape[-2:]
+    for dy, dx in _half_disc(radius):
+        if dy >= height or abs(dx) >= width:
+            continue
+        first = instances[:, dy:, max(0, dx) : width + min(0, dx)]
+        second = instances[:, : height - dy, max(0, -dx) : width - max(0, dx)]
+        touching = (first != second) & (first > 0) & (second > 0)
+        low = torch.minimum(first[touching], second[touching])
+        high = torch.maximum(first[touching], second[touching])
+        found.append(torch.unique(low * highest + high))
+    keys = torch.unique(torch.cat(found)) if found else instances.new_zeros(0)
+    return torch.stack([keys // highest, keys % highest], 1)
+
+
+def _half_disc(radius: int) -> list[tuple[int, int]]:
+    """Half of a disc's offsets (the other half gives the same pairs): step 1 next to the centre, else 2 or 3."""
+    step = 2 if radius <= 8 else 3
+    near = [(0, 1), (1, 0), (1, 1), (1, -1)]
+    grid = range(-radius + radius % step, radius + 1, step)
+    far = [(dy, dx) for dy in grid for dx in grid if dy * dy + dx * dx <= radius * radius and (dy > 0 or (dy == 0 and dx > 0))]
+    return near + [offset for offset in far if offset not in near]
+
+
+def embedding_loss(
+    embedding: torch.Tensor,
+    labels: torch.Tensor,
+    radius: int = 10,
+    per_leaf: bool = True,
+    background: bool = False,
+) -> EmbeddingLoss:
+    """Cosine embedding loss with neighbours (E-loss; Wu et al. 2020, Sec. 3.2).
+
+    *Within*: the mean of ``1 - cos(e_i, mu)`` of pixels to the normalised mean embedding of their leaf.
+    *Between*: the mean of ``|cos(mu_a, mu_b)|`` over neighbouring leaves; zero when they are orthogonal.
+
+    Parameters
+    ----------
+    embedding : torch.Tensor
+        (N, E, H, W), unit length along E.
+    labels : torch.Tensor
+        (N, H, W) integer, 0 = background.
+    radius : int
+        Leaves closer than this many pixels are neighbours.
+    per_leaf : bool
+        Average each leaf first, so that small leaves count as much as large ones; else each pixel counts the same.
+    background : bool
+        Treat the background as one more instance, a neighbour of every leaf (Chen et al. 2019; Wu's code).
+
+    Returns
+    -------
+    EmbeddingLoss
+    """
+    embedding = embedding.float()
+    batch, dimensions = embedding.shape[:2]
+    labels = labels.long()
+    stride = int(labels.max()) + 1
+    numbers = labels + stride * torch.arange(batch, device=labels.device)[:, None, None]
+    counted = torch.ones_like(labels, dtype=torch.bool) if background else labels > 0
+    pixels = embedding.permute(0, 2, 3, 1)[counted]
+    if pixels.shape[0] == 0:
+        zero = embedding.sum() * 0
+        return EmbeddingLoss(zero, zero)
+    present, index = torch.unique(numbers[counted], return_inverse=True)
+    sizes = torch.bincount(index, minlength=len(present)).to(pixels.dtype)
+    sums = pixels.new_zeros(len(present), dimensions).index_add(0, index, pixels)
+    means = functional.normalize(sums, dim=1)
+    away = 1 - (pixels * means[index]).sum(1)
+    if per_leaf:
+        within = (pixels.new_zeros(len(present)).index_add(0, index, away) / sizes).mean()
+    else:
+        within = away.mean()
+
+    pairs = neighbour_pairs(torch.where(labels > 0, numbers, 0), radius)
+    if background:
+        leaves = present[present % stride > 0]
+        pairs = torch.cat([pairs, torch.stack([leaves // stride * stride, leaves], 1)])
+    if pairs.shape[0] == 0:
+        return EmbeddingLoss(within, within * 0)
+    first, second = (means[torch.searchsorted(present, pairs[:, side].contiguous())] for side in (0, 1))
+    return EmbeddingLoss(within, (first * second).sum(1).abs().mean())

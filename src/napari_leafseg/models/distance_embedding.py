@@ -1,0 +1,113 @@
+"""The cascaded distance + embedding model (Wu, Chen, Merhof 2020)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+from torch.nn import functional
+
+from napari_leafseg.models.unet import UNet, UNetConfig
+
+
+class DistanceEmbeddingConfig(BaseModel):
+    """Configuration of the model; saved in each checkpoint, which alone rebuilds the network.
+
+    Attributes
+    ----------
+    kind : str
+        Always "distance_embedding".
+    unet : UNetConfig
+        Both U-Nets.
+    embedding : int
+        Dimensions E of a pixel's embedding.
+    foreground_head : bool
+        Predict leaf / no leaf beside the distance. The published model has no such head; a pixel is then leaf where
+        the distance exceeds 2 % of its maximum.
+    head_dropout : float
+        Dropout before the heads.
+    stop_gradient : bool
+        Keep the embedding loss from reaching the first U-Net through the concatenation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["distance_embedding"] = "distance_embedding"
+    unet: UNetConfig = UNetConfig()
+    embedding: int = Field(8, ge=2, le=64)
+    foreground_head: bool = True
+    head_dropout: float = Field(0.0, ge=0, lt=1)
+    stop_gradient: bool = False
+
+
+SIZES: dict[str, DistanceEmbeddingConfig] = {
+    "tiny": DistanceEmbeddingConfig(unet=UNetConfig(filters=4, depth=3), embedding=4),
+    "small": DistanceEmbeddingConfig(),
+    "paper": DistanceEmbeddingConfig(
+        unet=UNetConfig(filters=32, depth=4, norm="none", dropout=0.5),
+        embedding=16,
+        foreground_head=False,
+        head_dropout=0.5,
+    ),
+}
+"""Presets: `tiny` for tests, `small` is bundled, `paper` has the published widths, dropout and heads."""
+
+
+class DistanceEmbeddingOutput(NamedTuple):
+    """What the network says of each pixel.
+
+    Attributes
+    ----------
+    distance : torch.Tensor
+        (N, 1, H, W), at least 0, about 1 in the middle of a leaf and 0 at its border and outside.
+    foreground : torch.Tensor or None
+        (N, 1, H, W) logits of being leaf; None without a foreground head.
+    embedding : torch.Tensor
+        (N, E, H, W), unit length along E.
+    """
+
+    distance: torch.Tensor
+    foreground: torch.Tensor | None
+    embedding: torch.Tensor
+
+
+class DistanceEmbeddingNet(nn.Module):
+    """Two U-Nets in a row: the first regresses the distance map, the second embeds.
+
+    The first network's last features (D-feat) go through a convolution and an L2 normalisation and are concatenated
+    with the image as input of the second (Wu et al. 2020, Sec. 3 and Fig. 2).
+
+    Parameters
+    ----------
+    config : DistanceEmbeddingConfig
+    """
+
+    def __init__(self, config: DistanceEmbeddingConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.unet.filters
+        self.distance_net = UNet(3, config.unet)
+        self.distance_head = nn.Conv2d(width, 1, 3, padding=1)
+        self.foreground_head = nn.Conv2d(width, 1, 3, padding=1) if config.foreground_head else None
+        self.link = nn.Conv2d(width, width, 3, padding=1)
+        self.embedding_net = UNet(3 + width, config.unet)
+        self.embedding_head = nn.Conv2d(width, config.embedding, 3, padding=1)
+        self.dropout = nn.Dropout(config.head_dropout)
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths must be multiples of this."""
+        return self.distance_net.stride
+
+    def forward(self, images: torch.Tensor) -> DistanceEmbeddingOutput:
+        """Predict for standardised RGB images (N, 3, H, W), H and W multiples of `stride`."""
+        features = self.dropout(self.distance_net(images))
+        distance = functional.relu(self.distance_head(features))
+        foreground = None if self.foreground_head is None else self.foreground_head(features)
+        passed = features.detach() if self.config.stop_gradient else features
+        link = functional.normalize(self.link(passed).float(), dim=1)
+        joined = torch.cat([images, link.to(images.dtype)], 1)
+        embedding = self.embedding_head(self.dropout(self.embedding_net(joined)))
+        return DistanceEmbeddingOutput(distance, foreground, functional.normalize(embedding.float(), dim=1))

@@ -1,0 +1,96 @@
+"""The U-Net of the distance + embedding model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+from torch.nn import functional
+
+
+class UNetConfig(BaseModel):
+    """Shape of a U-Net.
+
+    Attributes
+    ----------
+    filters : int
+        Channels of the first level; doubled at each pooling.
+    depth : int
+        Number of poolings.
+    norm : {"none", "batch"}
+        Normalisation after each convolution; the published network has none.
+    dropout : float
+        Dropout at the two deepest levels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filters: int = Field(16, ge=1)
+    depth: int = Field(4, ge=1, le=6)
+    norm: Literal["none", "batch"] = "batch"
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+def _block(inputs: int, outputs: int, norm: str, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layers.append(nn.Conv2d(channels, outputs, 3, padding=1, bias=norm == "none"))
+        if norm == "batch":
+            layers.append(nn.BatchNorm2d(outputs))
+        layers.append(nn.ReLU(inplace=True))
+    if dropout:
+        layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    """U-Net with nearest upsampling followed by a 2 x 2 convolution (Wu et al. 2020, Fig. 2; their code).
+
+    Parameters
+    ----------
+    channels : int
+        Input channels.
+    config : UNetConfig
+
+    Notes
+    -----
+    ``forward`` takes (N, channels, H, W), H and W multiples of ``2 ** config.depth``, and returns the last feature
+    map, (N, config.filters, H, W).
+    """
+
+    def __init__(self, channels: int, config: UNetConfig) -> None:
+        super().__init__()
+        widths = [config.filters * 2**level for level in range(config.depth + 1)]
+        drop = [config.dropout if level >= config.depth - 1 else 0.0 for level in range(config.depth + 1)]
+        self.down = nn.ModuleList(
+            _block(channels if level == 0 else widths[level - 1], widths[level], config.norm, drop[level])
+            for level in range(config.depth + 1)
+        )
+        self.rise = nn.ModuleList(nn.Conv2d(widths[level + 1], widths[level], 2) for level in range(config.depth))
+        self.up = nn.ModuleList(
+            _block(2 * widths[level], widths[level], config.norm, 0.0) for level in range(config.depth)
+        )
+        self.stride = 2**config.depth
+        self.apply(_he_initialise)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Compute the last feature map."""
+        skips = []
+        features = images
+        for level, block in enumerate(self.down):
+            features = block(features if level == 0 else functional.max_pool2d(features, 2))
+            skips.append(features)
+        for level in reversed(range(len(self.rise))):
+            raised = functional.interpolate(features, scale_factor=2, mode="nearest")
+            raised = functional.relu(self.rise[level](functional.pad(raised, (0, 1, 0, 1))))
+            features = self.up[level](torch.cat([skips[level], raised], 1))
+        return features
+
+
+def _he_initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

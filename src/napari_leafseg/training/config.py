@@ -1,0 +1,144 @@
+"""Training configuration, read from YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.distance_embedding import SIZES, DistanceEmbeddingConfig
+from napari_leafseg.synthetic import SceneConfig
+
+
+class SceneShare(BaseModel):
+    """A kind of synthetic scene and how many of the training images it makes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: float = Field(gt=0)
+    scene: SceneConfig = SceneConfig()
+
+
+class DataConfig(BaseModel):
+    """What to train on.
+
+    Attributes
+    ----------
+    count : int
+        Synthetic images in the pool that crops are cut from.
+    seed : int
+        The first scene's seed; scene i has seed + i.
+    scenes : tuple of SceneShare
+        The mixture.
+    folder : str, optional
+        A folder of ``<stem>.png`` images with ``<stem>_label.png`` files, trained on as well.
+    folder_share : float
+        Share of the crops that come from that folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int = Field(4000, ge=1)
+    seed: int = 1_000_000
+    scenes: tuple[SceneShare, ...] = (SceneShare(share=1.0),)
+    folder: str | None = None
+    folder_share: float = Field(0.5, ge=0, le=1)
+
+
+class LossConfig(BaseModel):
+    """Weights and variants of the losses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    distance: float = 10.0
+    foreground: float = 1.0
+    within: float = 1.0
+    between: float = 1.0
+    balanced_distance: bool = True
+    per_leaf: bool = True
+    background: bool = False
+    neighbour_radius: int = Field(10, ge=1)
+
+
+class TrainingConfig(BaseModel):
+    """A whole training run; frozen, written into each checkpoint.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model.
+    model : str or DistanceEmbeddingConfig
+        A preset ("small", "paper", "tiny") or the full configuration.
+    steps, batch, crop : int
+        Optimiser steps, images a step, side of the square crops in pixels.
+    learning_rate, weight_decay : float
+        AdamW. The rate rises over `warm_up` steps, stays, and falls to 1 % over the last `decay` share of the steps.
+    average : float
+        Decay of the moving average of the weights, which is what is saved.
+    zoom : tuple of float
+        Range of magnifications of crops.
+    validate_every, save_every : int
+        Steps.
+    validation_count : int
+        Synthetic images, never trained on, for the SBD in the curves.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "leaf"
+    model: str | DistanceEmbeddingConfig = "small"
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    seed: int = 0
+    steps: int = Field(6000, ge=1)
+    batch: int = Field(8, ge=1)
+    crop: int = Field(192, ge=32)
+    zoom: tuple[float, float] = (0.55, 1.3)
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warm_up: int = Field(100, ge=0)
+    decay: float = Field(0.4, ge=0, le=1)
+    average: float = Field(0.998, ge=0, lt=1)
+    gradient_clip: float = Field(2.0, gt=0)
+    mixed_precision: bool = True
+    validate_every: int = Field(500, ge=1)
+    validation_count: int = Field(24, ge=0)
+    save_every: int = Field(100, ge=1)
+
+    def network(self) -> DistanceEmbeddingConfig:
+        """The model's configuration, presets resolved.
+
+        Raises
+        ------
+        UserError
+            For an unknown preset.
+        """
+        if isinstance(self.model, DistanceEmbeddingConfig):
+            return self.model
+        if self.model not in SIZES:
+            raise UserError(f"There is no model size “{self.model}”. Choose one of: {', '.join(SIZES)}.")
+        return SIZES[self.model]
+
+
+def read_training_config(path: str | Path) -> TrainingConfig:
+    """Read a YAML file.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is no YAML or has unknown or wrong entries; the message names them.
+    """
+    path = Path(path)
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"Cannot read the training configuration {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a YAML file: {error}") from error
+    try:
+        return TrainingConfig.model_validate(entries or {})
+    except ValidationError as error:
+        lines = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise UserError(f"{path} has entries that do not fit: {lines}") from error

@@ -1,0 +1,262 @@
+"""The training loop: a generator of events that a consumer may stop after any of them."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.losses.distance_embedding import distance_loss, embedding_loss
+from napari_leafseg.models.checkpoint import Card, save_checkpoint, write_atomically
+from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+from napari_leafseg.training.config import LossConfig, TrainingConfig
+from napari_leafseg.training.data import ImagePool, draw_batch
+
+
+@dataclass(frozen=True)
+class TrainingEvent:
+    """One thing that happened.
+
+    Attributes
+    ----------
+    kind : str
+        "data" (images drawn so far), "step", "validation", "saved" or "finished".
+    step, total : int
+    values : dict
+        Losses or metrics by name.
+    """
+
+    kind: str
+    step: int
+    total: int
+    values: dict[str, float] = field(default_factory=dict)
+
+
+def compute_losses(
+    network: DistanceEmbeddingNet, batch: dict[str, torch.Tensor], config: LossConfig
+) -> dict[str, torch.Tensor]:
+    """All weighted losses of a batch, and their sum under "total" (Wu et al. 2020: D-loss + E-loss)."""
+    output = network(batch["image"])
+    labels = batch["labels"]
+    within, between = embedding_loss(
+        output.embedding, labels, config.neighbour_radius, config.per_leaf, config.background
+    )
+    losses = {
+        "distance": config.distance * distance_loss(output.distance, batch["distance"], config.balanced_distance),
+        "within": config.within * within,
+        "between": config.between * between,
+    }
+    if output.foreground is not None:
+        target = (labels > 0).float()[:, None]
+        losses["foreground"] = config.foreground * functional.binary_cross_entropy_with_logits(
+            output.foreground.float(), target
+        )
+    losses["total"] = torch.stack(list(losses.values())).sum()
+    return losses
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """The rate at a step: rise, plateau, cosine fall to 1 %."""
+    if step < config.warm_up:
+        return config.learning_rate * (step + 1) / config.warm_up
+    start = config.steps * (1 - config.decay)
+    if step <= start:
+        return config.learning_rate
+    share = (step - start) / max(1.0, config.steps - start)
+    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * share))))
+
+
+class _Run:
+    """State of one run in its folder: network, average, optimiser, step; saved and restored."""
+
+    def __init__(self, config: TrainingConfig, folder: Path, device: torch.device) -> None:
+        self.config, self.folder, self.device = config, folder, device
+        torch.manual_seed(config.seed)
+        self.network = DistanceEmbeddingNet(config.network()).to(device, memory_format=torch.channels_last)
+        self.average = deepcopy(self.network)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.step = 0
+        self.metrics: dict[str, float] = {}
+
+    @property
+    def state_file(self) -> Path:
+        return self.folder / "state.pt"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        return self.folder / f"{self.config.name}.safetensors"
+
+    def restore(self) -> None:
+        if not self.state_file.exists():
+            return
+        try:
+            state = torch.load(self.state_file, weights_only=True, map_location=self.device)
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise UserError(
+                f"{self.state_file} is of another model than this configuration describes. "
+                "Choose an empty folder with --output, or the configuration that this run began with."
+            ) from error
+        self.step, self.metrics = int(state["step"]), dict(state["metrics"])
+
+    def save(self) -> None:
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "step": self.step,
+                "metrics": self.metrics,
+            },
+            buffer,
+        )
+        write_atomically(self.state_file, buffer.getvalue())
+        save_checkpoint(self.checkpoint_file, self.average, self.card(), half=True)
+
+    def card(self) -> Card:
+        return Card(
+            name=self.config.name,
+            version=f"{datetime.date.today():%Y.%m.%d}",
+            config=self.network.config,
+            metrics=self.metrics,
+            provenance={
+                "training": json.loads(self.config.model_dump_json()),
+                "steps": self.step,
+                "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+                "software": software_versions(),
+            },
+        )
+
+    def train_step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        self.network.train()
+        batch = {key: value.to(self.device) for key, value in batch.items()}
+        batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
+        with _autocast(self.device, self.config.mixed_precision):
+            losses = compute_losses(self.network, batch, self.config.loss)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses["total"].backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.step += 1
+        self._update_average()
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        keep = min(self.config.average, self.step / (self.step + 10))
+        for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            kept.lerp_(new, 1 - keep)
+        for kept, new in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(new, 1 - keep)
+            else:
+                kept.copy_(new)
+
+
+def _autocast(device: torch.device, wanted: bool) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, torch.bfloat16) if wanted and device.type in {"cpu", "cuda"} else nullcontext()
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a result."""
+    packages = ("napari-leafseg", "torch", "numpy", "opencv-python-headless", "scikit-image")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def train(config: TrainingConfig, folder: str | Path, device: str = "cpu") -> Iterator[TrainingEvent]:
+    """Train, or go on with, a run.
+
+    The run lies in `folder`: ``state.pt`` (to resume from), ``<name>.safetensors`` (the averaged weights, usable at any
+    time) and ``curves.jsonl``. A run that was killed goes on from the last save and sees the same batches that it
+    would have seen.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    folder : path
+    device : str
+        "cpu", "cuda", "cuda:1", "mps".
+
+    Yields
+    ------
+    TrainingEvent
+
+    Raises
+    ------
+    UserError
+        When the folder holds another model's run or cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to {folder}: {error.strerror}. Choose another folder with --output.") from error
+    run = _Run(config, folder, torch.device(device))
+    run.restore()
+    pool = ImagePool(folder / "pool", config.data)
+    for done, total in pool.fill():
+        yield TrainingEvent("data", done, total)
+    while run.step < config.steps:
+        losses = run.train_step(draw_batch(pool, config, run.step))
+        _log(folder, run.step, losses)
+        yield TrainingEvent("step", run.step, config.steps, losses)
+        last = run.step == config.steps
+        if config.validation_count and (run.step % config.validate_every == 0 or last):
+            run.metrics = _validate(run)
+            _log(folder, run.step, run.metrics)
+            yield TrainingEvent("validation", run.step, config.steps, run.metrics)
+        if run.step % config.save_every == 0 or last:
+            run.save()
+            yield TrainingEvent("saved", run.step, config.steps)
+    yield TrainingEvent("finished", run.step, config.steps, run.metrics)
+
+
+def _log(folder: Path, step: int, values: dict[str, float]) -> None:
+    with (folder / "curves.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"step": step, **{k: round(v, 5) for k, v in values.items()}}) + "\n")
+
+
+def _validate(run: _Run) -> dict[str, float]:
+    """SBD and |DiC| of the averaged weights on synthetic plants of seeds that training never draws."""
+    from napari_leafseg.inference.predictor import Predictor
+    from napari_leafseg.metrics import score
+    from napari_leafseg.synthetic import synthesize
+
+    predictor = Predictor(deepcopy(run.average).eval(), run.card(), device=str(run.device))
+    results = []
+    for number in range(run.config.validation_count):
+        share = run.config.data.scenes[number % len(run.config.data.scenes)]
+        scene = synthesize(900_000_000 + number, share.scene)
+        if scene.labels.any():
+            results.append(score(predictor.predict(scene.image, scale=1.0).labels(), scene.labels))
+    return {
+        "sbd": float(np.mean([item.sbd for item in results])),
+        "abs_dic": float(np.mean([abs(item.dic) for item in results])),
+    }
