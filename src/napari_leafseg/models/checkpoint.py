@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
+from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingConfig, DistanceEmbeddingNet
-
-FORMAT = "napari-leafseg 1"
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a checkpoint says of itself.
-
-    Attributes
-    ----------
-    name, version : str
-        Name of the model and its version.
-    config : DistanceEmbeddingConfig
-    defaults : dict
-        Default values of the prediction's tunables.
-    metrics : dict
-        Measured figures.
-    provenance : dict
-        Training configuration, steps, date, software versions.
-    description, licence : str
-    diameter : float
-        Diameter of a plant, in pixels, that the network sees best: the working scale aims at it.
-    """
-
-    name: str
-    version: str
-    config: DistanceEmbeddingConfig
-    defaults: dict[str, float] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
-    description: str = ""
-    licence: str = "BSD-3-Clause"
-    diameter: float = 160.0
+from napari_leafseg.models.card import FORMAT, Card, read_card
+from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
 
 
 def save_checkpoint(path: str | Path, network: DistanceEmbeddingNet, card: Card, half: bool = False) -> None:
@@ -74,70 +38,6 @@ def save_checkpoint(path: str | Path, network: DistanceEmbeddingNet, card: Card,
         "card": json.dumps(about, sort_keys=True),
     }
     write_atomically(Path(path), save(tensors, metadata))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all.
-
-    Raises
-    ------
-    UserError
-        When the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror or error}. Choose a folder that you may write to.") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def read_card(path: str | Path) -> Card:
-    """Read what a checkpoint says of itself, without its weights.
-
-    Raises
-    ------
-    UserError
-        When the file is missing, is no checkpoint, or is of another kind of model.
-    """
-    path = Path(path)
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise UserError(f"There is no weights file {path}. Check the path, or choose a model from the list.") from error
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is not a napari-leafseg checkpoint (no readable safetensors file: {error}). "
-            "Choose a .safetensors file written by napari-leafseg."
-        ) from error
-    if metadata.get("format") != FORMAT:
-        raise UserError(
-            f"{path} is a safetensors file of some other program: it has no napari-leafseg header. "
-            "Choose a checkpoint written by napari-leafseg."
-        )
-    try:
-        config = DistanceEmbeddingConfig.model_validate_json(metadata["config"])
-        return Card(config=config, **json.loads(metadata["card"]))
-    except (ValidationError, TypeError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} holds another kind of model than this version knows. Update napari-leafseg or choose another model."
-        ) from error
 
 
 def load_checkpoint(path: str | Path) -> tuple[DistanceEmbeddingNet, Card]:

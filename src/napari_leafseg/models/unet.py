@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
-
-class UNetConfig(BaseModel):
-    """Shape of a U-Net.
-
-    Attributes
-    ----------
-    filters : int
-        Channels of the first level; doubled at each pooling.
-    depth : int
-        Number of poolings.
-    norm : {"none", "batch"}
-        Normalisation after each convolution; the published network has none.
-    dropout : float
-        Dropout at the two deepest levels.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    filters: int = Field(16, ge=1)
-    depth: int = Field(4, ge=1, le=6)
-    norm: Literal["none", "batch"] = "batch"
-    dropout: float = Field(0.0, ge=0, lt=1)
+from napari_leafseg.models.config import UNetConfig
 
 
 def _block(inputs: int, outputs: int, norm: str, dropout: float) -> nn.Sequential:

@@ -53,7 +53,7 @@ class SceneConfig(BaseModel):
     border: float = 0.15
     blank: float = 0.1
     distractors: bool = True
-    smallest_leaf: int = 12
+    smallest_leaf: int = 20
 
 
 @dataclass(frozen=True)

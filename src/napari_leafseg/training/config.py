@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.distance_embedding import SIZES, DistanceEmbeddingConfig
+from napari_leafseg.models.config import SIZES, DistanceEmbeddingConfig
 from napari_leafseg.synthetic import SceneConfig
 
 
@@ -73,6 +73,8 @@ class TrainingConfig(BaseModel):
         A preset ("small", "paper", "tiny") or the full configuration.
     steps, batch, crop : int
         Optimiser steps, images a step, side of the square crops in pixels.
+    smallest_leaf : int
+        Leaves of fewer pixels in a crop (slivers, cut by its border) are not trained on as leaves.
     learning_rate, weight_decay : float
         AdamW. The rate rises over `warm_up` steps, stays, and falls to 1 % over the last `decay` share of the steps.
     average : float
@@ -96,6 +98,7 @@ class TrainingConfig(BaseModel):
     batch: int = Field(8, ge=1)
     crop: int = Field(192, ge=32)
     zoom: tuple[float, float] = (0.55, 1.3)
+    smallest_leaf: int = Field(16, ge=0)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warm_up: int = Field(100, ge=0)

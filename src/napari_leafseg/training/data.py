@@ -93,6 +93,12 @@ def read_pairs(folder: Path) -> list[Pair]:
     return pairs
 
 
+def drop_small(labels: np.ndarray, smallest: int) -> np.ndarray:
+    """Labels without leaves of fewer than `smallest` pixels."""
+    areas = np.bincount(labels.ravel())
+    return np.where(areas[labels] >= smallest, labels, 0)
+
+
 def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
     """The batch of a step; the same for the same seed and step, so that a resumed run goes on as it would have.
 
@@ -105,6 +111,7 @@ def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, 
     images, labels, distances = [], [], []
     for _ in range(config.batch):
         image, truth = random_crop(rng, *pool.draw(rng), config.crop, config.zoom)
+        truth = drop_small(truth, config.smallest_leaf)
         images.append(standardise(change_colours(rng, image)))
         labels.append(truth)
         distances.append(distance_target(truth))

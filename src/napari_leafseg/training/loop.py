@@ -20,7 +20,9 @@ from torch.nn import functional
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.losses.distance_embedding import distance_loss, embedding_loss
-from napari_leafseg.models.checkpoint import Card, save_checkpoint, write_atomically
+from napari_leafseg._files import write_atomically
+from napari_leafseg.models.card import Card
+from napari_leafseg.models.checkpoint import save_checkpoint
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
 from napari_leafseg.training.config import LossConfig, TrainingConfig
 from napari_leafseg.training.data import ImagePool, draw_batch

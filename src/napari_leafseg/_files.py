@@ -1,0 +1,52 @@
+"""Files that are there whole or not at all, and the files that come with the package."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from napari_leafseg.errors import UserError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises
+    ------
+    UserError
+        When the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror or error}. Choose a folder that you may write to.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def resource_folder() -> Path:
+    """Folder of icons, bundled weights and recipes: inside an installed package, or beside ``src`` in a checkout."""
+    installed = Path(__file__).parent / "resources"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "resources"
+
+
+def sample_folder() -> Path:
+    """Folder of the sample plants, found like `resource_folder`."""
+    installed = Path(__file__).parent / "sample_data"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "sample_data"

@@ -1,0 +1,230 @@
+"""Angular clustering: from a distance map and an embedding to leaves, fast enough for a slider.
+
+What depends on what decides the cost of a change:
+
+* peaks and, for each, the angle of every pixel around it: computed once for a prediction;
+* the best seed of each pixel: once for each set of seeds (a seed-threshold change);
+* which pixels are near enough to their best seed: one comparison, plus a connectedness check within each leaf's own
+  box (an angle change).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from napari_leafseg._opencv import cv2
+from napari_leafseg.grouping.seeds import find_peaks
+
+_UNIT = 127  # length of a stored embedding: int8
+_FAR = np.int16(-32768)
+
+Box = tuple[slice, slice]
+
+
+def quantise(embedding: np.ndarray) -> np.ndarray:
+    """Store unit embeddings (E, H, W) as int8; the error of an angle is under half a degree."""
+    return np.round(embedding * _UNIT).astype(np.int8)
+
+
+class Seeds(NamedTuple):
+    """Seeds in use: points int (N, 2) as (y, x), heights float32 (N,), 0 to 1."""
+
+    points: np.ndarray
+    heights: np.ndarray
+
+
+@dataclass
+class _Candidate:
+    point: tuple[int, int]
+    height: float
+    box: Box
+    score: np.ndarray  # int16 cosine * 127² within the box, _FAR where not connected
+
+
+class AngularGrouping:
+    """Groups pixels into leaves; keeps what does not depend on the tunables.
+
+    Unlike the published growing (one neighbouring seed at a time, in an order), every pixel goes to the best of all
+    seeds that it is connected to, and seeds whose directions agree are one.
+
+    Parameters
+    ----------
+    distance : numpy.ndarray
+        (H, W) float or uint8.
+    foreground : numpy.ndarray
+        bool (H, W).
+    embedding : numpy.ndarray
+        int8 (E, H, W) from `quantise`.
+    merge_angle : float
+        A peak is no leaf of its own when it lies in a higher peak's reach and within this angle of it, degrees.
+    widest_angle : float
+        Largest clustering angle that can be asked for, degrees.
+    border : int
+        Foreground pixels this near to a leaf, but outside its angle, join it.
+    """
+
+    def __init__(
+        self,
+        distance: np.ndarray,
+        foreground: np.ndarray,
+        embedding: np.ndarray,
+        merge_angle: float = 25.0,
+        widest_angle: float = 75.0,
+        border: int = 2,
+    ) -> None:
+        self.foreground = foreground
+        self.embedding = embedding
+        self.widest_angle = widest_angle
+        self.border = border
+        self.shape = foreground.shape
+        points, heights = find_peaks(distance, foreground)
+        self._candidates: list[_Candidate] = []
+        self._accept(points, heights, merge_angle)
+        self._used = -1
+        self._seed_of = np.zeros((0, 0), np.uint16)
+        self._score = np.zeros((0, 0), np.int16)
+        self._boxes: list[Box | None] = []
+
+    def _accept(self, points: np.ndarray, heights: np.ndarray, merge_angle: float) -> None:
+        """Keep each peak that no higher peak explains, with the scores of the pixels that it may win."""
+        explained = np.zeros(self.shape, bool)
+        limit = _cosine(merge_angle)
+        coarse = max(1, -(-max(self.shape) // 512))
+        thin_embedding = np.ascontiguousarray(self.embedding[:, ::coarse, ::coarse])
+        thin_foreground = np.ascontiguousarray(self.foreground[::coarse, ::coarse])
+        for (y, x), height in zip(points.tolist(), heights.tolist(), strict=True):
+            if explained[y, x]:
+                continue
+            direction = self._direction(y, x)
+            box = self._reach(thin_embedding, thin_foreground, coarse, direction, (y, x))
+            score = _scores(self.embedding[(slice(None), *box)], direction)
+            near = (score >= _cosine(self.widest_angle)) & self.foreground[box]
+            here = (y - box[0].start, x - box[1].start)
+            part = _component(near, here)
+            if part is None:
+                continue
+            score[~part] = _FAR
+            explained[box] |= score >= limit
+            self._candidates.append(_Candidate((y, x), height, box, score))
+
+    def _direction(self, y: int, x: int) -> np.ndarray:
+        """Mean embedding around a peak, int16 (E,) of length 127."""
+        around = self.embedding[:, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
+        inside = self.foreground[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
+        mean = around[:, inside].astype(np.float32).mean(1)
+        return np.round(mean * (_UNIT / max(float(np.linalg.norm(mean)), 1e-6))).astype(np.int16)
+
+    def _reach(
+        self, embedding: np.ndarray, foreground: np.ndarray, step: int, direction: np.ndarray, point: tuple[int, int]
+    ) -> Box:
+        """Box around everything that a seed may win, found on every `step`-th pixel."""
+        near = (_scores(embedding, direction) >= _cosine(self.widest_angle)) & foreground
+        y, x = point[0] // step, point[1] // step
+        near[y, x] = True
+        part = _component(near, (y, x))
+        assert part is not None
+        rows, columns = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
+        margin = 3 * step if step > 1 else 0
+        top, bottom = int(rows[0]) * step - margin, (int(rows[-1]) + 1) * step + margin
+        left, right = int(columns[0]) * step - margin, (int(columns[-1]) + 1) * step + margin
+        return slice(max(0, top), min(self.shape[0], bottom)), slice(max(0, left), min(self.shape[1], right))
+
+    def seeds(self, seed_threshold: float) -> Seeds:
+        """The seeds at a threshold, the highest first."""
+        chosen = self._candidates[: self._count(seed_threshold)]
+        points = np.array([item.point for item in chosen], int).reshape(-1, 2)
+        return Seeds(points, np.array([item.height for item in chosen], np.float32))
+
+    def _count(self, seed_threshold: float) -> int:
+        return sum(item.height >= seed_threshold for item in self._candidates)
+
+    def _assign(self, count: int) -> None:
+        """Give every pixel to the best of the first `count` seeds."""
+        if count == self._used:
+            return
+        seed_of = np.zeros(self.shape, np.uint16)
+        best = np.full(self.shape, _FAR, np.int16)
+        for number, candidate in enumerate(self._candidates[:count], start=1):
+            window = best[candidate.box]
+            better = candidate.score > window
+            np.copyto(window, candidate.score, where=better)
+            seed_of[candidate.box][better] = number
+        self._seed_of, self._score, self._used = seed_of, best, count
+        boxes = ndimage.find_objects(seed_of.astype(np.int32), max_label=count) if count else []
+        self._boxes = list(boxes)
+
+    def labels(self, seed_threshold: float = 0.45, angle: float = 45.0, smallest: float = 0) -> np.ndarray:
+        """Leaves for these values of the tunables.
+
+        Parameters
+        ----------
+        seed_threshold : float
+            Seeds are peaks of at least this share of the distance map's maximum, 0.1 to 1.
+        angle : float
+            Pixels within this angle of their seed belong to its leaf, degrees, up to `widest_angle`.
+        smallest : float
+            Leaves of fewer pixels are dropped.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint16 (H, W), numbered 1 … N without gaps, 0 = background. The same leaf keeps its number while only the
+            angle changes and no leaf disappears.
+        """
+        self._assign(self._count(seed_threshold))
+        result = np.zeros(self.shape, np.uint16)
+        limit = _cosine(min(angle, self.widest_angle))
+        parts: list[tuple[Box, np.ndarray]] = []
+        for number, (box, candidate) in enumerate(zip(self._boxes, self._candidates, strict=False), start=1):
+            if box is None:
+                continue
+            mine = (self._seed_of[box] == number) & (self._score[box] >= limit)
+            here = (candidate.point[0] - box[0].start, candidate.point[1] - box[1].start)
+            part = _component(mine, here)
+            if part is None or np.count_nonzero(part) < smallest:
+                continue
+            parts.append((box, part))
+            result[box][part] = len(parts)
+        for number, (box, part) in enumerate(parts, start=1):
+            window = result[box]
+            window[_filled(part) & (window == 0)] = number
+        return self._close_borders(result)
+
+    def _close_borders(self, labels: np.ndarray) -> np.ndarray:
+        kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+        for _ in range(self.border):
+            grown = cv2.dilate(labels, kernel)
+            np.copyto(labels, grown, where=(labels == 0) & self.foreground)
+        return labels
+
+
+def _cosine(angle: float) -> int:
+    return round(np.cos(np.deg2rad(angle)) * _UNIT * _UNIT)
+
+
+def _scores(embedding: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Cosine * 127² of every pixel to a direction, int16; cannot overflow, as both have length 127."""
+    total = np.zeros(embedding.shape[1:], np.int16)
+    for plane, weight in zip(embedding, direction, strict=True):
+        total += plane * np.int16(weight)
+    return total
+
+
+def _component(mask: np.ndarray, point: tuple[int, int]) -> np.ndarray | None:
+    """The 8-connected part of a mask that holds a point; None when the point is outside."""
+    if not mask[point]:
+        return None
+    _, numbers = cv2.connectedComponents(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    return numbers == numbers[point]
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """The mask with its holes."""
+    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    full = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(full, contours, -1, 1, cv2.FILLED)
+    return full.astype(bool)

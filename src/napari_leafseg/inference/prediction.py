@@ -1,0 +1,368 @@
+"""Predictions that are kept: the network ran once, labels are derived from it for any values of the tunables."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_leafseg._opencv import cv2
+from napari_leafseg.errors import UserError
+from napari_leafseg.grouping import AngularGrouping
+from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
+
+FOREGROUND = 128
+
+
+@dataclass(frozen=True)
+class Tunable:
+    """A value that turns a prediction into labels.
+
+    Attributes
+    ----------
+    name, label, unit, help : str
+        Python name; label and unit in the window; a sentence of explanation.
+    minimum, maximum, step, default : float
+    decimals : int
+        Digits after the point in the window.
+    """
+
+    name: str
+    label: str
+    unit: str
+    minimum: float
+    maximum: float
+    step: float
+    default: float
+    decimals: int
+    help: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Which model predicted."""
+
+    name: str
+    version: str
+    defaults: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Region:
+    """A part of the picture at the working scale.
+
+    Attributes
+    ----------
+    rows, columns : slice
+        Where it lies in the picture, pixels.
+    maps : PixelMaps
+        At the working scale.
+    """
+
+    rows: slice
+    columns: slice
+    maps: PixelMaps
+
+    def __post_init__(self) -> None:
+        self.grouping = AngularGrouping(
+            self.maps.distance, self.maps.foreground >= FOREGROUND, self.maps.embedding
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in the picture."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    @property
+    def zoom(self) -> tuple[float, float]:
+        """Working pixels per picture pixel, along y and x."""
+        height, width = self.shape
+        return self.maps.distance.shape[0] / height, self.maps.distance.shape[1] / width
+
+
+class Prediction:
+    """What a model said of one picture.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height and width of the picture.
+    scale : float
+        Working scale: pixels that the network saw per pixel of the picture.
+    scale_found : bool
+        Whether the predictor found the scale by itself.
+    regions : list of Region
+    model : ModelInfo
+    notes : list of str
+        Sentences for the user: fallbacks, or that no plant was found.
+    source : dict
+        The picture's name and hash, for the record.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        scale: float,
+        regions: list[Region],
+        model: ModelInfo,
+        notes: list[str] | None = None,
+        source: dict[str, Any] | None = None,
+        scale_found: bool = True,
+    ) -> None:
+        self.shape, self.scale, self.regions, self.model = shape, scale, regions, model
+        self.notes, self.source, self.scale_found = list(notes or []), dict(source or {}), scale_found
+
+    @property
+    def tunables(self) -> tuple[Tunable, ...]:
+        """What can be tuned, with ranges and defaults for this picture."""
+        defaults = self.model.defaults
+        smallest = max(1.0, round(defaults.get("smallest_working", 16.0) / self.scale**2))
+        return (
+            Tunable(
+                "seed_threshold", "Seed threshold", "", 0.1, 0.95, 0.01, defaults.get("seed_threshold", 0.45), 2,
+                "A leaf starts where the distance map reaches this share of its maximum. Lower finds more small leaves.",
+            ),
+            Tunable(
+                "angle", "Clustering angle", "°", 5.0, 75.0, 1.0, defaults.get("angle", 45.0), 0,
+                "Pixels whose embedding lies within this angle of a seed's belong to its leaf. Wider gives larger leaves.",
+            ),
+            Tunable(
+                "min_area", "Smallest leaf", "px²", 0.0, max(200.0, 40 * smallest), 1.0, smallest, 0,
+                "Leaves with fewer pixels of the picture are left out.",
+            ),
+        )  # fmt: skip
+
+    def defaults(self) -> dict[str, float]:
+        """Default values by name."""
+        return {tunable.name: tunable.default for tunable in self.tunables}
+
+    def complete(self, values: dict[str, float]) -> dict[str, float]:
+        """Fill in defaults and check ranges.
+
+        Raises
+        ------
+        UserError
+            For an unknown name or a value out of range.
+        """
+        known = {tunable.name: tunable for tunable in self.tunables}
+        for name, value in values.items():
+            if name not in known:
+                raise UserError(f"This model has no parameter “{name}”. It has: {', '.join(known)}.")
+            tunable = known[name]
+            top = np.inf if name == "min_area" else tunable.maximum
+            if not tunable.minimum <= value <= top:
+                raise UserError(
+                    f"{tunable.label} must lie between {tunable.minimum:g} and {tunable.maximum:g}{tunable.unit}, not {value:g}."
+                )
+        return {**self.defaults(), **values}
+
+    def labels(self, **values: float) -> np.ndarray:
+        """Derive leaves; the network does not run.
+
+        Parameters
+        ----------
+        seed_threshold : float, optional
+            0.1 to 0.95, share of the distance map's maximum.
+        angle : float, optional
+            5 to 75 degrees.
+        min_area : float, optional
+            Smallest leaf, pixels of the picture.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint16 (H, W) at the picture's size, leaves 1 … N, 0 = background.
+
+        Raises
+        ------
+        UserError
+            For an unknown parameter or one out of range.
+        """
+        chosen = self.complete(values)
+        full = np.zeros(self.shape, np.uint16)
+        for region, (labels, offset) in zip(self.regions, self._working_labels(chosen), strict=True):
+            window = full[region.rows, region.columns]
+            enlarged = enlarge_labels(labels, region.shape)
+            np.copyto(window, enlarged + offset, where=enlarged > 0, casting="unsafe")
+        return full
+
+    def _working_labels(self, values: dict[str, float]) -> Iterator[tuple[np.ndarray, np.uint16]]:
+        """Labels of each region at the working scale, and how many leaves earlier regions have."""
+        count = 0
+        for region in self.regions:
+            zoom = region.zoom
+            smallest = values["min_area"] * zoom[0] * zoom[1]
+            labels = region.grouping.labels(values["seed_threshold"], values["angle"], smallest)
+            yield labels, np.uint16(count)
+            count += int(labels.max(initial=0))
+
+    def seeds(self, seed_threshold: float | None = None) -> np.ndarray:
+        """Seeds in the picture: float (N, 2), y and x in pixels."""
+        threshold = self.complete({} if seed_threshold is None else {"seed_threshold": seed_threshold})["seed_threshold"]
+        found = [np.zeros((0, 2))]
+        for region in self.regions:
+            points = region.grouping.seeds(threshold).points
+            found.append((points + 0.5) / region.zoom - 0.5 + (region.rows.start, region.columns.start))
+        return np.concatenate(found)
+
+    def distance_map(self) -> np.ndarray:
+        """The distance map at the picture's size, float32 (H, W), about 0 to 1."""
+        full = np.zeros(self.shape, np.float32)
+        for region in self.regions:
+            height, width = region.shape
+            enlarged = cv2.resize(region.maps.distance, (width, height), interpolation=cv2.INTER_LINEAR)
+            full[region.rows, region.columns] = enlarged.astype(np.float32) / DISTANCE_ONE
+        return full
+
+    def embedding_rgb(self) -> np.ndarray:
+        """The embedding as colour: three principal components of its leaf pixels, uint8 (H, W, 3), black outside."""
+        full = np.zeros((*self.shape, 3), np.uint8)
+        for region in self.regions:
+            height, width = region.shape
+            small = _principal_colours(region.maps)
+            full[region.rows, region.columns] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        return full
+
+    def record(self, **values: float) -> dict[str, Any]:
+        """How labels come about: model, parameters, scale, picture; for the file beside the labels."""
+        from napari_leafseg import __version__
+
+        return {
+            "model": {"name": self.model.name, "version": self.model.version},
+            "parameters": self.complete(values),
+            "scale": self.scale,
+            "scale_found": self.scale_found,
+            "image": self.source,
+            "notes": self.notes,
+            "software": {"napari-leafseg": __version__},
+            "created": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
+
+
+def enlarge_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bring labels to another size with smooth outlines.
+
+    Each leaf is resized by itself with linear interpolation; a pixel goes to the leaf that covers it most, and to the
+    background where all leaves together cover less than half of it.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        uint16 (h, w).
+    shape : tuple of int
+        Height and width wanted.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint16 of that shape.
+    """
+    if labels.shape == tuple(shape):
+        return labels
+    from scipy import ndimage
+
+    zoom_y, zoom_x = shape[0] / labels.shape[0], shape[1] / labels.shape[1]
+    result = np.zeros(shape, np.uint16)
+    best = np.zeros(shape, np.uint8)
+    covered = cv2.resize((labels > 0).astype(np.uint8) * 255, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    for number, box in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
+        if box is None:
+            continue
+        top, left = max(0, box[0].start - 1), max(0, box[1].start - 1)
+        mask = (labels[top : box[0].stop + 1, left : box[1].stop + 1] == number).astype(np.uint8) * 255
+        start = (int(top * zoom_y), int(left * zoom_x))
+        stop = (
+            min(shape[0], int(np.ceil((top + mask.shape[0]) * zoom_y))),
+            min(shape[1], int(np.ceil((left + mask.shape[1]) * zoom_x))),
+        )
+        # centres of pixels: full = (working + 0.5) * zoom - 0.5
+        matrix = np.array(
+            [
+                [zoom_x, 0, (left + 0.5) * zoom_x - 0.5 - start[1]],
+                [0, zoom_y, (top + 0.5) * zoom_y - 0.5 - start[0]],
+            ]
+        )
+        cover = cv2.warpAffine(
+            mask, matrix, (stop[1] - start[1], stop[0] - start[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        place = (slice(start[0], stop[0]), slice(start[1], stop[1]))
+        better = cover > best[place]
+        np.copyto(best[place], cover, where=better)
+        result[place][better] = number
+    result[covered < 128] = 0
+    return result
+
+
+def _principal_colours(maps: PixelMaps) -> np.ndarray:
+    inside = maps.foreground >= FOREGROUND
+    colours = np.zeros((*inside.shape, 3), np.uint8)
+    vectors = maps.embedding[:, inside].astype(np.float32).T
+    if len(vectors) < 2:
+        return colours
+    sample = vectors[:: max(1, len(vectors) // 20_000)]
+    mean = sample.mean(0)
+    _, axes = np.linalg.eigh((sample - mean).T @ (sample - mean))
+    projected = (vectors - mean) @ axes[:, : -1 - min(3, axes.shape[1]) : -1]
+    low, high = np.percentile(projected, [1, 99], axis=0)
+    scaled = np.clip((projected - low) / np.maximum(high - low, 1e-6), 0, 1) * 215 + 40
+    colours[inside, : scaled.shape[1]] = scaled
+    return colours
+
+
+class StackPrediction:
+    """Predictions of the frames of a time series, tuned together.
+
+    Attributes
+    ----------
+    frames : list of Prediction
+    """
+
+    def __init__(self, frames: list[Prediction]) -> None:
+        self.frames = frames
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, H, W)."""
+        return (len(self.frames), *self.frames[0].shape)
+
+    @property
+    def scale(self) -> float:
+        """Median working scale of the frames."""
+        return float(np.median([frame.scale for frame in self.frames]))
+
+    @property
+    def model(self) -> ModelInfo:
+        """Which model predicted."""
+        return self.frames[0].model
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for the user, with the frame that each is about."""
+        return [f"Frame {number}: {note}" for number, frame in enumerate(self.frames) for note in frame.notes]
+
+    @property
+    def tunables(self) -> tuple[Tunable, ...]:
+        """Those of the frame in the middle."""
+        return self.frames[len(self.frames) // 2].tunables
+
+    def defaults(self) -> dict[str, float]:
+        """Default values by name."""
+        return {tunable.name: tunable.default for tunable in self.tunables}
+
+    def labels(self, **values: float) -> np.ndarray:
+        """Labels of all frames, uint16 (T, H, W); see `Prediction.labels`."""
+        chosen = {**self.defaults(), **values}
+        return np.stack([frame.labels(**chosen) for frame in self.frames])
+
+    def record(self, **values: float) -> dict[str, Any]:
+        """The first frame's record with the scales and notes of all."""
+        chosen = {**self.defaults(), **values}
+        return {
+            **self.frames[0].record(**chosen),
+            "scale": [frame.scale for frame in self.frames],
+            "notes": self.notes,
+            "frames": len(self.frames),
+        }

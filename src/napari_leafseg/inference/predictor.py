@@ -1,0 +1,173 @@
+"""The predictor: pictures in, kept predictions out, as a generator of progress events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.inference.device import choose_device
+from napari_leafseg.inference.plants import find_plants, plant_regions, typical_diameter
+from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region, StackPrediction
+from napari_leafseg.inference.tiling import TiledNetwork
+from napari_leafseg.io import resize, to_rgb8
+from napari_leafseg.models.card import Card
+from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+from napari_leafseg.models.normalise import brightness_statistics
+
+SCALE_RANGE = (0.02, 8.0)
+
+
+@dataclass(frozen=True)
+class PredictEvent:
+    """Progress of a prediction.
+
+    Attributes
+    ----------
+    done, total : int
+        Steps.
+    message : str
+        What is going on, for the progress bar.
+    prediction : Prediction or StackPrediction or None
+        With the last event.
+    """
+
+    done: int
+    total: int
+    message: str
+    prediction: Prediction | StackPrediction | None = None
+
+
+class Predictor:
+    """Runs the distance + embedding model.
+
+    Parameters
+    ----------
+    network : DistanceEmbeddingNet
+        In evaluation mode.
+    card : Card
+    device : str
+        "auto", "cpu", "cuda", "mps".
+
+    Examples
+    --------
+    >>> from napari_leafseg import load_model, synthetic
+    >>> image = synthetic.synthesize(3).image
+    >>> prediction = load_model("leaf").predict(image)
+    >>> labels = prediction.labels(seed_threshold=0.4, angle=50)
+    >>> labels.shape == image.shape[:2]
+    True
+    """
+
+    def __init__(self, network: DistanceEmbeddingNet, card: Card, device: str = "auto") -> None:
+        self.card = card
+        self._notes: list[str] = []
+        self._tiled = TiledNetwork(network, choose_device(device), self._notes.append)
+
+    @property
+    def device(self) -> str:
+        """The device in use."""
+        return str(self._tiled.device)
+
+    def predict(
+        self, image: np.ndarray, scale: float | None = None, name: str = "The image", source: dict[str, Any] | None = None
+    ) -> Prediction:
+        """Predict one picture.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16 or float.
+        scale : float, optional
+            Working scale, 0.02 to 8: pixels that the network sees per pixel of the picture. Found by itself when None.
+        name : str
+            File or layer, for messages.
+        source : dict, optional
+            Goes into the record.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        UserError
+            When the picture cannot be worked on; the message names it.
+        """
+        result = None
+        for event in self.run(image, scale, name, source):
+            result = event.prediction
+        assert isinstance(result, Prediction)
+        return result
+
+    def predict_stack(self, stack: np.ndarray, scale: float | None = None, name: str = "The stack") -> StackPrediction:
+        """Predict a time series (T, H, W, C) frame by frame; see `predict`."""
+        result = None
+        for event in self.run_stack(stack, scale, name):
+            result = event.prediction
+        assert isinstance(result, StackPrediction)
+        return result
+
+    def run_stack(self, stack: np.ndarray, scale: float | None = None, name: str = "The stack") -> Iterator[PredictEvent]:
+        """As `predict_stack`, with progress; may be stopped after any event.
+
+        Raises
+        ------
+        UserError
+            When `stack` is not (T, H, W, C), or a frame cannot be worked on.
+        """
+        if stack.ndim != 4:
+            raise UserError(f"{name} has {stack.ndim} dimensions; a time series has time × height × width × colours.")
+        frames: list[Prediction] = []
+        total = len(stack)
+        for number in range(total):
+            frame_name = f"{name}, frame {number}"
+            for event in self.run(np.asarray(stack[number]), scale, frame_name, {"name": frame_name}):
+                if isinstance(event.prediction, Prediction):
+                    frames.append(event.prediction)
+                yield PredictEvent(number * 100 + 100 * event.done // event.total, total * 100, f"Frame {number + 1} of {total}: {event.message}")
+        yield PredictEvent(total * 100, total * 100, "Done", StackPrediction(frames))
+
+    def run(
+        self, image: np.ndarray, scale: float | None = None, name: str = "The image", source: dict[str, Any] | None = None
+    ) -> Iterator[PredictEvent]:
+        """As `predict`, with progress; may be stopped after any event."""
+        if scale is not None and not SCALE_RANGE[0] <= scale <= SCALE_RANGE[1]:
+            raise UserError(f"The working scale must lie between {SCALE_RANGE[0]:g} and {SCALE_RANGE[1]:g}, not {scale:g}.")
+        self._notes.clear()
+        picture = to_rgb8(image, name)
+        shape = picture.shape[:2]
+        plants = []
+        for done, total, found in find_plants(self._tiled, picture, self.card.diameter):
+            yield PredictEvent(done, 4 * total, "Looking for plants")
+            plants = found or plants
+        working = scale
+        if working is None:
+            working = self._fit(self.card.diameter / typical_diameter(plants)) if plants else min(1.0, self._fit(512 / max(shape)))
+        places = plant_regions(plants, shape)
+        if not plants:
+            if scale is None:
+                self._notes.append("No plant was found. If there is one, set the working scale by hand.")
+            else:
+                places = [(slice(0, shape[0]), slice(0, shape[1]))]
+        regions: list[Region] = []
+        for number, (rows, columns) in enumerate(places):
+            part = resize(picture[rows, columns], working)
+            statistics = brightness_statistics(part)
+            for done, total, maps in self._tiled.run(part, statistics):
+                share = 0.25 + 0.75 * (number + done / (total + 1)) / len(places)
+                yield PredictEvent(int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the picture's size")
+                if maps is not None:
+                    regions.append(Region(rows, columns, maps))
+        info = ModelInfo(self.card.name, self.card.version, self.card.defaults)
+        prediction = Prediction((shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None)
+        yield PredictEvent(1, 1, "Done", prediction)
+
+    @staticmethod
+    def _fit(scale: float) -> float:
+        return float(np.clip(scale, *SCALE_RANGE))
+
+

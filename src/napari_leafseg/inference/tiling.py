@@ -1,0 +1,175 @@
+"""Running a network over images of any size, in tiles where they are large or memory is short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from napari_leafseg.grouping import quantise
+from napari_leafseg.inference.device import autocast_for
+from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet, DistanceEmbeddingOutput
+from napari_leafseg.models.normalise import standardise
+
+TILE = 768
+HALO = 128
+SMALLEST_TILE = 256
+
+
+class PixelMaps(NamedTuple):
+    """What a network said of each pixel, stored compactly.
+
+    Attributes
+    ----------
+    distance : numpy.ndarray
+        uint8 (H, W), 200 = 1.0.
+    foreground : numpy.ndarray
+        uint8 (H, W), 255 = certainly leaf.
+    embedding : numpy.ndarray
+        int8 (E, H, W); (0, H, W) where only the distance was asked for.
+    """
+
+    distance: np.ndarray
+    foreground: np.ndarray
+    embedding: np.ndarray
+
+
+DISTANCE_ONE = 200
+
+
+def tile_spans(length: int, tile: int, halo: int) -> list[tuple[slice, slice]]:
+    """Cut a length into tiles: (what the network sees, what of it is kept), both in image coordinates.
+
+    Parameters
+    ----------
+    length, tile, halo : int
+        Pixels; `tile` includes a `halo` on each side.
+    """
+    if length <= tile:
+        return [(slice(0, length), slice(0, length))]
+    step = tile - 2 * halo
+    spans = []
+    start = 0
+    while start < length:
+        stop = min(length, start + step)
+        spans.append((slice(max(0, start - halo), min(length, stop + halo)), slice(start, stop)))
+        start = stop
+    return spans
+
+
+class TiledNetwork:
+    """A network on a device, with the fallbacks for too little memory: smaller tiles, then the CPU.
+
+    Parameters
+    ----------
+    network : DistanceEmbeddingNet
+        In evaluation mode.
+    device : torch.device
+    say : callable
+        Takes a sentence for the user whenever a fallback happens.
+    """
+
+    def __init__(self, network: DistanceEmbeddingNet, device: torch.device, say: Callable[[str], None]) -> None:
+        self.network, self.say = network, say
+        self.device = device
+        self.network.to(device)
+        self.tile = TILE
+
+    def run(
+        self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True
+    ) -> Iterator[tuple[int, int, PixelMaps | None]]:
+        """Yield (tiles done, tiles in all, maps); the maps come with the last tile.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            uint8 (H, W, 3) at the working scale.
+        statistics : tuple of float
+            For `standardise`.
+        embed : bool
+            Compute the embedding too; without, only the first U-Net runs.
+        """
+        while True:
+            try:
+                yield from self._run(image, statistics, embed)
+                return
+            except torch.OutOfMemoryError:
+                self._retreat()
+
+    def _retreat(self) -> None:
+        """Next smaller tile, then the CPU."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.tile > SMALLEST_TILE:
+            self.tile = max(SMALLEST_TILE, self.tile // 2)
+            self.say(f"The {self.device.type.upper()} device ran out of memory; going on in tiles of {self.tile} pixels.")
+        elif self.device.type != "cpu":
+            self.device = torch.device("cpu")
+            self.tile = TILE
+            self.network.to(self.device)
+            self.say("The graphics card ran out of memory even with small tiles; going on with the CPU.")
+        else:
+            raise MemoryError("There is too little memory for this picture. Close other programs or lower the working scale.")
+
+    def _run(
+        self, image: np.ndarray, statistics: tuple[float, float], embed: bool
+    ) -> Iterator[tuple[int, int, PixelMaps | None]]:
+        height, width = image.shape[:2]
+        channels = self.network.config.embedding if embed else 0
+        maps = PixelMaps(
+            np.zeros((height, width), np.uint8),
+            np.zeros((height, width), np.uint8),
+            np.zeros((channels, height, width), np.int8),
+        )
+        halo = min(HALO, self.tile // 4)
+        tiles = [
+            (rows, columns)
+            for rows in tile_spans(height, self.tile, halo)
+            for columns in tile_spans(width, self.tile, halo)
+        ]
+        for done, ((seen_y, kept_y), (seen_x, kept_x)) in enumerate(tiles, start=1):
+            part = self._infer(standardise(image[seen_y, seen_x], statistics), embed)
+            inner = (
+                slice(kept_y.start - seen_y.start, kept_y.stop - seen_y.start),
+                slice(kept_x.start - seen_x.start, kept_x.stop - seen_x.start),
+            )
+            maps.distance[kept_y, kept_x] = part.distance[inner]
+            maps.foreground[kept_y, kept_x] = part.foreground[inner]
+            if embed:
+                maps.embedding[:, kept_y, kept_x] = part.embedding[:, *inner]
+            yield done, len(tiles), maps if done == len(tiles) else None
+
+    @torch.inference_mode()
+    def _infer(self, image: np.ndarray, embed: bool) -> PixelMaps:
+        """One forward pass; pads to the network's stride by reflection."""
+        height, width = image.shape[:2]
+        batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
+        batch = _pad(batch, self.network.stride).contiguous(memory_format=torch.channels_last)
+        with autocast_for(self.device):
+            output = self.network(batch) if embed else self.network.distances(batch)
+        return _to_maps(output, height, width)
+
+
+def _pad(batch: torch.Tensor, stride: int) -> torch.Tensor:
+    height, width = batch.shape[-2:]
+    below, right = -height % stride, -width % stride
+    mode = "reflect" if below < height and right < width else "replicate"
+    return functional.pad(batch, (0, right, 0, below), mode=mode) if below or right else batch
+
+
+def _to_maps(output: DistanceEmbeddingOutput, height: int, width: int) -> PixelMaps:
+    distance = output.distance[0, 0, :height, :width].float()
+    if output.foreground is not None:
+        foreground = output.foreground[0, 0, :height, :width].float().sigmoid()
+    else:
+        # the published rule: leaf is where the distance exceeds a small share of a leaf's maximum (1)
+        foreground = (distance / 0.04).clamp(0, 1)
+    embedding = output.embedding[0, :, :height, :width].float().cpu().numpy()
+    return PixelMaps(
+        (distance * DISTANCE_ONE).clamp(0, 255).round().byte().cpu().numpy(),
+        (foreground * 255).round().byte().cpu().numpy(),
+        quantise(embedding),
+    )

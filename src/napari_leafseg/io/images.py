@@ -1,0 +1,171 @@
+"""Reading pictures and label images; writing labels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+import tifffile
+from PIL import Image, UnidentifiedImageError
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+LABEL_SUFFIX = "_label"
+Image.MAX_IMAGE_PIXELS = 1_000_000_000  # scanners make large pictures; 1 gigapixel is still refused
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """A picture and where it came from.
+
+    Attributes
+    ----------
+    array : numpy.ndarray
+        (H, W), (H, W, C), or (T, H, W[, C]) for a stack; turned upright as its EXIF orientation says.
+    path : pathlib.Path
+    sha256 : str
+        Hash of the file's bytes.
+    """
+
+    array: np.ndarray
+    path: Path
+    sha256: str
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's ending is one of a picture's, and it is no label image of ours."""
+    return path.suffix.lower() in IMAGE_ENDINGS and not path.stem.endswith(LABEL_SUFFIX) and not path.name.startswith(".")
+
+
+def list_images(paths: Iterable[str | Path]) -> list[Path]:
+    """Files as they are given, folders as the pictures in them, by name; each once.
+
+    Raises
+    ------
+    UserError
+        When a path does not exist or a folder holds no picture.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(item for item in path.iterdir() if item.is_file() and is_image(item))
+            if not inside:
+                raise UserError(f"The folder {path} holds no picture ({', '.join(IMAGE_ENDINGS)}).")
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise UserError(f"There is no file {path}. Check the path.")
+    return list(found)
+
+
+def read_image(path: str | Path) -> LoadedImage:
+    """Read a picture, upright.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is no picture or is damaged; the message names it.
+    """
+    path = Path(path)
+    content = _read_bytes(path)
+    array = _decode(path, content)
+    return LoadedImage(array, path, hashlib.sha256(content).hexdigest())
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}. Check the path.") from error
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def _decode(path: Path, content: bytes) -> np.ndarray:
+    """Decode by content, not by name."""
+    tiff = content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    try:
+        if tiff:
+            with tifffile.TiffFile(io.BytesIO(content)) as file:
+                array = file.asarray()
+        else:
+            with Image.open(io.BytesIO(content)) as picture:
+                rotated, palette = picture.getexif().get(0x0112, 1) != 1, picture.mode == "P"
+            array = imageio.imread(content, rotate=rotated, **({"mode": "RGB"} if palette else {}))
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} is not a picture, whatever its name says. Choose a {', '.join(IMAGE_ENDINGS)} file.") from error
+    except Exception as error:  # decoders raise anything at all for damaged files
+        raise UserError(f"{path} is damaged or cut off and cannot be read ({_first_line(error)}). Copy or export it again.") from error
+    if array.size == 0:
+        raise UserError(f"{path} is damaged or cut off: it holds no pixels. Copy or export it again.")
+    if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4):
+        array = np.moveaxis(array, 0, -1)  # planar TIFF
+    return np.ascontiguousarray(array)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Read a label image: integer (H, W), 0 = background.
+
+    Raises
+    ------
+    UserError
+        When the file is no single-channel integer image.
+    """
+    array = _decode(Path(path), _read_bytes(Path(path)))
+    if array.ndim != 2 or array.dtype.kind not in "bui":
+        raise UserError(f"{path} is no label image: labels are one channel of whole numbers, this is {array.shape} of {array.dtype}.")
+    return array.astype(np.int32)
+
+
+def write_labels(path: str | Path, labels: np.ndarray, record: dict[str, Any] | None = None) -> None:
+    """Write labels as a compressed uint16 TIFF, with a record of how they came about beside it as JSON.
+
+    Each file is there whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        ``….tif``; the record gets the same name with ``.json``.
+    labels : numpy.ndarray
+        Integer (H, W) or (T, H, W), up to 65,535 leaves.
+    record : dict, optional
+        Parameters, model and so on.
+
+    Raises
+    ------
+    UserError
+        When the folder cannot be written, or there are more leaves than uint16 can number.
+    """
+    path = Path(path)
+    if labels.max(initial=0) > np.iinfo(np.uint16).max:
+        raise UserError(f"{path.name}: more than 65,535 leaves do not fit a 16-bit label image. Raise the smallest leaf.")
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, labels.astype(np.uint16), compression="zlib", photometric="minisblack")
+    write_atomically(path, buffer.getvalue())
+    if record is not None:
+        write_atomically(path.with_suffix(".json"), (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+
+
+def find_pairs(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Pictures of a folder that have a label image, ``<stem>_label.<ending>``, beside them or in ``labels/``."""
+    for image in sorted(item for item in folder.iterdir() if item.is_file() and is_image(item)):
+        for place in (folder, folder.parent / "labels"):
+            for ending in (".png", ".tif", ".tiff"):
+                label = place / f"{image.stem}{LABEL_SUFFIX}{ending}"
+                if label.exists():
+                    yield image, label
+                    break

@@ -1,0 +1,80 @@
+"""What a checkpoint says of itself; read without torch and without the weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.config import DistanceEmbeddingConfig
+
+FORMAT = "napari-leafseg 1"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint says of itself.
+
+    Attributes
+    ----------
+    name, version : str
+        Name of the model and its version.
+    config : DistanceEmbeddingConfig
+    defaults : dict
+        Default values of the prediction's tunables.
+    metrics : dict
+        Measured figures.
+    provenance : dict
+        Training configuration, steps, date, software versions.
+    description, licence : str
+    diameter : float
+        Diameter of a plant, in pixels, that the network sees best: the working scale aims at it.
+    """
+
+    name: str
+    version: str
+    config: DistanceEmbeddingConfig
+    defaults: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    description: str = ""
+    licence: str = "BSD-3-Clause"
+    diameter: float = 160.0
+
+
+def read_card(path: str | Path) -> Card:
+    """Read what a checkpoint says of itself, without its weights.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is no checkpoint, or is of another kind of model.
+    """
+    path = Path(path)
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError as error:
+        raise UserError(f"There is no weights file {path}. Check the path, or choose a model from the list.") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is not a napari-leafseg checkpoint (no readable safetensors file: {error}). "
+            "Choose a .safetensors file written by napari-leafseg."
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise UserError(
+            f"{path} is a safetensors file of some other program: it has no napari-leafseg header. "
+            "Choose a checkpoint written by napari-leafseg."
+        )
+    try:
+        config = DistanceEmbeddingConfig.model_validate_json(metadata["config"])
+        return Card(config=config, **json.loads(metadata["card"]))
+    except (ValidationError, TypeError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} holds another kind of model than this version knows. Update napari-leafseg or choose another model."
+        ) from error

@@ -1,0 +1,73 @@
+"""Configurations of the models; knows no torch, so that models can be listed without loading it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class UNetConfig(BaseModel):
+    """Shape of a U-Net.
+
+    Attributes
+    ----------
+    filters : int
+        Channels of the first level; doubled at each pooling.
+    depth : int
+        Number of poolings.
+    norm : {"none", "batch"}
+        Normalisation after each convolution; the published network has none.
+    dropout : float
+        Dropout at the two deepest levels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filters: int = Field(16, ge=1)
+    depth: int = Field(4, ge=1, le=6)
+    norm: Literal["none", "batch"] = "batch"
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class DistanceEmbeddingConfig(BaseModel):
+    """Configuration of the model; saved in each checkpoint, which alone rebuilds the network.
+
+    Attributes
+    ----------
+    kind : str
+        Always "distance_embedding".
+    unet : UNetConfig
+        Both U-Nets.
+    embedding : int
+        Dimensions E of a pixel's embedding.
+    foreground_head : bool
+        Predict leaf / no leaf beside the distance. The published model has no such head; a pixel is then leaf where
+        the distance exceeds 2 % of its maximum.
+    head_dropout : float
+        Dropout before the heads.
+    stop_gradient : bool
+        Keep the embedding loss from reaching the first U-Net through the concatenation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["distance_embedding"] = "distance_embedding"
+    unet: UNetConfig = UNetConfig()
+    embedding: int = Field(8, ge=2, le=64)
+    foreground_head: bool = True
+    head_dropout: float = Field(0.0, ge=0, lt=1)
+    stop_gradient: bool = False
+
+
+SIZES: dict[str, DistanceEmbeddingConfig] = {
+    "tiny": DistanceEmbeddingConfig(unet=UNetConfig(filters=4, depth=3), embedding=4),
+    "small": DistanceEmbeddingConfig(),
+    "paper": DistanceEmbeddingConfig(
+        unet=UNetConfig(filters=32, depth=4, norm="none", dropout=0.5),
+        embedding=16,
+        foreground_head=False,
+        head_dropout=0.5,
+    ),
+}
+"""Presets: `tiny` for tests, `small` is bundled, `paper` has the published widths, dropout and heads."""

@@ -1,0 +1,65 @@
+"""Long work of the widgets, as generators that run in a worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import LoadedImage, read_image, resize, to_rgb8, write_labels
+from napari_leafseg.io.images import LABEL_SUFFIX
+
+
+def predict_job(
+    predictors: dict[tuple[str, str], Any],
+    model: str,
+    device: str,
+    data: Any,
+    stack: bool,
+    scale: float | None,
+    name: str,
+    source: dict[str, Any],
+) -> Iterator[Any]:
+    """Load the model where it is not loaded yet, then predict; yields `PredictEvent`. The last holds the result."""
+    from napari_leafseg import load_model
+    from napari_leafseg.inference.predictor import PredictEvent
+
+    yield PredictEvent(0, 100, f"Loading the model “{model}”")
+    if (model, device) not in predictors:
+        predictors[model, device] = load_model(model, device)
+    predictor = predictors[model, device]
+    array = data if stack else np.asarray(data)
+    events = predictor.run_stack(array, scale, name) if stack else predictor.run(array, scale, name, source)
+    yield from events
+
+
+def load_job(path: Path) -> Iterator[tuple[Path, LoadedImage]]:
+    """Read one picture."""
+    image = read_image(path)
+    if image.array.ndim > 4:
+        raise UserError(f"{path} has {image.array.ndim} axes. Save it as a picture or as time × height × width × colours.")
+    yield path, image
+
+
+def thumbnail_job(paths: list[Path], size: int) -> Iterator[tuple[Path, np.ndarray | str]]:
+    """Small RGB pictures, (size, size, 3) at most; a sentence instead where a file cannot be read."""
+    for path in paths:
+        try:
+            array = read_image(path).array
+            if array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4)):
+                array = array[0]
+            step = max(1, max(array.shape[:2]) // (4 * size))
+            picture = to_rgb8(np.ascontiguousarray(array[::step, ::step]), str(path))
+            yield path, resize(picture, min(1.0, size / max(picture.shape[:2])))
+        except UserError as error:
+            yield path, str(error)
+
+
+def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]) -> Iterator[Path]:
+    """Write labels and their record."""
+    target = folder / f"{stem}{LABEL_SUFFIX}.tif"
+    write_labels(target, labels, record)
+    yield target

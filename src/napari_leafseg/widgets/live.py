@@ -1,0 +1,129 @@
+"""Labels that follow the sliders: the newest values win, nothing queues up, the GUI thread never computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, Signal
+
+from napari_leafseg.widgets.refresh import Box, changed_box
+
+
+@dataclass
+class LabelResult:
+    """Labels for some values, and where they differ from what is shown."""
+
+    target: Any
+    values: dict[str, float]
+    labels: np.ndarray
+    box: Box | None
+    count: int
+    seeds: np.ndarray | None
+
+
+class LiveLabels(QObject):
+    """Computes labels in a worker; asked again while busy, it remembers only the newest values.
+
+    Signals
+    -------
+    ready(LabelResult)
+    failed(Exception)
+    idle()
+        The newest values are on the screen.
+    """
+
+    ready = Signal(object)
+    failed = Signal(object)
+    idle = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._wanted: tuple[Any, Any, dict[str, float], Callable[[], np.ndarray | None], bool] | None = None
+        self._worker: Any = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a computation is running or waiting."""
+        return self._worker is not None or self._wanted is not None
+
+    def ask(
+        self,
+        target: Any,
+        prediction: Any,
+        values: dict[str, float],
+        shown: Callable[[], np.ndarray | None],
+        with_seeds: bool = False,
+    ) -> None:
+        """Want labels for these values.
+
+        Parameters
+        ----------
+        target : object
+            Handed back with the result.
+        prediction : Prediction or StackPrediction
+        values : dict
+        shown : callable
+            Returns the labels on the screen, to find what changed.
+        with_seeds : bool
+            Also give the seeds.
+        """
+        self._wanted = (target, prediction, dict(values), shown, with_seeds)
+        if self._worker is None:
+            self._start()
+
+    def cancel(self) -> None:
+        """Forget what is wanted; what is being computed is thrown away."""
+        self._wanted = None
+        if self._worker is not None:
+            self._worker.returned.disconnect()
+            self._worker = None
+
+    def _start(self) -> None:
+        assert self._wanted is not None
+        target, prediction, values, shown, with_seeds = self._wanted
+        self._wanted = None
+        self._worker = create_worker(_compute, target, prediction, values, shown(), with_seeds)
+        self._worker.returned.connect(self._finish)
+        self._worker.errored.connect(self._fail)
+        self._worker.start()
+
+    def _finish(self, result: LabelResult) -> None:
+        self._worker = None
+        self.ready.emit(result)
+        self._next()
+
+    def _fail(self, error: Exception) -> None:
+        self._worker = None
+        self.failed.emit(error)
+        self._next()
+
+    def _next(self) -> None:
+        if self._wanted is not None:
+            self._start()
+        else:
+            self.idle.emit()
+
+
+def _compute(
+    target: Any, prediction: Any, values: dict[str, float], shown: np.ndarray | None, with_seeds: bool
+) -> LabelResult:
+    labels = prediction.labels(**values)
+    box = tuple(slice(0, size) for size in labels.shape) if shown is None else changed_box(shown, labels)
+    count = int(labels.max(initial=0)) if labels.ndim == 2 else int(sum(frame.max(initial=0) for frame in labels))
+    seeds = None
+    if with_seeds:
+        seeds = seed_points(prediction, values["seed_threshold"])
+    return LabelResult(target, values, labels, box, count, seeds)
+
+
+def seed_points(prediction: Any, threshold: float) -> np.ndarray:
+    """Seeds as points: (N, 2), or (N, 3) with the frame first for a time series."""
+    frames = getattr(prediction, "frames", None)
+    if frames is None:
+        return prediction.seeds(threshold)
+    points = [np.insert(frame.seeds(threshold), 0, number, axis=1) for number, frame in enumerate(frames)]
+    return np.concatenate(points)

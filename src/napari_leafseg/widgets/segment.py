@@ -1,0 +1,337 @@
+"""The *Segment* dock widget: run a model, tune what it found, save it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image
+from napari.qt.threading import create_worker
+from napari.utils.notifications import show_error, show_info, show_warning
+from napari.viewer import ViewerModel
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.widgets import layers
+from napari_leafseg.widgets.jobs import predict_job, save_job
+from napari_leafseg.widgets.live import LabelResult, LiveLabels
+from napari_leafseg.widgets.refresh import update_labels
+from napari_leafseg.widgets.segment_form import EXTRAS, SegmentForm
+from napari_leafseg.widgets.session import Session, picture_of, settings
+
+SAVE_KEY = "S"
+
+
+class SegmentWidget(SegmentForm):
+    """Steers prediction, tuning and saving of the chosen image.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    """
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.session = Session.of(viewer)
+        self.worker: Any = None
+        self._extra_worker: Any = None
+        self.live = LiveLabels(self)
+        self._folder: Path | None = None
+        self._restore()
+        self.run_button.clicked.connect(self.run)
+        self.stop_button.clicked.connect(self.stop)
+        self.save_button.clicked.connect(lambda: self.save())
+        self.folder_button.clicked.connect(self._choose_folder)
+        self.image_box.currentIndexChanged.connect(self._image_chosen)
+        self.panel.changed.connect(self._tune)
+        self.live.ready.connect(self._show_live)
+        self.live.failed.connect(self._report)
+        for kind, box in self.extras.items():
+            box.toggled.connect(lambda _on, kind=kind: self._toggle_extra(kind))
+        self.outline_box.toggled.connect(lambda _on: self._outline())
+        viewer.layers.events.inserted.connect(self._layers_changed)
+        viewer.layers.events.removed.connect(self._layers_changed)
+        viewer.layers.selection.events.active.connect(self._active_changed)
+        self.session.layer_state_changed.connect(self._state_changed)
+        viewer.bind_key(SAVE_KEY, lambda _viewer: self.save(), overwrite=True)
+        self._layers_changed()
+
+    # -- which image -------------------------------------------------------------------------------------------------
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        return self.image_box.currentData()
+
+    def _layers_changed(self, event: Any = None) -> None:
+        """List image layers by type; a new one becomes the chosen one."""
+        chosen, found = self.image, self.session.image_layers()
+        new = getattr(event, "value", None)
+        if event is not None and event.type == "inserted" and new in found:
+            chosen = new
+        if chosen not in found:
+            active = self.viewer.layers.selection.active
+            chosen = active if active in found else (found[-1] if found else None)
+        self.list_images(found, chosen)
+        self._image_chosen()
+
+    def _active_changed(self, event: Any = None) -> None:
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Image) and active in self.session.image_layers():
+            self.image_box.setCurrentIndex(self.image_box.findData(active))
+
+    def _image_chosen(self, _index: int = 0) -> None:
+        image = self.image
+        self.live.cancel()
+        prediction = self.session.derived(image).prediction if image is not None else None
+        if prediction is None:
+            self.show_nothing(image is not None)
+        else:
+            self.show_prediction(prediction, self.session.derived(image).values)
+            for kind, box in self.extras.items():
+                box.blockSignals(True)
+                box.setChecked(self.session.find_layer(image, kind) is not None)
+                box.blockSignals(False)
+        self._state_changed(image)
+
+    def _state_changed(self, image: Any) -> None:
+        if image is not None and image is self.image:
+            item = self.session.derived(image)
+            self.show_count(item.count, item.prediction is not None, item.edited)
+            self.save_button.setEnabled(self.session.labels_layer(image) is not None and self.worker is None)
+
+    # -- prediction --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Predict the chosen image in the background."""
+        image = self.image
+        if image is None or self.worker is not None:
+            return
+        try:
+            data, stack = picture_of(image)
+        except UserError as error:
+            show_error(str(error))
+            return
+        if self.model_name is None:
+            show_error("There is no model. Put a .safetensors checkpoint into the model folder, or install again.")
+            return
+        self._remember()
+        entry = self.session.entry_of(image)
+        source = {"name": entry.path.name, "sha256": entry.sha256} if entry else {"name": image.name}
+        self.live.cancel()
+        worker = create_worker(
+            predict_job, self.session.predictors, self.model_name, self.device_name, data, stack, self.scale,
+            f"The layer “{image.name}”", source,
+        )  # fmt: skip
+        worker.yielded.connect(lambda event: self._progress(worker, image, event))
+        worker.errored.connect(self._report)
+        worker.finished.connect(lambda: self._run_ended(worker))
+        self.worker = worker
+        self.show_running(True)
+        worker.start()
+
+    def stop(self) -> None:
+        """Stop after the step that is being computed."""
+        if self.worker is not None:
+            self.worker.quit()
+            self.show_message("Stopping …")
+
+    def _progress(self, worker: Any, image: Image, event: Any) -> None:
+        if worker is not self.worker:
+            return
+        self.show_progress(event.done, event.total, event.message)
+        if event.prediction is not None and image in self.viewer.layers:
+            self._accept(image, event.prediction)
+
+    def _accept(self, image: Image, prediction: Any) -> None:
+        """A prediction arrived: keep it, and ask for its labels."""
+        values = {**prediction.defaults(), **self.kept_values(prediction)}
+        if image is self.image:
+            self.show_prediction(prediction, values)
+        self.session.derived(image).prediction = prediction
+        self.live.ask(image, prediction, values, lambda: None)
+        for note in prediction.notes:
+            show_warning(note)
+
+    def _run_ended(self, worker: Any) -> None:
+        if worker is self.worker:
+            self.worker = None
+            self.show_running(False)
+            self._state_changed(self.image)
+
+    def _report(self, error: Exception) -> None:
+        """Tell the user; what is no user's mistake goes on to napari with its traceback."""
+        if isinstance(error, UserError | MemoryError):
+            show_error(str(error))
+            self.show_message(str(error))
+
+    # -- tuning ------------------------------------------------------------------------------------------------------
+
+    def _tune(self) -> None:
+        image = self.image
+        if image is None:
+            return
+        item = self.session.derived(image)
+        if item.prediction is None:
+            return
+        values = self.panel.values()
+        self.keep_values(item.prediction, values)
+        self.live.ask(image, item.prediction, values, lambda: self._shown(image), self.extras["seeds"].isChecked())
+
+    def _shown(self, image: Image) -> Any:
+        """Labels on the screen that may be changed in place; None where a new layer is needed."""
+        layer = self.session.labels_layer(image)
+        return None if layer is None or self.session.derived(image).edited else layer.data
+
+    def _show_live(self, result: LabelResult) -> None:
+        image = result.target
+        if image not in self.viewer.layers:
+            return
+        item = self.session.derived(image)
+        shown = self._shown(image)
+        fresh = item.values == {} or shown is None or shown.shape != result.labels.shape
+        if fresh:
+            layers.show_new_labels(self.session, image, result.labels)
+            self._outline()
+        else:
+            update_labels(self.session.labels_layer(image), result.labels, result.box)
+        item.count = result.count
+        self.session.keep_prediction(image, item.prediction, result.values)
+        entry = self.session.entry_of(image)
+        if entry is not None:
+            entry.state = f"{result.count} leaves, not saved"
+            self.session.images_changed.emit()
+        if result.seeds is not None:
+            layers.show_extra(self.session, image, "seeds", result.seeds)
+        if fresh:
+            for kind, box in self.extras.items():
+                if box.isChecked() and image is self.image:
+                    self._toggle_extra(kind)
+
+    def _outline(self) -> None:
+        image = self.image
+        layer = self.session.labels_layer(image) if image is not None else None
+        if layer is not None:
+            layer.contour = 2 if self.outline_box.isChecked() else 0
+            layer.opacity = 0.9 if self.outline_box.isChecked() else 0.5
+
+    def _toggle_extra(self, kind: str) -> None:
+        """Show or hide the distance map, the embedding or the seeds; computed in a worker."""
+        image = self.image
+        if image is None:
+            return
+        prediction = self.session.derived(image).prediction
+        if prediction is None or not self.extras[kind].isChecked():
+            layers.hide_extra(self.session, image, kind)
+            return
+        worker = create_worker(EXTRAS[kind].compute, prediction, self.panel.values())
+        worker.returned.connect(lambda data: self._show_extra(image, kind, data))
+        worker.errored.connect(self._report)
+        self._extra_worker = worker
+        worker.start()
+
+    def _show_extra(self, image: Image, kind: str, data: Any) -> None:
+        if image in self.viewer.layers and self.extras[kind].isChecked():
+            layers.show_extra(self.session, image, kind, data)
+
+    # -- saving ------------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Save the chosen image's labels, with model and parameters beside them, in the background."""
+        image = self.image
+        layer = self.session.labels_layer(image) if image is not None else None
+        if image is None or layer is None:
+            show_info("There are no leaves to save yet: press Run first.")
+            return
+        folder = self._target_folder(image)
+        if folder is None:
+            return
+        item = self.session.derived(image)
+        if item.prediction is None:
+            record: dict[str, Any] = {}
+        else:
+            record = item.prediction.record(**item.values)
+        record |= {"count": item.count, "edited_by_hand": item.edited}
+        entry = self.session.entry_of(image)
+        stem = entry.path.stem if entry else image.name
+        worker = create_worker(save_job, folder, stem, layer.data.copy(), record)
+        worker.yielded.connect(lambda path: self._saved(image, path))
+        worker.errored.connect(self._report)
+        worker.start()
+
+    def _target_folder(self, image: Image) -> Path | None:
+        """The chosen folder; else a folder beside the picture; else the user is asked."""
+        if self._folder is not None:
+            return self._folder
+        entry = self.session.entry_of(image)
+        path = entry.path if entry else (Path(image.source.path) if image.source.path else None)
+        if path is not None:
+            return path.parent / "leaves"
+        return self._choose_folder()
+
+    def _choose_folder(self) -> Path | None:
+        chosen = QFileDialog.getExistingDirectory(self, "Save labels to", str(self._folder or Path.home()))
+        if not chosen:
+            return None
+        self._folder = Path(chosen)
+        self.show_folder(self._folder)
+        return self._folder
+
+    def _saved(self, image: Image, path: Path) -> None:
+        item = self.session.derived(image)
+        item.saved = True
+        entry = self.session.entry_of(image)
+        if entry is not None:
+            entry.state = f"{item.count} leaves, saved"
+        self.session.images_changed.emit()
+        self.session.layer_state_changed.emit(image)
+        self.show_message(f"Saved {path.name} in {path.parent}")
+        show_info(f"Saved {path}")
+
+    # -- settings ----------------------------------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        store = settings()
+        store.setValue("segment/model", self.model_name)
+        store.setValue("segment/device", self.device_name)
+        store.setValue("segment/scale_auto", self.scale_auto.isChecked())
+        store.setValue("segment/scale", self.scale_box.value())
+        store.setValue("segment/outline", self.outline_box.isChecked())
+        store.sync()
+
+    def _restore(self) -> None:
+        store = settings()
+        self.choose_model(str(store.value("segment/model", "leaf")))
+        self.choose_device(str(store.value("segment/device", "auto")))
+        self.scale_auto.setChecked(str(store.value("segment/scale_auto", "true")).lower() == "true")
+        self.scale_box.setValue(float(store.value("segment/scale", 100.0)))
+        self.outline_box.setChecked(str(store.value("segment/outline", "false")).lower() == "true")
+
+    def kept_values(self, prediction: Any) -> dict[str, float]:
+        """Values that the user chose earlier for this model; the smallest leaf depends on the picture and is not kept."""
+        store, found = settings(), {}
+        for tunable in prediction.tunables:
+            value = store.value(f"tunables/{prediction.model.name}/{tunable.name}")
+            if value is not None and tunable.minimum <= float(value) <= tunable.maximum:
+                found[tunable.name] = float(value)
+        return found
+
+    def keep_values(self, prediction: Any, values: dict[str, float]) -> None:
+        """Remember values that differ from the defaults; forget those that do not."""
+        store = settings()
+        for tunable in prediction.tunables:
+            key = f"tunables/{prediction.model.name}/{tunable.name}"
+            if tunable.unit == "px²":
+                continue
+            if abs(values[tunable.name] - tunable.default) > tunable.step / 2:
+                store.setValue(key, values[tunable.name])
+            else:
+                store.remove(key)
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what runs when the widget is closed."""
+        self._remember()
+        self.live.cancel()
+        self.stop()
+        super().closeEvent(event)

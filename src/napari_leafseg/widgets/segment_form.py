@@ -1,0 +1,320 @@
+"""What the *Segment* widget looks like: its controls and what they show; no steering here."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.zoo import describe_model, list_models
+from napari_leafseg.widgets.live import seed_points
+from napari_leafseg.widgets.tunables import TunablePanel
+
+
+class Extra(NamedTuple):
+    """A layer that explains a prediction: its check box and how its data is computed."""
+
+    label: str
+    help: str
+    compute: Callable[[Any, dict[str, float]], Any]
+
+
+def _frames(name: str) -> Callable[[Any, dict[str, float]], Any]:
+    def compute(prediction: Any, _values: dict[str, float]) -> Any:
+        import numpy as np
+
+        frames = getattr(prediction, "frames", None)
+        if frames is None:
+            return getattr(prediction, name)()
+        return np.stack([getattr(frame, name)() for frame in frames])
+
+    return compute
+
+
+EXTRAS = {
+    "distance": Extra("Distance map", "How far inside a leaf a pixel lies: 0 at its border, 1 in its middle.", _frames("distance_map")),
+    "embedding": Extra("Embedding", "The embedding's three principal components as colour: one leaf, one colour.", _frames("embedding_rgb")),
+    "seeds": Extra("Seeds", "The points that leaves grow from.", lambda prediction, values: seed_points(prediction, values["seed_threshold"])),
+}
+
+
+def plausible_devices() -> list[tuple[str, str]]:
+    """Devices to offer, as (title, name), without loading torch to ask for them."""
+    found = [("Automatic", "auto"), ("CPU", "cpu")]
+    if shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists():
+        found.append(("NVIDIA GPU (CUDA)", "cuda"))
+    if sys.platform == "darwin":
+        found.append(("Apple GPU (MPS)", "mps"))
+    return found
+
+
+class SegmentForm(QWidget):
+    """Controls of the *Segment* widget."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari-leafseg-segment")
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer.addWidget(area)
+        inside = QWidget()
+        area.setWidget(inside)
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(8)
+        column.addLayout(self._choices())
+        column.addLayout(self._run_row())
+        column.addWidget(self._tuning())
+        column.addWidget(self._views())
+        column.addWidget(self._saving())
+        column.addStretch(1)
+        self.setMinimumWidth(330)
+        self.show_nothing(False)
+        self.show_running(False)
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def _choices(self) -> QFormLayout:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.image_box = _combo("image")
+        self.model_box = _combo("model")
+        for name in list_models():
+            self.model_box.addItem(name, name)
+        self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
+        self.model_text = _hint()
+        self.device_box = _combo("device")
+        for title, name in plausible_devices():
+            self.device_box.addItem(title, name)
+        self.scale_auto = QCheckBox("find by itself")
+        self.scale_auto.setObjectName("scale_auto")
+        self.scale_auto.setChecked(True)
+        self.scale_box = QDoubleSpinBox()
+        self.scale_box.setObjectName("scale_box")
+        self.scale_box.setRange(2, 800)
+        self.scale_box.setDecimals(0)
+        self.scale_box.setSuffix(" %")
+        self.scale_box.setValue(100)
+        self.scale_box.setEnabled(False)
+        self.scale_box.setFixedWidth(92)
+        tip = "The size at which the model sees the picture. It looks for a plant about 160 pixels across."
+        self.scale_auto.setToolTip(tip)
+        self.scale_box.setToolTip(tip)
+        self.scale_auto.toggled.connect(lambda on: self.scale_box.setEnabled(not on))
+        scale_row = QHBoxLayout()
+        scale_row.addWidget(self.scale_auto, 1)
+        scale_row.addWidget(self.scale_box)
+        form.addRow("Image", self.image_box)
+        form.addRow("Model", self.model_box)
+        form.addRow("", self.model_text)
+        form.addRow("Device", self.device_box)
+        form.addRow("Working scale", scale_row)
+        return form
+
+    def _run_row(self) -> QVBoxLayout:
+        self.run_button = QPushButton("Run")
+        self.run_button.setObjectName("run")
+        self.run_button.setToolTip("Find the leaves of the chosen image")
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setObjectName("stop")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self.message = _hint()
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.stop_button, 1)
+        column = QVBoxLayout()
+        column.setSpacing(4)
+        column.addLayout(buttons)
+        column.addWidget(self.progress)
+        column.addWidget(self.message)
+        return column
+
+    def _tuning(self) -> QGroupBox:
+        self.tuning = QGroupBox("Tune")
+        column = QVBoxLayout(self.tuning)
+        self.count_label = QLabel()
+        self.count_label.setObjectName("count")
+        self.panel = TunablePanel()
+        self.empty_label = _hint("Press Run; then the sliders change the leaves while they move.")
+        column.addWidget(self.count_label)
+        column.addWidget(self.empty_label)
+        column.addWidget(self.panel)
+        return self.tuning
+
+    def _views(self) -> QGroupBox:
+        self.views = QGroupBox("Show")
+        column = QVBoxLayout(self.views)
+        first, second = QHBoxLayout(), QHBoxLayout()
+        self.outline_box = QCheckBox("Outlines only")
+        self.outline_box.setToolTip("Draw the leaves as outlines instead of filled")
+        self.extras: dict[str, QCheckBox] = {}
+        for kind, extra in EXTRAS.items():
+            box = QCheckBox(extra.label)
+            box.setObjectName(f"show_{kind}")
+            box.setToolTip(extra.help)
+            self.extras[kind] = box
+        for row, boxes in ((first, (self.outline_box, self.extras["seeds"])), (second, (self.extras["distance"], self.extras["embedding"]))):
+            for box in boxes:
+                row.addWidget(box, 1)
+            column.addLayout(row)
+        return self.views
+
+    def _saving(self) -> QGroupBox:
+        group = QGroupBox("Save")
+        row = QHBoxLayout(group)
+        self.save_button = QPushButton("Save labels  (S)")
+        self.save_button.setObjectName("save")
+        self.folder_button = QToolButton()
+        self.folder_button.setText("Folder …")
+        self.show_folder(None)
+        row.addWidget(self.save_button, 1)
+        row.addWidget(self.folder_button)
+        return group
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def model_name(self) -> str | None:
+        """Name of the chosen model."""
+        return self.model_box.currentData()
+
+    @property
+    def device_name(self) -> str:
+        """Name of the chosen device."""
+        return str(self.device_box.currentData())
+
+    @property
+    def scale(self) -> float | None:
+        """The working scale, None when it is to be found."""
+        return None if self.scale_auto.isChecked() else self.scale_box.value() / 100
+
+    # -- showing -----------------------------------------------------------------------------------------------------
+
+    def list_images(self, found: list[Image], chosen: Image | None) -> None:
+        """Fill the list of images."""
+        self.image_box.blockSignals(True)
+        self.image_box.clear()
+        for layer in found:
+            self.image_box.addItem(layer.name, layer)
+        self.image_box.setPlaceholderText("Open a picture first")
+        self.image_box.setCurrentIndex(found.index(chosen) if chosen in found else -1)
+        self.image_box.blockSignals(False)
+
+    def choose_model(self, name: str) -> None:
+        """Choose a model where it is in the list."""
+        index = self.model_box.findData(name)
+        self.model_box.setCurrentIndex(index if index >= 0 else 0)
+        self._describe()
+
+    def choose_device(self, name: str) -> None:
+        """Choose a device where it is in the list."""
+        index = self.device_box.findData(name)
+        self.device_box.setCurrentIndex(index if index >= 0 else 0)
+
+    def _describe(self) -> None:
+        if self.model_name is None:
+            self.model_text.setText("No model is installed.")
+            return
+        try:
+            card = describe_model(self.model_name)
+        except UserError as error:
+            self.model_text.setText(str(error))
+            return
+        self.model_text.setText(f"{card.description or card.name} Version {card.version}, {card.licence}.")
+
+    def show_nothing(self, image: bool) -> None:
+        """No prediction for this image."""
+        self.panel.show_tunables((), {})
+        self.panel.setVisible(False)
+        self.count_label.setVisible(False)
+        self.empty_label.setVisible(True)
+        self.views.setEnabled(False)
+        self.save_button.setEnabled(False)
+        self.run_button.setEnabled(image)
+        self.message.setText("" if image else "Open a picture: File ▸ Open, the Images widget, or File ▸ Open Sample.")
+
+    def show_prediction(self, prediction: Any, values: dict[str, float]) -> None:
+        """Sliders and scale of a prediction."""
+        self.panel.show_tunables(prediction.tunables, values)
+        self.panel.setVisible(True)
+        self.empty_label.setVisible(False)
+        self.views.setEnabled(True)
+        if self.scale_auto.isChecked():
+            self.scale_box.setValue(100 * prediction.scale)
+
+    def show_count(self, count: int, predicted: bool, edited: bool) -> None:
+        """Number of leaves."""
+        noun = "leaf" if count == 1 else "leaves"
+        self.count_label.setText(f"<b>{count} {noun}</b>{' · painted by hand' if edited else ''}")
+        self.count_label.setVisible(predicted)
+
+    def show_running(self, running: bool) -> None:
+        """Buttons and bar while a prediction runs."""
+        self.run_button.setEnabled(not running and self.image_box.currentData() is not None)
+        self.stop_button.setEnabled(running)
+        self.progress.setVisible(running)
+        self.image_box.setEnabled(not running)
+        self.model_box.setEnabled(not running)
+        if not running:
+            self.progress.setValue(0)
+            self.message.setText("")
+
+    def show_progress(self, done: int, total: int, message: str) -> None:
+        """Bar and message."""
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        self.message.setText(message)
+
+    def show_message(self, text: str) -> None:
+        """A line below the buttons."""
+        self.message.setText(text)
+
+    def show_folder(self, folder: Path | None) -> None:
+        """Where labels are saved."""
+        where = str(folder) if folder else "a folder “leaves” beside the picture"
+        self.save_button.setToolTip(f"Saves to {where}; key S on the canvas")
+        self.folder_button.setToolTip(f"Choose where to save. Now: {where}")
+
+
+def _combo(name: str) -> QComboBox:
+    box = QComboBox()
+    box.setObjectName(name)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    box.setMinimumContentsLength(12)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return box
+
+
+def _hint(text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setStyleSheet("color: palette(mid);")
+    return label
