@@ -10,6 +10,7 @@ from napari_leafseg.io.images import (
     list_images,
     read_image,
     read_labels,
+    write_image,
     write_labels,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "read_labels",
     "resize",
     "to_rgb8",
+    "write_image",
     "write_labels",
 ]

@@ -160,6 +160,11 @@ def write_labels(path: str | Path, labels: np.ndarray, record: dict[str, Any] | 
         write_atomically(path.with_suffix(".json"), (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
 
 
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write a picture, uint8 RGB, as PNG; whole or not at all."""
+    write_atomically(Path(path), imageio.imwrite("<bytes>", image, extension=".png"))
+
+
 def find_pairs(folder: Path) -> Iterator[tuple[Path, Path]]:
     """Pictures of a folder that have a label image, ``<stem>_label.<ending>``, beside them or in ``labels/``."""
     for image in sorted(item for item in folder.iterdir() if item.is_file() and is_image(item)):

@@ -27,7 +27,7 @@ class LeafSpec:
     full_length : float
         Length when grown, in units of the plant's longest leaf.
     start : tuple of float
-        Base of the leaf relative to the centre, in the same units (leaflets of compound leaves sit on their rachis).
+        Base of the grown leaf relative to the centre, in the same units (leaflets sit on their rachis).
     """
 
     born: float
@@ -45,6 +45,10 @@ class LeafSpec:
         if age <= 0:
             return 0.0
         return float(self.full_length / (1 + np.exp(-(age - 6.0) / 2.1)))
+
+    def base(self, day: float) -> np.ndarray:
+        """Base of the leaf relative to the centre at `day`, (y, x); a leaflet's moves out as its rachis grows."""
+        return np.array(self.start) * (self.length(day) / self.full_length) * self.foreshortening(day)
 
     def foreshortening(self, day: float) -> float:
         """Visible share of the length: young leaves stand upright, grown ones lie flat."""
@@ -67,7 +71,7 @@ class PlantSpec:
     def reach(self, day: float) -> float:
         """Largest distance of a leaf tip from the centre, in units of the longest leaf."""
         tips = [
-            np.hypot(*leaf.start) + leaf.length(day) * leaf.foreshortening(day) for leaf in self.visible(day)
+            np.hypot(*leaf.base(day)) + leaf.length(day) * leaf.foreshortening(day) for leaf in self.visible(day)
         ]
         return float(max(tips, default=0.1))
 
@@ -136,7 +140,6 @@ class _Painter:
     """Draws the paint of single leaves around the plant's own colour."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
         self.hsv = _plant_hsv(rng)
         self.spread = rng.uniform(0.2, 1.0)
         self.young_value = rng.uniform(-0.08, 0.2)
@@ -148,8 +151,7 @@ class _Painter:
         self.reddish_petiole = rng.random() < 0.25
         self.pale_petiole = rng.random() < 0.4
 
-    def draw(self, age_rank: float) -> LeafPaint:
-        rng = self.rng
+    def draw(self, rng: np.random.Generator, age_rank: float) -> LeafPaint:
         hue, saturation, value = self.hsv
         hue += self.spread * rng.normal(0, 6) / 360
         saturation += self.spread * rng.normal(0, 0.07) + self.young_saturation * age_rank
@@ -172,7 +174,28 @@ class _Painter:
         )
 
 
-def draw_plant(rng: np.random.Generator, habit: Habit | None = None, leaves: int | None = None) -> PlantSpec:
+@dataclass(frozen=True)
+class Species:
+    """What the plants of one tray have in common: habit, leaf shape and colours."""
+
+    habit: Habit
+    shape: LeafShape
+    painter: _Painter
+
+
+def draw_species(rng: np.random.Generator, habit: Habit | None = None) -> Species:
+    """Draw a species; `habit` as in `draw_plant`."""
+    if habit is None:
+        habit = ("rosette", "opposite", "compound")[int(rng.choice(3, p=[0.72, 0.15, 0.13]))]
+    return Species(habit, _draw_shape(rng), _Painter(rng))
+
+
+def draw_plant(
+    rng: np.random.Generator,
+    habit: Habit | None = None,
+    leaves: int | None = None,
+    species: Species | None = None,
+) -> PlantSpec:
     """Draw a plant.
 
     Parameters
@@ -182,16 +205,17 @@ def draw_plant(rng: np.random.Generator, habit: Habit | None = None, leaves: int
         Golden-angle rosette, opposite (decussate) pairs, or compound leaves whose leaflets count as leaves.
     leaves : int, optional
         Number of leaves that the plant will have when the last has appeared.
+    species : Species, optional
+        Drawn when None.
 
     Returns
     -------
     PlantSpec
     """
-    if habit is None:
-        habit = ("rosette", "opposite", "compound")[int(rng.choice(3, p=[0.72, 0.15, 0.13]))]
+    species = species or draw_species(rng, habit)
+    habit, shape, painter = species.habit, species.shape, species.painter
     if leaves is None:
         leaves = int(np.clip(np.round(rng.gamma(4.0, 2.9)), 2, 34))
-    painter, shape = _Painter(rng), _draw_shape(rng)
     start_angle, handedness = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
     spacing = rng.uniform(0.8, 1.8)  # days between two leaves
     jitter, shuffled = rng.uniform(0.03, 0.25), rng.uniform(0.2, 2.5)
@@ -216,7 +240,7 @@ def draw_plant(rng: np.random.Generator, habit: Habit | None = None, leaves: int
         else:
             specs.append(
                 LeafSpec(
-                    azimuth=float(azimuth), full_length=length, shape=leaf_shape, paint=painter.draw(rank), **common
+                    azimuth=float(azimuth), full_length=length, shape=leaf_shape, paint=painter.draw(rng, rank), **common
                 )
             )
     return PlantSpec(habit, tuple(specs))
@@ -241,7 +265,7 @@ def _leaflets(
     pairs = int(rng.integers(0, 3))
     end = replace(shape, petiole=float(np.clip(0.35 + 0.1 * pairs, 0, 0.6)), width=max(0.3, shape.width * 0.8))
     result = [
-        LeafSpec(azimuth=float(azimuth), full_length=length, shape=end, paint=painter.draw(rank), **common)
+        LeafSpec(azimuth=float(azimuth), full_length=length, shape=end, paint=painter.draw(rng, rank), **common)
     ]
     for pair in range(pairs):
         at = (0.55 - 0.25 * pair) * length * rng.uniform(0.9, 1.1)
@@ -253,7 +277,7 @@ def _leaflets(
                     azimuth=float(direction),
                     full_length=float(length * rng.uniform(0.32, 0.55)),
                     shape=side_shape,
-                    paint=painter.draw(rank),
+                    paint=painter.draw(rng, rank),
                     start=(float(at * np.sin(azimuth)), float(at * np.cos(azimuth))),
                     **{**common, "height": common["height"] + float(rng.normal(0, 0.4))},
                 )

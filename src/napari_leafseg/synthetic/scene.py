@@ -12,7 +12,7 @@ from napari_leafseg._opencv import cv2
 from napari_leafseg.synthetic.background import draw_background, draw_distractors, draw_pot
 from napari_leafseg.synthetic.camera import light, photograph
 from napari_leafseg.synthetic.leaf import outline, paint_blade, polygon_alpha
-from napari_leafseg.synthetic.plant import Habit, PlantSpec, draw_plant
+from napari_leafseg.synthetic.plant import Habit, PlantSpec, draw_plant, draw_species
 
 
 class SceneConfig(BaseModel):
@@ -36,6 +36,8 @@ class SceneConfig(BaseModel):
         Chance that a plant is placed so that the image's border may cut it.
     blank : float
         Chance that the picture is a crop laid into a black field.
+    same_species : float
+        Chance that all plants of a scene are of one species.
     distractors : bool
         Algae, labels, sticks.
     smallest_leaf : int
@@ -52,6 +54,7 @@ class SceneConfig(BaseModel):
     camera: bool = True
     border: float = 0.15
     blank: float = 0.1
+    same_species: float = 0.75
     distractors: bool = True
     smallest_leaf: int = 20
 
@@ -107,8 +110,9 @@ def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
     number = int(rng.integers(config.plants[0], config.plants[1] + 1))
     diameters = rng.uniform(*config.diameter) * rng.uniform(0.75, 1.0, max(1, number))
     drawn: list[tuple[PlantSpec, float]] = []
+    shared = draw_species(rng, config.habit) if rng.random() < config.same_species else None
     for _ in range(number):
-        plant = draw_plant(rng, config.habit)
+        plant = draw_plant(rng, config.habit, species=shared)
         last = max(leaf.born for leaf in plant.leaves)
         drawn.append((plant, float(rng.uniform(0.3, 1.0) * last + rng.uniform(2, 9))))
     centres = _place(rng, config, diameters[:number])
@@ -118,7 +122,7 @@ def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
 def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -> list[Scene]:
     """One plant photographed from the same place on `days` days of its growth.
 
-    Light and noise change from day to day, plant, pot and soil stay.
+    Noise and sharpness change from day to day; plant, pot, soil and light stay.
 
     Parameters
     ----------
@@ -143,7 +147,10 @@ def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -
         diameter = config.diameter[1] * plant.reach(day) / plant.reach(last)
         rng = np.random.default_rng([seed, 2])
         scenes.append(
-            _compose(rng, config, [(plant, day)], centre, np.array([diameter]), camera_rng=np.random.default_rng([seed, 3, index]))
+            _compose(
+                rng, config, [(plant, day)], centre, np.array([diameter]),
+                unit=config.diameter[1], camera_rng=np.random.default_rng([seed, 3, index]),
+            )
         )
     return scenes
 
@@ -174,9 +181,10 @@ def _compose(
     plants: list[tuple[PlantSpec, float]],
     centres: np.ndarray,
     diameters: np.ndarray,
+    unit: float | None = None,
     camera_rng: np.random.Generator | None = None,
 ) -> Scene:
-    unit = float(np.mean(diameters))
+    unit = unit or float(np.mean(diameters))
     seeds = rng.integers(0, 2**31, 4 + len(plants))
     scenery, lamp = np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
     image = np.ascontiguousarray(draw_background(scenery, config.size, unit, config.background))
@@ -184,7 +192,7 @@ def _compose(
     pot_chance = 0.55 if scenery.random() < 0.5 else 0.0
     for centre, diameter in zip(centres, diameters, strict=False):
         if scenery.random() < pot_chance:
-            draw_pot(scenery, image, centre, diameter * scenery.uniform(0.7, 1.5))
+            draw_pot(scenery, image, centre, max(diameter, 0.8 * unit) * scenery.uniform(0.7, 1.5))
     if config.distractors:
         draw_distractors(scenery, image, unit)
     angle = lamp.uniform(0, 2 * np.pi)
@@ -192,10 +200,11 @@ def _compose(
         painter = np.random.default_rng(seeds[4 + index])
         _draw_one(painter, canvas, plant, day, centre, diameter, (np.cos(angle), np.sin(angle)), index + 1)
     labels, owners = _tidy(canvas, config.smallest_leaf)
-    eye = camera_rng or np.random.default_rng(seeds[2])
+    eye = np.random.default_rng(seeds[2])
     image = canvas.image
     if config.camera:
         image = light(eye, image)
+        eye = camera_rng or eye
         if eye.random() < config.blank:
             labels, owners, image = _crop_in_black(eye, labels, owners, image)
         picture = photograph(eye, image)
@@ -222,7 +231,7 @@ def _draw_one(
         length, flat = leaf.length(day) * scale, leaf.foreshortening(day)
         if length < 3:
             continue
-        base = centre + np.array(leaf.start) * scale
+        base = centre + leaf.base(day) * scale
         corners = outline(leaf.shape, int(np.clip(length / 2, 16, 160))) * length
         corners[:, 0] *= flat
         cos, sin = np.cos(leaf.azimuth), np.sin(leaf.azimuth)

@@ -30,7 +30,7 @@ from qtpy.QtWidgets import (
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.zoo import describe_model, list_models
 from napari_leafseg.widgets.live import seed_points
-from napari_leafseg.widgets.tunables import TunablePanel
+from napari_leafseg.widgets.tunables import BOX_WIDTH, TunablePanel
 
 
 class Extra(NamedTuple):
@@ -94,7 +94,7 @@ class SegmentForm(QWidget):
         column.addWidget(self._views())
         column.addWidget(self._saving())
         column.addStretch(1)
-        self.setMinimumWidth(330)
+        self.setMinimumWidth(390)
         self.show_nothing(False)
         self.show_running(False)
 
@@ -122,7 +122,7 @@ class SegmentForm(QWidget):
         self.scale_box.setSuffix(" %")
         self.scale_box.setValue(100)
         self.scale_box.setEnabled(False)
-        self.scale_box.setFixedWidth(92)
+        self.scale_box.setFixedWidth(BOX_WIDTH)
         tip = "The size at which the model sees the picture. It looks for a plant about 160 pixels across."
         self.scale_auto.setToolTip(tip)
         self.scale_box.setToolTip(tip)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from napari_leafseg.inference.prediction import Tunable
 
 
+BOX_WIDTH = 112  # room for napari's − and + beside five digits and a unit
+
+
 class TunableRow:
     """Label, slider, number box with unit, and reset button of one tunable, placed into a grid's row."""
 
@@ -24,7 +27,7 @@ class TunableRow:
         self.slider.setRange(0, round((tunable.maximum - tunable.minimum) / tunable.step))
         self.slider.setPageStep(max(1, self.slider.maximum() // 10))
         self.slider.setToolTip(tunable.help)
-        self.slider.setMinimumWidth(90)
+        self.slider.setMinimumWidth(80)
         name.setBuddy(self.slider)
         self.box = QDoubleSpinBox()
         self.box.setObjectName(f"{tunable.name}_box")
@@ -34,7 +37,7 @@ class TunableRow:
         self.box.setKeyboardTracking(False)
         self.box.setToolTip(tunable.help)
         self.box.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.box.setFixedWidth(92)
+        self.box.setFixedWidth(BOX_WIDTH)
         if tunable.unit:
             separator = "" if tunable.unit == "°" else " "
             self.box.setSuffix(f"{separator}{tunable.unit}")

@@ -1,0 +1,72 @@
+# make demo | test | lint | benchmark | samples | wheel
+# QT=pyqt6 uses PyQt6 in an environment of its own.
+SHELL := /bin/bash
+PYTHON ?= python3
+QT ?= pyqt5
+ifeq ($(QT),pyqt5)
+VENV ?= .venv
+else
+VENV ?= .venv-$(QT)
+endif
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SYSTEM_PACKAGES := xvfb xauth libgl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0 libxcb-icccm4 \
+	libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-cursor0 libegl1
+# without a screen, a virtual one
+SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
+DEMO_ARGS := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
+export OMP_WAIT_POLICY := PASSIVE
+export QT_API := $(QT)
+
+.PHONY: help demo test lint format benchmark samples wheel system clean
+
+help:
+	@echo "make demo       set up, then open the application on the sample plants"
+	@echo "make test       set up, then run the tests"
+	@echo "make lint       ruff, mypy, import contracts"
+	@echo "make benchmark  measure the targets of docs/results.md"
+	@echo "make samples    draw sample_data/ again"
+	@echo "make wheel      build the wheel"
+
+system:
+	@[ "$$(uname)" = Linux ] || exit 0; \
+	command -v dpkg-query >/dev/null || { echo "Not Debian: please see that Qt's X11 libraries and Xvfb are installed."; exit 0; }; \
+	missing=""; for package in $(SYSTEM_PACKAGES); do \
+		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q "ok installed" || missing="$$missing $$package"; done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	else echo "Missing system packages; please install them: sudo apt-get install$$missing"; fi
+
+$(READY): pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory system
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(QT),dev]"
+	@touch $(READY)
+
+demo: $(READY)
+	$(SCREEN) $(BIN)/napari-leafseg demo $(DEMO_ARGS)
+
+test: $(READY)
+	$(SCREEN) $(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+benchmark: $(READY)
+	$(SCREEN) $(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,max,rounds
+	$(BIN)/python benchmarks/memory.py
+
+samples: $(READY)
+	$(BIN)/napari-leafseg synthesize --samples --output sample_data
+
+wheel: $(READY)
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv .venv-pyqt6 demo-output build dist .pytest_cache .mypy_cache .ruff_cache

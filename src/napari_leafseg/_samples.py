@@ -1,0 +1,77 @@
+"""Sample plants: how they are made, and how napari opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_leafseg._files import sample_folder
+from napari_leafseg.io import read_image, write_image, write_labels
+
+SERIES = "growth"
+_PLANTS: dict[str, tuple[int, dict[str, Any]]] = {
+    "rosette_mesh": (107, {"size": (480, 480), "diameter": (380, 420), "background": "mesh", "habit": "rosette"}),
+    "rosette_soil": (108, {"size": (512, 512), "diameter": (420, 460), "background": "soil", "habit": "rosette"}),
+    "seedling": (101, {"size": (128, 128), "diameter": (80, 100), "background": "soil", "habit": "rosette"}),
+    "opposite": (109, {"size": (400, 400), "diameter": (320, 360), "background": "felt", "habit": "opposite"}),
+    "compound": (100, {"size": (640, 640), "diameter": (380, 440), "background": "paper", "habit": "compound"}),
+    "tray": (103, {"size": (720, 960), "diameter": (220, 260), "plants": (6, 6), "background": "soil"}),
+}
+_SERIES_SEED, _SERIES_DAYS = 102, 6
+
+
+def write_samples(folder: Path) -> Iterator[tuple[int, int]]:
+    """Draw the sample plants: pictures as PNG, labels beside them, a growth series in a folder of its own.
+
+    Yields
+    ------
+    tuple of int
+        Files written, files in all.
+    """
+    from napari_leafseg.synthetic import SceneConfig, growth_series, synthesize
+
+    total = len(_PLANTS) + _SERIES_DAYS
+    for number, (name, (seed, options)) in enumerate(_PLANTS.items(), start=1):
+        scene = synthesize(seed, SceneConfig(border=0.0, blank=0.0, **options))
+        write_image(folder / f"{name}.png", scene.image)
+        write_labels(folder / f"{name}_label.tif", scene.labels)
+        yield number, total
+    config = SceneConfig(size=(360, 360), diameter=(300, 320), background="soil", border=0.0, blank=0.0)
+    for day, scene in enumerate(growth_series(_SERIES_SEED, _SERIES_DAYS, config), start=1):
+        write_image(folder / SERIES / f"day{day:02d}.png", scene.image)
+        write_labels(folder / SERIES / f"day{day:02d}_label.tif", scene.labels)
+        yield len(_PLANTS) + day, total
+
+
+def sample_images() -> list[Path]:
+    """The single sample pictures."""
+    return [sample_folder() / f"{name}.png" for name in _PLANTS]
+
+
+def open_rosette() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """One rosette, for *File ▸ Open Sample*."""
+    return _open("rosette_mesh")
+
+
+def open_tray() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """Six plants in view, for *File ▸ Open Sample*."""
+    return _open("tray")
+
+
+def open_compound() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """A plant with compound leaves, for *File ▸ Open Sample*."""
+    return _open("compound")
+
+
+def open_series() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """Six days of one plant, for *File ▸ Open Sample*."""
+    files = sorted((sample_folder() / SERIES).glob("day??.png"))
+    stack = np.stack([read_image(path).array for path in files])
+    return [(stack, {"name": "growth series", "rgb": True}, "image")]
+
+
+def _open(name: str) -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    return [(read_image(sample_folder() / f"{name}.png").array, {"name": name, "rgb": True}, "image")]

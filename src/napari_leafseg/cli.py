@@ -1,0 +1,173 @@
+"""The command line: ``napari-leafseg demo | predict | evaluate | train | synthesize | models``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from napari_leafseg.errors import UserError
+
+app = typer.Typer(
+    help="Outline, count and measure every leaf of a plant.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+out, err = Console(), Console(stderr=True)
+
+Model = Annotated[str, typer.Option(help="Name of a model (see “models”) or path of a .safetensors checkpoint.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def main() -> None:
+    """Run the command line; mistakes of the user end with a sentence and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        complain(error)
+        sys.exit(2)
+
+
+def complain(error: Exception) -> None:
+    """Print an error for the user."""
+    err.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+
+
+def progress_bar() -> Progress:
+    """The progress bar of all commands, on standard error."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), console=err)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
+    output: Annotated[Path, typer.Option(help="Folder for <stem>_label.tif and <stem>_label.json.")],
+    model: Model = "leaf",
+    seed_threshold: Annotated[float | None, typer.Option(help="0.1 to 0.95; the model's default if left out.")] = None,
+    angle: Annotated[float | None, typer.Option(help="Clustering angle, 5 to 75 degrees.")] = None,
+    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Segment the leaves of pictures."""
+    from napari_leafseg.batch import predict_files
+
+    given = {"seed_threshold": seed_threshold, "angle": angle, "min_area": min_area}
+    values = {name: value for name, value in given.items() if value is not None}
+    failed = 0
+    with progress_bar() as bar:
+        task = bar.add_task("Predicting", total=None)
+        for event in predict_files(images, output, model, values, scale, device):
+            bar.update(task, description=event.message, completed=event.done, total=event.total)
+            if event.error is not None:
+                failed += 1
+                complain(event.error)
+            elif event.written is not None:
+                notes = "".join(f" [yellow]{note}[/]" for note in event.notes)
+                out.print(f"{event.written}: {event.count} leaves, scale {event.scale:.2f}.{notes}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def evaluate(
+    prediction: Annotated[Path, typer.Option(help="Folder of label images.")],
+    truth: Annotated[Path, typer.Option(help="Folder of true label images with the same stems.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")] = None,
+    challenge: Annotated[bool, typer.Option(help="Follow the challenge's scorer in its corner cases.")] = False,
+) -> None:
+    """Compare label images: SBD, BestDice, FBD, DiC, |DiC|."""
+    from napari_leafseg._files import write_atomically
+    from napari_leafseg.batch import evaluate_folders
+
+    result = evaluate_folders(prediction, truth, challenge)
+    table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=f"{len(result['images'])} images")
+    for name, row in [*result["images"].items(), ("mean", result["mean"])]:
+        sign = f"{row['DiC']:+.2f}" if name == "mean" else f"{row['DiC']:+.0f}"
+        table.add_row(name, f"{row['SBD']:.4f}", f"{row['BestDice']:.4f}", f"{row['FBD']:.4f}", sign, f"{row['absDiC']:.2f}")
+    out.print(table)
+    for message in result["unmatched"]:
+        err.print(f"[yellow]{message}[/]", soft_wrap=True)
+    if json_file is not None:
+        write_atomically(json_file, (json.dumps(result, indent=2) + "\n").encode())
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML file; resources/training/leaf.yaml is the bundled model's.")],
+    output: Annotated[Path, typer.Option(help="Folder of the run; a run that is there already goes on.")],
+    device: Device = "auto",
+) -> None:
+    """Train a model; killed and called again, it goes on where it was."""
+    from napari_leafseg.inference.device import choose_device
+    from napari_leafseg.training.config import read_training_config
+    from napari_leafseg.training.loop import train as run_training
+
+    settings = read_training_config(config)
+    with progress_bar() as bar:
+        task = bar.add_task("Starting", total=settings.steps)
+        for event in run_training(settings, output, str(choose_device(device))):
+            values = " ".join(f"{name} {value:.3f}" for name, value in event.values.items())
+            if event.kind == "data":
+                bar.update(task, description="Drawing plants", completed=event.step, total=event.total)
+            elif event.kind == "step":
+                bar.update(task, description=f"total loss {event.values['total']:.3f}", completed=event.step, total=event.total)
+            elif event.kind == "validation":
+                out.print(f"step {event.step}: {values}", highlight=False)
+    out.print(f"Weights: {output / (settings.name + '.safetensors')}", soft_wrap=True)
+
+
+@app.command()
+def synthesize(
+    output: Annotated[Path, typer.Option(help="Folder for the pictures and labels.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 10,
+    seed: Annotated[int, typer.Option(help="The first picture's seed.")] = 0,
+    size: Annotated[int, typer.Option(min=16, help="Height and width, pixels.")] = 288,
+    plants: Annotated[int, typer.Option(min=0, help="Plants in a picture.")] = 1,
+    samples: Annotated[bool, typer.Option(help="Make the files of sample_data/ instead.")] = False,
+) -> None:
+    """Draw synthetic plants with the label of every leaf."""
+    from napari_leafseg.batch import synthesize_files
+
+    with progress_bar() as bar:
+        task = bar.add_task("Drawing plants", total=None)
+        for done, total in synthesize_files(output, count, seed, size, plants, samples):
+            bar.update(task, completed=done, total=total)
+    out.print(f"Written to {output}", soft_wrap=True)
+
+
+@app.command()
+def models() -> None:
+    """List the models that there are."""
+    from napari_leafseg.models.zoo import describe_model, list_models, user_folder
+
+    table = Table("name", "version", "licence", "size", "what it is")
+    for name, path in list_models().items():
+        try:
+            card = describe_model(name)
+        except UserError as error:
+            complain(error)
+            continue
+        table.add_row(name, card.version, card.licence, f"{path.stat().st_size / 1e6:.1f} MB", card.description)
+    out.print(table)
+    out.print(f"Your own models: {user_folder()}", soft_wrap=True)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path | None, typer.Option(help="Run the main job by itself, leave a screenshot, labels and traits here, and end.")] = None,
+) -> None:
+    """Open napari on the sample plants, segment the first one."""
+    from napari_leafseg.widgets.demo import run_demo
+
+    run_demo(output)
+
+
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The demonstration: napari on the sample plants, with both dock widgets; without a person it does the job itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import napari
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+
+from napari_leafseg._samples import sample_images
+from napari_leafseg.errors import UserError
+from napari_leafseg.widgets.images import ImagesWidget
+from napari_leafseg.widgets.segment import SegmentWidget
+
+_PATIENCE_S = 180
+
+
+def open_window(show: bool = True) -> tuple[napari.Viewer, ImagesWidget, SegmentWidget]:
+    """Open napari with both widgets and the sample plants in the list."""
+    viewer = napari.Viewer(title="napari-leafseg", show=show)
+    images, segment = ImagesWidget(viewer), SegmentWidget(viewer)
+    upper = viewer.window.add_dock_widget(images, name="Images", area="right")
+    lower = viewer.window.add_dock_widget(segment, name="Segment", area="right")
+    window = viewer.window._qt_window
+    window.resizeDocks([upper, lower], [260, 600], Qt.Orientation.Vertical)
+    images.add(sample_images())
+    return viewer, images, segment
+
+
+def run_demo(output: Path | None = None) -> None:
+    """Open the demonstration.
+
+    Parameters
+    ----------
+    output : path, optional
+        Do the main job without a person: segment the first plant, move the angle, save labels, traits and a
+        screenshot here, and close.
+
+    Raises
+    ------
+    UserError
+        When the job does not end within three minutes.
+    """
+    viewer, _images, segment = open_window()
+    viewer.window._qt_window.resize(1500, 950)
+    if output is None:
+        viewer.layers.events.inserted.connect(lambda _event: QTimer.singleShot(0, _first_run(segment)))
+        napari.run()
+        return
+    _wait(lambda: segment.image is not None, "the first plant to be loaded")
+    segment.run_button.click()
+    _wait(lambda: segment.worker is None and not segment.live.busy and _leaves(segment), "the leaves")
+    angle = segment.panel.rows["angle"]
+    angle.slider.setValue(angle.slider.value() + 5)
+    _wait(lambda: not segment.live.busy, "the slider")
+    _leave_results(viewer, segment, output)
+    viewer.close()
+
+
+def _first_run(segment: SegmentWidget):
+    def start() -> None:
+        if segment.image is not None and segment.worker is None and not getattr(segment, "_demo_ran", False):
+            segment._demo_ran = True  # type: ignore[attr-defined]
+            segment.run()
+
+    return start
+
+
+def _leaves(segment: SegmentWidget) -> bool:
+    return segment.image is not None and segment.session.labels_layer(segment.image) is not None
+
+
+def _wait(done, what: str) -> None:
+    """Let the window live until something is done."""
+    loop, left = QEventLoop(), _PATIENCE_S * 20
+    timer = QTimer()
+    state = {"left": left}
+
+    def look() -> None:
+        state["left"] -= 1
+        if done() or state["left"] <= 0:
+            loop.quit()
+
+    timer.timeout.connect(look)
+    timer.start(50)
+    loop.exec_() if hasattr(loop, "exec_") else loop.exec()
+    timer.stop()
+    if not done():
+        raise UserError(f"The demonstration waited {_PATIENCE_S} s for {what} in vain.")
+
+
+def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) -> None:
+    from napari_leafseg._files import write_atomically
+    from napari_leafseg.io import to_rgb8, write_labels
+    from napari_leafseg.traits import measure_leaves
+
+    image = segment.image
+    assert image is not None
+    layer, item = segment.session.labels_layer(image), segment.session.derived(image)
+    assert layer is not None and item.prediction is not None
+    record = {**item.prediction.record(**item.values), "count": item.count}
+    write_labels(output / f"{image.name}_label.tif", layer.data, record)
+    table = measure_leaves(layer.data, to_rgb8(image.data))
+    write_atomically(output / f"{image.name}_traits.csv", table.to_csv(index=False, float_format="%.4g").encode())
+    viewer.screenshot(str(output / "screenshot.png"), canvas_only=False, flash=False)
+    print(f"{image.name}: {item.count} leaves. Screenshot, labels and traits are in {output}/")
