@@ -41,6 +41,7 @@ class Seeds(NamedTuple):
 class _Candidate:
     point: tuple[int, int]
     height: float
+    direction: np.ndarray  # int16 (E,), length 127
     box: Box
     score: np.ndarray  # int16 cosine * 127² within the box, _FAR where not connected
 
@@ -72,7 +73,7 @@ class AngularGrouping:
         distance: np.ndarray,
         foreground: np.ndarray,
         embedding: np.ndarray,
-        merge_angle: float = 25.0,
+        merge_angle: float = 40.0,
         widest_angle: float = 75.0,
         border: int = 2,
     ) -> None:
@@ -91,15 +92,14 @@ class AngularGrouping:
 
     def _accept(self, points: np.ndarray, heights: np.ndarray, merge_angle: float) -> None:
         """Keep each peak that no higher peak explains, with the scores of the pixels that it may win."""
-        explained = np.zeros(self.shape, bool)
         limit = _cosine(merge_angle)
         coarse = max(1, -(-max(self.shape) // 512))
         thin_embedding = np.ascontiguousarray(self.embedding[:, ::coarse, ::coarse])
         thin_foreground = np.ascontiguousarray(self.foreground[::coarse, ::coarse])
         for (y, x), height in zip(points.tolist(), heights.tolist(), strict=True):
-            if explained[y, x]:
-                continue
             direction = self._direction(y, x)
+            if any(self._explains(candidate, (y, x), direction, limit) for candidate in self._candidates):
+                continue
             box = self._reach(thin_embedding, thin_foreground, coarse, direction, (y, x))
             score = _scores(self.embedding[(slice(None), *box)], direction)
             near = (score >= _cosine(self.widest_angle)) & self.foreground[box]
@@ -108,8 +108,17 @@ class AngularGrouping:
             if part is None:
                 continue
             score[~part] = _FAR
-            explained[box] |= score >= limit
-            self._candidates.append(_Candidate((y, x), height, box, score))
+            self._candidates.append(_Candidate((y, x), height, direction, box, score))
+
+    @staticmethod
+    def _explains(candidate: _Candidate, point: tuple[int, int], direction: np.ndarray, limit: int) -> bool:
+        """Whether a peak belongs to a higher one's leaf: within its reach, and of about its direction."""
+        rows, columns = candidate.box
+        if not (rows.start <= point[0] < rows.stop and columns.start <= point[1] < columns.stop):
+            return False
+        if candidate.score[point[0] - rows.start, point[1] - columns.start] == _FAR:
+            return False
+        return int(direction.astype(np.int32) @ candidate.direction.astype(np.int32)) >= limit
 
     def _direction(self, y: int, x: int) -> np.ndarray:
         """Mean embedding around a peak, int16 (E,) of length 127."""

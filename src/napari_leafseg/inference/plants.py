@@ -115,20 +115,11 @@ def find_plants(network: TiledNetwork, image: np.ndarray, diameter: float) -> It
 def _look(network: TiledNetwork, image: np.ndarray, scale: float, diameter: float) -> list[tuple[float, list[Plant]]]:
     """Plants at one size, with how far (in octaves) they are from the size that is seen best."""
     small = resize(image, scale)
-    maps = last_maps(network.run(small, brightness_statistics(small), embed=False))
+    maps = network.maps(small, brightness_statistics(small), embed=False)
     plants = gather_plants(maps, scale)
     if not plants:
         return []
     return [(abs(float(np.log2(typical_diameter(plants) * scale / diameter))), plants)]
-
-
-def last_maps(events: Iterator[tuple[int, int, PixelMaps | None]]) -> PixelMaps:
-    """Drive a tiled run to its end."""
-    result = None
-    for _, _, maps in events:
-        result = maps
-    assert result is not None
-    return result
 
 
 def plant_regions(plants: list[Plant], shape: tuple[int, ...], margin: float = 0.3) -> list[tuple[slice, slice]]:

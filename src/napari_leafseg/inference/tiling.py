@@ -99,6 +99,14 @@ class TiledNetwork:
             except torch.OutOfMemoryError:
                 self._retreat()
 
+    def maps(self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True) -> PixelMaps:
+        """As `run`, to its end."""
+        result = None
+        for _, _, result in self.run(image, statistics, embed):
+            pass
+        assert result is not None
+        return result
+
     def _retreat(self) -> None:
         """Next smaller tile, then the CPU."""
         if self.device.type == "cuda":

@@ -26,7 +26,7 @@ def distance_loss(predicted: torch.Tensor, target: torch.Tensor, balanced: bool 
         Give leaves and background half of the weight each (Chen et al. 2019) instead of one weight per pixel
         (Wu et al. 2020).
     """
-    error = (predicted.float() - target) ** 2
+    error = (_at_least_single(predicted) - target) ** 2
     if not balanced:
         return error.mean()
     inside = (target > 0).float()
@@ -103,7 +103,7 @@ def embedding_loss(
     -------
     EmbeddingLoss
     """
-    embedding = embedding.float()
+    embedding = _at_least_single(embedding)
     batch, dimensions = embedding.shape[:2]
     labels = labels.long()
     stride = int(labels.max()) + 1
@@ -131,3 +131,8 @@ def embedding_loss(
         return EmbeddingLoss(within, within * 0)
     first, second = (means[torch.searchsorted(present, pairs[:, side].contiguous())] for side in (0, 1))
     return EmbeddingLoss(within, (first * second).sum(1).abs().mean())
+
+
+def _at_least_single(values: torch.Tensor) -> torch.Tensor:
+    """Leave mixed precision: losses are sums over many pixels."""
+    return values if values.dtype == torch.float64 else values.float()

@@ -108,8 +108,9 @@ def wire(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
 
 
 def felt(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """Coloured cloth or plastic of one hue, green ones included."""
-    tone = _colour(rng, (0.0, 1.0), (0.1, 0.7), (0.1, 0.8))
+    """Coloured cloth or plastic of one hue, seldom green."""
+    hue = (0.25, 0.45) if rng.random() < 0.06 else (0.5, 1.1)
+    tone = _colour(rng, hue, (0.1, 0.7), (0.1, 0.8))
     field = fractal_noise(rng, shape, unit * 0.05, 3, 0.9)
     return (tone * (1 + 0.2 * field[..., None])).astype(np.float32)
 
@@ -155,7 +156,7 @@ def draw_pot(rng: np.random.Generator, image: np.ndarray, centre: np.ndarray, si
     shape = image.shape[:2]
     rim = _colour(rng, (0.0, 1.0), (0.0, 0.25), (0.03, 0.35))
     if rng.random() < 0.2:
-        rim = _colour(rng, (0.0, 1.0), (0.2, 0.7), (0.2, 0.7))
+        rim = _colour(rng, (0.45, 1.12), (0.2, 0.7), (0.2, 0.7))
     outer, inner = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     middle = (float(centre[1]), float(centre[0]))
     if rng.random() < 0.3:
@@ -175,7 +176,7 @@ def draw_pot(rng: np.random.Generator, image: np.ndarray, centre: np.ndarray, si
 def draw_distractors(rng: np.random.Generator, image: np.ndarray, unit: float) -> None:
     """Green and other things that are no leaf: algae, moss, labels, pegs, threads, droplets."""
     shape = image.shape[:2]
-    if rng.random() < 0.3:  # algae and moss: soft-edged green stains, no outline and no blade
+    if rng.random() < 0.22:  # algae and moss: soft-edged green stains, no outline and no blade
         tone = _colour(rng, (0.16, 0.42), (0.2, 0.7), (0.1, 0.5))
         field = fractal_noise(rng, shape, unit * rng.uniform(0.15, 0.8), 5, 0.75)
         alpha = np.clip((field - rng.uniform(0.05, 0.4)) * rng.uniform(1.5, 5), 0, rng.uniform(0.4, 0.9))[..., None]

@@ -123,11 +123,11 @@ def _vary_shape(rng: np.random.Generator, shape: LeafShape, age_rank: float) -> 
 
 def _plant_hsv(rng: np.random.Generator) -> tuple[float, float, float]:
     kind = rng.random()
-    if kind < 0.68:  # fresh green
+    if kind < 0.76:  # fresh green
         return rng.uniform(72, 112) / 360, rng.uniform(0.35, 0.8), rng.uniform(0.4, 0.8)
-    if kind < 0.92:  # dark or bluish green
+    if kind < 0.97:  # dark or bluish green
         return rng.uniform(95, 155) / 360, rng.uniform(0.25, 0.65), rng.uniform(0.2, 0.5)
-    if kind < 0.975:  # pale, yellowing
+    if kind < 0.99:  # pale, yellowing
         return rng.uniform(52, 80) / 360, rng.uniform(0.25, 0.7), rng.uniform(0.5, 0.9)
     return rng.uniform(270, 360) / 360, rng.uniform(0.15, 0.5), rng.uniform(0.3, 0.6)  # anthocyanin
 

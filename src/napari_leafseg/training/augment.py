@@ -54,13 +54,13 @@ def random_crop(
 def change_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Random gains, gamma, channel mixing and greying; uint8 in, float32 (0 to 255) out."""
     values = image.astype(np.float32)
-    if rng.random() < 0.07:
+    if rng.random() < 0.04:
         grey = values @ np.float32([0.299, 0.587, 0.114])
         return np.repeat(grey[..., None], 3, 2)
     if rng.random() < 0.6:
         mean = values.mean(2, keepdims=True)
-        values = mean + (values - mean) * np.float32(rng.uniform(0.5, 1.4))
-        values = values * (1 + rng.normal(0, 0.08, 3)).astype(np.float32)
+        values = mean + (values - mean) * np.float32(rng.uniform(0.7, 1.35))
+        values = values * (1 + rng.normal(0, 0.06, 3)).astype(np.float32)
         values = np.clip(values, 0, 255)
         values = 255 * (values / 255) ** np.float32(rng.uniform(0.75, 1.3))
     return values

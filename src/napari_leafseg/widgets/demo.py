@@ -21,8 +21,8 @@ def open_window(show: bool = True) -> tuple[napari.Viewer, ImagesWidget, Segment
     images, segment = ImagesWidget(viewer), SegmentWidget(viewer)
     upper = viewer.window.add_dock_widget(images, name="Images", area="right")
     lower = viewer.window.add_dock_widget(segment, name="Segment", area="right")
-    window = viewer.window._qt_window
-    window.resizeDocks([upper, lower], [260, 600], Qt.Orientation.Vertical)
+    viewer.window._qt_window.resize(1500, 950)
+    QTimer.singleShot(0, lambda: viewer.window._qt_window.resizeDocks([upper, lower], [270, 620], Qt.Orientation.Vertical))
     images.add(sample_images())
     return viewer, images, segment
 
@@ -42,7 +42,6 @@ def run_demo(output: Path | None = None) -> None:
         When the job does not end within three minutes.
     """
     viewer, _images, segment = open_window()
-    viewer.window._qt_window.resize(1500, 950)
     if output is None:
         viewer.layers.events.inserted.connect(lambda _event: QTimer.singleShot(0, _first_run(segment)))
         napari.run()

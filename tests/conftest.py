@@ -1,0 +1,61 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import pytest
+
+from napari_leafseg.synthetic import Scene, SceneConfig, synthesize
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    """One rosette of several leaves, 256 pixels."""
+    return synthesize(108, SceneConfig(size=(256, 256), diameter=(190, 210), border=0.0, blank=0.0, background="soil"))
+
+
+@pytest.fixture(scope="session")
+def predictor():
+    """The bundled model on the CPU."""
+    from napari_leafseg import load_model
+
+    return load_model("leaf", "cpu")
+
+
+@pytest.fixture(scope="session")
+def prediction(predictor, scene):
+    """What the bundled model says of `scene`."""
+    return predictor.predict(scene.image)
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path) -> Path:
+    """A small checkpoint with random weights."""
+    import torch
+
+    from napari_leafseg.models.card import Card
+    from napari_leafseg.models.checkpoint import save_checkpoint
+    from napari_leafseg.models.config import SIZES
+    from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.safetensors"
+    config = SIZES["tiny"]
+    save_checkpoint(path, DistanceEmbeddingNet(config), Card("tiny", "1", config, defaults={"angle": 40.0}))
+    return path
+
+
+def discs(size: int = 120, centres: tuple = ((30, 30), (30, 90), (85, 60)), radius: int = 20) -> np.ndarray:
+    """Labels of separate discs."""
+    yy, xx = np.mgrid[:size, :size]
+    labels = np.zeros((size, size), np.int32)
+    for number, (y, x) in enumerate(centres, start=1):
+        labels[(yy - y) ** 2 + (xx - x) ** 2 <= radius**2] = number
+    return labels

@@ -1,0 +1,106 @@
+"""The command line as a user calls it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_leafseg.io import read_labels, write_labels
+from tests.conftest import REPOSITORY
+
+SAMPLES = REPOSITORY / "sample_data"
+
+
+def call(*arguments, code=0):
+    command = [sys.executable, "-m", "napari_leafseg.cli", *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=REPOSITORY, check=False)
+    assert result.returncode == code, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def test_predict_and_evaluate(tmp_path):
+    text = call("predict", SAMPLES / "seedling.png", SAMPLES / "growth", "--output", tmp_path, "--angle", 50)
+    assert text.count("leaves, scale") == 7
+    assert {path.name for path in tmp_path.glob("seedling*")} == {"seedling_label.tif", "seedling_label.json"}
+    labels = tifffile.imread(tmp_path / "seedling_label.tif")
+    record = json.loads((tmp_path / "seedling_label.json").read_text())
+    assert labels.dtype == np.uint16
+    assert record["count"] == labels.max()
+    assert record["parameters"]["angle"] == 50
+    assert record["model"]["name"] == "leaf"
+    assert len(record["image"]["sha256"]) == 64
+
+    scores = tmp_path / "scores.json"
+    text = call("evaluate", "--prediction", tmp_path, "--truth", SAMPLES / "growth", "--json", scores)
+    result = json.loads(scores.read_text())
+    assert len(result["images"]) == 6
+    assert 0.3 < result["mean"]["SBD"] <= 1
+    assert "seedling" in text  # it has no truth there
+
+
+def test_a_bad_file_does_not_stop_the_others(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.png").write_text("no picture")
+    Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "in" / "black.png")
+    Image.open(SAMPLES / "seedling.png").save(tmp_path / "in" / "plant.png")
+    text = call("predict", tmp_path / "in", tmp_path / "gone.png", "--output", tmp_path / "out", code=2)
+    for words in ("notes.png", "black.png", "gone.png", "black all over"):
+        assert words in text
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["plant_label.json", "plant_label.tif"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model", "oak"], "no model “oak”"),
+        (["--model", "README.md"], "not a napari-leafseg checkpoint"),
+        (["--angle", "200"], "between 5 and 75"),
+        (["--scale", "900"], "working scale"),
+        (["--device", "abacus"], "no device “abacus”"),
+    ],
+)
+def test_wrong_options_end_with_a_sentence_and_2(tmp_path, options, words):
+    text = call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "out", *options, code=2)
+    assert words in text
+    assert "Traceback" not in text
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    text = call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "file" / "out", code=2)
+    assert "Cannot write to the folder" in text
+
+
+def test_evaluate_matches_stems_and_refuses_other_sizes(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    labels = np.pad(np.ones((5, 5), int), 3)
+    write_labels(one / "a_label.tif", labels)
+    two.mkdir()
+    Image.fromarray(labels.astype(np.uint8)).save(two / "a.png")
+    assert "1.0000" in call("evaluate", "--prediction", one, "--truth", two)
+    write_labels(one / "b_label.tif", labels)
+    Image.fromarray(np.ones((4, 4), np.uint8)).save(two / "b.png")
+    assert "one size" in call("evaluate", "--prediction", one, "--truth", two, code=2)
+    assert "No label image" in call("evaluate", "--prediction", one, "--truth", SAMPLES, code=2)
+
+
+def test_synthesize_models_and_train(tmp_path):
+    call("synthesize", "--output", tmp_path / "plants", "--count", 3, "--size", 96)
+    assert len(list((tmp_path / "plants").glob("*.png"))) == 3
+    assert read_labels(tmp_path / "plants" / "plant000000_label.tif").shape == (96, 96)
+    assert "leaf" in call("models")
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "{name: mine, model: tiny, steps: 2, batch: 1, crop: 48, validation_count: 1, "
+        "data: {count: 2, scenes: [{share: 1, scene: {size: [64, 64], diameter: [40, 60]}}]}}"
+    )
+    text = call("train", config, "--output", tmp_path / "run", "--device", "cpu")
+    assert "mine.safetensors" in text.replace("\n", "")
+    call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "out", "--model", tmp_path / "run" / "mine.safetensors")
+    config.write_text("stepz: 1")
+    assert "stepz" in call("train", config, "--output", tmp_path / "run", code=2)

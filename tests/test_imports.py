@@ -1,0 +1,45 @@
+"""What is loaded when."""
+
+import subprocess
+import sys
+
+
+def loaded(code: str) -> set[str]:
+    text = f"{code}\nimport sys; print(' '.join(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=120)
+    return set(result.stdout.split())
+
+
+def test_importing_the_package_loads_no_heavy_library():
+    modules = loaded("import napari_leafseg")
+    assert not modules & {"torch", "napari", "transformers", "cv2", "skimage", "qtpy"}
+
+
+def test_the_widgets_load_without_torch():
+    modules = loaded("import napari_leafseg.widgets.images, napari_leafseg.widgets.segment")
+    assert "napari" in modules
+    assert not modules & {"torch", "transformers"}
+
+
+def test_listing_models_needs_no_torch():
+    assert "torch" not in loaded("from napari_leafseg.models.zoo import describe_model; describe_model('leaf')")
+
+
+def test_idle_threads_sleep_once_models_are_imported():
+    code = "import os; os.environ.pop('OMP_WAIT_POLICY', None)\nimport napari_leafseg.models\nassert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'"
+    loaded(code)
+
+
+def test_opencv_leaves_qts_variables_alone(monkeypatch, tmp_path):
+    """Survive the GUI wheel, which points Qt at plug-ins of its own."""
+    fake = tmp_path / "cv2.py"
+    fake.write_text("import os\nos.environ['QT_QPA_PLATFORM_PLUGIN_PATH'] = 'bad'\nos.environ['QT_QPA_FONTDIR'] = 'bad'\n")
+    code = (
+        f"import os, sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "os.environ.pop('QT_QPA_PLATFORM_PLUGIN_PATH', None); os.environ['QT_QPA_FONTDIR'] = 'mine'\n"
+        "import napari_leafseg._opencv\n"
+        "assert 'QT_QPA_PLATFORM_PLUGIN_PATH' not in os.environ and os.environ['QT_QPA_FONTDIR'] == 'mine'\n"
+    )
+    assert "cv2" in loaded(code)
+
+
