@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 from napari.viewer import ViewerModel
 from qtpy.QtCore import QSize, Qt
@@ -30,6 +29,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, LoadedImage, list_images
 from napari_leafseg.widgets.jobs import load_job, thumbnail_job
 from napari_leafseg.widgets.session import KEY, ImageEntry, Session, settings
+from napari_leafseg.widgets.workers import start_worker
 
 THUMBNAIL = 56
 NEXT_KEY, PREVIOUS_KEY = "PageDown", "PageUp"
@@ -132,11 +132,11 @@ class ImagesWidget(QWidget):
         first = not self.session.images
         self.session.images.extend(ImageEntry(path) for path in new)
         settings().setValue("images/folder", str(new[0].parent))
-        worker = create_worker(thumbnail_job, new, THUMBNAIL)
-        worker.yielded.connect(self._show_thumbnail)
-        worker.finished.connect(lambda: self._thumbnails.remove(worker))
+        worker = start_worker(
+            thumbnail_job, new, THUMBNAIL,
+            on_result=self._show_thumbnail, on_error=self._report, on_end=self._thumbnails.remove,
+        )  # fmt: skip
         self._thumbnails.append(worker)
-        worker.start()
         self.session.images_changed.emit()
         if first:
             self.list.setCurrentRow(0)
@@ -221,11 +221,12 @@ class ImagesWidget(QWidget):
             self._load(entry)
 
     def _load(self, entry: ImageEntry) -> None:
-        self._loader = create_worker(load_job, entry.path)
-        self._loader.yielded.connect(lambda result: self._loaded(entry, result[1]))
-        self._loader.errored.connect(lambda error: self._load_failed(entry, error))
-        self._loader.finished.connect(self._load_ended)
-        self._loader.start()
+        self._loader = start_worker(
+            load_job, entry.path,
+            on_result=lambda image: self._loaded(entry, image),
+            on_error=lambda error: self._load_failed(entry, error),
+            on_end=self._load_ended,
+        )  # fmt: skip
 
     def _loaded(self, entry: ImageEntry, image: LoadedImage) -> None:
         entry.sha256 = image.sha256
@@ -240,11 +241,14 @@ class ImagesWidget(QWidget):
             self._show_only(layer)
 
     def _load_failed(self, entry: ImageEntry, error: Exception) -> None:
-        if isinstance(error, UserError):
-            show_error(str(error))
-            self._fail(entry.path, str(error))
+        self._report(error)
+        self._fail(entry.path, str(error))
 
-    def _load_ended(self) -> None:
+    @staticmethod
+    def _report(error: Exception) -> None:
+        show_error(str(error))
+
+    def _load_ended(self, _worker: Any) -> None:
         self._loader = None
         wanted = self._wanted
         if wanted is not None and wanted.state != "cannot be used" and self.session.layer_of(wanted) is None:

@@ -36,12 +36,12 @@ def predict_job(
     yield from events
 
 
-def load_job(path: Path) -> Iterator[tuple[Path, LoadedImage]]:
+def load_job(path: Path) -> LoadedImage:
     """Read one picture."""
     image = read_image(path)
     if image.array.ndim > 4:
         raise UserError(f"{path} has {image.array.ndim} axes. Save it as a picture or as time × height × width × colours.")
-    yield path, image
+    return image
 
 
 def thumbnail_job(paths: list[Path], size: int) -> Iterator[tuple[Path, np.ndarray | str]]:
@@ -58,8 +58,8 @@ def thumbnail_job(paths: list[Path], size: int) -> Iterator[tuple[Path, np.ndarr
             yield path, str(error)
 
 
-def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]) -> Iterator[Path]:
-    """Write labels and their record."""
+def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]) -> Path:
+    """Write labels and their record; returns the labels' file."""
     target = folder / f"{stem}{LABEL_SUFFIX}.tif"
     write_labels(target, labels, record)
-    yield target
+    return target

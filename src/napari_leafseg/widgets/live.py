@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_leafseg.widgets.refresh import Box, changed_box
+from napari_leafseg.widgets.workers import start_worker
 
 
 @dataclass
@@ -78,33 +78,27 @@ class LiveLabels(QObject):
     def cancel(self) -> None:
         """Forget what is wanted; what is being computed is thrown away."""
         self._wanted = None
-        if self._worker is not None:
-            self._worker.returned.disconnect()
-            self._worker = None
+        self._worker = None
 
     def _start(self) -> None:
         assert self._wanted is not None
         target, prediction, values, shown, with_seeds = self._wanted
         self._wanted = None
-        self._worker = create_worker(_compute, target, prediction, values, shown(), with_seeds)
-        self._worker.returned.connect(self._finish)
-        self._worker.errored.connect(self._fail)
-        self._worker.start()
+        ticket = self._worker = object()
+        start_worker(
+            _compute, target, prediction, values, shown(), with_seeds,
+            on_result=lambda result: self._finish(ticket, self.ready, result),
+            on_error=lambda error: self._finish(ticket, self.failed, error),
+        )  # fmt: skip
 
-    def _finish(self, result: LabelResult) -> None:
+    def _finish(self, ticket: object, signal: Any, result: Any) -> None:
+        if ticket is not self._worker:
+            return  # cancelled
         self._worker = None
-        self.ready.emit(result)
-        self._next()
-
-    def _fail(self, error: Exception) -> None:
-        self._worker = None
-        self.failed.emit(error)
-        self._next()
-
-    def _next(self) -> None:
-        if self._wanted is not None:
+        signal.emit(result)
+        if self._worker is None and self._wanted is not None:
             self._start()
-        else:
+        elif self._worker is None:
             self.idle.emit()
 
 

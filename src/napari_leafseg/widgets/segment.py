@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
 from qtpy.QtWidgets import QFileDialog, QWidget
@@ -18,6 +17,7 @@ from napari_leafseg.widgets.live import LabelResult, LiveLabels
 from napari_leafseg.widgets.refresh import update_labels
 from napari_leafseg.widgets.segment_form import EXTRAS, SegmentForm
 from napari_leafseg.widgets.session import Session, picture_of, settings
+from napari_leafseg.widgets.workers import start_worker
 
 SAVE_KEY = "S"
 
@@ -35,7 +35,6 @@ class SegmentWidget(SegmentForm):
         self.viewer = viewer
         self.session = Session.of(viewer)
         self.worker: Any = None
-        self._extra_worker: Any = None
         self.live = LiveLabels(self)
         self._folder: Path | None = None
         self._restore()
@@ -120,16 +119,12 @@ class SegmentWidget(SegmentForm):
         entry = self.session.entry_of(image)
         source = {"name": entry.path.name, "sha256": entry.sha256} if entry else {"name": image.name}
         self.live.cancel()
-        worker = create_worker(
+        self.show_running(True)
+        self.worker = start_worker(
             predict_job, self.session.predictors, self.model_name, self.device_name, data, stack, self.scale,
             f"The layer “{image.name}”", source,
+            on_result=lambda event: self._progress(image, event), on_error=self._report, on_end=self._run_ended,
         )  # fmt: skip
-        worker.yielded.connect(lambda event: self._progress(worker, image, event))
-        worker.errored.connect(self._report)
-        worker.finished.connect(lambda: self._run_ended(worker))
-        self.worker = worker
-        self.show_running(True)
-        worker.start()
 
     def stop(self) -> None:
         """Stop after the step that is being computed."""
@@ -137,9 +132,7 @@ class SegmentWidget(SegmentForm):
             self.worker.quit()
             self.show_message("Stopping …")
 
-    def _progress(self, worker: Any, image: Image, event: Any) -> None:
-        if worker is not self.worker:
-            return
+    def _progress(self, image: Image, event: Any) -> None:
         self.show_progress(event.done, event.total, event.message)
         if event.prediction is not None and image in self.viewer.layers:
             self._accept(image, event.prediction)
@@ -161,10 +154,8 @@ class SegmentWidget(SegmentForm):
             self._state_changed(self.image)
 
     def _report(self, error: Exception) -> None:
-        """Tell the user; what is no user's mistake goes on to napari with its traceback."""
-        if isinstance(error, UserError | MemoryError):
-            show_error(str(error))
-            self.show_message(str(error))
+        """Tell the user what is wrong."""
+        show_error(str(error))
 
     # -- tuning ------------------------------------------------------------------------------------------------------
 
@@ -225,11 +216,10 @@ class SegmentWidget(SegmentForm):
         if prediction is None or not self.extras[kind].isChecked():
             layers.hide_extra(self.session, image, kind)
             return
-        worker = create_worker(EXTRAS[kind].compute, prediction, self.panel.values())
-        worker.returned.connect(lambda data: self._show_extra(image, kind, data))
-        worker.errored.connect(self._report)
-        self._extra_worker = worker
-        worker.start()
+        start_worker(
+            EXTRAS[kind].compute, prediction, self.panel.values(),
+            on_result=lambda data: self._show_extra(image, kind, data), on_error=self._report,
+        )  # fmt: skip
 
     def _show_extra(self, image: Image, kind: str, data: Any) -> None:
         if image in self.viewer.layers and self.extras[kind].isChecked():
@@ -255,10 +245,10 @@ class SegmentWidget(SegmentForm):
         record |= {"count": item.count, "edited_by_hand": item.edited}
         entry = self.session.entry_of(image)
         stem = entry.path.stem if entry else image.name
-        worker = create_worker(save_job, folder, stem, layer.data.copy(), record)
-        worker.yielded.connect(lambda path: self._saved(image, path))
-        worker.errored.connect(self._report)
-        worker.start()
+        start_worker(
+            save_job, folder, stem, layer.data.copy(), record,
+            on_result=lambda path: self._saved(image, path), on_error=self._report,
+        )  # fmt: skip
 
     def _target_folder(self, image: Image) -> Path | None:
         """The chosen folder; else a folder beside the picture; else the user is asked."""

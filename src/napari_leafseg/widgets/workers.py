@@ -1,0 +1,75 @@
+"""Work in a thread, with users' mistakes handed to the widget instead of a traceback."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from napari.qt.threading import create_worker
+
+from napari_leafseg.errors import UserError
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception
+
+
+def start_worker(
+    job: Callable[..., Any],
+    *arguments: Any,
+    on_result: Callable[[Any], None],
+    on_error: Callable[[Exception], None],
+    on_end: Callable[[Any], None] | None = None,
+) -> Any:
+    """Run a function or generator in a worker thread.
+
+    Parameters
+    ----------
+    job : callable
+        Its result, or each thing that it yields, goes to `on_result` in the GUI thread.
+    *arguments
+        For `job`.
+    on_result, on_error : callable
+        `on_error` takes a `UserError` or `MemoryError`; other errors are napari's to show, with their traceback.
+    on_end : callable, optional
+        Called with the worker when it has ended in any way.
+
+    Returns
+    -------
+    napari worker
+        ``quit()`` stops a generator after what it is yielding.
+    """
+
+    def deliver(result: Any) -> None:
+        if isinstance(result, _Failure):
+            on_error(result.error)
+        else:
+            on_result(result)
+
+    if inspect.isgeneratorfunction(job):
+        worker = create_worker(_guarded_generator, job, arguments)
+        worker.yielded.connect(deliver)
+    else:
+        worker = create_worker(_guarded_call, job, arguments)
+        worker.returned.connect(deliver)
+    if on_end is not None:
+        worker.finished.connect(lambda: on_end(worker))
+    worker.start()
+    return worker
+
+
+def _guarded_generator(job: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> Iterator[Any]:
+    try:
+        yield from job(*arguments)
+    except (UserError, MemoryError) as error:
+        yield _Failure(error)
+
+
+def _guarded_call(job: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    try:
+        return job(*arguments)
+    except (UserError, MemoryError) as error:
+        return _Failure(error)

@@ -1,0 +1,26 @@
+"""Viewers and settings for the widget tests."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import QSettings
+
+from napari_leafseg.synthetic import SceneConfig, synthesize
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path):
+    """Settings of a test go into its own folder."""
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    """A viewer without a window on the screen, with napari's checks for leaks."""
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def picture():
+    """One plant, 256 pixels."""
+    return synthesize(108, SceneConfig(size=(256, 256), diameter=(190, 210), border=0.0, blank=0.0)).image

@@ -1,0 +1,113 @@
+"""The Images widget, with real clicks and keys."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+
+from napari_leafseg.io import write_image
+from napari_leafseg.widgets.images import ImagesWidget
+from napari_leafseg.widgets.session import Session
+
+
+@pytest.fixture
+def folder(tmp_path, picture):
+    """Three pictures, one of which is a text file."""
+    for name in ("a", "b", "d"):
+        write_image(tmp_path / "plants" / f"{name}.png", picture[:, :: 1 if name == "a" else -1])
+    (tmp_path / "plants" / "c.png").write_text("no picture")
+    return tmp_path / "plants"
+
+
+@pytest.fixture
+def widget(viewer, qtbot, folder):
+    widget = ImagesWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Images")
+    widget.add([folder])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget._thumbnails, timeout=20000)
+    return widget
+
+
+def test_a_folder_is_listed_with_thumbnails_and_states(widget):
+    texts = [widget.list.item(row).text() for row in range(4)]
+    assert texts[0] == "a.png\nnot segmented"
+    assert texts[2] == "c.png\ncannot be used"
+    image = widget.list.item(0).icon().pixmap(56, 56).toImage()
+    assert image.pixelColor(28, 28).alpha() == 255
+    assert widget.list.item(2).toolTip().endswith("file.")
+
+
+def test_an_empty_list_says_what_to_do(viewer):
+    widget = ImagesWidget(viewer)
+    assert widget.stack.currentWidget() is widget.empty
+    assert "drop them here" in widget.empty.text()
+    assert not widget.next_button.isEnabled()
+    widget.close()
+
+
+def test_next_and_previous_show_one_picture_at_a_time(widget, viewer, qtbot):
+    assert viewer.layers[0].name == "a"
+    assert not widget.previous_button.isEnabled()
+    qtbot.mouseClick(widget.next_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["b"], timeout=10000)
+    assert widget.position.text() == "2 of 4"
+    qtbot.mouseClick(widget.previous_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["a"], timeout=10000)
+
+
+def test_an_unreadable_picture_is_reported_and_the_next_one_opens(widget, viewer, qtbot, monkeypatch):
+    shown = []
+    monkeypatch.setattr("napari_leafseg.widgets.images.show_error", shown.append)
+    widget.list.setCurrentRow(2)
+    qtbot.waitUntil(lambda: bool(shown), timeout=10000)
+    assert "c.png" in shown[0]
+    widget.list.setFocus()
+    qtbot.keyClick(widget.list, Qt.Key.Key_Down)
+    qtbot.waitUntil(lambda: "d" in [layer.name for layer in viewer.layers], timeout=10000)
+
+
+def test_fast_stepping_ends_at_the_last_wanted(widget, viewer, qtbot):
+    for row in (1, 0, 1, 3):
+        widget.list.setCurrentRow(row)
+    qtbot.waitUntil(lambda: widget._loader is None and "d" in [x.name for x in viewer.layers], timeout=10000)
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["d"]
+
+
+def test_the_same_files_are_not_added_twice(widget, folder):
+    widget.add([folder, folder / "a.png"])
+    assert widget.list.count() == 4
+
+
+def test_dropped_files_are_added(viewer, qtbot, folder):
+    widget = ImagesWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(folder / "a.png"))])
+    where = QPointF(5, 5) if hasattr(QDropEvent, "position") else QPoint(5, 5)
+    buttons = (Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    try:
+        event = QDropEvent(where, Qt.DropAction.CopyAction, data, *buttons)
+    except TypeError:
+        event = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, *buttons)
+    widget.dropEvent(event)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget._thumbnails, timeout=20000)
+
+
+def test_a_wrong_folder_is_reported(viewer, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("napari_leafseg.widgets.images.show_error", shown.append)
+    widget = ImagesWidget(viewer)
+    widget.add([tmp_path / "none"])
+    assert "none" in shown[0]
+    widget.close()
+
+
+def test_pictures_with_results_stay_in_memory(widget, viewer, qtbot):
+    session = Session.of(viewer)
+    image = viewer.layers["a"]
+    viewer.add_labels(np.ones((256, 256), int), name="a leaves", metadata=session.mark(image, "labels"))
+    widget.list.setCurrentRow(1)
+    qtbot.waitUntil(lambda: "b" in [layer.name for layer in viewer.layers], timeout=10000)
+    assert {layer.name: layer.visible for layer in viewer.layers} == {"a": False, "a leaves": False, "b": True}
+    widget.list.setCurrentRow(0)
+    assert {layer.name: layer.visible for layer in viewer.layers} == {"a": True, "a leaves": True}
