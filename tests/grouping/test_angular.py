@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_leafseg.grouping import AngularGrouping, find_peaks, quantise
+from napari_leafseg.grouping import AngularGrouping, GroupingOptions, find_peaks, quantise
 from napari_leafseg.metrics import score
 from napari_leafseg.training.targets import distance_target
 from tests.conftest import discs
@@ -53,7 +53,7 @@ def test_a_leaf_is_connected_to_its_seed():
     labels = discs(centres=((30, 30), (85, 85)))
     distance, foreground, embedding = ideal(labels, {1: 0, 2: 0})
     distance[labels == 2] *= 0.05  # too flat for a seed
-    result = AngularGrouping(distance, foreground, embedding, border=0).labels(0.45, 45)
+    result = AngularGrouping(distance, foreground, embedding, GroupingOptions(border=0)).labels(0.45, 45)
     assert result.max() == 1
     assert not result[labels == 2].any()
 
@@ -89,7 +89,7 @@ def test_a_leaf_lying_on_another_is_no_hole():
 @settings(max_examples=25, deadline=None)
 @given(st.floats(5, 74), st.floats(0.1, 1), st.floats(0.15, 0.95))
 def test_a_wider_angle_never_loses_foreground_and_a_lower_threshold_never_loses_seeds(angle, more, threshold):
-    grouping = AngularGrouping(*ideal(touching(), noise=0.3), border=0)
+    grouping = AngularGrouping(*ideal(touching(), noise=0.3), GroupingOptions(border=0))
     narrow, wide = grouping.labels(threshold, angle), grouping.labels(threshold, min(75, angle + 20 * more))
     assert np.count_nonzero(wide) >= np.count_nonzero(narrow)
     assert len(grouping.seeds(threshold * 0.7).points) >= len(grouping.seeds(threshold).points)

@@ -1,6 +1,6 @@
 """From what a network says of pixels to leaves."""
 
-from napari_leafseg.grouping.angular import AngularGrouping, Seeds, quantise
+from napari_leafseg.grouping.angular import AngularGrouping, GroupingOptions, Seeds, quantise
 from napari_leafseg.grouping.seeds import find_peaks
 
-__all__ = ["AngularGrouping", "Seeds", "find_peaks", "quantise"]
+__all__ = ["AngularGrouping", "GroupingOptions", "Seeds", "find_peaks", "quantise"]

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.grouping.seeds import find_peaks
+from napari_leafseg.grouping.seeds import find_hills, find_peaks
 
 _UNIT = 127  # length of a stored embedding: int8
 _FAR = np.int16(-32768)
@@ -37,20 +37,48 @@ class Seeds(NamedTuple):
     heights: np.ndarray
 
 
-@dataclass
+@dataclass(frozen=True)
+class GroupingOptions:
+    """What is fixed for a model, other than the tunables.
+
+    Attributes
+    ----------
+    merge_angle : float
+        A peak is no leaf of its own when it lies next to a higher seed's hill and within this angle of it, degrees.
+        The deeper the valley between them, the smaller the angle must be.
+    valley : float
+        At a valley this deep (pass over peak) two peaks are two leaves, whatever their directions.
+    home : float
+        Bonus, as a cosine, of the seed on whose hill a pixel lies.
+    widest_angle : float
+        Largest clustering angle that can be asked for, degrees.
+    border : int
+        Foreground pixels this near to a leaf, but outside its angle, join it.
+    """
+
+    merge_angle: float = 80.0
+    valley: float = 0.8
+    home: float = 0.3
+    widest_angle: float = 75.0
+    border: int = 2
+
+
+@dataclass(eq=False)
 class _Candidate:
     point: tuple[int, int]
     height: float
     direction: np.ndarray  # int16 (E,), length 127
     box: Box
     score: np.ndarray  # int16 cosine * 127² within the box, _FAR where not connected
+    hills: list[int]  # the hills of the distance map that this seed stands for
 
 
 class AngularGrouping:
     """Groups pixels into leaves; keeps what does not depend on the tunables.
 
     Unlike the published growing (one neighbouring seed at a time, in an order), every pixel goes to the best of all
-    seeds that it is connected to, and seeds whose directions agree are one.
+    seeds that it is connected to, and seeds whose directions agree are one, unless a valley of the distance map parts
+    them. Between seeds of nearly one direction a pixel prefers the one on whose hill of the distance map it lies.
 
     Parameters
     ----------
@@ -60,12 +88,7 @@ class AngularGrouping:
         bool (H, W).
     embedding : numpy.ndarray
         int8 (E, H, W) from `quantise`.
-    merge_angle : float
-        A peak is no leaf of its own when it lies in a higher peak's reach and within this angle of it, degrees.
-    widest_angle : float
-        Largest clustering angle that can be asked for, degrees.
-    border : int
-        Foreground pixels this near to a leaf, but outside its angle, join it.
+    options : GroupingOptions
     """
 
     def __init__(
@@ -73,52 +96,69 @@ class AngularGrouping:
         distance: np.ndarray,
         foreground: np.ndarray,
         embedding: np.ndarray,
-        merge_angle: float = 40.0,
-        widest_angle: float = 75.0,
-        border: int = 2,
+        options: GroupingOptions | None = None,
     ) -> None:
         self.foreground = foreground
         self.embedding = embedding
-        self.widest_angle = widest_angle
-        self.border = border
+        self.options = options or GroupingOptions()
         self.shape = foreground.shape
-        points, heights = find_peaks(distance, foreground)
         self._candidates: list[_Candidate] = []
-        self._accept(points, heights, merge_angle)
+        points, heights = find_peaks(distance, foreground)
+        self._hills, passes = find_hills(distance, foreground, points)
+        self._accept(points, heights, passes)
         self._used = -1
         self._seed_of = np.zeros((0, 0), np.uint16)
         self._score = np.zeros((0, 0), np.int16)
         self._boxes: list[Box | None] = []
 
-    def _accept(self, points: np.ndarray, heights: np.ndarray, merge_angle: float) -> None:
+    def _accept(self, points: np.ndarray, heights: np.ndarray, passes: dict[tuple[int, int], float]) -> None:
         """Keep each peak that no higher peak explains, with the scores of the pixels that it may win."""
-        limit = _cosine(merge_angle)
         coarse = max(1, -(-max(self.shape) // 512))
         thin_embedding = np.ascontiguousarray(self.embedding[:, ::coarse, ::coarse])
         thin_foreground = np.ascontiguousarray(self.foreground[::coarse, ::coarse])
-        for (y, x), height in zip(points.tolist(), heights.tolist(), strict=True):
+        neighbours: dict[int, list[tuple[int, float]]] = {}
+        for (a, b), height in passes.items():
+            neighbours.setdefault(a, []).append((b, height))
+            neighbours.setdefault(b, []).append((a, height))
+        owner: dict[int, _Candidate] = {}
+        for hill, ((y, x), height) in enumerate(zip(points.tolist(), heights.tolist(), strict=True), start=1):
             direction = self._direction(y, x)
-            if any(self._explains(candidate, (y, x), direction, limit) for candidate in self._candidates):
+            known = [(owner[other], saddle) for other, saddle in neighbours.get(hill, ()) if other in owner]
+            explaining = self._explaining(known, direction, height)
+            if explaining:
+                owner[hill] = explaining[0]
+                explaining[0].hills.append(hill)
+                self._join(explaining, owner)
                 continue
             box = self._reach(thin_embedding, thin_foreground, coarse, direction, (y, x))
             score = _scores(self.embedding[(slice(None), *box)], direction)
-            near = (score >= _cosine(self.widest_angle)) & self.foreground[box]
-            here = (y - box[0].start, x - box[1].start)
-            part = _component(near, here)
+            near = (score >= _cosine(self.options.widest_angle)) & self.foreground[box]
+            part = _component(near, (y - box[0].start, x - box[1].start))
             if part is None:
                 continue
             score[~part] = _FAR
-            self._candidates.append(_Candidate((y, x), height, direction, box, score))
+            candidate = _Candidate((y, x), height, direction, box, score, [hill])
+            self._candidates.append(candidate)
+            owner[hill] = candidate
 
-    @staticmethod
-    def _explains(candidate: _Candidate, point: tuple[int, int], direction: np.ndarray, limit: int) -> bool:
-        """Whether a peak belongs to a higher one's leaf: within its reach, and of about its direction."""
-        rows, columns = candidate.box
-        if not (rows.start <= point[0] < rows.stop and columns.start <= point[1] < columns.stop):
-            return False
-        if candidate.score[point[0] - rows.start, point[1] - columns.start] == _FAR:
-            return False
-        return int(direction.astype(np.int32) @ candidate.direction.astype(np.int32)) >= limit
+    def _explaining(self, known: list[tuple[_Candidate, float]], direction: np.ndarray, height: float) -> list[_Candidate]:
+        """The seeds next door that a peak belongs to, the highest first: of about its direction, no valley between."""
+        valley, found = self.options.valley, []
+        for candidate, saddle in known:
+            depth = (saddle / max(height, 1e-6) - valley) / (1 - valley)
+            allowed = self.options.merge_angle * float(np.clip(depth, 0, 1))
+            if allowed > 0 and _dot(direction, candidate.direction) >= _cosine(allowed) and candidate not in found:
+                found.append(candidate)
+        return sorted(found, key=lambda candidate: -candidate.height)
+
+    def _join(self, together: list[_Candidate], owner: dict[int, _Candidate]) -> None:
+        """Make seeds that a lower hill connects one, where their directions agree."""
+        first = together[0]
+        for other in together[1:]:
+            if _dot(first.direction, other.direction) >= _cosine(self.options.merge_angle):
+                first.hills.extend(other.hills)
+                owner.update(dict.fromkeys(other.hills, first))
+                self._candidates.remove(other)
 
     def _direction(self, y: int, x: int) -> np.ndarray:
         """Mean embedding around a peak, int16 (E,) of length 127."""
@@ -131,7 +171,7 @@ class AngularGrouping:
         self, embedding: np.ndarray, foreground: np.ndarray, step: int, direction: np.ndarray, point: tuple[int, int]
     ) -> Box:
         """Box around everything that a seed may win, found on every `step`-th pixel."""
-        near = (_scores(embedding, direction) >= _cosine(self.widest_angle)) & foreground
+        near = (_scores(embedding, direction) >= _cosine(self.options.widest_angle)) & foreground
         y, x = point[0] // step, point[1] // step
         near[y, x] = True
         part = _component(near, (y, x))
@@ -157,14 +197,22 @@ class AngularGrouping:
             return
         seed_of = np.zeros(self.shape, np.uint16)
         best = np.full(self.shape, _FAR, np.int16)
+        rank = np.full(self.shape, _FAR, np.int16)
         for number, candidate in enumerate(self._candidates[:count], start=1):
-            window = best[candidate.box]
-            better = candidate.score > window
-            np.copyto(window, candidate.score, where=better)
+            window = rank[candidate.box]
+            mine = self._rank(candidate)
+            better = mine > window
+            np.copyto(window, mine, where=better)
+            np.copyto(best[candidate.box], candidate.score, where=better)
             seed_of[candidate.box][better] = number
         self._seed_of, self._score, self._used = seed_of, best, count
         boxes = ndimage.find_objects(seed_of.astype(np.int32), max_label=count) if count else []
         self._boxes = list(boxes)
+
+    def _rank(self, candidate: _Candidate) -> np.ndarray:
+        """Scores with the bonus for pixels on the candidate's own hills."""
+        home = np.isin(self._hills[candidate.box], np.array(candidate.hills, np.uint16)) & (candidate.score != _FAR)
+        return candidate.score + home * np.int16(round(self.options.home * _UNIT * _UNIT))
 
     def labels(self, seed_threshold: float = 0.45, angle: float = 45.0, smallest: float = 0) -> np.ndarray:
         """Leaves for these values of the tunables.
@@ -174,7 +222,7 @@ class AngularGrouping:
         seed_threshold : float
             Seeds are peaks of at least this share of the distance map's maximum, 0.1 to 1.
         angle : float
-            Pixels within this angle of their seed belong to its leaf, degrees, up to `widest_angle`.
+            Pixels within this angle of their seed belong to its leaf, degrees, up to the widest.
         smallest : float
             Leaves of fewer pixels are dropped.
 
@@ -186,7 +234,7 @@ class AngularGrouping:
         """
         self._assign(self._count(seed_threshold))
         result = np.zeros(self.shape, np.uint16)
-        limit = _cosine(min(angle, self.widest_angle))
+        limit = _cosine(min(angle, self.options.widest_angle))
         parts: list[tuple[Box, np.ndarray]] = []
         for number, (box, candidate) in enumerate(zip(self._boxes, self._candidates, strict=False), start=1):
             if box is None:
@@ -205,10 +253,14 @@ class AngularGrouping:
 
     def _close_borders(self, labels: np.ndarray) -> np.ndarray:
         kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-        for _ in range(self.border):
+        for _ in range(self.options.border):
             grown = cv2.dilate(labels, kernel)
             np.copyto(labels, grown, where=(labels == 0) & self.foreground)
         return labels
+
+
+def _dot(first: np.ndarray, second: np.ndarray) -> int:
+    return int(first.astype(np.int32) @ second.astype(np.int32))
 
 
 def _cosine(angle: float) -> int:
@@ -225,7 +277,8 @@ def _scores(embedding: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 def _component(mask: np.ndarray, point: tuple[int, int]) -> np.ndarray | None:
     """The 8-connected part of a mask that holds a point; None when the point is outside."""
-    if not mask[point]:
+    y, x = point
+    if not (0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x]):
         return None
     _, numbers = cv2.connectedComponents(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     return numbers == numbers[point]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from skimage.segmentation import watershed
+
 from napari_leafseg._opencv import cv2
 
 
@@ -42,3 +44,50 @@ def find_peaks(
     heights = smooth[peaks] / top
     order = np.lexsort((points[:, 1], points[:, 0], -heights))
     return points[order], heights[order].astype(np.float32)
+
+
+def find_hills(
+    distance: np.ndarray, foreground: np.ndarray, points: np.ndarray, sigma: float = 1.0
+) -> tuple[np.ndarray, dict[tuple[int, int], float]]:
+    """Part the foreground into the hills of a distance map, and find the passes between them.
+
+    Parameters
+    ----------
+    distance, foreground : numpy.ndarray
+        (H, W), as for `find_peaks`.
+    points : numpy.ndarray
+        int (N, 2), the peaks.
+    sigma : float
+        As for `find_peaks`.
+
+    Returns
+    -------
+    hills : numpy.ndarray
+        uint16 (H, W); hill k + 1 belongs to peak k, 0 outside.
+    passes : dict
+        For pairs of hills that touch (smaller number first) the height of the highest way over, as a share of the
+        map's maximum.
+    """
+    smooth = cv2.GaussianBlur(distance.astype(np.float32), (0, 0), sigma)
+    smooth /= max(float(smooth.max()), 1e-6)
+    markers = np.zeros(distance.shape, np.int32)
+    markers[tuple(points.T)] = np.arange(1, len(points) + 1)
+    if not len(points):
+        return markers.astype(np.uint16), {}
+    hills = watershed(-(smooth * 1000).astype(np.int16), markers, mask=foreground).astype(np.int32)
+    count = len(points) + 1
+    keys, heights = [], []
+    for first, second, a, b in (
+        (hills[:, :-1], hills[:, 1:], smooth[:, :-1], smooth[:, 1:]),
+        (hills[:-1], hills[1:], smooth[:-1], smooth[1:]),
+    ):
+        meet = (first != second) & (first > 0) & (second > 0)
+        low, high = np.minimum(first[meet], second[meet]), np.maximum(first[meet], second[meet])
+        keys.append(low.astype(np.int64) * count + high)
+        heights.append(np.minimum(a[meet], b[meet]))
+    key, height = np.concatenate(keys), np.concatenate(heights)
+    pairs, index = np.unique(key, return_inverse=True)
+    highest = np.zeros(len(pairs), np.float32)
+    np.maximum.at(highest, index, height)
+    passes = {(int(k // count), int(k % count)): float(h) for k, h in zip(pairs, highest, strict=True)}
+    return hills.astype(np.uint16), passes

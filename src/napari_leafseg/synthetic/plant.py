@@ -215,7 +215,7 @@ def draw_plant(
     species = species or draw_species(rng, habit)
     habit, shape, painter = species.habit, species.shape, species.painter
     if leaves is None:
-        leaves = int(np.clip(np.round(rng.gamma(4.0, 2.9)), 2, 34))
+        leaves = int(np.clip(np.round(rng.gamma(4.0, 2.3)), 2, 28))
     start_angle, handedness = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
     spacing = rng.uniform(0.8, 1.8)  # days between two leaves
     jitter, shuffled = rng.uniform(0.03, 0.25), rng.uniform(0.2, 2.5)

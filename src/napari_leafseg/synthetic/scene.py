@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
@@ -41,7 +41,8 @@ class SceneConfig(BaseModel):
     distractors : bool
         Algae, labels, sticks.
     smallest_leaf : int
-        Visible leaf parts under this many pixels get no label of their own.
+        Leaves that show fewer pixels get no label of their own; nor do those that show less than a thousandth of the
+        square of their plant's diameter, which nobody would outline.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,6 +85,7 @@ class _Canvas:
     labels: np.ndarray
     plants: np.ndarray
     leaves: int = 0
+    owner_area: list[float] = field(default_factory=lambda: [0.0])  # square of the diameter of each leaf's plant
 
 
 def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
@@ -245,6 +247,7 @@ def _draw_one(
         window = (slice(origin[0], origin[0] + alpha.shape[0]), slice(origin[1], origin[1] + alpha.shape[1]))
         canvas.image[window] += alpha[..., None] * (colour - canvas.image[window])
         canvas.leaves += 1
+        canvas.owner_area.append(diameter**2)
         covered = alpha >= 0.5
         canvas.labels[window][covered] = canvas.leaves
         canvas.plants[window][covered] = number
@@ -277,7 +280,8 @@ def _tidy(canvas: _Canvas, smallest: int) -> tuple[np.ndarray, np.ndarray]:
     """Number the leaves 1 … N; give slivers (hidden leaves' crumbs) to the leaf that they touch."""
     labels, owners = canvas.labels, canvas.plants
     areas = np.bincount(labels.ravel(), minlength=canvas.leaves + 1)
-    small = np.flatnonzero((areas > 0) & (areas < smallest))
+    least = np.maximum(smallest, 0.001 * np.array(canvas.owner_area))
+    small = np.flatnonzero((areas > 0) & (areas < least))
     for label in small[small > 0]:
         piece = labels == label
         ring = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~piece
