@@ -101,6 +101,13 @@ def test_synthesize_models_and_train(tmp_path):
     )
     text = call("train", config, "--output", tmp_path / "run", "--device", "cpu")
     assert "mine.safetensors" in text.replace("\n", "")
-    call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "out", "--model", tmp_path / "run" / "mine.safetensors")
+    call(
+        "predict",
+        SAMPLES / "seedling.png",
+        "--output",
+        tmp_path / "out",
+        "--model",
+        tmp_path / "run" / "mine.safetensors",
+    )
     config.write_text("stepz: 1")
     assert "stepz" in call("train", config, "--output", tmp_path / "run", code=2)

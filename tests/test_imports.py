@@ -26,14 +26,17 @@ def test_listing_models_needs_no_torch():
 
 
 def test_idle_threads_sleep_once_models_are_imported():
-    code = "import os; os.environ.pop('OMP_WAIT_POLICY', None)\nimport napari_leafseg.models\nassert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'"
+    code = "import os; os.environ.pop('OMP_WAIT_POLICY', None)\nimport napari_leafseg.models\n"
+    code += "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'"
     loaded(code)
 
 
 def test_opencv_leaves_qts_variables_alone(monkeypatch, tmp_path):
     """Survive the GUI wheel, which points Qt at plug-ins of its own."""
     fake = tmp_path / "cv2.py"
-    fake.write_text("import os\nos.environ['QT_QPA_PLATFORM_PLUGIN_PATH'] = 'bad'\nos.environ['QT_QPA_FONTDIR'] = 'bad'\n")
+    fake.write_text(
+        "import os\nos.environ['QT_QPA_PLATFORM_PLUGIN_PATH'] = 'bad'\nos.environ['QT_QPA_FONTDIR'] = 'bad'\n"
+    )
     code = (
         f"import os, sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "os.environ.pop('QT_QPA_PLATFORM_PLUGIN_PATH', None); os.environ['QT_QPA_FONTDIR'] = 'mine'\n"
@@ -41,5 +44,3 @@ def test_opencv_leaves_qts_variables_alone(monkeypatch, tmp_path):
         "assert 'QT_QPA_PLATFORM_PLUGIN_PATH' not in os.environ and os.environ['QT_QPA_FONTDIR'] == 'mine'\n"
     )
     assert "cv2" in loaded(code)
-
-

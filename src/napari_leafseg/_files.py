@@ -21,7 +21,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror or error}. Choose a folder that you may write to.") from error
+        raise UserError(
+            f"Cannot write {path}: {error.strerror or error}. Choose a folder that you may write to."
+        ) from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -6,11 +6,14 @@ the other one: both variables are put back after the import.
 """
 
 import os
+from typing import Any
 
 _QT_VARIABLES = ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR")
 _before = {name: os.environ.get(name) for name in _QT_VARIABLES}
 
-import cv2  # noqa: E402
+import cv2 as _cv2  # noqa: E402
+
+cv2: Any = _cv2  # its stubs name no concrete array types
 
 for _name, _value in _before.items():
     if _value is None:

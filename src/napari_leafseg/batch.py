@@ -90,7 +90,11 @@ def predict_files(
             image = read_image(path)
             source = {"name": path.name, "sha256": image.sha256}
             stack = image.array.ndim == 4
-            events = predictor.run_stack(image.array, scale, str(path)) if stack else predictor.run(image.array, scale, str(path), source)
+            events = (
+                predictor.run_stack(image.array, scale, str(path))
+                if stack
+                else predictor.run(image.array, scale, str(path), source)
+            )
             for event in events:
                 result = event.prediction
                 yield FileEvent(number + event.done / event.total, len(files), f"{path.name}: {event.message}")
@@ -125,11 +129,15 @@ def _check_output(output: Path, files: list[Path]) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"Cannot write to the folder {output}: {error.strerror}. Choose another with --output.") from error
+        raise UserError(
+            f"Cannot write to the folder {output}: {error.strerror}. Choose another with --output."
+        ) from error
     stems: dict[str, Path] = {}
     for path in files:
         if path.stem in stems:
-            raise UserError(f"{stems[path.stem]} and {path} would write the same file. Predict them into different folders.")
+            raise UserError(
+                f"{stems[path.stem]} and {path} would write the same file. Predict them into different folders."
+            )
         stems[path.stem] = path
 
 
@@ -151,14 +159,25 @@ def evaluate_folders(prediction: Path, truth: Path, challenge: bool = False) -> 
     found, wanted = _label_files(prediction), _label_files(truth)
     common = sorted(found.keys() & wanted.keys())
     if not common:
-        raise UserError(f"No label image in {prediction} has the name of one in {truth}. Names must agree up to “_label”.")
+        raise UserError(
+            f"No label image in {prediction} has the name of one in {truth}. Names must agree up to “_label”."
+        )
     images = {}
     for stem in common:
         ours, theirs = read_labels(found[stem]), read_labels(wanted[stem])
         if ours.shape != theirs.shape and not challenge:
-            raise UserError(f"{found[stem]} is {ours.shape[1]} × {ours.shape[0]} pixels, {wanted[stem]} {theirs.shape[1]} × {theirs.shape[0]}. They must be of one size.")
+            raise UserError(
+                f"{found[stem]} is {ours.shape[1]} × {ours.shape[0]} pixels, "
+                f"{wanted[stem]} {theirs.shape[1]} × {theirs.shape[0]}. They must be of one size."
+            )
         result = score(ours, theirs, challenge)
-        images[stem] = {"SBD": result.sbd, "BestDice": result.best_dice, "FBD": result.fbd, "DiC": result.dic, "absDiC": result.abs_dic}
+        images[stem] = {
+            "SBD": result.sbd,
+            "BestDice": result.best_dice,
+            "FBD": result.fbd,
+            "DiC": result.dic,
+            "absDiC": result.abs_dic,
+        }
     mean = {name: float(np.mean([row[name] for row in images.values()])) for name in next(iter(images.values()))}
     unmatched = [f"{found[stem]} has no truth and is left out." for stem in sorted(found.keys() - wanted.keys())]
     unmatched += [f"{wanted[stem]} has no prediction and is left out." for stem in sorted(wanted.keys() - found.keys())]
@@ -176,7 +195,9 @@ def _label_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def synthesize_files(folder: Path, count: int, seed: int, size: int, plants: int, samples: bool) -> Iterator[tuple[int, int]]:
+def synthesize_files(
+    folder: Path, count: int, seed: int, size: int, plants: int, samples: bool
+) -> Iterator[tuple[int, int]]:
     """Draw synthetic plants into ``<stem>.png`` and ``<stem>_label.tif``; yields (done, total)."""
     from napari_leafseg.synthetic import SceneConfig, synthesize
 

@@ -39,7 +39,13 @@ def complain(error: Exception) -> None:
 
 def progress_bar() -> Progress:
     """The progress bar of all commands, on standard error."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), console=err)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=err,
+    )
 
 
 @app.command()
@@ -68,7 +74,11 @@ def predict(
                 complain(event.error)
             elif event.written is not None:
                 notes = "".join(f" [yellow]{note}[/]" for note in event.notes)
-                out.print(f"{event.written}: {event.count} leaves, scale {event.scale:.2f}.{notes}", highlight=False, soft_wrap=True)
+                out.print(
+                    f"{event.written}: {event.count} leaves, scale {event.scale:.2f}.{notes}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
     if failed:
         raise typer.Exit(2)
 
@@ -88,7 +98,9 @@ def evaluate(
     table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=f"{len(result['images'])} images")
     for name, row in [*result["images"].items(), ("mean", result["mean"])]:
         sign = f"{row['DiC']:+.2f}" if name == "mean" else f"{row['DiC']:+.0f}"
-        table.add_row(name, f"{row['SBD']:.4f}", f"{row['BestDice']:.4f}", f"{row['FBD']:.4f}", sign, f"{row['absDiC']:.2f}")
+        table.add_row(
+            name, f"{row['SBD']:.4f}", f"{row['BestDice']:.4f}", f"{row['FBD']:.4f}", sign, f"{row['absDiC']:.2f}"
+        )
     out.print(table)
     for message in result["unmatched"]:
         err.print(f"[yellow]{message}[/]", soft_wrap=True)
@@ -115,7 +127,9 @@ def train(
             if event.kind == "data":
                 bar.update(task, description="Drawing plants", completed=event.step, total=event.total)
             elif event.kind == "step":
-                bar.update(task, description=f"total loss {event.values['total']:.3f}", completed=event.step, total=event.total)
+                bar.update(
+                    task, description=f"total loss {event.values['total']:.3f}", completed=event.step, total=event.total
+                )
             elif event.kind == "validation":
                 out.print(f"step {event.step}: {values}", highlight=False)
     out.print(f"Weights: {output / (settings.name + '.safetensors')}", soft_wrap=True)
@@ -159,14 +173,15 @@ def models() -> None:
 
 @app.command()
 def demo(
-    output: Annotated[Path | None, typer.Option(help="Run the main job by itself, leave a screenshot, labels and traits here, and end.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Run the main job by itself, leave a screenshot, labels and traits here, and end."),
+    ] = None,
 ) -> None:
     """Open napari on the sample plants, segment the first one."""
     from napari_leafseg.widgets.demo import run_demo
 
     run_demo(output)
-
-
 
 
 if __name__ == "__main__":

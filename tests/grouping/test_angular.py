@@ -58,14 +58,19 @@ def test_a_leaf_is_connected_to_its_seed():
     assert not result[labels == 2].any()
 
 
-def test_two_peaks_of_one_direction_are_one_leaf():
+def test_two_peaks_are_one_leaf_unless_direction_or_a_valley_parts_them():
     labels = np.zeros((40, 100), np.int32)
     labels[10:30, 5:95] = 1
     distance, foreground, embedding = ideal(labels)
-    distance[:, 45:55] *= 0.5
+    distance[:, 45:55] *= 0.95
     assert len(AngularGrouping(distance, foreground, embedding).seeds(0.3).points) == 1
-    embedding[:, :, 50:] = quantise(np.eye(8, dtype=np.float32)[3])[:, None, None]
-    assert AngularGrouping(distance, foreground, embedding).labels(0.3, 45).max() == 2
+    turned = embedding.copy()
+    turned[:, :, 50:] = quantise(np.eye(8, dtype=np.float32)[3])[:, None, None]
+    assert AngularGrouping(distance, foreground, turned).labels(0.3, 45).max() == 2
+    distance[:, 45:55] *= 0.5
+    parted = AngularGrouping(distance, foreground, embedding).labels(0.3, 45)
+    assert parted.max() == 2
+    assert np.count_nonzero(parted == 1) == pytest.approx(900, abs=100)  # each pixel goes home to its own hill
 
 
 def test_small_leaves_and_specks_are_dropped_holes_are_filled():

@@ -10,7 +10,16 @@ import tifffile
 from PIL import Image
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import check_image, find_pairs, list_images, read_image, read_labels, resize, to_rgb8, write_labels
+from napari_leafseg.io import (
+    check_image,
+    find_pairs,
+    list_images,
+    read_image,
+    read_labels,
+    resize,
+    to_rgb8,
+    write_labels,
+)
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
 
@@ -55,7 +64,12 @@ def test_bad_files_are_named(tmp_path):
     short = tmp_path / "short.jpg"
     Image.fromarray(PICTURE).save(short)
     short.write_bytes(short.read_bytes()[:400])
-    for path, words in ((text, "not a picture"), (cut, "damaged"), (short, "damaged"), (tmp_path / "no.png", "no file")):
+    for path, words in (
+        (text, "not a picture"),
+        (cut, "damaged"),
+        (short, "damaged"),
+        (tmp_path / "no.png", "no file"),
+    ):
         with pytest.raises(UserError, match=words) as caught:
             read_image(path)
         assert path.name in str(caught.value)

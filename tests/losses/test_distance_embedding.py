@@ -115,9 +115,7 @@ def test_neighbours_agree_with_brute_force():
     }
     found = {tuple(pair) for pair in neighbour_pairs(labels, 6).tolist()}
     assert found <= expected
-    near = {
-        (a, b) for a, b in expected if np.linalg.norm(points[a][:, None] - points[b][None], axis=2).min() <= 4.5
-    }
+    near = {(a, b) for a, b in expected if np.linalg.norm(points[a][:, None] - points[b][None], axis=2).min() <= 4.5}
     assert near <= found
 
 

@@ -77,7 +77,11 @@ def test_bad_weights_are_refused_with_the_files_name(tmp_path, tiny_checkpoint):
     save_file({"x": np.zeros(3, np.float32)}, foreign)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(tiny_checkpoint.read_bytes()[:-500])
-    for path, words in ((text, "not a napari-leafseg checkpoint"), (foreign, "some other program"), (cut, "not a napari")):
+    for path, words in (
+        (text, "not a napari-leafseg checkpoint"),
+        (foreign, "some other program"),
+        (cut, "not a napari"),
+    ):
         with pytest.raises(UserError, match=words) as caught:
             load_checkpoint(path)
         assert path.name in str(caught.value)

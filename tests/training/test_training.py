@@ -163,7 +163,9 @@ def test_own_pictures_join_in(tmp_path):
 
 
 def test_configurations_are_read_and_mistakes_named(tmp_path):
-    assert read_training_config(REPOSITORY / "resources" / "training" / "leaf.yaml").network().kind == "distance_embedding"
+    assert (
+        read_training_config(REPOSITORY / "resources" / "training" / "leaf.yaml").network().kind == "distance_embedding"
+    )
     path = tmp_path / "c.yaml"
     path.write_text("stesp: 3\nbatch: 0\n")
     with pytest.raises(UserError, match=r"stesp.*batch|batch.*stesp"):

@@ -107,8 +107,8 @@ class AngularGrouping:
         self._hills, passes = find_hills(distance, foreground, points)
         self._accept(points, heights, passes)
         self._used = -1
-        self._seed_of = np.zeros((0, 0), np.uint16)
-        self._score = np.zeros((0, 0), np.int16)
+        self._seed_of: np.ndarray = np.zeros((0, 0), np.uint16)
+        self._score: np.ndarray = np.zeros((0, 0), np.int16)
         self._boxes: list[Box | None] = []
 
     def _accept(self, points: np.ndarray, heights: np.ndarray, passes: dict[tuple[int, int], float]) -> None:
@@ -141,7 +141,9 @@ class AngularGrouping:
             self._candidates.append(candidate)
             owner[hill] = candidate
 
-    def _explaining(self, known: list[tuple[_Candidate, float]], direction: np.ndarray, height: float) -> list[_Candidate]:
+    def _explaining(
+        self, known: list[tuple[_Candidate, float]], direction: np.ndarray, height: float
+    ) -> list[_Candidate]:
         """The seeds next door that a peak belongs to, the highest first: of about its direction, no valley between."""
         valley, found = self.options.valley, []
         for candidate, saddle in known:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from skimage.segmentation import watershed
 
 from napari_leafseg._opencv import cv2

@@ -47,7 +47,8 @@ def choose_device(name: str = "auto") -> torch.device:
 def fast_bfloat16() -> bool:
     """Whether this CPU is faster in bfloat16 than in float32, and agrees with it; measured once a process (0.1 s)."""
     with torch.inference_mode():
-        layer = nn.Conv2d(32, 32, 3, padding=1).to(memory_format=torch.channels_last)
+        layer = nn.Conv2d(32, 32, 3, padding=1)
+        layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
         image = torch.randn(1, 32, 128, 128).contiguous(memory_format=torch.channels_last)
 
         def seconds(enabled: bool) -> tuple[float, torch.Tensor]:

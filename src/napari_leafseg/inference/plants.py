@@ -63,7 +63,7 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
     if not kept.any():
         return []
     extent = stats[kept][:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max()
-    radius = max(2, int(round(reach * extent)))
+    radius = max(2, round(float(reach * extent)))
     solid = kept[pieces].astype(np.uint8)
     joined = cv2.dilate(solid, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
     count, groups = cv2.connectedComponents(joined)
@@ -73,7 +73,8 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
         rows, columns = np.nonzero(groups == number)
         if len(rows) >= _LEAST_AREA:
             edges = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]) / scale
-            plants.append(Plant(*(float(edge) for edge in edges), area=len(rows) / scale**2))
+            top, left, bottom, right = (float(edge) for edge in edges)
+            plants.append(Plant(top, left, bottom, right, len(rows) / scale**2))
     largest = max((plant.area for plant in plants), default=0.0)
     return [plant for plant in plants if plant.area >= 0.02 * largest]
 
@@ -84,7 +85,9 @@ def typical_diameter(plants: list[Plant]) -> float:
     return float(np.average([plant.diameter for plant in plants], weights=areas))
 
 
-def find_plants(network: TiledNetwork, image: np.ndarray, diameter: float) -> Iterator[tuple[int, int, list[Plant] | None]]:
+def find_plants(
+    network: TiledNetwork, image: np.ndarray, diameter: float
+) -> Iterator[tuple[int, int, list[Plant] | None]]:
     """Look at a picture at several sizes and find its plants.
 
     Parameters

@@ -68,9 +68,7 @@ class Region:
     maps: PixelMaps
 
     def __post_init__(self) -> None:
-        self.grouping = AngularGrouping(
-            self.maps.distance, self.maps.foreground >= FOREGROUND, self.maps.embedding
-        )
+        self.grouping = AngularGrouping(self.maps.distance, self.maps.foreground >= FOREGROUND, self.maps.embedding)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -124,11 +122,13 @@ class Prediction:
         return (
             Tunable(
                 "seed_threshold", "Seed threshold", "", 0.1, 0.95, 0.01, defaults.get("seed_threshold", 0.45), 2,
-                "A leaf starts where the distance map reaches this share of its maximum. Lower finds more small leaves.",
+                "A leaf starts where the distance map reaches this share of its maximum. "
+                "Lower finds more small leaves.",
             ),
             Tunable(
                 "angle", "Clustering angle", "°", 5.0, 75.0, 1.0, defaults.get("angle", 45.0), 0,
-                "Pixels whose embedding lies within this angle of a seed's belong to its leaf. Wider gives larger leaves.",
+                "Pixels whose embedding lies within this angle of a seed's belong to its leaf. "
+                "Wider gives larger leaves.",
             ),
             Tunable(
                 "min_area", "Smallest leaf", "px²", 0.0, max(200.0, 40 * smallest), 1.0, smallest, 0,
@@ -156,7 +156,8 @@ class Prediction:
             top = np.inf if name == "min_area" else tunable.maximum
             if not tunable.minimum <= value <= top:
                 raise UserError(
-                    f"{tunable.label} must lie between {tunable.minimum:g} and {tunable.maximum:g}{tunable.unit}, not {value:g}."
+                    f"{tunable.label} must lie between {tunable.minimum:g} and {tunable.maximum:g}{tunable.unit}, "
+                    f"not {value:g}."
                 )
         return {**self.defaults(), **values}
 
@@ -202,7 +203,9 @@ class Prediction:
 
     def seeds(self, seed_threshold: float | None = None) -> np.ndarray:
         """Seeds in the picture: float (N, 2), y and x in pixels."""
-        threshold = self.complete({} if seed_threshold is None else {"seed_threshold": seed_threshold})["seed_threshold"]
+        threshold = self.complete({} if seed_threshold is None else {"seed_threshold": seed_threshold})[
+            "seed_threshold"
+        ]
         found = [np.zeros((0, 2))]
         for region in self.regions:
             points = region.grouping.seeds(threshold).points
@@ -289,7 +292,11 @@ def enlarge_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
             ]
         )
         cover = cv2.warpAffine(
-            mask, matrix, (stop[1] - start[1], stop[0] - start[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            mask,
+            matrix,
+            (stop[1] - start[1], stop[0] - start[0]),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
         )
         place = (slice(start[0], stop[0]), slice(start[1], stop[1]))
         better = cover > best[place]

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
-from napari_leafseg.inference.plants import find_plants, plant_regions, typical_diameter
+from napari_leafseg.inference.plants import Plant, find_plants, plant_regions, typical_diameter
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region, StackPrediction
 from napari_leafseg.inference.tiling import TiledNetwork
 from napari_leafseg.io import resize, to_rgb8
@@ -73,7 +73,11 @@ class Predictor:
         return str(self._tiled.device)
 
     def predict(
-        self, image: np.ndarray, scale: float | None = None, name: str = "The image", source: dict[str, Any] | None = None
+        self,
+        image: np.ndarray,
+        scale: float | None = None,
+        name: str = "The image",
+        source: dict[str, Any] | None = None,
     ) -> Prediction:
         """Predict one picture.
 
@@ -111,7 +115,9 @@ class Predictor:
         assert isinstance(result, StackPrediction)
         return result
 
-    def run_stack(self, stack: np.ndarray, scale: float | None = None, name: str = "The stack") -> Iterator[PredictEvent]:
+    def run_stack(
+        self, stack: np.ndarray, scale: float | None = None, name: str = "The stack"
+    ) -> Iterator[PredictEvent]:
         """As `predict_stack`, with progress; may be stopped after any event.
 
         Raises
@@ -128,25 +134,39 @@ class Predictor:
             for event in self.run(np.asarray(stack[number]), scale, frame_name, {"name": frame_name}):
                 if isinstance(event.prediction, Prediction):
                     frames.append(event.prediction)
-                yield PredictEvent(number * 100 + 100 * event.done // event.total, total * 100, f"Frame {number + 1} of {total}: {event.message}")
+                yield PredictEvent(
+                    number * 100 + 100 * event.done // event.total,
+                    total * 100,
+                    f"Frame {number + 1} of {total}: {event.message}",
+                )
         yield PredictEvent(total * 100, total * 100, "Done", StackPrediction(frames))
 
     def run(
-        self, image: np.ndarray, scale: float | None = None, name: str = "The image", source: dict[str, Any] | None = None
+        self,
+        image: np.ndarray,
+        scale: float | None = None,
+        name: str = "The image",
+        source: dict[str, Any] | None = None,
     ) -> Iterator[PredictEvent]:
         """As `predict`, with progress; may be stopped after any event."""
         if scale is not None and not SCALE_RANGE[0] <= scale <= SCALE_RANGE[1]:
-            raise UserError(f"The working scale must lie between {SCALE_RANGE[0]:g} and {SCALE_RANGE[1]:g}, not {scale:g}.")
+            raise UserError(
+                f"The working scale must lie between {SCALE_RANGE[0]:g} and {SCALE_RANGE[1]:g}, not {scale:g}."
+            )
         self._notes.clear()
         picture = to_rgb8(image, name)
         shape = picture.shape[:2]
-        plants = []
+        plants: list[Plant] = []
         for done, total, found in find_plants(self._tiled, picture, self.card.diameter):
             yield PredictEvent(done, 4 * total, "Looking for plants")
             plants = found or plants
         working = scale
         if working is None:
-            working = self._fit(self.card.diameter / typical_diameter(plants)) if plants else min(1.0, self._fit(512 / max(shape)))
+            working = (
+                self._fit(self.card.diameter / typical_diameter(plants))
+                if plants
+                else min(1.0, self._fit(512 / max(shape)))
+            )
         places = plant_regions(plants, shape)
         if not plants:
             if scale is None:
@@ -159,15 +179,17 @@ class Predictor:
             statistics = brightness_statistics(part)
             for done, total, maps in self._tiled.run(part, statistics):
                 share = 0.25 + 0.75 * (number + done / (total + 1)) / len(places)
-                yield PredictEvent(int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the picture's size")
+                yield PredictEvent(
+                    int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the picture's size"
+                )
                 if maps is not None:
                     regions.append(Region(rows, columns, maps))
         info = ModelInfo(self.card.name, self.card.version, self.card.defaults)
-        prediction = Prediction((shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None)
+        prediction = Prediction(
+            (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None
+        )
         yield PredictEvent(1, 1, "Done", prediction)
 
     @staticmethod
     def _fit(scale: float) -> float:
         return float(np.clip(scale, *SCALE_RANGE))
-
-

@@ -75,7 +75,7 @@ class TiledNetwork:
     def __init__(self, network: DistanceEmbeddingNet, device: torch.device, say: Callable[[str], None]) -> None:
         self.network, self.say = network, say
         self.device = device
-        self.network.to(device)
+        self.network.place(device)
         self.tile = TILE
 
     def run(
@@ -102,8 +102,8 @@ class TiledNetwork:
     def maps(self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True) -> PixelMaps:
         """As `run`, to its end."""
         result = None
-        for _, _, result in self.run(image, statistics, embed):
-            pass
+        for _, _, maps in self.run(image, statistics, embed):
+            result = maps
         assert result is not None
         return result
 
@@ -113,14 +113,18 @@ class TiledNetwork:
             torch.cuda.empty_cache()
         if self.tile > SMALLEST_TILE:
             self.tile = max(SMALLEST_TILE, self.tile // 2)
-            self.say(f"The {self.device.type.upper()} device ran out of memory; going on in tiles of {self.tile} pixels.")
+            self.say(
+                f"The {self.device.type.upper()} device ran out of memory; going on in tiles of {self.tile} pixels."
+            )
         elif self.device.type != "cpu":
             self.device = torch.device("cpu")
             self.tile = TILE
-            self.network.to(self.device)
+            self.network.place(self.device)
             self.say("The graphics card ran out of memory even with small tiles; going on with the CPU.")
         else:
-            raise MemoryError("There is too little memory for this picture. Close other programs or lower the working scale.")
+            raise MemoryError(
+                "There is too little memory for this picture. Close other programs or lower the working scale."
+            )
 
     def _run(
         self, image: np.ndarray, statistics: tuple[float, float], embed: bool

@@ -34,11 +34,19 @@ def check_image(array: np.ndarray, name: str = "The image") -> None:
         )
     height, width = array.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
-        raise UserError(f"{name} is {width} × {height} pixels, too small to hold a leaf. Use a picture of at least {SMALLEST_SIDE} × {SMALLEST_SIDE}.")
+        raise UserError(
+            f"{name} is {width} × {height} pixels, too small to hold a leaf. "
+            f"Use a picture of at least {SMALLEST_SIDE} × {SMALLEST_SIDE}."
+        )
     if array.dtype.kind not in "buif":
-        raise UserError(f"{name} holds values of type {array.dtype}, which are no brightnesses. Convert it to 8- or 16-bit.")
+        raise UserError(
+            f"{name} holds values of type {array.dtype}, which are no brightnesses. Convert it to 8- or 16-bit."
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise UserError(f"{name} holds values that are not numbers (NaN or infinity). Replace them, for example with numpy.nan_to_num.")
+        raise UserError(
+            f"{name} holds values that are not numbers (NaN or infinity). "
+            "Replace them, for example with numpy.nan_to_num."
+        )
     colours = array[..., :3] if array.ndim == 3 else array
     if colours.min() == colours.max():
         what = "black" if not colours.any() else "one colour"

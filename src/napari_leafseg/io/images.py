@@ -43,7 +43,9 @@ class LoadedImage:
 
 def is_image(path: Path) -> bool:
     """Whether a file's ending is one of a picture's, and it is no label image of ours."""
-    return path.suffix.lower() in IMAGE_ENDINGS and not path.stem.endswith(LABEL_SUFFIX) and not path.name.startswith(".")
+    return (
+        path.suffix.lower() in IMAGE_ENDINGS and not path.stem.endswith(LABEL_SUFFIX) and not path.name.startswith(".")
+    )
 
 
 def list_images(paths: Iterable[str | Path]) -> list[Path]:
@@ -101,11 +103,15 @@ def _decode(path: Path, content: bytes) -> np.ndarray:
         else:
             with Image.open(io.BytesIO(content)) as picture:
                 rotated, palette = picture.getexif().get(0x0112, 1) != 1, picture.mode == "P"
-            array = imageio.imread(content, rotate=rotated, **({"mode": "RGB"} if palette else {}))
+            array = imageio.imread(content, rotate=rotated, mode="RGB" if palette else None)
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not a picture, whatever its name says. Choose a {', '.join(IMAGE_ENDINGS)} file.") from error
+        raise UserError(
+            f"{path} is not a picture, whatever its name says. Choose a {', '.join(IMAGE_ENDINGS)} file."
+        ) from error
     except Exception as error:  # decoders raise anything at all for damaged files
-        raise UserError(f"{path} is damaged or cut off and cannot be read ({_first_line(error)}). Copy or export it again.") from error
+        raise UserError(
+            f"{path} is damaged or cut off and cannot be read ({_first_line(error)}). Copy or export it again."
+        ) from error
     if array.size == 0:
         raise UserError(f"{path} is damaged or cut off: it holds no pixels. Copy or export it again.")
     if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4):
@@ -127,7 +133,10 @@ def read_labels(path: str | Path) -> np.ndarray:
     """
     array = _decode(Path(path), _read_bytes(Path(path)))
     if array.ndim != 2 or array.dtype.kind not in "bui":
-        raise UserError(f"{path} is no label image: labels are one channel of whole numbers, this is {array.shape} of {array.dtype}.")
+        raise UserError(
+            f"{path} is no label image: labels are one channel of whole numbers, "
+            f"this is {array.shape} of {array.dtype}."
+        )
     return array.astype(np.int32)
 
 
@@ -152,7 +161,9 @@ def write_labels(path: str | Path, labels: np.ndarray, record: dict[str, Any] | 
     """
     path = Path(path)
     if labels.max(initial=0) > np.iinfo(np.uint16).max:
-        raise UserError(f"{path.name}: more than 65,535 leaves do not fit a 16-bit label image. Raise the smallest leaf.")
+        raise UserError(
+            f"{path.name}: more than 65,535 leaves do not fit a 16-bit label image. Raise the smallest leaf."
+        )
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, labels.astype(np.uint16), compression="zlib", photometric="minisblack")
     write_atomically(path, buffer.getvalue())

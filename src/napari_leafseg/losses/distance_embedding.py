@@ -31,7 +31,9 @@ def distance_loss(predicted: torch.Tensor, target: torch.Tensor, balanced: bool 
         return error.mean()
     inside = (target > 0).float()
     outside = 1 - inside
-    return 0.5 * (error * inside).sum() / inside.sum().clamp(min=1) + 0.5 * (error * outside).sum() / outside.sum().clamp(min=1)
+    return 0.5 * (error * inside).sum() / inside.sum().clamp(min=1) + 0.5 * (
+        error * outside
+    ).sum() / outside.sum().clamp(min=1)
 
 
 def neighbour_pairs(instances: torch.Tensor, radius: int) -> torch.Tensor:
@@ -70,7 +72,12 @@ def _half_disc(radius: int) -> list[tuple[int, int]]:
     step = 2 if radius <= 8 else 3
     near = [(0, 1), (1, 0), (1, 1), (1, -1)]
     grid = range(-radius + radius % step, radius + 1, step)
-    far = [(dy, dx) for dy in grid for dx in grid if dy * dy + dx * dx <= radius * radius and (dy > 0 or (dy == 0 and dx > 0))]
+    far = [
+        (dy, dx)
+        for dy in grid
+        for dx in grid
+        if dy * dy + dx * dx <= radius * radius and (dy > 0 or (dy == 0 and dx > 0))
+    ]
     return near + [offset for offset in far if offset not in near]
 
 
@@ -118,10 +125,8 @@ def embedding_loss(
     sums = pixels.new_zeros(len(present), dimensions).index_add(0, index, pixels)
     means = functional.normalize(sums, dim=1)
     away = 1 - (pixels * means[index]).sum(1)
-    if per_leaf:
-        within = (pixels.new_zeros(len(present)).index_add(0, index, away) / sizes).mean()
-    else:
-        within = away.mean()
+    leaf_means = pixels.new_zeros(len(present)).index_add(0, index, away) / sizes
+    within = leaf_means.mean() if per_leaf else away.mean()
 
     pairs = neighbour_pairs(torch.where(labels > 0, numbers, 0), radius)
     if background:

@@ -76,5 +76,6 @@ def read_card(path: str | Path) -> Card:
         return Card(config=config, **json.loads(metadata["card"]))
     except (ValidationError, TypeError, KeyError, ValueError) as error:
         raise UserError(
-            f"{path} holds another kind of model than this version knows. Update napari-leafseg or choose another model."
+            f"{path} holds another kind of model than this version knows. "
+            "Update napari-leafseg or choose another model."
         ) from error

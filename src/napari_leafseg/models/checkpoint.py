@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
@@ -56,5 +55,7 @@ def load_checkpoint(path: str | Path) -> tuple[DistanceEmbeddingNet, Card]:
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{path}: the weights do not fit the model that the file describes. Get the file again.") from error
-    return network.eval().to(memory_format=torch.channels_last), card
+        raise UserError(
+            f"{path}: the weights do not fit the model that the file describes. Get the file again."
+        ) from error
+    return network.eval().place("cpu"), card

@@ -53,6 +53,14 @@ class DistanceEmbeddingNet(nn.Module):
         self.embedding_head = nn.Conv2d(width, config.embedding, 3, padding=1)
         self.dropout = nn.Dropout(config.head_dropout)
 
+    def place(self, device: torch.device | str) -> DistanceEmbeddingNet:
+        """Move to a device, channels last: the layout in which convolutions are fast."""
+        self.to(device)
+        for parameter in self.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return self
+
     @property
     def stride(self) -> int:
         """Heights and widths must be multiples of this."""

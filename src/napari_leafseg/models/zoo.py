@@ -46,7 +46,9 @@ def find_model(name: str) -> Path:
     path = Path(name)
     if path.suffix or path.exists():
         return path
-    raise UserError(f"There is no model “{name}”. There are: {', '.join(found) or 'none'}; or give the path of a {ENDING} file.")
+    raise UserError(
+        f"There is no model “{name}”. There are: {', '.join(found) or 'none'}; or give the path of a {ENDING} file."
+    )
 
 
 def describe_model(name: str) -> Card:

@@ -32,7 +32,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], period: float
 def fractal_noise(
     rng: np.random.Generator, shape: tuple[int, int], period: float, octaves: int = 4, persistence: float = 0.6
 ) -> np.ndarray:
-    """Sum of `octaves` smooth fields, each of half the period and `persistence` times the weight; float32, about -1 to 1."""
+    """Sum smooth fields, each of half the period and `persistence` times the weight; float32, about -1 to 1."""
     total = np.zeros(shape, np.float32)
     weight, weights = 1.0, 0.0
     for _ in range(octaves):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,11 +14,15 @@ KINDS = ("soil", "mesh", "gravel", "paper", "wire", "felt", "plain", "planks")
 _PROBABILITIES = (0.36, 0.18, 0.1, 0.08, 0.1, 0.08, 0.06, 0.04)
 
 
-def _colour(rng: np.random.Generator, hue: tuple[float, float], sat: tuple[float, float], val: tuple[float, float]):
+def _colour(
+    rng: np.random.Generator, hue: tuple[float, float], sat: tuple[float, float], val: tuple[float, float]
+) -> np.ndarray:
     return np.asarray(colorsys.hsv_to_rgb(rng.uniform(*hue) % 1, rng.uniform(*sat), rng.uniform(*val)), np.float32)
 
 
-def _specks(rng: np.random.Generator, image: np.ndarray, count: int, radius: tuple[float, float], colour) -> None:
+def _specks(
+    rng: np.random.Generator, image: np.ndarray, count: int, radius: tuple[float, float], colour: Sequence[float]
+) -> None:
     """Scatter small irregular blobs of about one colour (perlite, grit, crumbs)."""
     height, width = image.shape[:2]
     for _ in range(count):
@@ -39,7 +44,7 @@ def soil(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
         _specks(rng, image, int(min(300, density)), (0.003 * unit, 0.016 * unit), tone)
     if rng.random() < 0.35:
         bark = _colour(rng, (0.04, 0.1), (0.3, 0.6), (0.2, 0.5))
-        _specks(rng, image, int(rng.integers(2, 25)), (0.008 * unit, 0.04 * unit), bark)
+        _specks(rng, image, int(rng.integers(2, 25)), (0.008 * unit, 0.04 * unit), bark.tolist())
     return image
 
 
@@ -118,7 +123,9 @@ def felt(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
 def plain(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
     """Nearly even grey or black."""
     tone = _colour(rng, (0.0, 1.0), (0.0, 0.15), (0.0, 0.7))
-    return (np.ones((*shape, 3), np.float32) * tone + 0.03 * smooth_noise(rng, shape, unit)[..., None]).astype(np.float32)
+    return (np.ones((*shape, 3), np.float32) * tone + 0.03 * smooth_noise(rng, shape, unit)[..., None]).astype(
+        np.float32
+    )
 
 
 def planks(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
@@ -144,7 +151,9 @@ _DRAW = {
 }
 
 
-def draw_background(rng: np.random.Generator, shape: tuple[int, int], unit: float, kind: str | None = None) -> np.ndarray:
+def draw_background(
+    rng: np.random.Generator, shape: tuple[int, int], unit: float, kind: str | None = None
+) -> np.ndarray:
     """Draw a background; float32 (H, W, 3) in about 0 to 1. `kind` is one of `KINDS`, drawn when None."""
     if kind is None:
         kind = KINDS[int(rng.choice(len(KINDS), p=_PROBABILITIES))]
@@ -194,5 +203,10 @@ def draw_distractors(rng: np.random.Generator, image: np.ndarray, unit: float) -
         start = rng.uniform(0, 1, 2) * shape[::-1]
         points = start + np.cumsum(rng.normal(0, unit * 0.08, (6, 2)) + rng.normal(0, unit * 0.08, 2), 0)
         cv2.polylines(
-            image, [np.round(points).astype(np.int32)], False, tone, int(max(1, unit * rng.uniform(0.004, 0.02))), cv2.LINE_AA
+            image,
+            [np.round(points).astype(np.int32)],
+            False,
+            tone,
+            int(max(1, unit * rng.uniform(0.004, 0.02))),
+            cv2.LINE_AA,
         )

@@ -31,7 +31,9 @@ def photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     if rng.random() < 0.35 and min(height, width) > 64:  # a small picture, enlarged
         factor = rng.uniform(0.4, 0.9)
-        small = cv2.resize(image, (max(8, int(width * factor)), max(8, int(height * factor))), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            image, (max(8, int(width * factor)), max(8, int(height * factor))), interpolation=cv2.INTER_AREA
+        )
         image = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     elif rng.random() < 0.7:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.3)))

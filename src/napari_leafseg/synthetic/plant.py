@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from napari_leafseg.synthetic.leaf import LeafPaint, LeafShape
 
 Habit = Literal["rosette", "opposite", "compound"]
+HABITS: tuple[Habit, ...] = ("rosette", "opposite", "compound")
 GOLDEN_ANGLE = np.deg2rad(137.508)
 
 
@@ -70,9 +71,7 @@ class PlantSpec:
 
     def reach(self, day: float) -> float:
         """Largest distance of a leaf tip from the centre, in units of the longest leaf."""
-        tips = [
-            np.hypot(*leaf.base(day)) + leaf.length(day) * leaf.foreshortening(day) for leaf in self.visible(day)
-        ]
+        tips = [np.hypot(*leaf.base(day)) + leaf.length(day) * leaf.foreshortening(day) for leaf in self.visible(day)]
         return float(max(tips, default=0.1))
 
 
@@ -186,7 +185,7 @@ class Species:
 def draw_species(rng: np.random.Generator, habit: Habit | None = None) -> Species:
     """Draw a species; `habit` as in `draw_plant`."""
     if habit is None:
-        habit = ("rosette", "opposite", "compound")[int(rng.choice(3, p=[0.72, 0.15, 0.13]))]
+        habit = HABITS[int(rng.choice(3, p=[0.72, 0.15, 0.13]))]
     return Species(habit, _draw_shape(rng), _Painter(rng))
 
 
@@ -234,13 +233,17 @@ def draw_plant(
             leaf_shape = replace(leaf_shape, width=0.5, petiole=0.45, base=0.45, tip=0.4, teeth=0, lobes=0)
         flat = float(np.clip(1 - abs(rng.normal(0, 0.16)), 0.5, 1.0))
         height = index + rng.normal(0, shuffled)
-        common = {"born": born, "height": float(height), "grown_foreshortening": flat}
+        common: dict[str, Any] = {"born": born, "height": float(height), "grown_foreshortening": flat}
         if habit == "compound":
             specs.extend(_leaflets(rng, azimuth, length, leaf_shape, painter, rank, common))
         else:
             specs.append(
                 LeafSpec(
-                    azimuth=float(azimuth), full_length=length, shape=leaf_shape, paint=painter.draw(rng, rank), **common
+                    azimuth=float(azimuth),
+                    full_length=length,
+                    shape=leaf_shape,
+                    paint=painter.draw(rng, rank),
+                    **common,
                 )
             )
     return PlantSpec(habit, tuple(specs))
@@ -259,14 +262,12 @@ def _leaflets(
     shape: LeafShape,
     painter: _Painter,
     rank: float,
-    common: dict[str, float],
+    common: dict[str, Any],
 ) -> list[LeafSpec]:
     """A terminal leaflet whose petiole is the rachis, and one or two pairs along it."""
     pairs = int(rng.integers(0, 3))
     end = replace(shape, petiole=float(np.clip(0.35 + 0.1 * pairs, 0, 0.6)), width=max(0.3, shape.width * 0.8))
-    result = [
-        LeafSpec(azimuth=float(azimuth), full_length=length, shape=end, paint=painter.draw(rng, rank), **common)
-    ]
+    result = [LeafSpec(azimuth=float(azimuth), full_length=length, shape=end, paint=painter.draw(rng, rank), **common)]
     for pair in range(pairs):
         at = (0.55 - 0.25 * pair) * length * rng.uniform(0.9, 1.1)
         for side in (-1, 1):

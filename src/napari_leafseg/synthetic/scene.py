@@ -150,8 +150,13 @@ def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -
         rng = np.random.default_rng([seed, 2])
         scenes.append(
             _compose(
-                rng, config, [(plant, day)], centre, np.array([diameter]),
-                unit=config.diameter[1], camera_rng=np.random.default_rng([seed, 3, index]),
+                rng,
+                config,
+                [(plant, day)],
+                centre,
+                np.array([diameter]),
+                unit=config.diameter[1],
+                camera_rng=np.random.default_rng([seed, 3, index]),
             )
         )
     return scenes
@@ -237,7 +242,9 @@ def _draw_one(
         corners = outline(leaf.shape, int(np.clip(length / 2, 16, 160))) * length
         corners[:, 0] *= flat
         cos, sin = np.cos(leaf.azimuth), np.sin(leaf.azimuth)
-        polygon = base + np.stack([corners[:, 0] * sin + corners[:, 1] * cos, corners[:, 0] * cos - corners[:, 1] * sin], 1)
+        polygon = base + np.stack(
+            [corners[:, 0] * sin + corners[:, 1] * cos, corners[:, 0] * cos - corners[:, 1] * sin], 1
+        )
         drawn = polygon_alpha(polygon, canvas.labels.shape)
         if drawn is None:
             continue
@@ -253,11 +260,19 @@ def _draw_one(
         canvas.plants[window][covered] = number
 
 
-def _cast_shadow(image, alpha, origin, sun, depth, reach, blur) -> None:
+def _cast_shadow(
+    image: np.ndarray,
+    alpha: np.ndarray,
+    origin: tuple[int, int],
+    sun: tuple[float, float],
+    depth: float,
+    reach: float,
+    blur: float,
+) -> None:
     """Darken what lies under a leaf: its own outline, moved away from the sun and blurred."""
     pad = int(np.ceil(reach + 3 * blur)) + 1
     soft = cv2.GaussianBlur(np.pad(alpha, pad), (0, 0), blur)
-    top, left = origin[0] - pad + int(round(sun[1] * reach)), origin[1] - pad + int(round(sun[0] * reach))
+    top, left = origin[0] - pad + round(sun[1] * reach), origin[1] - pad + round(sun[0] * reach)
     low_y, low_x = max(0, top), max(0, left)
     high_y, high_x = min(image.shape[0], top + soft.shape[0]), min(image.shape[1], left + soft.shape[1])
     if high_y > low_y and high_x > low_x:
@@ -265,14 +280,18 @@ def _cast_shadow(image, alpha, origin, sun, depth, reach, blur) -> None:
         image[low_y:high_y, low_x:high_x] *= 1 - depth * part[..., None]
 
 
-def _crop_in_black(rng: np.random.Generator, labels: np.ndarray, owners: np.ndarray, image: np.ndarray):
+def _crop_in_black(
+    rng: np.random.Generator, labels: np.ndarray, owners: np.ndarray, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Blacken everything outside a box around the plants, as cropped series are often stored."""
     ys, xs = np.nonzero(labels)
     if not len(ys):
         return labels, owners, image
     margin = rng.integers(0, 20, 4)
     inside = np.zeros(labels.shape, bool)
-    inside[max(0, ys.min() - margin[0]) : ys.max() + 1 + margin[1], max(0, xs.min() - margin[2]) : xs.max() + 1 + margin[3]] = True
+    inside[
+        max(0, ys.min() - margin[0]) : ys.max() + 1 + margin[1], max(0, xs.min() - margin[2]) : xs.max() + 1 + margin[3]
+    ] = True
     return labels, owners, image * inside[..., None]
 
 

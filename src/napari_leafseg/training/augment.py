@@ -55,7 +55,7 @@ def change_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Random gains, gamma, channel mixing and greying; uint8 in, float32 (0 to 255) out."""
     values = image.astype(np.float32)
     if rng.random() < 0.04:
-        grey = values @ np.float32([0.299, 0.587, 0.114])
+        grey = values @ np.array([0.299, 0.587, 0.114], np.float32)
         return np.repeat(grey[..., None], 3, 2)
     if rng.random() < 0.6:
         mean = values.mean(2, keepdims=True)

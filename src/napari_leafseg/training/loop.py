@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.losses.distance_embedding import distance_loss, embedding_loss
-from napari_leafseg._files import write_atomically
 from napari_leafseg.models.card import Card
 from napari_leafseg.models.checkpoint import save_checkpoint
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
@@ -87,7 +87,7 @@ class _Run:
     def __init__(self, config: TrainingConfig, folder: Path, device: torch.device) -> None:
         self.config, self.folder, self.device = config, folder, device
         torch.manual_seed(config.seed)
-        self.network = DistanceEmbeddingNet(config.network()).to(device, memory_format=torch.channels_last)
+        self.network = DistanceEmbeddingNet(config.network()).place(device)
         self.average = deepcopy(self.network)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -169,11 +169,11 @@ class _Run:
         keep = min(self.config.average, self.step / (self.step + 10))
         for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
             kept.lerp_(new, 1 - keep)
-        for kept, new in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(new, 1 - keep)
+        for kept_buffer, new_buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            if kept_buffer.is_floating_point():
+                kept_buffer.lerp_(new_buffer, 1 - keep)
             else:
-                kept.copy_(new)
+                kept_buffer.copy_(new_buffer)
 
 
 def _autocast(device: torch.device, wanted: bool) -> AbstractContextManager[Any]:

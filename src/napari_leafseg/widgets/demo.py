@@ -22,7 +22,9 @@ def open_window(show: bool = True) -> tuple[napari.Viewer, ImagesWidget, Segment
     upper = viewer.window.add_dock_widget(images, name="Images", area="right")
     lower = viewer.window.add_dock_widget(segment, name="Segment", area="right")
     viewer.window._qt_window.resize(1500, 950)
-    QTimer.singleShot(0, lambda: viewer.window._qt_window.resizeDocks([upper, lower], [270, 620], Qt.Orientation.Vertical))
+    QTimer.singleShot(
+        0, lambda: viewer.window._qt_window.resizeDocks([upper, lower], [270, 620], Qt.Orientation.Vertical)
+    )
     images.add(sample_images())
     return viewer, images, segment
 
@@ -96,7 +98,8 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) 
     image = segment.image
     assert image is not None
     layer, item = segment.session.labels_layer(image), segment.session.derived(image)
-    assert layer is not None and item.prediction is not None
+    assert layer is not None
+    assert item.prediction is not None
     record = {**item.prediction.record(**item.values), "count": item.count}
     write_labels(output / f"{image.name}_label.tif", layer.data, record)
     table = measure_leaves(layer.data, to_rgb8(image.data))

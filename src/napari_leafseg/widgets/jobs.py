@@ -40,7 +40,9 @@ def load_job(path: Path) -> LoadedImage:
     """Read one picture."""
     image = read_image(path)
     if image.array.ndim > 4:
-        raise UserError(f"{path} has {image.array.ndim} axes. Save it as a picture or as time × height × width × colours.")
+        raise UserError(
+            f"{path} has {image.array.ndim} axes. Save it as a picture or as time × height × width × colours."
+        )
     return image
 
 

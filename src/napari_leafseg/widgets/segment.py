@@ -299,7 +299,7 @@ class SegmentWidget(SegmentForm):
         self.outline_box.setChecked(str(store.value("segment/outline", "false")).lower() == "true")
 
     def kept_values(self, prediction: Any) -> dict[str, float]:
-        """Values that the user chose earlier for this model; the smallest leaf depends on the picture and is not kept."""
+        """Values that the user chose earlier for this model (the smallest leaf depends on the picture: not kept)."""
         store, found = settings(), {}
         for tunable in prediction.tunables:
             value = store.value(f"tunables/{prediction.model.name}/{tunable.name}")

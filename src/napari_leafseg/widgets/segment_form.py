@@ -54,9 +54,19 @@ def _frames(name: str) -> Callable[[Any, dict[str, float]], Any]:
 
 
 EXTRAS = {
-    "distance": Extra("Distance map", "How far inside a leaf a pixel lies: 0 at its border, 1 in its middle.", _frames("distance_map")),
-    "embedding": Extra("Embedding", "The embedding's three principal components as colour: one leaf, one colour.", _frames("embedding_rgb")),
-    "seeds": Extra("Seeds", "The points that leaves grow from.", lambda prediction, values: seed_points(prediction, values["seed_threshold"])),
+    "distance": Extra(
+        "Distance map", "How far inside a leaf a pixel lies: 0 at its border, 1 in its middle.", _frames("distance_map")
+    ),
+    "embedding": Extra(
+        "Embedding",
+        "The embedding's three principal components as colour: one leaf, one colour.",
+        _frames("embedding_rgb"),
+    ),
+    "seeds": Extra(
+        "Seeds",
+        "The points that leaves grow from.",
+        lambda prediction, values: seed_points(prediction, values["seed_threshold"]),
+    ),
 }
 
 
@@ -181,7 +191,10 @@ class SegmentForm(QWidget):
             box.setObjectName(f"show_{kind}")
             box.setToolTip(extra.help)
             self.extras[kind] = box
-        for row, boxes in ((first, (self.outline_box, self.extras["seeds"])), (second, (self.extras["distance"], self.extras["embedding"]))):
+        for row, boxes in (
+            (first, (self.outline_box, self.extras["seeds"])),
+            (second, (self.extras["distance"], self.extras["embedding"])),
+        ):
             for box in boxes:
                 row.addWidget(box, 1)
             column.addLayout(row)
