@@ -60,7 +60,8 @@ format: $(READY)
 
 benchmark: $(READY)
 	$(SCREEN) $(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,max,rounds
-	$(BIN)/python benchmarks/memory.py
+	$(SCREEN) $(BIN)/python -m benchmarks.slider
+	$(BIN)/python -m benchmarks.memory
 
 samples: $(READY)
 	$(BIN)/napari-leafseg synthesize --samples --output sample_data

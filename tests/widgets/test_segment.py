@@ -207,6 +207,17 @@ def test_painted_labels_are_never_tuned_away(widget, viewer, qtbot):
     assert np.array_equal(viewer.layers["plant leaves (edited)"].data, painted)
 
 
+def test_new_layers_do_not_touch_the_sliders(widget, viewer, qtbot):
+    run(widget, qtbot)
+    slider = widget.panel.rows["angle"].slider
+    widget.panel.rows["angle"].set(30)
+    viewer.add_points([[5, 5]])
+    viewer.layers.remove(viewer.layers[-1])
+    assert widget.panel.rows["angle"].slider is slider
+    settle(widget, qtbot)
+    assert widget.session.derived(widget.image).values["angle"] == 30
+
+
 def test_the_right_image_is_chosen(widget, viewer, picture, qtbot):
     viewer.add_labels(np.zeros((256, 256), int), name="mine")
     other = viewer.add_image(picture[::-1], name="other", rgb=True)
@@ -299,6 +310,7 @@ def test_choices_survive_a_restart(widget, viewer, qtbot):
     assert again.scale == pytest.approx(1.3)
     run(again, qtbot)
     assert again.panel.values()["angle"] == 33
+    assert again.session.derived(again.image).values["angle"] == 33  # the labels are those that the sliders show
     again.panel.rows["angle"].set(45)
     settle(again, qtbot)
     assert again.kept_values(again.session.derived(again.image).prediction) == {}

@@ -22,6 +22,10 @@ FINE_OVERVIEW = 2560
 _LEAST_PEAK = 0.45 * DISTANCE_ONE
 _LEAST_AREA = 60
 _LIKELY = 140
+_LOOKS_AGAIN = 3
+_SETTLED = 0.12  # octaves
+_POSSIBLE = (0.6, 1.7)  # by how much the leaf area may change between two looks
+_LARGE = 6_000_000  # pixels at the working scale: a second look would cost more than it brings
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ class Plant:
     def diameter(self) -> float:
         """The longer side of the box."""
         return max(self.bottom - self.top, self.right - self.left)
+
+    def moved(self, down: float, right: float) -> Plant:
+        """The same plant elsewhere."""
+        return Plant(self.top + down, self.left + right, self.bottom + down, self.right + right, self.area)
 
 
 def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Plant]:
@@ -75,8 +83,7 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
             edges = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]) / scale
             top, left, bottom, right = (float(edge) for edge in edges)
             plants.append(Plant(top, left, bottom, right, len(rows) / scale**2))
-    largest = max((plant.area for plant in plants), default=0.0)
-    return [plant for plant in plants if plant.area >= 0.02 * largest]
+    return _without_crumbs(plants)
 
 
 def typical_diameter(plants: list[Plant]) -> float:
@@ -89,6 +96,9 @@ def find_plants(
     network: TiledNetwork, image: np.ndarray, diameter: float
 ) -> Iterator[tuple[int, int, list[Plant] | None]]:
     """Look at a picture at several sizes and find its plants.
+
+    The size at which a typical plant is nearest to `diameter` counts; from there the plants are looked at again at
+    just that diameter, so that what is found does not depend on how much else there is in the picture.
 
     Parameters
     ----------
@@ -104,25 +114,80 @@ def find_plants(
         (looks done, looks in all, plants); the plants come last. The list is empty where no size shows any.
     """
     longest = max(image.shape[:2])
-    sides = sorted({min(side, longest) for side in OVERVIEWS} | {min(longest, 1024)})
-    found: list[tuple[float, list[Plant]]] = []
+    sides = sorted({min(side, longest) for side in OVERVIEWS})
+    total = len(sides) + 2
+    found: list[list[Plant]] = []
     for number, side in enumerate(sides, start=1):
-        found.extend(_look(network, image, side / longest, diameter))
-        yield number, len(sides) + 1, None
-    if not found and longest > OVERVIEWS[0]:
-        found.extend(_look(network, image, min(1.0, FINE_OVERVIEW / longest), diameter))
-    best = min(found, key=lambda item: item[0], default=(0.0, []))
-    yield len(sides) + 1, len(sides) + 1, best[1]
+        found.append(_look(network, image, side / longest))
+        yield number, total, None
+    if not any(found) and longest > OVERVIEWS[0]:
+        found.append(_look(network, image, min(1.0, FINE_OVERVIEW / longest)))
+        sides.append(min(FINE_OVERVIEW, longest))
+    offsets = [
+        (abs(float(np.log2(typical_diameter(plants) * side / longest / diameter))), number)
+        for number, (plants, side) in enumerate(zip(found, sides, strict=True))
+        if plants
+    ]
+    plants = found[min(offsets)[1]] if offsets else []
+    yield total - 1, total, None
+    yield total, total, _look_again(network, image, plants, diameter)
 
 
-def _look(network: TiledNetwork, image: np.ndarray, scale: float, diameter: float) -> list[tuple[float, list[Plant]]]:
-    """Plants at one size, with how far (in octaves) they are from the size that is seen best."""
+def _look(network: TiledNetwork, image: np.ndarray, scale: float) -> list[Plant]:
+    """Plants of the whole picture at one size."""
     small = resize(image, scale)
-    maps = network.maps(small, brightness_statistics(small), embed=False)
-    plants = gather_plants(maps, scale)
-    if not plants:
-        return []
-    return [(abs(float(np.log2(typical_diameter(plants) * scale / diameter))), plants)]
+    return gather_plants(network.maps(small, brightness_statistics(small), embed=False), scale)
+
+
+def _look_again(network: TiledNetwork, image: np.ndarray, plants: list[Plant], diameter: float) -> list[Plant]:
+    """Find plants anew at the scale that they call for, until that scale stays."""
+    for _ in range(_LOOKS_AGAIN if plants else 0):
+        scale = diameter / typical_diameter(plants)
+        places = plant_regions(plants, image.shape)
+        if sum(region_size(place) for place in places) * scale**2 > _LARGE:
+            break
+        found: list[Plant] = []
+        for rows, columns in places:
+            part = resize(image[rows, columns], scale)
+            maps = network.maps(part, plant_statistics(image, plants, (rows, columns)), embed=False)
+            zoom = part.shape[0] / (rows.stop - rows.start)
+            found += [plant.moved(rows.start, columns.start) for plant in gather_plants(maps, zoom)]
+        if not found:
+            break
+        found = _without_crumbs(found)
+        if not _POSSIBLE[0] < sum(p.area for p in found) / sum(p.area for p in plants) < _POSSIBLE[1]:
+            break  # seen closer, it looks quite different: keep to the overview
+        settled = abs(float(np.log2(typical_diameter(found) / typical_diameter(plants)))) < _SETTLED
+        plants = found
+        if settled:
+            break
+    return plants
+
+
+def _without_crumbs(plants: list[Plant]) -> list[Plant]:
+    largest = max((plant.area for plant in plants), default=0.0)
+    return [plant for plant in plants if plant.area >= 0.03 * largest]
+
+
+def region_size(place: tuple[slice, slice]) -> int:
+    """Pixels of a box."""
+    return (place[0].stop - place[0].start) * (place[1].stop - place[1].start)
+
+
+def plant_statistics(image: np.ndarray, plants: list[Plant], place: tuple[slice, slice]) -> tuple[float, float]:
+    """Brightness statistics of the plants in a box: of what lies close around them, not of all that surrounds them."""
+    rows, columns = place
+    parts = []
+    for plant in plants:
+        pad = 0.08 * plant.diameter
+        top, bottom = max(rows.start, int(plant.top - pad)), min(rows.stop, int(plant.bottom + pad))
+        left, right = max(columns.start, int(plant.left - pad)), min(columns.stop, int(plant.right + pad))
+        if bottom > top and right > left:
+            step = max(1, int(np.sqrt((bottom - top) * (right - left) / 250_000)))
+            parts.append(image[top:bottom:step, left:right:step].reshape(-1, 3))
+    if not parts:
+        return brightness_statistics(image[rows, columns])
+    return brightness_statistics(np.concatenate(parts)[None])
 
 
 def plant_regions(plants: list[Plant], shape: tuple[int, ...], margin: float = 0.3) -> list[tuple[slice, slice]]:

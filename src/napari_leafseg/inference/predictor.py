@@ -10,13 +10,12 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
-from napari_leafseg.inference.plants import Plant, find_plants, plant_regions, typical_diameter
+from napari_leafseg.inference.plants import Plant, find_plants, plant_regions, plant_statistics, typical_diameter
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region, StackPrediction
 from napari_leafseg.inference.tiling import TiledNetwork
 from napari_leafseg.io import resize, to_rgb8
 from napari_leafseg.models.card import Card
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
-from napari_leafseg.models.normalise import brightness_statistics
 
 SCALE_RANGE = (0.02, 8.0)
 
@@ -176,7 +175,7 @@ class Predictor:
         regions: list[Region] = []
         for number, (rows, columns) in enumerate(places):
             part = resize(picture[rows, columns], working)
-            statistics = brightness_statistics(part)
+            statistics = plant_statistics(picture, plants, (rows, columns))
             for done, total, maps in self._tiled.run(part, statistics):
                 share = 0.25 + 0.75 * (number + done / (total + 1)) / len(places)
                 yield PredictEvent(

@@ -40,8 +40,8 @@ def soil(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
     image = ramp(1.6 * field - rng.uniform(0, 0.4), dark, light)
     if rng.random() < 0.6:
         tone = (rng.uniform(0.6, 0.95) * np.array([1, rng.uniform(0.85, 1), rng.uniform(0.6, 1)])).tolist()
-        density = rng.uniform(5, 90) * shape[0] * shape[1] / (unit * unit * 4)
-        _specks(rng, image, int(min(300, density)), (0.003 * unit, 0.016 * unit), tone)
+        density = rng.uniform(5, 70) * shape[0] * shape[1] / (unit * unit * 4)
+        _specks(rng, image, int(min(300, density)), (0.003 * unit, rng.uniform(0.01, 0.05) * unit), tone)
     if rng.random() < 0.35:
         bark = _colour(rng, (0.04, 0.1), (0.3, 0.6), (0.2, 0.5))
         _specks(rng, image, int(rng.integers(2, 25)), (0.008 * unit, 0.04 * unit), bark.tolist())

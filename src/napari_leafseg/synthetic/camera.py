@@ -15,13 +15,13 @@ def light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         field = smooth_noise(rng, shape, max(shape) * rng.uniform(0.4, 1.2))
         image = image * (1 + rng.uniform(0.05, 0.3) * field[..., None])
     gains = 1 + rng.normal(0, 0.04, 3)
-    if rng.random() < 0.12:  # sodium or other warm lamps
+    if rng.random() < 0.14:  # sodium or other warm lamps
         warm = rng.uniform(0.3, 1.0)
         gains = gains * np.array([1 + 0.35 * warm, 1 - 0.05 * warm, 1 - 0.6 * warm])
     elif rng.random() < 0.015:  # pink LED light
         gains = gains * np.array([1.2, 0.7, 1.1])
     image = np.clip(image * gains.astype(np.float32), 0, None)
-    exposure = rng.uniform(0.6, 1.35)
+    exposure = rng.uniform(0.5, 1.35)
     gamma = rng.uniform(0.75, 1.3)
     return np.clip(image * np.float32(exposure), 0, 1) ** np.float32(gamma)
 

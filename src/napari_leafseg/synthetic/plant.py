@@ -80,6 +80,7 @@ _FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
     "round": {"width": (0.5, 0.7), "petiole": (0.25, 0.5), "base": (0.35, 0.6), "tip": (0.3, 0.5)},
     "ovate": {"width": (0.4, 0.62), "petiole": (0.15, 0.4), "base": (0.4, 0.65), "tip": (0.55, 0.95)},
     "elliptic": {"width": (0.3, 0.5), "petiole": (0.15, 0.4), "base": (0.5, 0.8), "tip": (0.45, 0.75)},
+    "broad": {"width": (0.6, 0.85), "petiole": (0.1, 0.35), "base": (0.35, 0.55), "tip": (0.45, 0.75)},
     "spatulate": {"width": (0.3, 0.5), "petiole": (0.1, 0.35), "base": (0.9, 1.5), "tip": (0.4, 0.6)},
     "lanceolate": {"width": (0.14, 0.28), "petiole": (0.05, 0.3), "base": (0.6, 1.0), "tip": (0.7, 1.2)},
 }
@@ -87,7 +88,7 @@ _FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
 
 def _draw_shape(rng: np.random.Generator) -> LeafShape:
     """Draw the shape that all leaves of a plant vary around."""
-    family = rng.choice(list(_FAMILIES), p=[0.28, 0.24, 0.22, 0.18, 0.08])
+    family = rng.choice(list(_FAMILIES), p=[0.26, 0.21, 0.2, 0.1, 0.16, 0.07])
     ranges = _FAMILIES[str(family)]
     teeth = int(rng.integers(3, 10)) if rng.random() < 0.3 else 0
     lobes = int(rng.integers(2, 6)) if rng.random() < 0.12 else 0
@@ -266,7 +267,7 @@ def _leaflets(
 ) -> list[LeafSpec]:
     """A terminal leaflet whose petiole is the rachis, and one or two pairs along it."""
     pairs = int(rng.integers(0, 3))
-    end = replace(shape, petiole=float(np.clip(0.35 + 0.1 * pairs, 0, 0.6)), width=max(0.3, shape.width * 0.8))
+    end = replace(shape, petiole=float(np.clip(0.35 + 0.1 * pairs, 0, 0.6)), width=max(0.3, shape.width * 0.85))
     result = [LeafSpec(azimuth=float(azimuth), full_length=length, shape=end, paint=painter.draw(rng, rank), **common)]
     for pair in range(pairs):
         at = (0.55 - 0.25 * pair) * length * rng.uniform(0.9, 1.1)

@@ -38,6 +38,8 @@ class SceneConfig(BaseModel):
         Chance that the picture is a crop laid into a black field.
     same_species : float
         Chance that all plants of a scene are of one species.
+    pots : float
+        Chance that a plant stands in a pot.
     distractors : bool
         Algae, labels, sticks.
     smallest_leaf : int
@@ -56,6 +58,7 @@ class SceneConfig(BaseModel):
     border: float = 0.15
     blank: float = 0.1
     same_species: float = 0.75
+    pots: float = 0.28
     distractors: bool = True
     smallest_leaf: int = 20
 
@@ -196,7 +199,7 @@ def _compose(
     scenery, lamp = np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
     image = np.ascontiguousarray(draw_background(scenery, config.size, unit, config.background))
     canvas = _Canvas(image, np.zeros(config.size, np.uint16), np.zeros(config.size, np.uint16))
-    pot_chance = 0.55 if scenery.random() < 0.5 else 0.0
+    pot_chance = min(1.0, 2 * config.pots) if scenery.random() < max(0.5, config.pots) else 0.0
     for centre, diameter in zip(centres, diameters, strict=False):
         if scenery.random() < pot_chance:
             draw_pot(scenery, image, centre, max(diameter, 0.8 * unit) * scenery.uniform(0.7, 1.5))

@@ -65,7 +65,8 @@ class SegmentWidget(SegmentForm):
 
     def _layers_changed(self, event: Any = None) -> None:
         """List image layers by type; a new one becomes the chosen one."""
-        chosen, found = self.image, self.session.image_layers()
+        before = chosen = self.image
+        found = self.session.image_layers()
         new = getattr(event, "value", None)
         if event is not None and event.type == "inserted" and new in found:
             chosen = new
@@ -73,7 +74,8 @@ class SegmentWidget(SegmentForm):
             active = self.viewer.layers.selection.active
             chosen = active if active in found else (found[-1] if found else None)
         self.list_images(found, chosen)
-        self._image_chosen()
+        if event is None or self.image is not before:
+            self._image_chosen()
 
     def _active_changed(self, event: Any = None) -> None:
         active = self.viewer.layers.selection.active
@@ -140,9 +142,10 @@ class SegmentWidget(SegmentForm):
     def _accept(self, image: Image, prediction: Any) -> None:
         """A prediction arrived: keep it, and ask for its labels."""
         values = {**prediction.defaults(), **self.kept_values(prediction)}
+        item = self.session.derived(image)
+        item.prediction, item.values = prediction, {}
         if image is self.image:
             self.show_prediction(prediction, values)
-        self.session.derived(image).prediction = prediction
         self.live.ask(image, prediction, values, lambda: None)
         for note in prediction.notes:
             show_warning(note)
