@@ -73,7 +73,7 @@ def main() -> None:
         drag(widget)  # warm up
         gaps, shown = drag(widget)
         print(
-            f"{size} x {size}: {shown} label images shown for 60 events; event loop pauses: median {np.median(gaps):.1f}, "
+            f"{size} x {size}: {shown} label images for 60 events; event loop pauses: median {np.median(gaps):.1f}, "
             f"99th percentile {np.percentile(gaps, 99):.1f}, longest {gaps.max():.1f} ms"
         )
     viewer.close()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_leafseg.losses.distance_embedding import distance_loss, embedding_loss, neighbour_pairs
+from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss, neighbour_pairs
 
 
 def plain_embedding_loss(embedding, labels, radius, per_leaf):
@@ -126,3 +126,14 @@ def test_distance_loss_balances_leaf_and_background():
     assert float(distance_loss(predicted, target, balanced=False)) == pytest.approx(0.1)
     assert float(distance_loss(predicted, target, balanced=True)) == pytest.approx(0.5)
     assert float(distance_loss(target, torch.zeros_like(target))) == pytest.approx(0.05)
+    weight = torch.where(target > 0, 3.0, 1.0)
+    assert float(distance_loss(predicted, target, balanced=False, weight=weight)) == pytest.approx(30 / 120)
+
+
+def test_contacts_are_where_two_leaves_meet():
+    labels = torch.zeros(1, 12, 20, dtype=torch.long)
+    labels[0, 3:9, 2:9], labels[0, 3:9, 9:16] = 1, 2
+    expected = torch.zeros(12, 20, dtype=torch.bool)
+    expected[1:11, 7:11] = True
+    assert torch.equal(contacts(labels)[0], expected)
+    assert not contacts(torch.where(labels == 2, 0, labels)).any()

@@ -15,7 +15,9 @@ class EmbeddingLoss(NamedTuple):
     between: torch.Tensor
 
 
-def distance_loss(predicted: torch.Tensor, target: torch.Tensor, balanced: bool = True) -> torch.Tensor:
+def distance_loss(
+    predicted: torch.Tensor, target: torch.Tensor, balanced: bool = True, weight: torch.Tensor | None = None
+) -> torch.Tensor:
     """Mean squared error of the distance map (D-loss).
 
     Parameters
@@ -25,15 +27,39 @@ def distance_loss(predicted: torch.Tensor, target: torch.Tensor, balanced: bool 
     balanced : bool
         Give leaves and background half of the weight each (Chen et al. 2019) instead of one weight per pixel
         (Wu et al. 2020).
+    weight : torch.Tensor, optional
+        Weight of each pixel, same shape; 1 when None.
     """
     error = (_at_least_single(predicted) - target) ** 2
+    counts = torch.ones_like(error) if weight is None else weight
     if not balanced:
-        return error.mean()
-    inside = (target > 0).float()
-    outside = 1 - inside
-    return 0.5 * (error * inside).sum() / inside.sum().clamp(min=1) + 0.5 * (
-        error * outside
-    ).sum() / outside.sum().clamp(min=1)
+        return (error * counts).sum() / counts.sum()
+    inside, outside = counts * (target > 0), counts * (target <= 0)
+    halves = [(error * half).sum() / half.sum().clamp(min=1) for half in (inside, outside)]
+    return 0.5 * (halves[0] + halves[1])
+
+
+def contacts(labels: torch.Tensor, radius: int = 2) -> torch.Tensor:
+    """Pixels where two leaves meet: both lie within `radius` pixels.
+
+    Parameters
+    ----------
+    labels : torch.Tensor
+        (N, H, W) integer, 0 = background.
+    radius : int
+        Pixels, of a square window.
+
+    Returns
+    -------
+    torch.Tensor
+        bool (N, H, W).
+    """
+    values = labels.float()[:, None]
+    none = float(labels.max()) + 1
+    size = 2 * radius + 1
+    highest = functional.max_pool2d(values, size, 1, radius)
+    lowest = -functional.max_pool2d(-torch.where(values > 0, values, none), size, 1, radius)
+    return ((lowest < none) & (lowest != highest))[:, 0]
 
 
 def neighbour_pairs(instances: torch.Tensor, radius: int) -> torch.Tensor:

@@ -48,6 +48,9 @@ class DistanceEmbeddingConfig(BaseModel):
         Dropout before the heads.
     stop_gradient : bool
         Keep the embedding loss from reaching the first U-Net through the concatenation.
+    refine_distance : bool
+        Let the second U-Net predict the distance map once more; it is this map that seeds are taken from. The published
+        model takes the first network's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,11 +61,12 @@ class DistanceEmbeddingConfig(BaseModel):
     foreground_head: bool = True
     head_dropout: float = Field(0.0, ge=0, lt=1)
     stop_gradient: bool = False
+    refine_distance: bool = False
 
 
 SIZES: dict[str, DistanceEmbeddingConfig] = {
-    "tiny": DistanceEmbeddingConfig(unet=UNetConfig(filters=4, depth=3), embedding=4),
-    "small": DistanceEmbeddingConfig(),
+    "tiny": DistanceEmbeddingConfig(unet=UNetConfig(filters=4, depth=3), embedding=4, refine_distance=True),
+    "small": DistanceEmbeddingConfig(refine_distance=True),
     "paper": DistanceEmbeddingConfig(
         unet=UNetConfig(filters=32, depth=4, norm="none", dropout=0.5),
         embedding=16,

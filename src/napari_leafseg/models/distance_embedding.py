@@ -23,11 +23,14 @@ class DistanceEmbeddingOutput(NamedTuple):
         (N, 1, H, W) logits of being leaf; None without a foreground head.
     embedding : torch.Tensor
         (N, E, H, W), unit length along E.
+    first_distance : torch.Tensor or None
+        The first network's distance map where the second refines it; trained alike.
     """
 
     distance: torch.Tensor
     foreground: torch.Tensor | None
     embedding: torch.Tensor
+    first_distance: torch.Tensor | None = None
 
 
 class DistanceEmbeddingNet(nn.Module):
@@ -52,6 +55,7 @@ class DistanceEmbeddingNet(nn.Module):
         self.embedding_net = UNet(3 + width, config.unet)
         self.embedding_head = nn.Conv2d(width, config.embedding, 3, padding=1)
         self.dropout = nn.Dropout(config.head_dropout)
+        self.refined_head = nn.Conv2d(width, 1, 3, padding=1) if config.refine_distance else None
 
     def place(self, device: torch.device | str) -> DistanceEmbeddingNet:
         """Move to a device, channels last: the layout in which convolutions are fast."""
@@ -82,5 +86,8 @@ class DistanceEmbeddingNet(nn.Module):
         passed = features.detach() if self.config.stop_gradient else features
         link = functional.normalize(self.link(passed).float(), dim=1)
         joined = torch.cat([images, link.to(images.dtype)], 1)
-        embedding = self.embedding_head(self.dropout(self.embedding_net(joined)))
-        return DistanceEmbeddingOutput(distance, foreground, functional.normalize(embedding.float(), dim=1))
+        second = self.dropout(self.embedding_net(joined))
+        embedding = functional.normalize(self.embedding_head(second).float(), dim=1)
+        if self.refined_head is None:
+            return DistanceEmbeddingOutput(distance, foreground, embedding)
+        return DistanceEmbeddingOutput(functional.relu(self.refined_head(second)), foreground, embedding, distance)

@@ -48,7 +48,19 @@ class DataConfig(BaseModel):
 
 
 class LossConfig(BaseModel):
-    """Weights and variants of the losses."""
+    """Weights and variants of the losses.
+
+    Attributes
+    ----------
+    distance, foreground, within, between : float
+        Weights.
+    balanced_distance : bool
+        Leaf and background count half each in the D-loss.
+    contact_weight : float
+        How much more pixels count in the D-loss where two leaves meet: there the map must show a valley.
+    per_leaf, background, neighbour_radius
+        See `napari_leafseg.losses.distance_embedding.embedding_loss`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +69,7 @@ class LossConfig(BaseModel):
     within: float = 1.0
     between: float = 1.0
     balanced_distance: bool = True
+    contact_weight: float = Field(4.0, ge=0)
     per_leaf: bool = True
     background: bool = False
     neighbour_radius: int = Field(10, ge=1)

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.losses.distance_embedding import distance_loss, embedding_loss
+from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss
 from napari_leafseg.models.card import Card
 from napari_leafseg.models.checkpoint import save_checkpoint
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
@@ -56,8 +56,11 @@ def compute_losses(
     within, between = embedding_loss(
         output.embedding, labels, config.neighbour_radius, config.per_leaf, config.background
     )
+    weight = 1 + config.contact_weight * contacts(labels).float()[:, None]
+    maps = [item for item in (output.distance, output.first_distance) if item is not None]
+    distances = [distance_loss(item, batch["distance"], config.balanced_distance, weight) for item in maps]
     losses = {
-        "distance": config.distance * distance_loss(output.distance, batch["distance"], config.balanced_distance),
+        "distance": config.distance * torch.stack(distances).mean(),
         "within": config.within * within,
         "between": config.between * between,
     }
