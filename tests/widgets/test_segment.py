@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtWidgets import QStyle, QStyleOptionSlider
+from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionSlider
 
 from napari_leafseg.io import read_labels, write_image
 from napari_leafseg.widgets.images import ImagesWidget
@@ -247,8 +247,10 @@ def test_bad_pictures_are_reported_with_the_layers_name(widget, viewer, qtbot, e
 def test_bad_weights_are_reported(widget, qtbot, errors, tmp_path, monkeypatch):
     path = tmp_path / "broken.safetensors"
     path.write_text("no weights")
-    widget.model_box.addItem("broken", str(path))
-    widget.model_box.setCurrentIndex(widget.model_box.count() - 1)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(path), ""))
+    widget.model_box.activated.emit(widget.model_box.count() - 1)
+    assert widget.model_name == str(path)
+    assert "broken.safetensors" in widget.model_text.text()
     run(widget, qtbot)
     assert "broken.safetensors" in errors[0]
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps, TiledNetwork
@@ -198,28 +199,20 @@ def plant_regions(plants: list[Plant], shape: tuple[int, ...], margin: float = 0
     list of tuple of slice
         Rows and columns in the picture.
     """
-    boxes = []
-    for plant in plants:
-        pad = margin * plant.diameter + 4
-        boxes.append(
-            [
-                max(0, int(plant.top - pad)),
-                max(0, int(plant.left - pad)),
-                min(shape[0], int(np.ceil(plant.bottom + pad))),
-                min(shape[1], int(np.ceil(plant.right + pad))),
-            ]
+    if not plants:
+        return []
+    edges = np.array([[plant.top, plant.left, plant.bottom, plant.right] for plant in plants])
+    pads = np.array([margin * plant.diameter + 4 for plant in plants])[:, None]
+    boxes = np.concatenate([np.floor(edges[:, :2] - pads), np.ceil(edges[:, 2:] + pads)], 1)
+    boxes = np.clip(boxes, 0, [shape[0], shape[1], shape[0], shape[1]]).astype(int)
+    while True:
+        top, left, bottom, right = boxes.T
+        overlap = (top[:, None] < bottom) & (top < bottom[:, None]) & (left[:, None] < right) & (left < right[:, None])
+        count, group = connected_components(overlap, directed=False)
+        merged = np.array(
+            [[*boxes[group == k, :2].min(0), *boxes[group == k, 2:].max(0)] for k in range(count)], dtype=int
         )
-    merged = True
-    while merged:
-        merged = False
-        for i in range(len(boxes)):
-            for j in range(i + 1, len(boxes)):
-                a, b = boxes[i], boxes[j]
-                if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]:
-                    boxes[i] = [min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])]
-                    del boxes[j]
-                    merged = True
-                    break
-            if merged:
-                break
-    return [(slice(box[0], box[2]), slice(box[1], box[3])) for box in sorted(boxes)]
+        if count == len(boxes):
+            break
+        boxes = merged
+    return [(slice(box[0], box[2]), slice(box[1], box[3])) for box in sorted(boxes.tolist())]

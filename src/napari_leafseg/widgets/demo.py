@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import napari
 from qtpy.QtCore import QEventLoop, Qt, QTimer
@@ -35,8 +37,8 @@ def run_demo(output: Path | None = None) -> None:
     Parameters
     ----------
     output : path, optional
-        Do the main job without a person: segment the first plant, move the angle, save labels, traits and a
-        screenshot here, and close.
+        Do the main job without a person: segment the first plant, move the angle there and back, leave labels, traits
+        and a screenshot here, and close.
 
     Raises
     ------
@@ -45,33 +47,30 @@ def run_demo(output: Path | None = None) -> None:
     """
     viewer, _images, segment = open_window()
     if output is None:
-        viewer.layers.events.inserted.connect(lambda _event: QTimer.singleShot(0, _first_run(segment)))
+
+        def run_once(_event: Any) -> None:
+            viewer.layers.events.inserted.disconnect(run_once)
+            QTimer.singleShot(0, segment.run)
+
+        viewer.layers.events.inserted.connect(run_once)
         napari.run()
         return
     _wait(lambda: segment.image is not None, "the first plant to be loaded")
     segment.run_button.click()
     _wait(lambda: segment.worker is None and not segment.live.busy and _leaves(segment), "the leaves")
     angle = segment.panel.rows["angle"]
-    angle.slider.setValue(angle.slider.value() + 5)
-    _wait(lambda: not segment.live.busy, "the slider")
+    for move in (lambda: angle.slider.setValue(angle.slider.value() + 5), angle.reset.click):
+        move()
+        _wait(lambda: not segment.live.busy, "the slider")
     _leave_results(viewer, segment, output)
     viewer.close()
-
-
-def _first_run(segment: SegmentWidget):
-    def start() -> None:
-        if segment.image is not None and segment.worker is None and not getattr(segment, "_demo_ran", False):
-            segment._demo_ran = True  # type: ignore[attr-defined]
-            segment.run()
-
-    return start
 
 
 def _leaves(segment: SegmentWidget) -> bool:
     return segment.image is not None and segment.session.labels_layer(segment.image) is not None
 
 
-def _wait(done, what: str) -> None:
+def _wait(done: Callable[[], bool], what: str) -> None:
     """Let the window live until something is done."""
     loop, left = QEventLoop(), _PATIENCE_S * 20
     timer = QTimer()
@@ -103,6 +102,6 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) 
     record = {**item.prediction.record(**item.values), "count": item.count}
     write_labels(output / f"{image.name}_label.tif", layer.data, record)
     table = measure_leaves(layer.data, to_rgb8(image.data))
-    write_atomically(output / f"{image.name}_traits.csv", table.to_csv(index=False, float_format="%.4g").encode())
+    write_atomically(output / f"{image.name}_traits.csv", table.to_csv(index=False, float_format="%.7g").encode())
     viewer.screenshot(str(output / "screenshot.png"), canvas_only=False, flash=False)
     print(f"{image.name}: {item.count} leaves. Screenshot, labels and traits are in {output}/")

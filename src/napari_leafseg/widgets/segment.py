@@ -295,7 +295,10 @@ class SegmentWidget(SegmentForm):
 
     def _restore(self) -> None:
         store = settings()
-        self.choose_model(str(store.value("segment/model", "leaf")))
+        model = str(store.value("segment/model", "leaf"))
+        if self.model_box.findData(model) < 0 and Path(model).is_file():
+            self.add_model(model)
+        self.choose_model(model)
         self.choose_device(str(store.value("segment/device", "auto")))
         self.scale_auto.setChecked(str(store.value("segment/scale_auto", "true")).lower() == "true")
         self.scale_box.setValue(float(store.value("segment/scale", 100.0)))

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
+    QFileDialog,
     QFormLayout,
     QGroupBox,
     QHBoxLayout,
@@ -28,7 +29,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.zoo import describe_model, list_models
+from napari_leafseg.models.zoo import ENDING, describe_model, list_models, user_folder
 from napari_leafseg.widgets.live import seed_points
 from napari_leafseg.widgets.tunables import BOX_WIDTH, TunablePanel
 
@@ -80,6 +81,9 @@ def plausible_devices() -> list[tuple[str, str]]:
     return found
 
 
+_OTHER = "Other file …"
+
+
 class SegmentForm(QWidget):
     """Controls of the *Segment* widget."""
 
@@ -117,6 +121,8 @@ class SegmentForm(QWidget):
         self.model_box = _combo("model")
         for name in list_models():
             self.model_box.addItem(name, name)
+        self.model_box.addItem(_OTHER, None)
+        self.model_box.activated.connect(self._choose_file)
         self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
         self.model_text = _hint()
         self.device_box = _combo("device")
@@ -246,6 +252,22 @@ class SegmentForm(QWidget):
         index = self.model_box.findData(name)
         self.model_box.setCurrentIndex(index if index >= 0 else 0)
         self._describe()
+
+    def _choose_file(self, index: int) -> None:
+        """Let the user pick a checkpoint when that entry of the list was chosen."""
+        if self.model_box.itemText(index) != _OTHER:
+            return
+        chosen, _ = QFileDialog.getOpenFileName(self, "Choose a model", str(user_folder()), f"Checkpoints (*{ENDING})")
+        if chosen:
+            self.add_model(chosen)
+        else:
+            self.model_box.setCurrentIndex(0)
+
+    def add_model(self, path: str) -> None:
+        """Add a checkpoint file to the list and choose it."""
+        if self.model_box.findData(path) < 0:
+            self.model_box.insertItem(self.model_box.count() - 1, Path(path).stem, path)
+        self.choose_model(path)
 
     def choose_device(self, name: str) -> None:
         """Choose a device where it is in the list."""

@@ -1,0 +1,49 @@
+"""Do a whole photograph and a tight crop around its plant give the same leaves?
+
+``python -m benchmarks.whole_and_crop FOLDER`` with the four potato photographs (4608 x 3456) of
+github.com/fengchen025/PhenoAssistant, ``data/PotatoLeaf`` (MIT licence).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from napari_leafseg import load_model
+from napari_leafseg.io import read_image
+from napari_leafseg.metrics import score
+
+# top, bottom, left, right in the upright picture, drawn by hand around each plant
+CROPS = {
+    "IMG_8064": (1400, 2450, 1430, 2780),
+    "IMG_8090": (1150, 1690, 1900, 2440),
+    "IMG_8153": (1560, 2330, 1540, 2500),
+    "IMG_8185": (1540, 1970, 1370, 1750),
+}
+
+
+def main(folder: Path, model: str = "leaf") -> None:
+    """Print counts, scales and agreement for each photograph."""
+    predictor = load_model(model)
+    for name, (top, bottom, left, right) in CROPS.items():
+        image = read_image(folder / f"{name}.JPG").array
+        start = time.perf_counter()
+        whole = predictor.predict(image)
+        seconds = time.perf_counter() - start
+        crop = predictor.predict(image[top:bottom, left:right])
+        labels, alone = whole.labels(), np.zeros(image.shape[:2], np.uint16)
+        alone[top:bottom, left:right] = crop.labels()
+        outside = labels.copy()
+        outside[top:bottom, left:right] = 0
+        far = len(np.setdiff1d(np.unique(outside), np.unique(labels[top:bottom, left:right])))
+        print(
+            f"{name}: {labels.max()} leaves in the whole (scale {whole.scale:.3f}, {seconds:.1f} s), "
+            f"{alone.max()} in the crop (scale {crop.scale:.3f}), SBD between them {score(labels, alone).sbd:.3f}, {far} far from the plant"
+        )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -1,0 +1,21 @@
+"""The demonstration does the main job by itself."""
+
+import pandas as pd
+from PIL import Image
+from qtpy.QtWidgets import QApplication
+
+from napari_leafseg.io import read_labels
+from napari_leafseg.widgets.demo import run_demo
+
+
+def test_demo_leaves_screenshot_labels_and_traits(tmp_path, qtbot):
+    run_demo(tmp_path / "demo-output")
+    made = sorted(path.name for path in (tmp_path / "demo-output").iterdir())
+    stem = "rosette_mesh"
+    assert made == [f"{stem}_label.json", f"{stem}_label.tif", f"{stem}_traits.csv", "screenshot.png"]
+    labels = read_labels(tmp_path / "demo-output" / f"{stem}_label.tif")
+    traits = pd.read_csv(tmp_path / "demo-output" / f"{stem}_traits.csv")
+    assert len(traits) == labels.max() > 0
+    assert traits["area_px2"].sum() == (labels > 0).sum()
+    assert Image.open(tmp_path / "demo-output" / "screenshot.png").size[0] > 1000
+    QApplication.processEvents()
