@@ -5,11 +5,12 @@ Needs a screen, real or virtual. Run with ``make benchmark``.
 
 from __future__ import annotations
 
+import tempfile
 import time
 
 import napari
 import numpy as np
-from qtpy.QtCore import QElapsedTimer, QPoint, Qt, QTimer
+from qtpy.QtCore import QElapsedTimer, QPoint, QSettings, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QStyle, QStyleOptionSlider
 
@@ -59,6 +60,8 @@ def drag(widget: SegmentWidget, events: int = 60, seconds: float = 2.0) -> tuple
 
 def main() -> None:
     """Measure on a small and on a large picture."""
+    settings = tempfile.TemporaryDirectory()  # a person's own settings stay as they are
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, settings.name)
     viewer = napari.Viewer()
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment")

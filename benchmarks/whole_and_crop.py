@@ -39,9 +39,11 @@ def main(folder: Path, model: str = "leaf") -> None:
         outside = labels.copy()
         outside[top:bottom, left:right] = 0
         far = len(np.setdiff1d(np.unique(outside), np.unique(labels[top:bottom, left:right])))
+        agreement = score(labels, alone).sbd
         print(
             f"{name}: {labels.max()} leaves in the whole (scale {whole.scale:.3f}, {seconds:.1f} s), "
-            f"{alone.max()} in the crop (scale {crop.scale:.3f}), SBD between them {score(labels, alone).sbd:.3f}, {far} far from the plant"
+            f"{alone.max()} in the crop (scale {crop.scale:.3f}), SBD between them {agreement:.3f}, "
+            f"{far} far from the plant"
         )
 
 

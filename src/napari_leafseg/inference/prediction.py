@@ -29,6 +29,8 @@ class Tunable:
     minimum, maximum, step, default : float
     decimals : int
         Digits after the point in the window.
+    per_picture : bool
+        Whether the default depends on the picture, so that a value is not to be carried to the next one.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Tunable:
     default: float
     decimals: int
     help: str
+    per_picture: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,8 @@ class Prediction:
                 "Wider gives larger leaves.",
             ),
             Tunable(
-                "min_area", "Smallest leaf", "px²", 0.0, max(200.0, 40 * smallest), 1.0, smallest, 0,
-                "Leaves with fewer pixels of the picture are left out.",
+                "min_area", "Smallest leaf", "px", 0.0, max(200.0, 40 * smallest), 1.0, smallest, 0,
+                "Leaves with fewer pixels of the picture are left out.", per_picture=True,
             ),
         )  # fmt: skip
 

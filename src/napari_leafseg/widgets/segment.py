@@ -318,7 +318,7 @@ class SegmentWidget(SegmentForm):
         store = settings()
         for tunable in prediction.tunables:
             key = f"tunables/{prediction.model.name}/{tunable.name}"
-            if tunable.unit == "px²":
+            if tunable.per_picture:
                 continue
             if abs(values[tunable.name] - tunable.default) > tunable.step / 2:
                 store.setValue(key, values[tunable.name])

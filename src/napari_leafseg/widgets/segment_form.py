@@ -108,7 +108,7 @@ class SegmentForm(QWidget):
         column.addWidget(self._views())
         column.addWidget(self._saving())
         column.addStretch(1)
-        self.setMinimumWidth(390)
+        self.setMinimumWidth(400)
         self.show_nothing(False)
         self.show_running(False)
 
@@ -138,7 +138,7 @@ class SegmentForm(QWidget):
         self.scale_box.setSuffix(" %")
         self.scale_box.setValue(100)
         self.scale_box.setEnabled(False)
-        self.scale_box.setFixedWidth(BOX_WIDTH)
+        self.scale_box.setMinimumWidth(BOX_WIDTH)
         tip = "The size at which the model sees the picture. It looks for a plant about 160 pixels across."
         self.scale_auto.setToolTip(tip)
         self.scale_box.setToolTip(tip)
@@ -351,5 +351,7 @@ def _combo(name: str) -> QComboBox:
 def _hint(text: str = "") -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
-    label.setStyleSheet("color: palette(mid);")
+    font = label.font()
+    font.setItalic(True)
+    label.setFont(font)
     return label

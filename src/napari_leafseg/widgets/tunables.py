@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from napari_leafseg.inference.prediction import Tunable
 
 
-BOX_WIDTH = 112  # room for napari's − and + beside five digits and a unit
+BOX_WIDTH = 118  # room for napari's − and + beside five digits and a unit
 
 
 class TunableRow:
@@ -36,8 +36,8 @@ class TunableRow:
         self.box.setSingleStep(tunable.step)
         self.box.setKeyboardTracking(False)
         self.box.setToolTip(tunable.help)
-        self.box.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.box.setFixedWidth(BOX_WIDTH)
+        self.box.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.box.setMinimumWidth(BOX_WIDTH)
         if tunable.unit:
             separator = "" if tunable.unit == "°" else " "
             self.box.setSuffix(f"{separator}{tunable.unit}")
