@@ -8,7 +8,9 @@ from typing import Any
 
 import napari
 from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtGui import QIcon
 
+from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg._samples import sample_images
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.images import ImagesWidget
@@ -24,6 +26,7 @@ def open_window(show: bool = True) -> tuple[napari.Viewer, ImagesWidget, Segment
     upper = viewer.window.add_dock_widget(images, name="Images", area="right")
     lower = viewer.window.add_dock_widget(segment, name="Segment", area="right")
     viewer.window._qt_window.resize(1500, 950)
+    viewer.window._qt_window.setWindowIcon(QIcon(str(resource_folder() / "icons" / "leaf.svg")))
     QTimer.singleShot(
         0, lambda: viewer.window._qt_window.resizeDocks([upper, lower], [270, 620], Qt.Orientation.Vertical)
     )
@@ -90,7 +93,6 @@ def _wait(done: Callable[[], bool], what: str) -> None:
 
 
 def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) -> None:
-    from napari_leafseg._files import write_atomically
     from napari_leafseg.io import to_rgb8, write_labels
     from napari_leafseg.traits import measure_leaves
 
