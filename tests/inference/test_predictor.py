@@ -269,3 +269,14 @@ def test_explaining_pictures_have_the_images_size(prediction, scene):
     assert len(seeds) >= len(prediction.seeds(0.8))
     inside = prediction.labels(seed_threshold=0.3, min_area=0)[tuple(np.round(seeds).astype(int).T)]
     assert (inside > 0).all()
+
+
+def test_the_mirror_image_gives_the_mirrored_maps(scene):
+    """With mirroring, distance and foreground of a picture and of its mirror image are mirror images."""
+    network, _ = load_checkpoint(find_model("leaf"))
+    tiled = TiledNetwork(network, torch.device("cpu"), print, mirror=True)
+    statistics = brightness_statistics(scene.image)
+    maps = tiled.maps(scene.image, statistics)
+    mirrored = tiled.maps(np.ascontiguousarray(scene.image[:, ::-1]), statistics)
+    assert np.abs(maps.distance.astype(int) - mirrored.distance[:, ::-1]).max() <= 2
+    assert np.abs(maps.foreground.astype(int) - mirrored.foreground[:, ::-1]).max() <= 3

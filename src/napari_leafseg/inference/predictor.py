@@ -50,6 +50,8 @@ class Predictor:
     card : Card
     device : str
         "auto", "cpu", "cuda", "mps".
+    mirror : bool, optional
+        See `TiledNetwork`; as the model's card says when None.
 
     Examples
     --------
@@ -61,10 +63,14 @@ class Predictor:
     True
     """
 
-    def __init__(self, network: DistanceEmbeddingNet, card: Card, device: str = "auto") -> None:
+    def __init__(
+        self, network: DistanceEmbeddingNet, card: Card, device: str = "auto", mirror: bool | None = None
+    ) -> None:
         self.card = card
         self._notes: list[str] = []
-        self._tiled = TiledNetwork(network, choose_device(device), self._notes.append)
+        self._tiled = TiledNetwork(
+            network, choose_device(device), self._notes.append, card.mirror if mirror is None else mirror
+        )
 
     @property
     def device(self) -> str:

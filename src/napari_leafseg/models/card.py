@@ -34,6 +34,8 @@ class Card:
     description, licence : str
     diameter : float
         Diameter of a plant, in pixels, that the network sees best: the working scale aims at it.
+    mirror : bool
+        Whether the predictor looks at the mirror image too.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Card:
     description: str = ""
     licence: str = "BSD-3-Clause"
     diameter: float = 160.0
+    mirror: bool = False
 
 
 def read_card(path: str | Path) -> Card:

@@ -43,8 +43,8 @@ class SceneConfig(BaseModel):
     distractors : bool
         Algae, labels, sticks.
     smallest_leaf : int
-        Leaves that show fewer pixels get no label of their own; nor do those that show less than a thousandth of the
-        square of their plant's diameter, which nobody would outline.
+        Leaves that show fewer pixels get no label of their own; nor do those that show less than 0.002 of the
+        square of their plant's diameter: less than the smallest leaf that people outlined on real rosettes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -302,7 +302,7 @@ def _tidy(canvas: _Canvas, smallest: int) -> tuple[np.ndarray, np.ndarray]:
     """Number the leaves 1 … N; give slivers (hidden leaves' crumbs) to the leaf that they touch."""
     labels, owners = canvas.labels, canvas.plants
     areas = np.bincount(labels.ravel(), minlength=canvas.leaves + 1)
-    least = np.maximum(smallest, 0.001 * np.array(canvas.owner_area))
+    least = np.maximum(smallest, 0.002 * np.array(canvas.owner_area))
     small = np.flatnonzero((areas > 0) & (areas < least))
     for label in small[small > 0]:
         piece = labels == label
