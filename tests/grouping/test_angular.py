@@ -133,3 +133,15 @@ def test_peaks_are_sorted_and_far_enough_apart():
     assert heights[0] == pytest.approx(1.0)
     for y, x in points[:3]:
         assert min(np.hypot(y - a, x - b) for a, b in ((30, 30), (30, 90), (85, 60))) <= 3
+
+
+def test_two_threads_do_not_mix_their_answers():
+    from concurrent.futures import ThreadPoolExecutor
+
+    maps = ideal(touching(), noise=0.3)
+    shared = AngularGrouping(*maps)
+    questions = [(0.2 + 0.1 * (k % 6), 30 + k) for k in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda question: shared.labels(*question), questions))
+    for question, answer in zip(questions, answers, strict=True):
+        assert np.array_equal(answer, AngularGrouping(*maps).labels(*question))

@@ -218,6 +218,19 @@ def test_new_layers_do_not_touch_the_sliders(widget, viewer, qtbot):
     assert widget.session.derived(widget.image).values["angle"] == 30
 
 
+def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, picture, qtbot):
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    viewer.add_image(picture[::-1], name="other", rgb=True)
+    assert widget.image.name == "other"
+    qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
+    assert widget.image.name == "other"
+    assert widget.panel.rows == {}
+    viewer.layers.selection.active = viewer.layers["plant"]
+    settle(widget, qtbot)
+    assert viewer.layers["plant leaves"].data.max() > 0
+    assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
+
+
 def test_the_right_image_is_chosen(widget, viewer, picture, qtbot):
     viewer.add_labels(np.zeros((256, 256), int), name="mine")
     other = viewer.add_image(picture[::-1], name="other", rgb=True)

@@ -11,6 +11,7 @@ What depends on what decides the cost of a change:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -109,6 +110,7 @@ class AngularGrouping:
         points, heights = find_peaks(distance, foreground)
         self._hills, passes = find_hills(distance, foreground, points)
         self._accept(points, heights, passes)
+        self._lock = Lock()  # what is kept between two calls is no business of two threads at a time
         self._used = -1
         self._seed_of: np.ndarray = np.zeros((0, 0), np.uint16)
         self._score: np.ndarray = np.zeros((0, 0), np.int16)
@@ -237,7 +239,11 @@ class AngularGrouping:
             uint16 (H, W), numbered 1 … N without gaps, 0 = background. The same leaf keeps its number while only the
             angle changes and no leaf disappears.
         """
-        self._assign(self._count(seed_threshold))
+        with self._lock:
+            return self._labels(self._count(seed_threshold), angle, smallest)
+
+    def _labels(self, count: int, angle: float, smallest: float) -> np.ndarray:
+        self._assign(count)
         result = np.zeros(self.shape, np.uint16)
         limit = _cosine(min(angle, self.options.widest_angle))
         parts: list[tuple[Box, np.ndarray]] = []

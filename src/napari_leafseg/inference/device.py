@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 
 import torch
@@ -69,8 +68,3 @@ def autocast_for(device: torch.device) -> torch.autocast:
     if device.type == "cuda":
         return torch.autocast("cuda", torch.float16)
     return torch.autocast("cpu", torch.bfloat16, enabled=device.type == "cpu" and fast_bfloat16())
-
-
-def leave_one_core_free() -> None:
-    """Use one thread fewer than there are cores, so that a window stays alive."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))

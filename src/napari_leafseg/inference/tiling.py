@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from napari_leafseg.errors import UserError
 from napari_leafseg.grouping import quantise
 from napari_leafseg.inference.device import autocast_for
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet, DistanceEmbeddingOutput
@@ -130,8 +131,8 @@ class TiledNetwork:
             self.network.place(self.device)
             self.say("The graphics card ran out of memory even with small tiles; going on with the CPU.")
         else:
-            raise MemoryError(
-                "There is too little memory for this picture. Close other programs or lower the working scale."
+            raise UserError(
+                "There is too little memory for this picture. Close other programs, or lower the working scale."
             )
 
     def _run(

@@ -53,8 +53,7 @@ def show_new_labels(session: Session, image: Image, labels: np.ndarray) -> Label
 
 def _mark_edited(session: Session, image: Image, layer: Labels) -> None:
     if session.labels_layer(image) is layer:
-        item = session.derived(image)
-        item.edited, item.saved = True, False
+        session.derived(image).edited = True
         session.layer_state_changed.emit(image)
 
 

@@ -89,7 +89,10 @@ class SegmentWidget(SegmentForm):
         if prediction is None:
             self.show_nothing(image is not None)
         else:
-            self.show_prediction(prediction, self.session.derived(image).values)
+            values = {**prediction.defaults(), **self.session.derived(image).values}
+            self.show_prediction(prediction, values)
+            if self.session.labels_layer(image) is None:  # the image was left before its labels were there
+                self.live.ask(image, prediction, values, lambda: None)
             for kind, box in self.extras.items():
                 box.blockSignals(True)
                 box.setChecked(self.session.find_layer(image, kind) is not None)
@@ -273,7 +276,6 @@ class SegmentWidget(SegmentForm):
 
     def _saved(self, image: Image, path: Path) -> None:
         item = self.session.derived(image)
-        item.saved = True
         entry = self.session.entry_of(image)
         if entry is not None:
             entry.state = f"{item.count} leaves, saved"

@@ -50,7 +50,6 @@ class Derived:
     prediction: Prediction | StackPrediction | None = None
     values: dict[str, float] = field(default_factory=dict)
     edited: bool = False
-    saved: bool = True
     count: int = 0
 
 
@@ -121,7 +120,7 @@ class Session:
     def keep_prediction(self, layer: Layer, prediction: Prediction | StackPrediction, values: dict[str, float]) -> None:
         """Keep a prediction; the oldest are dropped where there are many (their labels stay)."""
         item = self.derived(layer)
-        item.prediction, item.values, item.edited, item.saved = prediction, dict(values), False, False
+        item.prediction, item.values, item.edited = prediction, dict(values), False
         kept = [other for other in self._derived.values() if other.prediction is not None]
         for old in kept[:-_KEPT_PREDICTIONS]:
             old.prediction = None
