@@ -6,9 +6,10 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
-from napari_leafseg.inference.plants import Plant, find_plants, gather_plants, plant_regions, typical_diameter
+from napari_leafseg.inference.plants import Plant, expose, gather_plants, plant_regions, typical_diameter
 from napari_leafseg.inference.prediction import Prediction, StackPrediction, enlarge_labels
 from napari_leafseg.inference.predictor import Predictor
+from napari_leafseg.inference.search import find_plants
 from napari_leafseg.inference.tiling import PixelMaps, TiledNetwork, tile_spans
 from napari_leafseg.io import resize
 from napari_leafseg.metrics import foreground_dice, score
@@ -237,7 +238,19 @@ def test_regions_have_a_margin_and_do_not_overlap():
 def test_the_search_ends_with_its_result(predictor, scene):
     events = list(find_plants(predictor._tiled, scene.image, 160))
     assert [event[2] is None for event in events[:-1]] == [True] * (len(events) - 1)
-    assert len(events[-1][2]) == 1
+    assert len(events[-1][2].plants) == 1
+
+
+def test_dark_leaves_beside_bright_paper_are_exposed_for(predictor, scene):
+    dark = (scene.image * 0.3).astype(np.uint8)
+    dark = np.pad(dark, ((80, 80), (80, 80), (0, 0)), constant_values=235)
+    findings = list(find_plants(predictor._tiled, dark, 130))[-1][2]
+    assert findings.white < 150
+    brightest = np.percentile(dark[80:-80, 80:-80][scene.labels > 0].max(1), 95)
+    assert findings.white == pytest.approx(1.25 * brightest, rel=0.15)
+    assert expose(dark, findings.white).max() == 255
+    assert expose(dark, 255.0) is dark
+    assert foreground_dice(predictor.predict(dark).labels()[80:-80, 80:-80], scene.labels) > 0.8
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.7, 4.0])

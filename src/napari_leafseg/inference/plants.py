@@ -1,28 +1,20 @@
-"""Finding the plants of a picture, and the scale at which the network sees them best.
-
-The first U-Net looks at the picture at a few sizes. On each, what it takes for leaf is gathered into plants. The
-picture is then worked on at the scale that gives a typical plant the diameter that the model was trained for, and only
-around the plants: gravel, wire and paper far from any plant are never grouped into leaves.
-"""
+"""Plants as boxes: gathering them from foreground, the regions around them, their light."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps, TiledNetwork
-from napari_leafseg.io.arrays import resize
+from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
 from napari_leafseg.models.normalise import brightness_statistics
 
-OVERVIEWS = (1024, 512, 256)
-FINE_OVERVIEW = 2560
 _LEAST_PEAK = 0.45 * DISTANCE_ONE
 _LEAST_AREA = 60
 _LIKELY = 140
+_HEADROOM = 1.25
 _LOOKS_AGAIN = 3
 _SETTLED = 0.12  # octaves
 _POSSIBLE = (0.6, 1.7)  # by how much the leaf area may change between two looks
@@ -84,7 +76,7 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
             edges = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]) / scale
             top, left, bottom, right = (float(edge) for edge in edges)
             plants.append(Plant(top, left, bottom, right, len(rows) / scale**2))
-    return _without_crumbs(plants)
+    return without_crumbs(plants)
 
 
 def typical_diameter(plants: list[Plant]) -> float:
@@ -93,79 +85,8 @@ def typical_diameter(plants: list[Plant]) -> float:
     return float(np.average([plant.diameter for plant in plants], weights=areas))
 
 
-def find_plants(
-    network: TiledNetwork, image: np.ndarray, diameter: float
-) -> Iterator[tuple[int, int, list[Plant] | None]]:
-    """Look at a picture at several sizes and find its plants.
-
-    The size at which a typical plant is nearest to `diameter` counts; from there the plants are looked at again at
-    just that diameter, so that what is found does not depend on how much else there is in the picture.
-
-    Parameters
-    ----------
-    network : TiledNetwork
-    image : numpy.ndarray
-        uint8 (H, W, 3).
-    diameter : float
-        Diameter of a plant that the network sees best, pixels.
-
-    Yields
-    ------
-    tuple
-        (looks done, looks in all, plants); the plants come last. The list is empty where no size shows any.
-    """
-    longest = max(image.shape[:2])
-    sides = sorted({min(side, longest) for side in OVERVIEWS})
-    total = len(sides) + 2
-    found: list[list[Plant]] = []
-    for number, side in enumerate(sides, start=1):
-        found.append(_look(network, image, side / longest))
-        yield number, total, None
-    if not any(found) and longest > OVERVIEWS[0]:
-        found.append(_look(network, image, min(1.0, FINE_OVERVIEW / longest)))
-        sides.append(min(FINE_OVERVIEW, longest))
-    offsets = [
-        (abs(float(np.log2(typical_diameter(plants) * side / longest / diameter))), number)
-        for number, (plants, side) in enumerate(zip(found, sides, strict=True))
-        if plants
-    ]
-    plants = found[min(offsets)[1]] if offsets else []
-    yield total - 1, total, None
-    yield total, total, _look_again(network, image, plants, diameter)
-
-
-def _look(network: TiledNetwork, image: np.ndarray, scale: float) -> list[Plant]:
-    """Plants of the whole picture at one size."""
-    small = resize(image, scale)
-    return gather_plants(network.maps(small, brightness_statistics(small), embed=False), scale)
-
-
-def _look_again(network: TiledNetwork, image: np.ndarray, plants: list[Plant], diameter: float) -> list[Plant]:
-    """Find plants anew at the scale that they call for, until that scale stays."""
-    for _ in range(_LOOKS_AGAIN if plants else 0):
-        scale = diameter / typical_diameter(plants)
-        places = plant_regions(plants, image.shape)
-        if sum(region_size(place) for place in places) * scale**2 > _LARGE:
-            break
-        found: list[Plant] = []
-        for rows, columns in places:
-            part = resize(image[rows, columns], scale)
-            maps = network.maps(part, plant_statistics(image, plants, (rows, columns)), embed=False)
-            zoom = part.shape[0] / (rows.stop - rows.start)
-            found += [plant.moved(rows.start, columns.start) for plant in gather_plants(maps, zoom)]
-        if not found:
-            break
-        found = _without_crumbs(found)
-        if not _POSSIBLE[0] < sum(p.area for p in found) / sum(p.area for p in plants) < _POSSIBLE[1]:
-            break  # seen closer, it looks quite different: keep to the overview
-        settled = abs(float(np.log2(typical_diameter(found) / typical_diameter(plants)))) < _SETTLED
-        plants = found
-        if settled:
-            break
-    return plants
-
-
-def _without_crumbs(plants: list[Plant]) -> list[Plant]:
+def without_crumbs(plants: list[Plant]) -> list[Plant]:
+    """Plants without those of less than 3 % of the largest one's leaf area."""
     largest = max((plant.area for plant in plants), default=0.0)
     return [plant for plant in plants if plant.area >= 0.03 * largest]
 
@@ -175,8 +96,20 @@ def region_size(place: tuple[slice, slice]) -> int:
     return (place[0].stop - place[0].start) * (place[1].stop - place[1].start)
 
 
-def plant_statistics(image: np.ndarray, plants: list[Plant], place: tuple[slice, slice]) -> tuple[float, float]:
-    """Brightness statistics of the plants in a box: of what lies close around them, not of all that surrounds them."""
+def plant_statistics(
+    image: np.ndarray, plants: list[Plant], place: tuple[slice, slice], white: float = 255.0
+) -> tuple[float, float]:
+    """Brightness statistics of the plants in a box: of what lies close around them, not of all that surrounds them.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 (H, W, 3), not exposed.
+    plants : list of Plant
+    place : tuple of slice
+    white : float
+        See `expose`.
+    """
     rows, columns = place
     parts = []
     for plant in plants:
@@ -186,9 +119,41 @@ def plant_statistics(image: np.ndarray, plants: list[Plant], place: tuple[slice,
         if bottom > top and right > left:
             step = max(1, int(np.sqrt((bottom - top) * (right - left) / 250_000)))
             parts.append(image[top:bottom:step, left:right:step].reshape(-1, 3))
-    if not parts:
-        return brightness_statistics(image[rows, columns])
-    return brightness_statistics(np.concatenate(parts)[None])
+    around = np.concatenate(parts)[None] if parts else image[rows, columns]
+    return brightness_statistics(expose(around, white))
+
+
+def expose(image: np.ndarray, white: float) -> np.ndarray:
+    """Brighten a picture so that `white` (of 255) becomes white: dark leaves beside bright paper get their contrast."""
+    if white >= 255:
+        return image
+    table = np.clip(np.arange(256) * (255 / white), 0, 255).astype(np.uint8)
+    return cv2.LUT(np.ascontiguousarray(image), table)
+
+
+def leaf_white(image: np.ndarray, maps: PixelMaps, plants: list[Plant], scale: float) -> float:
+    """The brightness to expose for: a little above the brightest leaves.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 (h, w, 3) at `scale`, not exposed.
+    maps : PixelMaps
+        Of that picture.
+    plants : list of Plant
+        In pixels of the whole picture.
+    scale : float
+    """
+    leaf = np.zeros(image.shape[:2], bool)
+    for plant in plants:
+        box = tuple(
+            slice(int(a * scale), int(np.ceil(b * scale)))
+            for a, b in ((plant.top, plant.bottom), (plant.left, plant.right))
+        )
+        leaf[box] = maps.foreground[box] >= _LIKELY
+    if not leaf.any():
+        return 255.0
+    return float(np.clip(_HEADROOM * np.percentile(image[leaf].max(1), 95), 24, 255))
 
 
 def plant_regions(plants: list[Plant], shape: tuple[int, ...], margin: float = 0.3) -> list[tuple[slice, slice]]:

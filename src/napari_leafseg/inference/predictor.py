@@ -10,8 +10,9 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
-from napari_leafseg.inference.plants import Plant, find_plants, plant_regions, plant_statistics, typical_diameter
+from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_diameter
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region, StackPrediction
+from napari_leafseg.inference.search import Findings, find_plants
 from napari_leafseg.inference.tiling import TiledNetwork
 from napari_leafseg.io import resize, to_rgb8
 from napari_leafseg.models.card import Card
@@ -161,10 +162,11 @@ class Predictor:
         self._notes.clear()
         picture = to_rgb8(image, name)
         shape = picture.shape[:2]
-        plants: list[Plant] = []
+        findings = Findings()
         for done, total, found in find_plants(self._tiled, picture, self.card.diameter):
             yield PredictEvent(done, 4 * total, "Looking for plants")
-            plants = found or plants
+            findings = found or findings
+        plants = findings.plants
         working = scale
         if working is None:
             working = (
@@ -180,8 +182,8 @@ class Predictor:
                 places = [(slice(0, shape[0]), slice(0, shape[1]))]
         regions: list[Region] = []
         for number, (rows, columns) in enumerate(places):
-            part = resize(picture[rows, columns], working)
-            statistics = plant_statistics(picture, plants, (rows, columns))
+            part = expose(resize(picture[rows, columns], working), findings.white)
+            statistics = plant_statistics(picture, plants, (rows, columns), findings.white)
             for done, total, maps in self._tiled.run(part, statistics):
                 share = 0.25 + 0.75 * (number + done / (total + 1)) / len(places)
                 yield PredictEvent(

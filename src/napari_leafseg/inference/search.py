@@ -1,0 +1,148 @@
+"""Finding the plants of a picture, the light in which they lie, and the scale at which the network sees them best.
+
+The first U-Net looks at the picture at a few sizes. On each, what it takes for leaf is gathered into plants. The
+picture is then worked on at the scale that gives a typical plant the diameter that the model was trained for, and only
+around the plants: gravel, wire and paper far from any plant are never grouped into leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from napari_leafseg.inference.plants import (
+    Plant,
+    expose,
+    gather_plants,
+    leaf_white,
+    plant_regions,
+    plant_statistics,
+    region_size,
+    typical_diameter,
+    without_crumbs,
+)
+from napari_leafseg.inference.tiling import TiledNetwork
+from napari_leafseg.io.arrays import resize
+from napari_leafseg.models.normalise import brightness_statistics
+
+OVERVIEWS = (1024, 512, 256)
+FINE_OVERVIEW = 2560
+_DARK = 190  # leaves darker than this are exposed for
+_LOOKS_AGAIN = 4
+_SETTLED = 0.06  # octaves
+_LARGE = 6_000_000  # pixels at the working scale: a second look would cost more than it brings
+_POSSIBLE = (0.6, 1.7)  # by how much the leaf area may change between two looks
+_POSSIBLE_EXPOSED = (0.6, 6.0)
+_WHOLE = 0.7
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the search found.
+
+    Attributes
+    ----------
+    plants : list of Plant
+    white : float
+        The brightness (of 255) that is to become white, see `napari_leafseg.inference.plants.expose`.
+    """
+
+    plants: list[Plant] = field(default_factory=list)
+    white: float = 255.0
+
+
+def find_plants(
+    network: TiledNetwork, image: np.ndarray, diameter: float
+) -> Iterator[tuple[int, int, Findings | None]]:
+    """Look at a picture at several sizes and find its plants.
+
+    The size at which a typical plant is nearest to `diameter` counts. From there the plants are looked at
+    again at just that diameter, exposed for their leaves where these are dark, so that what is found does not depend on
+    how much else there is in the picture.
+
+    Parameters
+    ----------
+    network : TiledNetwork
+    image : numpy.ndarray
+        uint8 (H, W, 3).
+    diameter : float
+        Diameter of a plant that the network sees best, pixels.
+
+    Yields
+    ------
+    tuple
+        (looks done, looks in all, findings); the findings come last, without plants where no size shows any.
+    """
+    longest = max(image.shape[:2])
+    sides = sorted({min(side, longest) for side in OVERVIEWS})
+    total = len(sides) + 2
+    looks = []
+    for number, side in enumerate(sides, start=1):
+        looks.append(_look(network, image, side / longest))
+        yield number, total, None
+    if not any(look.plants for look in looks) and longest > max(OVERVIEWS):
+        looks.append(_look(network, image, min(1.0, FINE_OVERVIEW / longest)))
+    best = _best(looks, diameter)
+    white = best.white if best.white < _DARK else 255.0
+    yield total - 1, total, None
+    yield total, total, Findings(_look_again(network, image, best.plants, diameter, white), white)
+
+
+@dataclass(frozen=True)
+class _Look:
+    scale: float
+    plants: list[Plant]
+    white: float
+
+
+def _look(network: TiledNetwork, image: np.ndarray, scale: float) -> _Look:
+    """Plants of the whole picture at one size, and the brightness to expose for."""
+    small = resize(image, scale)
+    maps = network.maps(small, brightness_statistics(small), embed=False)
+    plants = gather_plants(maps, scale)
+    return _Look(scale, plants, leaf_white(small, maps, plants, scale))
+
+
+def _best(looks: list[_Look], diameter: float) -> _Look:
+    """The look at which a typical plant is nearest to `diameter`, of those that see about as much leaf as any.
+
+    Where a plant is much too large, the network sees but pieces of it: little leaf, and small "plants".
+    """
+    seen = [look for look in looks if look.plants]
+    if not seen:
+        return _Look(1.0, [], 255.0)
+    most = max(_area(look.plants) for look in seen)
+    whole = [look for look in seen if _area(look.plants) >= _WHOLE * most]
+    return min(whole, key=lambda look: abs(float(np.log2(typical_diameter(look.plants) * look.scale / diameter))))
+
+
+def _look_again(
+    network: TiledNetwork, image: np.ndarray, plants: list[Plant], diameter: float, white: float
+) -> list[Plant]:
+    """Find plants anew, exposed for their leaves, at the scale that they call for, until that scale stays."""
+    possible = _POSSIBLE if white >= 255 else _POSSIBLE_EXPOSED
+    for _ in range(_LOOKS_AGAIN if plants else 0):
+        scale = diameter / typical_diameter(plants)
+        places = plant_regions(plants, image.shape)
+        if sum(region_size(place) for place in places) * scale**2 > _LARGE:
+            break
+        found: list[Plant] = []
+        for rows, columns in places:
+            part = expose(resize(image[rows, columns], scale), white)
+            maps = network.maps(part, plant_statistics(image, plants, (rows, columns), white), embed=False)
+            zoom = part.shape[0] / (rows.stop - rows.start)
+            found += [plant.moved(rows.start, columns.start) for plant in gather_plants(maps, zoom)]
+        found = without_crumbs(found)
+        if not found or not possible[0] < _area(found) / _area(plants) < possible[1]:
+            break  # seen closer, it looks quite different: keep to the overview
+        settled = abs(float(np.log2(typical_diameter(found) / typical_diameter(plants)))) < _SETTLED
+        plants = found
+        if settled:
+            break
+    return plants
+
+
+def _area(plants: list[Plant]) -> float:
+    return sum(plant.area for plant in plants)
