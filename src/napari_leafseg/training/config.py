@@ -80,8 +80,10 @@ class TrainingConfig(BaseModel):
 
     Attributes
     ----------
-    name : str
-        Name of the model.
+    name, description : str
+        Name of the model, and a sentence about it.
+    diameter, mirror, defaults
+        See `napari_leafseg.models.card.Card`; what the finished model is to be used with.
     model : str or DistanceEmbeddingConfig
         A preset ("small", "paper", "tiny") or the full configuration.
     steps, batch, crop : int
@@ -103,6 +105,10 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "leaf"
+    description: str = ""
+    diameter: float = Field(160.0, gt=0)
+    mirror: bool = False
+    defaults: dict[str, float] = {}
     model: str | DistanceEmbeddingConfig = "small"
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()

@@ -141,6 +141,10 @@ class _Run:
             name=self.config.name,
             version=f"{datetime.date.today():%Y.%m.%d}",
             config=self.network.config,
+            defaults=self.config.defaults,
+            description=self.config.description,
+            diameter=self.config.diameter,
+            mirror=self.config.mirror,
             metrics=self.metrics,
             provenance={
                 "training": json.loads(self.config.model_dump_json()),

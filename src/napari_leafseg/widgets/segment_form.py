@@ -139,7 +139,7 @@ class SegmentForm(QWidget):
         self.scale_box.setValue(100)
         self.scale_box.setEnabled(False)
         self.scale_box.setMinimumWidth(BOX_WIDTH)
-        tip = "The size at which the model sees the picture. It looks for a plant about 160 pixels across."
+        tip = "The size at which the model sees the picture, so that a plant is as large as those it learned from."
         self.scale_auto.setToolTip(tip)
         self.scale_box.setToolTip(tip)
         self.scale_auto.toggled.connect(lambda on: self.scale_box.setEnabled(not on))
