@@ -47,10 +47,9 @@ class GroupingOptions:
     merge_angle : float
         A peak is no leaf of its own when it lies next to a higher seed's hill and within this angle of it, degrees.
         The deeper the valley between them, the smaller the angle must be.
-    same_angle : float
-        Within this angle two peaks next to each other are one leaf, whatever the valley between them, degrees.
     valley : float
-        At a valley this deep (pass over peak) only `same_angle` counts; above it the angle rises to `merge_angle`.
+        At a valley this deep (pass over peak) two peaks are two leaves, whatever their directions; above it the angle
+        allowed rises to `merge_angle`.
     home : float
         Bonus, as a cosine, of the seed on whose hill a pixel lies.
     widest_angle : float
@@ -60,8 +59,7 @@ class GroupingOptions:
     """
 
     merge_angle: float = 80.0
-    same_angle: float = 15.0
-    valley: float = 0.8
+    valley: float = 0.5
     home: float = 0.3
     widest_angle: float = 75.0
     border: int = 2
@@ -153,8 +151,8 @@ class AngularGrouping:
         valley, found = self.options.valley, []
         for candidate, saddle in known:
             depth = (saddle / max(height, 1e-6) - valley) / (1 - valley)
-            allowed = max(self.options.merge_angle * float(np.clip(depth, 0, 1)), self.options.same_angle)
-            if _dot(direction, candidate.direction) >= _cosine(allowed) and candidate not in found:
+            allowed = self.options.merge_angle * min(depth, 1.0)
+            if allowed > 0 and _dot(direction, candidate.direction) >= _cosine(allowed) and candidate not in found:
                 found.append(candidate)
         return sorted(found, key=lambda candidate: -candidate.height)
 
