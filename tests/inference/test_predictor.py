@@ -6,7 +6,7 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
-from napari_leafseg.inference.plants import Plant, expose, gather_plants, plant_regions, typical_diameter
+from napari_leafseg.inference.plants import Plant, expose, gather_plants, plant_regions, typical_size
 from napari_leafseg.inference.prediction import Prediction, StackPrediction, enlarge_labels
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.search import find_plants
@@ -222,7 +222,7 @@ def test_pieces_near_each_other_are_one_plant_and_flat_ones_none():
     assert len(plants) == 2
     assert plants[0].diameter == pytest.approx(2 * 85, abs=4)
     assert gather_plants(maps_of(labels, peak=40), 0.5) == []
-    assert typical_diameter([Plant(0, 0, 10, 10, 300), Plant(0, 0, 100, 50, 100)]) == pytest.approx(32.5)
+    assert typical_size([Plant(0, 0, 10, 10, 300), Plant(0, 0, 100, 50, 100)]) == pytest.approx(32.5)
 
 
 def test_regions_have_a_margin_and_do_not_overlap():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -15,30 +15,44 @@ _LEAST_PEAK = 0.45 * DISTANCE_ONE
 _LEAST_AREA = 60
 _LIKELY = 140
 _HEADROOM = 1.25
-_LOOKS_AGAIN = 3
-_SETTLED = 0.12  # octaves
-_POSSIBLE = (0.6, 1.7)  # by how much the leaf area may change between two looks
-_LARGE = 6_000_000  # pixels at the working scale: a second look would cost more than it brings
+THICK = 2.0
 
 
 @dataclass(frozen=True)
 class Plant:
-    """A plant's box in the picture, pixels, and how many of them are leaf."""
+    """A plant's box in the picture, pixels.
+
+    Attributes
+    ----------
+    top, left, bottom, right : float
+    area : float
+        Pixels that are leaf.
+    thickness : float
+        Diameter of the largest disc of leaf in it: of a seedling's leaf, or of a dense rosette's middle.
+    """
 
     top: float
     left: float
     bottom: float
     right: float
     area: float
+    thickness: float = 0.0
 
     @property
     def diameter(self) -> float:
         """The longer side of the box."""
         return max(self.bottom - self.top, self.right - self.left)
 
+    @property
+    def size(self) -> float:
+        """The diameter, or more where a few large leaves make up the plant: what the working scale goes by."""
+        return max(self.diameter, THICK * self.thickness)
+
     def moved(self, down: float, right: float) -> Plant:
         """The same plant elsewhere."""
-        return Plant(self.top + down, self.left + right, self.bottom + down, self.right + right, self.area)
+        return replace(
+            self, top=self.top + down, left=self.left + right, bottom=self.bottom + down, right=self.right + right
+        )
 
 
 def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Plant]:
@@ -69,20 +83,21 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
     joined = cv2.dilate(solid, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
     count, groups = cv2.connectedComponents(joined)
     groups[solid == 0] = 0
+    depth = cv2.distanceTransform(np.pad(solid, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     plants = []
     for number in range(1, count):
         rows, columns = np.nonzero(groups == number)
         if len(rows) >= _LEAST_AREA:
             edges = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]) / scale
             top, left, bottom, right = (float(edge) for edge in edges)
-            plants.append(Plant(top, left, bottom, right, len(rows) / scale**2))
+            thickness = 2 * float(depth[rows, columns].max()) / scale
+            plants.append(Plant(top, left, bottom, right, len(rows) / scale**2, thickness))
     return without_crumbs(plants)
 
 
-def typical_diameter(plants: list[Plant]) -> float:
-    """Area-weighted mean diameter, pixels: large plants decide."""
-    areas = np.array([plant.area for plant in plants])
-    return float(np.average([plant.diameter for plant in plants], weights=areas))
+def typical_size(plants: list[Plant]) -> float:
+    """Area-weighted mean size, pixels: large plants decide."""
+    return float(np.average([plant.size for plant in plants], weights=[plant.area for plant in plants]))
 
 
 def without_crumbs(plants: list[Plant]) -> list[Plant]:
@@ -156,7 +171,7 @@ def leaf_white(image: np.ndarray, maps: PixelMaps, plants: list[Plant], scale: f
     return float(np.clip(_HEADROOM * np.percentile(image[leaf].max(1), 95), 24, 255))
 
 
-def plant_regions(plants: list[Plant], shape: tuple[int, ...], margin: float = 0.3) -> list[tuple[slice, slice]]:
+def plant_regions(plants: list[Plant], shape: tuple[int, ...], margin: float = 0.25) -> list[tuple[slice, slice]]:
     """Boxes around plants with a margin (a share of the diameter); boxes that overlap become one.
 
     Returns

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
-from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_diameter
+from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_size
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region, StackPrediction
 from napari_leafseg.inference.search import Findings, find_plants
 from napari_leafseg.inference.tiling import TiledNetwork
@@ -170,7 +170,7 @@ class Predictor:
         working = scale
         if working is None:
             working = (
-                self._fit(self.card.diameter / typical_diameter(plants))
+                self._fit(self.card.diameter / typical_size(plants))
                 if plants
                 else min(1.0, self._fit(512 / max(shape)))
             )

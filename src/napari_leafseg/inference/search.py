@@ -20,7 +20,7 @@ from napari_leafseg.inference.plants import (
     plant_regions,
     plant_statistics,
     region_size,
-    typical_diameter,
+    typical_size,
     without_crumbs,
 )
 from napari_leafseg.inference.tiling import TiledNetwork
@@ -115,7 +115,7 @@ def _best(looks: list[_Look], diameter: float) -> _Look:
         return _Look(1.0, [], 255.0)
     most = max(_area(look.plants) for look in seen)
     whole = [look for look in seen if _area(look.plants) >= _WHOLE * most]
-    return min(whole, key=lambda look: abs(float(np.log2(typical_diameter(look.plants) * look.scale / diameter))))
+    return min(whole, key=lambda look: abs(float(np.log2(typical_size(look.plants) * look.scale / diameter))))
 
 
 def _look_again(
@@ -124,7 +124,7 @@ def _look_again(
     """Find plants anew, exposed for their leaves, at the scale that they call for, until that scale stays."""
     possible = _POSSIBLE if white >= 255 else _POSSIBLE_EXPOSED
     for _ in range(_LOOKS_AGAIN if plants else 0):
-        scale = diameter / typical_diameter(plants)
+        scale = diameter / typical_size(plants)
         places = plant_regions(plants, image.shape)
         if sum(region_size(place) for place in places) * scale**2 > _LARGE:
             break
@@ -137,7 +137,7 @@ def _look_again(
         found = without_crumbs(found)
         if not found or not possible[0] < _area(found) / _area(plants) < possible[1]:
             break  # seen closer, it looks quite different: keep to the overview
-        settled = abs(float(np.log2(typical_diameter(found) / typical_diameter(plants)))) < _SETTLED
+        settled = abs(float(np.log2(typical_size(found) / typical_size(plants)))) < _SETTLED
         plants = found
         if settled:
             break
