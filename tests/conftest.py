@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 @pytest.fixture(scope="session")
 def scene() -> Scene:
     """One rosette of several leaves, 256 pixels."""
-    return synthesize(108, SceneConfig(size=(256, 256), diameter=(190, 210), border=0.0, blank=0.0, background="soil"))
+    return synthesize(105, SceneConfig(size=(256, 256), diameter=(190, 210), border=0.0, blank=0.0, background="soil"))
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def test_a_small_plant_in_a_large_picture_is_found(predictor):
     config = SceneConfig(
         size=(220, 220), diameter=(180, 190), background="soil", habit="rosette", border=0.0, blank=0.0
     )
-    plant = synthesize(108, config)
+    plant = synthesize(105, config)
     large = synthesize(
         7, SceneConfig(size=(1500, 2000), plants=(0, 0), background="soil", distractors=False)
     ).image.copy()

@@ -78,7 +78,7 @@ def test_keys_on_the_slider_change_the_labels(widget, qtbot):
     settle(widget, qtbot)
     prediction = widget.session.derived(widget.image).prediction
     values = widget.panel.values()
-    assert values["angle"] == 20
+    assert values["angle"] == widget.panel.rows["angle"].tunable.default - 25
     assert np.array_equal(shown(widget), prediction.labels(**values))
     assert np.count_nonzero(shown(widget)) < np.count_nonzero(before)
 
@@ -326,7 +326,7 @@ def test_choices_survive_a_restart(widget, viewer, qtbot):
     run(again, qtbot)
     assert again.panel.values()["angle"] == 33
     assert again.session.derived(again.image).values["angle"] == 33  # the labels are those that the sliders show
-    again.panel.rows["angle"].set(45)
+    again.panel.rows["angle"].set(again.panel.rows["angle"].tunable.default)
     settle(again, qtbot)
     assert again.kept_values(again.session.derived(again.image).prediction) == {}
     again.close()
