@@ -36,6 +36,7 @@ _LARGE = 6_000_000  # pixels at the working scale: a second look would cost more
 _POSSIBLE = (0.6, 1.7)  # by how much the leaf area may change between two looks
 _POSSIBLE_EXPOSED = (0.6, 6.0)
 _WHOLE = 0.7
+_TINY = 0.36  # plants this small, as a share of the best size, are easily overlooked: look closer
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,11 @@ def find_plants(
     for number, side in enumerate(sides, start=1):
         looks.append(_look(network, image, side / longest))
         yield number, total, None
-    if not any(look.plants for look in looks) and longest > max(OVERVIEWS):
-        looks.append(_look(network, image, min(1.0, FINE_OVERVIEW / longest)))
     best = _best(looks, diameter)
+    tiny = not best.plants or typical_size(best.plants) * best.scale < _TINY * diameter
+    if tiny and longest > max(OVERVIEWS):
+        looks.append(_look(network, image, min(1.0, FINE_OVERVIEW / longest)))
+        best = _best(looks, diameter)
     white = best.white if best.white < _DARK else 255.0
     yield total - 1, total, None
     yield total, total, Findings(_look_again(network, image, best.plants, diameter, white), white)
