@@ -13,7 +13,10 @@ from napari_leafseg.io import read_image, write_image, write_labels
 
 SERIES = "growth"
 _PLANTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "rosette_mesh": (107, {"size": (480, 480), "diameter": (380, 420), "background": "mesh", "habit": "rosette"}),
+    "rosette_mesh": (
+        107,
+        {"size": (480, 480), "diameter": (380, 420), "background": "mesh", "habit": "rosette", "distractors": False},
+    ),
     "rosette_soil": (108, {"size": (512, 512), "diameter": (420, 460), "background": "soil", "habit": "rosette"}),
     "seedling": (101, {"size": (128, 128), "diameter": (80, 100), "background": "soil", "habit": "rosette"}),
     "opposite": (109, {"size": (400, 400), "diameter": (320, 360), "background": "felt", "habit": "opposite"}),
