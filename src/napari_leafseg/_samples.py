@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg._files import sample_folder
-from napari_leafseg.io import read_image, write_image, write_labels
+from napari_leafseg.io import label_path, read_image, write_image, write_labels
 
 SERIES = "growth"
 _PLANTS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -40,12 +40,12 @@ def write_samples(folder: Path) -> Iterator[tuple[int, int]]:
     for number, (name, (seed, options)) in enumerate(_PLANTS.items(), start=1):
         scene = synthesize(seed, SceneConfig(border=0.0, blank=0.0, **options))
         write_image(folder / f"{name}.png", scene.image)
-        write_labels(folder / f"{name}_label.tif", scene.labels)
+        write_labels(label_path(folder, name), scene.labels)
         yield number, total
     config = SceneConfig(size=(360, 360), diameter=(300, 320), background="soil", border=0.0, blank=0.0)
     for day, scene in enumerate(growth_series(_SERIES_SEED, _SERIES_DAYS, config), start=1):
         write_image(folder / SERIES / f"day{day:02d}.png", scene.image)
-        write_labels(folder / SERIES / f"day{day:02d}_label.tif", scene.labels)
+        write_labels(label_path(folder / SERIES, f"day{day:02d}"), scene.labels)
         yield len(_PLANTS) + day, total
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_leafseg._samples import write_samples
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import LABEL_SUFFIX, list_images, read_image, read_labels, write_image, write_labels
+from napari_leafseg.io import LABEL_SUFFIX, label_path, list_images, read_image, read_labels, write_image, write_labels
 from napari_leafseg.metrics import score
 
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
@@ -101,7 +101,7 @@ def predict_files(
             assert result is not None
             labels = result.labels(**(values or {}))
             count = int(labels.max(initial=0))
-            target = output / f"{path.stem}{LABEL_SUFFIX}.tif"
+            target = label_path(output, path.stem)
             write_labels(target, labels, {**result.record(**(values or {})), "count": count})
         except UserError as error:
             yield FileEvent(number + 1, len(files), path.name, error=error)
@@ -208,5 +208,5 @@ def synthesize_files(
     for number in range(count):
         scene = synthesize(seed + number, config)
         write_image(folder / f"plant{seed + number:06d}.png", scene.image)
-        write_labels(folder / f"plant{seed + number:06d}{LABEL_SUFFIX}.tif", scene.labels)
+        write_labels(label_path(folder, f"plant{seed + number:06d}"), scene.labels)
         yield number + 1, count

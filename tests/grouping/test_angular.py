@@ -1,5 +1,7 @@
 """Grouping, on embeddings made by hand."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -135,13 +137,37 @@ def test_peaks_are_sorted_and_far_enough_apart():
         assert min(np.hypot(y - a, x - b) for a, b in ((30, 30), (30, 90), (85, 60))) <= 3
 
 
-def test_two_threads_do_not_mix_their_answers():
+def test_two_threads_do_not_mix_their_answers(monkeypatch):
     from concurrent.futures import ThreadPoolExecutor
 
-    maps = ideal(touching(), noise=0.3)
+    maps = ideal(touching(), noise=0.2)
+    maps[0][touching() == 2] *= 0.6  # so that the threshold decides how many leaves there are
+    maps[0][touching() == 3] *= 0.4
     shared = AngularGrouping(*maps)
-    questions = [(0.2 + 0.1 * (k % 6), 30 + k) for k in range(40)]
+    questions = [(0.2 + 0.1 * (k % 6), 30 + k) for k in range(20)]
+    expected = [AngularGrouping(*maps).labels(*question) for question in questions]
+    assert len({int(wanted.max()) for wanted in expected}) == 3
+    assign = AngularGrouping._assign
+
+    def assign_and_dawdle(self, count):
+        assign(self, count)
+        time.sleep(0.005)  # long enough for another thread to ask something else
+
+    monkeypatch.setattr(AngularGrouping, "_assign", assign_and_dawdle)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda question: shared.labels(*question), questions))
-    for question, answer in zip(questions, answers, strict=True):
-        assert np.array_equal(answer, AngularGrouping(*maps).labels(*question))
+    for answer, wanted in zip(answers, expected, strict=True):
+        assert np.array_equal(answer, wanted)
+
+
+def test_a_seed_wins_nothing_that_it_is_not_connected_to():
+    """A leaf in the box of an angular one of the same direction, without the bonus for its own hill."""
+    labels = np.zeros((80, 80), np.int32)
+    labels[5:25, 5:75] = labels[5:75, 5:25] = 1
+    labels[45:70, 45:70] = 2
+    maps = ideal(labels, {1: 0, 2: 0})
+    maps[0][labels == 2] *= 0.6  # the angular leaf's seed comes first
+    result = AngularGrouping(*maps, GroupingOptions(home=0.0)).labels(0.2, 45)
+    assert np.count_nonzero(result[labels == 2]) == 25 * 25
+    assert len(np.unique(result[labels == 2])) == 1
+    assert not np.isin(result[labels == 1], result[50, 50]).any()

@@ -140,6 +140,11 @@ def read_labels(path: str | Path) -> np.ndarray:
     return array.astype(np.int32)
 
 
+def label_path(folder: Path, stem: str) -> Path:
+    """Where the labels of a picture are written: ``<folder>/<stem>_label.tif``."""
+    return folder / f"{stem}{LABEL_SUFFIX}.tif"
+
+
 def write_labels(path: str | Path, labels: np.ndarray, record: dict[str, Any] | None = None) -> None:
     """Write labels as a compressed uint16 TIFF, with a record of how they came about beside it as JSON.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,13 +76,11 @@ def _leaves(segment: SegmentWidget) -> bool:
 
 def _wait(done: Callable[[], bool], what: str) -> None:
     """Let the window live until something is done."""
-    loop, left = QEventLoop(), _PATIENCE_S * 20
-    timer = QTimer()
-    state = {"left": left}
+    loop, timer = QEventLoop(), QTimer()
+    end = time.monotonic() + _PATIENCE_S
 
     def look() -> None:
-        state["left"] -= 1
-        if done() or state["left"] <= 0:
+        if done() or time.monotonic() > end:
             loop.quit()
 
     timer.timeout.connect(look)
@@ -93,7 +92,7 @@ def _wait(done: Callable[[], bool], what: str) -> None:
 
 
 def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) -> None:
-    from napari_leafseg.io import to_rgb8, write_labels
+    from napari_leafseg.io import label_path, to_rgb8, write_labels
     from napari_leafseg.traits import measure_leaves
 
     image = segment.image
@@ -102,7 +101,7 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) 
     assert layer is not None
     assert item.prediction is not None
     record = {**item.prediction.record(**item.values), "count": item.count}
-    write_labels(output / f"{image.name}_label.tif", layer.data, record)
+    write_labels(label_path(output, image.name), layer.data, record)
     table = measure_leaves(layer.data, to_rgb8(image.data))
     write_atomically(output / f"{image.name}_traits.csv", table.to_csv(index=False, float_format="%.7g").encode())
     viewer.screenshot(str(output / "screenshot.png"), canvas_only=False, flash=False)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import LoadedImage, read_image, resize, to_rgb8, write_labels
-from napari_leafseg.io.images import LABEL_SUFFIX
+from napari_leafseg.io import LoadedImage, label_path, read_image, resize, to_rgb8, write_labels
 
 
 def predict_job(
@@ -62,6 +61,6 @@ def thumbnail_job(paths: list[Path], size: int) -> Iterator[tuple[Path, np.ndarr
 
 def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]) -> Path:
     """Write labels and their record; returns the labels' file."""
-    target = folder / f"{stem}{LABEL_SUFFIX}.tif"
+    target = label_path(folder, stem)
     write_labels(target, labels, record)
     return target
