@@ -11,7 +11,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.models.checkpoint import load_checkpoint
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
 from napari_leafseg.synthetic import SceneConfig
-from napari_leafseg.training.augment import change_colours, random_crop
+from napari_leafseg.training.augment import change_colours, random_crop, standardise_plants, true_plants
 from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig, read_training_config
 from napari_leafseg.training.data import ImagePool, draw_batch, drop_small
 from napari_leafseg.training.loop import compute_losses, learning_rate, train
@@ -50,6 +50,39 @@ def test_distance_target_is_one_in_the_middle_of_every_leaf_and_parts_touching_o
     assert parted[10, 11] > 0.75
 
 
+def test_a_plant_view_shows_the_whole_plant_at_the_size_that_prediction_aims_at(tmp_path):
+    data = DataConfig(
+        count=6,
+        scenes=(SceneShare(share=1, scene=SceneConfig(size=(200, 200), diameter=(50, 150), blank=0, border=0)),),
+    )
+    config = TINY.model_copy(
+        update={"data": data, "batch": 12, "crop": 96, "diameter": 70.0, "plant_views": 1.0, "plant_view_spread": 0.0}
+    )
+    pool = ImagePool(tmp_path, data)
+    assert list(pool.fill())[-1] == (6, 6)
+    sizes = []
+    for truth in draw_batch(pool, config, 0)["labels"].numpy():
+        (plant,) = true_plants(truth)
+        sizes.append(plant.size)
+        assert min(plant.top, plant.left) > 0
+        assert max(plant.bottom, plant.right) < 96
+    assert np.median(sizes) == pytest.approx(70, abs=4)
+    assert max(sizes) - min(sizes) < 20
+
+
+def test_a_plant_view_is_exposed_for_dark_leaves_and_measured_around_the_plant():
+    rng = np.random.default_rng(0)
+    labels = np.zeros((96, 96), np.int32)
+    labels[30:60, 30:60] = 1
+    dark = np.full((96, 96, 3), 250.0)
+    dark[25:65, 25:65] = 12
+    dark[30:60, 30:60] = (20, 40 + 6 * rng.random(), 15)
+    view = standardise_plants(rng, dark, labels)
+    inside, soil = view[35:55, 35:55].mean((0, 1)), view[26:29, 26:64].mean((0, 1))
+    assert (inside - soil)[1] > 1.0  # the whole crop's paper would leave a tenth of it
+    assert (standardise_plants(rng, dark, labels * 0)[35:55, 35:55].mean((0, 1)) - soil)[1] < 1.0
+
+
 def test_distance_target_agrees_with_scipy():
     labels = discs()
     exact = np.zeros(labels.shape)
@@ -71,7 +104,7 @@ def test_small_leaves_can_be_left_out():
 def test_crops_keep_image_and_labels_together(seed):
     labels = discs(200, ((60, 60), (60, 140), (140, 100)), 30)
     image = np.repeat((labels * 60).astype(np.uint8)[..., None], 3, 2)
-    piece, truth = random_crop(np.random.default_rng(seed), image, labels, 96, (0.6, 1.4))
+    piece, truth = random_crop(np.random.default_rng(seed), image, labels, 96, 0.6 + seed % 5 / 5)
     assert piece.shape == (96, 96, 3)
     assert truth.shape == (96, 96)
     assert np.mean(np.abs(piece[..., 0].astype(int) - truth * 60) <= 8) > 0.93
@@ -108,12 +141,23 @@ def test_losses_train_both_networks_and_the_foreground():
 
 
 def test_training_learns_a_few_images(tmp_path):
-    config = TINY.model_copy(update={"steps": 60, "validation_count": 0, "save_every": 60, "zoom": (1.0, 1.0)})
+    config = TINY.model_copy(
+        update={"steps": 60, "validation_count": 0, "save_every": 60, "plant_views": 0.0, "zoom": (1.0, 1.0)}
+    )
     totals = [event.values["total"] for event in drive(config, tmp_path) if event.kind == "step"]
     assert np.mean(totals[-10:]) < 0.8 * np.mean(totals[:5])
 
 
-def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path):
+@pytest.fixture
+def one_thread():
+    """Sums in one order: several threads add in whichever order they finish."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, one_thread):
     whole = drive(TINY, tmp_path / "whole")
     drive(TINY, tmp_path / "parts", until=2)
     rest = drive(TINY, tmp_path / "parts")

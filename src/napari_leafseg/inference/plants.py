@@ -15,6 +15,7 @@ _LEAST_PEAK = 0.45 * DISTANCE_ONE
 _LEAST_AREA = 60
 _LIKELY = 140
 _HEADROOM = 1.25
+DARK = 190  # leaves whose white is below this are exposed for
 THICK = 2.0
 
 

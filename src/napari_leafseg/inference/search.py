@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_leafseg.inference.plants import (
+    DARK,
     Plant,
     expose,
     gather_plants,
@@ -29,7 +30,6 @@ from napari_leafseg.models.normalise import brightness_statistics
 
 OVERVIEWS = (1024, 512, 256)
 FINE_OVERVIEW = 2560
-_DARK = 190  # leaves darker than this are exposed for
 _LOOKS_AGAIN = 4
 _SETTLED = 0.06  # octaves
 _LARGE = 6_000_000  # pixels at the working scale: a second look would cost more than it brings
@@ -88,7 +88,7 @@ def find_plants(
     if tiny and longest > max(OVERVIEWS):
         looks.append(_look(network, image, min(1.0, FINE_OVERVIEW / longest)))
         best = _best(looks, diameter)
-    white = best.white if best.white < _DARK else 255.0
+    white = best.white if best.white < DARK else 255.0
     yield total - 1, total, None
     yield total, total, Findings(_look_again(network, image, best.plants, diameter, white), white)
 

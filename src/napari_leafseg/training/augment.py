@@ -5,10 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from napari_leafseg._opencv import cv2
+from napari_leafseg.inference.plants import DARK, Plant, expose, gather_plants, leaf_white, plant_statistics
+from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
+from napari_leafseg.models.normalise import standardise
+from napari_leafseg.training.targets import distance_target
+
+
+def true_maps(labels: np.ndarray) -> PixelMaps:
+    """What a perfect network would say of a picture with these leaves; without an embedding."""
+    distance = np.round(distance_target(labels) * DISTANCE_ONE).astype(np.uint8)
+    return PixelMaps(distance, np.where(labels > 0, 255, 0).astype(np.uint8), np.zeros((0, *labels.shape), np.int8))
+
+
+def true_plants(labels: np.ndarray) -> list[Plant]:
+    """The plants that prediction would find in a picture with these leaves."""
+    return gather_plants(true_maps(labels), 1.0)
 
 
 def random_crop(
-    rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, size: int, zoom: tuple[float, float]
+    rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, size: int, factor: float, whole: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a zoomed, turned and mirrored square that usually holds part of a plant.
 
@@ -21,22 +36,23 @@ def random_crop(
         Integer (H, W).
     size : int
         Side of the result, pixels.
-    zoom : tuple of float
-        Range of the magnification.
+    factor : float
+        Magnification; more where the picture is too small for it.
+    whole : bool
+        Centre on a plant, as prediction does; else on any pixel of a leaf.
 
     Returns
     -------
     tuple of numpy.ndarray
         uint8 (size, size, 3) and int32 (size, size).
     """
-    factor = np.exp(rng.uniform(np.log(zoom[0]), np.log(zoom[1])))
     height, width = labels.shape
     window = int(np.clip(round(size / factor), 16, min(height, width)))
     top, left = int(rng.integers(0, height - window + 1)), int(rng.integers(0, width - window + 1))
-    if labels.any() and rng.random() < 0.85:
-        inside = np.flatnonzero(labels)
-        y, x = divmod(int(inside[rng.integers(len(inside))]), width)
-        jitter = rng.integers(-window // 4, window // 4 + 1, 2)
+    if labels.any() and (whole or rng.random() < 0.85):
+        y, x = _middle_of_plant(rng, labels) if whole else _leaf_pixel(rng, labels)
+        reach = window // 10 if whole else window // 4
+        jitter = rng.integers(-reach, reach + 1, 2)
         top = int(np.clip(y - window // 2 + jitter[0], 0, height - window))
         left = int(np.clip(x - window // 2 + jitter[1], 0, width - window))
     piece = image[top : top + window, left : left + window]
@@ -45,10 +61,24 @@ def random_crop(
     piece, truth = np.rot90(piece, turns), np.rot90(truth, turns)
     if mirror:
         piece, truth = piece[:, ::-1], truth[:, ::-1]
-    how = cv2.INTER_AREA if window > size else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if window > size else cv2.INTER_CUBIC
     piece = cv2.resize(np.ascontiguousarray(piece), (size, size), interpolation=how)
     truth = cv2.resize(np.ascontiguousarray(truth).astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST)
     return piece, truth.astype(np.int32)
+
+
+def _leaf_pixel(rng: np.random.Generator, labels: np.ndarray) -> tuple[int, int]:
+    inside = np.flatnonzero(labels)
+    y, x = divmod(int(inside[rng.integers(len(inside))]), labels.shape[1])
+    return y, x
+
+
+def _middle_of_plant(rng: np.random.Generator, labels: np.ndarray) -> tuple[int, int]:
+    plants = true_plants(labels)
+    if not plants:
+        return _leaf_pixel(rng, labels)
+    plant = plants[int(rng.integers(len(plants)))]
+    return round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
 
 
 def change_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
@@ -64,3 +94,31 @@ def change_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         values = np.clip(values, 0, 255)
         values = 255 * (values / 255) ** np.float32(rng.uniform(0.75, 1.3))
     return values
+
+
+def standardise_plants(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Expose and standardise a crop for its plants, as prediction does, with the errors that prediction makes.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    image : numpy.ndarray
+        (H, W, 3), 0 to 255.
+    labels : numpy.ndarray
+        Integer (H, W).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (H, W, 3); the whole crop is standardised where it shows no plant.
+    """
+    plants = true_plants(labels)
+    if not plants:
+        return standardise(image)
+    picture = np.round(np.clip(image, 0, 255)).astype(np.uint8)
+    white = leaf_white(picture, true_maps(labels), plants, 1.0)
+    white = min(255.0, white * rng.uniform(0.9, 1.15)) if white < DARK else 255.0
+    everywhere = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
+    mean, deviation = plant_statistics(picture, plants, everywhere, white)
+    statistics = mean + deviation * float(rng.normal(0, 0.08)), deviation * float(np.exp(rng.normal(0, 0.08)))
+    return standardise(expose(picture, white), statistics)

@@ -94,8 +94,13 @@ class TrainingConfig(BaseModel):
         AdamW. The rate rises over `warm_up` steps, stays, and falls to 1 % over the last `decay` share of the steps.
     average : float
         Decay of the moving average of the weights, which is what is saved.
+    plant_views : float
+        Share of the crops that show plants as the finished model will see them: near `diameter`, exposed and
+        standardised for their leaves. The other crops are what the search for plants sees.
+    plant_view_spread : float
+        Standard deviation of the logarithm of the plants' size in those crops.
     zoom : tuple of float
-        Range of magnifications of crops.
+        Range of magnifications of the other crops.
     validate_every, save_every : int
         Steps.
     validation_count : int
@@ -116,6 +121,8 @@ class TrainingConfig(BaseModel):
     steps: int = Field(6000, ge=1)
     batch: int = Field(8, ge=1)
     crop: int = Field(192, ge=32)
+    plant_views: float = Field(0.8, ge=0, le=1)
+    plant_view_spread: float = Field(0.12, ge=0)
     zoom: tuple[float, float] = (0.55, 1.3)
     smallest_leaf: int = Field(16, ge=0)
     learning_rate: float = Field(2e-3, gt=0)

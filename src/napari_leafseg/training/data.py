@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.inference.plants import typical_size
 from napari_leafseg.models.normalise import standardise
 from napari_leafseg.synthetic import synthesize
-from napari_leafseg.training.augment import change_colours, random_crop
+from napari_leafseg.training.augment import change_colours, random_crop, standardise_plants, true_plants
 from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.targets import distance_target
 
 Pair = tuple[np.ndarray, np.ndarray]
+
+
+class TrainingImage(NamedTuple):
+    """An image uint8 (H, W, 3), its labels (H, W), and the typical size of its plants in pixels, 0 without plants."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    plant_size: float
 
 
 class ImagePool:
@@ -34,6 +44,7 @@ class ImagePool:
         self.counts = [max(1, round(config.count * item.share / total)) for item in config.scenes]
         self._maps: list[tuple[np.ndarray, np.ndarray]] = []
         self._own: list[Pair] = []
+        self._sizes: dict[int, float] = {}
 
     def fill(self) -> Iterator[tuple[int, int]]:
         """Draw what is missing; yields (images done, images in all)."""
@@ -57,16 +68,23 @@ class ImagePool:
         if self.config.folder:
             self._own = read_pairs(Path(self.config.folder))
 
-    def draw(self, rng: np.random.Generator) -> Pair:
-        """One image and its labels."""
+    def draw(self, rng: np.random.Generator) -> TrainingImage:
+        """One image, its labels and how large its plants are."""
         if self._own and rng.random() < self.config.folder_share:
-            return self._own[int(rng.integers(len(self._own)))]
-        number = int(rng.integers(sum(self.counts)))
+            number = int(rng.integers(len(self._own)))
+            return TrainingImage(*self._own[number], self._size(-1 - number, self._own[number][1]))
+        number = rest = int(rng.integers(sum(self.counts)))
         for images, labels in self._maps:
-            if number < len(images):
-                return images[number], labels[number]
-            number -= len(images)
+            if rest < len(images):
+                return TrainingImage(images[rest], labels[rest], self._size(number, labels[rest]))
+            rest -= len(images)
         raise IndexError("the pool is empty: call fill() first")
+
+    def _size(self, key: int, labels: np.ndarray) -> float:
+        if key not in self._sizes:
+            plants = true_plants(labels)
+            self._sizes[key] = typical_size(plants) if plants else 0.0
+        return self._sizes[key]
 
 
 def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -110,9 +128,16 @@ def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, 
     rng = np.random.default_rng([config.seed, step])
     images, labels, distances = [], [], []
     for _ in range(config.batch):
-        image, truth = random_crop(rng, *pool.draw(rng), config.crop, config.zoom)
+        drawn = pool.draw(rng)
+        as_predicted = rng.random() < config.plant_views and drawn.plant_size > 0
+        if as_predicted:
+            factor = config.diameter / drawn.plant_size * np.exp(rng.normal(0, config.plant_view_spread))
+        else:
+            factor = np.exp(rng.uniform(*np.log(config.zoom)))
+        image, truth = random_crop(rng, drawn.image, drawn.labels, config.crop, factor, as_predicted)
+        image = change_colours(rng, image)
+        images.append(standardise_plants(rng, image, truth) if as_predicted else standardise(image))
         truth = drop_small(truth, config.smallest_leaf)
-        images.append(standardise(change_colours(rng, image)))
         labels.append(truth)
         distances.append(distance_target(truth))
     return {
