@@ -160,6 +160,8 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path):
     for step, tolerance in ((3, 1e-3), (4, 3e-3), (5, 3e-2), (6, 3e-2)):
         assert losses["rest"][step] == pytest.approx(losses["whole"][step], rel=tolerance), step
     assert load_checkpoint(tmp_path / "parts" / "t.safetensors")[1].provenance["steps"] == 6
+    optimiser = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["optimiser"]
+    assert {float(kept["step"]) for kept in optimiser["state"].values()} == {6.0}  # its moments went on, too
     assert [event.step for event in rest if event.kind == "step"] == [3, 4, 5, 6]
     assert whole[-1].kind == rest[-1].kind == "finished"
 
@@ -170,6 +172,8 @@ def test_checkpoints_carry_configuration_metrics_and_provenance(tmp_path):
     assert card.config == TINY.network()
     assert 0 <= card.metrics["sbd"] <= 1
     assert card.provenance["steps"] == 6
+    optimiser = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["optimiser"]
+    assert {float(kept["step"]) for kept in optimiser["state"].values()} == {6.0}  # its moments went on, too
     assert card.provenance["training"]["data"]["seed"] == TINY.data.seed
     assert "torch" in card.provenance["software"]
     curves = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
