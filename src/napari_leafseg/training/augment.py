@@ -7,7 +7,6 @@ import numpy as np
 from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.plants import DARK, Plant, expose, gather_plants, leaf_white, plant_statistics
 from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
-from napari_leafseg.models.normalise import standardise
 from napari_leafseg.training.targets import distance_target
 
 
@@ -23,7 +22,12 @@ def true_plants(labels: np.ndarray) -> list[Plant]:
 
 
 def random_crop(
-    rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, size: int, factor: float, whole: bool = False
+    rng: np.random.Generator,
+    image: np.ndarray,
+    labels: np.ndarray,
+    size: int,
+    factor: float,
+    centre: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a zoomed, turned and mirrored square that usually holds part of a plant.
 
@@ -38,8 +42,8 @@ def random_crop(
         Side of the result, pixels.
     factor : float
         Magnification; more where the picture is too small for it.
-    whole : bool
-        Centre on a plant, as prediction does; else on any pixel of a leaf.
+    centre : tuple of int, optional
+        About where (y, x) the middle is; else mostly on any pixel of a leaf.
 
     Returns
     -------
@@ -49,9 +53,9 @@ def random_crop(
     height, width = labels.shape
     window = int(np.clip(round(size / factor), 16, min(height, width)))
     top, left = int(rng.integers(0, height - window + 1)), int(rng.integers(0, width - window + 1))
-    if labels.any() and (whole or rng.random() < 0.85):
-        y, x = _middle_of_plant(rng, labels) if whole else _leaf_pixel(rng, labels)
-        reach = window // 10 if whole else window // 4
+    if centre is not None or (labels.any() and rng.random() < 0.85):
+        y, x = _leaf_pixel(rng, labels) if centre is None else centre
+        reach = window // 4 if centre is None else window // 10
         jitter = rng.integers(-reach, reach + 1, 2)
         top = int(np.clip(y - window // 2 + jitter[0], 0, height - window))
         left = int(np.clip(x - window // 2 + jitter[1], 0, width - window))
@@ -73,52 +77,46 @@ def _leaf_pixel(rng: np.random.Generator, labels: np.ndarray) -> tuple[int, int]
     return y, x
 
 
-def _middle_of_plant(rng: np.random.Generator, labels: np.ndarray) -> tuple[int, int]:
-    plants = true_plants(labels)
-    if not plants:
-        return _leaf_pixel(rng, labels)
-    plant = plants[int(rng.integers(len(plants)))]
-    return round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
-
-
 def change_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Random gains, gamma, channel mixing and greying; uint8 in, float32 (0 to 255) out."""
+    """Random gains, gamma, channel mixing and greying; uint8 in and out."""
     values = image.astype(np.float32)
     if rng.random() < 0.04:
         grey = values @ np.array([0.299, 0.587, 0.114], np.float32)
-        return np.repeat(grey[..., None], 3, 2)
-    if rng.random() < 0.6:
+        values = np.repeat(grey[..., None], 3, 2)
+    elif rng.random() < 0.6:
         mean = values.mean(2, keepdims=True)
         values = mean + (values - mean) * np.float32(rng.uniform(0.7, 1.35))
         values = values * (1 + rng.normal(0, 0.06, 3)).astype(np.float32)
         values = np.clip(values, 0, 255)
         values = 255 * (values / 255) ** np.float32(rng.uniform(0.75, 1.3))
-    return values
+    return np.round(values).astype(np.uint8)
 
 
-def standardise_plants(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Expose and standardise a crop for its plants, as prediction does, with the errors that prediction makes.
+def expose_for_plants(
+    rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, plants: list[Plant]
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Expose a picture for its plants and measure their light, as prediction does, with the errors that it makes.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     image : numpy.ndarray
-        (H, W, 3), 0 to 255.
+        uint8 (H, W, 3).
     labels : numpy.ndarray
         Integer (H, W).
+    plants : list of Plant
+        At least one; from `true_plants`.
 
     Returns
     -------
-    numpy.ndarray
-        float32 (H, W, 3); the whole crop is standardised where it shows no plant.
+    image : numpy.ndarray
+        uint8 (H, W, 3).
+    statistics : tuple of float
+        Mean and deviation to standardise any part of the picture with.
     """
-    plants = true_plants(labels)
-    if not plants:
-        return standardise(image)
-    picture = np.round(np.clip(image, 0, 255)).astype(np.uint8)
-    white = leaf_white(picture, true_maps(labels), plants, 1.0)
+    white = leaf_white(image, true_maps(labels), plants, 1.0)
     white = min(255.0, white * rng.uniform(0.9, 1.15)) if white < DARK else 255.0
     everywhere = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
-    mean, deviation = plant_statistics(picture, plants, everywhere, white)
+    mean, deviation = plant_statistics(image, plants, everywhere, white)
     statistics = mean + deviation * float(rng.normal(0, 0.08)), deviation * float(np.exp(rng.normal(0, 0.08)))
-    return standardise(expose(picture, white), statistics)
+    return expose(image, white), statistics

@@ -99,6 +99,8 @@ class TrainingConfig(BaseModel):
         standardised for their leaves. The other crops are what the search for plants sees.
     plant_view_spread : float
         Standard deviation of the logarithm of the plants' size in those crops.
+    elsewhere : float
+        Share of those crops that lie anywhere in the picture instead of on a plant.
     zoom : tuple of float
         Range of magnifications of the other crops.
     validate_every, save_every : int
@@ -123,6 +125,7 @@ class TrainingConfig(BaseModel):
     crop: int = Field(192, ge=32)
     plant_views: float = Field(0.8, ge=0, le=1)
     plant_view_spread: float = Field(0.12, ge=0)
+    elsewhere: float = Field(0.15, ge=0, le=1)
     zoom: tuple[float, float] = (0.55, 1.3)
     smallest_leaf: int = Field(16, ge=0)
     learning_rate: float = Field(2e-3, gt=0)

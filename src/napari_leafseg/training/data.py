@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.plants import typical_size
+from napari_leafseg.inference.plants import Plant, typical_size
 from napari_leafseg.models.normalise import standardise
 from napari_leafseg.synthetic import synthesize
-from napari_leafseg.training.augment import change_colours, random_crop, standardise_plants, true_plants
+from napari_leafseg.training.augment import change_colours, expose_for_plants, random_crop, true_plants
 from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.targets import distance_target
 
@@ -21,11 +21,11 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 class TrainingImage(NamedTuple):
-    """An image uint8 (H, W, 3), its labels (H, W), and the typical size of its plants in pixels, 0 without plants."""
+    """An image uint8 (H, W, 3), its labels (H, W), and its plants."""
 
     image: np.ndarray
     labels: np.ndarray
-    plant_size: float
+    plants: list[Plant]
 
 
 class ImagePool:
@@ -44,7 +44,7 @@ class ImagePool:
         self.counts = [max(1, round(config.count * item.share / total)) for item in config.scenes]
         self._maps: list[tuple[np.ndarray, np.ndarray]] = []
         self._own: list[Pair] = []
-        self._sizes: dict[int, float] = {}
+        self._plants: dict[int, list[Plant]] = {}
 
     def fill(self) -> Iterator[tuple[int, int]]:
         """Draw what is missing; yields (images done, images in all)."""
@@ -69,22 +69,21 @@ class ImagePool:
             self._own = read_pairs(Path(self.config.folder))
 
     def draw(self, rng: np.random.Generator) -> TrainingImage:
-        """One image, its labels and how large its plants are."""
+        """One image, its labels and its plants."""
         if self._own and rng.random() < self.config.folder_share:
             number = int(rng.integers(len(self._own)))
-            return TrainingImage(*self._own[number], self._size(-1 - number, self._own[number][1]))
+            return TrainingImage(*self._own[number], self._plants_of(-1 - number, self._own[number][1]))
         number = rest = int(rng.integers(sum(self.counts)))
         for images, labels in self._maps:
             if rest < len(images):
-                return TrainingImage(images[rest], labels[rest], self._size(number, labels[rest]))
+                return TrainingImage(images[rest], labels[rest], self._plants_of(number, labels[rest]))
             rest -= len(images)
         raise IndexError("the pool is empty: call fill() first")
 
-    def _size(self, key: int, labels: np.ndarray) -> float:
-        if key not in self._sizes:
-            plants = true_plants(labels)
-            self._sizes[key] = typical_size(plants) if plants else 0.0
-        return self._sizes[key]
+    def _plants_of(self, key: int, labels: np.ndarray) -> list[Plant]:
+        if key not in self._plants:
+            self._plants[key] = true_plants(labels)
+        return self._plants[key]
 
 
 def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -128,15 +127,8 @@ def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, 
     rng = np.random.default_rng([config.seed, step])
     images, labels, distances = [], [], []
     for _ in range(config.batch):
-        drawn = pool.draw(rng)
-        as_predicted = rng.random() < config.plant_views and drawn.plant_size > 0
-        if as_predicted:
-            factor = config.diameter / drawn.plant_size * np.exp(rng.normal(0, config.plant_view_spread))
-        else:
-            factor = np.exp(rng.uniform(*np.log(config.zoom)))
-        image, truth = random_crop(rng, drawn.image, drawn.labels, config.crop, factor, as_predicted)
-        image = change_colours(rng, image)
-        images.append(standardise_plants(rng, image, truth) if as_predicted else standardise(image))
+        image, truth = _draw_view(rng, pool.draw(rng), config)
+        images.append(image)
         truth = drop_small(truth, config.smallest_leaf)
         labels.append(truth)
         distances.append(distance_target(truth))
@@ -145,3 +137,20 @@ def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, 
         "labels": torch.from_numpy(np.stack(labels).astype(np.int64)),
         "distance": torch.from_numpy(np.stack(distances))[:, None],
     }
+
+
+def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """A crop as the network gets it: of a plant, as for its leaves, or of anything, as for the search for plants."""
+    picture = change_colours(rng, drawn.image)
+    if not drawn.plants or rng.random() >= config.plant_views:
+        factor = float(np.exp(rng.uniform(*np.log(config.zoom))))
+        image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor)
+        return standardise(image), truth
+    factor = config.diameter / typical_size(drawn.plants) * float(np.exp(rng.normal(0, config.plant_view_spread)))
+    plant = drawn.plants[int(rng.integers(len(drawn.plants)))]
+    centre = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
+    if rng.random() < config.elsewhere:  # what is taken for a plant elsewhere is seen in the plants' light
+        centre = int(rng.integers(drawn.labels.shape[0])), int(rng.integers(drawn.labels.shape[1]))
+    picture, statistics = expose_for_plants(rng, picture, drawn.labels, drawn.plants)
+    image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, centre)
+    return standardise(image, statistics), truth
