@@ -137,3 +137,19 @@ def test_contacts_are_where_two_leaves_meet():
     expected[1:11, 7:11] = True
     assert torch.equal(contacts(labels)[0], expected)
     assert not contacts(torch.where(labels == 2, 0, labels)).any()
+
+
+def test_weighted_pixels_count_more_within_their_leaf():
+    labels = torch.ones(1, 4, 4, dtype=torch.long)
+    embedding = torch.zeros(1, 2, 4, 4, dtype=torch.float64)
+    embedding[:, 0] = 1
+    embedding[0, :, 0, 0] = torch.tensor([0.0, 1.0])
+    weight = torch.ones(1, 4, 4)
+    plain = embedding_loss(embedding, labels).within
+    assert embedding_loss(embedding, labels, weight=weight).within == plain
+    weight[0, 0, 0] = 16
+    mean = torch.tensor([15.0, 1.0], dtype=torch.float64) / 226**0.5
+    expected = (15 * (1 - mean[0]) + 16 * (1 - mean[1])) / 31
+    for per_leaf in (True, False):
+        assert torch.isclose(embedding_loss(embedding, labels, per_leaf=per_leaf, weight=weight).within, expected)
+    assert expected > 3 * plain

@@ -113,6 +113,7 @@ def embedding_loss(
     radius: int = 10,
     per_leaf: bool = True,
     background: bool = False,
+    weight: torch.Tensor | None = None,
 ) -> EmbeddingLoss:
     """Cosine embedding loss with neighbours (E-loss; Wu et al. 2020, Sec. 3.2).
 
@@ -131,6 +132,8 @@ def embedding_loss(
         Average each leaf first, so that small leaves count as much as large ones; else each pixel counts the same.
     background : bool
         Treat the background as one more instance, a neighbour of every leaf (Chen et al. 2019; Wu's code).
+    weight : torch.Tensor, optional
+        (N, H, W) weight of each pixel in *within*; 1 when None.
 
     Returns
     -------
@@ -147,12 +150,13 @@ def embedding_loss(
         zero = embedding.sum() * 0
         return EmbeddingLoss(zero, zero)
     present, index = torch.unique(numbers[counted], return_inverse=True)
-    sizes = torch.bincount(index, minlength=len(present)).to(pixels.dtype)
+    counts = torch.ones_like(pixels[:, 0]) if weight is None else weight[counted].to(pixels.dtype)
+    sizes = pixels.new_zeros(len(present)).index_add(0, index, counts)
     sums = pixels.new_zeros(len(present), dimensions).index_add(0, index, pixels)
     means = functional.normalize(sums, dim=1)
-    away = 1 - (pixels * means[index]).sum(1)
+    away = (1 - (pixels * means[index]).sum(1)) * counts
     leaf_means = pixels.new_zeros(len(present)).index_add(0, index, away) / sizes
-    within = leaf_means.mean() if per_leaf else away.mean()
+    within = leaf_means.mean() if per_leaf else away.sum() / counts.sum()
 
     pairs = neighbour_pairs(torch.where(labels > 0, numbers, 0), radius)
     if background:

@@ -57,7 +57,8 @@ class LossConfig(BaseModel):
     balanced_distance : bool
         Leaf and background count half each in the D-loss.
     contact_weight : float
-        How much more pixels count in the D-loss where two leaves meet: there the map must show a valley.
+        How much more pixels count where two leaves meet: there the distance map must show a valley, and the embedding
+        must turn.
     per_leaf, background, neighbour_radius
         See `napari_leafseg.losses.distance_embedding.embedding_loss`.
     """

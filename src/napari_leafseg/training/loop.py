@@ -53,12 +53,12 @@ def compute_losses(
     """All weighted losses of a batch, and their sum under "total" (Wu et al. 2020: D-loss + E-loss)."""
     output = network(batch["image"])
     labels = batch["labels"]
+    weight = 1 + config.contact_weight * contacts(labels).float()
     within, between = embedding_loss(
-        output.embedding, labels, config.neighbour_radius, config.per_leaf, config.background
+        output.embedding, labels, config.neighbour_radius, config.per_leaf, config.background, weight
     )
-    weight = 1 + config.contact_weight * contacts(labels).float()[:, None]
     maps = [item for item in (output.distance, output.first_distance) if item is not None]
-    distances = [distance_loss(item, batch["distance"], config.balanced_distance, weight) for item in maps]
+    distances = [distance_loss(item, batch["distance"], config.balanced_distance, weight[:, None]) for item in maps]
     losses = {
         "distance": config.distance * torch.stack(distances).mean(),
         "within": config.within * within,
