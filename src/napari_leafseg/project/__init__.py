@@ -1,0 +1,6 @@
+"""An annotation project on disk: pictures, labels, what is verified, and every edit; nothing is lost."""
+
+from napari_leafseg.project.document import Document
+from napari_leafseg.project.store import Project
+
+__all__ = ["Document", "Project"]

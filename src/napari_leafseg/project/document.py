@@ -1,0 +1,244 @@
+"""The labels of one picture while they are corrected: array, marks, history, and what is written of them."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_leafseg.editing.edit import Edit
+from napari_leafseg.editing.history import History, Step
+from napari_leafseg.project.journal import Record
+
+Mark = tuple[int, int]  # frame (0 for a single picture) and leaf
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is saved of a document at a moment.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        A copy.
+    number : int
+        Of the last journal record that is in it.
+    record : dict
+        For the JSON file beside the labels.
+    """
+
+    labels: np.ndarray
+    number: int
+    record: dict[str, Any]
+
+
+def _shaped(edit: Edit) -> set[int]:
+    """Leaves whose shape an edit decided: not those which merely lost pixels to a leaf that was drawn over them."""
+    if edit.tool in {"split", "front"}:
+        return set(edit.leaves)
+    to_background = np.unique(edit.before[(edit.before != edit.after) & (edit.after == 0)])
+    return {leaf for leaf in (*edit.gained, *(int(leaf) for leaf in to_background)) if leaf}
+
+
+def now() -> str:
+    """This moment, UTC, ISO 8601."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def annotator() -> str:
+    """The name of whoever is logged in."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+class Document:
+    """Labels under correction.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        uint16 (H, W) or (T, H, W); changed in place. It may be the array of a napari layer.
+    record : dict, optional
+        What was saved beside the labels.
+    verified : iterable of (frame, leaf), optional
+    number : int
+        Of the last journal record that the labels hold.
+    write : callable, optional
+        Takes each new `Record`; must not block.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        record: dict[str, Any] | None = None,
+        verified: Iterable[Mark] = (),
+        number: int = 0,
+        write: Callable[[Record], None] | None = None,
+    ) -> None:
+        self.labels = labels
+        self.info: dict[str, Any] = dict(record or {})
+        self.verified: set[Mark] = set(verified)
+        self.history = History()
+        self.number = number
+        self.write = write
+        self.largest = int(labels.max(initial=0))
+        self.changed = False
+        self._log: list[dict[str, Any]] = list(self.info.pop("history", []))
+
+    # -- replaying ---------------------------------------------------------------------------------------------------
+
+    def replay(self, records: Iterable[Record]) -> int:
+        """Rebuild the history from a journal, and make what the labels do not hold yet.
+
+        Returns
+        -------
+        int
+            Records that were newer than the labels.
+        """
+        newer = 0
+        for record in records:
+            fresh = record.number > self.number
+            step = record.step
+            if record.kind == "step" and step is not None:
+                self.history.push(step)
+                undoing = False
+            else:
+                undoing = record.kind == "undo"
+                step = self.history.undo() if undoing else self.history.redo()
+            if fresh and step is not None:
+                self._make(step, undoing)
+                self._note(record.kind, step, record.time, record.annotator)
+                self.number, newer = record.number, newer + 1
+        self.changed = self.changed or newer > 0
+        return newer
+
+    # -- changing ----------------------------------------------------------------------------------------------------
+
+    def commit(self, edit: Edit | None, verify: bool = True, made: bool = False) -> Step | None:
+        """Make an edit and record it; `verify` marks the leaves that it shaped as verified.
+
+        Parameters
+        ----------
+        edit : Edit or None
+            None where a tool found nothing to do.
+        verify : bool
+        made : bool
+            The labels hold it already.
+
+        Returns
+        -------
+        Step or None
+        """
+        return self.commit_all(edit.tool, [edit], verify, made) if edit is not None else None
+
+    def commit_all(self, tool: str, edits: list[Edit], verify: bool = True, made: bool = False) -> Step | None:
+        """Make several edits as one step; see `commit`."""
+        if not edits:
+            return None
+        if not made:
+            for edit in edits:
+                edit.apply(self.labels)
+        touched = {(edit.frame or 0, leaf) for edit in edits for leaf in edit.leaves}
+        gone = {mark for mark in touched & self.verified if not self._has(mark)}
+        new: set[Mark] = set()
+        if verify:
+            shaped = {(edit.frame or 0, leaf) for edit in edits for leaf in _shaped(edit)}
+            new = {mark for mark in shaped - self.verified if self._has(mark)}
+        step = Step(tool, tuple(edits), frozenset(new), frozenset(gone))
+        self._mark(step, False)
+        return self._push(step)
+
+    def set_verified(self, marks: Iterable[Mark], verified: bool) -> Step | None:
+        """Lock or unlock leaves."""
+        chosen = {mark for mark in marks if self._has(mark)}
+        chosen = chosen - self.verified if verified else chosen & self.verified
+        if not chosen:
+            return None
+        both = (frozenset(chosen), frozenset[Mark]())
+        step = Step("verify" if verified else "unlock", (), *(both if verified else both[::-1]))
+        self._mark(step, False)
+        return self._push(step)
+
+    def undo(self) -> Step | None:
+        """Take back the last step; returns it."""
+        return self._move(self.history.undo(), True)
+
+    def redo(self) -> Step | None:
+        """Make the step again that was taken back last; returns it."""
+        return self._move(self.history.redo(), False)
+
+    def _move(self, step: Step | None, undoing: bool) -> Step | None:
+        if step is not None:
+            self._make(step, undoing)
+            self._record("undo" if undoing else "redo", step)
+        return step
+
+    def _push(self, step: Step) -> Step:
+        self.history.push(step)
+        self._record("step", step)
+        return step
+
+    def _record(self, kind: str, step: Step) -> None:
+        self.number += 1
+        self.changed = True
+        moment, who = now(), annotator()
+        self._note(kind, step, moment, who)
+        if self.write is not None:
+            self.write(Record(self.number, kind, step if kind == "step" else None, moment, who))
+
+    def _make(self, step: Step, undoing: bool) -> None:
+        for edit in reversed(step.edits) if undoing else step.edits:
+            if undoing:
+                edit.revert(self.labels)
+            else:
+                edit.apply(self.labels)
+        self._mark(step, undoing)
+
+    def _mark(self, step: Step, undoing: bool) -> None:
+        gained, lost = (step.unverified, step.verified) if undoing else (step.verified, step.unverified)
+        self.verified = (self.verified - lost) | gained
+        for edit in step.edits:
+            self.largest = max(self.largest, int(edit.after.max(initial=0)), int(edit.before.max(initial=0)))
+
+    def _note(self, kind: str, step: Step, moment: str, who: str) -> None:
+        leaves = sorted({leaf for edit in step.edits for leaf in edit.leaves} | {m[1] for m in step.verified})
+        self._log.append({"time": moment, "annotator": who, "what": kind, "tool": step.tool, "leaves": leaves[:20]})
+        del self._log[:-1000]
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def plane(self, frame: int = 0) -> np.ndarray:
+        """The labels of a frame, (H, W)."""
+        return self.labels if self.labels.ndim == 2 else self.labels[frame]
+
+    def frozen(self, frame: int = 0) -> frozenset[int]:
+        """Verified leaves of a frame."""
+        return frozenset(leaf for at, leaf in self.verified if at == frame)
+
+    def leaves(self, frame: int = 0) -> list[int]:
+        """Leaves of a frame."""
+        counts = np.bincount(self.plane(frame).ravel())
+        return [int(leaf) for leaf in np.flatnonzero(counts) if leaf]
+
+    def _has(self, mark: Mark) -> bool:
+        frame, leaf = mark
+        return leaf > 0 and bool((self.plane(frame) == leaf).any())
+
+    def snapshot(self) -> Snapshot:
+        """A copy to save; takes a few milliseconds."""
+        marks = sorted(self.verified)
+        record = {
+            **self.info,
+            "annotator": annotator(),
+            "saved": now(),
+            "journal_number": self.number,
+            "verified": [list(mark) for mark in marks],
+            "history": list(self._log),
+        }
+        return Snapshot(self.labels.copy(), self.number, record)

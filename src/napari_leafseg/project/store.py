@@ -1,0 +1,399 @@
+"""A project's folder: which pictures, where their labels, records and journals are.
+
+::
+
+    project.json          format, name, the list of pictures
+    lock.json             who has it open
+    images/               pictures that were copied
+    labels/ID.tif         16-bit labels; their description names the last journal record in them, and what is verified
+    records/ID.json       what a person wants to know of them
+    journal/ID.journal    every step
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tifffile
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import list_images, read_image
+from napari_leafseg.project.document import Document, Snapshot, now
+from napari_leafseg.project.journal import Journal, Record, encode, read_journal
+from napari_leafseg.project.lock import Lock
+from napari_leafseg.project.migrate import FORMAT, migrate
+from napari_leafseg.project.writer import Writer
+
+State = Literal["new", "in progress", "done"]
+
+
+class ImageRef(BaseModel):
+    """A picture of a project.
+
+    Attributes
+    ----------
+    id : str
+        Name of its files in the project, unique.
+    path : str
+        Relative to the project where the picture lies in it or beside it; else absolute.
+    sha256 : str
+    state : str
+        "new", "in progress" or "done" (everything in it was reviewed).
+    region : tuple of int, optional
+        Top, left, bottom, right of what was reviewed of a picture that is only partly corrected; None = go by leaves.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    path: str
+    sha256: str = ""
+    state: State = "new"
+    region: tuple[int, int, int, int] | None = None
+
+
+class ProjectFile(BaseModel):
+    """What ``project.json`` holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = FORMAT
+    name: str
+    created: str
+    software: str = ""
+    images: list[ImageRef] = []
+
+
+class Project:
+    """An open project; made by `create` and `open`.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    file : ProjectFile
+    writer : Writer
+    """
+
+    def __init__(self, folder: Path, file: ProjectFile, failed: Callable[[str], None] | None = None) -> None:
+        self.folder, self.file = folder, file
+        self.writer = Writer(failed)
+        self._journals: dict[str, Journal] = {}
+
+    # -- opening and closing -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, folder: str | Path, name: str = "", failed: Callable[[str], None] | None = None) -> Project:
+        """Make a project in a new or empty folder and open it.
+
+        Raises
+        ------
+        UserError
+            When there is something in the folder, or it cannot be written.
+        """
+        folder = Path(folder).absolute()
+        if (folder / "project.json").exists():
+            raise UserError(f"{folder} holds a project already. Open it, or choose another folder.")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder} is not an empty folder. Choose a new one for the project.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"Cannot make the folder {folder}: {error.strerror}. Choose another place.") from error
+        Lock(folder).take()
+        project = cls(
+            folder,
+            ProjectFile(
+                name=name or folder.name, created=now(), software=f"napari-leafseg {metadata.version('napari-leafseg')}"
+            ),
+            failed,
+        )
+        project.save_list()
+        return project
+
+    @classmethod
+    def open(cls, folder: str | Path, force: bool = False, failed: Callable[[str], None] | None = None) -> Project:
+        """Open a project, of this or an earlier format.
+
+        Parameters
+        ----------
+        folder : path
+        force : bool
+            See `Lock.take`.
+        failed : callable, optional
+            See `Writer`.
+
+        Raises
+        ------
+        UserError
+            When it is no project, is damaged, was made by a newer version, or is open elsewhere.
+        """
+        folder = Path(folder).absolute()
+        path = folder / "project.json"
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"{folder} holds no project (no project.json). Choose the project's own folder.") from error
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {error}. Restore it from a backup.") from error
+        Lock(folder).take(force)
+        try:
+            migrated = migrate(entries, folder)
+            file = ProjectFile.model_validate(migrated)
+        except ValidationError as error:
+            Lock(folder).release()
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UserError(f"{path} has an entry that does not fit: {where}: {first['msg']}.") from error
+        except UserError:
+            Lock(folder).release()
+            raise
+        project = cls(folder, file, failed)
+        if migrated != entries:
+            shutil.copyfile(path, path.with_suffix(f".format{entries.get('format', 0)}.json"))
+            project.save_list()
+        return project
+
+    def close(self) -> None:
+        """Write what waits and let others open the project."""
+        self.writer.close()
+        Lock(self.folder).release()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def save_list(self) -> None:
+        """Write ``project.json``."""
+        content = self.file.model_dump_json(indent=2) + "\n"
+        write_atomically(self.folder / "project.json", content.encode())
+
+    # -- pictures ----------------------------------------------------------------------------------------------------
+
+    @property
+    def images(self) -> list[ImageRef]:
+        """The pictures, in order."""
+        return self.file.images
+
+    def add_images(self, paths: Iterable[str | Path], copy: bool = False) -> list[ImageRef]:
+        """Add files, or the pictures of folders; those that are in it already are not added twice.
+
+        Parameters
+        ----------
+        paths : iterable of path
+        copy : bool
+            Copy them into the project; else it remembers where they are.
+
+        Returns
+        -------
+        list of ImageRef
+            The new ones.
+        """
+        known = {self.path_of(ref) for ref in self.images} | {Path(ref.path).name for ref in self.images if copy}
+        new = []
+        for path in list_images(paths):
+            path = path.absolute()
+            if path in known or (copy and path.name in known):
+                continue
+            image = read_image(path)
+            identity = self._identity(path.stem)
+            if copy:
+                target = self.folder / "images" / f"{identity}{path.suffix.lower()}"
+                write_atomically(target, path.read_bytes())
+                path = target
+            ref = ImageRef(id=identity, path=self._relative(path), sha256=image.sha256)
+            self.images.append(ref)
+            new.append(ref)
+        if new:
+            self.save_list()
+        return new
+
+    def _identity(self, stem: str) -> str:
+        clean = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".") or "image"
+        taken, number, identity = {ref.id.lower() for ref in self.images}, 2, clean
+        while identity.lower() in taken:
+            identity, number = f"{clean}_{number}", number + 1
+        return identity
+
+    def _relative(self, path: Path) -> str:
+        try:
+            return path.relative_to(self.folder).as_posix()
+        except ValueError:
+            pass
+        beside = os.path.relpath(path, self.folder) if path.anchor == self.folder.anchor else str(path)
+        return Path(beside).as_posix() if beside.count("..") <= 2 else str(path)
+
+    def path_of(self, ref: ImageRef) -> Path:
+        """Where a picture is, or was."""
+        return Path(os.path.normpath(self.folder / ref.path))
+
+    def ref(self, identity: str) -> ImageRef:
+        """The picture of a name.
+
+        Raises
+        ------
+        UserError
+            When the project has none.
+        """
+        for ref in self.images:
+            if ref.id == identity:
+                return ref
+        raise UserError(f"The project {self.folder} has no picture “{identity}”.")
+
+    def missing(self) -> list[ImageRef]:
+        """Pictures that are no longer where they were."""
+        return [ref for ref in self.images if not self.path_of(ref).exists()]
+
+    def relink(self, folder: str | Path) -> list[ImageRef]:
+        """Look for missing pictures in a folder and below it: the same name, and the same content.
+
+        Returns
+        -------
+        list of ImageRef
+            Those that were found.
+        """
+        places: dict[str, list[Path]] = {}
+        for path in Path(folder).absolute().rglob("*"):
+            places.setdefault(path.name, []).append(path)
+        found = []
+        for ref in self.missing():
+            for path in places.get(Path(ref.path).name, []):
+                if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == ref.sha256:
+                    ref.path = self._relative(path)
+                    found.append(ref)
+                    break
+        if found:
+            self.save_list()
+        return found
+
+    # -- labels ------------------------------------------------------------------------------------------------------
+
+    def labels_path(self, ref: ImageRef) -> Path:
+        """The labels' file."""
+        return self.folder / "labels" / f"{ref.id}.tif"
+
+    def record_path(self, ref: ImageRef) -> Path:
+        """The record's file."""
+        return self.folder / "records" / f"{ref.id}.json"
+
+    def journal_path(self, ref: ImageRef) -> Path:
+        """The journal's file."""
+        return self.folder / "journal" / f"{ref.id}.journal"
+
+    def open_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
+        """The labels of a picture as they were at the last edit, with their history.
+
+        Parameters
+        ----------
+        ref : ImageRef
+        shape : tuple of int
+            (H, W) or (T, H, W) of the picture; its labels are empty where nothing was saved.
+
+        Raises
+        ------
+        UserError
+            When the labels are of another size, or damaged.
+        """
+        path = self.labels_path(ref)
+        labels, number, verified = np.zeros(shape, np.uint16), 0, []
+        if path.exists():
+            labels, description = _read_labels(path)
+            number, verified = int(description["number"]), [tuple(mark) for mark in description["verified"]]
+            if labels.shape != tuple(shape):
+                raise UserError(
+                    f"{path} holds labels of {labels.shape}, but the picture “{ref.id}” is {tuple(shape)}. "
+                    "Was it exchanged? Link the right one."
+                )
+        record: dict[str, Any] = {}
+        if self.record_path(ref).exists():
+            try:
+                record = json.loads(self.record_path(ref).read_text(encoding="utf-8"))
+            except ValueError:
+                record = {}  # the labels' own description has what counts
+        for key in ("annotator", "saved", "journal_number", "verified"):
+            record.pop(key, None)
+        document = Document(labels, record, verified, number, lambda item: self._append(ref, item))
+        document.replay(read_journal(self.journal_path(ref)))
+        return document
+
+    def _append(self, ref: ImageRef, record: Record) -> None:
+        journal = self._journals.setdefault(ref.id, Journal(self.journal_path(ref)))
+        self.writer.put(lambda: journal.append(encode(record)))
+
+    def save(self, ref: ImageRef, document: Document) -> None:
+        """Have the labels and their record written by the writer; returns at once."""
+        snapshot = document.snapshot()
+        document.changed = False
+        self.writer.put(lambda: self._write(ref, snapshot), key=f"labels of {ref.id}")
+
+    def _write(self, ref: ImageRef, snapshot: Snapshot) -> None:
+        description = {"number": snapshot.number, "verified": snapshot.record["verified"]}
+        buffer = io.BytesIO()
+        tifffile.imwrite(
+            buffer, snapshot.labels, compression="zlib", photometric="minisblack", metadata=None,
+            description=json.dumps(description),
+        )  # fmt: skip
+        write_atomically(self.labels_path(ref), buffer.getvalue())
+        content = json.dumps({"id": ref.id, **snapshot.record}, indent=1, sort_keys=True) + "\n"
+        write_atomically(self.record_path(ref), content.encode())
+
+    def save_elsewhere(self, folder: str | Path, documents: dict[str, Document]) -> Project:
+        """Write the whole project to another folder, with what is in memory: for when the disk is full.
+
+        Parameters
+        ----------
+        folder : path
+            New or empty.
+        documents : dict
+            Open documents by the pictures' names; the others are copied as they are on the disk.
+
+        Returns
+        -------
+        Project
+            The new one, open; the old one stays as it is.
+        """
+        other = Project.create(folder, self.file.name)
+        for ref in self.images:
+            path = self.path_of(ref)
+            moved = ref.model_copy(update={"path": str(path)})
+            if path.is_relative_to(self.folder) and path.exists():
+                target = other.folder / path.relative_to(self.folder)
+                write_atomically(target, path.read_bytes())
+                moved.path = other._relative(target)
+            other.images.append(moved)
+            if ref.id in documents:
+                other._write(moved, documents[ref.id].snapshot())
+                continue
+            for source, target in (
+                (self.labels_path(ref), other.labels_path(moved)),
+                (self.record_path(ref), other.record_path(moved)),
+                (self.journal_path(ref), other.journal_path(moved)),
+            ):
+                if source.exists():
+                    write_atomically(target, source.read_bytes())
+        other.save_list()
+        return other
+
+
+def _read_labels(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    try:
+        with tifffile.TiffFile(path) as file:
+            labels = file.asarray()
+            description = json.loads(file.pages[0].description or "{}")  # type: ignore[union-attr]
+    except Exception as error:  # tifffile raises anything at all for damaged files
+        raise UserError(
+            f"{path} is damaged ({error}). Take it away: the journal beside it holds every step."
+        ) from error
+    return labels.astype(np.uint16), {"number": 0, "verified": [], **description}
