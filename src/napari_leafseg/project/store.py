@@ -158,6 +158,9 @@ class Project:
         except UserError:
             Lock(folder).release()
             raise
+        for place in (folder, *(folder / name for name in ("labels", "records", "journal", "images"))):
+            for left in place.glob(".*.*"):  # was being written when the application died
+                left.unlink(missing_ok=True)
         project = cls(folder, file, failed)
         if migrated != entries:
             shutil.copyfile(path, path.with_suffix(f".format{entries.get('format', 0)}.json"))

@@ -28,6 +28,7 @@ class Writer:
         self._busy = False
         self._closing = False
         self._error = ""
+        self._failures = 0
         self._thread = threading.Thread(target=self._work, name="napari-leafseg writer", daemon=True)
         self._thread.start()
 
@@ -53,10 +54,10 @@ class Writer:
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until everything is written; False when that does not work out in time, or writing fails."""
         with self._condition:
-            self._condition.notify_all()
-            return self._condition.wait_for(
-                lambda: (not self._waiting and not self._busy) or bool(self._error), timeout
-            ) and not (self._waiting or self._busy)
+            failures = self._failures
+            self._condition.notify_all()  # a write that failed is tried again at once
+            self._condition.wait_for(lambda: not (self._waiting or self._busy) or self._failures > failures, timeout)
+            return not (self._waiting or self._busy)
 
     def close(self) -> None:
         """Write what waits, once, and stop."""
@@ -77,6 +78,7 @@ class Writer:
             with self._condition:
                 self._busy = False
                 if problem:
+                    self._failures += 1
                     newer = key and any(item[0] == key for item in self._waiting)
                     if not newer:
                         self._waiting.appendleft((key, job))

@@ -1,0 +1,298 @@
+"""A project on disk: pictures, labels, marks, journal, lock."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_leafseg.editing import operations as ops
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import write_image
+from napari_leafseg.project import Project
+from napari_leafseg.project.journal import Journal, Record, encode, read_journal
+from napari_leafseg.project.lock import Lock, Owner, ProjectLocked
+from napari_leafseg.project.migrate import FORMAT
+from napari_leafseg.project.writer import Writer
+
+SHAPE = (64, 96)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    rng = np.random.default_rng(0)
+    for name in ("day1", "day2"):
+        write_image(folder / f"{name}.png", rng.integers(0, 255, (*SHAPE, 3)).astype(np.uint8))
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, pictures):
+    with Project.create(tmp_path / "project", "Trial") as made:
+        made.add_images([pictures])
+        yield made
+
+
+def start(project, ref):
+    """A document that holds three leaves, the first two touching, from the model."""
+    document = project.open_document(ref, SHAPE)
+    labels = np.zeros(SHAPE, np.uint16)
+    for leaf, column in enumerate((10, 30, 60), start=1):
+        labels[20:40, column : column + 20] = leaf
+    everywhere = (slice(0, SHAPE[0]), slice(0, SHAPE[1]))
+    document.commit(ops.difference(document.labels, everywhere, labels, "segment"), verify=False)
+    return document
+
+
+def test_pictures_are_referred_to_or_copied_and_come_once(tmp_path, pictures):
+    with Project.create(tmp_path / "p") as project:
+        assert [ref.id for ref in project.add_images([pictures])] == ["day1", "day2"]
+        assert project.add_images([pictures / "day1.png"]) == []
+        assert project.images[0].path == "../pictures/day1.png"
+        other = tmp_path / "other"
+        shutil.copytree(pictures, other)
+        assert [ref.id for ref in project.add_images([other / "day1.png"])] == ["day1_2"]
+    with Project.create(tmp_path / "q") as project:
+        (first, _) = project.add_images([pictures], copy=True)
+        assert project.path_of(first).parent == tmp_path / "q" / "images"
+        assert project.path_of(first).read_bytes() == (pictures / "day1.png").read_bytes()
+        assert project.add_images([pictures], copy=True) == []
+
+
+def test_a_project_is_read_by_people_and_other_programs(project):
+    ref = project.images[0]
+    document = start(project, ref)
+    document.info["model"] = {"name": "leaf", "version": "1"}
+    document.commit(ops.delete(document.labels, 2))
+    document.set_verified([(0, 1)], True)
+    project.save(ref, document)
+    assert project.writer.flush()
+    labels = tifffile.imread(project.labels_path(ref))
+    assert labels.dtype == np.uint16
+    assert np.array_equal(labels, document.labels)
+    record = json.loads(project.record_path(ref).read_text())
+    assert record["verified"] == [[0, 1]]
+    assert record["model"]["name"] == "leaf"
+    assert [line["tool"] for line in record["history"]] == ["segment", "delete", "verify"]
+    assert record["annotator"]
+    assert json.loads((project.folder / "project.json").read_text())["format"] == FORMAT
+
+
+def test_everything_is_there_after_a_restart_undo_too(project, pictures):
+    ref = project.images[0]
+    document = start(project, ref)
+    first = document.labels.copy()
+    document.commit(ops.merge(document.labels, 1, 2))
+    merged = document.labels.copy()
+    document.commit(ops.delete(document.labels, 3))
+    document.undo()
+    assert (0, 1) in document.verified
+    project.close()  # never saved: the journal has it
+    assert not project.labels_path(ref).exists()
+    with Project.open(project.folder) as again:
+        found = again.open_document(again.images[0], SHAPE)
+        assert np.array_equal(found.labels, merged)
+        assert found.verified == {(0, 1)}
+        assert found.redo().tool == "delete"
+        assert 3 not in found.leaves()
+        assert found.undo() is not None
+        assert found.undo().tool == "merge"
+        assert np.array_equal(found.labels, first)
+        assert found.verified == set()
+        again.save(again.images[0], found)
+        again.writer.flush()
+        found.commit(ops.delete(found.labels, 1))
+    with Project.open(project.folder) as third:
+        last = third.open_document(third.images[0], SHAPE)
+        assert last.leaves() == [2, 3]
+        assert last.undo().tool == "delete"
+        assert last.undo().tool == "segment"
+        assert last.undo() is None
+
+
+def test_marks_follow_what_is_done_by_hand(project):
+    document = start(project, project.images[0])
+    document.commit(ops.draw_polygon(document.labels, np.array([[1.0, 1], [1, 9], [9, 9], [9, 1]]), 9))
+    assert document.verified == {(0, 9)}
+    document.commit(ops.merge(document.labels, 1, 9))
+    assert document.verified == {(0, 1)}  # 9 is gone
+    document.undo()
+    assert document.verified == {(0, 9)}
+    assert document.set_verified([(0, 9), (0, 77)], False).tool == "unlock"
+    assert document.frozen() == frozenset()
+    document.undo()
+    assert document.frozen() == {9}
+    assert document.set_verified([(0, 9)], True) is None
+
+
+def test_a_journal_that_was_cut_off_loses_only_the_last_record(tmp_path, project):
+    ref = project.images[0]
+    document = start(project, ref)
+    document.commit(ops.delete(document.labels, 1))
+    project.writer.flush()
+    path = project.journal_path(ref)
+    whole = path.read_bytes()
+    assert len(read_journal(path)) == 2
+    for cut in (1, 7, 20):
+        path.write_bytes(whole[:-cut])
+        assert len(read_journal(path)) == 1
+    damaged = bytearray(whole)
+    damaged[-3] ^= 255
+    path.write_bytes(bytes(damaged))
+    assert len(read_journal(path)) == 1
+    Journal(path).append(encode(Record(2, "undo")))  # clears the rest away
+    assert [record.kind for record in read_journal(path)] == ["step", "undo"]
+
+
+def test_a_second_application_is_told_who_has_it(project):
+    with pytest.raises(ProjectLocked, match=f"process {os.getpid()}"):
+        Project.open(project.folder)
+    lock = Lock(project.folder)
+    dead = Owner("ann", Owner.me().host, 2**22 + 1, "2026-01-01T00:00:00Z")
+    lock.path.write_text(json.dumps(dead.__dict__))
+    Project.open(project.folder).close()  # its process is gone
+    elsewhere = Owner("ann", "another-computer", 7, "2026-01-01T00:00:00Z")
+    lock.path.write_text(json.dumps(elsewhere.__dict__))
+    with pytest.raises(ProjectLocked, match="ann on another-computer"):
+        Project.open(project.folder)
+    Project.open(project.folder, force=True).close()
+    assert not lock.path.exists()
+
+
+def test_moved_pictures_are_found_again_by_name_and_content(project, pictures, tmp_path):
+    assert project.missing() == []
+    moved = tmp_path / "archive" / "2026"
+    moved.parent.mkdir()
+    pictures.rename(moved)
+    (tmp_path / "archive" / "day2.png").write_bytes(b"something else")
+    assert len(project.missing()) == 2
+    assert [ref.id for ref in project.relink(tmp_path / "archive")] == ["day1", "day2"]
+    assert project.missing() == []
+    assert project.path_of(project.images[1]) == moved / "day2.png"
+
+
+def test_earlier_formats_are_brought_up_to_date_and_newer_ones_refused(tmp_path, pictures):
+    folder = tmp_path / "old"
+    folder.mkdir()
+    old = {"name": "Old", "images": [str(pictures / "day1.png"), "sub/day1.png"]}
+    (folder / "project.json").write_text(json.dumps(old))
+    with Project.open(folder) as project:
+        assert [ref.id for ref in project.images] == ["day1", "day1_2"]
+    assert json.loads((folder / "project.json").read_text())["format"] == FORMAT
+    assert json.loads((folder / "project.format0.json").read_text()) == old
+    (folder / "project.json").write_text(json.dumps({"format": FORMAT + 1, "new": 1}))
+    with pytest.raises(UserError, match="newer version"):
+        Project.open(folder)
+    assert not (folder / "lock.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "cannot be read"), ("[1]", "is no project"), ('{"format": 1, "name": 3}', "name"),
+        (None, "no project.json"),
+    ],
+)  # fmt: skip
+def test_what_is_no_project_is_refused_with_a_reason(tmp_path, content, says):
+    if content is not None:
+        (tmp_path / "project.json").write_text(content)
+    with pytest.raises(UserError, match=says):
+        Project.open(tmp_path)
+    assert not (tmp_path / "lock.json").exists()
+
+
+def test_creating_needs_an_empty_folder(tmp_path, project):
+    with pytest.raises(UserError, match="already"):
+        Project.create(project.folder)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(UserError, match="not an empty folder"):
+        Project.create(tmp_path / "full")
+
+
+def test_labels_of_another_picture_are_refused(project):
+    ref = project.images[0]
+    project.save(ref, start(project, ref))
+    project.writer.flush()
+    with pytest.raises(UserError, match="exchanged"):
+        project.open_document(ref, (10, 10))
+    project.labels_path(ref).write_bytes(b"II*\0rubbish")
+    with pytest.raises(UserError, match="damaged"):
+        project.open_document(ref, SHAPE)
+
+
+class FullDisk:
+    """`os.fsync` that fails as a full disk does, until it is told otherwise."""
+
+    def __init__(self, monkeypatch):
+        self.full = False
+        real = os.fsync
+
+        def fsync(handle):
+            if self.full:
+                raise OSError(28, "No space left on device")
+            real(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_full_disk_is_announced_nothing_is_lost_and_it_goes_on(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr("napari_leafseg.project.writer.RETRY", 0.05)
+    said = []
+    disk = FullDisk(monkeypatch)
+    project = Project.create(tmp_path / "p", failed=said.append)
+    (ref, _) = project.add_images([pictures])
+    document = start(project, ref)
+    project.save(ref, document)
+    assert project.writer.flush()
+    disk.full = True
+    document.commit(ops.delete(document.labels, 1))
+    project.save(ref, document)
+    assert not project.writer.flush()
+    assert "No space left" in said[-1]
+    assert project.writer.pending == 2
+    document.commit(ops.delete(document.labels, 2))  # work goes on in memory
+    before = tifffile.imread(project.labels_path(ref))
+    assert 1 in before  # the old file is whole
+    disk.full = False
+    with project.save_elsewhere(tmp_path / "stick", {ref.id: document}) as other:
+        saved = other.open_document(other.ref(ref.id), SHAPE)
+        assert np.array_equal(saved.labels, document.labels)
+        assert [r.id for r in other.images] == [r.id for r in project.images]
+        assert other.missing() == []
+    assert project.writer.flush()
+    assert said[-1] == ""
+    project.close()
+    with Project.open(tmp_path / "p") as again:
+        assert again.open_document(again.ref(ref.id), SHAPE).leaves() == [3]
+
+
+def test_writes_keep_their_order_and_newer_ones_replace_older_of_their_kind():
+    done, writer = [], Writer()
+    with writer._condition:  # nothing starts before all are asked for
+        for number in range(5):
+            writer.put(lambda n=number: done.append(n))
+            writer.put(lambda n=number: done.append(f"save {n}"), key="save")
+    writer.close()
+    assert done == [0, 1, 2, 3, 4, "save 4"]
+
+
+def test_a_series_keeps_its_frames_apart(tmp_path, project):
+    ref = project.images[1]
+    document = project.open_document(ref, (3, *SHAPE))
+    square = np.array([[5.0, 5], [5, 20], [20, 20], [20, 5]])
+    edit = ops.draw_polygon(document.plane(2), square, 4)
+    document.commit(type(edit)(edit.tool, edit.box, edit.before, edit.after, frame=2))
+    assert document.verified == {(2, 4)}
+    assert document.leaves(0) == []
+    project.writer.flush()
+    project.close()
+    with Project.open(project.folder) as again:
+        found = again.open_document(again.images[1], (3, *SHAPE))
+        assert found.leaves(2) == [4]
+        assert found.frozen(2) == {4}
+        found.undo()
+        assert not found.labels.any()
