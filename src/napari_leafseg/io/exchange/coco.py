@@ -1,0 +1,101 @@
+"""COCO JSON: one file for many pictures, leaves as polygons or as run lengths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pycocotools import mask as run_length
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+from napari_leafseg.io.polygons import draw_polygons, leaf_polygons, without_holes
+
+
+def write_coco(
+    path: str | Path, items: Iterable[tuple[str, np.ndarray]], encoding: Literal["polygon", "rle"] = "rle"
+) -> None:
+    """Write labels of pictures.
+
+    Parameters
+    ----------
+    path : path
+        ``….json``
+    items : iterable of (str, numpy.ndarray)
+        File name of a picture and its labels, integer (H, W).
+    encoding : {"polygon", "rle"}
+        Both are exact; COCO's polygons know no holes, so a leaf with a hole is written in parts.
+    """
+    pictures, leaves = [], []
+    for number, (name, labels) in enumerate(items, start=1):
+        height, width = labels.shape
+        pictures.append({"id": number, "file_name": name, "height": height, "width": width})
+        shapes = leaf_polygons(labels)
+        for leaf, shape in shapes.items():
+            left, top, right, bottom = shape.bounds
+            leaves.append(
+                {
+                    "id": len(leaves) + 1,
+                    "image_id": number,
+                    "category_id": 1,
+                    "segmentation": (
+                        [ring.ravel().tolist() for ring in without_holes(shape)]
+                        if encoding == "polygon"
+                        else _run_lengths(labels == leaf)
+                    ),
+                    "area": float(shape.area),
+                    "bbox": [left, top, right - left, bottom - top],
+                    "iscrowd": 0,
+                    "leaf": leaf,
+                }
+            )
+    content = {
+        "info": {"description": "Leaves, written by napari-leafseg"},
+        "images": pictures,
+        "annotations": leaves,
+        "categories": [{"id": 1, "name": "leaf", "supercategory": "plant"}],
+    }
+    write_atomically(Path(path), (json.dumps(content) + "\n").encode())
+
+
+def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    coded = run_length.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": [int(side) for side in coded["size"]], "counts": coded["counts"].decode()}
+
+
+def read_coco(path: str | Path) -> dict[str, np.ndarray]:
+    """Read labels by picture's file name; polygons and run lengths, ours and others'.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        uint16 (H, W). Leaves keep their numbers where we wrote them, else they count from 1.
+
+    Raises
+    ------
+    UserError
+        When it is no COCO file.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        pictures = {item["id"]: item for item in content["images"]}
+        found = {item["file_name"]: np.zeros((item["height"], item["width"]), np.uint16) for item in pictures.values()}
+        for item in content["annotations"]:
+            labels = found[pictures[item["image_id"]]["file_name"]]
+            leaf = int(item.get("leaf", 0)) or int(labels.max(initial=0)) + 1
+            shape = item["segmentation"]
+            if isinstance(shape, dict):
+                if isinstance(shape["counts"], list):
+                    shape = run_length.frPyObjects(shape, *shape["size"])
+                labels[run_length.decode(shape) > 0] = leaf
+            else:
+                draw_polygons(labels, leaf, shape)
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no COCO file ({type(error).__name__}: {error}).") from error
+    return found
