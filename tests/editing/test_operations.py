@@ -112,7 +112,7 @@ def test_split_by_points_follows_the_narrows_the_edges_or_the_model():
     by_edge = after(labels, ops.split_by_points(labels, 5, points, image=image))
     elevation = np.zeros((60, 100), np.float32)
     elevation[:, 39:42] = 1
-    by_model = after(labels, ops.split_by_points(labels, 5, points, elevation=elevation))
+    by_model = after(labels, ops.split_by_points(labels, 5, points, elevation=lambda box: elevation[box]))
     assert abs(int(np.flatnonzero(by_model[30] == by_model[30, 20])[-1]) - 40) <= 1
     assert abs(int(np.flatnonzero(by_edge[30] == by_edge[30, 20])[-1]) - 60) <= 12
     assert ops.split_by_points(labels, 5, points[:1]) is None

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionSlider
 
 from napari_leafseg.io import read_labels, write_image
 from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.refresh import changed_box, update_labels
+from napari_leafseg.widgets.refresh import changed_box, show_region
 from napari_leafseg.widgets.segment import SegmentWidget
 
 
@@ -192,19 +192,20 @@ def test_explaining_layers_come_and_go(widget, viewer, qtbot):
     assert [layer.name for layer in viewer.layers] == ["plant", "plant leaves"]
 
 
-def test_painted_labels_are_never_tuned_away(widget, viewer, qtbot):
+def test_painted_leaves_are_never_tuned_away_nor_segmented_again(widget, viewer, qtbot):
     run(widget, qtbot)
     layer = viewer.layers["plant leaves"]
     layer.selected_label, layer.brush_size = 99, 20
     layer.paint((20, 20), 99)
-    assert "painted by hand" in widget.count_label.text()
-    painted = layer.data.copy()
-    widget.panel.rows["angle"].slider.setValue(3)
-    settle(widget, qtbot)
-    assert np.array_equal(viewer.layers["plant leaves (edited)"].data, painted)
-    assert 99 not in viewer.layers["plant leaves"].data
+    assert "verified" in widget.count_label.text()
+    painted = layer.data == 99
+    for value in (3, 40):
+        widget.panel.rows["angle"].slider.setValue(value)
+        settle(widget, qtbot)
+        assert np.array_equal(layer.data == 99, painted)
     run(widget, qtbot)
-    assert np.array_equal(viewer.layers["plant leaves (edited)"].data, painted)
+    assert [other.name for other in viewer.layers] == ["plant", "plant leaves"]
+    assert np.array_equal(viewer.layers["plant leaves"].data == 99, painted)
 
 
 def test_new_layers_do_not_touch_the_sliders(widget, viewer, qtbot):
@@ -339,7 +340,8 @@ def test_only_the_changed_region_is_redrawn(viewer):
     new = np.zeros((100, 120), np.uint16)
     new[10:20, 30:50] = 4
     box = changed_box(layer.data, new)
-    update_labels(layer, new, box)
+    layer.data[box] = new[box]
+    show_region(layer, box)
     assert drawn == [(10, 20)]
     assert np.array_equal(layer.data, new)
     assert changed_box(layer.data, new) is None

@@ -7,7 +7,7 @@ no pixel to another leaf.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 from scipy import ndimage
@@ -126,7 +126,7 @@ def split_by_points(
     labels: np.ndarray,
     leaf: int,
     points: np.ndarray,
-    elevation: np.ndarray | None = None,
+    elevation: Callable[[Box], np.ndarray | None] | None = None,
     image: np.ndarray | None = None,
     taken: int = 0,
 ) -> Edit | None:
@@ -138,8 +138,8 @@ def split_by_points(
     leaf : int
     points : numpy.ndarray
         (N, 2), at least two of them in the leaf.
-    elevation : numpy.ndarray, optional
-        float (H, W), high where leaves meet: from the model's distance map and embedding.
+    elevation : callable, optional
+        Takes a box and gives float (h, w), high where leaves meet: from the model's distance map and embedding.
     image : numpy.ndarray, optional
         uint8 (H, W[, 3]); its edges are the ridges where there is no elevation, beside the leaf's own narrows.
     taken : int
@@ -164,9 +164,15 @@ def split_by_points(
     return _share_out(labels, box, leaf, mask, [parts == part for part in order], taken, "split")
 
 
-def _ridges(mask: np.ndarray, box: Box, elevation: np.ndarray | None, image: np.ndarray | None) -> np.ndarray:
-    if elevation is not None:
-        return cv2.GaussianBlur(elevation[box].astype(np.float32), (0, 0), 0.8)
+def _ridges(
+    mask: np.ndarray,
+    box: Box,
+    elevation: Callable[[Box], np.ndarray | None] | None,
+    image: np.ndarray | None,
+) -> np.ndarray:
+    known = elevation(box) if elevation is not None else None
+    if known is not None:
+        return cv2.GaussianBlur(known.astype(np.float32), (0, 0), 0.8)
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     ridges = -depth / max(float(depth.max()), 1.0)
     if image is not None:

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
 
-from napari_leafseg.widgets.session import KEY, Session
+from napari_leafseg.project.document import Document
+from napari_leafseg.widgets.corrections import Correction
+from napari_leafseg.widgets.session import Session
 
 NAMES = {"labels": "leaves", "distance": "distance map", "embedding": "embedding", "seeds": "seeds"}
 
@@ -21,47 +24,45 @@ def geometry(image: Image, labels_ndim: int) -> dict[str, Any]:
     }
 
 
-def show_new_labels(session: Session, image: Image, labels: np.ndarray) -> Labels:
-    """Put the labels of a new prediction on the screen.
+def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: str) -> Correction:
+    """Put the labels of a new prediction on the screen, as one step that can be undone.
 
-    An existing labels layer of the image is used again, unless somebody painted in it: then it is kept, renamed, and a
-    new one is made.
+    The image's labels layer is used again; verified leaves in it are in `labels` already.
     """
-    viewer = session.viewer
-    layer = session.labels_layer(image)
-    if layer is not None and session.derived(image).edited:
-        release_edited(session, image, layer)
-        layer = None
-    if layer is not None and layer.data.shape == labels.shape:
-        layer.data = labels
-        layer.visible = True
-    else:
-        if layer is not None:
-            viewer.layers.remove(layer)
-        layer = Labels(
-            labels,
-            name=f"{image.name} {NAMES['labels']}",
-            opacity=0.5,
-            metadata=session.mark(image, "labels"),
-            **geometry(image, labels.ndim),
-        )
-        viewer.add_layer(layer)
-        layer.events.paint.connect(lambda: _mark_edited(session, image, layer))
-    viewer.layers.selection.active = layer
-    return layer
+    correction = session.correction(image)
+    if correction is not None and correction.layer.data.shape != labels.shape:
+        session.viewer.layers.remove(correction.layer)
+        correction = None
+    if correction is None:
+        correction = add_labels(session, image, Document(np.zeros(labels.shape, np.uint16)))
+    correction.replace(labels, tool)
+    correction.layer.visible = True
+    session.viewer.layers.selection.active = correction.layer
+    return correction
 
 
-def _mark_edited(session: Session, image: Image, layer: Labels) -> None:
-    if session.labels_layer(image) is layer:
-        session.derived(image).edited = True
-        session.layer_state_changed.emit(image)
+def add_labels(session: Session, image: Image, document: Document) -> Correction:
+    """Show a document as the labels layer of an image; every change of it is recorded from now on."""
+    layer = Labels(
+        document.labels,
+        name=f"{image.name} {NAMES['labels']}",
+        opacity=0.5,
+        metadata=session.mark(image, "labels"),
+        **geometry(image, document.labels.ndim),
+    )
+    layer.colormap = leaf_colours()
+    session.viewer.add_layer(layer)
+    return session.start_correction(image, layer, document)
 
 
-def release_edited(session: Session, image: Image, layer: Labels) -> None:
-    """Set painted labels aside under a name of their own: nothing tunes or replaces them any more."""
-    layer.metadata = {key: value for key, value in layer.metadata.items() if key != KEY}
-    layer.name = f"{image.name} {NAMES['labels']} (edited)"
-    session.derived(image).edited = False
+def leaf_colours() -> CyclicLabelColormap:
+    """Colours that people with any colour vision can tell apart (after Paul Tol's and Okabe and Ito's sets)."""
+    hexes = (
+        "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#882255", "#44AA99", "#DDCC77", "#332288",
+        "#EE8866", "#AADDFF", "#AA4499", "#FFAABB", "#0099AA", "#BBBBFF",
+    )  # fmt: skip
+    colours = np.array([[int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)] + [1.0] for code in hexes], np.float32)
+    return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colours]), seed=0.5)
 
 
 def show_extra(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:

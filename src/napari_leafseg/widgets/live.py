@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_leafseg.editing.combine import with_frozen
 from napari_leafseg.widgets.refresh import Box, changed_box
 from napari_leafseg.widgets.workers import start_worker
 
@@ -23,6 +24,27 @@ class LabelResult:
     box: Box | None
     count: int
     seeds: np.ndarray | None
+    version: int = -1
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is on the screen when labels are asked for.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        (H, W) or (T, H, W).
+    frozen : frozenset of (frame, leaf)
+        Verified leaves, which nothing changes.
+    largest, version : int
+        Largest number ever given; number of the last step.
+    """
+
+    labels: np.ndarray
+    frozen: frozenset[tuple[int, int]] = frozenset()
+    largest: int = 0
+    version: int = -1
 
 
 class LiveLabels(QObject):
@@ -42,7 +64,7 @@ class LiveLabels(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._wanted: tuple[Any, Any, dict[str, float], Callable[[], np.ndarray | None], bool] | None = None
+        self._wanted: tuple[Any, Any, dict[str, float], Callable[[], Shown | None], bool] | None = None
         self._worker: Any = None
 
     @property
@@ -55,7 +77,7 @@ class LiveLabels(QObject):
         target: Any,
         prediction: Any,
         values: dict[str, float],
-        shown: Callable[[], np.ndarray | None],
+        shown: Callable[[], Shown | None],
         with_seeds: bool = False,
     ) -> None:
         """Want labels for these values.
@@ -67,7 +89,7 @@ class LiveLabels(QObject):
         prediction : Prediction or StackPrediction
         values : dict
         shown : callable
-            Returns the labels on the screen, to find what changed.
+            Returns what is on the screen: to find what changes, and what must not.
         with_seeds : bool
             Also give the seeds.
         """
@@ -103,15 +125,29 @@ class LiveLabels(QObject):
 
 
 def _compute(
-    target: Any, prediction: Any, values: dict[str, float], shown: np.ndarray | None, with_seeds: bool
+    target: Any, prediction: Any, values: dict[str, float], shown: Shown | None, with_seeds: bool
 ) -> LabelResult:
     labels = prediction.labels(**values)
-    box = tuple(slice(0, size) for size in labels.shape) if shown is None else changed_box(shown, labels)
-    count = int(labels.max(initial=0)) if labels.ndim == 2 else int(sum(frame.max(initial=0) for frame in labels))
+    same = shown is not None and shown.labels.shape == labels.shape
+    if shown is not None and same and shown.frozen:
+        labels = _beside_verified(labels, shown)
+    box = changed_box(shown.labels, labels) if shown is not None and same else tuple(slice(0, n) for n in labels.shape)
+    planes = labels[None] if labels.ndim == 2 else labels
+    count = sum(int(np.count_nonzero(np.bincount(plane.ravel())[1:])) for plane in planes)
     seeds = None
     if with_seeds:
         seeds = seed_points(prediction, values["seed_threshold"])
-    return LabelResult(target, values, labels, box, count, seeds)
+    return LabelResult(target, values, labels, box, count, seeds, -1 if shown is None else shown.version)
+
+
+def _beside_verified(labels: np.ndarray, shown: Shown) -> np.ndarray:
+    if labels.ndim == 2:
+        return with_frozen(labels, shown.labels, {leaf for _, leaf in shown.frozen}, shown.largest)
+    planes = []
+    for frame, plane in enumerate(labels):
+        frozen = {leaf for at, leaf in shown.frozen if at == frame}
+        planes.append(with_frozen(plane, shown.labels[frame], frozen, shown.largest) if frozen else plane)
+    return np.stack(planes)
 
 
 def seed_points(prediction: Any, threshold: float) -> np.ndarray:

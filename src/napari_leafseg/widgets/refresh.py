@@ -23,19 +23,20 @@ def changed_box(before: np.ndarray, after: np.ndarray) -> Box | None:
     return tuple(box)
 
 
-def update_labels(layer: Labels, labels: np.ndarray, box: Box | None) -> None:
-    """Put new labels into a layer; only `box` differs from what it shows.
+def show_region(layer: Labels, box: Box) -> None:
+    """Bring a region of a layer's labels, changed in place, to the screen, as a brush stroke of napari's does.
 
-    The region goes to the screen as a brush stroke of napari's does, but stays out of the undo history: a slider's
-    way is no list of edits.
+    The change stays out of napari's undo history: ours holds it.
     """
-    if box is None:
-        return
-    layer.data[box] = labels[box]
     partial = getattr(layer, "_partial_labels_refresh", None)
-    if partial is None or not hasattr(layer, "_updated_slice"):
+    whole = all(span.start == 0 and span.stop == size for span, size in zip(box, layer.data.shape, strict=True))
+    if partial is None or not hasattr(layer, "_updated_slice") or (whole and layer.ndim > 2):
         layer.refresh()
         return
+    displayed = layer._slice_input.displayed
+    for axis, span in enumerate(box):
+        if axis not in displayed and not span.start <= round(layer._slice_input.world_slice.point[axis]) < span.stop:
+            return  # on another frame
     if layer.contour:
         box = tuple(
             slice(max(0, span.start - layer.contour), min(size, span.stop + layer.contour))

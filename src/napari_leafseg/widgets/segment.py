@@ -8,13 +8,13 @@ from typing import Any
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets import layers
 from napari_leafseg.widgets.jobs import predict_job, save_job
-from napari_leafseg.widgets.live import LabelResult, LiveLabels
-from napari_leafseg.widgets.refresh import update_labels
+from napari_leafseg.widgets.live import LabelResult, LiveLabels, Shown
 from napari_leafseg.widgets.segment_form import EXTRAS, SegmentForm
 from napari_leafseg.widgets.session import Session, picture_of, settings
 from napari_leafseg.widgets.workers import start_worker
@@ -36,6 +36,10 @@ class SegmentWidget(SegmentForm):
         self.session = Session.of(viewer)
         self.worker: Any = None
         self.live = LiveLabels(self)
+        self._settle = QTimer(self)  # a drag is one step, recorded when it has come to rest
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(500)
+        self._settle.timeout.connect(self._end_tuning)
         self._folder: Path | None = None
         self._restore()
         self.run_button.clicked.connect(self.run)
@@ -92,7 +96,7 @@ class SegmentWidget(SegmentForm):
             values = {**prediction.defaults(), **self.session.derived(image).values}
             self.show_prediction(prediction, values)
             if self.session.labels_layer(image) is None:  # the image was left before its labels were there
-                self.live.ask(image, prediction, values, lambda: None)
+                self.live.ask(image, prediction, values, lambda: self._shown(image))
             for kind, box in self.extras.items():
                 box.blockSignals(True)
                 box.setChecked(self.session.find_layer(image, kind) is not None)
@@ -102,7 +106,7 @@ class SegmentWidget(SegmentForm):
     def _state_changed(self, image: Any) -> None:
         if image is not None and image is self.image:
             item = self.session.derived(image)
-            self.show_count(item.count, item.prediction is not None, item.edited)
+            self.show_count(item.count, item.prediction is not None, item.verified)
             self.save_button.setEnabled(self.session.labels_layer(image) is not None and self.worker is None)
 
     # -- prediction --------------------------------------------------------------------------------------------------
@@ -149,7 +153,7 @@ class SegmentWidget(SegmentForm):
         item.prediction, item.values = prediction, {}
         if image is self.image:
             self.show_prediction(prediction, values)
-        self.live.ask(image, prediction, values, lambda: None)
+        self.live.ask(image, prediction, values, lambda: self._shown(image))
         for note in prediction.notes:
             show_warning(note)
 
@@ -176,23 +180,31 @@ class SegmentWidget(SegmentForm):
         self.keep_values(item.prediction, values)
         self.live.ask(image, item.prediction, values, lambda: self._shown(image), self.extras["seeds"].isChecked())
 
-    def _shown(self, image: Image) -> Any:
-        """Labels on the screen that may be changed in place; None where a new layer is needed."""
-        layer = self.session.labels_layer(image)
-        return None if layer is None or self.session.derived(image).edited else layer.data
+    def _shown(self, image: Image) -> Shown | None:
+        """What is on the screen of an image; None where a new layer is needed."""
+        correction = self.session.correction(image)
+        if correction is None:
+            return None
+        document = correction.document
+        return Shown(correction.layer.data, frozenset(document.verified), document.largest, document.number)
 
     def _show_live(self, result: LabelResult) -> None:
         image = result.target
         if image not in self.viewer.layers:
             return
         item = self.session.derived(image)
-        shown = self._shown(image)
-        fresh = item.values == {} or shown is None or shown.shape != result.labels.shape
+        correction = self.session.correction(image)
+        if correction is not None and result.version not in (-1, correction.document.number):
+            self.live.ask(image, item.prediction, result.values, lambda: self._shown(image))  # corrected meanwhile
+            return
+        shape = None if correction is None else correction.layer.data.shape
+        fresh = item.values == {} or correction is None or shape != result.labels.shape
         if fresh:
-            layers.show_new_labels(self.session, image, result.labels)
+            layers.show_new_labels(self.session, image, result.labels, f"segment with {item.prediction.model.name}")
             self._outline()
-        else:
-            update_labels(self.session.labels_layer(image), result.labels, result.box)
+        elif correction is not None:
+            correction.show_tuned(result.labels, result.box)
+            self._settle.start()
         item.count = result.count
         self.session.keep_prediction(image, item.prediction, result.values)
         entry = self.session.entry_of(image)
@@ -205,6 +217,13 @@ class SegmentWidget(SegmentForm):
             for kind, box in self.extras.items():
                 if box.isChecked() and image is self.image:
                     self._toggle_extra(kind)
+
+    def _end_tuning(self) -> None:
+        if self.live.busy:
+            self._settle.start()
+            return
+        for correction in self.session.corrections():
+            correction.end_tuning()
 
     def _outline(self) -> None:
         image = self.image
@@ -248,7 +267,7 @@ class SegmentWidget(SegmentForm):
             record: dict[str, Any] = {}
         else:
             record = item.prediction.record(**item.values)
-        record |= {"count": item.count, "edited_by_hand": item.edited}
+        record |= {"count": item.count, "verified": item.verified}
         entry = self.session.entry_of(image)
         stem = entry.path.stem if entry else image.name
         start_worker(

@@ -305,10 +305,10 @@ class SegmentForm(QWidget):
         if self.scale_auto.isChecked():
             self.scale_box.setValue(100 * prediction.scale)
 
-    def show_count(self, count: int, predicted: bool, edited: bool) -> None:
+    def show_count(self, count: int, predicted: bool, verified: int) -> None:
         """Number of leaves."""
         noun = "leaf" if count == 1 else "leaves"
-        self.count_label.setText(f"<b>{count} {noun}</b>{' · painted by hand' if edited else ''}")
+        self.count_label.setText(f"<b>{count} {noun}</b>{f' · {verified} verified' if verified else ''}")
         self.count_label.setVisible(predicted)
 
     def show_running(self, running: bool) -> None:

@@ -14,11 +14,13 @@ from psygnal import Signal
 from qtpy.QtCore import QSettings
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.widgets.corrections import Correction
 
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
 
     from napari_leafseg.inference.prediction import Prediction, StackPrediction
+    from napari_leafseg.project.document import Document
 
 KEY = "napari-leafseg"
 _KEPT_PREDICTIONS = 12
@@ -49,8 +51,13 @@ class Derived:
 
     prediction: Prediction | StackPrediction | None = None
     values: dict[str, float] = field(default_factory=dict)
-    edited: bool = False
     count: int = 0
+    correction: Correction | None = None
+
+    @property
+    def verified(self) -> int:
+        """Leaves that somebody verified or corrected: nothing changes those."""
+        return 0 if self.correction is None else len(self.correction.document.verified)
 
 
 class Session:
@@ -62,10 +69,19 @@ class Session:
         The list of images or a state in it.
     layer_state_changed(layer)
         The prediction, count or saved state of an image layer.
+    corrected(Correction)
+        Labels or marks of an image changed.
+    image_loaded(layer)
+        A picture of the list is on the screen for the first time.
+    project_changed()
+        A project was opened, closed, or fails to be written.
     """
 
     images_changed = Signal()
     layer_state_changed = Signal(object)
+    corrected = Signal(object)
+    image_loaded = Signal(object)
+    project_changed = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
@@ -73,6 +89,7 @@ class Session:
         self._derived: OrderedDict[int, Derived] = OrderedDict()
         self._entries: weakref.WeakKeyDictionary[Layer, ImageEntry] = weakref.WeakKeyDictionary()
         self.predictors: dict[tuple[str, str], Any] = {}
+        self.projects: Any = None  # the keeper of the open project, made by the first widget that needs it
         viewer.layers.events.removed.connect(self._forget)
 
     @classmethod
@@ -120,14 +137,16 @@ class Session:
     def keep_prediction(self, layer: Layer, prediction: Prediction | StackPrediction, values: dict[str, float]) -> None:
         """Keep a prediction; the oldest are dropped where there are many (their labels stay)."""
         item = self.derived(layer)
-        item.prediction, item.values, item.edited = prediction, dict(values), False
+        item.prediction, item.values = prediction, dict(values)
         kept = [other for other in self._derived.values() if other.prediction is not None]
         for old in kept[:-_KEPT_PREDICTIONS]:
             old.prediction = None
         self.layer_state_changed.emit(layer)
 
     def _forget(self, event: Any) -> None:
-        self._derived.pop(id(event.value), None)
+        item = self._derived.pop(id(event.value), None)
+        if item is not None and item.correction is not None and self.projects is not None:
+            self.projects.save(item.correction)
 
     # -- layers of ours ----------------------------------------------------------------------------------------------
 
@@ -143,6 +162,28 @@ class Session:
     def mark(image: Layer, kind: str) -> dict[str, Any]:
         """Metadata that ties a layer of ours to its image."""
         return {KEY: {"kind": kind, "image": id(image)}}
+
+    def start_correction(self, image: Image, layer: Labels, document: Document) -> Correction:
+        """Record what happens to a labels layer in a document."""
+        correction = Correction(image, layer, document, self.viewer.dims)
+        self.derived(image).correction = correction
+        correction.changed.connect(lambda _step: self._corrected(correction))
+        return correction
+
+    def _corrected(self, correction: Correction) -> None:
+        self.corrected.emit(correction)
+        self.layer_state_changed.emit(correction.image)
+
+    def correction(self, image: Layer | None) -> Correction | None:
+        """The labels of an image under correction; None where it has none."""
+        item = None if image is None else self._derived.get(id(image))
+        if item is None or item.correction is None or item.correction.layer not in self.viewer.layers:
+            return None
+        return item.correction
+
+    def corrections(self) -> list[Correction]:
+        """All of them."""
+        return [item.correction for item in self._derived.values() if item.correction is not None]
 
     def labels_layer(self, image: Layer) -> Labels | None:
         """The labels that belong to an image layer."""

@@ -29,7 +29,8 @@ def write_coco(
     encoding : {"polygon", "rle"}
         Both are exact; COCO's polygons know no holes, so a leaf with a hole is written in parts.
     """
-    pictures, leaves = [], []
+    pictures: list[dict[str, Any]] = []
+    leaves: list[dict[str, Any]] = []
     for number, (name, labels) in enumerate(items, start=1):
         height, width = labels.shape
         pictures.append({"id": number, "file_name": name, "height": height, "width": width})

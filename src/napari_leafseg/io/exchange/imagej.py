@@ -53,5 +53,5 @@ def read_imagej(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
     for name, roi in named:
         if not name:
             largest += 1
-        draw_polygons(labels, int(name[1]) if name else largest, [roi.coordinates()])
+        draw_polygons(labels, int(name[1]) if name else largest, [np.asarray(roi.coordinates())])
     return labels

@@ -1,0 +1,75 @@
+"""Growing a leaf from a click or a scribble by colour and edges, where there is no prediction."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from scipy import ndimage
+from skimage.graph import MCP_Geometric
+
+from napari_leafseg._opencv import cv2
+from napari_leafseg.editing.edit import Box
+from napari_leafseg.editing.shapes import bounding_box, edge_strength
+
+_SIDE = 160  # pixels of the window that costs are computed on
+_UNIT = 45.0  # the angle at which a leaf of even colour just fills
+
+
+class Growth(Protocol):
+    """A seed that can be grown to any angle, again and again."""
+
+    def mask(self, angle: float) -> tuple[np.ndarray, Box] | None:
+        """The leaf at an angle in degrees: bool mask and the box that it fills; None where nothing grows."""
+
+
+class ColourGrowth:
+    """Grows where the colour stays like the seed's and no edge is in the way.
+
+    The way from the seed to a pixel costs what the colour differs along it; a wider angle pays for more.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 (H, W, 3).
+    points : numpy.ndarray
+        (N, 2) of (y, x) within the image: a click, or a scribble.
+    reach : int
+        How far from the seed a leaf may go, pixels.
+    """
+
+    def __init__(self, image: np.ndarray, points: np.ndarray, reach: int = 0) -> None:
+        reach = reach or max(40, min(image.shape[:2]) // 4)
+        self.box = bounding_box(points, image.shape, reach)
+        window = image[self.box]
+        self.shape = window.shape[:2]
+        step = max(1.0, max(self.shape) / _SIDE)
+        small = cv2.resize(
+            np.ascontiguousarray(window),
+            (max(4, round(self.shape[1] / step)), max(4, round(self.shape[0] / step))),
+            interpolation=cv2.INTER_AREA,
+        )
+        colours = cv2.cvtColor(cv2.bilateralFilter(small, 5, 25, 3), cv2.COLOR_RGB2LAB).astype(np.float32)
+        scale = np.array(small.shape[:2]) / np.array(self.shape)
+        seeds = np.floor((np.asarray(points) - (self.box[0].start, self.box[1].start) + 0.5) * scale).astype(int)
+        seeds = np.unique(np.clip(seeds, 0, np.array(small.shape[:2]) - 1), axis=0)
+        around = np.zeros(small.shape[:2], np.uint8)
+        around[tuple(seeds.T)] = 1
+        like = np.median(colours[cv2.dilate(around, np.ones((3, 3), np.uint8)) > 0], axis=0)
+        away = np.sqrt((((colours - like) / (28.0, 12.0, 12.0)) ** 2).sum(2))
+        edges = edge_strength(small)
+        edges = edges / max(float(np.percentile(edges, 97)), 1e-6)
+        cost = 0.004 + 0.25 * np.clip(away - 0.6, 0, 4) ** 2 + 0.15 * np.clip(edges - 0.25, 0, 1) ** 2
+        spent, _ = MCP_Geometric(cost).find_costs(seeds.tolist())
+        self._spent = np.asarray(spent, np.float32)
+
+    def mask(self, angle: float) -> tuple[np.ndarray, Box] | None:
+        """See `Growth`; 45° is a good start."""
+        budget = 0.25 * np.tan(np.deg2rad(min(angle, 85))) / np.tan(np.deg2rad(_UNIT))
+        inside = ndimage.binary_fill_holes(ndimage.binary_opening(self._spent <= budget))
+        if not inside.any():
+            inside = self._spent <= budget
+        if not inside.any():
+            return None
+        soft = cv2.resize(inside.astype(np.float32), self.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return soft >= 0.5, self.box

@@ -1,0 +1,169 @@
+"""What a kept prediction says about a click: the leaf that grows from it, and where leaves meet."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_leafseg._opencv import cv2
+from napari_leafseg.inference.prediction import FOREGROUND, Prediction, Region, enlarge_labels
+from napari_leafseg.inference.tiling import DISTANCE_ONE
+
+_REACH = 150  # working pixels around a seed that a leaf may fill
+Box = tuple[slice, slice]
+
+
+def region_at(prediction: Prediction, y: float, x: float) -> Region | None:
+    """The region of a prediction that holds a point of the picture."""
+    for region in prediction.regions:
+        if region.rows.start <= y < region.rows.stop and region.columns.start <= x < region.columns.stop:
+            return region
+    return None
+
+
+def to_working(region: Region, points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) of the picture as whole working pixels of a region."""
+    local = (np.asarray(points, float) - (region.rows.start, region.columns.start) + 0.5) * region.zoom - 0.5
+    return np.clip(np.round(local).astype(int), 0, np.array(region.maps.distance.shape) - 1)
+
+
+class EmbeddingGrowth:
+    """A leaf grown from a click or scribble by the embedding that the prediction kept.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    points : numpy.ndarray
+        (N, 2) of (y, x) in the picture; those in the first point's region count.
+
+    Raises
+    ------
+    LookupError
+        When the prediction knows nothing of that place.
+    """
+
+    def __init__(self, prediction: Prediction, points: np.ndarray) -> None:
+        region = region_at(prediction, *points[0])
+        if region is None:
+            raise LookupError("no prediction at this point")
+        self._region = region
+        seeds = to_working(region, np.asarray(points))
+        low = np.maximum(seeds.min(0) - _REACH, 0)
+        high = np.minimum(seeds.max(0) + _REACH + 1, region.maps.distance.shape)
+        self._window = slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
+        self._seeds = seeds - low
+        embedding = region.maps.embedding[(slice(None), *self._window)]
+        around = np.zeros(embedding.shape[1:], np.uint8)
+        around[tuple(self._seeds.T)] = 1
+        around = cv2.dilate(around, np.ones((3, 3), np.uint8)) > 0
+        inside = around & (region.maps.foreground[self._window] >= FOREGROUND)
+        mean = embedding[:, inside if inside.any() else around].astype(np.float32).mean(1)
+        mean /= max(float(np.linalg.norm(mean)), 1e-6)
+        self._cosine = np.tensordot(mean / 127, embedding.astype(np.float32), 1)
+
+    def mask(self, angle: float) -> tuple[np.ndarray, Box] | None:
+        """See `napari_leafseg.editing.grow.Growth`."""
+        near = self._cosine >= np.cos(np.deg2rad(angle))
+        near &= self._region.maps.foreground[self._window] >= FOREGROUND
+        near[tuple(self._seeds.T)] = True
+        _, pieces = cv2.connectedComponents(near.astype(np.uint8), connectivity=8)
+        part = np.isin(pieces, np.unique(pieces[tuple(self._seeds.T)]))
+        working = np.zeros(self._region.maps.distance.shape, np.uint16)
+        contours, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        filled = np.zeros(part.shape, np.uint8)
+        cv2.drawContours(filled, contours, -1, 1, cv2.FILLED)
+        working[self._window] = filled
+        return self._enlarged(working)
+
+    def _enlarged(self, working: np.ndarray) -> tuple[np.ndarray, Box] | None:
+        """Only the leaf's own box is brought to the picture's size."""
+        rows, columns = np.flatnonzero(working.any(1)), np.flatnonzero(working.any(0))
+        if not len(rows):
+            return None
+        region, zoom = self._region, self._region.zoom
+        spans, cut = [], []
+        for first, last, size, factor in (
+            (rows[0], rows[-1], region.shape[0], zoom[0]), (columns[0], columns[-1], region.shape[1], zoom[1]),
+        ):  # fmt: skip
+            start, stop = max(0, int((first - 3) / factor)), min(size, int(np.ceil((last + 4) / factor)))
+            spans.append(slice(start, stop))
+            cut.append(slice(max(0, int(start * factor)), int(np.ceil(stop * factor))))
+        part = working[cut[0], cut[1]]
+        # whole working pixels make the box's corners; what that adds is cut off again
+        outer = [
+            (round(piece.start / factor), round(min(piece.stop, size) / factor))
+            for piece, factor, size in zip(cut, zoom, working.shape, strict=True)
+        ]
+        mask = enlarge_labels(part, (outer[0][1] - outer[0][0], outer[1][1] - outer[1][0])) > 0
+        box = (
+            slice(region.rows.start + outer[0][0], region.rows.start + outer[0][1]),
+            slice(region.columns.start + outer[1][0], region.columns.start + outer[1][1]),
+        )
+        return mask, box
+
+
+def elevation(prediction: Prediction, box: Box) -> np.ndarray | None:
+    """Where leaves meet: high in the valleys of the distance map and where the embedding turns.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    box : tuple of slice
+        Rows and columns of the picture.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        float32 of the box's shape, 0 to about 2; None where the prediction knows nothing of the box.
+    """
+    shape = box[0].stop - box[0].start, box[1].stop - box[1].start
+    region = region_at(prediction, (box[0].start + box[0].stop - 1) / 2, (box[1].start + box[1].stop - 1) / 2)
+    if region is None:
+        return None
+    low, high = to_working(region, np.array([[box[0].start, box[1].start], [box[0].stop, box[1].stop]]))
+    window = slice(max(0, low[0] - 2), high[0] + 3), slice(max(0, low[1] - 2), high[1] + 3)
+    depth = 1 - np.minimum(region.maps.distance[window].astype(np.float32) / DISTANCE_ONE, 1)
+    vectors = region.maps.embedding[(slice(None), *window)].astype(np.float32) / 127
+    turn = np.zeros(depth.shape, np.float32)
+    turn[1:] = np.maximum(turn[1:], 1 - (vectors[:, 1:] * vectors[:, :-1]).sum(0))
+    turn[:, 1:] = np.maximum(turn[:, 1:], 1 - (vectors[:, :, 1:] * vectors[:, :, :-1]).sum(0))
+    both = depth + np.minimum(2 * turn, 1)
+    # picture pixel -> working pixel, centres to centres
+    zoom = region.zoom
+    matrix = np.array(
+        [
+            [zoom[1], 0, (box[1].start - region.columns.start + 0.5) * zoom[1] - 0.5 - window[1].start],
+            [0, zoom[0], (box[0].start - region.rows.start + 0.5) * zoom[0] - 0.5 - window[0].start],
+        ]
+    )
+    return cv2.warpAffine(
+        both, matrix, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def other_seed(prediction: Prediction | None, mask: np.ndarray, box: Box, point: np.ndarray) -> np.ndarray:
+    """The middle of what a leaf is apart from a click in it: where the click's part is to be parted from.
+
+    Parameters
+    ----------
+    prediction : Prediction or None
+    mask : numpy.ndarray
+        bool, the leaf within `box`.
+    box : tuple of slice
+    point : numpy.ndarray
+        (y, x) of the click, in the picture.
+
+    Returns
+    -------
+    numpy.ndarray
+        (y, x) in the picture.
+    """
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    height = depth / max(float(depth.max()), 1.0)
+    valleys = None if prediction is None else elevation(prediction, box)
+    if valleys is not None:
+        height = height * np.clip(1.2 - valleys, 0.05, 1)
+    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    gap = np.hypot(rows + box[0].start - point[0], columns + box[1].start - point[1])
+    height = height * np.minimum(1, gap / max(2.0, 0.5 * np.sqrt(mask.sum())))
+    y, x = np.unravel_index(int(np.where(mask, height, -1).argmax()), mask.shape)
+    return np.array([y + box[0].start, x + box[1].start], float)
