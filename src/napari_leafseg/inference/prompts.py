@@ -167,3 +167,33 @@ def other_seed(prediction: Prediction | None, mask: np.ndarray, box: Box, point:
     height = height * np.minimum(1, gap / max(2.0, 0.5 * np.sqrt(mask.sum())))
     y, x = np.unravel_index(int(np.where(mask, height, -1).argmax()), mask.shape)
     return np.array([y + box[0].start, x + box[1].start], float)
+
+
+class PredictionModel:
+    """A kept prediction as the correction tools ask it; see `napari_leafseg.editing.tools.Model`.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    """
+
+    def __init__(self, prediction: Prediction) -> None:
+        self.prediction = prediction
+
+    def growth(self, points: np.ndarray) -> EmbeddingGrowth | None:
+        """A leaf to be grown from points; None where the prediction sees no leaf."""
+        region = region_at(self.prediction, *points[0])
+        if region is None:
+            return None
+        y, x = to_working(region, points[:1])[0]
+        if region.maps.foreground[y, x] < FOREGROUND:
+            return None
+        return EmbeddingGrowth(self.prediction, points)
+
+    def elevation(self, box: Box) -> np.ndarray | None:
+        """See `elevation`."""
+        return elevation(self.prediction, box)
+
+    def other_seed(self, mask: np.ndarray, box: Box, point: np.ndarray) -> np.ndarray:
+        """See `other_seed`."""
+        return other_seed(self.prediction, mask, box, point)
