@@ -9,8 +9,9 @@ from napari_leafseg.synthetic import SceneConfig, synthesize
 
 
 @pytest.fixture(autouse=True)
-def _own_settings(tmp_path):
-    """Settings of a test go into its own folder."""
+def _own_settings(tmp_path, monkeypatch):
+    """Settings and unsaved work of a test go into its own folder."""
+    monkeypatch.setattr("napari_leafseg.widgets.keeper.unsaved_folder", lambda: tmp_path / "unsaved")
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
 
 

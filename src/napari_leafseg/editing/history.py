@@ -64,6 +64,11 @@ class History:
             self.push(step)
 
     @property
+    def done(self) -> tuple[Step, ...]:
+        """The steps in effect, the oldest first."""
+        return tuple(self._steps[: self._done])
+
+    @property
     def undoable(self) -> Step | None:
         """The step that `undo` would take back."""
         return self._steps[self._done - 1] if self._done else None

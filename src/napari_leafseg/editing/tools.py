@@ -222,7 +222,7 @@ class Tool(NamedTuple):
 
 
 TOOLS: tuple[Tool, ...] = (
-    Tool("add", "Add leaf", "A", "click", "Click a missing leaf, or scribble on it. Ctrl + wheel: wider or narrower."),
+    Tool("add", "Add leaf", "A", "click", "Click a missing leaf, or scribble on it. Shift + wheel: wider or narrower."),
     Tool("split", "Split", "K", "cut", "Draw across the leaf, or click once in each part and press K again."),
     Tool("merge", "Merge", "G", "stroke", "Drag from leaf to leaf: they become one."),
     Tool("border", "Move border", "W", "stroke", "Draw along the leaf's true edge: its outline snaps there."),

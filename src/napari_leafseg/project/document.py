@@ -118,6 +118,14 @@ class Document:
         self.changed = self.changed or newer > 0
         return newer
 
+    def renumber(self, write: Callable[[Record], None]) -> None:
+        """Begin to write: first the steps that are in effect, as records 1, 2, …, then each new one."""
+        self.write = write
+        self.number = 0
+        for step in self.history.done:
+            self.number += 1
+            write(Record(self.number, "step", step, now(), annotator()))
+
     # -- changing ----------------------------------------------------------------------------------------------------
 
     def commit(self, edit: Edit | None, verify: bool = True, made: bool = False) -> Step | None:

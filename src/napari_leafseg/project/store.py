@@ -223,6 +223,26 @@ class Project:
             self.save_list()
         return new
 
+    def add_known(self, path: str | Path, sha256: str = "", name: str = "") -> ImageRef:
+        """Add a picture that was read already, or that is about to be written; does not touch the file.
+
+        Parameters
+        ----------
+        path : path
+        sha256 : str
+            Empty when not known.
+        name : str
+            For its files in the project; the picture's own when empty.
+        """
+        path = Path(path).absolute()
+        for ref in self.images:
+            if self.path_of(ref) == path:
+                return ref
+        ref = ImageRef(id=self._identity(name or path.stem), path=self._relative(path), sha256=sha256)
+        self.images.append(ref)
+        self.save_list()
+        return ref
+
     def _identity(self, stem: str) -> str:
         clean = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".") or "image"
         taken, number, identity = {ref.id.lower() for ref in self.images}, 2, clean
@@ -330,6 +350,23 @@ class Project:
         document = Document(labels, record, verified, number, lambda item: self._append(ref, item))
         document.replay(read_journal(self.journal_path(ref)))
         return document
+
+    def read_labels(self, ref: ImageRef) -> np.ndarray:
+        """The labels of a picture as they were saved last, uint16; the document's may be newer.
+
+        Raises
+        ------
+        UserError
+            When there are none, or they are damaged.
+        """
+        if not self.labels_path(ref).exists():
+            raise UserError(f"The picture “{ref.id}” has no labels yet.")
+        return _read_labels(self.labels_path(ref))[0]
+
+    def adopt(self, ref: ImageRef, document: Document) -> None:
+        """Keep a document that began without a project: its steps so far, and all to come."""
+        document.renumber(lambda item: self._append(ref, item))
+        self.save(ref, document)
 
     def _append(self, ref: ImageRef, record: Record) -> None:
         journal = self._journals.setdefault(ref.id, Journal(self.journal_path(ref)))

@@ -28,6 +28,8 @@ from qtpy.QtWidgets import (
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, LoadedImage, list_images
 from napari_leafseg.widgets.jobs import load_job, thumbnail_job
+from napari_leafseg.widgets.keeper import ProjectKeeper
+from napari_leafseg.widgets.project_bar import ProjectBar
 from napari_leafseg.widgets.session import KEY, ImageEntry, Session, settings
 from napari_leafseg.widgets.workers import start_worker
 
@@ -48,6 +50,7 @@ class ImagesWidget(QWidget):
         self.setObjectName("napari-leafseg-images")
         self.viewer = viewer
         self.session = Session.of(viewer)
+        self.keeper = ProjectKeeper.of(self.session)
         self._items: dict[Path, QListWidgetItem] = {}
         self._wanted: ImageEntry | None = None
         self._loader: Any = None
@@ -55,6 +58,7 @@ class ImagesWidget(QWidget):
         self._build()
         self.setAcceptDrops(True)
         self.session.images_changed.connect(self._refresh)
+        self.keeper.opened.connect(self._project_opened)
         viewer.bind_key(NEXT_KEY, lambda _viewer: self.step(1), overwrite=True)
         viewer.bind_key(PREVIOUS_KEY, lambda _viewer: self.step(-1), overwrite=True)
         self._refresh()
@@ -62,6 +66,8 @@ class ImagesWidget(QWidget):
     def _build(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
+        self.project_bar = ProjectBar(self.session)
+        column.addWidget(self.project_bar)
         self.add_files = QPushButton("Add files …")
         self.add_files.setObjectName("add_files")
         self.add_folder = QPushButton("Add folder …")
@@ -131,6 +137,7 @@ class ImagesWidget(QWidget):
             return
         first = not self.session.images
         self.session.images.extend(ImageEntry(path) for path in new)
+        self.keeper.add_pictures()
         settings().setValue("images/folder", str(new[0].parent))
         worker = start_worker(
             thumbnail_job, new, THUMBNAIL,
@@ -152,6 +159,20 @@ class ImagesWidget(QWidget):
 
     # -- showing -----------------------------------------------------------------------------------------------------
 
+    def _project_opened(self) -> None:
+        """List the pictures of a project that was opened."""
+        paths = [entry.path for entry in self.session.images]
+        self._items.clear()
+        self.list.clear()
+        self._refresh()
+        worker = start_worker(
+            thumbnail_job, paths, THUMBNAIL,
+            on_result=self._show_thumbnail, on_error=self._report, on_end=self._thumbnails.remove,
+        )  # fmt: skip
+        self._thumbnails.append(worker)
+        if self.session.images:
+            self.list.setCurrentRow(0)
+
     def _refresh(self) -> None:
         self.stack.setCurrentWidget(self.list if self.session.images else self.empty)
         for entry in self.session.images:
@@ -172,6 +193,8 @@ class ImagesWidget(QWidget):
 
     def _show_thumbnail(self, result: tuple[Path, np.ndarray | str]) -> None:
         path, picture = result
+        if path not in self._items:
+            return  # another project was opened meanwhile
         if isinstance(picture, str):
             self._fail(path, picture)
             return
@@ -237,6 +260,7 @@ class ImagesWidget(QWidget):
         layer = Image(array, name=entry.path.stem, rgb=rgb)
         self.session.bind(layer, entry)
         self.viewer.add_layer(layer)
+        self.session.image_loaded.emit(layer)
         if entry is self._wanted:
             self._show_only(layer)
 

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets import layers
 from napari_leafseg.widgets.jobs import predict_job, save_job
+from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.live import LabelResult, LiveLabels, Shown
 from napari_leafseg.widgets.segment_form import EXTRAS, SegmentForm
 from napari_leafseg.widgets.session import Session, picture_of, settings
@@ -34,6 +35,7 @@ class SegmentWidget(SegmentForm):
         super().__init__(parent)
         self.viewer = viewer
         self.session = Session.of(viewer)
+        ProjectKeeper.of(self.session)
         self.worker: Any = None
         self.live = LiveLabels(self)
         self._settle = QTimer(self)  # a drag is one step, recorded when it has come to rest

@@ -148,6 +148,20 @@ class Session:
         if item is not None and item.correction is not None and self.projects is not None:
             self.projects.save(item.correction)
 
+    def focus(self) -> Image | None:
+        """The picture that the user looks at: the active layer's, else the last that is shown."""
+        active = self.viewer.layers.selection.active
+        found = self.image_layers()
+        if active in found:
+            return active
+        if active is not None:
+            mark = active.metadata.get(KEY)
+            for layer in found:
+                if mark and mark["image"] == id(layer):
+                    return layer
+        shown = [layer for layer in found if layer.visible]
+        return shown[-1] if shown else None
+
     # -- layers of ours ----------------------------------------------------------------------------------------------
 
     def find_layer(self, image: Layer, kind: str) -> Any:
@@ -167,10 +181,14 @@ class Session:
         """Record what happens to a labels layer in a document."""
         correction = Correction(image, layer, document, self.viewer.dims)
         self.derived(image).correction = correction
-        correction.changed.connect(lambda _step: self._corrected(correction))
+        correction.changed.connect(lambda step: self._corrected(correction, step))
+        if self.projects is not None:
+            self.projects.watch(correction)
         return correction
 
-    def _corrected(self, correction: Correction) -> None:
+    def _corrected(self, correction: Correction, step: Any) -> None:
+        if step is not None and correction.layer.ndim == 2:
+            self.derived(correction.image).count = len(correction.document.leaves())
         self.corrected.emit(correction)
         self.layer_state_changed.emit(correction.image)
 

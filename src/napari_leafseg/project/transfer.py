@@ -1,0 +1,130 @@
+"""Labels into a project and out of it: a folder of masks, and other programs' formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import find_pairs, label_path, read_image, read_labels, write_image, write_labels
+from napari_leafseg.project.store import ImageRef, Project
+
+FORMATS: dict[str, str] = {
+    "coco": "COCO JSON, run lengths (one file)",
+    "coco-polygons": "COCO JSON, polygons (one file)",
+    "labelme": "LabelMe JSON",
+    "tiff": "Label images, 16-bit TIFF",
+    "png": "Label images, 16-bit PNG",
+    "imagej": "ImageJ ROI sets",
+    "geojson": "GeoJSON for QuPath",
+}
+
+
+@dataclass(frozen=True)
+class TransferEvent:
+    """Progress: pictures done, pictures in all, and the one at hand."""
+
+    done: int
+    total: int
+    name: str
+
+
+def import_masks(project: Project, folder: str | Path, verified: bool = False) -> Iterator[TransferEvent]:
+    """Take pictures with label images (``plant.png`` and ``plant_label.png``) into a project.
+
+    Parameters
+    ----------
+    project : Project
+    folder : path
+        Label images lie beside the pictures, or in ``labels/`` beside their folder.
+    verified : bool
+        Whether these leaves are right and are not to be changed by any model.
+
+    Raises
+    ------
+    UserError
+        When there is no such pair, or labels do not fit their picture; what was taken in before stays.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder. Choose the folder that holds the pictures.")
+    pairs = list(find_pairs(folder))
+    if not pairs:
+        raise UserError(
+            f"{folder} holds no picture with a label image (plant.png with plant_label.png beside it or in ../labels)."
+        )
+    for number, (picture, mask) in enumerate(pairs):
+        yield TransferEvent(number, len(pairs), picture.name)
+        image, labels = read_image(picture), read_labels(mask)
+        if labels.shape != image.array.shape[:2]:
+            raise UserError(f"{mask} is {labels.shape}, but its picture {picture} is {image.array.shape[:2]}.")
+        if labels.max(initial=0) > LARGEST_NUMBER or labels.min(initial=0) < 0:
+            raise UserError(f"{mask} holds leaf numbers outside 0 to {LARGEST_NUMBER}. Number its leaves anew.")
+        ref = project.add_known(picture, image.sha256)
+        document = project.open_document(ref, labels.shape)
+        everywhere = slice(0, labels.shape[0]), slice(0, labels.shape[1])
+        document.commit(difference(document.labels, everywhere, labels.astype(np.uint16), "import"), verify=False)
+        if verified:
+            document.set_verified([(0, leaf) for leaf in document.leaves()], True)
+        project.save(ref, document)
+    yield TransferEvent(len(pairs), len(pairs), "")
+
+
+def export_labels(project: Project, folder: str | Path, form: str) -> Iterator[TransferEvent]:
+    """Write the labels of all pictures that have some.
+
+    Parameters
+    ----------
+    project : Project
+        What waits to be written is written first.
+    folder : path
+    form : str
+        One of `FORMATS`.
+
+    Raises
+    ------
+    UserError
+        For an unknown format, a series (export its frames as TIFF), or a folder that cannot be written.
+    """
+    from napari_leafseg.io.exchange.coco import write_coco
+
+    if form not in FORMATS:
+        raise UserError(f"There is no format “{form}”. Choose one of: {', '.join(FORMATS)}.")
+    project.writer.flush()
+    folder = Path(folder)
+    refs = [ref for ref in project.images if project.labels_path(ref).exists()]
+    collected: list[tuple[str, np.ndarray]] = []
+    for number, ref in enumerate(refs):
+        yield TransferEvent(number, len(refs), ref.id)
+        labels = project.read_labels(ref)
+        if form == "tiff":
+            write_labels(label_path(folder, ref.id), labels)
+            continue
+        if labels.ndim != 2:
+            raise UserError(f"“{ref.id}” is a time series, which only the TIFF format can hold. Export it as tiff.")
+        if form.startswith("coco"):
+            collected.append((Path(ref.path).name, labels))
+        else:
+            _write_one(folder, ref, labels, form)
+    if form.startswith("coco"):
+        write_coco(folder / "leaves.json", collected, "polygon" if form == "coco-polygons" else "rle")
+    yield TransferEvent(len(refs), len(refs), "")
+
+
+def _write_one(folder: Path, ref: ImageRef, labels: np.ndarray, form: str) -> None:
+    from napari_leafseg.io.exchange.geojson import write_geojson
+    from napari_leafseg.io.exchange.imagej import write_imagej
+    from napari_leafseg.io.exchange.labelme import write_labelme
+
+    if form == "png":
+        write_image(folder / f"{ref.id}_label.png", labels)
+    elif form == "labelme":
+        write_labelme(folder / f"{Path(ref.path).stem}.json", labels, Path(ref.path).name)
+    elif form == "imagej":
+        write_imagej(folder / f"{ref.id}_rois.zip", labels)
+    else:
+        write_geojson(folder / f"{ref.id}.geojson", labels)
