@@ -23,7 +23,7 @@ from napari_leafseg.widgets.canvas import Gestures
 from napari_leafseg.widgets.correct_form import LEAF_ACTIONS, REVIEW_KEYS, CorrectForm
 from napari_leafseg.widgets.corrections import Correction
 from napari_leafseg.widgets.keeper import ProjectKeeper
-from napari_leafseg.widgets.marks import Marks
+from napari_leafseg.widgets.marks import Marks, outline_leaf
 from napari_leafseg.widgets.session import Session, picture_of, settings
 
 _ANGLE = 45.0
@@ -125,6 +125,10 @@ class CorrectWidget(CorrectForm):
         self._refresh()
 
     def _corrected(self, correction: Correction) -> None:
+        if correction is self.correction and self.reviewed:
+            if not (correction.plane == self.reviewed).any():
+                self.reviewed = 0
+            outline_leaf(self.session, correction, self.reviewed)
         marks = self._marks.get(id(correction))
         if marks is None:
             self._marks[id(correction)] = Marks(self.session, correction)
@@ -341,6 +345,7 @@ class CorrectWidget(CorrectForm):
         canvas = getattr(self.viewer, "_canvas_size", (600, 800))
         self.viewer.camera.zoom = float(0.35 * min(canvas) / max(1e-6, (high - low).max()))
         layer.selected_label = leaf
+        outline_leaf(self.session, correction, leaf)
         self._refresh()
 
     def accept(self) -> None:
@@ -362,6 +367,7 @@ class CorrectWidget(CorrectForm):
         after = queue[queue.index(self.reviewed) + 1 :] if self.reviewed in queue else []
         what(correction)
         self.reviewed = 0
+        outline_leaf(self.session, correction, 0)
         remaining = [leaf for leaf in after if leaf in self._queue(correction)]
         if remaining:
             self.show_leaf(remaining[0])
@@ -385,7 +391,7 @@ class CorrectWidget(CorrectForm):
             verified += len(correction.document.verified)
             leaves += self.session.derived(correction.image).count
         done, total = self.keeper.reviewed()
-        return Progress(min(verified, leaves), leaves, done, max(total, len(self.session.image_layers())))
+        return Progress(min(verified, leaves), leaves, done, total)
 
     # -- the window --------------------------------------------------------------------------------------------------
 

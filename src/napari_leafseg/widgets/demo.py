@@ -1,4 +1,4 @@
-"""The demonstration: napari on the sample plants, with both dock widgets; without a person it does the job itself."""
+"""The demonstration: napari on the sample plants, with our dock widgets; without a person it does the job itself."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from qtpy.QtGui import QIcon
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg._samples import sample_images
 from napari_leafseg.errors import UserError
+from napari_leafseg.widgets.correct import CorrectWidget
 from napari_leafseg.widgets.images import ImagesWidget
 from napari_leafseg.widgets.segment import SegmentWidget
 
@@ -21,11 +22,13 @@ _PATIENCE_S = 180
 
 
 def open_window(show: bool = True) -> tuple[napari.Viewer, ImagesWidget, SegmentWidget]:
-    """Open napari with both widgets and the sample plants in the list."""
+    """Open napari with our widgets and the sample plants in the list."""
     viewer = napari.Viewer(title="napari-leafseg", show=show)
     images, segment = ImagesWidget(viewer), SegmentWidget(viewer)
     upper = viewer.window.add_dock_widget(images, name="Images", area="right")
     lower = viewer.window.add_dock_widget(segment, name="Segment", area="right")
+    viewer.window.add_dock_widget(CorrectWidget(viewer), name="Correct", area="right", tabify=True)
+    lower.raise_()
     viewer.window._qt_window.resize(1500, 950)
     viewer.window._qt_window.setWindowIcon(QIcon(str(resource_folder() / "icons" / "leaf.svg")))
     QTimer.singleShot(

@@ -252,9 +252,10 @@ class ProjectKeeper(QObject):
 
     def reviewed(self) -> tuple[int, int]:
         """Pictures that are done, and pictures in all."""
+        total = max(len(self.session.images), len(self.session.image_layers()))
         if self.project is None:
-            return 0, len(self.session.images)
-        return sum(ref.state == "done" for ref in self.project.images), len(self.project.images)
+            return 0, total
+        return sum(ref.state == "done" for ref in self.project.images), max(total, len(self.project.images))
 
     # -- saving ------------------------------------------------------------------------------------------------------
 

@@ -58,8 +58,8 @@ def add_labels(session: Session, image: Image, document: Document) -> Correction
 def leaf_colours() -> CyclicLabelColormap:
     """Colours that people with any colour vision can tell apart (after Paul Tol's and Okabe and Ito's sets)."""
     hexes = (
-        "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#882255", "#44AA99", "#DDCC77", "#332288",
-        "#EE8866", "#AADDFF", "#AA4499", "#FFAABB", "#0099AA", "#BBBBFF",
+        "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#882255", "#44AA99", "#EE8866", "#332288",
+        "#FFAABB", "#AADDFF", "#AA4499", "#BBBBFF",
     )  # fmt: skip
     colours = np.array([[int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)] + [1.0] for code in hexes], np.float32)
     return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colours]), seed=0.5)

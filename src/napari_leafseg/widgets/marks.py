@@ -1,9 +1,12 @@
-"""A diamond on each verified leaf: what no slider and no model changes is seen by shape, not by colour alone."""
+"""What is drawn over the leaves: a diamond on each verified one, and a line around the one under review.
+
+Both are seen by their shape, not by colour alone.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Points, Shapes
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.edit import leaf_box
@@ -51,6 +54,32 @@ class Marks:
             )
         )  # fmt: skip
         viewer.layers.selection.active = active
+
+
+def outline_leaf(session: Session, correction: Correction, leaf: int) -> None:
+    """Draw a line around a leaf; 0 takes it away."""
+    viewer = session.viewer
+    layer = session.find_layer(correction.image, "review")
+    plane = correction.plane
+    box = leaf_box(plane, leaf, 1) if leaf else None
+    if box is None:
+        if layer is not None:
+            viewer.layers.remove(layer)
+        return
+    contours, _ = cv2.findContours((plane[box] == leaf).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    lines = [line[:, 0, ::-1] + (box[0].start, box[1].start) for line in contours if len(line) > 2]
+    active = viewer.layers.selection.active
+    if layer is None:
+        layer = Shapes(
+            ndim=2, name=f"{correction.image.name} under review", metadata=session.mark(correction.image, "review"),
+            **layers.geometry(correction.image, 2),
+        )  # fmt: skip
+        viewer.add_layer(layer)
+    layer.data = []
+    if lines:
+        width = max(0.4, 0.006 * max(box[0].stop - box[0].start, box[1].stop - box[1].start) * 2)
+        layer.add_polygons(lines, edge_width=width, edge_color="white", face_color="transparent")
+    viewer.layers.selection.active = active
 
 
 def _middle(plane: np.ndarray, leaf: int) -> tuple[float, float] | None:
