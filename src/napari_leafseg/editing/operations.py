@@ -205,7 +205,8 @@ def move_border(
         return None
     stroke = np.asarray(stroke, float)
     if image is not None:
-        stroke = snap_to_edge(stroke, image)
+        reach = int(np.clip(0.06 * np.sqrt(np.count_nonzero(labels[box] == leaf)), 1, 6))
+        stroke = snap_to_edge(stroke, image, reach)
     mask = (labels[box] == leaf).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     longest = max(contours, key=len)

@@ -13,8 +13,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from napari_leafseg.editing import operations as ops
-from napari_leafseg.editing.edit import Box, Edit, leaf_at, leaf_box, next_number
+from napari_leafseg.editing.edit import Box, Edit, difference, leaf_at, leaf_box, next_number
 from napari_leafseg.editing.grow import ColourGrowth, Growth
+from napari_leafseg.editing.shapes import bounding_box, polygon_mask
 
 _NEAR = 6  # pixels by which a click may miss a leaf
 
@@ -99,12 +100,14 @@ def add(scene: Scene, points: np.ndarray, angle: float) -> Adding:
     """Add a leaf at a click or along a scribble.
 
     On the background a leaf grows by the embedding, or by colour where there is no prediction. On a leaf that nobody
-    verified, the click's part of it becomes a leaf of its own.
+    verified, the click's part of it becomes a leaf of its own; on a verified one nothing happens.
     """
     points = np.asarray(points, float)
     number = next_number(scene.labels, scene.largest)
     on = leaf_at(scene.labels, *points[0])
-    if on and on not in scene.frozen:
+    if on in scene.frozen:
+        return Adding(number, None, None)
+    if on:
         box = leaf_box(scene.labels, on)
         assert box is not None
         mask = scene.labels[box] == on
@@ -166,8 +169,29 @@ def border(scene: Scene, stroke: np.ndarray) -> Edit | None:
 
 
 def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
-    """Draw a leaf; verified ones keep their pixels."""
-    return ops.draw_polygon(scene.labels, points, next_number(scene.labels, scene.largest), scene.frozen)
+    """Draw a leaf. Around a leaf that is there already it draws that one anew; verified others keep their pixels."""
+    labels = scene.labels
+    box = bounding_box(points, labels.shape, 1)
+    inside = polygon_mask(points, box)
+    window = labels[box]
+    within = np.bincount(window[inside], minlength=1)
+    held = [leaf for leaf in np.flatnonzero(within) if leaf]
+    whole = {leaf: int(np.count_nonzero(labels == leaf)) for leaf in held}
+    redrawn = [leaf for leaf in held if within[leaf] > 0.5 * whole[leaf] and within[leaf] > 0.3 * inside.sum()]
+    if not redrawn:
+        return ops.draw_polygon(labels, points, next_number(labels, scene.largest), scene.frozen)
+    number = int(max(redrawn, key=lambda leaf: within[leaf]))
+    old = leaf_box(labels, number)
+    assert old is not None
+    both = tuple(
+        slice(min(one.start, other.start), max(one.stop, other.stop)) for one, other in zip(box, old, strict=True)
+    )
+    around: Box = (both[0], both[1])
+    mask = polygon_mask(points, around)
+    before = labels[around]
+    free = ~np.isin(before, [leaf for leaf in scene.frozen if leaf != number])
+    after = np.where(mask & free, number, np.where(before == number, 0, before))
+    return difference(labels, around, after, "lasso")
 
 
 def front(scene: Scene, stroke: np.ndarray) -> Edit | None:
@@ -226,7 +250,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool("split", "Split", "K", "cut", "Draw across the leaf, or click once in each part and press K again."),
     Tool("merge", "Merge", "G", "stroke", "Drag from leaf to leaf: they become one."),
     Tool("border", "Move border", "W", "stroke", "Draw along the leaf's true edge: its outline snaps there."),
-    Tool("lasso", "Lasso", "Q", "loop", "Draw around a leaf."),
+    Tool("lasso", "Lasso", "Q", "loop", "Draw around a leaf: a new one, or the one that is there anew."),
     Tool("front", "Bring to front", "T", "stroke", "Drag from the leaf in front to the leaf behind it."),
 )  # fmt: skip
 
