@@ -248,6 +248,37 @@ def test_review_visits_accepts_and_deletes(desk):
     assert Session.of(widget.viewer).images[0].state == "reviewed"
 
 
+def test_a_part_of_a_picture_can_be_done(desk):
+    widget, _layer, _hand = desk
+    widget.show_leaf(2)
+    widget.region_button.click()
+    (ref,) = widget.keeper.project.images
+    top, left, bottom, right = ref.region
+    assert top < 30 < 50 < bottom
+    assert left > 0 or right < 160
+    assert ref.state == "in progress"
+    assert 2 in widget.correction.frozen
+    widget.done_button.click()
+    assert ref.region is None
+    assert ref.state == "done"
+
+
+def test_the_least_certain_picture_comes_first(desk, tmp_path, qtbot, monkeypatch):
+    widget, _layer, _hand = desk
+    session = widget.session
+    from napari_leafseg.project.review import image_order
+
+    assert image_order({"a": 0.9, "b": 0.2, "c": 0.5}) == ["b", "c", "a"]
+    wanted = []
+    session.image_wanted.connect(wanted.append)
+    widget.least_button.click()
+    assert wanted == []  # there is no prediction
+    monkeypatch.setattr(widget, "_confidences", lambda correction: {1: 0.3, 2: 0.8})
+    widget.least_button.click()
+    assert wanted == [session.images[0]]
+    assert session.derived(session.layer_of(session.images[0])).certainty == 0.3
+
+
 def test_all_leaves_at_once_leave_verified_ones_alone(desk):
     widget, layer, hand = desk
     layer.data[40, 40] = layer.data[40, 75] = 0
@@ -334,10 +365,15 @@ def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbo
     qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
     assert np.array_equal(layer.data == leaf, mask)
     assert not np.array_equal(layer.data, before)
+    tuned = segment.panel.values()
     correction.end_tuning()
     assert len(correction.document.history) == steps + 1
     assert correction.undo().tool == "tune"
     assert np.array_equal(layer.data, before)
+    assert segment.panel.values() == segment.session.derived(image).prediction.defaults()  # the sliders go back, too
+    correction.redo()
+    assert segment.panel.values() == tuned
+    correction.undo()
     segment.close()
     widget.close()
     widget.session.projects.close()

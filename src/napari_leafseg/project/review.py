@@ -38,12 +38,12 @@ def leaf_queue(
     return sorted(chosen, key=lambda leaf: (confidence.get(leaf, 0.0), leaf))
 
 
-def image_order(certainty: Mapping[str, float | None]) -> list[str]:
-    """Pictures in the order of review: by their least certain leaf, those without a prediction first.
+def image_order(certainty: Mapping[str, float]) -> list[str]:
+    """Pictures in the order of review.
 
     Parameters
     ----------
-    certainty : mapping of str to float or None
-        Confidence of each picture's least certain unverified leaf; 1 where all are verified.
+    certainty : mapping of str to float
+        Confidence of each picture's least certain leaf that nobody verified; 1 where all are verified.
     """
-    return sorted(certainty, key=lambda name: -1.0 if certainty[name] is None else float(certainty[name] or 0.0))
+    return sorted(certainty, key=lambda name: (certainty[name], name))

@@ -17,7 +17,7 @@ from napari_leafseg.editing.edit import Edit, difference, leaf_at, leaf_box
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import to_rgb8
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.review import Progress, leaf_queue
+from napari_leafseg.project.review import Progress, image_order, leaf_queue
 from napari_leafseg.widgets import layers
 from napari_leafseg.widgets.canvas import Gestures
 from napari_leafseg.widgets.correct_form import LEAF_ACTIONS, REVIEW_KEYS, CorrectForm
@@ -73,6 +73,8 @@ class CorrectWidget(CorrectForm):
             self.review_buttons[name].clicked.connect(lambda _on=False, job=job: job())
             self._bind(REVIEW_KEYS[name], job)
         self.done_button.clicked.connect(self._set_done)
+        self.region_button.clicked.connect(self._set_region)
+        self.least_button.clicked.connect(self.least_certain_picture)
         self.filter_box.currentIndexChanged.connect(lambda _index: self._refresh())
         self.angle_slider.valueChanged.connect(self.angle_box.setValue)
         self.angle_box.valueChanged.connect(self._angle_changed)
@@ -381,8 +383,51 @@ class CorrectWidget(CorrectForm):
         if done:
             correction.verify(correction.document.leaves(correction.frame), True)
             self.keeper.keep(correction)
+            self.keeper.set_region(correction, None)
         self.keeper.set_state(correction, "done" if done else "in progress")
         self._refresh()
+
+    def _set_region(self) -> None:
+        """Only what is in view was reviewed: its leaves count as right, the rest of the picture as unknown."""
+        correction = self.correction
+        if correction is None:
+            return
+        layer, plane = correction.layer, correction.plane
+        half = np.array(getattr(self.viewer, "_canvas_size", (600, 800))) / 2 / self.viewer.camera.zoom
+        middle = np.array(self.viewer.camera.center)[-2:]
+        start = [correction.frame] if layer.ndim == 3 else []
+        corners = [layer.world_to_data((*start, *(middle + side * half)))[-2:] for side in (-1, 1)]
+        low = np.clip(np.floor(corners[0]).astype(int), 0, plane.shape)
+        high = np.clip(np.ceil(corners[1]).astype(int) + 1, 0, plane.shape)
+        inside = np.bincount(plane[low[0] : high[0], low[1] : high[1]].ravel(), minlength=1)
+        whole = np.bincount(plane.ravel(), minlength=len(inside))
+        leaves = [leaf for leaf in range(1, len(inside)) if inside[leaf] and inside[leaf] == whole[leaf]]
+        correction.verify(leaves, True)
+        self.keeper.keep(correction)
+        self.keeper.set_region(correction, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
+        show_info(f"{len(leaves)} leaves in view count as right; the rest of the picture counts as not reviewed.")
+        self._refresh()
+
+    def least_certain_picture(self) -> None:
+        """Show the picture of the list whose least certain leaf is the least certain; those not segmented last."""
+        certainty = {}
+        for number, entry in enumerate(self.session.images):
+            layer = self.session.layer_of(entry)
+            if layer is not None and entry.state != "reviewed":
+                correction = self.session.correction(layer)
+                if correction is not None:
+                    self._note_certainty(correction)
+                    certainty[str(number)] = self.session.derived(layer).certainty
+        order = image_order({name: value for name, value in certainty.items() if value is not None})
+        if order:
+            self.session.image_wanted.emit(self.session.images[int(order[0])])
+        else:
+            show_info("No picture with a prediction is left to review. Segment the next ones first.")
+
+    def _note_certainty(self, correction: Correction) -> None:
+        found = self._confidences(correction)
+        open_leaves = [value for leaf, value in found.items() if leaf not in correction.frozen]
+        self.session.derived(correction.image).certainty = min(open_leaves, default=1.0) if found else None
 
     def progress(self) -> Progress:
         """How far the review of all pictures is."""
@@ -406,7 +451,12 @@ class CorrectWidget(CorrectForm):
         self.redo_button.setEnabled(redoable is not None)
         self.undo_button.setText("↶ Undo" if undoable is None else f"↶ Undo {undoable.tool}")
         self.redo_button.setText("↷ Redo" if redoable is None else f"↷ Redo {redoable.tool}")
-        for button in (*self.action_buttons.values(), *self.review_buttons.values(), self.done_button):
+        for button in (
+            *self.action_buttons.values(),
+            *self.review_buttons.values(),
+            self.done_button,
+            self.region_button,
+        ):
             button.setEnabled(correction is not None)
         growing = self.tool is not None and self.tool.gesture == "click"
         for widget in (self.angle_label, self.angle_slider, self.angle_box):

@@ -166,11 +166,22 @@ class CorrectForm(QWidget):
         self.leaf_label = QLabel()
         self.leaf_label.setObjectName("review_leaf")
         column.addWidget(self.leaf_label)
+        row = QHBoxLayout()
+        self.region_button = QPushButton("View is done")
+        self.region_button.setObjectName("view_done")
+        self.region_button.setToolTip(
+            "Only the part of the picture that is in view was reviewed: its leaves are right and none is missing there."
+        )
         self.done_button = QPushButton("Picture is done")
         self.done_button.setObjectName("picture_done")
         self.done_button.setCheckable(True)
         self.done_button.setToolTip(
             "All leaves of this picture are right and none is missing. Training may count on it."
         )
-        column.addWidget(self.done_button)
+        row.addWidget(self.region_button)
+        row.addWidget(self.done_button)
+        column.addLayout(row)
+        self.least_button = QPushButton("Go to the least certain picture")
+        self.least_button.setObjectName("least_certain_picture")
+        column.addWidget(self.least_button)
         return group

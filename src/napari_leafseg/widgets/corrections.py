@@ -25,16 +25,21 @@ class Correction:
         Labels or marks are other than before.
     by_hand()
         A person changed something: it must not be lost.
+    values_restored(dict)
+        Sliders' values, when undo or redo brings their labels back.
     """
 
     changed = Signal(object)
     by_hand = Signal()
+    values_restored = Signal(dict)
 
     def __init__(self, image: Image, layer: Labels, document: Document, dims: Any) -> None:
         self.image, self.layer, self.document = image, layer, document
         self._dims = dims
         document.labels = layer.data
         self._base: np.ndarray | None = None
+        self._drag: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        self._values: dict[Step, tuple[dict[str, float], dict[str, float]]] = {}
         layer.events.paint.connect(self._painted)
         layer.bind_key("Control-Z", lambda _layer: self.undo(), overwrite=True)
         layer.bind_key("Control-Shift-Z", lambda _layer: self.redo(), overwrite=True)
@@ -76,12 +81,17 @@ class Correction:
     def undo(self) -> Step | None:
         """Take back the last step, whatever made it."""
         self.end_tuning()
-        return self._done(self.document.undo(), True)
+        return self._moved(self.document.undo(), 0)
 
     def redo(self) -> Step | None:
         """Make again what was taken back."""
         self.end_tuning()
-        return self._done(self.document.redo(), True)
+        return self._moved(self.document.redo(), 1)
+
+    def _moved(self, step: Step | None, which: int) -> Step | None:
+        if step in self._values:
+            self.values_restored.emit(self._values[step][which])
+        return self._done(step, True)
 
     def _done(self, step: Step | None, by_hand: bool) -> Step | None:
         if step is None:
@@ -98,12 +108,29 @@ class Correction:
 
     # -- the model's labels ------------------------------------------------------------------------------------------
 
-    def show_tuned(self, labels: np.ndarray, box: tuple[slice, ...] | None) -> None:
-        """Put labels of other parameters on the screen; a drag of a slider becomes one step when it ends."""
+    def show_tuned(
+        self,
+        labels: np.ndarray,
+        box: tuple[slice, ...] | None,
+        before: dict[str, float],
+        values: dict[str, float],
+    ) -> None:
+        """Put labels of other parameters on the screen; a drag of a slider becomes one step when it ends.
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+        box : tuple of slice or None
+            Where they differ from what is shown.
+        before, values : dict
+            The sliders' values until now, and those of `labels`.
+        """
         if box is None:
             return
         if self._base is None:
             self._base = self.layer.data.copy()
+            self._drag = (dict(before), {})
+        self._drag = (self._drag[0], dict(values))
         self.layer.data[box] = labels[box]
         show_region(self.layer, box)
         self.changed.emit(None)
@@ -111,7 +138,10 @@ class Correction:
     def end_tuning(self) -> Step | None:
         """Record what the sliders did since the last step."""
         base, self._base = self._base, None
-        return None if base is None else self._record_change(base, "tune")
+        step = None if base is None else self._record_change(base, "tune")
+        if step is not None:
+            self._values[step] = self._drag
+        return step
 
     def replace(self, labels: np.ndarray, tool: str) -> Step | None:
         """Put a new prediction's labels on the screen as one step."""

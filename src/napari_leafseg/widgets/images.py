@@ -58,6 +58,7 @@ class ImagesWidget(QWidget):
         self._build()
         self.setAcceptDrops(True)
         self.session.images_changed.connect(self._refresh)
+        self.session.image_wanted.connect(self._choose)
         self.keeper.opened.connect(self._project_opened)
         viewer.bind_key(NEXT_KEY, lambda _viewer: self.step(1), overwrite=True)
         viewer.bind_key(PREVIOUS_KEY, lambda _viewer: self.step(-1), overwrite=True)
@@ -230,6 +231,9 @@ class ImagesWidget(QWidget):
         row = self.list.currentRow() + by
         if 0 <= row < self.list.count():
             self.list.setCurrentRow(row)
+
+    def _choose(self, entry: ImageEntry) -> None:
+        self.list.setCurrentRow(self.session.images.index(entry))
 
     def _row_chosen(self, row: int) -> None:
         self._show_position()

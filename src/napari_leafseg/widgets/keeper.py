@@ -22,6 +22,7 @@ from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.store import ImageRef, State
 from napari_leafseg.widgets import layers
 from napari_leafseg.widgets.corrections import Correction
+from napari_leafseg.widgets.gl_guard import guard_canvas
 from napari_leafseg.widgets.session import ImageEntry, Session, picture_of
 from napari_leafseg.widgets.workers import start_worker
 
@@ -74,6 +75,7 @@ class ProjectKeeper(QObject):
         self._timer.start()
         self.trouble.connect(self._tell)
         session.image_loaded.connect(self.restore)
+        guard_canvas(session.viewer)
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close)
@@ -249,6 +251,13 @@ class ProjectKeeper(QObject):
         if entry is not None:
             entry.state = {"done": "reviewed", "in progress": "in progress", "new": "not segmented"}[state]
             self.session.images_changed.emit()
+
+    def set_region(self, correction: Correction, region: tuple[int, int, int, int] | None) -> None:
+        """Remember which part of a picture was reviewed: top, left, bottom, right in pixels; None = see its leaves."""
+        ref = self._refs.get(id(correction.document))
+        if ref is not None and self.project is not None and ref.region != region:
+            ref.region = region
+            self.project.writer.put(self.project.save_list, key="list")
 
     def reviewed(self) -> tuple[int, int]:
         """Pictures that are done, and pictures in all."""

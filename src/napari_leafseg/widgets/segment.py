@@ -202,10 +202,15 @@ class SegmentWidget(SegmentForm):
         shape = None if correction is None else correction.layer.data.shape
         fresh = item.values == {} or correction is None or shape != result.labels.shape
         if fresh:
-            layers.show_new_labels(self.session, image, result.labels, f"segment with {item.prediction.model.name}")
+            correction = layers.show_new_labels(
+                self.session, image, result.labels, f"segment with {item.prediction.model.name}"
+            )
+            if correction is not self.session.derived(image).listened:
+                self.session.derived(image).listened = correction
+                correction.values_restored.connect(lambda values: self._values_restored(image, values))
             self._outline()
         elif correction is not None:
-            correction.show_tuned(result.labels, result.box)
+            correction.show_tuned(result.labels, result.box, item.values, result.values)
             self._settle.start()
         item.count = result.count
         self.session.keep_prediction(image, item.prediction, result.values)
@@ -219,6 +224,15 @@ class SegmentWidget(SegmentForm):
             for kind, box in self.extras.items():
                 if box.isChecked() and image is self.image:
                     self._toggle_extra(kind)
+
+    def _values_restored(self, image: Image, values: dict[str, float]) -> None:
+        """Undo and redo move the sliders, too."""
+        item = self.session.derived(image)
+        item.values = dict(values)
+        if image is self.image and item.prediction is not None:
+            for name, value in values.items():
+                self.panel.rows[name].set(value, tell=False)
+            self.keep_values(item.prediction, self.panel.values())
 
     def _end_tuning(self) -> None:
         if self.live.busy:

@@ -53,6 +53,8 @@ class Derived:
     values: dict[str, float] = field(default_factory=dict)
     count: int = 0
     correction: Correction | None = None
+    listened: Correction | None = None  # whose undo the sliders follow
+    certainty: float | None = None  # confidence of the least certain leaf that nobody verified
 
     @property
     def verified(self) -> int:
@@ -73,6 +75,8 @@ class Session:
         Labels or marks of an image changed.
     image_loaded(layer)
         A picture of the list is on the screen for the first time.
+    image_wanted(ImageEntry)
+        A picture of the list is to be shown.
     project_changed()
         A project was opened, closed, or fails to be written.
     """
@@ -81,6 +85,7 @@ class Session:
     layer_state_changed = Signal(object)
     corrected = Signal(object)
     image_loaded = Signal(object)
+    image_wanted = Signal(object)
     project_changed = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
