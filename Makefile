@@ -61,6 +61,8 @@ format: $(READY)
 benchmark: $(READY)
 	$(SCREEN) $(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,max,rounds
 	$(SCREEN) $(BIN)/python -m benchmarks.slider
+	$(SCREEN) $(BIN)/python -m benchmarks.correct
+	$(BIN)/python -m benchmarks.annotator
 	$(BIN)/python -m benchmarks.memory
 
 samples: $(READY)

@@ -1,8 +1,8 @@
 """Keeps the canvas from crashing when a layer goes.
 
-napari deletes a removed layer's textures and buffers at once, in whichever OpenGL context happens to be current: Qt's own
-after it composed the window. Deleting there what is another context's ends the application now and then, at the next
-frame. Making the canvas's context current before a layer goes costs microseconds.
+napari deletes a removed layer's textures and buffers at once, in whichever OpenGL context happens to be current: Qt's
+own after it composed the window. Deleting there what is another context's ends the application now and then, at the
+next frame. Making the canvas's context current before a layer goes costs microseconds.
 """
 
 from __future__ import annotations
