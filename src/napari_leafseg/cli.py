@@ -1,4 +1,4 @@
-"""The command line: ``napari-leafseg demo | predict | evaluate | train | synthesize | models``."""
+"""The command line: ``napari-leafseg demo | predict | evaluate | train | synthesize | models | export``."""
 
 from __future__ import annotations
 
@@ -152,6 +152,25 @@ def synthesize(
         for done, total in synthesize_files(output, count, seed, size, plants, samples):
             bar.update(task, completed=done, total=total)
     out.print(f"Written to {output}", soft_wrap=True)
+
+
+@app.command()
+def export(
+    project: Annotated[Path, typer.Argument(help="A project's folder.")],
+    output: Annotated[Path, typer.Option(help="Folder for the labels.")],
+    form: Annotated[
+        str, typer.Option("--format", help="coco, coco-polygons, labelme, tiff, png, imagej or geojson.")
+    ] = "coco",
+) -> None:
+    """Write a project's labels in another program's format."""
+    from napari_leafseg.project import Project
+    from napari_leafseg.project.transfer import export_labels
+
+    with Project.open(project) as opened, progress_bar() as bar:
+        task = bar.add_task("Exporting", total=None)
+        for event in export_labels(opened, output, form):
+            bar.update(task, completed=event.done, total=event.total)
+    out.print(f"{event.total} pictures’ labels are in {output}.", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -363,6 +363,27 @@ class Project:
             raise UserError(f"The picture “{ref.id}” has no labels yet.")
         return _read_labels(self.labels_path(ref))[0]
 
+    def catch_up(self) -> None:
+        """Bring the label images up to their journals: after a kill these may be newer.
+
+        Pictures that are open in a window are newer still; have them saved first.
+        """
+        self.writer.flush()
+        for ref in self.images:
+            records = read_journal(self.journal_path(ref))
+            if not records:
+                continue
+            if self.labels_path(ref).exists():
+                labels, description = _read_labels(self.labels_path(ref))
+                if records[-1].number <= int(description["number"]):
+                    continue
+                shape = labels.shape
+            else:
+                picture = read_image(self.path_of(ref)).array
+                shape = picture.shape[:3] if picture.ndim == 4 else picture.shape[:2]
+            self.save(ref, self.open_document(ref, shape))
+        self.writer.flush()
+
     def adopt(self, ref: ImageRef, document: Document) -> None:
         """Keep a document that began without a project: its steps so far, and all to come."""
         document.renumber(lambda item: self._append(ref, item))

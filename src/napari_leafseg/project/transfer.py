@@ -94,9 +94,11 @@ def export_labels(project: Project, folder: str | Path, form: str) -> Iterator[T
 
     if form not in FORMATS:
         raise UserError(f"There is no format “{form}”. Choose one of: {', '.join(FORMATS)}.")
-    project.writer.flush()
+    project.catch_up()
     folder = Path(folder)
     refs = [ref for ref in project.images if project.labels_path(ref).exists()]
+    if not refs:
+        raise UserError(f"The project {project.folder} has no labels to export yet.")
     collected: list[tuple[str, np.ndarray]] = []
     for number, ref in enumerate(refs):
         yield TransferEvent(number, len(refs), ref.id)

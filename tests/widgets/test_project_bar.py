@@ -1,0 +1,141 @@
+"""The project's line and menu above the pictures."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+
+from napari_leafseg.io import write_image
+from napari_leafseg.io.exchange.coco import read_coco
+from napari_leafseg.project import Project
+from napari_leafseg.project.lock import Lock, Owner
+from napari_leafseg.widgets import layers
+from napari_leafseg.widgets.images import ImagesWidget
+
+
+@pytest.fixture
+def desk(viewer, qtbot, tmp_path):
+    """The list of pictures with one picture in it, its labels, and a way to answer file dialogs."""
+    rng = np.random.default_rng(0)
+    write_image(tmp_path / "pictures" / "a.png", rng.integers(0, 255, (50, 60, 3)).astype(np.uint8))
+    images = ImagesWidget(viewer)
+    qtbot.addWidget(images)
+    images.show()
+    images.add([tmp_path / "pictures"])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=10000)
+    labels = np.zeros((50, 60), np.uint16)
+    labels[10:30, 10:40] = 1
+    correction = layers.show_new_labels(images.session, viewer.layers[0], labels, "segment with test")
+    yield images, correction
+    images.session.projects.close()
+    images.close()
+
+
+def choose(monkeypatch, folder):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+
+
+def test_a_new_project_takes_what_is_open_and_shows_its_name(desk, tmp_path, monkeypatch, qtbot):
+    images, correction = desk
+    bar = images.project_bar
+    assert bar.name.text() == "No project"
+    assert not bar.actions_by_name["export"].isEnabled()
+    correction.verify([1], True)
+    assert bar.keeper.automatic
+    assert "not in a project" in bar.name.text()
+    before = bar.keeper.project.folder
+    choose(monkeypatch, tmp_path / "My trial")
+    bar.actions_by_name["new"].trigger()
+    assert "My trial" in bar.name.text()
+    assert not before.exists()  # it is all in the project now
+    assert bar.keeper.project.writer.flush()
+    with pytest.raises(Exception, match="open already"):
+        Project.open(tmp_path / "My trial")
+    bar.actions_by_name["close"].trigger()
+    with Project.open(tmp_path / "My trial") as project:
+        document = project.open_document(project.images[0], (50, 60))
+        assert document.frozen() == {1}
+        assert len(document.history.done) == 2
+
+
+def test_export_and_import_from_the_menu(desk, tmp_path, monkeypatch, qtbot):
+    images, correction = desk
+    bar = images.project_bar
+    bar.keeper.create(tmp_path / "p")
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_: ("COCO JSON, run lengths (one file)", True))
+    choose(monkeypatch, tmp_path / "out")
+    bar.actions_by_name["export"].trigger()
+    qtbot.waitUntil(lambda: (tmp_path / "out" / "leaves.json").exists(), timeout=10000)
+    assert np.array_equal(read_coco(tmp_path / "out" / "leaves.json")["a.png"], correction.layer.data)
+    masks = tmp_path / "masks"
+    write_image(masks / "b.png", np.random.default_rng(1).integers(0, 255, (50, 60, 3)).astype(np.uint8))
+    write_image(masks / "b_label.png", correction.layer.data)
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    choose(monkeypatch, masks)
+    bar.actions_by_name["import"].trigger()
+    qtbot.waitUntil(lambda: images.list.count() == 2, timeout=10000)
+    qtbot.waitUntil(lambda: "a leaves" in images.viewer.layers, timeout=10000)
+    images.list.setCurrentRow(1)
+    qtbot.waitUntil(lambda: "b leaves" in images.viewer.layers, timeout=10000)
+    assert len(images.viewer.layers["b leaves"].data.nonzero()[0]) == 600
+
+
+def test_what_an_application_left_behind_is_offered(desk, qtbot):
+    images, correction = desk
+    bar = images.project_bar
+    correction.verify([1], True)
+    folder = bar.keeper.project.folder
+    bar.keeper.project.close()
+    bar.keeper.project = None
+    bar.refresh()
+    assert bar.recover.isVisible()
+    assert "Open the corrections" in bar.recover.text()
+    qtbot.mouseClick(bar.recover, Qt.MouseButton.LeftButton)
+    assert bar.keeper.project.folder == folder
+    qtbot.waitUntil(lambda: "a leaves" in images.viewer.layers, timeout=10000)
+    restored = images.session.correction(images.viewer.layers["a"])
+    assert restored.document.frozen() == {1}
+
+
+def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, monkeypatch):
+    images, _correction = desk
+    bar = images.project_bar
+    Project.create(tmp_path / "p").close()
+    elsewhere = Owner("ann", "another-computer", 7, "2026-01-01T00:00:00Z")
+    Lock(tmp_path / "p").path.write_text(json.dumps(elsewhere.__dict__))
+    asked = []
+    monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or QMessageBox.StandardButton.No)
+    bar.open(tmp_path / "p")
+    assert "ann on another-computer" in asked[0]
+    assert bar.keeper.project is None
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    bar.open(tmp_path / "p")
+    assert bar.keeper.project is not None
+
+
+def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monkeypatch, qtbot):
+    monkeypatch.setattr("napari_leafseg.project.writer.RETRY", 0.05)
+    images, correction = desk
+    bar = images.project_bar
+    bar.keeper.create(tmp_path / "p")
+    assert bar.keeper.project.writer.flush()
+    real = os.fsync
+
+    def full(_handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    correction.verify([1], True)
+    qtbot.waitUntil(lambda: "not saved" in bar.name.text(), timeout=5000)
+    assert "No space left" in bar.name.toolTip()
+    monkeypatch.setattr(os, "fsync", real)
+    choose(monkeypatch, tmp_path / "stick")
+    bar.actions_by_name["elsewhere"].trigger()
+    assert bar.keeper.project.folder == tmp_path / "stick"
+    correction.verify([1], False)
+    bar.keeper.close()
+    with Project.open(tmp_path / "stick") as project:
+        assert project.open_document(project.images[0], (50, 60)).frozen() == frozenset()
