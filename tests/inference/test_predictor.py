@@ -287,10 +287,36 @@ def test_explaining_pictures_have_the_images_size(prediction, scene):
     assert (inside > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("views", "same"),
+    [
+        (4, lambda maps: maps[..., ::-1, ::-1]),
+        (8, lambda maps: np.swapaxes(maps, -1, -2)),
+        (8, lambda maps: np.swapaxes(maps, -1, -2)[..., ::-1]),
+    ],
+)
+def test_all_views_together_do_not_depend_on_how_the_picture_lies(scene, views, same):
+    network, _ = load_checkpoint(find_model("leaf"))
+    tiled = TiledNetwork(network, torch.device("cpu"), print, views=views)
+    picture = np.ascontiguousarray(scene.image[:192, :192])
+    statistics = brightness_statistics(picture)
+    maps = tiled.maps(picture, statistics)
+    planes = np.moveaxis(picture, -1, 0)
+    other = tiled.maps(np.ascontiguousarray(np.moveaxis(same(planes), 0, -1)), statistics)
+    assert np.abs(same(maps.distance).astype(int) - other.distance).max() <= 3
+    assert np.abs(same(maps.foreground).astype(int) - other.foreground).max() <= 5
+    assert maps.embedding.shape[0] == views * network.config.embedding
+    # the cosine of two pixels is the mean of all views' cosines, whatever the views' order
+    here = same(maps.embedding)[:, ::7, ::7].reshape(maps.embedding.shape[0], -1).astype(float)
+    there = other.embedding[:, ::7, ::7].reshape(maps.embedding.shape[0], -1).astype(float)
+    assert np.abs(here.T @ here - there.T @ there).max() < 0.04 * 127**2
+    assert np.linalg.norm(here, axis=0) == pytest.approx(127, rel=0.03)
+
+
 def test_the_mirror_image_gives_the_mirrored_maps(scene):
     """With mirroring, distance and foreground of a picture and of its mirror image are mirror images."""
     network, _ = load_checkpoint(find_model("leaf"))
-    tiled = TiledNetwork(network, torch.device("cpu"), print, mirror=True)
+    tiled = TiledNetwork(network, torch.device("cpu"), print, views=2)
     statistics = brightness_statistics(scene.image)
     maps = tiled.maps(scene.image, statistics)
     mirrored = tiled.maps(np.ascontiguousarray(scene.image[:, ::-1]), statistics)

@@ -1,8 +1,11 @@
 """Networks, checkpoints and the list of models."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from napari_leafseg.errors import UserError
@@ -128,3 +131,17 @@ def test_black_surroundings_do_not_change_how_a_plant_looks():
     assert brightness_statistics(framed) == pytest.approx(brightness_statistics(image))
     assert np.allclose(standardise(framed)[50:-50, 50:-50], standardise(image))
     assert np.isfinite(standardise(np.zeros((4, 4, 3), np.uint8))).all()
+
+
+def test_cards_of_the_first_release_say_whether_they_mirror(tmp_path):
+    config = SIZES["tiny"]
+    save_checkpoint(tmp_path / "m.safetensors", DistanceEmbeddingNet(config), Card("m", "1", config, views=4))
+    assert read_card(tmp_path / "m.safetensors").views == 4
+    with safe_open(tmp_path / "m.safetensors", framework="numpy") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    entries = json.loads(metadata["card"])
+    del entries["views"]
+    for mirror, views in ((True, 2), (False, 1)):
+        metadata["card"] = json.dumps({**entries, "mirror": mirror})
+        save_file(tensors, tmp_path / "old.safetensors", metadata)
+        assert read_card(tmp_path / "old.safetensors").views == views

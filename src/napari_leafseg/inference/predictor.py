@@ -51,7 +51,7 @@ class Predictor:
     card : Card
     device : str
         "auto", "cpu", "cuda", "mps".
-    mirror : bool, optional
+    views : int, optional
         See `TiledNetwork`; as the model's card says when None.
 
     Examples
@@ -65,12 +65,12 @@ class Predictor:
     """
 
     def __init__(
-        self, network: DistanceEmbeddingNet, card: Card, device: str = "auto", mirror: bool | None = None
+        self, network: DistanceEmbeddingNet, card: Card, device: str = "auto", views: int | None = None
     ) -> None:
         self.card = card
         self._notes: list[str] = []
         self._tiled = TiledNetwork(
-            network, choose_device(device), self._notes.append, card.mirror if mirror is None else mirror
+            network, choose_device(device), self._notes.append, card.views if views is None else views
         )
 
     @property

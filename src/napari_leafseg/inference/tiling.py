@@ -18,6 +18,11 @@ from napari_leafseg.models.normalise import standardise
 TILE = 768
 HALO = 128
 SMALLEST_TILE = 256
+View = tuple[tuple[int, ...], bool]  # axes to flip, and whether rows and columns change places
+VIEWS: tuple[View, ...] = (
+    ((), False), ((-1,), False), ((-2,), False), ((-1, -2), False),
+    ((), True), ((-1,), True), ((-2,), True), ((-1, -2), True),
+)  # fmt: skip
 
 
 class PixelMaps(NamedTuple):
@@ -71,8 +76,10 @@ class TiledNetwork:
     device : torch.device
     say : callable
         Takes a sentence for the user whenever a fallback happens.
-    mirror : bool
-        Look at the mirror image too and average distance and foreground: better maps for twice the time.
+    views : int
+        At how many flipped and turned images of the picture the network looks, 1, 2, 4 or 8: better maps for as many
+        times the time. Distance and foreground are averaged; the embeddings are put side by side, so that the cosine
+        of two pixels is the mean of their cosines in all views.
     """
 
     def __init__(
@@ -80,9 +87,9 @@ class TiledNetwork:
         network: DistanceEmbeddingNet,
         device: torch.device,
         say: Callable[[str], None],
-        mirror: bool = False,
+        views: int = 1,
     ) -> None:
-        self.network, self.say, self.mirror = network, say, mirror
+        self.network, self.say, self.views = network, say, views
         self.device = device
         self.network.place(device)
         self.tile = TILE
@@ -139,7 +146,7 @@ class TiledNetwork:
         self, image: np.ndarray, statistics: tuple[float, float], embed: bool
     ) -> Iterator[tuple[int, int, PixelMaps | None]]:
         height, width = image.shape[:2]
-        channels = self.network.config.embedding if embed else 0
+        channels = self.network.config.embedding * self.views if embed else 0
         maps = PixelMaps(
             np.zeros((height, width), np.uint8),
             np.zeros((height, width), np.uint8),
@@ -170,18 +177,44 @@ class TiledNetwork:
         batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
         batch = _pad(batch, self.network.stride).contiguous(memory_format=torch.channels_last)
         with autocast_for(self.device):
-            output = self.network(batch) if embed else self.network.distances(batch)
-            if self.mirror and embed:
-                output = _average(output, self.network(batch.flip(-1)))
+            if embed:
+                output = _together([_seen_as(self.network, batch, view) for view in VIEWS[: self.views]])
+            else:
+                output = self.network.distances(batch)
         return _to_maps(output, height, width)
 
 
-def _average(output: DistanceEmbeddingOutput, mirrored: DistanceEmbeddingOutput) -> DistanceEmbeddingOutput:
-    """Mean of the maps of a picture and of its mirror image; directions of embeddings cannot be averaged."""
-    foreground = output.foreground
-    if foreground is not None and mirrored.foreground is not None:
-        foreground = 0.5 * (foreground + mirrored.foreground.flip(-1))
-    return output._replace(distance=0.5 * (output.distance + mirrored.distance.flip(-1)), foreground=foreground)
+def _seen_as(network: DistanceEmbeddingNet, batch: torch.Tensor, view: View) -> DistanceEmbeddingOutput:
+    """What the network says of a flipped and turned picture, turned and flipped back."""
+    flips, turned = view
+
+    def there(maps: torch.Tensor) -> torch.Tensor:
+        maps = maps.flip(flips) if flips else maps
+        return maps.transpose(-1, -2) if turned else maps
+
+    def back(maps: torch.Tensor | None) -> torch.Tensor | None:
+        if maps is None:
+            return None
+        maps = maps.transpose(-1, -2) if turned else maps
+        return maps.flip(flips) if flips else maps
+
+    output = network(there(batch).contiguous(memory_format=torch.channels_last))
+    return DistanceEmbeddingOutput(*(back(maps) for maps in output))  # type: ignore[arg-type]
+
+
+def _together(views: list[DistanceEmbeddingOutput]) -> DistanceEmbeddingOutput:
+    """Mean distance and foreground; embeddings side by side, of unit length again."""
+    first = views[0]
+    if len(views) == 1:
+        return first
+    foreground = None
+    if first.foreground is not None:
+        foreground = torch.stack([view.foreground for view in views if view.foreground is not None]).mean(0)
+    return first._replace(
+        distance=torch.stack([view.distance for view in views]).mean(0),
+        foreground=foreground,
+        embedding=torch.cat([view.embedding for view in views], 1) / len(views) ** 0.5,
+    )
 
 
 def _pad(batch: torch.Tensor, stride: int) -> torch.Tensor:

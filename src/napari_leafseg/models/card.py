@@ -34,8 +34,8 @@ class Card:
     description, licence : str
     diameter : float
         Diameter of a plant, in pixels, that the network sees best: the working scale aims at it.
-    mirror : bool
-        Whether the predictor looks at the mirror image too.
+    views : int
+        At how many flipped and turned images of a picture the predictor looks: 1, 2, 4 or 8.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Card:
     description: str = ""
     licence: str = "BSD-3-Clause"
     diameter: float = 160.0
-    mirror: bool = False
+    views: int = 1
 
 
 def read_card(path: str | Path) -> Card:
@@ -76,7 +76,10 @@ def read_card(path: str | Path) -> Card:
         )
     try:
         config = DistanceEmbeddingConfig.model_validate_json(metadata["config"])
-        return Card(config=config, **json.loads(metadata["card"]))
+        entries = json.loads(metadata["card"])
+        if "mirror" in entries:  # until 0.1.0: the mirror image or not
+            entries["views"] = 2 if entries.pop("mirror") else 1
+        return Card(config=config, **entries)
     except (ValidationError, TypeError, KeyError, ValueError) as error:
         raise UserError(
             f"{path} holds another kind of model than this version knows. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -83,7 +84,7 @@ class TrainingConfig(BaseModel):
     ----------
     name, description : str
         Name of the model, and a sentence about it.
-    diameter, mirror, defaults
+    diameter, views, defaults
         See `napari_leafseg.models.card.Card`; what the finished model is to be used with.
     model : str or DistanceEmbeddingConfig
         A preset ("small", "paper", "tiny") or the full configuration.
@@ -115,7 +116,7 @@ class TrainingConfig(BaseModel):
     name: str = "leaf"
     description: str = ""
     diameter: float = Field(160.0, gt=0)
-    mirror: bool = False
+    views: Literal[1, 2, 4, 8] = 1
     defaults: dict[str, float] = {}
     model: str | DistanceEmbeddingConfig = "small"
     data: DataConfig = DataConfig()

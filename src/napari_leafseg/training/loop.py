@@ -144,7 +144,7 @@ class _Run:
             defaults=self.config.defaults,
             description=self.config.description,
             diameter=self.config.diameter,
-            mirror=self.config.mirror,
+            views=self.config.views,
             metrics=self.metrics,
             provenance={
                 "training": json.loads(self.config.model_dump_json()),
