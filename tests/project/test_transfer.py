@@ -13,7 +13,7 @@ from napari_leafseg.io.exchange.geojson import read_geojson
 from napari_leafseg.io.exchange.imagej import read_imagej
 from napari_leafseg.io.exchange.labelme import read_labelme
 from napari_leafseg.project import Project
-from napari_leafseg.project.transfer import FORMATS, export_labels, import_masks
+from napari_leafseg.project.transfer import FORMATS, export_labels, import_labels, import_masks
 
 SHAPE = (40, 56)
 
@@ -59,6 +59,22 @@ def test_what_is_taken_in_comes_out_again(tmp_path, project, masks, form):
         assert np.array_equal(READERS[form](tmp_path / form, name), labels)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_export_is_taken_in_again_by_a_project(tmp_path, project, masks, form):
+    list(export_labels(project, tmp_path / "out", form))
+    files = sorted(path for path in (tmp_path / "out").iterdir())
+    with Project.create(tmp_path / "second") as second:
+        for name in masks[1]:
+            second.add_images([masks[0] / f"{name}.png"])
+        list(import_labels(second, files))
+        for name, labels in masks[1].items():
+            document = second.open_document(second.ref(name), SHAPE)
+            assert np.array_equal(document.labels, labels)
+            assert document.undo().tool == "import"
+    with Project.create(tmp_path / "third") as third, pytest.raises(UserError, match="does not have"):
+        list(import_labels(third, files))
+
+
 def test_taken_in_leaves_are_verified_when_they_are_right(project):
     document = project.open_document(project.ref("a"), SHAPE)
     assert document.frozen() == {1, 2, 7}
@@ -91,6 +107,10 @@ def test_mistakes_are_named(tmp_path, project, masks):
     (folder / "a_label.png").unlink()
     with pytest.raises(UserError, match=r"a_label\.tif is \(3, 3\)"):
         list(import_masks(project, folder))
+    for name in ("a.svg", "a.json"):
+        (tmp_path / name).write_text("<")
+        with pytest.raises(UserError, match=name):
+            list(import_labels(project, [tmp_path / name]))
     with Project.create(tmp_path / "empty") as empty, pytest.raises(UserError, match="no labels to export"):
         list(export_labels(empty, tmp_path, "coco"))
 

@@ -83,6 +83,29 @@ def test_export_and_import_from_the_menu(desk, tmp_path, monkeypatch, qtbot):
     assert len(images.viewer.layers["b leaves"].data.nonzero()[0]) == 600
 
 
+def test_labels_from_files_replace_what_was_there_and_undo_brings_it_back(desk, tmp_path, monkeypatch, qtbot):
+    images, correction = desk
+    bar = images.project_bar
+    bar.keeper.create(tmp_path / "p")
+    old = correction.layer.data.copy()
+    new = np.zeros_like(old)
+    new[2:9, 3:33] = 5
+    write_image(tmp_path / "a_label.png", new)
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(tmp_path / "a_label.png")], ""))
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    bar.actions_by_name["labels"].trigger()
+
+    def shown():
+        layer = images.session.labels_layer(images.session.focus()) if images.session.focus() else None
+        return layer is not None and layer.data.max() == 5
+
+    qtbot.waitUntil(shown, timeout=10000)
+    restored = images.session.correction(images.session.focus())
+    assert np.array_equal(restored.layer.data, new)
+    restored.undo()
+    assert np.array_equal(restored.layer.data, old)
+
+
 def test_what_an_application_left_behind_is_offered(desk, qtbot):
     images, correction = desk
     bar = images.project_bar

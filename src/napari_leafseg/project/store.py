@@ -327,8 +327,10 @@ class Project:
         Raises
         ------
         UserError
-            When the labels are of another size, or damaged.
+            When the labels are of another size, or damaged, or when what waits to be written cannot be.
         """
+        if not self.writer.flush():
+            raise UserError(f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}")
         path = self.labels_path(ref)
         labels, number, verified = np.zeros(shape, np.uint16), 0, []
         if path.exists():

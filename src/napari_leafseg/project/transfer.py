@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,68 @@ def import_masks(project: Project, folder: str | Path, verified: bool = False) -
             document.set_verified([(0, leaf) for leaf in document.leaves()], True)
         project.save(ref, document)
     yield TransferEvent(len(pairs), len(pairs), "")
+
+
+def import_labels(project: Project, paths: list[Path], verified: bool = False) -> Iterator[TransferEvent]:
+    """Take labels of pictures that are in the project already, from any format that it writes.
+
+    A COCO or LabelMe file names its pictures; any other file belongs to the picture whose name it begins with
+    (``plant_label.tif``, ``plant_rois.zip``, ``plant.geojson``). What was there before can be had back by undo.
+
+    Parameters
+    ----------
+    project : Project
+    paths : list of path
+    verified : bool
+        See `import_masks`.
+
+    Raises
+    ------
+    UserError
+        For a file of another kind, or of a picture that the project does not have; files before it stay taken in.
+    """
+    for number, path in enumerate(paths):
+        yield TransferEvent(number, len(paths), path.name)
+        for ref, labels in _read_any(project, Path(path)):
+            document = project.open_document(ref, labels.shape)
+            everywhere = slice(0, labels.shape[0]), slice(0, labels.shape[1])
+            document.commit(difference(document.labels, everywhere, labels.astype(np.uint16), "import"), verify=False)
+            if verified:
+                document.set_verified([(0, leaf) for leaf in document.leaves()], True)
+            project.save(ref, document)
+    yield TransferEvent(len(paths), len(paths), "")
+
+
+def _read_any(project: Project, path: Path) -> list[tuple[ImageRef, np.ndarray]]:
+    from napari_leafseg.io.exchange.coco import read_coco
+    from napari_leafseg.io.exchange.geojson import read_geojson
+    from napari_leafseg.io.exchange.imagej import read_imagej
+    from napari_leafseg.io.exchange.labelme import read_labelme
+
+    if path.suffix.lower() == ".json":
+        try:
+            shapes = "shapes" in json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is neither a COCO nor a LabelMe file ({error}).") from error
+        found = dict([read_labelme(path)]) if shapes else read_coco(path)
+        return [(_named(project, name, path), labels) for name, labels in found.items()]
+    stem = path.stem.removesuffix("_label").removesuffix("_rois")
+    ref = _named(project, stem, path)
+    if path.suffix.lower() in {".tif", ".tiff", ".png"}:
+        return [(ref, read_labels(path))]
+    size = read_image(project.path_of(ref)).array.shape[:2]
+    if path.suffix.lower() == ".zip":
+        return [(ref, read_imagej(path, size))]
+    if path.suffix.lower() == ".geojson":
+        return [(ref, read_geojson(path, size))]
+    raise UserError(f"{path}: choose label images, COCO or LabelMe .json, ImageJ .zip or .geojson files.")
+
+
+def _named(project: Project, name: str, path: Path) -> ImageRef:
+    for ref in project.images:
+        if name in (ref.id, Path(ref.path).name) or Path(name).stem == Path(ref.path).stem:
+            return ref
+    raise UserError(f"{path} is of a picture “{name}”, which the project does not have. Add the picture first.")
 
 
 def export_labels(project: Project, folder: str | Path, form: str) -> Iterator[TransferEvent]:

@@ -21,8 +21,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.project import Project
 from napari_leafseg.project.lock import ProjectLocked
-from napari_leafseg.project.transfer import FORMATS, export_labels, import_masks
+from napari_leafseg.project.transfer import FORMATS, export_labels, import_labels, import_masks
 from napari_leafseg.widgets.keeper import ProjectKeeper, left_behind
 from napari_leafseg.widgets.session import Session, settings
 from napari_leafseg.widgets.workers import start_worker
@@ -50,6 +51,7 @@ class ProjectBar(QWidget):
             ("open", "Open project …", self._open),
             ("", "", None),
             ("import", "Add pictures with label images …", self._import),
+            ("labels", "Add labels from files …", self._import_labels),
             ("export", "Export labels …", self._export),
             ("", "", None),
             ("relink", "Find moved pictures …", self._relink),
@@ -90,7 +92,7 @@ class ProjectBar(QWidget):
         self.name.setText(text)
         self.name.setToolTip(tip)
         chosen = project is not None and not self.keeper.automatic
-        for name in ("import", "export", "relink", "close"):
+        for name in ("import", "labels", "export", "relink", "close"):
             self.actions_by_name[name].setEnabled(chosen)
         self.actions_by_name["elsewhere"].setEnabled(project is not None)
         left = left_behind() if project is None else []
@@ -155,6 +157,27 @@ class ProjectBar(QWidget):
         verified = answer == QMessageBox.StandardButton.Yes
         self._run(import_masks(self.keeper.project, folder, verified), "pictures taken in", self._imported)
 
+    def _import_labels(self) -> None:
+        files, _ = QFileDialog.getOpenFileNames(
+            self,
+            "Labels of pictures in this project",
+            self._last(),
+            "Labels (*.json *.zip *.geojson *.tif *.tiff *.png)",
+        )
+        project = self.keeper.project
+        if not files or project is None:
+            return
+        answer = QMessageBox.question(self, "Labels", "Are these leaves right, so that no model may change them?")
+        folder = project.folder
+        self.keeper.close()  # what is on the screen is written first, and read again afterwards
+        reopened = Project.open(folder)
+        events = import_labels(reopened, [Path(file) for file in files], answer == QMessageBox.StandardButton.Yes)
+        self._run(events, "files of labels taken in", lambda: self._reopen(reopened), lambda: self._reopen(reopened))
+
+    def _reopen(self, project: Project) -> None:
+        project.close()
+        self._guarded(partial(self.keeper.open, project.folder))()
+
     def _imported(self) -> None:
         if self.keeper.project is not None:
             folder = self.keeper.project.folder
@@ -171,7 +194,13 @@ class ProjectBar(QWidget):
         form = list(FORMATS)[labels.index(label)]
         self._run(export_labels(self.keeper.project, folder, form), f"pictures’ labels written to {folder}", None)
 
-    def _run(self, events: Iterator[Any], what: str, then: Callable[[], None] | None) -> None:
+    def _run(
+        self,
+        events: Iterator[Any],
+        what: str,
+        then: Callable[[], None] | None,
+        failed: Callable[[], None] | None = None,
+    ) -> None:
         def job() -> Iterator[Any]:
             yield from events
 
@@ -183,7 +212,13 @@ class ProjectBar(QWidget):
                 if then is not None:
                     then()
 
-        start_worker(job, on_result=progress, on_error=lambda error: (show_error(str(error)), self.refresh()))
+        def fail(error: Exception) -> None:
+            show_error(str(error))
+            self.refresh()
+            if failed is not None:
+                failed()
+
+        start_worker(job, on_result=progress, on_error=fail)
 
     def _relink(self) -> None:
         folder = self._folder("The folder that the pictures were moved to")
