@@ -222,7 +222,36 @@ def test_pieces_near_each_other_are_one_plant_and_flat_ones_none():
     assert len(plants) == 2
     assert plants[0].diameter == pytest.approx(2 * 85, abs=4)
     assert gather_plants(maps_of(labels, peak=40), 0.5) == []
-    assert typical_size([Plant(0, 0, 10, 10, 300), Plant(0, 0, 100, 50, 100)]) == pytest.approx(32.5)
+    sizes = [np.sqrt(10 * 1.75 * np.sqrt(300)), np.sqrt(100 * 1.75 * np.sqrt(100))]
+    plants = [Plant(0, 0, 10, 10, 300), Plant(0, 0, 100, 50, 100)]
+    assert typical_size(plants) == pytest.approx(0.75 * sizes[0] + 0.25 * sizes[1])
+    whole, tip_cut = Plant(0, 0, 160, 160, 8000), Plant(0, 0, 120, 160, 7800)
+    assert whole.size / tip_cut.size < 1.01
+    one_leaf_more = Plant(0, 0, 120, 200, 8200)
+    assert one_leaf_more.size / tip_cut.size < 0.92 * one_leaf_more.diameter / tip_cut.diameter
+
+
+def test_false_plants_that_a_closer_look_does_not_confirm_are_dropped(monkeypatch):
+    """Of what an overview takes for leaf, half may be a real plant; the rest must not keep it from being found."""
+    from napari_leafseg.inference import search
+
+    real, false = Plant(100, 100, 200, 200, 4000), Plant(300, 300, 380, 380, 5000)
+    seen = [Plant(2, 2, 100, 100, 4100)]
+
+    class Network:
+        def maps(self, part, _statistics, embed):
+            return None
+
+    calls = []
+
+    def gather(_maps, _zoom):
+        calls.append(1)
+        return seen if len(calls) % 2 else []
+
+    monkeypatch.setattr(search, "gather_plants", gather)
+    picture = np.zeros((400, 400, 3), np.uint8)
+    (found,) = search._look_again(Network(), picture, [real, false], 100, 255.0)
+    assert found.area == 4100
 
 
 def test_regions_have_a_margin_and_do_not_overlap():

@@ -58,8 +58,8 @@ class GroupingOptions:
         Foreground pixels this near to a leaf, but outside its angle, join it.
     """
 
-    merge_angle: float = 80.0
-    valley: float = 0.5
+    merge_angle: float = 60.0
+    valley: float = 0.6
     home: float = 0.3
     widest_angle: float = 75.0
     border: int = 2

@@ -17,6 +17,7 @@ _LIKELY = 140
 _HEADROOM = 1.25
 DARK = 190  # leaves whose white is below this are exposed for
 THICK = 2.0
+SPREAD = 1.75  # diameter of a rosette of area 1
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ class Plant:
 
     @property
     def size(self) -> float:
-        """The diameter, or more where a few large leaves make up the plant: what the working scale goes by."""
-        return max(self.diameter, THICK * self.thickness)
+        """What the working scale goes by: the diameter, or more where a few large leaves make up the plant, halfway (in
+        the logarithm) to what its area lets expect. Whether one leaf tip more is seen changes the area least."""
+        extent = max(self.diameter, THICK * self.thickness)
+        return float(np.sqrt(extent * SPREAD * np.sqrt(self.area)))
 
     def moved(self, down: float, right: float) -> Plant:
         """The same plant elsewhere."""

@@ -36,6 +36,7 @@ _LARGE = 6_000_000  # pixels at the working scale: a second look would cost more
 _POSSIBLE = (0.6, 1.7)  # by how much the leaf area may change between two looks
 _POSSIBLE_EXPOSED = (0.6, 6.0)
 _WHOLE = 0.7
+_CLEAR = 0.28  # plants smaller than this share of the best size are seen as blobs
 _TINY = 0.36  # plants this small, as a share of the best size, are easily overlooked: look closer
 
 
@@ -111,13 +112,15 @@ def _look(network: TiledNetwork, image: np.ndarray, scale: float) -> _Look:
 def _best(looks: list[_Look], diameter: float) -> _Look:
     """The look at which a typical plant is nearest to `diameter`, of those that see about as much leaf as any.
 
-    Where a plant is much too large, the network sees but pieces of it: little leaf, and small "plants".
+    Where a plant is much too large, the network sees but pieces of it: little leaf, and small "plants". Where it is
+    very small, its area is a guess.
     """
     seen = [look for look in looks if look.plants]
     if not seen:
         return _Look(1.0, [], 255.0)
-    most = max(_area(look.plants) for look in seen)
-    whole = [look for look in seen if _area(look.plants) >= _WHOLE * most]
+    clear = [look for look in seen if typical_size(look.plants) * look.scale >= _CLEAR * diameter]
+    most = max(_area(look.plants) for look in clear or seen)
+    whole = [look for look in clear or seen if _area(look.plants) >= _WHOLE * most]
     return min(whole, key=lambda look: abs(float(np.log2(typical_size(look.plants) * look.scale / diameter))))
 
 
@@ -138,13 +141,23 @@ def _look_again(
             zoom = part.shape[0] / (rows.stop - rows.start)
             found += [plant.moved(rows.start, columns.start) for plant in gather_plants(maps, zoom)]
         found = without_crumbs(found)
-        if not found or not possible[0] < _area(found) / _area(plants) < possible[1]:
+        still = [plant for plant in plants if any(_overlap(plant, other) for other in found)]
+        if not still or not possible[0] < _area(found) / _area(still) < possible[1]:
             break  # seen closer, it looks quite different: keep to the overview
         settled = abs(float(np.log2(typical_size(found) / typical_size(plants)))) < _SETTLED
         plants = found
         if settled:
             break
     return plants
+
+
+def _overlap(first: Plant, second: Plant) -> bool:
+    return (
+        first.top < second.bottom
+        and second.top < first.bottom
+        and first.left < second.right
+        and second.left < first.right
+    )
 
 
 def _area(plants: list[Plant]) -> float:
