@@ -14,7 +14,7 @@ from napari_leafseg.training.targets import distance_target
 
 @lru_cache(maxsize=4)
 def network_maps(size: int, leaves: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance (uint8), foreground (bool) and embedding (int8, 8 dimensions in 2 views) with noise, for `leaves` leaves."""
+    """Distance (uint8), foreground (bool), embedding (int8, 8 dimensions, 2 views) with noise, for `leaves` leaves."""
     config = SceneConfig(size=(512, 512), diameter=(440, 480), habit="rosette", border=0.0, blank=0.0, camera=False)
     labels = next(scene for seed in range(10_000) if (scene := synthesize(seed, config).labels).max() == leaves)
     labels = cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST).astype(np.int32)

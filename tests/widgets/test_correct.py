@@ -143,14 +143,19 @@ def test_add_by_click_and_the_wheel_with_shift_changes_it(desk, plate):
     assert widget.tool is None
     assert not [x for x in widget.viewer.layers if isinstance(x, Shapes)]
     assert widget.viewer.camera.mouse_pan
+    centre = np.array(widget.viewer.camera.center)
+    hand.stroke((60, 60), (80, 80))
+    assert not np.array_equal(widget.viewer.camera.center, centre)  # without a tool it does
 
 
 def test_merge_split_and_undo_by_strokes_and_keys(desk):
     _widget, layer, hand = desk
     start = layer.data.copy()
     hand.key(Qt.Key.Key_G)
+    centre = np.array(hand.viewer.camera.center)
     hand.stroke((40, 35), (40, 80))
     assert sorted(np.unique(layer.data)) == [0, 1]
+    assert np.array_equal(hand.viewer.camera.center, centre)  # the picture does not move with the stroke
     hand.key(Qt.Key.Key_K)
     hand.stroke((15, 56), (65, 56))
     assert sorted(np.unique(layer.data)) == [0, 1, 3]  # 2 was given before: colours stay apart

@@ -44,11 +44,14 @@ class Gestures:
         """Take the left button from the camera, for this layer; `closed` draws loops."""
         self.layer, self._closed = layer, closed
         layer.mode = "pan_zoom"
-        self.viewer.camera.mouse_pan = False
         self._preview()
+        layer.mouse_pan = False  # the viewer takes it over for its camera whenever the layer becomes the active one
+        self.viewer.camera.mouse_pan = False
 
     def stop(self) -> None:
         """Give the left button back."""
+        if self.layer is not None and self.layer.mode == "pan_zoom":
+            self.layer.mouse_pan = True
         self.layer = None
         self.viewer.camera.mouse_pan = True
         preview = self._find_preview()
