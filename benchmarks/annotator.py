@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,6 +138,9 @@ class ToolAnnotator:
                 for other in [p for p in range(1, len(areas)) if p != best and pairs.get((p, t), 0) > 4]:
                     yield self._one("front", ops.to_front(labels, best, other))
             yield self._one("lasso", tools.lasso(scene, _contour(mask)))
+            if scene.frozen:  # a neighbour that was touched is held: unlock it first
+                unlocked = replace(scene, frozen=frozenset())
+                yield self._one("unlock, lasso", tools.lasso(unlocked, _contour(mask)), 2)
         yield self._one("smooth all", ops.smooth(labels))
 
     @staticmethod
@@ -227,10 +231,12 @@ def brush_work(labels: np.ndarray, truth: np.ndarray) -> Result:
             sizes = np.bincount(pieces.ravel())
             for piece in sorted(range(1, count + 1), key=lambda k: -sizes[k])[:2]:
                 for swept in _strokes(pieces == piece):
-                    trial = np.where(swept, number, labels)
-                    worth = quality(trial, truth) - now
+                    mended = np.count_nonzero(wanted[swept] == number) - np.count_nonzero((wanted == labels)[swept])
+                    if mended <= 0:
+                        continue
+                    worth = quality(np.where(swept, number, labels), truth) - now
                     if worth <= 0:  # what brings nothing at once (the first stroke of a new leaf): the larger first
-                        worth = 1e-9 * float((swept & wrong).sum() - (swept & ~wrong).sum())
+                        worth = 1e-9 * mended
                     if worth > gain:
                         best, gain = (swept, number), worth
         if best is None:
