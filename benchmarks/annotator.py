@@ -138,10 +138,29 @@ class ToolAnnotator:
                 for other in [p for p in range(1, len(areas)) if p != best and pairs.get((p, t), 0) > 4]:
                     yield self._one("front", ops.to_front(labels, best, other))
             yield self._one("lasso", tools.lasso(scene, _contour(mask)))
+            yield from self._pieces(scene, mask)
             if scene.frozen:  # a neighbour that was touched is held: unlock it first
                 unlocked = replace(scene, frozen=frozenset())
                 yield self._one("unlock, lasso", tools.lasso(unlocked, _contour(mask)), 2)
         yield self._one("smooth all", ops.smooth(labels))
+
+    @staticmethod
+    def _pieces(scene: tools.Scene, mask: np.ndarray) -> Iterator[Action]:
+        """A leaf that others cut in pieces: a lasso around each, and a drag that makes them one."""
+        numbers, count = ndimage.label(mask)
+        sizes = np.bincount(numbers.ravel())
+        pieces = sorted((k for k in range(1, count + 1) if sizes[k] > 8), key=lambda k: -sizes[k])[:3]
+        if len(pieces) < 2:
+            return
+        labels, edits = scene.labels.copy(), []
+        for piece in pieces:
+            now = replace(scene, labels=labels, frozen=frozenset(), largest=max(scene.largest, int(labels.max())))
+            edit = tools.lasso(now, _contour(numbers == piece))
+            if edit is not None:
+                edit.apply(labels)
+                edits.append(edit)
+        edits += tools.merge(replace(scene, labels=labels), np.array([_deepest(numbers == piece) for piece in pieces]))
+        yield Action("lasso pieces, merge", 2 * len(pieces) - 1 + bool(scene.frozen), edits)
 
     @staticmethod
     def _one(name: str, edit: Edit | None, cost: int = 1) -> Action:

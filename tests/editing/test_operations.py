@@ -130,6 +130,17 @@ def test_the_border_snaps_to_the_true_edge_outwards_and_inwards():
         assert dice > 0.97 > 2 * (wrong & truth).sum() / (wrong.sum() + truth.sum()) - 0.01
 
 
+def test_a_stroke_beside_the_picture_adds_no_leaf():
+    labels = two_discs()
+    image = np.zeros((*labels.shape, 3), np.uint8)
+    outside = np.array([[-30.0, -20], [-25, -40]])
+    for edit in (
+        ops.move_border(labels, 1, outside, image), ops.split_by_stroke(labels, 1, outside),
+        ops.draw_polygon(labels, np.array([[-9.0, -9], [-9, -5], [-5, -5]]), 9),
+    ):  # fmt: skip
+        assert edit is None or set(np.unique(after(labels, edit))) <= {0, 1, 2}
+
+
 def test_the_border_takes_nothing_of_a_frozen_neighbour():
     labels = two_discs(gap=4)
     stroke = np.array([[20.0, 46], [24, 56], [30, 60], [36, 56], [40, 46]])

@@ -84,6 +84,8 @@ def snap_to_edge(stroke: np.ndarray, image: np.ndarray, reach: int = 4) -> np.nd
     """
     box = bounding_box(stroke, image.shape, reach + 3)
     band = stroke_mask(stroke, box, 2 * reach + 1)
+    if not band.any():  # beside the picture
+        return stroke
     edges = edge_strength(image[box])
     strong = max(float(np.percentile(edges[band], 95)), 1e-6)
     cost = np.where(band, 1 / (0.06 + np.clip(edges / strong, 0, 1)), 1e4)
