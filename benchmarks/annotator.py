@@ -116,7 +116,12 @@ class ToolAnnotator:
         pairs = {(int(p), int(t)): int(n) for (p, t), n in zip(found, counts, strict=True)}
         areas, sizes = np.bincount(labels.ravel()), np.bincount(truth.ravel())
         for p in range(1, len(areas)):
-            if areas[p] and pairs.get((p, 0), 0) > 0.5 * areas[p]:
+            like = (
+                max(2 * n / (areas[q] + sizes[t]) if t else 0.0 for (q, t), n in pairs.items() if q == p)
+                if areas[p]
+                else 1.0
+            )
+            if like < 0.5:
                 yield self._one("delete", ops.delete(labels, p))
         for t in range(1, len(sizes)):
             if not sizes[t]:

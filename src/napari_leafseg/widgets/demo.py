@@ -28,12 +28,14 @@ def open_window(show: bool = True) -> tuple[napari.Viewer, ImagesWidget, Segment
     upper = viewer.window.add_dock_widget(images, name="Images", area="right")
     lower = viewer.window.add_dock_widget(segment, name="Segment", area="right")
     viewer.window.add_dock_widget(CorrectWidget(viewer), name="Correct", area="right", tabify=True)
-    lower.raise_()
     viewer.window._qt_window.resize(1500, 950)
     viewer.window._qt_window.setWindowIcon(QIcon(str(resource_folder() / "icons" / "leaf.svg")))
-    QTimer.singleShot(
-        0, lambda: viewer.window._qt_window.resizeDocks([upper, lower], [270, 620], Qt.Orientation.Vertical)
-    )
+
+    def arrange() -> None:
+        viewer.window._qt_window.resizeDocks([upper, lower], [270, 620], Qt.Orientation.Vertical)
+        lower.raise_()
+
+    QTimer.singleShot(0, arrange)
     images.add(sample_images())
     return viewer, images, segment
 
