@@ -39,8 +39,8 @@ def with_frozen(proposed: np.ndarray, shown: np.ndarray, frozen: Collection[int]
     held[[leaf for leaf in frozen if 0 < leaf <= old]] = True
     areas = pairs.sum(1)
     seen_again = pairs[:, held].sum(1) > _MOSTLY * areas
+    pairs[seen_again] = 0
     numbers = _numbers(pairs, held, max(largest, old))
-    numbers[seen_again] = 0
     numbers[0] = 0
     return np.where(held[shown], shown, numbers[proposed]).astype(np.uint16)
 
