@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 from napari_leafseg.cli import app
@@ -107,6 +108,9 @@ def test_mistakes_are_named(tmp_path, project, masks):
     (folder / "a_label.png").unlink()
     with pytest.raises(UserError, match=r"a_label\.tif is \(3, 3\)"):
         list(import_masks(project, folder))
+    tifffile.imwrite(tmp_path / "a_label.tif", np.full(SHAPE, 70_000, np.int32))
+    with pytest.raises(UserError, match=r"a_label\.tif holds leaf numbers outside"):
+        list(import_labels(project, [tmp_path / "a_label.tif"]))
     for name in ("a.svg", "a.json"):
         (tmp_path / name).write_text("<")
         with pytest.raises(UserError, match=name):

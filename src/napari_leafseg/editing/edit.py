@@ -59,15 +59,15 @@ class Edit:
         return tuple(int(leaf) for leaf in found if leaf)
 
 
-def difference(labels: np.ndarray, box: Box, after: np.ndarray, tool: str) -> Edit | None:
+def difference(labels: np.ndarray, box: Box | None, after: np.ndarray, tool: str) -> Edit | None:
     """The edit that turns the box of a label image into `after`, trimmed to what changes.
 
     Parameters
     ----------
     labels : numpy.ndarray
         Integer (H, W).
-    box : tuple of slice
-        With starts and stops.
+    box : tuple of slice or None
+        With starts and stops; None = the whole image.
     after : numpy.ndarray
         Integer, of the box's shape.
     tool : str
@@ -77,6 +77,7 @@ def difference(labels: np.ndarray, box: Box, after: np.ndarray, tool: str) -> Ed
     Edit or None
         None where nothing changes.
     """
+    box = box or (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
     before = labels[box]
     changed = before != after
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from napari_leafseg.editing.edit import Edit
@@ -57,11 +56,6 @@ class History:
         while size > self.limit and len(self._steps) > 1:
             size -= self._steps.pop(0).nbytes
         self._done = len(self._steps)
-
-    def extend(self, steps: Iterable[Step]) -> None:
-        """Add steps."""
-        for step in steps:
-            self.push(step)
 
     @property
     def done(self) -> tuple[Step, ...]:

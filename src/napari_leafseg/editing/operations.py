@@ -322,4 +322,4 @@ def _each(labels: np.ndarray, leaf: int | None, change: object, tool: str, margi
                 slice(max(0, found[1].start - margin), found[1].stop + margin),
             )
             after[box] = change(after[box], number)
-    return difference(labels, (slice(0, labels.shape[0]), slice(0, labels.shape[1])), after, tool)
+    return difference(labels, None, after, tool)

@@ -150,15 +150,15 @@ def expose(image: np.ndarray, white: float) -> np.ndarray:
     return cv2.LUT(np.ascontiguousarray(image), table)
 
 
-def leaf_white(image: np.ndarray, maps: PixelMaps, plants: list[Plant], scale: float) -> float:
+def leaf_white(image: np.ndarray, foreground: np.ndarray, plants: list[Plant], scale: float) -> float:
     """The brightness to expose for: a little above the brightest leaves.
 
     Parameters
     ----------
     image : numpy.ndarray
         uint8 (h, w, 3) at `scale`, not exposed.
-    maps : PixelMaps
-        Of that picture.
+    foreground : numpy.ndarray
+        uint8 (h, w), 255 = certainly leaf.
     plants : list of Plant
         In pixels of the whole picture.
     scale : float
@@ -169,7 +169,7 @@ def leaf_white(image: np.ndarray, maps: PixelMaps, plants: list[Plant], scale: f
             slice(int(a * scale), int(np.ceil(b * scale)))
             for a, b in ((plant.top, plant.bottom), (plant.left, plant.right))
         )
-        leaf[box] = maps.foreground[box] >= _LIKELY
+        leaf[box] = foreground[box] >= _LIKELY
     if not leaf.any():
         return 255.0
     return float(np.clip(_HEADROOM * np.percentile(image[leaf].max(1), 95), 24, 255))

@@ -106,7 +106,7 @@ def _look(network: TiledNetwork, image: np.ndarray, scale: float) -> _Look:
     small = resize(image, scale)
     maps = network.maps(small, brightness_statistics(small), embed=False)
     plants = gather_plants(maps, scale)
-    return _Look(scale, plants, leaf_white(small, maps, plants, scale))
+    return _Look(scale, plants, leaf_white(small, maps.foreground, plants, scale))
 
 
 def _best(looks: list[_Look], diameter: float) -> _Look:

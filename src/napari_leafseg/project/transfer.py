@@ -63,15 +63,8 @@ def import_masks(project: Project, folder: str | Path, verified: bool = False) -
         image, labels = read_image(picture), read_labels(mask)
         if labels.shape != image.array.shape[:2]:
             raise UserError(f"{mask} is {labels.shape}, but its picture {picture} is {image.array.shape[:2]}.")
-        if labels.max(initial=0) > LARGEST_NUMBER or labels.min(initial=0) < 0:
-            raise UserError(f"{mask} holds leaf numbers outside 0 to {LARGEST_NUMBER}. Number its leaves anew.")
-        ref = project.add_known(picture, image.sha256)
-        document = project.open_document(ref, labels.shape)
-        everywhere = slice(0, labels.shape[0]), slice(0, labels.shape[1])
-        document.commit(difference(document.labels, everywhere, labels.astype(np.uint16), "import"), verify=False)
-        if verified:
-            document.set_verified([(0, leaf) for leaf in document.leaves()], True)
-        project.save(ref, document)
+        _check_numbers(labels, mask)
+        _take_in(project, project.add_known(picture, image.sha256), labels, verified)
     yield TransferEvent(len(pairs), len(pairs), "")
 
 
@@ -96,13 +89,23 @@ def import_labels(project: Project, paths: list[Path], verified: bool = False) -
     for number, path in enumerate(paths):
         yield TransferEvent(number, len(paths), path.name)
         for ref, labels in _read_any(project, Path(path)):
-            document = project.open_document(ref, labels.shape)
-            everywhere = slice(0, labels.shape[0]), slice(0, labels.shape[1])
-            document.commit(difference(document.labels, everywhere, labels.astype(np.uint16), "import"), verify=False)
-            if verified:
-                document.set_verified([(0, leaf) for leaf in document.leaves()], True)
-            project.save(ref, document)
+            _check_numbers(labels, path)
+            _take_in(project, ref, labels, verified)
     yield TransferEvent(len(paths), len(paths), "")
+
+
+def _check_numbers(labels: np.ndarray, path: Path) -> None:
+    if labels.max(initial=0) > LARGEST_NUMBER or labels.min(initial=0) < 0:
+        raise UserError(f"{path} holds leaf numbers outside 0 to {LARGEST_NUMBER}. Number its leaves anew.")
+
+
+def _take_in(project: Project, ref: ImageRef, labels: np.ndarray, verified: bool) -> None:
+    """Make these the labels of a picture, as one step; a second one says that they are right."""
+    document = project.open_document(ref, labels.shape)
+    document.commit(difference(document.labels, None, labels.astype(np.uint16), "import"), verify=False)
+    if verified:
+        document.set_verified([(0, leaf) for leaf in document.leaves()], True)
+    project.save(ref, document)
 
 
 def _read_any(project: Project, path: Path) -> list[tuple[ImageRef, np.ndarray]]:

@@ -13,7 +13,11 @@ from napari_leafseg.training.targets import distance_target
 def true_maps(labels: np.ndarray) -> PixelMaps:
     """What a perfect network would say of a picture with these leaves; without an embedding."""
     distance = np.round(distance_target(labels) * DISTANCE_ONE).astype(np.uint8)
-    return PixelMaps(distance, np.where(labels > 0, 255, 0).astype(np.uint8), np.zeros((0, *labels.shape), np.int8))
+    return PixelMaps(distance, _true_foreground(labels), np.zeros((0, *labels.shape), np.int8))
+
+
+def _true_foreground(labels: np.ndarray) -> np.ndarray:
+    return np.where(labels > 0, 255, 0).astype(np.uint8)
 
 
 def true_plants(labels: np.ndarray) -> list[Plant]:
@@ -114,7 +118,7 @@ def expose_for_plants(
     statistics : tuple of float
         Mean and deviation to standardise any part of the picture with.
     """
-    white = leaf_white(image, true_maps(labels), plants, 1.0)
+    white = leaf_white(image, _true_foreground(labels), plants, 1.0)
     white = min(255.0, white * rng.uniform(0.9, 1.15)) if white < DARK else 255.0
     everywhere = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
     mean, deviation = plant_statistics(image, plants, everywhere, white)

@@ -24,7 +24,7 @@ from napari_leafseg.widgets.correct_form import LEAF_ACTIONS, REVIEW_KEYS, Corre
 from napari_leafseg.widgets.corrections import Correction
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.marks import Marks, outline_leaf
-from napari_leafseg.widgets.session import Session, picture_of, settings
+from napari_leafseg.widgets.session import Session, labels_shape, picture_of, settings
 
 _ANGLE = 45.0
 _WHEEL = 3.0  # degrees a step
@@ -93,14 +93,18 @@ class CorrectWidget(CorrectForm):
         """The labels of the picture that the user looks at."""
         return self.session.correction(self.session.focus())
 
-    def _scene(self, correction: Correction) -> tools.Scene:
-        model = None
+    def _prediction(self, correction: Correction) -> Any:
+        """What the model said of the frame on the screen; None where it was not asked."""
         prediction = self.session.derived(correction.image).prediction
         frames = getattr(prediction, "frames", None)
+        return prediction if frames is None else frames[correction.frame]
+
+    def _scene(self, correction: Correction) -> tools.Scene:
+        model, prediction = None, self._prediction(correction)
         if prediction is not None:
             from napari_leafseg.inference.prompts import PredictionModel
 
-            model = PredictionModel(prediction if frames is None else frames[correction.frame])
+            model = PredictionModel(prediction)
         return tools.Scene(
             correction.plane, self._picture(correction), model, correction.frozen, correction.document.largest
         )
@@ -173,8 +177,7 @@ class CorrectWidget(CorrectForm):
 
     def _begin(self, image: Image) -> Correction:
         """Labels for a picture that was not segmented."""
-        data, stack = picture_of(image)
-        return layers.add_labels(self.session, image, Document(np.zeros(data.shape[: 3 if stack else 2], np.uint16)))
+        return layers.add_labels(self.session, image, Document(np.zeros(labels_shape(image), np.uint16)))
 
     def _gesture(self, points: np.ndarray, click: bool) -> None:
         correction, tool = self.correction, self.tool
@@ -276,7 +279,7 @@ class CorrectWidget(CorrectForm):
             edit = _OPERATIONS[name](free, None)
             if edit is not None and frozen:
                 held = np.isin(labels[edit.box], list(frozen))
-                edit = Edit(edit.tool, edit.box, labels[edit.box].copy(), np.where(held, labels[edit.box], edit.after))
+                edit = difference(labels, edit.box, np.where(held, labels[edit.box], edit.after), edit.tool)
             correction.perform(edit, verify=False)
         self._refresh()
 
@@ -302,12 +305,9 @@ class CorrectWidget(CorrectForm):
         )
 
     def _confidences(self, correction: Correction) -> dict[int, float]:
-        prediction = self.session.derived(correction.image).prediction
+        prediction = self._prediction(correction)
         if prediction is None:
             return {}
-        frames = getattr(prediction, "frames", None)
-        if frames is not None:
-            prediction = frames[correction.frame]
         key, number = id(prediction), correction.document.number
         kept = self._confidence.get(key)
         if kept is None or kept[0] != number:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class Correction:
         if edit is None:
             return None
         if self.layer.ndim == 3:
-            edit = Edit(edit.tool, edit.box, edit.before, edit.after, self.frame)
+            edit = replace(edit, frame=self.frame)
         return self._done(self.document.commit(edit, verify), verify)
 
     def verify(self, leaves: list[int], verified: bool) -> Step | None:
@@ -160,9 +161,9 @@ class Correction:
         planes = [(None, before, now)] if now.ndim == 2 else [(t, before[t], now[t]) for t in range(len(now))]
         edits = []
         for frame, old, new in planes:
-            edit = difference(old, (slice(0, old.shape[0]), slice(0, old.shape[1])), new, tool)
+            edit = difference(old, None, new, tool)
             if edit is not None:
-                edits.append(Edit(tool, edit.box, edit.before, edit.after, frame))
+                edits.append(replace(edit, frame=frame))
         return self.document.commit_all(tool, edits, verify=False, made=True)
 
     # -- napari's brush ----------------------------------------------------------------------------------------------
@@ -217,13 +218,13 @@ def edit_of_atoms(labels: np.ndarray, atoms: list[Any]) -> Edit | None:
 
 
 def _trimmed(box: Box, before: np.ndarray, after: np.ndarray, frame: int | None) -> Edit | None:
-    edit = difference(before, (slice(0, before.shape[0]), slice(0, before.shape[1])), after, "paint")
+    edit = difference(before, None, after, "paint")
     if edit is None:
         return None
     rows, columns = (
         slice(outer.start + inner.start, outer.start + inner.stop) for outer, inner in zip(box, edit.box, strict=True)
     )
-    return Edit("paint", (rows, columns), edit.before, edit.after, frame)
+    return replace(edit, box=(rows, columns), frame=frame)
 
 
 def _span(atom: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -23,11 +23,12 @@ from napari_leafseg.project.store import ImageRef, State
 from napari_leafseg.widgets import layers
 from napari_leafseg.widgets.corrections import Correction
 from napari_leafseg.widgets.gl_guard import guard_canvas
-from napari_leafseg.widgets.session import ImageEntry, Session, picture_of
+from napari_leafseg.widgets.session import KEY, ImageEntry, Session, labels_shape, picture_of
 from napari_leafseg.widgets.workers import start_worker
 
 AUTOSAVE = 2000  # milliseconds
 _UNSAVED = "unsaved"
+_IN_WORDS = {"new": "not segmented", "in progress": "in progress", "done": "reviewed"}
 
 
 def unsaved_folder() -> Path:
@@ -105,7 +106,6 @@ class ProjectKeeper(QObject):
             project.add_known(entry.path, entry.sha256)
         self._refs.clear()
         for correction in self.session.corrections():
-            self.watch(correction)
             if correction.document.history.done:
                 self.keep(correction)
         if before is not None:
@@ -136,7 +136,7 @@ class ProjectKeeper(QObject):
 
     @staticmethod
     def _belongs(layer: Any, image: Image) -> bool:
-        mark = layer.metadata.get("napari-leafseg")
+        mark = layer.metadata.get(KEY)
         return layer is image or bool(mark and mark["image"] == id(image))
 
     def _take(self, project: Project, automatic: bool) -> None:
@@ -214,15 +214,10 @@ class ProjectKeeper(QObject):
             return
         project = self.project
         start_worker(
-            project.open_document, ref, self._shape(image),
+            project.open_document, ref, labels_shape(image),
             on_result=lambda document: self._restored(project, ref, image, document),
             on_error=lambda error: show_error(str(error)),
         )  # fmt: skip
-
-    @staticmethod
-    def _shape(image: Image) -> tuple[int, ...]:
-        data, stack = picture_of(image)
-        return tuple(data.shape[: 3 if stack else 2])
 
     def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any) -> None:
         if project is not self.project or image not in self.session.viewer.layers:
@@ -249,7 +244,7 @@ class ProjectKeeper(QObject):
         self.project.writer.put(self.project.save_list, key="list")
         entry = self.session.entry_of(correction.image)
         if entry is not None:
-            entry.state = {"done": "reviewed", "in progress": "in progress", "new": "not segmented"}[state]
+            entry.state = _IN_WORDS[state]
             self.session.images_changed.emit()
 
     def set_region(self, correction: Correction, region: tuple[int, int, int, int] | None) -> None:
@@ -321,4 +316,4 @@ class ProjectKeeper(QObject):
 def _state(project: Project, ref: ImageRef) -> str:
     if not project.path_of(ref).exists():
         return "picture not found"
-    return {"new": "not segmented", "in progress": "in progress", "done": "reviewed"}[ref.state]
+    return _IN_WORDS[ref.state]

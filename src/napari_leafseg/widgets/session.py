@@ -241,6 +241,12 @@ def picture_of(layer: Image) -> tuple[np.ndarray, bool]:
     )
 
 
+def labels_shape(layer: Image) -> tuple[int, ...]:
+    """Shape of the labels of an image layer: (H, W), or (T, H, W) for a time series."""
+    data, stack = picture_of(layer)
+    return tuple(data.shape[: 3 if stack else 2])
+
+
 def settings() -> QSettings:
     """Settings that survive a restart."""
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, KEY, "widgets")
