@@ -4,28 +4,41 @@ import numpy as np
 import pytest
 import torch
 
-from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss, neighbour_pairs
+from napari_leafseg.losses.distance_embedding import (
+    contacts,
+    distance_loss,
+    embedding_loss,
+    foreground_loss,
+    neighbour_pairs,
+)
 
 
-def plain_embedding_loss(embedding, labels, radius, per_leaf):
-    """Loops over images, leaves and pixels."""
-    terms, cosines = [], []
-    for vectors, truth in zip(embedding.numpy(), labels.numpy(), strict=True):
-        means = {}
-        for leaf in np.unique(truth[truth > 0]):
-            pixels = vectors[:, truth == leaf]
-            mean = pixels.mean(1)
-            means[leaf] = mean / np.linalg.norm(mean)
-            away = 1 - means[leaf] @ pixels
-            terms.extend([away.mean()] if per_leaf else away.tolist())
-        points = {leaf: np.argwhere(truth == leaf) for leaf in means}
+def plain_embedding_loss(embedding, labels, radius, per_leaf, background=False, weight=None):
+    """Loops over images, leaves and pixels, in double precision."""
+    terms, weights, cosines = [], [], []
+    for number, (vectors, truth) in enumerate(zip(embedding.numpy(), labels.numpy(), strict=True)):
+        means, points = {}, {}
+        for leaf in np.unique(truth[truth >= (0 if background else 1)]):
+            points[leaf] = np.argwhere(truth == leaf)
+            total = np.zeros(len(vectors))
+            for y, x in points[leaf]:
+                total += vectors[:, y, x]
+            means[leaf] = total / np.linalg.norm(total)
+            away = [1 - means[leaf] @ vectors[:, y, x] for y, x in points[leaf]]
+            counts = [1.0 if weight is None else float(weight[number, y, x]) for y, x in points[leaf]]
+            if per_leaf:
+                away, counts = [np.average(away, weights=counts)], [1.0]
+            terms += away
+            weights += counts
         for a in means:
             for b in means:
-                if a < b:
-                    gaps = np.linalg.norm(points[a][:, None] - points[b][None], axis=2)
-                    if gaps.min() <= radius:
-                        cosines.append(abs(means[a] @ means[b]))
-    return float(np.mean(terms)), float(np.mean(cosines)) if cosines else 0.0
+                if a < b and (a == 0 or radius is None or _gap(points[a], points[b]) <= radius):
+                    cosines.append(abs(means[a] @ means[b]))
+    return float(np.average(terms, weights=weights)) if terms else 0.0, float(np.mean(cosines)) if cosines else 0.0
+
+
+def _gap(first, second):
+    return np.linalg.norm(first[:, None] - second[None], axis=2).min()
 
 
 def random_case(seed, leaves=4, dimensions=5):
@@ -46,6 +59,71 @@ def test_embedding_loss_agrees_with_plain_loops(seed, per_leaf):
     expected = plain_embedding_loss(embedding, labels, 1.5, per_leaf)
     result = embedding_loss(embedding, labels, radius=1, per_leaf=per_leaf)
     assert (float(result.within), float(result.between)) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("radius", [1, None])
+@pytest.mark.parametrize("per_leaf", [True, False])
+def test_every_variant_agrees_with_plain_loops_on_partly_annotated_images(seed, background, radius, per_leaf):
+    embedding, labels = random_case(seed)
+    generator = torch.Generator().manual_seed(seed)
+    labels[torch.rand(labels.shape, generator=generator) < 0.3] = -1
+    labels[1, :4, :4] = 99  # a leaf alone in its corner
+    labels[0, 23, 29] = 98  # a leaf of one pixel
+    weight = 1 + torch.rand(labels.shape, generator=generator)
+    reach = None if radius is None else radius + 0.5
+    expected = plain_embedding_loss(embedding, labels, reach, per_leaf, background, weight)
+    result = embedding_loss(embedding, labels, radius, per_leaf, background, weight)
+    assert (float(result.within), float(result.between)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_two_hundred_leaves_agree_with_plain_loops():
+    labels = torch.arange(1, 201).reshape(10, 20).repeat_interleave(3, 0).repeat_interleave(3, 1)[None]
+    embedding = torch.nn.functional.normalize(torch.randn(1, 6, 30, 60, dtype=torch.float64), dim=1)
+    expected = plain_embedding_loss(embedding, labels, 1.5, True)
+    assert tuple(map(float, embedding_loss(embedding, labels, 1))) == pytest.approx(expected, abs=1e-9)
+
+
+def test_what_is_not_annotated_carries_no_gradient():
+    _, labels = random_case(2)
+    labels[:, 6:12] = -1
+    hidden = labels < 0
+    target = (labels > 0).double()[:, None]
+    weight = (~hidden).double()
+    raw = torch.randn(2, 4, 24, 30, dtype=torch.float64, requires_grad=True)
+    predicted, logits = (torch.randn(2, 1, 24, 30, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    for background in (False, True):
+        terms = embedding_loss(torch.nn.functional.normalize(raw, dim=1), labels, None, True, background, weight)
+        total = terms.within + terms.between + foreground_loss(logits, labels)
+        for balanced in (False, True):
+            total = total + distance_loss(predicted, target, balanced, weight[:, None])
+        gradients = torch.autograd.grad(total, (raw, predicted, logits))
+        for gradient in gradients:
+            assert not gradient.permute(0, 2, 3, 1)[hidden].any()
+            assert gradient.permute(0, 2, 3, 1)[~hidden].any()
+
+
+@pytest.mark.parametrize("value", [-1, 0])
+def test_an_image_without_any_leaf_costs_nothing_and_has_a_finite_gradient(value):
+    labels = torch.full((2, 8, 8), value)
+    raw = torch.randn(2, 3, 8, 8, requires_grad=True)
+    weight = (labels >= 0).float()
+    terms = embedding_loss(torch.nn.functional.normalize(raw, dim=1), labels, weight=weight)
+    total = terms.within + terms.between + foreground_loss(raw[:, :1], labels)
+    total = total + distance_loss(raw[:, :1], torch.zeros(2, 1, 8, 8), weight=weight[:, None])
+    total.backward()
+    assert torch.isfinite(raw.grad).all()
+    assert float(terms.within.detach()) == float(terms.between.detach()) == 0
+    if value < 0:
+        assert not raw.grad.any()
+
+
+def test_foreground_loss_is_the_mean_over_annotated_pixels():
+    labels = torch.tensor([[[2, 0, -1, -1]]])
+    logits = torch.tensor([[[[1.0, -2.0, 50.0, -50.0]]]])
+    expected = (np.log1p(np.exp(-1)) + np.log1p(np.exp(-2))) / 2
+    assert float(foreground_loss(logits, labels)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_perfect_embedding_costs_nothing():
@@ -89,16 +167,30 @@ def test_images_with_no_or_one_leaf_have_a_finite_gradient(leaves):
     assert float(loss.between.detach()) == 0
 
 
-def test_gradient_agrees_with_finite_differences():
+@pytest.mark.parametrize(("radius", "per_leaf", "background"), [(3, True, False), (None, False, True)])
+def test_gradient_agrees_with_finite_differences(radius, per_leaf, background):
     _, labels = random_case(1)
     labels = labels[:1, :8, :8]
+    labels[0, 0, :3] = -1
     raw = torch.randn(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
 
     def loss(values):
-        result = embedding_loss(torch.nn.functional.normalize(values, dim=1), labels, radius=3)
+        result = embedding_loss(torch.nn.functional.normalize(values, dim=1), labels, radius, per_leaf, background)
         return result.within + 0.5 * result.between
 
     assert torch.autograd.gradcheck(loss, (raw,))
+
+
+def test_gradient_of_distance_and_foreground_agrees_with_finite_differences():
+    _, labels = random_case(1)
+    labels = labels[:1, :8, :8]
+    labels[0, 0] = -1
+    target = (labels > 0).double()[:, None] * 0.7
+    weight = (labels >= 0).double()[:, None]
+    raw = torch.randn(1, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    for balanced in (False, True):
+        assert torch.autograd.gradcheck(lambda values, b=balanced: distance_loss(values, target, b, weight), (raw,))
+    assert torch.autograd.gradcheck(lambda values: foreground_loss(values, labels), (raw,))
 
 
 def test_neighbours_agree_with_brute_force():

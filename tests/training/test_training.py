@@ -8,7 +8,10 @@ import torch
 from scipy import ndimage
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.inference.predictor import Predictor
+from napari_leafseg.io import write_image, write_labels
 from napari_leafseg.models.checkpoint import load_checkpoint
+from napari_leafseg.models.config import SIZES
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
 from napari_leafseg.models.normalise import standardise
 from napari_leafseg.synthetic import SceneConfig
@@ -230,3 +233,119 @@ def test_configurations_are_read_and_mistakes_named(tmp_path):
         read_training_config(tmp_path / "none.yaml")
     with pytest.raises(UserError, match="no model size"):
         TrainingConfig(model="huge").network()
+
+
+VARIANTS = {
+    "cascaded": {},
+    "parallel": {"layout": "parallel"},
+    "shared encoder": {"layout": "shared"},
+    "auxiliary embedding": {"auxiliary_embedding": True},
+    "stopped gradient": {"stop_gradient": True},
+    "as published": {"foreground_head": False, "refine_distance": False, "distance_scale": 10.0, "head_dropout": 0.5},
+    **{f"E = {size}": {"embedding": size} for size in (8, 16, 32, 64)},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_trains_saves_and_predicts(variant, tmp_path):
+    network = SIZES["tiny"].model_copy(update=VARIANTS[variant])
+    config = TINY.model_copy(update={"model": network, "steps": 2, "validation_count": 0, "save_every": 2})
+    losses = [event.values for event in drive(config, tmp_path) if event.kind == "step"]
+    assert np.isfinite(losses[-1]["total"])
+    assert ("auxiliary" in losses[-1]) == network.auxiliary_embedding
+    loaded, card = load_checkpoint(tmp_path / "t.safetensors")
+    assert card.config == network
+    prediction = Predictor(loaded, card).predict(np.random.default_rng(0).integers(0, 99, (40, 60, 3), np.uint8), 1.0)
+    assert prediction.labels().shape == (40, 60)
+
+
+def gradient_of_first(variant, term):
+    torch.manual_seed(0)
+    network = DistanceEmbeddingNet(SIZES["tiny"].model_copy(update={"refine_distance": False, **variant})).train()
+    labels = torch.from_numpy(discs()[None, :32, :32].astype(np.int64))
+    batch = {
+        "image": torch.randn(1, 3, 32, 32),
+        "labels": labels,
+        "distance": torch.from_numpy(distance_target(labels[0].numpy()))[None, None],
+    }
+    losses = compute_losses(network, batch, LossConfig())
+    return torch.autograd.grad(losses[term], list(network.distance_net.parameters()), allow_unused=True)
+
+
+def test_the_gradient_reaches_the_first_network_only_where_it_is_to():
+    def reaches(variant):
+        return any(item is not None and bool(item.any()) for item in gradient_of_first(variant, "within"))
+
+    assert reaches({})
+    assert not reaches({"stop_gradient": True})
+    assert not reaches({"layout": "parallel"})
+    assert reaches({"layout": "shared"})
+    assert not reaches({"layout": "shared", "stop_gradient": True})
+
+
+def test_the_auxiliary_embedding_trains_the_first_network_and_is_not_computed_in_use():
+    variant = {"auxiliary_embedding": True, "stop_gradient": True}
+    assert any(item is not None and bool(item.any()) for item in gradient_of_first(variant, "auxiliary"))
+    network = DistanceEmbeddingNet(SIZES["tiny"].model_copy(update=variant)).eval()
+    assert network(torch.zeros(1, 3, 32, 32)).auxiliary is None
+
+
+def test_staged_training_trains_the_first_network_and_then_freezes_it(tmp_path):
+    config = TINY.model_copy(
+        update={"steps": 4, "staged": 0.5, "save_every": 1, "validation_count": 0, "average": 0.0, "weight_decay": 0.0}
+    )
+    states = []
+    for event in train(config, tmp_path):
+        if event.kind == "saved":
+            states.append(torch.load(tmp_path / "state.pt", weights_only=True)["network"])
+        if event.kind == "step":
+            assert ("within" in event.values) == (event.step > 2)
+
+    def changed(part, before, after):
+        return any(
+            not torch.equal(states[before][key], states[after][key]) for key in states[0] if key.startswith(part)
+        )
+
+    assert changed("distance_net", 0, 1)
+    assert not changed("embedding_net", 0, 1)
+    assert not changed("distance_net", 1, 3)
+    assert changed("embedding_net", 1, 3)
+
+
+def test_whole_pictures_keep_their_aspect_and_what_is_beside_them_is_not_annotated(tmp_path):
+    labels = np.zeros((40, 80), np.uint16)
+    labels[10:30, 10:30] = 7
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[labels > 0] = 200
+    write_image(tmp_path / "a.png", image)
+    write_labels(tmp_path / "a_label.png", labels)
+    data = DataConfig(count=0, folder=str(tmp_path))
+    config = TINY.model_copy(update={"data": data, "whole": True, "augment": False, "crop": 64, "smallest_leaf": 4})
+    pool = ImagePool(tmp_path / "pool", data)
+    assert list(pool.fill()) == []
+    batch = draw_batch(pool, config, 0)
+    truth = batch["labels"][0].numpy()
+    assert (truth[32:] == -1).all()
+    assert (truth[:32] >= 0).all()
+    assert np.count_nonzero(truth == 7) == 16 * 16
+    assert not batch["image"][0, :, 32:].any()
+    assert batch["image"][0, 0, 10, 10] > batch["image"][0, 0, 30, 60]
+    with pytest.raises(UserError, match="called b"):
+        list(ImagePool(tmp_path / "pool", data.model_copy(update={"stems": ("b",)})).fill())
+
+
+def test_a_configuration_without_any_picture_is_refused():
+    with pytest.raises(ValueError, match="a folder, or both"):
+        TrainingConfig(data=DataConfig(count=0))
+
+
+def test_the_papers_rate_falls_in_stairs():
+    config = TrainingConfig(schedule="steps", learning_rate=1e-4, warm_up=0, steps=20_000)
+    assert [learning_rate(config, step) for step in (0, 4999, 5000, 10_000)] == pytest.approx(
+        [1e-4, 1e-4, 0.9e-4, 0.81e-4]
+    )
+
+
+def test_dropping_small_leaves_keeps_what_is_not_annotated():
+    labels = np.array([[-1, 1, 2, 2, 0]])
+    assert drop_small(labels, 2).tolist() == [[-1, 0, 2, 2, 0]]

@@ -28,15 +28,32 @@ def distance_loss(
         Give leaves and background half of the weight each (Chen et al. 2019) instead of one weight per pixel
         (Wu et al. 2020).
     weight : torch.Tensor, optional
-        Weight of each pixel, same shape; 1 when None.
+        Weight of each pixel, same shape; 1 when None. Pixels of weight 0 (not annotated) carry no gradient.
     """
     error = (_at_least_single(predicted) - target) ** 2
     counts = torch.ones_like(error) if weight is None else weight
     if not balanced:
-        return (error * counts).sum() / counts.sum()
+        return (error * counts).sum() / counts.sum().clamp(min=1)
     inside, outside = counts * (target > 0), counts * (target <= 0)
     halves = [(error * half).sum() / half.sum().clamp(min=1) for half in (inside, outside)]
     return 0.5 * (halves[0] + halves[1])
+
+
+def foreground_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of leaf against background over the annotated pixels.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        (N, 1, H, W).
+    labels : torch.Tensor
+        (N, H, W) integer, 0 = background, negative = not annotated.
+    """
+    known = (labels >= 0).float()
+    error = functional.binary_cross_entropy_with_logits(
+        _at_least_single(logits)[:, 0], (labels > 0).to(_at_least_single(logits).dtype), reduction="none"
+    )
+    return (error * known).sum() / known.sum().clamp(min=1)
 
 
 def contacts(labels: torch.Tensor, radius: int = 2) -> torch.Tensor:
@@ -45,7 +62,7 @@ def contacts(labels: torch.Tensor, radius: int = 2) -> torch.Tensor:
     Parameters
     ----------
     labels : torch.Tensor
-        (N, H, W) integer, 0 = background.
+        (N, H, W) integer, 0 = background, negative = not annotated.
     radius : int
         Pixels, of a square window.
 
@@ -54,7 +71,7 @@ def contacts(labels: torch.Tensor, radius: int = 2) -> torch.Tensor:
     torch.Tensor
         bool (N, H, W).
     """
-    values = labels.float()[:, None]
+    values = labels.clamp(min=0).float()[:, None]
     none = float(labels.max()) + 1
     size = 2 * radius + 1
     highest = functional.max_pool2d(values, size, 1, radius)
@@ -107,10 +124,30 @@ def _half_disc(radius: int) -> list[tuple[int, int]]:
     return near + [offset for offset in far if offset not in near]
 
 
+def all_pairs(present: torch.Tensor, stride: int) -> torch.Tensor:
+    """Every pair of leaves of one image, the *global* loss.
+
+    Parameters
+    ----------
+    present : torch.Tensor
+        (K,) int64, sorted; leaf + stride * image, no background.
+    stride : int
+
+    Returns
+    -------
+    torch.Tensor
+        (P, 2) int64, each pair once, smaller number first.
+    """
+    if present.numel() < 2:
+        return present.new_zeros(0, 2)
+    pairs = torch.combinations(present)
+    return pairs[pairs[:, 0] // stride == pairs[:, 1] // stride]
+
+
 def embedding_loss(
     embedding: torch.Tensor,
     labels: torch.Tensor,
-    radius: int = 10,
+    radius: int | None = 10,
     per_leaf: bool = True,
     background: bool = False,
     weight: torch.Tensor | None = None,
@@ -125,9 +162,11 @@ def embedding_loss(
     embedding : torch.Tensor
         (N, E, H, W), unit length along E.
     labels : torch.Tensor
-        (N, H, W) integer, 0 = background.
-    radius : int
-        Leaves closer than this many pixels are neighbours.
+        (N, H, W) integer, 0 = background, negative = not annotated: such pixels belong to nothing and carry no
+        gradient.
+    radius : int or None
+        Leaves closer than this many pixels are neighbours (the *local* loss); all leaves of an image are when None (the
+        *global* loss).
     per_leaf : bool
         Average each leaf first, so that small leaves count as much as large ones; else each pixel counts the same.
     background : bool
@@ -143,8 +182,8 @@ def embedding_loss(
     batch, dimensions = embedding.shape[:2]
     labels = labels.long()
     stride = int(labels.max()) + 1
+    counted = labels >= 0 if background else labels > 0
     numbers = labels + stride * torch.arange(batch, device=labels.device)[:, None, None]
-    counted = torch.ones_like(labels, dtype=torch.bool) if background else labels > 0
     pixels = embedding.permute(0, 2, 3, 1)[counted]
     if pixels.shape[0] == 0:
         zero = embedding.sum() * 0
@@ -154,14 +193,20 @@ def embedding_loss(
     sizes = pixels.new_zeros(len(present)).index_add(0, index, counts)
     sums = pixels.new_zeros(len(present), dimensions).index_add(0, index, pixels)
     means = functional.normalize(sums, dim=1)
-    away = (1 - (pixels * means[index]).sum(1)) * counts
-    leaf_means = pixels.new_zeros(len(present)).index_add(0, index, away) / sizes
-    within = leaf_means.mean() if per_leaf else away.sum() / counts.sum()
+    # the sum of cosines of a leaf's pixels to its mean is the weighted sum of its pixels times the mean
+    weighted = sums if weight is None else torch.zeros_like(sums).index_add(0, index, pixels * counts[:, None])
+    away = sizes - (weighted * means).sum(1)
+    within = (away / sizes.clamp(min=1e-6)).mean() if per_leaf else away.sum() / counts.sum().clamp(min=1e-6)
 
-    pairs = neighbour_pairs(torch.where(labels > 0, numbers, 0), radius)
+    leaves = present[present % stride > 0]
+    if radius is None:
+        pairs = all_pairs(leaves, stride)
+    else:
+        pairs = neighbour_pairs(torch.where(labels > 0, numbers, 0), radius)
     if background:
-        leaves = present[present % stride > 0]
-        pairs = torch.cat([pairs, torch.stack([leaves // stride * stride, leaves], 1)])
+        ground = leaves // stride * stride
+        known = torch.isin(ground, present)
+        pairs = torch.cat([pairs, torch.stack([ground, leaves], 1)[known]])
     if pairs.shape[0] == 0:
         return EmbeddingLoss(within, within * 0)
     first, second = (means[torch.searchsorted(present, pairs[:, side].contiguous())] for side in (0, 1))

@@ -1,4 +1,4 @@
-"""The cascaded distance + embedding model (Wu, Chen, Merhof 2020)."""
+"""The distance + embedding model (Wu, Chen, Merhof 2020)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_leafseg.models.config import DistanceEmbeddingConfig
-from napari_leafseg.models.unet import UNet
+from napari_leafseg.models.unet import Decoder, UNet
 
 
 class DistanceEmbeddingOutput(NamedTuple):
@@ -25,19 +25,23 @@ class DistanceEmbeddingOutput(NamedTuple):
         (N, E, H, W), unit length along E.
     first_distance : torch.Tensor or None
         The first network's distance map where the second refines it; trained alike.
+    auxiliary : torch.Tensor or None
+        (N, E, H, W) the first network's own embedding; in training only.
     """
 
     distance: torch.Tensor
     foreground: torch.Tensor | None
     embedding: torch.Tensor
     first_distance: torch.Tensor | None = None
+    auxiliary: torch.Tensor | None = None
 
 
 class DistanceEmbeddingNet(nn.Module):
     """Two U-Nets in a row: the first regresses the distance map, the second embeds.
 
     The first network's last features (D-feat) go through a convolution and an L2 normalisation and are concatenated
-    with the image as input of the second (Wu et al. 2020, Sec. 3 and Fig. 2).
+    with the image as input of the second (Wu et al. 2020, Sec. 3 and Fig. 2). The configuration's `layout` names the
+    variants that do without.
 
     Parameters
     ----------
@@ -51,11 +55,17 @@ class DistanceEmbeddingNet(nn.Module):
         self.distance_net = UNet(3, config.unet)
         self.distance_head = nn.Conv2d(width, 1, 3, padding=1)
         self.foreground_head = nn.Conv2d(width, 1, 3, padding=1) if config.foreground_head else None
-        self.link = nn.Conv2d(width, width, 3, padding=1)
-        self.embedding_net = UNet(3 + width, config.unet)
+        self.link = nn.Conv2d(width, width, 3, padding=1) if config.layout == "cascaded" else None
+        self.embedding_net: Decoder = (
+            Decoder(config.unet)
+            if config.layout == "shared"
+            else UNet(3 + (width if config.layout == "cascaded" else 0), config.unet)
+        )
         self.embedding_head = nn.Conv2d(width, config.embedding, 3, padding=1)
         self.dropout = nn.Dropout(config.head_dropout)
         self.refined_head = nn.Conv2d(width, 1, 3, padding=1) if config.refine_distance else None
+        self.auxiliary_net = Decoder(config.unet) if config.auxiliary_embedding else None
+        self.auxiliary_head = nn.Conv2d(width, config.embedding, 3, padding=1) if config.auxiliary_embedding else None
 
     def place(self, device: torch.device | str) -> DistanceEmbeddingNet:
         """Move to a device, channels last: the layout in which convolutions are fast."""
@@ -70,24 +80,48 @@ class DistanceEmbeddingNet(nn.Module):
         """Heights and widths must be multiples of this."""
         return self.distance_net.stride
 
-    def _distances(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        features = self.dropout(self.distance_net(images))
-        distance = functional.relu(self.distance_head(features))
-        return features, distance, None if self.foreground_head is None else self.foreground_head(features)
+    def first_parts(self) -> list[nn.Module]:
+        """What belongs to the first network: what the first stage of a staged training trains."""
+        parts = [self.distance_net, self.distance_head, self.foreground_head, self.auxiliary_net, self.auxiliary_head]
+        return [part for part in parts if part is not None]
+
+    def _distances(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        distance = functional.relu(self.distance_head(features)) / self.config.distance_scale
+        return distance, None if self.foreground_head is None else self.foreground_head(features)
+
+    def _auxiliary(self, levels: list[torch.Tensor]) -> torch.Tensor | None:
+        if not self.training or self.auxiliary_net is None or self.auxiliary_head is None:
+            return None
+        raw = self.auxiliary_head(self.dropout(self.auxiliary_net.decode(levels)))
+        return functional.normalize(raw.float(), dim=1)
 
     def distances(self, images: torch.Tensor) -> DistanceEmbeddingOutput:
         """Run the first U-Net only; the embedding is (N, 0, H, W). Half the time: for the search for plants."""
-        _, distance, foreground = self._distances(images)
-        return DistanceEmbeddingOutput(distance, foreground, distance[:, :0])
+        levels = self.distance_net.encode(images)
+        distance, foreground = self._distances(self.dropout(self.distance_net.decode(levels)))
+        return DistanceEmbeddingOutput(distance, foreground, distance[:, :0], auxiliary=self._auxiliary(levels))
 
     def forward(self, images: torch.Tensor) -> DistanceEmbeddingOutput:
         """Predict for standardised RGB images (N, 3, H, W), H and W multiples of `stride`."""
-        features, distance, foreground = self._distances(images)
-        passed = features.detach() if self.config.stop_gradient else features
-        link = functional.normalize(self.link(passed).float(), dim=1)
-        joined = torch.cat([images, link.to(images.dtype)], 1)
-        second = self.dropout(self.embedding_net(joined))
+        levels = self.distance_net.encode(images)
+        features = self.dropout(self.distance_net.decode(levels))
+        distance, foreground = self._distances(features)
+        second = self.dropout(self._second(images, levels, features))
         embedding = functional.normalize(self.embedding_head(second).float(), dim=1)
+        output = DistanceEmbeddingOutput(distance, foreground, embedding, auxiliary=self._auxiliary(levels))
         if self.refined_head is None:
-            return DistanceEmbeddingOutput(distance, foreground, embedding)
-        return DistanceEmbeddingOutput(functional.relu(self.refined_head(second)), foreground, embedding, distance)
+            return output
+        refined = functional.relu(self.refined_head(second)) / self.config.distance_scale
+        return output._replace(distance=refined, first_distance=distance)
+
+    def _second(self, images: torch.Tensor, levels: list[torch.Tensor], features: torch.Tensor) -> torch.Tensor:
+        """The second network's last features."""
+        if not isinstance(self.embedding_net, UNet):
+            return self.embedding_net.decode(
+                [item.detach() for item in levels] if self.config.stop_gradient else levels
+            )
+        if self.link is None:
+            return self.embedding_net(images)
+        link = self.link(features.detach() if self.config.stop_gradient else features)
+        link = functional.normalize(link.float(), dim=1).to(images.dtype)
+        return self.embedding_net(torch.cat([images, link], 1))

@@ -21,7 +21,38 @@ def _block(inputs: int, outputs: int, norm: str, dropout: float) -> nn.Sequentia
     return nn.Sequential(*layers)
 
 
-class UNet(nn.Module):
+class Decoder(nn.Module):
+    """The rising half of a U-Net.
+
+    Parameters
+    ----------
+    config : UNetConfig
+
+    Notes
+    -----
+    ``decode`` takes the features of every level, finest first, and returns (N, config.filters, H, W).
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        widths = [config.filters * 2**level for level in range(config.depth + 1)]
+        self.rise = nn.ModuleList(nn.Conv2d(widths[level + 1], widths[level], 2) for level in range(config.depth))
+        self.up = nn.ModuleList(
+            _block(2 * widths[level], widths[level], config.norm, 0.0) for level in range(config.depth)
+        )
+        self.apply(_he_initialise)
+
+    def decode(self, levels: list[torch.Tensor]) -> torch.Tensor:
+        """Compute the last feature map."""
+        features = levels[-1]
+        for level in reversed(range(len(self.rise))):
+            raised = functional.interpolate(features, scale_factor=2, mode="nearest")
+            raised = functional.relu(self.rise[level](functional.pad(raised, (0, 1, 0, 1))))
+            features = self.up[level](torch.cat([levels[level], raised], 1))
+        return features
+
+
+class UNet(Decoder):
     """U-Net with nearest upsampling followed by a 2 x 2 convolution (Wu et al. 2020, Fig. 2; their code).
 
     Parameters
@@ -37,32 +68,26 @@ class UNet(nn.Module):
     """
 
     def __init__(self, channels: int, config: UNetConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         widths = [config.filters * 2**level for level in range(config.depth + 1)]
         drop = [config.dropout if level >= config.depth - 1 else 0.0 for level in range(config.depth + 1)]
         self.down = nn.ModuleList(
             _block(channels if level == 0 else widths[level - 1], widths[level], config.norm, drop[level])
             for level in range(config.depth + 1)
         )
-        self.rise = nn.ModuleList(nn.Conv2d(widths[level + 1], widths[level], 2) for level in range(config.depth))
-        self.up = nn.ModuleList(
-            _block(2 * widths[level], widths[level], config.norm, 0.0) for level in range(config.depth)
-        )
         self.stride = 2**config.depth
-        self.apply(_he_initialise)
+        self.down.apply(_he_initialise)
+
+    def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Compute the features of every level, finest first."""
+        levels: list[torch.Tensor] = []
+        for block in self.down:
+            levels.append(block(functional.max_pool2d(levels[-1], 2) if levels else images))
+        return levels
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Compute the last feature map."""
-        skips = []
-        features = images
-        for level, block in enumerate(self.down):
-            features = block(features if level == 0 else functional.max_pool2d(features, 2))
-            skips.append(features)
-        for level in reversed(range(len(self.rise))):
-            raised = functional.interpolate(features, scale_factor=2, mode="nearest")
-            raised = functional.relu(self.rise[level](functional.pad(raised, (0, 1, 0, 1))))
-            features = self.up[level](torch.cat([skips[level], raised], 1))
-        return features
+        return self.decode(self.encode(images))
 
 
 def _he_initialise(module: nn.Module) -> None:

@@ -32,6 +32,7 @@ def random_crop(
     size: int,
     factor: float,
     centre: tuple[int, int] | None = None,
+    turn: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a zoomed, turned and mirrored square that usually holds part of a plant.
 
@@ -48,6 +49,8 @@ def random_crop(
         Magnification; more where the picture is too small for it.
     centre : tuple of int, optional
         About where (y, x) the middle is; else mostly on any pixel of a leaf.
+    turn : bool
+        Turn and mirror.
 
     Returns
     -------
@@ -65,14 +68,28 @@ def random_crop(
         left = int(np.clip(x - window // 2 + jitter[1], 0, width - window))
     piece = image[top : top + window, left : left + window]
     truth = labels[top : top + window, left : left + window].astype(np.int32)
+    if turn:
+        piece, truth = turn_and_mirror(rng, piece, truth)
+    return resize_picture(piece, (size, size)), resize_labels(truth, (size, size))
+
+
+def turn_and_mirror(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One of the eight ways to turn and mirror a picture and its labels."""
     turns, mirror = int(rng.integers(4)), rng.random() < 0.5
-    piece, truth = np.rot90(piece, turns), np.rot90(truth, turns)
-    if mirror:
-        piece, truth = piece[:, ::-1], truth[:, ::-1]
-    how = cv2.INTER_AREA if window > size else cv2.INTER_CUBIC
-    piece = cv2.resize(np.ascontiguousarray(piece), (size, size), interpolation=how)
-    truth = cv2.resize(np.ascontiguousarray(truth).astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST)
-    return piece, truth.astype(np.int32)
+    image, labels = np.rot90(image, turns), np.rot90(labels, turns)
+    return (image[:, ::-1], labels[:, ::-1]) if mirror else (image, labels)
+
+
+def resize_picture(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A picture (H, W, C) in another size, without aliasing."""
+    how = cv2.INTER_AREA if image.shape[0] > shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(np.ascontiguousarray(image), (shape[1], shape[0]), interpolation=how)
+
+
+def resize_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Labels (H, W) in another size, int32."""
+    values = np.ascontiguousarray(labels).astype(np.float32)
+    return cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST).astype(np.int32)
 
 
 def _leaf_pixel(rng: np.random.Generator, labels: np.ndarray) -> tuple[int, int]:

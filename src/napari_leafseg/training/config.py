@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.config import SIZES, DistanceEmbeddingConfig
@@ -28,7 +28,7 @@ class DataConfig(BaseModel):
     Attributes
     ----------
     count : int
-        Synthetic images in the pool that crops are cut from.
+        Synthetic images in the pool that crops are cut from; 0 with a `folder` alone.
     seed : int
         The first scene's seed; scene i has seed + i.
     scenes : tuple of SceneShare
@@ -37,15 +37,18 @@ class DataConfig(BaseModel):
         A folder of ``<stem>.png`` images with ``<stem>_label.png`` files, trained on as well.
     folder_share : float
         Share of the crops that come from that folder.
+    stems : tuple of str, optional
+        Take only these images of the folder (a fold of a cross-validation).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    count: int = Field(4000, ge=1)
+    count: int = Field(4000, ge=0)
     seed: int = 1_000_000
     scenes: tuple[SceneShare, ...] = (SceneShare(share=1.0),)
     folder: str | None = None
     folder_share: float = Field(0.5, ge=0, le=1)
+    stems: tuple[str, ...] | None = None
 
 
 class LossConfig(BaseModel):
@@ -53,13 +56,15 @@ class LossConfig(BaseModel):
 
     Attributes
     ----------
-    distance, foreground, within, between : float
-        Weights.
+    distance, foreground, within, between, auxiliary : float
+        Weights; `auxiliary` is of the first network's own embedding, where it has one.
     balanced_distance : bool
         Leaf and background count half each in the D-loss.
     contact_weight : float
         How much more pixels count where two leaves meet: there the distance map must show a valley, and the embedding
         must turn.
+    neighbours : {"local", "global"}
+        Which leaves' embeddings are to be orthogonal: those within `neighbour_radius` pixels, or all of an image.
     per_leaf, background, neighbour_radius
         See `napari_leafseg.losses.distance_embedding.embedding_loss`.
     """
@@ -70,10 +75,12 @@ class LossConfig(BaseModel):
     foreground: float = 1.0
     within: float = 1.0
     between: float = 1.0
+    auxiliary: float = 1.0
     balanced_distance: bool = True
     contact_weight: float = Field(4.0, ge=0)
     per_leaf: bool = True
     background: bool = False
+    neighbours: Literal["local", "global"] = "local"
     neighbour_radius: int = Field(10, ge=1)
 
 
@@ -87,13 +94,24 @@ class TrainingConfig(BaseModel):
     diameter, views, defaults
         See `napari_leafseg.models.card.Card`; what the finished model is to be used with.
     model : str or DistanceEmbeddingConfig
-        A preset ("small", "paper", "tiny") or the full configuration.
+        A preset ("tiny", "small", "medium", "paper") or the full configuration.
     steps, batch, crop : int
         Optimiser steps, images a step, side of the square crops in pixels.
     smallest_leaf : int
         Leaves of fewer pixels in a crop (slivers, cut by its border) are not trained on as leaves.
+    whole : bool
+        Train on whole pictures, resized to fit into `crop` with their aspect kept, instead of on crops; what is beside
+        the picture carries no loss.
+    augment : bool
+        Change colours, turn and mirror; the paper's training does not.
+    staged : float
+        Share of the steps in which the first network is trained alone; it is then frozen and the second trained. Both
+        are trained together throughout when 0.
+    optimiser : {"adamw", "adam"}
     learning_rate, weight_decay : float
-        AdamW. The rate rises over `warm_up` steps, stays, and falls to 1 % over the last `decay` share of the steps.
+    schedule : {"cosine", "steps"}
+        "cosine": the rate rises over `warm_up` steps, stays, and falls to 1 % over the last `decay` share of the steps.
+        "steps": it rises likewise and is multiplied by 0.9 every 5,000 steps (Wu's code).
     average : float
         Decay of the moving average of the weights, which is what is saved.
     plant_views : float
@@ -130,6 +148,11 @@ class TrainingConfig(BaseModel):
     elsewhere: float = Field(0.15, ge=0, le=1)
     zoom: tuple[float, float] = (0.55, 1.3)
     smallest_leaf: int = Field(16, ge=0)
+    whole: bool = False
+    augment: bool = True
+    staged: float = Field(0.0, ge=0, lt=1)
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    schedule: Literal["cosine", "steps"] = "cosine"
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warm_up: int = Field(100, ge=0)
@@ -140,6 +163,12 @@ class TrainingConfig(BaseModel):
     validate_every: int = Field(500, ge=1)
     validation_count: int = Field(24, ge=0)
     save_every: int = Field(100, ge=1)
+
+    @model_validator(mode="after")
+    def _has_images(self) -> TrainingConfig:
+        if self.data.count == 0 and not self.data.folder:
+            raise ValueError("data: give a count of synthetic images, a folder, or both")
+        return self
 
     def network(self) -> DistanceEmbeddingConfig:
         """The model's configuration, presets resolved.

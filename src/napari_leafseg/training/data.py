@@ -13,7 +13,15 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference.plants import Plant, typical_size
 from napari_leafseg.models.normalise import standardise
 from napari_leafseg.synthetic import synthesize
-from napari_leafseg.training.augment import change_colours, expose_for_plants, random_crop, true_plants
+from napari_leafseg.training.augment import (
+    change_colours,
+    expose_for_plants,
+    random_crop,
+    resize_labels,
+    resize_picture,
+    true_plants,
+    turn_and_mirror,
+)
 from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.targets import distance_target
 
@@ -41,7 +49,8 @@ class ImagePool:
     def __init__(self, folder: Path, config: DataConfig) -> None:
         self.folder, self.config = folder, config
         total = sum(item.share for item in config.scenes)
-        self.counts = [max(1, round(config.count * item.share / total)) for item in config.scenes]
+        scenes = config.scenes if config.count else ()
+        self.counts = [max(1, round(config.count * item.share / total)) for item in scenes]
         self._maps: list[tuple[np.ndarray, np.ndarray]] = []
         self._own: list[Pair] = []
         self._plants: dict[int, list[Plant]] = {}
@@ -50,7 +59,7 @@ class ImagePool:
         """Draw what is missing; yields (images done, images in all)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         total, done, seed = sum(self.counts), 0, self.config.seed
-        for index, (item, count) in enumerate(zip(self.config.scenes, self.counts, strict=True)):
+        for index, (item, count) in enumerate(zip(self.config.scenes, self.counts, strict=False)):
             shape = (count, *item.scene.size)
             images = _open(self.folder / f"images{index}.npy", (*shape, 3), np.uint8)
             labels = _open(self.folder / f"labels{index}.npy", shape, np.uint16)
@@ -66,11 +75,11 @@ class ImagePool:
             seed += count
             self._maps.append((images, labels))
         if self.config.folder:
-            self._own = read_pairs(Path(self.config.folder))
+            self._own = read_pairs(Path(self.config.folder), self.config.stems)
 
     def draw(self, rng: np.random.Generator) -> TrainingImage:
         """One image, its labels and its plants."""
-        if self._own and rng.random() < self.config.folder_share:
+        if self._own and (not self.counts or rng.random() < self.config.folder_share):
             number = int(rng.integers(len(self._own)))
             return TrainingImage(*self._own[number], self._plants_of(-1 - number, self._own[number][1]))
         number = rest = int(rng.integers(sum(self.counts)))
@@ -94,26 +103,39 @@ def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     return np.lib.format.open_memmap(path, mode="w+", shape=shape, dtype=dtype)
 
 
-def read_pairs(folder: Path) -> list[Pair]:
+def read_pairs(folder: Path, stems: tuple[str, ...] | None = None) -> list[Pair]:
     """Read ``<stem>.<ending>`` with ``<stem>_label.<ending>`` from one folder, as RGB uint8 and labels.
+
+    Parameters
+    ----------
+    folder : path
+    stems : tuple of str, optional
+        Read only these.
 
     Raises
     ------
     UserError
-        When there is no such pair.
+        When there is no such pair, or one of the stems has none.
     """
     from napari_leafseg.io import find_pairs, read_image, read_labels, to_rgb8
 
-    pairs = [(to_rgb8(read_image(image).array), read_labels(label)) for image, label in find_pairs(folder)]
+    found = list(find_pairs(folder))
+    if stems is not None:
+        missing = sorted(set(stems) - {image.stem for image, _ in found})
+        if missing:
+            raise UserError(f"{folder} holds no image with labels called {missing[0]}.")
+        found = [pair for pair in found if pair[0].stem in set(stems)]
+    pairs = [(to_rgb8(read_image(image).array), read_labels(label)) for image, label in found]
     if not pairs:
         raise UserError(f"{folder} holds no image with a label file beside it (plant.png and plant_label.png).")
     return pairs
 
 
 def drop_small(labels: np.ndarray, smallest: int) -> np.ndarray:
-    """Labels without leaves of fewer than `smallest` pixels."""
-    areas = np.bincount(labels.ravel())
-    return np.where(areas[labels] >= smallest, labels, 0)
+    """Labels without leaves of fewer than `smallest` pixels; what is not annotated (negative) stays so."""
+    known = np.maximum(labels, 0)
+    areas = np.bincount(known.ravel())
+    return np.where((areas[known] >= smallest) | (labels < 0), labels, 0)
 
 
 def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
@@ -122,12 +144,14 @@ def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, 
     Returns
     -------
     dict of torch.Tensor
-        ``image`` (N, 3, H, W) float32 standardised, ``labels`` (N, H, W) int64, ``distance`` (N, 1, H, W) float32.
+        ``image`` (N, 3, H, W) float32 standardised, ``labels`` (N, H, W) int64 (negative = not annotated),
+        ``distance`` (N, 1, H, W) float32.
     """
     rng = np.random.default_rng([config.seed, step])
     images, labels, distances = [], [], []
     for _ in range(config.batch):
-        image, truth = _draw_view(rng, pool.draw(rng), config)
+        drawn = pool.draw(rng)
+        image, truth = draw_whole(rng, drawn, config) if config.whole else _draw_view(rng, drawn, config)
         images.append(image)
         truth = drop_small(truth, config.smallest_leaf)
         labels.append(truth)
@@ -139,12 +163,28 @@ def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, 
     }
 
 
+def draw_whole(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """A whole picture in a square of `config.crop` pixels, standardised by itself; labels are -1 beside it."""
+    picture, truth = drawn.image, drawn.labels
+    if config.augment:
+        picture, truth = turn_and_mirror(rng, change_colours(rng, picture), truth)
+    side = config.crop
+    factor = side / max(truth.shape)
+    height, width = (max(1, round(length * factor)) for length in truth.shape)
+    picture = resize_picture(picture, (height, width))
+    labels = np.full((side, side), -1, np.int32)
+    labels[:height, :width] = resize_labels(truth, (height, width))
+    image = np.zeros((side, side, 3), np.float32)
+    image[:height, :width] = standardise(picture)
+    return image, labels
+
+
 def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
     """A crop as the network gets it: of a plant, as for its leaves, or of anything, as for the search for plants."""
-    picture = change_colours(rng, drawn.image)
+    picture = change_colours(rng, drawn.image) if config.augment else drawn.image
     if not drawn.plants or rng.random() >= config.plant_views:
         factor = float(np.exp(rng.uniform(*np.log(config.zoom))))
-        image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor)
+        image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, turn=config.augment)
         return standardise(image), truth
     factor = config.diameter / typical_size(drawn.plants) * float(np.exp(rng.normal(0, config.plant_view_spread)))
     plant = drawn.plants[int(rng.integers(len(drawn.plants)))]
@@ -152,5 +192,5 @@ def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingC
     if rng.random() < config.elsewhere:  # what is taken for a plant elsewhere is seen in the plants' light
         centre = int(rng.integers(drawn.labels.shape[0])), int(rng.integers(drawn.labels.shape[1]))
     picture, statistics = expose_for_plants(rng, picture, drawn.labels, drawn.plants)
-    image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, centre)
+    image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, centre, config.augment)
     return standardise(image, statistics), truth

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss
+from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss, foreground_loss
 from napari_leafseg.models.card import Card
 from napari_leafseg.models.checkpoint import save_checkpoint
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
@@ -48,35 +47,47 @@ class TrainingEvent:
 
 
 def compute_losses(
-    network: DistanceEmbeddingNet, batch: dict[str, torch.Tensor], config: LossConfig
+    network: DistanceEmbeddingNet, batch: dict[str, torch.Tensor], config: LossConfig, first_only: bool = False
 ) -> dict[str, torch.Tensor]:
-    """All weighted losses of a batch, and their sum under "total" (Wu et al. 2020: D-loss + E-loss)."""
-    output = network(batch["image"])
+    """All weighted losses of a batch, and their sum under "total" (Wu et al. 2020: D-loss + E-loss).
+
+    Pixels with a negative label are not annotated and count in none of them.
+
+    Parameters
+    ----------
+    network : DistanceEmbeddingNet
+    batch : dict of torch.Tensor
+        From `napari_leafseg.training.data.draw_batch`.
+    config : LossConfig
+    first_only : bool
+        Run the first network alone: the first stage of a staged training.
+    """
+    output = network.distances(batch["image"]) if first_only else network(batch["image"])
     labels = batch["labels"]
-    weight = 1 + config.contact_weight * contacts(labels).float()
-    within, between = embedding_loss(
-        output.embedding, labels, config.neighbour_radius, config.per_leaf, config.background, weight
-    )
+    known = (labels >= 0).float()
+    weight = known * (1 + config.contact_weight * contacts(labels).float())
+    radius = config.neighbour_radius if config.neighbours == "local" else None
     maps = [item for item in (output.distance, output.first_distance) if item is not None]
     distances = [distance_loss(item, batch["distance"], config.balanced_distance, weight[:, None]) for item in maps]
-    losses = {
-        "distance": config.distance * torch.stack(distances).mean(),
-        "within": config.within * within,
-        "between": config.between * between,
-    }
+    losses = {"distance": config.distance * torch.stack(distances).mean()}
+    if not first_only:
+        terms = embedding_loss(output.embedding, labels, radius, config.per_leaf, config.background, weight)
+        losses |= {"within": config.within * terms.within, "between": config.between * terms.between}
     if output.foreground is not None:
-        target = (labels > 0).float()[:, None]
-        losses["foreground"] = config.foreground * functional.binary_cross_entropy_with_logits(
-            output.foreground.float(), target
-        )
+        losses["foreground"] = config.foreground * foreground_loss(output.foreground, labels)
+    if output.auxiliary is not None:
+        extra = embedding_loss(output.auxiliary, labels, radius, config.per_leaf, config.background, weight)
+        losses["auxiliary"] = config.auxiliary * (config.within * extra.within + config.between * extra.between)
     losses["total"] = torch.stack(list(losses.values())).sum()
     return losses
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """The rate at a step: rise, plateau, cosine fall to 1 %."""
+    """The rate at a step: a rise, then a plateau with a cosine fall to 1 %, or the paper's stairs."""
     if step < config.warm_up:
         return config.learning_rate * (step + 1) / config.warm_up
+    if config.schedule == "steps":
+        return config.learning_rate * 0.9 ** (step // 5000)
     start = config.steps * (1 - config.decay)
     if step <= start:
         return config.learning_rate
@@ -92,9 +103,8 @@ class _Run:
         torch.manual_seed(config.seed)
         self.network = DistanceEmbeddingNet(config.network()).place(device)
         self.average = deepcopy(self.network)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+        self.optimiser = kind(self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         self.step = 0
         self.metrics: dict[str, float] = {}
 
@@ -158,10 +168,11 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         self.network.train()
+        first_only = self._set_stage()
         batch = {key: value.to(self.device) for key, value in batch.items()}
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
         with _autocast(self.device, self.config.mixed_precision):
-            losses = compute_losses(self.network, batch, self.config.loss)
+            losses = compute_losses(self.network, batch, self.config.loss, first_only)
         self.optimiser.zero_grad(set_to_none=True)
         losses["total"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
@@ -170,6 +181,16 @@ class _Run:
         self.step += 1
         self._update_average()
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _set_stage(self) -> bool:
+        """Staged training: the first network alone (True), then, with the first one frozen, the rest."""
+        if not self.config.staged:
+            return False
+        first = self.step < self.config.staged * self.config.steps
+        for part in self.network.first_parts():
+            part.requires_grad_(first)
+            part.train(first)
+        return first
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -16,7 +16,7 @@ def distance_target(labels: np.ndarray, smallest: int = 0) -> np.ndarray:
     Parameters
     ----------
     labels : numpy.ndarray
-        (H, W) integer, 0 = background.
+        (H, W) integer, 0 = background; negative (not annotated) counts as background here.
     smallest : int
         Leaves under this many pixels are left out.
 
@@ -25,7 +25,7 @@ def distance_target(labels: np.ndarray, smallest: int = 0) -> np.ndarray:
     numpy.ndarray
         float32 (H, W), 0 to 1.
     """
-    labels = labels.astype(np.int32)
+    labels = np.maximum(labels.astype(np.int32), 0)
     count = int(labels.max()) + 1
     if smallest:
         areas = np.bincount(labels.ravel(), minlength=count)
