@@ -1,18 +1,23 @@
-"""The command line: ``napari-leafseg demo | predict | evaluate | train | synthesize | models | export``."""
+"""The command line: ``napari-leafseg demo | predict | evaluate | tune | train | synthesize | models | export``."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from napari_leafseg.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_leafseg.inference.advisor import Sweep
 
 app = typer.Typer(
     help="Outline, count and measure every leaf of a plant.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -106,6 +111,65 @@ def evaluate(
         err.print(f"[yellow]{message}[/]", soft_wrap=True)
     if json_file is not None:
         write_atomically(json_file, (json.dumps(result, indent=2) + "\n").encode())
+
+
+@app.command()
+def tune(
+    source: Annotated[Path, typer.Argument(help="A project, or a folder of pictures with label images beside them.")],
+    truth: Annotated[Path | None, typer.Option(help="Folder of the label images where they lie elsewhere.")] = None,
+    model: Model = "leaf",
+    device: Device = "auto",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole sweep to this file.")] = None,
+) -> None:
+    """Find the seed threshold, clustering angle and smallest leaf that suit labelled pictures best."""
+    from napari_leafseg import load_model
+    from napari_leafseg._files import write_atomically
+    from napari_leafseg.project import Project
+    from napari_leafseg.tuning import labelled_files, reviewed_pictures
+    from napari_leafseg.tuning import tune as run_tuning
+
+    sweep = None
+    with contextlib.ExitStack() as stack:
+        if (source / "project.json").exists():
+            project = stack.enter_context(Project.open(source))
+            project.catch_up()
+            pictures = reviewed_pictures(project)
+        else:
+            pictures = labelled_files(source, truth)
+        bar = stack.enter_context(progress_bar())
+        task = bar.add_task("Tuning", total=1000)
+        for event in run_tuning(load_model(model, device), pictures):
+            bar.update(task, description=event.message, completed=event.done)
+            sweep = event.sweep
+    assert sweep is not None
+    out.print(_heat_map(sweep))
+    best = sweep.best
+    out.print(
+        f"{sweep.images} pictures, {sweep.leaves} leaves. SBD {sweep.current_sbd:.3f} with the model's values, "
+        f"{max(sweep.best_sbd, sweep.current_sbd):.3f} with --seed-threshold {best['seed_threshold']:g} "
+        f"--angle {best['angle']:g} and a smallest leaf of {best['smallest_working']:g} pixels at the working scale.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if json_file is not None:
+        write_atomically(json_file, (json.dumps(sweep.as_dict(), indent=1) + "\n").encode())
+
+
+def _heat_map(sweep: Sweep) -> Table:
+    """SBD for seed threshold × angle at the best smallest leaf; the best cell is marked."""
+    row_at, column_at, layer = sweep.best_index
+    plane = sweep.sbd[:, :, layer]
+    table = Table("seeds", *(f"{angle:g}°" for angle in sweep.angles), title="SBD in % by seed threshold and angle",
+                  box=box.SIMPLE, padding=(0, 1, 0, 0))  # fmt: skip
+    low, high = float(plane.min()), float(plane.max())
+    for row, threshold in enumerate(sweep.seed_thresholds):
+        cells = []
+        for column, value in enumerate(plane[row]):
+            share = (value - low) / max(high - low, 1e-9)
+            mark = "[bold]*" if (row, column) == (row_at, column_at) else " "
+            cells.append(f"[rgb({int(255 * (1 - share))},{int(200 * share)},60)]{mark}{100 * value:.1f}")
+        table.add_row(f"{threshold:g}", *cells)
+    return table
 
 
 @app.command()

@@ -181,12 +181,14 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     write_atomically(Path(path), imageio.imwrite("<bytes>", image, extension=".png"))
 
 
-def find_pairs(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Pictures of a folder that have a label image, ``<stem>_label.<ending>``, beside them or in ``labels/``."""
+def find_pairs(folder: Path, labels: Path | None = None) -> Iterator[tuple[Path, Path]]:
+    """Pictures of a folder that have a label image, ``<stem>_label.<ending>``, beside them, in ``labels/`` beside their
+    folder, or in the folder `labels`, where ``_label`` may be missing."""
+    places = (folder, folder.parent / "labels") if labels is None else (labels,)
+    suffixes = (LABEL_SUFFIX,) if labels is None or labels.samefile(folder) else (LABEL_SUFFIX, "")
     for image in sorted(item for item in folder.iterdir() if item.is_file() and is_image(item)):
-        for place in (folder, folder.parent / "labels"):
-            for ending in (".png", ".tif", ".tiff"):
-                label = place / f"{image.stem}{LABEL_SUFFIX}{ending}"
-                if label.exists():
-                    yield image, label
-                    break
+        names = (place / f"{image.stem}{suffix}{ending}" for place in places for suffix in suffixes
+                 for ending in (".png", ".tif", ".tiff"))  # fmt: skip
+        label = next((name for name in names if name.exists()), None)
+        if label is not None:
+            yield image, label

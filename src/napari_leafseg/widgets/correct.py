@@ -36,13 +36,14 @@ class CorrectWidget(CorrectForm):
 
     Parameters
     ----------
-    viewer : napari.Viewer
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
     """
 
-    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.viewer = viewer
-        self.session = Session.of(viewer)
+        self.session = Session.of(napari_viewer)
+        self.viewer = viewer = self.session.viewer
         self.keeper = ProjectKeeper.of(self.session)
         self.gestures = Gestures(viewer, self._gesture, self._wheel)
         self.tool: tools.Tool | None = None

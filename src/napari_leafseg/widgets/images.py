@@ -42,14 +42,15 @@ class ImagesWidget(QWidget):
 
     Parameters
     ----------
-    viewer : napari.Viewer
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
     """
 
-    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("napari-leafseg-images")
-        self.viewer = viewer
-        self.session = Session.of(viewer)
+        self.session = Session.of(napari_viewer)
+        self.viewer = viewer = self.session.viewer
         self.keeper = ProjectKeeper.of(self.session)
         self._items: dict[Path, QListWidgetItem] = {}
         self._wanted: ImageEntry | None = None

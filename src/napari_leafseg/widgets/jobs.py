@@ -64,3 +64,20 @@ def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]
     target = label_path(folder, stem)
     write_labels(target, labels, record)
     return target
+
+
+def tune_job(
+    predictors: dict[tuple[str, str], Any],
+    model: str,
+    device: str,
+    pictures: list[Any],
+    current: dict[str, float] | None,
+) -> Iterator[Any]:
+    """Load the model where it is not loaded yet, then predict labelled pictures and sweep; yields `TuneEvent`."""
+    from napari_leafseg import load_model
+    from napari_leafseg.tuning import TuneEvent, tune
+
+    yield TuneEvent(0, 1000, f"Loading the model “{model}”")
+    if (model, device) not in predictors:
+        predictors[model, device] = load_model(model, device)
+    yield from tune(predictors[model, device], pictures, current)

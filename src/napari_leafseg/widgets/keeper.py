@@ -261,6 +261,13 @@ class ProjectKeeper(QObject):
             return 0, total
         return sum(ref.state == "done" for ref in self.project.images), max(total, len(self.project.images))
 
+    def reviewed_refs(self) -> list[tuple[ImageRef, Correction | None]]:
+        """Pictures that are done, with their corrections where they are open."""
+        if self.project is None:
+            return []
+        opened = {id(self._refs.get(id(item.document))): item for item in self.session.corrections()}
+        return [(ref, opened.get(id(ref))) for ref in self.project.images if ref.state == "done"]
+
     # -- saving ------------------------------------------------------------------------------------------------------
 
     def autosave(self) -> None:

@@ -17,7 +17,7 @@ from napari_leafseg.widgets.jobs import predict_job, save_job
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.live import LabelResult, LiveLabels, Shown
 from napari_leafseg.widgets.segment_form import EXTRAS, SegmentForm
-from napari_leafseg.widgets.session import Session, picture_of, settings
+from napari_leafseg.widgets.session import KEY, Session, picture_of, settings
 from napari_leafseg.widgets.workers import start_worker
 
 SAVE_KEY = "S"
@@ -28,13 +28,14 @@ class SegmentWidget(SegmentForm):
 
     Parameters
     ----------
-    viewer : napari.Viewer
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
     """
 
-    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.viewer = viewer
-        self.session = Session.of(viewer)
+        self.session = Session.of(napari_viewer)
+        self.viewer = viewer = self.session.viewer
         ProjectKeeper.of(self.session)
         self.worker: Any = None
         self.live = LiveLabels(self)
@@ -48,6 +49,7 @@ class SegmentWidget(SegmentForm):
         self.stop_button.clicked.connect(self.stop)
         self.save_button.clicked.connect(lambda: self.save())
         self.folder_button.clicked.connect(self._choose_folder)
+        self.advise_button.clicked.connect(self._open_advisor)
         self.image_box.currentIndexChanged.connect(self._image_chosen)
         self.panel.changed.connect(self._tune)
         self.live.ready.connect(self._show_live)
@@ -59,6 +61,7 @@ class SegmentWidget(SegmentForm):
         viewer.layers.events.removed.connect(self._layers_changed)
         viewer.layers.selection.events.active.connect(self._active_changed)
         self.session.layer_state_changed.connect(self._state_changed)
+        self.session.values_advised.connect(self._advised)
         viewer.bind_key(SAVE_KEY, lambda _viewer: self.save(), overwrite=True)
         self._layers_changed()
 
@@ -234,6 +237,23 @@ class SegmentWidget(SegmentForm):
                 self.panel.rows[name].set(value, tell=False)
             self.keep_values(item.prediction, self.panel.values())
 
+    def _open_advisor(self) -> None:
+        """Show the parameter advisor."""
+        self.viewer.window.add_plugin_dock_widget(KEY, "Advise")  # type: ignore[attr-defined]
+
+    def _advised(self, model: str, values: dict[str, float]) -> None:
+        """Take over what the parameter advisor found: for this picture now, for others when they are predicted."""
+        store = settings()
+        for name, value in values.items():
+            store.setValue(f"tunables/{model}/{name}", value)
+        image = self.image
+        prediction = self.session.derived(image).prediction if image is not None else None
+        if prediction is None or prediction.model.name != model:
+            return
+        for name, value in self.kept_values(prediction).items():
+            self.panel.rows[name].set(value, tell=False)
+        self._tune()
+
     def _end_tuning(self) -> None:
         if self.live.busy:
             self._settle.start()
@@ -342,8 +362,12 @@ class SegmentWidget(SegmentForm):
         self.outline_box.setChecked(str(store.value("segment/outline", "false")).lower() == "true")
 
     def kept_values(self, prediction: Any) -> dict[str, float]:
-        """Values that the user chose earlier for this model (the smallest leaf depends on the picture: not kept)."""
+        """Values that the user chose earlier for this model. The smallest leaf depends on the picture: it is kept only
+        as the advisor gives it, in pixels at the working scale."""
         store, found = settings(), {}
+        smallest = store.value(f"tunables/{prediction.model.name}/smallest_working")
+        if smallest is not None:
+            found["min_area"] = float(round(float(smallest) / prediction.scale**2))
         for tunable in prediction.tunables:
             value = store.value(f"tunables/{prediction.model.name}/{tunable.name}")
             if value is not None and tunable.minimum <= float(value) <= tunable.maximum:

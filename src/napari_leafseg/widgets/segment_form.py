@@ -183,6 +183,10 @@ class SegmentForm(QWidget):
         column.addWidget(self.count_label)
         column.addWidget(self.empty_label)
         column.addWidget(self.panel)
+        self.advise_button = QPushButton("Find the best values …")
+        self.advise_button.setObjectName("advise")
+        self.advise_button.setToolTip("Compare all values on the pictures that you have corrected")
+        column.addWidget(self.advise_button)
         return self.tuning
 
     def _views(self) -> QGroupBox:
@@ -289,6 +293,7 @@ class SegmentForm(QWidget):
         """No prediction for this image."""
         self.panel.show_tunables((), {})
         self.panel.setVisible(False)
+        self.advise_button.setVisible(False)
         self.count_label.setVisible(False)
         self.empty_label.setVisible(True)
         self.views.setEnabled(False)
@@ -300,6 +305,7 @@ class SegmentForm(QWidget):
         """Sliders and scale of a prediction."""
         self.panel.show_tunables(prediction.tunables, values)
         self.panel.setVisible(True)
+        self.advise_button.setVisible(True)
         self.empty_label.setVisible(False)
         self.views.setEnabled(True)
         if self.scale_auto.isChecked():

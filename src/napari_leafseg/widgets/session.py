@@ -79,6 +79,8 @@ class Session:
         A picture of the list is to be shown.
     project_changed()
         A project was opened, closed, or fails to be written.
+    values_advised(str, dict)
+        Values of the tunables for a model, to be used from now on.
     """
 
     images_changed = Signal()
@@ -87,6 +89,7 @@ class Session:
     image_loaded = Signal(object)
     image_wanted = Signal(object)
     project_changed = Signal()
+    values_advised = Signal(str, dict)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
@@ -100,6 +103,7 @@ class Session:
     @classmethod
     def of(cls, viewer: ViewerModel) -> Session:
         """The viewer's session, made when it has none yet."""
+        viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands a proxy to widgets of its menu
         session = _SESSIONS.get(viewer)
         if session is None:
             session = _SESSIONS[viewer] = cls(viewer)

@@ -1,0 +1,229 @@
+"""Parameter advisor: which values of the tunables suit pictures whose leaves are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.inference.prediction import Prediction
+from napari_leafseg.metrics import score
+
+SEED_THRESHOLDS = tuple(round(0.15 + 0.07 * step, 2) for step in range(10))
+ANGLES = tuple(float(angle) for angle in range(30, 80, 5))
+SMALLEST = (0.0, 8.0, 16.0, 32.0, 64.0)  # pixels at the working scale
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Scores of every combination of the tunables' values, in the mean over pictures.
+
+    Attributes
+    ----------
+    seed_thresholds, angles : tuple of float
+    smallest : tuple of float
+        Smallest leaf, in pixels at the working scale, so that it means the same for pictures of any size.
+    sbd, abs_dic : numpy.ndarray
+        (thresholds, angles, smallest), SBD 0 to 1 and the difference in count.
+    images, leaves : int
+        How much it was compared with.
+    current : dict
+        The values that it began from, ``smallest_working`` among them.
+    current_sbd, best_sbd : float
+        Exact, at the pictures' own size; NaN until the sweep is finished.
+    """
+
+    seed_thresholds: tuple[float, ...]
+    angles: tuple[float, ...]
+    smallest: tuple[float, ...]
+    sbd: np.ndarray
+    abs_dic: np.ndarray
+    images: int
+    leaves: int
+    current: dict[str, float] = field(default_factory=dict)
+    current_sbd: float = float("nan")
+    best_sbd: float = float("nan")
+
+    @property
+    def best_index(self) -> tuple[int, int, int]:
+        """Where the best combination lies; of equally good ones (within 0.002) the one amid the best neighbours."""
+        smooth = _neighbourhood_mean(self.sbd)
+        good = self.sbd >= self.sbd.max() - 0.002
+        place = np.unravel_index(int(np.where(good, smooth, -1).argmax()), self.sbd.shape)
+        return int(place[0]), int(place[1]), int(place[2])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for a JSON file."""
+        return {
+            "images": self.images,
+            "leaves": self.leaves,
+            "seed_thresholds": list(self.seed_thresholds),
+            "angles": list(self.angles),
+            "smallest_working": list(self.smallest),
+            "sbd": self.sbd.round(4).tolist(),
+            "abs_dic": self.abs_dic.round(3).tolist(),
+            "current": self.current,
+            "current_sbd": self.current_sbd,
+            "best": self.best,
+            "best_sbd": max(self.best_sbd, self.current_sbd),
+        }
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The best values; keep those that the sweep began from where they are as good."""
+        if self.current and not np.isnan(self.best_sbd) and self.best_sbd <= self.current_sbd:
+            return dict(self.current)
+        row, column, layer = self.best_index
+        return {
+            "seed_threshold": self.seed_thresholds[row],
+            "angle": self.angles[column],
+            "smallest_working": self.smallest[layer],
+        }
+
+
+@dataclass(frozen=True)
+class SweepEvent:
+    """Progress of a sweep; the last event holds it."""
+
+    done: int
+    total: int
+    sweep: Sweep | None = None
+
+
+def picture_values(values: dict[str, float], prediction: Prediction) -> dict[str, float]:
+    """Values of a sweep for one picture: the smallest leaf in its own pixels."""
+    smallest = values["smallest_working"] / prediction.scale**2
+    top = next(tunable.maximum for tunable in prediction.tunables if tunable.name == "min_area")
+    return {
+        "seed_threshold": values["seed_threshold"],
+        "angle": values["angle"],
+        "min_area": float(min(round(smallest), top)),
+    }
+
+
+def model_values(prediction: Prediction, **chosen: float) -> dict[str, float]:
+    """The other way round: a picture's values as a sweep has them."""
+    values = {**prediction.defaults(), **chosen}
+    return {
+        "seed_threshold": values["seed_threshold"],
+        "angle": values["angle"],
+        "smallest_working": values["min_area"] * prediction.scale**2,
+    }
+
+
+def sweep_parameters(
+    predictions: Sequence[Prediction],
+    truths: Sequence[np.ndarray],
+    current: dict[str, float] | None = None,
+    seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
+    angles: Sequence[float] = ANGLES,
+    smallest: Sequence[float] = SMALLEST,
+) -> Iterator[SweepEvent]:
+    """Score every combination on kept predictions; no network runs. May be stopped after any event.
+
+    The grid is scored at the working scale, with leaves under the smallest size taken out after grouping; the best
+    combination and the current one are then scored exactly.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+    truths : sequence of numpy.ndarray
+        Integer (H, W) each, all leaves of the picture, 0 = background.
+    current : dict, optional
+        ``seed_threshold``, ``angle`` and ``smallest_working`` to compare with; the first model's defaults when None.
+    seed_thresholds, angles, smallest : sequence of float
+        The grid.
+
+    Yields
+    ------
+    SweepEvent
+
+    Raises
+    ------
+    UserError
+        Without any leaf to compare with, or when labels and picture differ in size.
+    """
+    usable = [(prediction, truth) for prediction, truth in zip(predictions, truths, strict=True) if truth.any()]
+    if not usable:
+        raise UserError(
+            "There are no labelled leaves to compare with. Correct a picture and mark it as reviewed, or give pictures "
+            "that have label images."
+        )
+    for prediction, truth in usable:
+        if truth.shape != prediction.shape:
+            name = prediction.source.get("name", "a picture")
+            raise UserError(f"The labels of {name} are {truth.shape}, the picture is {prediction.shape}.")
+    current = current or model_values(usable[0][0])
+    total = len(usable) * len(seed_thresholds) + 2 * len(usable)
+    sbd = np.zeros((len(usable), len(seed_thresholds), len(angles), len(smallest)))
+    count = np.zeros_like(sbd)
+    done, leaves = 0, 0
+    for number, (prediction, truth) in enumerate(usable):
+        scorer = _WorkingScorer(prediction, truth)
+        leaves += scorer.leaves
+        for row, threshold in enumerate(seed_thresholds):
+            for column, angle in enumerate(angles):
+                sbd[number, row, column], count[number, row, column] = scorer.scores(threshold, angle, smallest)
+            done += 1
+            yield SweepEvent(done, total)
+    rough = Sweep(tuple(seed_thresholds), tuple(angles), tuple(smallest), sbd.mean(0), count.mean(0), len(usable),
+                  leaves, current)  # fmt: skip
+    exact = []
+    for values in (current, rough.best):
+        scores = []
+        for prediction, truth in usable:
+            scores.append(score(prediction.labels(**picture_values(values, prediction)), truth).sbd)
+            done += 1
+            yield SweepEvent(done, total)
+        exact.append(float(np.mean(scores)))
+    finished = Sweep(**{**rough.__dict__, "current_sbd": exact[0], "best_sbd": exact[1]})
+    yield SweepEvent(total, total, finished)
+
+
+class _WorkingScorer:
+    """SBD of a prediction's leaves at the working scale, where the sizes of true leaves are known in full."""
+
+    def __init__(self, prediction: Prediction, truth: np.ndarray) -> None:
+        numbers = np.unique(truth)
+        numbers = numbers[numbers > 0]
+        compact = np.searchsorted(numbers, truth) + 1
+        compact[truth == 0] = 0
+        self.leaves = len(numbers)
+        self._regions = []
+        sizes = np.bincount(compact.ravel(), minlength=self.leaves + 1)[1:].astype(float)
+        for region in prediction.regions:
+            height, width = region.maps.distance.shape
+            rows = np.minimum(((np.arange(height) + 0.5) / region.zoom[0]).astype(int), region.shape[0] - 1)
+            columns = np.minimum(((np.arange(width) + 0.5) / region.zoom[1]).astype(int), region.shape[1] - 1)
+            window = compact[region.rows, region.columns][rows[:, None], columns[None, :]]
+            self._regions.append((region, window.astype(np.int32), region.zoom[0] * region.zoom[1]))
+        self._sizes = sizes
+
+    def scores(self, threshold: float, angle: float, smallest: Sequence[float]) -> tuple[list[float], list[int]]:
+        """SBD and |DiC| for each smallest size."""
+        tables, areas, working = [np.zeros((self.leaves, 0))], [np.zeros(0)], [np.zeros(0)]
+        for region, truth, zoom in self._regions:
+            labels = region.grouping.labels(threshold, angle, 0)
+            count = int(labels.max(initial=0))
+            table = np.bincount((truth * (count + 1) + labels).ravel(), minlength=(self.leaves + 1) * (count + 1))
+            table = table.reshape(self.leaves + 1, count + 1)
+            tables.append(table[1:, 1:] / zoom)
+            areas.append(table[:, 1:].sum(0) / zoom)
+            working.append(table[:, 1:].sum(0))
+        both, found, seen = np.concatenate(tables, 1), np.concatenate(areas), np.concatenate(working)
+        dice = 2 * both / np.maximum(self._sizes[:, None] + found[None], 1e-9)
+        sbd, counts = [], []
+        for least in smallest:
+            kept = dice[:, seen >= least]
+            sbd.append(float(min(kept.max(1).mean(), kept.max(0).mean())) if kept.shape[1] else 0.0)
+            counts.append(abs(kept.shape[1] - self.leaves))
+        return sbd, counts
+
+
+def _neighbourhood_mean(values: np.ndarray) -> np.ndarray:
+    from scipy import ndimage
+
+    return ndimage.uniform_filter(values, size=(3, 3, 1), mode="nearest")

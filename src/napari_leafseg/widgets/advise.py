@@ -1,0 +1,311 @@
+"""The *Advise* dock widget: which parameters suit the pictures whose leaves are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari.utils.notifications import show_error, show_info
+from napari.viewer import ViewerModel
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.zoo import list_models
+from napari_leafseg.widgets.heat_map import HeatMap
+from napari_leafseg.widgets.jobs import tune_job
+from napari_leafseg.widgets.keeper import ProjectKeeper
+from napari_leafseg.widgets.session import Session, settings
+from napari_leafseg.widgets.workers import start_worker
+
+
+class AdviseWidget(QWidget):
+    """Compares every combination of the tunables with what people corrected, and applies the best.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari-leafseg-advise")
+        self.session = Session.of(napari_viewer)
+        self.viewer = self.session.viewer
+        self.keeper = ProjectKeeper.of(self.session)
+        self.worker: Any = None
+        self.sweep: Any = None
+        self._folder: Path | None = None
+        self._picked: tuple[int, int] | None = None
+        self._build()
+        self._soon = QTimer(self)  # review marks change in bursts
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(200)
+        self._soon.timeout.connect(self.count)
+        for signal in (self.session.images_changed, self.session.project_changed):
+            signal.connect(self._count_soon)
+        self.keeper.changed.connect(self._count_soon)
+        self.count()
+        self._show_sweep()
+
+    def _build(self) -> None:
+        self.model_box = QComboBox()
+        self.model_box.setObjectName("model")
+        for name in list_models():
+            self.model_box.addItem(name, name)
+        chosen = str(settings().value("segment/model", "leaf"))
+        if self.model_box.findData(chosen) < 0 and Path(chosen).is_file():
+            self.model_box.addItem(Path(chosen).stem, chosen)
+        self.model_box.setCurrentIndex(max(0, self.model_box.findData(chosen)))
+        self.model_box.currentIndexChanged.connect(lambda _index: self.count())
+        self.truth_label = QLabel()
+        self.truth_label.setObjectName("truth")
+        self.truth_label.setWordWrap(True)
+        self.folder_button = QToolButton()
+        self.folder_button.setText("Folder …")
+        self.folder_button.setToolTip("Compare with pictures of a folder that have label images (plant_label.png)")
+        self.folder_button.clicked.connect(self._choose_folder)
+        truth_row = QHBoxLayout()
+        truth_row.addWidget(self.truth_label, 1)
+        truth_row.addWidget(self.folder_button)
+        form = QFormLayout()
+        form.addRow("Model", self.model_box)
+        form.addRow("Known leaves", truth_row)
+        self.run_button = QPushButton("Compare")
+        self.run_button.setObjectName("compare")
+        self.run_button.setToolTip("Try 500 combinations on the pictures whose leaves are known")
+        self.run_button.clicked.connect(self.run)
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setObjectName("stop")
+        self.stop_button.clicked.connect(self.stop)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.stop_button, 1)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self.progress.setRange(0, 1000)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.map = HeatMap()
+        self.map.picked.connect(self._pick)
+        self.smallest_box = QComboBox()
+        self.smallest_box.setObjectName("smallest")
+        self.smallest_box.setToolTip("Smallest leaf, in pixels at the working scale")
+        self.smallest_box.currentIndexChanged.connect(lambda _index: self._show_plane())
+        self.smallest_row = QWidget()
+        smallest = QFormLayout(self.smallest_row)
+        smallest.setContentsMargins(0, 0, 0, 0)
+        smallest.addRow("Smallest leaf", self.smallest_box)
+        self.verdict = QLabel()
+        self.verdict.setObjectName("verdict")
+        self.verdict.setWordWrap(True)
+        self.apply_button = QPushButton("Apply best")
+        self.apply_button.setObjectName("apply")
+        self.apply_button.clicked.connect(self.apply)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(8)
+        column.addLayout(form)
+        column.addLayout(buttons)
+        column.addWidget(self.progress)
+        column.addWidget(self.message)
+        column.addWidget(self.map, 1)
+        column.addWidget(self.smallest_row)
+        column.addWidget(self.verdict)
+        column.addWidget(self.apply_button)
+        column.addStretch(0)
+        self.setMinimumWidth(400)
+        self._show_running(False)
+
+    # -- what is known -----------------------------------------------------------------------------------------------
+
+    @property
+    def model_name(self) -> str:
+        """Name of the chosen model."""
+        return str(self.model_box.currentData())
+
+    def _count_soon(self) -> None:
+        self._soon.start()
+
+    def count(self) -> None:
+        """Say with how many pictures is compared, or what to do where there are none."""
+        if self._folder is not None:
+            self.truth_label.setText(f"label images in {self._folder.name}")
+            known = True
+        else:
+            number = len(self.keeper.reviewed_refs())
+            known = number > 0
+            noun = "picture" if number == 1 else "pictures"
+            self.truth_label.setText(
+                f"{number} reviewed {noun}"
+                if known
+                else "none yet. Correct a picture and mark it as reviewed, or choose a folder with label images."
+            )
+        self.run_button.setEnabled(known and self.worker is None)
+
+    def _choose_folder(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Pictures with label images", str(self._folder or Path.home()))
+        self._folder = Path(chosen) if chosen else None
+        self.count()
+
+    def _pictures(self) -> list[Any]:
+        """Everything that is known, with predictions that are there already."""
+        from napari_leafseg.tuning import labelled_files, reviewed_pictures
+
+        if self._folder is not None:
+            return labelled_files(self._folder)
+        project = self.keeper.project
+        if project is None:
+            return []
+        pictures = reviewed_pictures(project)
+        for picture, (_, correction) in zip(pictures, self.keeper.reviewed_refs(), strict=True):
+            if correction is not None:
+                labels = correction.document.labels.copy()
+                picture.labels = lambda labels=labels: labels
+                prediction = self.session.derived(correction.image).prediction
+                if prediction is not None and prediction.model.name == self.model_name:
+                    picture.prediction = prediction
+        return pictures
+
+    # -- comparing ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Predict what is not predicted yet and sweep, in the background."""
+        if self.worker is not None:
+            return
+        try:
+            pictures = self._pictures()
+        except UserError as error:
+            show_error(str(error))
+            return
+        device = str(settings().value("segment/device", "auto"))
+        self._show_running(True)
+        self.worker = start_worker(
+            tune_job, self.session.predictors, self.model_name, device, pictures, self._current(pictures),
+            on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
+        )  # fmt: skip
+
+    def _current(self, pictures: list[Any]) -> dict[str, float] | None:
+        """The values in use: of the picture on the screen where it is predicted, else what was kept for the model."""
+        from napari_leafseg.inference.advisor import model_values
+
+        image = self.session.focus()
+        item = None if image is None else self.session.derived(image)
+        prediction = None if item is None else item.prediction
+        if item is None or prediction is None or prediction.model.name != self.model_name:
+            return None
+        frames = getattr(prediction, "frames", None)
+        return model_values(frames[0] if frames else prediction, **item.values)
+
+    def stop(self) -> None:
+        """Stop after the step that is being computed."""
+        if self.worker is not None:
+            self.worker.quit()
+            self.message.setText("Stopping …")
+
+    def _progress(self, event: Any) -> None:
+        self.progress.setValue(event.done)
+        self.message.setText(event.message)
+        if event.sweep is not None:
+            self.sweep, self._picked = event.sweep, None
+            self._show_sweep()
+
+    def _ended(self, worker: Any) -> None:
+        if worker is self.worker:
+            self.worker = None
+            self._show_running(False)
+            self.count()
+
+    def _show_running(self, running: bool) -> None:
+        self.run_button.setEnabled(not running)
+        self.stop_button.setEnabled(running)
+        self.progress.setVisible(running)
+        self.model_box.setEnabled(not running)
+        self.message.setVisible(running)
+        if not running:
+            self.progress.setValue(0)
+            self.message.setText("")
+
+    # -- showing and applying ----------------------------------------------------------------------------------------
+
+    def _show_sweep(self) -> None:
+        shown = self.sweep is not None
+        for part in (self.map, self.smallest_row, self.verdict, self.apply_button):
+            part.setVisible(shown)
+        if not shown:
+            return
+        self.smallest_box.blockSignals(True)
+        self.smallest_box.clear()
+        for value in self.sweep.smallest:
+            self.smallest_box.addItem("no limit" if value == 0 else f"{value:g} px at the working scale", value)
+        self.smallest_box.setCurrentIndex(self.sweep.best_index[2])
+        self.smallest_box.blockSignals(False)
+        self._show_plane()
+
+    def _show_plane(self) -> None:
+        sweep = self.sweep
+        layer = self.smallest_box.currentIndex()
+        self.map.show_values(sweep.sbd[:, :, layer], sweep.seed_thresholds, sweep.angles)
+        self.map.mark("current", sweep.current["angle"], sweep.current["seed_threshold"])
+        best = sweep.best
+        self.map.mark("best", best["angle"], best["seed_threshold"])
+        if self._picked is None:
+            self.map.mark("picked", None)
+            gain = sweep.best_sbd - sweep.current_sbd
+            noun = "picture" if sweep.images == 1 else "pictures"
+            self.verdict.setText(
+                f"<b>SBD {sweep.current_sbd:.3f} now, {sweep.best_sbd:.3f} at best</b> ({sweep.images} {noun}, "
+                f"{sweep.leaves} leaves): seed threshold {best['seed_threshold']:.2f}, angle {best['angle']:.0f}°, "
+                f"smallest leaf {best['smallest_working']:.0f} px at the working scale."
+                if gain > 0
+                else f"<b>The values now are the best that was found:</b> SBD {sweep.current_sbd:.3f} "
+                f"({sweep.images} {noun}, {sweep.leaves} leaves)."
+            )
+            self.apply_button.setText("Apply best")
+            self.apply_button.setEnabled(gain > 0)
+            return
+        row, column = self._picked
+        self.map.mark("picked", sweep.angles[column], sweep.seed_thresholds[row])
+        self.verdict.setText(
+            f"Picked: seed threshold {sweep.seed_thresholds[row]:.2f}, angle {sweep.angles[column]:.0f}°: "
+            f"SBD {sweep.sbd[row, column, layer]:.3f}, count off by {sweep.abs_dic[row, column, layer]:.1f} on average."
+        )
+        self.apply_button.setText("Apply picked")
+        self.apply_button.setEnabled(True)
+
+    def _pick(self, row: int, column: int) -> None:
+        self._picked = None if self._picked == (row, column) else (row, column)
+        self._show_plane()
+
+    def apply(self) -> None:
+        """Use the best or the picked values from now on."""
+        sweep = self.sweep
+        if self._picked is None:
+            values = sweep.best
+        else:
+            row, column = self._picked
+            values = {
+                "seed_threshold": sweep.seed_thresholds[row],
+                "angle": sweep.angles[column],
+                "smallest_working": sweep.smallest[self.smallest_box.currentIndex()],
+            }
+        self.session.values_advised.emit(self.model_name, values)
+        show_info("These values are used from now on; undo brings the leaves back, ↺ the defaults.")
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what runs when the widget is closed."""
+        self.stop()
+        super().closeEvent(event)
