@@ -90,7 +90,7 @@ def test_a_reviewed_picture_on_the_screen_is_compared_by_its_corrected_leaves(vi
     correction.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
     advise.keeper.keep(correction)
     advise.keeper.set_state(correction, "done")
-    qtbot.waitUntil(lambda: advise.truth_label.text() == "1 reviewed picture", timeout=5000)
+    qtbot.waitUntil(lambda: advise.truth_label.text() == "Known leaves: 1 reviewed picture.", timeout=5000)
     prediction = segment.session.derived(segment.image).prediction
     compare(advise, qtbot)
     assert advise.sweep.leaves == len(np.unique(scene.labels)) - 1
@@ -131,7 +131,12 @@ def test_segment_opens_it(viewer, qtbot, monkeypatch):
     segment = SegmentWidget(viewer)
     viewer.window.add_dock_widget(segment, name="Segment")
     opened = []
-    monkeypatch.setattr(viewer.window, "add_plugin_dock_widget", lambda *names: opened.append(names))
+
+    def add(*names, tabify):
+        opened.append(names)
+        return viewer.window.add_dock_widget(AdviseWidget(viewer), name="Advise", tabify=tabify), None
+
+    monkeypatch.setattr(viewer.window, "add_plugin_dock_widget", add)
     assert segment.advise_button.isHidden()
     segment.panel.setVisible(True)
     segment.advise_button.setVisible(True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -79,10 +79,9 @@ class AdviseWidget(QWidget):
         self.folder_button.clicked.connect(self._choose_folder)
         truth_row = QHBoxLayout()
         truth_row.addWidget(self.truth_label, 1)
-        truth_row.addWidget(self.folder_button)
+        truth_row.addWidget(self.folder_button, 0, Qt.AlignmentFlag.AlignTop)
         form = QFormLayout()
         form.addRow("Model", self.model_box)
-        form.addRow("Known leaves", truth_row)
         self.run_button = QPushButton("Compare")
         self.run_button.setObjectName("compare")
         self.run_button.setToolTip("Try 500 combinations on the pictures whose leaves are known")
@@ -119,6 +118,7 @@ class AdviseWidget(QWidget):
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(8)
         column.addLayout(form)
+        column.addLayout(truth_row)
         column.addLayout(buttons)
         column.addWidget(self.progress)
         column.addWidget(self.message)
@@ -143,16 +143,17 @@ class AdviseWidget(QWidget):
     def count(self) -> None:
         """Say with how many pictures is compared, or what to do where there are none."""
         if self._folder is not None:
-            self.truth_label.setText(f"label images in {self._folder.name}")
+            self.truth_label.setText(f"Known leaves: label images in {self._folder.name}.")
             known = True
         else:
             number = len(self.keeper.reviewed_refs())
             known = number > 0
             noun = "picture" if number == 1 else "pictures"
             self.truth_label.setText(
-                f"{number} reviewed {noun}"
+                f"Known leaves: {number} reviewed {noun}."
                 if known
-                else "none yet. Correct a picture and mark it as reviewed, or choose a folder with label images."
+                else "No leaves are known yet. Correct a picture and mark it as reviewed, "
+                "or choose a folder with label images."
             )
         self.run_button.setEnabled(known and self.worker is None)
 

@@ -31,7 +31,7 @@ class HeatMap(pg.PlotWidget):
         self.hideButtons()
         self._image = pg.ImageItem(axisOrder="row-major")
         self._colours = pg.colormap.get("viridis")
-        self._bar = pg.ColorBarItem(colorMap=self._colours, interactive=False, width=12, label="SBD")
+        self._bar = pg.ColorBarItem(colorMap=self._colours, interactive=False, width=12)
         self._bar.setImageItem(self._image, insert_in=self.getPlotItem())
         self.addItem(self._image)
         self._marks = {
@@ -43,6 +43,8 @@ class HeatMap(pg.PlotWidget):
             self.addItem(mark)
         self._x: np.ndarray = np.zeros(0)
         self._y: np.ndarray = np.zeros(0)
+        for axis in (self.getAxis("bottom"), self.getAxis("left"), self._bar.axis):
+            axis.enableAutoSIPrefix(False)
         self.setLabel("bottom", "Clustering angle (°)")
         self.setLabel("left", "Seed threshold")
         self.scene().sigMouseClicked.connect(self._clicked)
@@ -55,6 +57,7 @@ class HeatMap(pg.PlotWidget):
         for axis in (self.getAxis("bottom"), self.getAxis("left"), self._bar.axis):
             axis.setPen(pen)
             axis.setTextPen(pen)
+        self._bar.axis.setLabel("SBD", color=pen.color().name())
 
     def changeEvent(self, event: Any) -> None:
         """Follow the theme."""

@@ -239,7 +239,8 @@ class SegmentWidget(SegmentForm):
 
     def _open_advisor(self) -> None:
         """Show the parameter advisor."""
-        self.viewer.window.add_plugin_dock_widget(KEY, "Advise")  # type: ignore[attr-defined]
+        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Advise", tabify=True)  # type: ignore[attr-defined]
+        dock.raise_()
 
     def _advised(self, model: str, values: dict[str, float]) -> None:
         """Take over what the parameter advisor found: for this picture now, for others when they are predicted."""
