@@ -1,4 +1,4 @@
-"""The command line: ``napari-leafseg demo | predict | evaluate | tune | train | synthesize | models | export``."""
+"""The command line, ``napari-leafseg``: one function for each command."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from napari_leafseg._files import resource_folder
 from napari_leafseg.errors import UserError
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.advisor import Sweep
+
+_PAPER = resource_folder() / "training" / "paper.yaml"
 
 app = typer.Typer(
     help="Outline, count and measure every leaf of a plant.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -197,6 +200,50 @@ def train(
             elif event.kind == "validation":
                 out.print(f"step {event.step}: {values}", highlight=False)
     out.print(f"Weights: {output / (settings.name + '.safetensors')}", soft_wrap=True)
+
+
+@app.command()
+def challenge(
+    sources: Annotated[list[Path], typer.Argument(help="Folders (A1/plant001_rgb.png …) or HDF5 files, with truth.")],
+    output: Annotated[Path, typer.Option(help="Folder of the run; a run that is there already goes on.")],
+    config: Annotated[Path, typer.Option(help="Training configuration; the paper's if left out.")] = _PAPER,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How often to see each picture; 600 in the paper.")] = None,
+    model: Annotated[str | None, typer.Option(help="Score this model instead of training one.")] = None,
+    share: Annotated[float, typer.Option(min=0, max=0.5, help="Share held out of each subset for scoring.")] = 0.2,
+    test: Annotated[list[Path] | None, typer.Option(help="Test pictures to predict into submission.h5.")] = None,
+    own_foreground: Annotated[bool, typer.Option(help="Do not use the given plant masks.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Leaf Segmentation Challenge (CVPPP): train on A1 to A4, score each subset, write the file to hand in."""
+    from napari_leafseg import load_model
+    from napari_leafseg.challenge import predict_submission, score_challenge, split, train_on_challenge
+    from napari_leafseg.inference.device import choose_device
+    from napari_leafseg.io.exchange.challenge import read_challenge
+    from napari_leafseg.training.config import read_training_config
+
+    learned, held_out = split(read_challenge(*sources), share)
+    tested = read_challenge(*test) if test else []
+    rows: dict[str, dict[str, float]] = {}
+    with progress_bar() as bar:
+        task = bar.add_task("Starting", total=None)
+        if model is None:
+            settings = read_training_config(config)
+            for event in train_on_challenge(learned, output, settings, str(choose_device(device)), epochs):
+                bar.update(task, description=event.message, completed=event.done, total=event.total)
+        predictor = load_model(model or str(output / f"{settings.name}.safetensors"), device)
+        for event in score_challenge(predictor, held_out, not own_foreground, output):
+            bar.update(task, description=event.message, completed=event.done, total=event.total)
+            rows = event.table or rows
+        if tested:
+            for event in predict_submission(predictor, tested, not own_foreground, output / "submission.h5"):
+                bar.update(task, description=event.message, completed=event.done, total=event.total)
+    table = Table("subset", "images", "SBD", "BestDice", "FBD", "DiC", "|DiC|")
+    for name, row in rows.items():
+        figures = [f"{row[key]:.4f}" for key in ("SBD", "BestDice", "FBD")]
+        table.add_row(name, f"{row['images']:.0f}", *figures, f"{row['DiC']:+.2f}", f"{row['absDiC']:.2f}")
+    out.print(table)
+    if tested:
+        out.print(f"To hand in: {output / 'submission.h5'}", soft_wrap=True)
 
 
 @app.command()

@@ -61,6 +61,7 @@ def test_corners_ours_and_the_challenges():
         score(leaf, np.zeros((5, 5), int))
     assert score(leaf * 9, leaf, challenge=True).dic == 8  # it counts by the largest label
     assert score(leaf * 9, leaf).dic == 0
+    assert score(leaf.astype(np.uint16), leaf.astype(np.uint8), challenge=True) == score(leaf, leaf, challenge=True)
 
 
 def test_images_without_background():

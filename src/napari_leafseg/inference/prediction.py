@@ -102,6 +102,8 @@ class Prediction:
         Sentences for the user: fallbacks, or that no plant was found.
     source : dict
         The picture's name and hash, for the record.
+    mask : numpy.ndarray or None
+        bool (H, W), the plant where it was given; there are no leaves outside.
     """
 
     def __init__(
@@ -113,9 +115,11 @@ class Prediction:
         notes: list[str] | None = None,
         source: dict[str, Any] | None = None,
         scale_found: bool = True,
+        mask: np.ndarray | None = None,
     ) -> None:
         self.shape, self.scale, self.regions, self.model = shape, scale, regions, model
         self.notes, self.source, self.scale_found = list(notes or []), dict(source or {}), scale_found
+        self.mask = mask
 
     @property
     def tunables(self) -> tuple[Tunable, ...]:
@@ -192,6 +196,8 @@ class Prediction:
             window = full[region.rows, region.columns]
             enlarged = enlarge_labels(labels, region.shape)
             np.copyto(window, enlarged + offset, where=enlarged > 0, casting="unsafe")
+        if self.mask is not None:
+            full[~self.mask] = 0
         return full
 
     def _working_labels(self, values: dict[str, float]) -> Iterator[tuple[np.ndarray, np.uint16]]:
@@ -243,6 +249,7 @@ class Prediction:
             "scale": self.scale,
             "scale_found": self.scale_found,
             "image": self.source,
+            "plant_mask": self.mask is not None,
             "notes": self.notes,
             "software": {"napari-leafseg": __version__},
             "created": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_size
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region, StackPrediction
-from napari_leafseg.inference.search import Findings, find_plants
-from napari_leafseg.inference.tiling import TiledNetwork
+from napari_leafseg.inference.search import Findings, find_plants, given_plants
+from napari_leafseg.inference.tiling import PixelMaps, TiledNetwork
 from napari_leafseg.io import resize, to_rgb8
 from napari_leafseg.models.card import Card
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
@@ -84,6 +85,7 @@ class Predictor:
         scale: float | None = None,
         name: str = "The image",
         source: dict[str, Any] | None = None,
+        mask: np.ndarray | None = None,
     ) -> Prediction:
         """Predict one picture.
 
@@ -97,6 +99,9 @@ class Predictor:
             File or layer, for messages.
         source : dict, optional
             Goes into the record.
+        mask : numpy.ndarray, optional
+            (H, W), not 0 where the plant is, as the Leaf Segmentation Challenge gives it: no plant is searched, and
+            there are no leaves outside.
 
         Returns
         -------
@@ -108,7 +113,7 @@ class Predictor:
             When the picture cannot be worked on; the message names it.
         """
         result = None
-        for event in self.run(image, scale, name, source):
+        for event in self.run(image, scale, name, source, mask):
             result = event.prediction
         assert isinstance(result, Prediction)
         return result
@@ -153,6 +158,7 @@ class Predictor:
         scale: float | None = None,
         name: str = "The image",
         source: dict[str, Any] | None = None,
+        mask: np.ndarray | None = None,
     ) -> Iterator[PredictEvent]:
         """As `predict`, with progress; may be stopped after any event."""
         if scale is not None and not SCALE_RANGE[0] <= scale <= SCALE_RANGE[1]:
@@ -162,24 +168,26 @@ class Predictor:
         self._notes.clear()
         picture = to_rgb8(image, name)
         shape = picture.shape[:2]
-        findings = Findings()
-        for done, total, found in find_plants(self._tiled, picture, self.card.diameter):
-            yield PredictEvent(done, 4 * total, "Looking for plants")
-            findings = found or findings
+        given = _check_mask(mask, picture, name)
+        findings, whole = Findings(), (slice(0, shape[0]), slice(0, shape[1]))
+        if given is not None:
+            findings = given_plants(picture, given)
+        elif not self.card.whole:
+            for done, total, found in find_plants(self._tiled, picture, self.card.diameter):
+                yield PredictEvent(done, 4 * total, "Looking for plants")
+                findings = found or findings
         plants = findings.plants
-        working = scale
-        if working is None:
-            working = (
-                self._fit(self.card.diameter / typical_size(plants))
-                if plants
-                else min(1.0, self._fit(512 / max(shape)))
-            )
-        places = plant_regions(plants, shape)
-        if not plants:
+        working, places = scale, plant_regions(plants, shape)
+        if self.card.whole:
+            working = working or self._fit(self.card.whole / max(shape))
+            places, plants, findings = [whole], [], Findings()
+        elif working is None:
+            working = self._fit(self.card.diameter / typical_size(plants) if plants else min(1.0, 512 / max(shape)))
+        if not places:
             if scale is None:
                 self._notes.append("No plant was found. If there is one, set the working scale by hand.")
             else:
-                places = [(slice(0, shape[0]), slice(0, shape[1]))]
+                places = [whole]
         regions: list[Region] = []
         for number, (rows, columns) in enumerate(places):
             part = expose(resize(picture[rows, columns], working), findings.white)
@@ -190,13 +198,32 @@ class Predictor:
                     int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the picture's size"
                 )
                 if maps is not None:
-                    regions.append(Region(rows, columns, maps))
+                    inside = maps if given is None else maps._replace(foreground=_resized(given[rows, columns], maps))
+                    regions.append(Region(rows, columns, inside))
         info = ModelInfo(self.card.name, self.card.version, self.card.defaults)
         prediction = Prediction(
-            (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None
+            (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given
         )
         yield PredictEvent(1, 1, "Done", prediction)
 
     @staticmethod
     def _fit(scale: float) -> float:
         return float(np.clip(scale, *SCALE_RANGE))
+
+
+def _check_mask(mask: np.ndarray | None, picture: np.ndarray, name: str) -> np.ndarray | None:
+    """The given plant mask as bool (H, W)."""
+    if mask is None:
+        return None
+    given = (mask if mask.ndim == 2 else mask[..., :3].max(-1)) > 0
+    if given.shape != picture.shape[:2]:
+        raise UserError(f"The plant mask of {name} is {given.shape}, the picture is {picture.shape[:2]}.")
+    if not given.any():
+        raise UserError(f"The plant mask of {name} is empty: it says that there is no plant. Leave it out.")
+    return given
+
+
+def _resized(mask: np.ndarray, maps: PixelMaps) -> np.ndarray:
+    """A plant mask at the working scale, uint8 (h, w), 255 = leaf."""
+    height, width = maps.foreground.shape
+    return cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)

@@ -24,7 +24,7 @@ from napari_leafseg.inference.plants import (
     typical_size,
     without_crumbs,
 )
-from napari_leafseg.inference.tiling import TiledNetwork
+from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps, TiledNetwork
 from napari_leafseg.io.arrays import resize
 from napari_leafseg.models.normalise import brightness_statistics
 
@@ -162,3 +162,22 @@ def _overlap(first: Plant, second: Plant) -> bool:
 
 def _area(plants: list[Plant]) -> float:
     return sum(plant.area for plant in plants)
+
+
+def given_plants(picture: np.ndarray, mask: np.ndarray) -> Findings:
+    """The plants of a given mask, and the light for their leaves.
+
+    Parameters
+    ----------
+    picture : numpy.ndarray
+        uint8 (H, W, 3).
+    mask : numpy.ndarray
+        bool (H, W).
+    """
+    leaf = np.where(mask, 255, 0).astype(np.uint8)
+    maps = PixelMaps(np.where(mask, DISTANCE_ONE, 0).astype(np.uint8), leaf, np.zeros((0, *mask.shape), np.int8))
+    plants = gather_plants(maps, 1.0)
+    if not plants:
+        return Findings()
+    white = leaf_white(picture, leaf, plants, 1.0)
+    return Findings(plants, white if white < DARK else 255.0)

@@ -93,8 +93,8 @@ def _read_bytes(path: Path) -> bytes:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def _decode(path: Path, content: bytes) -> np.ndarray:
-    """Decode by content, not by name."""
+def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
+    """Decode by content, not by name; a palette's `numbers` instead of its colours where they are asked for."""
     tiff = content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     try:
         if tiff:
@@ -103,6 +103,8 @@ def _decode(path: Path, content: bytes) -> np.ndarray:
         else:
             with Image.open(io.BytesIO(content)) as picture:
                 rotated, palette = picture.getexif().get(0x0112, 1) != 1, picture.mode == "P"
+                if palette and numbers:
+                    return np.array(picture)
             array = imageio.imread(content, rotate=rotated, mode="RGB" if palette else None)
     except UnidentifiedImageError as error:
         raise UserError(
@@ -124,14 +126,14 @@ def _first_line(error: Exception) -> str:
 
 
 def read_labels(path: str | Path) -> np.ndarray:
-    """Read a label image: integer (H, W), 0 = background.
+    """Read a label image: integer (H, W), 0 = background. A palette (as the challenge's labels have) is ignored.
 
     Raises
     ------
     UserError
         When the file is no single-channel integer image.
     """
-    array = _decode(Path(path), _read_bytes(Path(path)))
+    array = _decode(Path(path), _read_bytes(Path(path)), numbers=True)
     if array.ndim != 2 or array.dtype.kind not in "bui":
         raise UserError(
             f"{path} is no label image: labels are one channel of whole numbers, "

@@ -91,8 +91,8 @@ def score(prediction: np.ndarray, truth: np.ndarray, challenge: bool = False) ->
     LeafScore(sbd=0.5, best_dice=0.5, fbd=0.8, dic=1)
     """
     if challenge:
-        prediction = prediction.astype(np.int64) - int(prediction.min(initial=2**31))
-        truth = truth.astype(np.int64) - int(truth.min(initial=2**31))
+        prediction, truth = (labels.astype(np.int64) for labels in (prediction, truth))
+        prediction, truth = (labels - labels.min(initial=2**31) for labels in (prediction, truth))
         dic = int(prediction.max(initial=0)) - int(truth.max(initial=0))
         if prediction.shape != truth.shape:
             return LeafScore(0.0, 0.0, 0.0, dic)

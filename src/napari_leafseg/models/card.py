@@ -36,6 +36,8 @@ class Card:
         Diameter of a plant, in pixels, that the network sees best: the working scale aims at it.
     views : int
         At how many flipped and turned images of a picture the predictor looks: 1, 2, 4 or 8.
+    whole : int
+        Longer side, in pixels, to which the model wants whole pictures brought; 0 where it wants plants of `diameter`.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Card:
     licence: str = "BSD-3-Clause"
     diameter: float = 160.0
     views: int = 1
+    whole: int = 0
 
 
 def read_card(path: str | Path) -> Card:

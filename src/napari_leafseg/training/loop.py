@@ -155,6 +155,7 @@ class _Run:
             description=self.config.description,
             diameter=self.config.diameter,
             views=self.config.views,
+            whole=self.config.crop if self.config.whole else 0,
             metrics=self.metrics,
             provenance={
                 "training": json.loads(self.config.model_dump_json()),
