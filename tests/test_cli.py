@@ -42,6 +42,23 @@ def test_predict_and_evaluate(tmp_path):
     assert "seedling" in text  # it has no truth there
 
 
+def test_looks_and_plant_masks(tmp_path):
+    (tmp_path / "masks").mkdir()
+    mask = read_labels(SAMPLES / "seedling_label.tif") > 0
+    mask[:, : mask.shape[1] // 2] = False
+    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "masks" / "seedling_fg.png")
+    options = ["--output", tmp_path / "out", "--looks", "careful", "--plant-masks", tmp_path / "masks"]
+    text = call("predict", SAMPLES / "seedling.png", SAMPLES / "tray.png", *options, code=2)
+    assert "no plant mask for tray.png" in text
+    labels = read_labels(tmp_path / "out" / "seedling_label.tif")
+    assert labels.any()
+    assert not labels[~mask].any()
+    record = json.loads((tmp_path / "out" / "seedling_label.json").read_text())
+    assert record["plant_mask"]
+    assert record["looks"] == {"views": 4, "scales": [1.0]}
+    assert "no way to look" in call("predict", SAMPLES / "seedling.png", "--output", tmp_path, "--looks", "x", code=2)
+
+
 def test_a_bad_file_does_not_stop_the_others(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "notes.png").write_text("no picture")

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_leafseg.inference.looks import Looks
     from napari_leafseg.inference.predictor import Predictor
 
 try:
@@ -18,7 +19,7 @@ except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0.0.0"
 
 
-def load_model(name: str = "leaf", device: str = "auto") -> Predictor:
+def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = None) -> Predictor:
     """Load a model.
 
     Parameters
@@ -27,6 +28,8 @@ def load_model(name: str = "leaf", device: str = "auto") -> Predictor:
         A name from `napari-leafseg models`, or the path of a ``.safetensors`` checkpoint.
     device : str
         "auto", "cpu", "cuda" or "mps".
+    looks : Looks, optional
+        Test-time augmentation, see `napari_leafseg.inference.looks`.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def load_model(name: str = "leaf", device: str = "auto") -> Predictor:
     from napari_leafseg.models.zoo import load_network
 
     network, card = load_network(name)
-    return Predictor(network, card, device)
+    return Predictor(network, card, device, looks)
 
 
 def __getattr__(name: str) -> Any:

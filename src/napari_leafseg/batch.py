@@ -50,7 +50,7 @@ class FileEvent:
 
 def predict_files(
     paths: Iterable[Path], output: Path, model: str = "leaf", values: dict[str, float] | None = None,
-    scale: float | None = None, device: str = "auto",
+    scale: float | None = None, device: str = "auto", looks: str = "standard", masks: Path | None = None,
 ) -> Iterator[FileEvent]:  # fmt: skip
     """Predict pictures and write ``<stem>_label.tif`` (uint16) and ``<stem>_label.json``.
 
@@ -64,6 +64,10 @@ def predict_files(
         Tunables by name; the model's defaults where left out.
     scale : float, optional
         Working scale.
+    looks : str
+        One of `napari_leafseg.inference.looks.LOOKS`.
+    masks : path, optional
+        Folder of plant masks ``<stem>.png`` or ``<stem>_fg.png`` (``plant001_fg.png`` for ``plant001_rgb.png``).
 
     Yields
     ------
@@ -76,6 +80,7 @@ def predict_files(
         When nothing at all can be done: no such model or device, or a folder that cannot be written.
     """
     from napari_leafseg import load_model
+    from napari_leafseg.inference.looks import LOOKS
 
     files, missing = _split(paths)
     for number, error in enumerate(missing):
@@ -83,7 +88,9 @@ def predict_files(
     if not files:
         return
     _check_output(output, files)
-    predictor = load_model(model, device)
+    if looks not in LOOKS:
+        raise UserError(f"There is no way to look called “{looks}”. Choose one of: {', '.join(LOOKS)}.")
+    predictor = load_model(model, device, LOOKS[looks])
     for number, path in enumerate(files):
         result = None
         try:
@@ -93,7 +100,7 @@ def predict_files(
             events = (
                 predictor.run_stack(image.array, scale, str(path))
                 if stack
-                else predictor.run(image.array, scale, str(path), source)
+                else predictor.run(image.array, scale, str(path), source, _plant_mask(masks, path))
             )
             for event in events:
                 result = event.prediction
@@ -107,6 +114,17 @@ def predict_files(
             yield FileEvent(number + 1, len(files), path.name, error=error)
             continue
         yield FileEvent(number + 1, len(files), path.name, target, count, result.scale, tuple(result.notes))
+
+
+def _plant_mask(folder: Path | None, path: Path) -> np.ndarray | None:
+    """The plant mask of a picture."""
+    if folder is None:
+        return None
+    names = [f"{stem}{suffix}.png" for stem in (path.stem, path.stem.removesuffix("_rgb")) for suffix in ("_fg", "")]
+    found = next((folder / name for name in names if (folder / name).exists() and folder / name != path), None)
+    if found is None:
+        raise UserError(f"{folder} holds no plant mask for {path.name} ({names[0]}).")
+    return read_image(found).array
 
 
 def _split(paths: Iterable[Path]) -> tuple[list[Path], list[UserError]]:

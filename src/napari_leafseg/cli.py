@@ -66,6 +66,8 @@ def predict(
     min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     device: Device = "auto",
+    looks: Annotated[str, typer.Option(help="standard, fast, careful (2 × the time) or thorough (13 ×).")] = "standard",
+    plant_masks: Annotated[Path | None, typer.Option(help="Folder of plant masks, <stem>_fg.png.")] = None,
 ) -> None:
     """Segment the leaves of pictures."""
     from napari_leafseg.batch import predict_files
@@ -75,7 +77,7 @@ def predict(
     failed = 0
     with progress_bar() as bar:
         task = bar.add_task("Predicting", total=None)
-        for event in predict_files(images, output, model, values, scale, device):
+        for event in predict_files(images, output, model, values, scale, device, looks, plant_masks):
             bar.update(task, description=event.message, completed=event.done, total=event.total)
             if event.error is not None:
                 failed += 1

@@ -6,6 +6,7 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
+from napari_leafseg.inference.looks import Looks, merge_scales
 from napari_leafseg.inference.plants import Plant, expose, gather_plants, plant_regions, typical_size
 from napari_leafseg.inference.prediction import Prediction, StackPrediction, enlarge_labels
 from napari_leafseg.inference.predictor import Predictor
@@ -351,3 +352,34 @@ def test_the_mirror_image_gives_the_mirrored_maps(scene):
     mirrored = tiled.maps(np.ascontiguousarray(scene.image[:, ::-1]), statistics)
     assert np.abs(maps.distance.astype(int) - mirrored.distance[:, ::-1]).max() <= 2
     assert np.abs(maps.foreground.astype(int) - mirrored.foreground[:, ::-1]).max() <= 3
+
+
+def test_maps_at_several_sizes_become_one_of_the_firsts_size():
+    rng = np.random.default_rng(0)
+
+    def maps(height, width, value):
+        vectors = rng.normal(size=(4, height, width))
+        vectors[:] = vectors[:, :1, :1]  # one direction all over
+        vectors /= np.linalg.norm(vectors, axis=0)
+        full = np.full((height, width), value, np.uint8)
+        return PixelMaps(full, full, np.round(127 * vectors).astype(np.int8))
+
+    first, second = maps(20, 30, 100), maps(25, 37, 50)
+    merged = merge_scales([first, second])
+    assert (merged.distance == 75).all()
+    assert (merged.foreground == 75).all()
+    assert merged.embedding.shape == (8, 20, 30)
+    assert np.linalg.norm(merged.embedding.astype(float), axis=0) == pytest.approx(127, abs=3)
+    assert merge_scales([first]) is first
+
+
+def test_looks_reach_the_network_and_the_record(scene):
+    network, card = load_checkpoint(find_model("leaf"))
+    prediction = Predictor(network, card, "cpu", Looks(views=1, scales=(1.0, 0.8))).predict(scene.image)
+    size = network.config.embedding
+    assert prediction.regions[0].maps.embedding.shape[0] == 2 * size
+    assert prediction.record()["looks"] == {"views": 1, "scales": [1.0, 0.8]}
+    assert score(prediction.labels(), scene.labels).sbd > 0.6
+    standard = Predictor(network, card, "cpu").predict(scene.image)
+    assert standard.record()["looks"] == {"views": card.views, "scales": [1.0]}
+    assert standard.scale == prediction.scale

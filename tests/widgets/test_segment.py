@@ -355,3 +355,13 @@ def test_samples_open_from_the_menu(viewer, qtbot):
     viewer.layers.clear()
     viewer.open_sample("napari-leafseg", "series")
     assert viewer.layers[0].data.ndim == 4
+
+
+def test_looks_are_used_and_kept(widget, viewer, qtbot):
+    widget.looks_box.setFocus()
+    qtbot.keyClick(widget.looks_box, Qt.Key.Key_Down)
+    assert widget.looks == "fast"
+    run(widget, qtbot)
+    prediction = widget.session.derived(widget.image).prediction
+    assert prediction.model.views == 1
+    assert SegmentWidget(viewer).looks == "fast"

@@ -47,11 +47,13 @@ class Tunable:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model predicted."""
+    """Which model predicted, and how often it looked."""
 
     name: str
     version: str
     defaults: dict[str, float] = field(default_factory=dict)
+    views: int = 1
+    scales: tuple[float, ...] = (1.0,)
 
 
 @dataclass
@@ -246,6 +248,7 @@ class Prediction:
         return {
             "model": {"name": self.model.name, "version": self.model.version},
             "parameters": self.complete(values),
+            "looks": {"views": self.model.views, "scales": list(self.model.scales)},
             "scale": self.scale,
             "scale_found": self.scale_found,
             "image": self.source,

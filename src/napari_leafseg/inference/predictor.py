@@ -11,6 +11,7 @@ import numpy as np
 from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
+from napari_leafseg.inference.looks import Looks, merge_scales
 from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_size
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region, StackPrediction
 from napari_leafseg.inference.search import Findings, find_plants, given_plants
@@ -52,8 +53,8 @@ class Predictor:
     card : Card
     device : str
         "auto", "cpu", "cuda", "mps".
-    views : int, optional
-        See `TiledNetwork`; as the model's card says when None.
+    looks : Looks
+        How often, and at which sizes, the network looks at a picture.
 
     Examples
     --------
@@ -66,13 +67,12 @@ class Predictor:
     """
 
     def __init__(
-        self, network: DistanceEmbeddingNet, card: Card, device: str = "auto", views: int | None = None
+        self, network: DistanceEmbeddingNet, card: Card, device: str = "auto", looks: Looks | None = None
     ) -> None:
         self.card = card
+        self.looks = looks or Looks()
         self._notes: list[str] = []
-        self._tiled = TiledNetwork(
-            network, choose_device(device), self._notes.append, card.views if views is None else views
-        )
+        self._tiled = TiledNetwork(network, choose_device(device), self._notes.append, self.looks.views or card.views)
 
     @property
     def device(self) -> str:
@@ -190,17 +190,23 @@ class Predictor:
                 places = [whole]
         regions: list[Region] = []
         for number, (rows, columns) in enumerate(places):
-            part = expose(resize(picture[rows, columns], working), findings.white)
             statistics = plant_statistics(picture, plants, (rows, columns), findings.white)
-            for done, total, maps in self._tiled.run(part, statistics):
-                share = 0.25 + 0.75 * (number + done / (total + 1)) / len(places)
-                yield PredictEvent(
-                    int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the picture's size"
-                )
-                if maps is not None:
-                    inside = maps if given is None else maps._replace(foreground=_resized(given[rows, columns], maps))
-                    regions.append(Region(rows, columns, inside))
-        info = ModelInfo(self.card.name, self.card.version, self.card.defaults)
+            seen: list[PixelMaps] = []
+            for factor in self.looks.scales:
+                part = expose(resize(picture[rows, columns], self._fit(working * factor)), findings.white)
+                for done, total, maps in self._tiled.run(part, statistics):
+                    share = (len(seen) + done / (total + 1)) / len(self.looks.scales)
+                    share = 0.25 + 0.75 * (number + share) / len(places)
+                    yield PredictEvent(
+                        int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the picture's size"
+                    )
+                    if maps is not None:
+                        seen.append(maps)
+            merged = merge_scales(seen)
+            if given is not None:
+                merged = merged._replace(foreground=_resized(given[rows, columns], merged))
+            regions.append(Region(rows, columns, merged))
+        info = ModelInfo(self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.looks.scales)
         prediction = Prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given
         )

@@ -193,13 +193,14 @@ class AdviseWidget(QWidget):
             show_error(str(error))
             return
         device = str(settings().value("segment/device", "auto"))
+        looks = str(settings().value("segment/looks", "standard"))
         self._show_running(True)
         self.worker = start_worker(
-            tune_job, self.session.predictors, self.model_name, device, pictures, self._current(pictures),
+            tune_job, self.session.predictors, self.model_name, device, looks, pictures, self._current(),
             on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
         )  # fmt: skip
 
-    def _current(self, pictures: list[Any]) -> dict[str, float] | None:
+    def _current(self) -> dict[str, float] | None:
         """The values in use: of the picture on the screen where it is predicted, else what was kept for the model."""
         from napari_leafseg.inference.advisor import model_values
 

@@ -13,7 +13,7 @@ from napari_leafseg.io import LoadedImage, label_path, read_image, resize, to_rg
 
 
 def predict_job(
-    predictors: dict[tuple[str, str], Any],
+    predictors: dict[tuple[str, ...], Any],
     model: str,
     device: str,
     data: Any,
@@ -21,18 +21,27 @@ def predict_job(
     scale: float | None,
     name: str,
     source: dict[str, Any],
+    looks: str = "standard",
 ) -> Iterator[Any]:
     """Load the model where it is not loaded yet, then predict; yields `PredictEvent`. The last holds the result."""
-    from napari_leafseg import load_model
     from napari_leafseg.inference.predictor import PredictEvent
 
     yield PredictEvent(0, 100, f"Loading the model “{model}”")
-    if (model, device) not in predictors:
-        predictors[model, device] = load_model(model, device)
-    predictor = predictors[model, device]
+    predictor = _predictor(predictors, model, device, looks)
     array = data if stack else np.asarray(data)
     events = predictor.run_stack(array, scale, name) if stack else predictor.run(array, scale, name, source)
     yield from events
+
+
+def _predictor(predictors: dict[tuple[str, ...], Any], model: str, device: str, looks: str) -> Any:
+    """The loaded model, loaded now where it is not yet."""
+    from napari_leafseg import load_model
+    from napari_leafseg.inference.looks import LOOKS
+
+    key = (model, device, looks)
+    if key not in predictors:
+        predictors[key] = load_model(model, device, LOOKS[looks])
+    return predictors[key]
 
 
 def load_job(path: Path) -> LoadedImage:
@@ -67,17 +76,15 @@ def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]
 
 
 def tune_job(
-    predictors: dict[tuple[str, str], Any],
+    predictors: dict[tuple[str, ...], Any],
     model: str,
     device: str,
+    looks: str,
     pictures: list[Any],
     current: dict[str, float] | None,
 ) -> Iterator[Any]:
     """Load the model where it is not loaded yet, then predict labelled pictures and sweep; yields `TuneEvent`."""
-    from napari_leafseg import load_model
     from napari_leafseg.tuning import TuneEvent, tune
 
     yield TuneEvent(0, 1000, f"Loading the model “{model}”")
-    if (model, device) not in predictors:
-        predictors[model, device] = load_model(model, device)
-    yield from tune(predictors[model, device], pictures, current)
+    yield from tune(_predictor(predictors, model, device, looks), pictures, current)

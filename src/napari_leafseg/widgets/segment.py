@@ -136,7 +136,7 @@ class SegmentWidget(SegmentForm):
         self.show_running(True)
         self.worker = start_worker(
             predict_job, self.session.predictors, self.model_name, self.device_name, data, stack, self.scale,
-            f"The layer “{image.name}”", source,
+            f"The layer “{image.name}”", source, self.looks,
             on_result=lambda event: self._progress(image, event), on_error=self._report, on_end=self._run_ended,
         )  # fmt: skip
 
@@ -346,6 +346,7 @@ class SegmentWidget(SegmentForm):
         store = settings()
         store.setValue("segment/model", self.model_name)
         store.setValue("segment/device", self.device_name)
+        store.setValue("segment/looks", self.looks)
         store.setValue("segment/scale_auto", self.scale_auto.isChecked())
         store.setValue("segment/scale", self.scale_box.value())
         store.setValue("segment/outline", self.outline_box.isChecked())
@@ -358,6 +359,7 @@ class SegmentWidget(SegmentForm):
             self.add_model(model)
         self.choose_model(model)
         self.choose_device(str(store.value("segment/device", "auto")))
+        self.looks_box.setCurrentIndex(max(0, self.looks_box.findData(str(store.value("segment/looks", "standard")))))
         self.scale_auto.setChecked(str(store.value("segment/scale_auto", "true")).lower() == "true")
         self.scale_box.setValue(float(store.value("segment/scale", 100.0)))
         self.outline_box.setChecked(str(store.value("segment/outline", "false")).lower() == "true")

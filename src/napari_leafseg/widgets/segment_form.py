@@ -81,6 +81,12 @@ def plausible_devices() -> list[tuple[str, str]]:
     return found
 
 
+LOOKS = {  # names in `napari_leafseg.inference.looks`, which is not imported before it is used
+    "standard": ("Standard", "As the model's author chose"),
+    "fast": ("Fast", "One look: about half the time"),
+    "careful": ("Careful", "Four looks, turned and mirrored: about twice the time"),
+    "thorough": ("Thorough", "Eight looks at three sizes: about thirteen times the time"),
+}
 _OTHER = "Other file …"
 
 
@@ -128,6 +134,11 @@ class SegmentForm(QWidget):
         self.device_box = _combo("device")
         for title, name in plausible_devices():
             self.device_box.addItem(title, name)
+        self.looks_box = _combo("looks")
+        for name, (title, help_text) in LOOKS.items():
+            self.looks_box.addItem(title, name)
+            self.looks_box.setItemData(self.looks_box.count() - 1, help_text, Qt.ItemDataRole.ToolTipRole)
+        self.looks_box.setToolTip("How often the model looks at a picture: more often is better and slower.")
         self.scale_auto = QCheckBox("find by itself")
         self.scale_auto.setObjectName("scale_auto")
         self.scale_auto.setChecked(True)
@@ -150,6 +161,7 @@ class SegmentForm(QWidget):
         form.addRow("Model", self.model_box)
         form.addRow("", self.model_text)
         form.addRow("Device", self.device_box)
+        form.addRow("Looks", self.looks_box)
         form.addRow("Working scale", scale_row)
         return form
 
@@ -233,6 +245,11 @@ class SegmentForm(QWidget):
     def device_name(self) -> str:
         """Name of the chosen device."""
         return str(self.device_box.currentData())
+
+    @property
+    def looks(self) -> str:
+        """Name of the chosen looks."""
+        return str(self.looks_box.currentData())
 
     @property
     def scale(self) -> float | None:

@@ -96,7 +96,7 @@ class Session:
         self.images: list[ImageEntry] = []
         self._derived: OrderedDict[int, Derived] = OrderedDict()
         self._entries: weakref.WeakKeyDictionary[Layer, ImageEntry] = weakref.WeakKeyDictionary()
-        self.predictors: dict[tuple[str, str], Any] = {}
+        self.predictors: dict[tuple[str, ...], Any] = {}  # by model, device and looks
         self.projects: Any = None  # the keeper of the open project, made by the first widget that needs it
         viewer.layers.events.removed.connect(self._forget)
 
