@@ -75,11 +75,15 @@ class Scene:
         uint16 (H, W), leaves 1 … N without gaps, 0 = background.
     plants : numpy.ndarray
         uint16 (H, W), the plant that a pixel belongs to, 0 = background.
+    identities : numpy.ndarray
+        int (N + 1,), which of its plant's leaves a label is, in the order of birth from 1 on: the same leaf has the
+        same number in every picture of a growth series. 0 for the background.
     """
 
     image: np.ndarray
     labels: np.ndarray
     plants: np.ndarray
+    identities: np.ndarray = field(default_factory=lambda: np.zeros(1, int))
 
 
 @dataclass
@@ -89,6 +93,7 @@ class _Canvas:
     plants: np.ndarray
     leaves: int = 0
     owner_area: list[float] = field(default_factory=lambda: [0.0])  # square of the diameter of each leaf's plant
+    identities: list[int] = field(default_factory=lambda: [0])
 
 
 def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
@@ -209,7 +214,7 @@ def _compose(
     for index, ((plant, day), centre, diameter) in enumerate(zip(plants, centres, diameters, strict=False)):
         painter = np.random.default_rng(seeds[4 + index])
         _draw_one(painter, canvas, plant, day, centre, diameter, (np.cos(angle), np.sin(angle)), index + 1)
-    labels, owners = _tidy(canvas, config.smallest_leaf)
+    labels, owners, identities = _tidy(canvas, config.smallest_leaf)
     eye = np.random.default_rng(seeds[2])
     image = canvas.image
     if config.camera:
@@ -220,7 +225,7 @@ def _compose(
         picture = photograph(eye, image)
     else:
         picture = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return Scene(picture, labels, owners)
+    return Scene(picture, labels, owners, identities)
 
 
 def _draw_one(
@@ -258,6 +263,7 @@ def _draw_one(
         canvas.image[window] += alpha[..., None] * (colour - canvas.image[window])
         canvas.leaves += 1
         canvas.owner_area.append(diameter**2)
+        canvas.identities.append(plant.leaves.index(leaf) + 1)
         covered = alpha >= 0.5
         canvas.labels[window][covered] = canvas.leaves
         canvas.plants[window][covered] = number
@@ -298,7 +304,7 @@ def _crop_in_black(
     return labels, owners, image * inside[..., None]
 
 
-def _tidy(canvas: _Canvas, smallest: int) -> tuple[np.ndarray, np.ndarray]:
+def _tidy(canvas: _Canvas, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Number the leaves 1 … N; give slivers (hidden leaves' crumbs) to the leaf that they touch."""
     labels, owners = canvas.labels, canvas.plants
     areas = np.bincount(labels.ravel(), minlength=canvas.leaves + 1)
@@ -317,4 +323,4 @@ def _tidy(canvas: _Canvas, smallest: int) -> tuple[np.ndarray, np.ndarray]:
     present = present[present > 0]
     lookup = np.zeros(canvas.leaves + 1, np.uint16)
     lookup[present] = np.arange(1, len(present) + 1)
-    return lookup[labels], owners
+    return lookup[labels], owners, np.array(canvas.identities)[np.concatenate([[0], present]).astype(int)]

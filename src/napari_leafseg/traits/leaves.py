@@ -1,43 +1,96 @@
-"""Measurements of single leaves, in pixels."""
+"""Measurements of single leaves."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 from skimage.measure import regionprops_table
 
-_COLUMNS = {
-    "label": "leaf",
-    "area": "area_px2",
-    "perimeter_crofton": "perimeter_px",
-    "axis_major_length": "major_axis_px",
-    "axis_minor_length": "minor_axis_px",
-    "solidity": "solidity",
-    "centroid-0": "centroid_y_px",
-    "centroid-1": "centroid_x_px",
-}
+from napari_leafseg.traits.colour import measure_colours
+from napari_leafseg.traits.midrib import Midrib, trace_midrib
+
+_PROPERTIES = ("label", "area", "perimeter_crofton", "solidity", "centroid")
 
 
-def measure_leaves(labels: np.ndarray, image: np.ndarray | None = None) -> pd.DataFrame:
-    """Measure each leaf of a label image.
+def measure_leaves(
+    labels: np.ndarray,
+    image: np.ndarray | None = None,
+    centres: Mapping[int, tuple[float, float]] | None = None,
+    confidence: Mapping[int, float] | None = None,
+    verified: Collection[int] | None = None,
+    midribs: Mapping[int, Midrib] | None = None,
+) -> pd.DataFrame:
+    """Measure each leaf of a label image, in pixels.
 
     Parameters
     ----------
     labels : numpy.ndarray
         Integer (H, W), 0 = background.
     image : numpy.ndarray, optional
-        (H, W, 3) RGB; adds the mean colour.
+        uint8 (H, W, 3) RGB; adds colour, see `napari_leafseg.traits.colour`.
+    centres : mapping, optional
+        From leaf to the middle (y, x) of its plant: tells base from tip, and adds ``azimuth_deg``.
+    confidence : mapping, optional
+        From leaf to 0 … 1; adds the column.
+    verified : collection of int, optional
+        Leaves that somebody verified; adds the column.
+    midribs : mapping, optional
+        From `trace_leaves`, where they were traced already.
 
     Returns
     -------
     pandas.DataFrame
-        One row a leaf: number, area (pixels), Crofton perimeter, axes of the ellipse with the same second moments,
-        solidity (area / area of the convex hull), centroid, and mean red, green and blue.
+        A row a leaf; `docs/traits.md` has each column's formula. Lengths end in ``_px``, areas in ``_px2``.
     """
-    wanted = ("label", "area", "perimeter_crofton", "axis_major_length", "axis_minor_length", "solidity", "centroid")
-    table = pd.DataFrame(regionprops_table(labels.astype(np.int32), properties=wanted)).rename(columns=_COLUMNS)
+    table = pd.DataFrame(regionprops_table(labels.astype(np.int32), properties=_PROPERTIES))
+    leaves = table["label"].to_numpy(dtype=int)
+    midribs = trace_leaves(labels) if midribs is None else midribs
+    if centres is not None:
+        midribs = {leaf: line.from_centre(centres[leaf]) if leaf in centres else line for leaf, line in midribs.items()}
+    area, perimeter = table["area"].to_numpy(float), table["perimeter_crofton"].to_numpy(float)
+    length = np.array([midribs[leaf].length for leaf in leaves])
+    width = np.array([midribs[leaf].width for leaf in leaves])
+    petiole = np.array([midribs[leaf].petiole for leaf in leaves])
+    columns = {
+        "leaf": leaves,
+        "area_px2": area,
+        "perimeter_px": perimeter,
+        "length_px": length,
+        "width_px": width,
+        "aspect_ratio": length / np.maximum(width, 1e-9),
+        "roundness": np.minimum(4 * np.pi * area / np.maximum(perimeter, 1e-9) ** 2, 1),
+        "solidity": table["solidity"].to_numpy(float),
+        "petiole_px": petiole,
+        "blade_px": length - petiole,
+        "centroid_y_px": table["centroid-0"].to_numpy(float),
+        "centroid_x_px": table["centroid-1"].to_numpy(float),
+    }
+    measured = pd.DataFrame(columns)
+    if centres is not None:
+        middle = np.array([centres.get(leaf, (np.nan, np.nan)) for leaf in leaves]).reshape(-1, 2)
+        up = middle[:, 0] - measured["centroid_y_px"].to_numpy()
+        right = measured["centroid_x_px"].to_numpy() - middle[:, 1]
+        measured["azimuth_deg"] = np.rad2deg(np.arctan2(up, right)) % 360
+    if confidence is not None:
+        measured["confidence"] = [confidence.get(leaf, np.nan) for leaf in leaves]
+    if verified is not None:
+        measured["verified"] = [leaf in verified for leaf in leaves]
     if image is not None:
-        for channel, name in enumerate(("red", "green", "blue")):
-            sums = np.bincount(labels.ravel(), image[..., channel].ravel().astype(float))
-            table[f"mean_{name}"] = sums[table["leaf"]] / table["area_px2"].to_numpy()
-    return table
+        inside = labels > 0
+        index = np.searchsorted(leaves, labels[inside])
+        measured = pd.concat([measured, measure_colours(index, len(leaves), image[inside][:, :3])], axis=1)
+    return measured
+
+
+def trace_leaves(labels: np.ndarray) -> dict[int, Midrib]:
+    """The midrib of each leaf, in the picture's coordinates; see `napari_leafseg.traits.midrib`."""
+    found = {}
+    for number, box in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
+        if box is not None:
+            midrib = trace_midrib(labels[box] == number)
+            found[number] = replace(midrib, points=midrib.points + np.array([box[0].start, box[1].start]))
+    return found

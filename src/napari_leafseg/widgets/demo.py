@@ -98,7 +98,7 @@ def _wait(done: Callable[[], bool], what: str) -> None:
 
 def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) -> None:
     from napari_leafseg.io import label_path, to_rgb8, write_labels
-    from napari_leafseg.traits import measure_leaves
+    from napari_leafseg.traits import measure
 
     image = segment.image
     assert image is not None
@@ -107,7 +107,7 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) 
     assert item.prediction is not None
     record = {**item.prediction.record(**item.values), "count": item.count}
     write_labels(label_path(output, image.name), layer.data, record)
-    table = measure_leaves(layer.data, to_rgb8(image.data))
+    table = measure(layer.data, to_rgb8(image.data)).leaves
     write_atomically(output / f"{image.name}_traits.csv", table.to_csv(index=False, float_format="%.7g").encode())
     viewer.screenshot(str(output / "screenshot.png"), canvas_only=False, flash=False)
     print(f"{image.name}: {item.count} leaves. Screenshot, labels and traits are in {output}/")

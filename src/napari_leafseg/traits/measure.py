@@ -1,0 +1,84 @@
+"""A picture's leaves and plants, measured together, in pixels or millimetres."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from napari_leafseg.traits.leaves import measure_leaves, trace_leaves
+from napari_leafseg.traits.midrib import Midrib
+from napari_leafseg.traits.plants import gather_leaves, measure_plants, rosette_centre
+
+
+class Measurements(NamedTuple):
+    """What was measured in a picture: a row a leaf, a row a plant, and the leaves' midribs."""
+
+    leaves: pd.DataFrame
+    plants: pd.DataFrame
+    midribs: dict[int, Midrib]
+
+
+def measure(
+    labels: np.ndarray,
+    image: np.ndarray | None = None,
+    px_per_mm: float | None = None,
+    corrections: Mapping[int, int] | None = None,
+    names: Mapping[int, str] | None = None,
+    confidence: Mapping[int, float] | None = None,
+    verified: Collection[int] | None = None,
+    gap: float | None = None,
+) -> Measurements:
+    """Measure leaves and plants of a label image.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Integer (H, W), 0 = background.
+    image : numpy.ndarray, optional
+        uint8 (H, W, 3) RGB, for colours.
+    px_per_mm : float, optional
+        Pixels a millimetre: lengths and areas are in mm then, and the columns' names say so.
+    corrections, gap
+        See `napari_leafseg.traits.plants.gather_leaves`.
+    names : mapping, optional
+        From plant to the name of its pot.
+    confidence, verified
+        See `napari_leafseg.traits.leaves.measure_leaves`.
+
+    Returns
+    -------
+    Measurements
+    """
+    plants = gather_leaves(labels, gap, corrections)
+    midribs = trace_leaves(labels)
+    groups: dict[int, list[int]] = {}
+    for leaf, plant in plants.items():
+        groups.setdefault(plant, []).append(leaf)
+    centres = {plant: rosette_centre(labels, leaves, midribs) for plant, leaves in groups.items()}
+    middle = {leaf: centres[plant] for leaf, plant in plants.items()}
+    midribs = {leaf: line.from_centre(middle[leaf]) for leaf, line in midribs.items()}
+    leaves = measure_leaves(labels, image, middle, confidence, verified, midribs)
+    leaves.insert(0, "plant", [plants[leaf] for leaf in leaves["leaf"]])
+    if names:
+        leaves.insert(1, "name", [names.get(plant, str(plant)) for plant in leaves["plant"]])
+    table = measure_plants(labels, plants, centres, names)
+    return Measurements(in_millimetres(leaves, px_per_mm), in_millimetres(table, px_per_mm), midribs)
+
+
+def in_millimetres(table: pd.DataFrame, px_per_mm: float | None) -> pd.DataFrame:
+    """The same table with lengths (``_px``) in ``_mm`` and areas (``_px2``) in ``_mm2``; positions stay in pixels."""
+    if px_per_mm is None:
+        return table
+    result = table.copy()
+    for name in table.columns:
+        if name.startswith(("centroid_", "centre_")):
+            continue
+        for ending, power in (("_px2", 2), ("_px", 1)):
+            if name.endswith(ending):
+                result[name] = table[name] / px_per_mm**power
+                result = result.rename(columns={name: name.removesuffix(ending) + ending.replace("px", "mm")})
+                break
+    return result

@@ -1,0 +1,194 @@
+"""Leaves gathered into plants, and measurements of whole plants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from napari_leafseg._opencv import cv2
+from napari_leafseg.traits.midrib import Midrib
+
+
+def gather_leaves(
+    labels: np.ndarray, gap: float | None = None, corrections: Mapping[int, int] | None = None
+) -> dict[int, int]:
+    """Which plant each leaf belongs to.
+
+    Leaves closer than `gap` are of one plant, and so are those that others connect. Plants are numbered as one reads:
+    rows from the top, each from the left.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Integer (H, W), 0 = background.
+    gap : float, optional
+        Pixels; the side of a square of the median leaf's area when None.
+    corrections : mapping, optional
+        From leaf to plant, as somebody decided; these leaves, too, get these numbers, and the others keep theirs.
+
+    Returns
+    -------
+    dict of int to int
+        From leaf to plant, 1 … N.
+    """
+    areas = np.bincount(labels.ravel())
+    leaves = np.flatnonzero(areas[1:]) + 1
+    if not len(leaves):
+        return {}
+    reach = float(np.sqrt(np.median(areas[leaves]))) if gap is None else gap
+    distance = cv2.distanceTransform((labels == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    _, pieces = cv2.connectedComponents((distance <= reach / 2).astype(np.uint8), connectivity=8)
+    inside = labels > 0
+    first = np.full(len(areas), -1)
+    first[labels[inside]] = pieces[inside]
+    groups = {int(leaf): int(first[leaf]) for leaf in leaves}
+    order = _reading_order({piece: pieces == piece for piece in set(groups.values())})
+    found = {leaf: order[piece] for leaf, piece in groups.items()}
+    found.update({leaf: plant for leaf, plant in (corrections or {}).items() if leaf in found})
+    return found
+
+
+def _reading_order(masks: Mapping[int, np.ndarray]) -> dict[int, int]:
+    """Numbers 1 … N of pieces, row by row; a piece is in a row when its middle lies within the first one's height."""
+    boxes = {}
+    for piece, mask in masks.items():
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        boxes[piece] = (rows[0], rows[-1], (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2)
+    order: dict[int, int] = {}
+    rest = sorted(boxes, key=lambda piece: boxes[piece][2])
+    while rest:
+        top, bottom = boxes[rest[0]][:2]
+        row = [piece for piece in rest if top <= boxes[piece][2] <= bottom]
+        for piece in sorted(row, key=lambda item: boxes[item][3]):
+            order[piece] = len(order) + 1
+        rest = [piece for piece in rest if piece not in order]
+    return order
+
+
+def rosette_centre(labels: np.ndarray, leaves: list[int], midribs: Mapping[int, Midrib]) -> tuple[float, float]:
+    """The middle of a rosette: the point nearest to the straight lines along the middle halves of its leaves' midribs.
+
+    Each line counts with its leaf's length over its width, as round leaves point nowhere. Where fewer than three
+    leaves have a direction, or the point lies outside of the plant's hull, it is the hull's middle.
+
+    Returns
+    -------
+    tuple of float
+        y and x, pixels.
+    """
+    hull = _hull(labels, leaves)
+    middle = hull.mean(0)
+    normal, target, used = np.zeros((2, 2)), np.zeros(2), 0
+    for leaf in leaves:
+        midrib = midribs[leaf]
+        quarter = len(midrib.points) // 4
+        axis = midrib.points[-1 - quarter] - midrib.points[quarter]
+        size = float(np.hypot(*axis))
+        if size < 3 or midrib.length < 1.2 * midrib.width:
+            continue
+        axis /= size
+        across = (np.eye(2) - np.outer(axis, axis)) * (midrib.length / midrib.width - 1)
+        normal, target, used = normal + across, target + across @ midrib.points[quarter], used + 1
+    moments = cv2.moments(hull[:, ::-1].astype(np.float32))
+    if moments["m00"] > 0:
+        middle = np.array([moments["m01"], moments["m10"]]) / moments["m00"]
+    if used >= 3 and np.linalg.cond(normal) < 50:
+        point = np.linalg.solve(normal, target)
+        if cv2.pointPolygonTest(hull[:, ::-1].astype(np.float32), (float(point[1]), float(point[0])), False) >= 0:
+            middle = point
+    return float(middle[0]), float(middle[1])
+
+
+def _hull(labels: np.ndarray, leaves: list[int]) -> np.ndarray:
+    """Convex hull of leaves, pixel corners included: float (N, 2), y and x."""
+    rows, columns = np.nonzero(np.isin(labels, leaves))
+    points = np.stack([columns, rows], 1).astype(np.int32)
+    few = cv2.convexHull(points)[:, 0].astype(np.float32)
+    corners = np.concatenate([few + shift for shift in ((-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5))])
+    return cv2.convexHull(corners.astype(np.float32))[:, 0, ::-1].astype(float)
+
+
+def measure_plants(
+    labels: np.ndarray,
+    plants: Mapping[int, int],
+    centres: Mapping[int, tuple[float, float]],
+    names: Mapping[int, str] | None = None,
+) -> pd.DataFrame:
+    """Measure each plant, in pixels.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Integer (H, W).
+    plants : mapping
+        From leaf to plant.
+    centres : mapping
+        From plant to its middle (y, x).
+    names : mapping, optional
+        From plant to the name of its pot.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a plant: ``plant``, ``name``, ``leaves`` (their count), ``area_px2`` (projected leaf area),
+        ``hull_area_px2``, ``compactness`` (area / hull area), ``diameter_px`` (largest distance of two of its points),
+        ``centre_y_px``, ``centre_x_px``.
+    """
+    areas = np.bincount(labels.ravel())
+    rows = []
+    for plant in sorted(set(plants.values())):
+        leaves = [leaf for leaf, owner in plants.items() if owner == plant]
+        hull = _hull(labels, leaves)
+        hull_area = float(cv2.contourArea(hull[:, ::-1].astype(np.float32)))
+        area = float(areas[leaves].sum())
+        gaps = np.hypot(*(hull[:, None] - hull[None]).transpose(2, 0, 1))
+        rows.append(
+            {
+                "plant": plant,
+                "name": (names or {}).get(plant, str(plant)),
+                "leaves": len(leaves),
+                "area_px2": area,
+                "hull_area_px2": hull_area,
+                "compactness": area / max(hull_area, 1e-9),
+                "diameter_px": float(gaps.max()),
+                "centre_y_px": centres[plant][0],
+                "centre_x_px": centres[plant][1],
+            }
+        )
+    columns = ["plant", "name", "leaves", "area_px2", "hull_area_px2", "compactness", "diameter_px", "centre_y_px",
+               "centre_x_px"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def name_pots(
+    centres: Mapping[int, tuple[float, float]], rows: int, columns: int, shape: tuple[int, int]
+) -> dict[int, str]:
+    """Name plants by the cell of a regular tray in which their middle lies: A1, A2, … B1; row letters, column numbers.
+
+    Parameters
+    ----------
+    centres : mapping
+        From plant to its middle (y, x).
+    rows, columns : int
+        Of the tray, which fills the picture.
+    shape : tuple of int
+        Height and width of the picture.
+    """
+    names = {}
+    for plant, (y, x) in centres.items():
+        row = int(np.clip(y / shape[0] * rows, 0, rows - 1))
+        column = int(np.clip(x / shape[1] * columns, 0, columns - 1))
+        names[plant] = f"{_letters(row)}{column + 1}"
+    return names
+
+
+def _letters(number: int) -> str:
+    """A … Z, AA, AB …"""
+    text = ""
+    number += 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        text = chr(65 + rest) + text
+    return text
