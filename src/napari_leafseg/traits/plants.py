@@ -10,6 +10,9 @@ import pandas as pd
 from napari_leafseg._opencv import cv2
 from napari_leafseg.traits.midrib import Midrib
 
+_NEAR = 0.04  # of the root of the plant's area: a line that misses the centre by this counts half
+_ROUNDS = 8
+
 
 def gather_leaves(
     labels: np.ndarray, gap: float | None = None, corrections: Mapping[int, int] | None = None
@@ -68,36 +71,40 @@ def _reading_order(masks: Mapping[int, np.ndarray]) -> dict[int, int]:
 
 
 def rosette_centre(labels: np.ndarray, leaves: list[int], midribs: Mapping[int, Midrib]) -> tuple[float, float]:
-    """The middle of a rosette: the point nearest to the straight lines along the middle halves of its leaves' midribs.
+    """The middle of a rosette: where its leaves point from.
 
-    Each line counts with its leaf's length over its width, as round leaves point nowhere. Where fewer than three
-    leaves have a direction, or the point lies outside of the plant's hull, it is the hull's middle.
+    The point nearest to the straight lines along the lower halves of the leaves' midribs, found from the middle of the
+    plant's convex hull by reweighted least squares: lines that pass far from it count less, long and slender leaves
+    more. Where no leaf has a direction, it is the middle of the hull.
 
     Returns
     -------
     tuple of float
         y and x, pixels.
     """
-    hull = _hull(labels, leaves)
-    middle = hull.mean(0)
-    normal, target, used = np.zeros((2, 2)), np.zeros(2), 0
-    for leaf in leaves:
-        midrib = midribs[leaf]
-        quarter = len(midrib.points) // 4
-        axis = midrib.points[-1 - quarter] - midrib.points[quarter]
-        size = float(np.hypot(*axis))
-        if size < 3 or midrib.length < 1.2 * midrib.width:
-            continue
-        axis /= size
-        across = (np.eye(2) - np.outer(axis, axis)) * (midrib.length / midrib.width - 1)
-        normal, target, used = normal + across, target + across @ midrib.points[quarter], used + 1
-    moments = cv2.moments(hull[:, ::-1].astype(np.float32))
+    outline = _hull(labels, leaves)[:, ::-1].astype(np.float32)
+    moments = cv2.moments(outline)
+    middle = outline.mean(0)[::-1].astype(float)
     if moments["m00"] > 0:
         middle = np.array([moments["m01"], moments["m10"]]) / moments["m00"]
-    if used >= 3 and np.linalg.cond(normal) < 50:
-        point = np.linalg.solve(normal, target)
-        if cv2.pointPolygonTest(hull[:, ::-1].astype(np.float32), (float(point[1]), float(point[0])), False) >= 0:
-            middle = point
+    slender = [midribs[leaf] for leaf in leaves if midribs[leaf].length >= max(4, 1.2 * midribs[leaf].width)]
+    near = _NEAR * np.sqrt(np.count_nonzero(np.isin(labels, leaves)))
+    point = middle
+    for _ in range(_ROUNDS if slender else 0):
+        normal, target = np.zeros((2, 2)), np.zeros(2)
+        for midrib in slender:
+            points = midrib.from_centre((point[0], point[1])).points
+            start = points[round(0.1 * (len(points) - 1))]
+            axis = points[round(0.5 * (len(points) - 1))] - start
+            axis = axis / max(float(np.hypot(*axis)), 1e-9)
+            across = np.eye(2) - np.outer(axis, axis)
+            miss = float(np.hypot(*(across @ (point - start))))
+            weight = (midrib.length / midrib.width - 1) * midrib.length / (1 + (miss / near) ** 2)
+            normal, target = normal + weight * across, target + weight * across @ start
+        hold = 1e-3 * np.trace(normal)  # along one line only, the point stays where it is
+        point = np.linalg.solve(normal + hold * np.eye(2), target + hold * point)
+    inside = cv2.pointPolygonTest(outline, (float(point[1]), float(point[0])), False) >= 0
+    middle = point if inside else middle
     return float(middle[0]), float(middle[1])
 
 

@@ -1,0 +1,232 @@
+"""Leaves followed from day to day: tracks, their corrections, growth."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from napari_leafseg.traits.measure import Measurements
+
+Node = tuple[int, int]  # frame and leaf
+Edge = tuple[Node, Node]
+
+_AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
+_CUTOFF = 1.5
+_GAP = 2  # frames in which a leaf may be missing
+_STILL = 0.15  # a plant whose middle never moves by more than this share of its diameter stands still
+
+
+@dataclass
+class TrackCorrections:
+    """What somebody decided about tracks; it holds whenever leaves are tracked again.
+
+    Attributes
+    ----------
+    links : list of tuple
+        Pairs of (frame, leaf) that are one leaf.
+    cuts : list of tuple
+        Pairs that are not.
+    """
+
+    links: list[Edge] = field(default_factory=list)
+    cuts: list[Edge] = field(default_factory=list)
+
+    def link(self, before: Node, after: Node) -> None:
+        """Say that two are one leaf; takes back what was said of either before."""
+        self.links = [edge for edge in self.links if edge[0] != before and edge[1] != after] + [(before, after)]
+        self.cuts = [edge for edge in self.cuts if edge != (before, after)]
+
+    def cut(self, before: Node, after: Node) -> None:
+        """Say that two are not one leaf."""
+        self.links = [edge for edge in self.links if edge != (before, after)]
+        self.cuts = [edge for edge in self.cuts if edge != (before, after)] + [(before, after)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return {"links": self.links, "cuts": self.cuts}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> TrackCorrections:
+        """From a JSON file."""
+
+        def edges(name: str) -> list[Edge]:
+            return [((int(a[0]), int(a[1])), (int(b[0]), int(b[1]))) for a, b in content.get(name, [])]
+
+        return cls(edges("links"), edges("cuts"))
+
+
+def track_leaves(frames: Sequence[Measurements], corrections: TrackCorrections | None = None) -> pd.DataFrame:
+    """Follow every leaf through a time series.
+
+    A leaf keeps its direction from the middle of its rosette while it grows: the linear assignment (LapTrack; Fukai and
+    Kawaguchi 2022, after Jaqaman et al. 2008) compares azimuth, the logarithms of its distance from the middle and of
+    its area. Plants are followed first, by their middles; each is registered by the median of its middles where it
+    stands still. A leaf may be missing for two frames.
+
+    Parameters
+    ----------
+    frames : sequence of Measurements
+        In pixels, one a frame.
+    corrections : TrackCorrections, optional
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each leaf of each frame: ``frame``, ``leaf``, ``track``, ``plant_track``. Tracks are numbered in the
+        order in which leaves emerge, larger leaves first, plant by plant.
+    """
+    nodes = _nodes(frames)
+    if not len(nodes):
+        return pd.DataFrame(columns=["frame", "leaf", "track", "plant_track"])
+    edges: set[Edge] = set()
+    for _, plant in nodes.groupby("plant_track"):
+        edges |= _edges(_registered(plant))
+    if corrections is not None:
+        edges = apply_corrections(edges, corrections)
+    chain = _chains(edges, nodes)
+    result = nodes[["frame", "leaf"]].copy()
+    result["track"] = [chain[frame, leaf] for frame, leaf in zip(nodes["frame"], nodes["leaf"], strict=True)]
+    result["plant_track"] = nodes["plant_track"].to_numpy()
+    return result.reset_index(drop=True)
+
+
+def _nodes(frames: Sequence[Measurements]) -> pd.DataFrame:
+    """Leaves of all frames with their plants' tracks and middles."""
+    full = [(number, item) for number, item in enumerate(frames) if len(item.leaves)]
+    if not full:
+        return pd.DataFrame()
+    plants = pd.concat([item.plants.assign(frame=number) for number, item in full], ignore_index=True)
+    leaves = pd.concat([item.leaves.assign(frame=number) for number, item in full], ignore_index=True)
+    wanted = ["frame", "plant", "plant_track", "centre_y_px", "centre_x_px", "diameter_px"]
+    plants["plant_track"] = _plant_tracks(plants)
+    columns = ["frame", "plant", "leaf", "area_px2", "centroid_y_px", "centroid_x_px"]
+    return leaves[columns].merge(plants[wanted], on=["frame", "plant"])
+
+
+def _plant_tracks(plants: pd.DataFrame) -> np.ndarray:
+    """Plants linked by their middles, numbered in their order in the first frame."""
+    from laptrack import LapTrack
+
+    reach = float(plants["diameter_px"].median()) / 2
+    tracker = LapTrack(cutoff=reach**2, gap_closing_cutoff=reach**2, gap_closing_max_frame_count=_GAP)
+    tracked, _, _ = tracker.predict_dataframe(
+        plants[["frame", "plant", "centre_y_px", "centre_x_px"]],
+        ["centre_y_px", "centre_x_px"], frame_col="frame", only_coordinate_cols=False,
+    )  # fmt: skip
+    found = tracked.reset_index().drop_duplicates(["frame", "plant"]).set_index(["frame", "plant"])["track_id"]
+    keys = [found[frame, plant] for frame, plant in zip(plants["frame"], plants["plant"], strict=True)]
+    order = {key: number for number, key in enumerate(dict.fromkeys(keys), start=1)}
+    return np.array([order[key] for key in keys])
+
+
+def _registered(plant: pd.DataFrame) -> pd.DataFrame:
+    """A plant's leaves as the assignment compares them."""
+    middles = plant.groupby("frame")[["centre_y_px", "centre_x_px"]].first()
+    still = middles.median()
+    size = float(plant["diameter_px"].median())
+    moved = np.hypot(*(middles - still).to_numpy().T).max()
+    if moved <= _STILL * size:
+        middles[:] = still.to_numpy()
+    else:
+        middles = middles.rolling(3, center=True, min_periods=1).median()
+    y = plant["centroid_y_px"] - plant["frame"].map(middles["centre_y_px"])
+    x = plant["centroid_x_px"] - plant["frame"].map(middles["centre_x_px"])
+    azimuth = np.arctan2(y, x)
+    return pd.DataFrame(
+        {
+            "frame": plant["frame"],
+            "leaf": plant["leaf"],
+            "c0": _AZIMUTH * np.cos(azimuth),
+            "c1": _AZIMUTH * np.sin(azimuth),
+            "c2": _RADIUS * np.log(np.maximum(np.hypot(y, x), 2)),
+            "c3": _AREA * np.log(plant["area_px2"]),
+        }
+    )
+
+
+def _edges(leaves: pd.DataFrame) -> set[Edge]:
+    """Links between consecutive appearances of a leaf."""
+    from laptrack import LapTrack
+
+    if leaves["frame"].nunique() < 2:
+        return set()
+    cutoff = _CUTOFF**2
+    tracker = LapTrack(cutoff=cutoff, gap_closing_cutoff=cutoff, gap_closing_max_frame_count=_GAP)
+    tracked, _, _ = tracker.predict_dataframe(
+        leaves, ["c0", "c1", "c2", "c3"], frame_col="frame", only_coordinate_cols=False
+    )
+    edges: set[Edge] = set()
+    for _, track in tracked.reset_index().groupby("track_id"):
+        ordered = track.sort_values("frame")
+        nodes = [(int(frame), int(leaf)) for frame, leaf in zip(ordered["frame"], ordered["leaf"], strict=True)]
+        edges |= set(itertools.pairwise(nodes))
+    return edges
+
+
+def apply_corrections(edges: Iterable[Edge], corrections: TrackCorrections) -> set[Edge]:
+    """Links without those that were cut, and with those that were made: these replace what they contradict."""
+    kept = set(edges) - set(corrections.cuts)
+    for before, after in corrections.links:
+        kept = {edge for edge in kept if edge[0] != before and edge[1] != after}
+        kept.add((before, after))
+    return kept
+
+
+def _chains(edges: set[Edge], nodes: pd.DataFrame) -> dict[Node, int]:
+    """Number of the track of each leaf."""
+    after = dict(edges)
+    begun = {node for _, node in edges}
+    rows = nodes.sort_values(["plant_track", "frame", "area_px2"], ascending=[True, True, False])
+    known = {(int(frame), int(leaf)) for frame, leaf in zip(rows["frame"], rows["leaf"], strict=True)}
+    tracks: dict[Node, int] = {}
+    number = 0
+    for frame, leaf in zip(rows["frame"], rows["leaf"], strict=True):
+        node = (int(frame), int(leaf))
+        if node in begun and any(edge[1] == node and edge[0] in known for edge in edges):
+            continue
+        number += 1
+        while node in known and node not in tracks:
+            tracks[node] = number
+            node = after.get(node, (-1, -1))
+    return tracks
+
+
+def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence[float] | None = None) -> pd.DataFrame:
+    """Area of each tracked leaf over time, and how fast it grows.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        From `track_leaves`.
+    frames : sequence of Measurements
+    times : sequence of float, optional
+        Of each frame, for example days; frame numbers when None.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``plant_track``, ``track``, ``frame``, ``time``, ``leaf``, the area (px2 or mm2), ``age`` (time since the leaf
+        was seen first) and ``relative_growth_rate`` (difference of ln(area) to the appearance before over that of
+        time; NaN at the first), sorted by track and time.
+    """
+    moments = np.arange(len(frames), dtype=float) if times is None else np.asarray(times, float)
+    area = next((name for item in frames for name in item.leaves.columns if name.startswith("area_")), "area_px2")
+    if not len(tracks):
+        return pd.DataFrame(
+            columns=["plant_track", "track", "frame", "time", "leaf", area, "age", "relative_growth_rate"]
+        )
+    full = [item.leaves.assign(frame=number) for number, item in enumerate(frames) if len(item.leaves)]
+    leaves = pd.concat(full, ignore_index=True)
+    table = tracks.merge(leaves[["frame", "leaf", area]], on=["frame", "leaf"])
+    table["time"] = moments[table["frame"].to_numpy(int)]
+    table = table.sort_values(["plant_track", "track", "time"]).reset_index(drop=True)
+    by_track = table.groupby("track")
+    table["age"] = table["time"] - by_track["time"].transform("first")
+    passed = by_track["time"].diff()
+    table["relative_growth_rate"] = np.log(table[area] / by_track[area].shift()) / passed
+    return table[["plant_track", "track", "frame", "time", "leaf", area, "age", "relative_growth_rate"]]

@@ -1,0 +1,121 @@
+"""Leaves followed through growth series whose leaves are known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_leafseg.synthetic import SceneConfig, growth_series
+from napari_leafseg.traits import measure
+from napari_leafseg.traits.tracking import TrackCorrections, growth, track_leaves
+from tests.conftest import discs
+
+CONFIG = SceneConfig(size=(320, 320), diameter=(270, 290), border=0.0, blank=0.0, camera=False)
+
+
+def edges_of(frames, leaves, names):
+    """Links between consecutive appearances."""
+    found, last = set(), {}
+    for frame, leaf, name in sorted(zip(frames, leaves, names, strict=True)):
+        if name in last:
+            found.add((last[name], (frame, leaf)))
+        last[name] = (frame, leaf)
+    return found
+
+
+@pytest.fixture(scope="module")
+def series():
+    """Eight series that the metric was not chosen on."""
+    return [growth_series(seed, 8, CONFIG) for seed in range(300, 308)]
+
+
+def test_links_of_synthetic_series_with_true_masks(series):
+    right, found, wanted = 0, 0, 0
+    for scenes in series:
+        tracks = track_leaves([measure(scene.labels.astype(np.int32)) for scene in scenes])
+        truth = [scenes[frame].identities[leaf] for frame, leaf in zip(tracks["frame"], tracks["leaf"], strict=True)]
+        ours = edges_of(tracks["frame"], tracks["leaf"], tracks["track"])
+        theirs = edges_of(tracks["frame"], tracks["leaf"], truth)
+        right, found, wanted = right + len(ours & theirs), found + len(ours), wanted + len(theirs)
+    assert wanted > 400
+    assert right / wanted >= 0.95
+    assert right / found >= 0.95
+
+
+def moving(shift):
+    """Three leaves around a middle that moves, and a fourth that comes later."""
+    frames = []
+    for day in range(5):
+        y, x = 60 + shift * day, 60
+        spots = [(y - 30, x), (y + 20, x + 25), (y + 20, x - 25)] + ([(y, x + 40)] if day >= 3 else [])
+        frames.append(measure(discs(centres=tuple(spots), radius=9 + day, size=180), gap=45))
+    return frames
+
+
+@pytest.mark.parametrize("shift", [0, 6])
+def test_tracks_are_numbered_as_leaves_emerge(shift):
+    tracks = track_leaves(moving(shift))
+    assert tracks.groupby("track").size().tolist() == [5, 5, 5, 2]
+    assert tracks.groupby("track")["leaf"].nunique().tolist() == [1, 1, 1, 1]
+
+
+def test_a_leaf_may_be_missing_for_a_day():
+    frames = moving(0)
+    labels = discs(centres=((30, 60), (80, 85), (80, 35)), radius=11, size=180)
+    labels[labels == 2] = 0
+    frames[2] = measure(labels, gap=45)
+    tracks = track_leaves(frames)
+    lost = tracks[tracks["leaf"] == 2]
+    assert lost["track"].nunique() == 1
+    assert lost["frame"].tolist() == [0, 1, 3, 4]
+
+
+def test_two_plants_are_followed_apart():
+    frames = []
+    for day in range(3):
+        spots = [(y, x + column) for column in (0, 150) for y, x in ((40, 40), (75, 65), (75, 35))]
+        frames.append(measure(discs(centres=tuple(spots), radius=9 + day, size=280), gap=45))
+    tracks = track_leaves(frames)
+    assert tracks.groupby("plant_track")["track"].nunique().tolist() == [3, 3]
+    assert tracks.groupby("track").size().tolist() == [3] * 6
+
+
+def test_corrections_hold_when_leaves_are_tracked_again():
+    frames = moving(0)
+    corrections = TrackCorrections()
+    corrections.cut((1, 1), (2, 1))
+    tracks = track_leaves(frames, corrections)
+    assert tracks["track"].nunique() == 5
+    corrections.link((1, 1), (2, 2))  # leaf 2's own link into frame 2 gives way
+    tracks = track_leaves(frames, corrections).set_index(["frame", "leaf"])["track"]
+    assert tracks[1, 1] == tracks[2, 2] == tracks[4, 2]
+    assert tracks[1, 2] != tracks[2, 2]
+    again = TrackCorrections.from_dict(json.loads(json.dumps(corrections.as_dict())))
+    assert again == corrections
+    assert track_leaves(frames, again).set_index(["frame", "leaf"])["track"].equals(tracks)
+    corrections.link((1, 1), (2, 1))
+    assert corrections.cuts == []
+    assert track_leaves(frames, corrections)["track"].nunique() == 4
+
+
+def test_growth_of_a_leaf():
+    frames = moving(0)
+    table = growth(track_leaves(frames), frames, times=[0, 2, 4, 6, 8])
+    first = table[table["track"] == 1]
+    areas = first["area_px2"].to_numpy()
+    assert first["age"].tolist() == [0, 2, 4, 6, 8]
+    assert np.isnan(first["relative_growth_rate"].iloc[0])
+    assert first["relative_growth_rate"].to_numpy()[1:] == pytest.approx(np.log(areas[1:] / areas[:-1]) / 2)
+    late = table[table["track"] == 4]
+    assert late["age"].tolist() == [0, 2]
+    metric = [measure(discs(radius=9 + day), px_per_mm=2.0) for day in range(2)]
+    assert "area_mm2" in growth(track_leaves([measure(discs(radius=9 + day)) for day in range(2)]), metric)
+
+
+def test_empty_frames_and_a_single_one():
+    empty = measure(np.zeros((40, 40), int))
+    assert len(track_leaves([empty, empty])) == 0
+    assert len(growth(track_leaves([empty]), [empty])) == 0
+    single = track_leaves([measure(discs())])
+    assert sorted(single["track"]) == [1, 2, 3]
+    assert len(track_leaves([empty, measure(discs()), empty])) == 3
