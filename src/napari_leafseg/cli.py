@@ -94,6 +94,76 @@ def predict(
 
 
 @app.command()
+def batch(
+    images: Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns like “plants/**/*.jpg”.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder of the experiment; what is done there already is not done again.")
+    ],
+    model: Model = "leaf",
+    seed_threshold: Annotated[float | None, typer.Option(help="0.1 to 0.95; the model's default if left out.")] = None,
+    angle: Annotated[float | None, typer.Option(help="Clustering angle, 5 to 75 degrees.")] = None,
+    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
+    px_per_mm: Annotated[
+        float | None, typer.Option(help="Pixels a millimetre; traits are in pixels if left out.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes; one a core or graphics card if left out.")
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
+    device: Device = "auto",
+    looks: Annotated[str, typer.Option(help="standard, fast, careful or thorough.")] = "standard",
+) -> None:
+    """Segment, measure and report a whole experiment; called again, it goes on where it was."""
+    from napari_leafseg.experiment.run import run_batch
+    from napari_leafseg.experiment.settings import BatchSettings
+
+    given = {"seed_threshold": seed_threshold, "angle": angle, "min_area": min_area}
+    settings = BatchSettings(
+        model=model, values={name: value for name, value in given.items() if value is not None}, scale=scale,
+        device=device, looks=looks, px_per_mm=px_per_mm,
+    )  # fmt: skip
+    failed = 0
+    with progress_bar() as bar:
+        task = bar.add_task("Starting", total=None)
+        for event in run_batch(images, output, settings, workers, scheduler):
+            bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
+            if event.result is not None and "error" in event.result:
+                failed += 1
+                complain(UserError(event.result["error"]))
+    out.print(f"{event.total - failed} pictures done, {failed} not. Report: {event.report}", soft_wrap=True)
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def rerun(
+    record: Annotated[Path, typer.Argument(help="NAME_label.json, or a session saved from the window.")],
+    output: Annotated[Path | None, typer.Option(help="Folder to write the labels to.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, when they were moved.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Make the same labels again from their record."""
+    from napari_leafseg.experiment.rerun import rerun as run_again
+    from napari_leafseg.experiment.rerun import session_records
+    from napari_leafseg.io import write_labels
+
+    differ = 0
+    with contextlib.ExitStack() as stack:
+        for path in session_records(record, stack):
+            result = run_again(path, images, device)
+            said = {True: "the same labels", False: "OTHER labels than those beside the record", None: "done"}[
+                result.same
+            ]
+            differ += result.same is False
+            out.print(f"{path.name}: {int(result.labels.max(initial=0))} leaves, {said}.", soft_wrap=True)
+            if output is not None:
+                write_labels(output / path.with_suffix(".tif").name, result.labels, result.record)
+    if differ:
+        raise typer.Exit(1)
+
+
+@app.command()
 def evaluate(
     prediction: Annotated[Path, typer.Option(help="Folder of label images.")],
     truth: Annotated[Path, typer.Option(help="Folder of true label images with the same stems.")],

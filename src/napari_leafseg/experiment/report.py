@@ -1,0 +1,115 @@
+"""Tables of a whole experiment, and a report in one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from napari_leafseg._files import resource_folder, write_atomically
+from napari_leafseg.experiment.settings import BatchSettings
+
+_SHOWN = 400  # pictures in the report; all are in the tables
+TABLES = ("leaves", "plants")
+
+
+def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.DataFrame:
+    """A table of all pictures, "leaves" or "plants"."""
+    names = [item["name"] for item in results if "error" not in item]
+    tables = [pd.read_parquet(place / "parts" / f"{name}.{kind}.parquet") for name in names]
+    filled = [table for table in tables if len(table)] or tables[:1]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+
+
+def write_tables(place: Path, results: list[dict[str, Any]]) -> None:
+    """``leaves.csv``, ``plants.csv``, ``images.csv`` and ``errors.csv``."""
+    for kind in TABLES:
+        _csv(place / f"{kind}.csv", read_parts(place, results, kind))
+    done = [item for item in results if "error" not in item]
+    columns = ["name", "path", "count", "plants", "area", "scale", "seconds", "notes"]
+    images = pd.DataFrame(done, columns=columns)
+    images["notes"] = [" ".join(notes) for notes in images["notes"]]
+    _csv(place / "images.csv", images)
+    failed = [item for item in results if "error" in item]
+    _csv(place / "errors.csv", pd.DataFrame(failed, columns=["name", "path", "error"]))
+
+
+def _csv(path: Path, table: pd.DataFrame) -> None:
+    write_atomically(path, table.to_csv(index=False, float_format="%.7g").encode())
+
+
+def write_report(place: Path, results: list[dict[str, Any]], settings: BatchSettings) -> Path:
+    """Write ``report.html``: overlays, counts, plots, parameters, versions; pictures are inside the file."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    from napari_leafseg import __version__
+    from napari_leafseg.models.zoo import describe_model
+
+    done = [item for item in results if "error" not in item]
+    card = describe_model(settings.model)
+    unit = "px²" if settings.px_per_mm is None else "mm²"
+    environment = Environment(
+        loader=FileSystemLoader(resource_folder() / "templates"), autoescape=select_autoescape(["html", "j2"])
+    )
+    text = environment.get_template("report.html.j2").render(
+        title=place.resolve().name,
+        created=f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
+        version=__version__,
+        model={"name": card.name, "version": card.version},
+        settings=settings.model_dump(exclude={"threads"}),
+        defaults=card.defaults,
+        unit=unit,
+        done=[{**item, "picture": _picture(place, item)} for item in done[:_SHOWN]],
+        left_out=max(0, len(done) - _SHOWN),
+        failed=[item for item in results if "error" in item],
+        leaves=sum(item["count"] for item in done),
+        plants=sum(item["plants"] for item in done),
+        pictures=len(done),
+        plots=_plots(place, done, unit) if done else [],
+    )
+    target = place / "report.html"
+    write_atomically(target, text.encode())
+    return target
+
+
+def _picture(place: Path, item: dict[str, Any]) -> str:
+    return _data_url((place / "overlays" / f"{item['name']}.jpg").read_bytes(), "image/jpeg")
+
+
+def _data_url(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _plots(place: Path, done: list[dict[str, Any]], unit: str) -> list[str]:
+    """Counts, areas and leaf sizes, as SVG."""
+    from matplotlib.figure import Figure  # no pyplot: its state is not for threads
+
+    leaves = read_parts(place, done, "leaves")
+    counts = np.array([item["count"] for item in done])
+    areas = [item["area"] for item in done]
+    sizes: list[float] = []
+    if len(leaves):
+        sizes = leaves[next(name for name in leaves.columns if name.startswith("area_"))].tolist()
+    found = []
+    for draw in ("count", "area", "leaf"):
+        figure = Figure(figsize=(4.6, 3), layout="constrained")
+        axes = figure.subplots()
+        if draw == "count":
+            axes.hist(counts, bins=(np.arange(counts.min(), counts.max() + 2) - 0.5).tolist(), color="#3a7d44")
+            axes.set(xlabel="leaves in a picture", ylabel="pictures")
+        elif draw == "area":
+            axes.plot(np.arange(1, len(areas) + 1), areas, color="#3a7d44", marker="." if len(areas) < 100 else "")
+            axes.set(xlabel="picture, in order", ylabel=f"leaf area ({unit})", ylim=(0, None))
+        else:
+            axes.hist(sizes, bins=40, color="#3a7d44")
+            axes.set(xlabel=f"area of a leaf ({unit})", ylabel="leaves")
+        axes.spines[["top", "right"]].set_visible(False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg")
+        found.append(_data_url(buffer.getvalue(), "image/svg+xml"))
+    return found
