@@ -205,9 +205,7 @@ def test_a_worker_that_dies_loses_nothing(pictures, tmp_path, monkeypatch):
         assert np.array_equal(ours, theirs)
 
 
-def test_no_scheduler_is_said(pictures, tmp_path):
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        pytest.raises(UserError, match="No Dask scheduler"),
-    ):
+def test_no_scheduler_is_said(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "_PATIENCE", 1)
+    with pytest.raises(UserError, match="No Dask scheduler"):
         drive([pictures], tmp_path / "out", SETTINGS, scheduler="tcp://127.0.0.1:9")
