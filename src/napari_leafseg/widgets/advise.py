@@ -198,6 +198,7 @@ class AdviseWidget(QWidget):
         self.worker = start_worker(
             tune_job, self.session.predictors, self.model_name, device, looks, pictures, self._current(),
             on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
+            owner=self,
         )  # fmt: skip
 
     def _current(self) -> dict[str, float] | None:

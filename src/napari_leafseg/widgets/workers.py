@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari.qt.threading import create_worker
+from qtpy.compat import isalive
+from qtpy.QtCore import QObject
 
 from napari_leafseg.errors import UserError
 
@@ -23,6 +25,7 @@ def start_worker(
     on_result: Callable[[Any], None],
     on_error: Callable[[Exception], None],
     on_end: Callable[[Any], None] | None = None,
+    owner: QObject | None = None,
 ) -> Any:
     """Run a function or generator in a worker thread.
 
@@ -36,6 +39,8 @@ def start_worker(
         `on_error` takes a `UserError` or `MemoryError`; other errors are napari's to show, with their traceback.
     on_end : callable, optional
         Called with the worker when it has ended in any way.
+    owner : QObject, optional
+        Nobody is told anything once it is gone, as when its window was closed.
 
     Returns
     -------
@@ -43,8 +48,13 @@ def start_worker(
         ``quit()`` stops a generator after what it is yielding.
     """
 
+    def there() -> bool:
+        return owner is None or isalive(owner)
+
     def deliver(result: Any) -> None:
-        if isinstance(result, _Failure):
+        if not there():
+            worker.quit()
+        elif isinstance(result, _Failure):
             on_error(result.error)
         else:
             on_result(result)
@@ -56,7 +66,7 @@ def start_worker(
         worker = create_worker(_guarded_call, job, arguments)
         worker.returned.connect(deliver)
     if on_end is not None:
-        worker.finished.connect(lambda: on_end(worker))
+        worker.finished.connect(lambda: on_end(worker) if there() else None)
     worker.start()
     return worker
 

@@ -1,0 +1,76 @@
+"""What people decided about measurements: scale, plants, names of pots, tracks; one file in the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+
+FILE = "measure.json"
+Node = tuple[int, int]
+
+
+class PictureNotes(BaseModel):
+    """Of one picture or series.
+
+    Attributes
+    ----------
+    px_per_mm : float, optional
+        Instead of the project's.
+    plants : dict
+        From frame to (from leaf to plant), where somebody moved leaves to another plant.
+    names : dict
+        From plant to the name of its pot.
+    links, cuts : list
+        Pairs of (frame, leaf), see `napari_leafseg.traits.tracking.TrackCorrections`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    px_per_mm: float | None = Field(None, gt=0)
+    plants: dict[int, dict[int, int]] = {}
+    names: dict[int, str] = {}
+    links: list[tuple[Node, Node]] = []
+    cuts: list[tuple[Node, Node]] = []
+
+
+class MeasureNotes(BaseModel):
+    """Of a whole project; `pictures` by name, "*" for all pictures as one series."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    px_per_mm: float | None = Field(None, gt=0)
+    pictures: dict[str, PictureNotes] = {}
+
+    def of(self, name: str) -> PictureNotes:
+        """The notes of a picture, made when there are none."""
+        return self.pictures.setdefault(name, PictureNotes())
+
+    def scale_of(self, name: str) -> float | None:
+        """Pixels a millimetre of a picture, None where nobody said."""
+        own = self.pictures[name].px_per_mm if name in self.pictures else None
+        return own or self.px_per_mm
+
+    def write(self, folder: Path) -> None:
+        """Write them into a project's folder, whole or not at all."""
+        write_atomically(folder / FILE, (self.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_notes(folder: Path) -> MeasureNotes:
+    """Read a project's notes; empty ones where there are none.
+
+    Raises
+    ------
+    UserError
+        When the file is damaged.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return MeasureNotes()
+    try:
+        return MeasureNotes.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{path} is damaged. Move it away; scale, pots and tracks have to be set again.") from error

@@ -1,0 +1,228 @@
+"""Data frames as tables that sort, filter and are copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+
+FORMATS = {".csv": "CSV (*.csv)", ".tsv": "TSV (*.tsv)", ".xlsx": "Excel (*.xlsx)", ".parquet": "Parquet (*.parquet)"}
+
+
+class FrameModel(QAbstractTableModel):
+    """A data frame; numbers are shown short and sorted as numbers.
+
+    Signals
+    -------
+    edited(int, str, str)
+        Row, column and new text of a cell that somebody changed; the model itself does not change.
+    """
+
+    edited = Signal(int, str, str)
+
+    def __init__(self, parent: QWidget | None = None, editable: tuple[str, ...] = ()) -> None:
+        super().__init__(parent)
+        self.table = pd.DataFrame()
+        self._editable = editable
+
+    def show(self, table: pd.DataFrame) -> None:
+        """Show another data frame."""
+        self.beginResetModel()
+        self.table = table
+        self.endResetModel()
+
+    def rowCount(self, _parent: QModelIndex | None = None) -> int:
+        """Number of rows."""
+        return len(self.table)
+
+    def columnCount(self, _parent: QModelIndex | None = None) -> int:
+        """Number of columns."""
+        return self.table.shape[1]
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """A cell as text, or as itself for sorting (`UserRole`)."""
+        if not index.isValid():
+            return None
+        value = self.table.iat[index.row(), index.column()]
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
+            return _text(value)
+        if role == Qt.ItemDataRole.UserRole:
+            return value.item() if isinstance(value, np.generic) else value
+        if role == Qt.ItemDataRole.TextAlignmentRole and isinstance(value, int | float | np.number):
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+    def headerData(self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Names of the columns, with units."""
+        if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+            return None
+        if orientation == Qt.Orientation.Vertical:
+            return None
+        return heading(str(self.table.columns[section]))
+
+    def flags(self, index: QModelIndex) -> Any:
+        """Cells of the editable columns can be changed."""
+        flags = super().flags(index)
+        if index.isValid() and self.table.columns[index.column()] in self._editable:
+            flags |= Qt.ItemFlag.ItemIsEditable
+        return flags
+
+    def setData(self, index: QModelIndex, value: Any, _role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Tell that a cell was changed."""
+        if str(value) != self.data(index):
+            self.edited.emit(index.row(), str(self.table.columns[index.column()]), str(value))
+        return True
+
+
+_UNITS = {"_px2": "px²", "_px": "px", "_mm2": "mm²", "_mm": "mm", "_deg": "°"}
+
+
+def heading(name: str) -> str:
+    """A column's name as a person reads it: ``area_mm2`` is "area (mm²)"."""
+    for ending, unit in _UNITS.items():
+        if name.endswith(ending):
+            return f"{name.removesuffix(ending).replace('_', ' ')} ({unit})"
+    return name.replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return str(value)
+
+
+class _Filter(QSortFilterProxyModel):
+    """Rows that fulfil a condition, as pandas reads it (``area_px2 > 100 and leaf != 3``)."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSortRole(Qt.ItemDataRole.UserRole)
+        self._kept: set[int] | None = None
+
+    def keep(self, rows: set[int] | None) -> None:
+        """Show these rows of the source only; all when None."""
+        self._kept = rows
+        self.invalidateFilter()
+
+    def filterAcceptsRow(self, row: int, _parent: QModelIndex) -> bool:
+        """Whether a row is shown."""
+        return self._kept is None or row in self._kept
+
+
+class FrameView(QTableView):
+    """A table of a data frame.
+
+    Signals
+    -------
+    row_chosen(int)
+        Row of the data frame that the user went to.
+    """
+
+    row_chosen = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None, editable: tuple[str, ...] = ()) -> None:
+        super().__init__(parent)
+        self.frame = FrameModel(self, editable)
+        self.proxy = _Filter(self)
+        self.proxy.setSourceModel(self.frame)
+        self.setModel(self.proxy)
+        self.setSortingEnabled(True)
+        self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.verticalHeader().setVisible(False)
+        self.verticalHeader().setDefaultSectionSize(22)
+        self.horizontalHeader().setDefaultSectionSize(84)
+        self.selectionModel().currentRowChanged.connect(self._moved)
+        self._silent = False
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The data frame."""
+        return self.frame.table
+
+    def show_table(self, table: pd.DataFrame) -> None:
+        """Show a data frame; sorting, column widths and scroll position stay."""
+        across, down = self.horizontalScrollBar().value(), self.verticalScrollBar().value()
+        fresh = list(table.columns) != list(self.table.columns)
+        self._silent = True
+        self.frame.show(table)
+        self._silent = False
+        if fresh:
+            self.resizeColumnsToContents()
+        self.horizontalScrollBar().setValue(across)
+        self.verticalScrollBar().setValue(down)
+
+    def filter(self, condition: str) -> str:
+        """Show rows that fulfil a condition; returns a sentence when it cannot be read."""
+        condition = condition.strip()
+        if not condition:
+            self.proxy.keep(None)
+            return ""
+        try:
+            numbered = self.table.reset_index(drop=True)
+            self.proxy.keep(set(numbered.query(condition).index))
+        except Exception as error:  # pandas raises anything at all for what somebody is still typing
+            self.proxy.keep(None)
+            return f"Cannot read the condition: {error}"
+        return ""
+
+    def shown(self) -> pd.DataFrame:
+        """The rows that are shown, in their order."""
+        rows = [self.proxy.mapToSource(self.proxy.index(row, 0)).row() for row in range(self.proxy.rowCount())]
+        return self.table.iloc[rows]
+
+    def chosen_rows(self) -> list[int]:
+        """Rows of the data frame that are selected."""
+        return sorted({self.proxy.mapToSource(index).row() for index in self.selectionModel().selectedRows()})
+
+    def choose(self, row: int) -> None:
+        """Go to a row of the data frame, without telling."""
+        index = self.proxy.mapFromSource(self.frame.index(row, 0))
+        if index.isValid():
+            self._silent = True
+            self.selectRow(index.row())
+            self.scrollTo(index)
+            self._silent = False
+
+    def _moved(self, index: QModelIndex, _before: QModelIndex) -> None:
+        if index.isValid() and not self._silent:
+            self.row_chosen.emit(self.proxy.mapToSource(index).row())
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """Tab-separated, for the clipboard."""
+    return table.to_csv(sep="\t", index=False, float_format="%.7g")
+
+
+def save_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, TSV, Excel or Parquet, by its ending; whole or not at all.
+
+    Raises
+    ------
+    UserError
+        For another ending, or a folder that cannot be written.
+    """
+    import io
+
+    ending = path.suffix.lower()
+    if ending in {".csv", ".tsv"}:
+        text = table.to_csv(index=False, float_format="%.7g", sep="," if ending == ".csv" else "\t")
+        write_atomically(path, text.encode())
+        return
+    buffer = io.BytesIO()
+    if ending == ".xlsx":
+        table.to_excel(buffer, index=False)
+    elif ending == ".parquet":
+        table.to_parquet(buffer, index=False)
+    else:
+        raise UserError(f"{path.name}: a table is saved as {', '.join(FORMATS)}. Choose one of these endings.")
+    write_atomically(path, buffer.getvalue())

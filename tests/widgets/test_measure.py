@@ -1,0 +1,265 @@
+"""The Measure dock widget: tables linked with the canvas, scale, plants, tracks, saving; real mouse and key events."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog
+
+from napari_leafseg.io import write_image
+from napari_leafseg.project import Project
+from napari_leafseg.project.document import Document
+from napari_leafseg.project.notes import read_notes
+from napari_leafseg.traits import measure
+from napari_leafseg.widgets import layers
+from napari_leafseg.widgets.images import ImagesWidget
+from napari_leafseg.widgets.keeper import ProjectKeeper
+from napari_leafseg.widgets.measure import MeasureWidget
+from napari_leafseg.widgets.session import Session
+from tests.conftest import discs
+from tests.widgets.test_correct import Hand
+
+SPOTS = ((30, 30), (30, 62), (90, 100))
+
+
+@pytest.fixture
+def labels():
+    """Three leaves: two of one plant, one of another."""
+    return discs(centres=SPOTS, radius=14).astype(np.uint16)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1100, 760)
+    qtbot.wait(50)
+    return viewer
+
+
+def shown(viewer, qtbot, labels, picture=None):
+    """Labels on the screen and the widget beside them."""
+    picture = np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8) if picture is None else picture
+    image = viewer.add_image(picture, name="plant", rgb=True)
+    layers.add_labels(Session.of(viewer), image, Document(labels.copy()))
+    widget = MeasureWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Measure")
+    settle(widget, qtbot)
+    return widget
+
+
+def settle(widget, qtbot):
+    qtbot.wait(300)
+    qtbot.waitUntil(lambda: widget.worker is None and not widget._soon.isActive(), timeout=20000)
+
+
+def cell(view, row, column):
+    index = view.proxy.index(row, list(view.table.columns).index(column))
+    view.scrollTo(index)
+    return view.visualRect(index).center()
+
+
+def test_without_labels_it_says_what_to_do(viewer, qtbot):
+    widget = MeasureWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Measure")
+    settle(widget, qtbot)
+    assert "press Run in Segment" in widget.hint.text()
+    assert widget.parts.isHidden()
+    assert not widget.copy_button.isEnabled()
+
+
+def test_tables_hold_what_traits_say_and_follow_corrections(viewer, qtbot, labels):
+    widget = shown(viewer, qtbot, labels)
+    expected = measure(labels, confidence=None, verified=set())
+    pd.testing.assert_frame_equal(widget.measured.leaves[["leaf", "area_px2"]], expected.leaves[["leaf", "area_px2"]])
+    assert widget.measured.plants["leaves"].tolist() == [2, 1]
+    assert widget.summary.text().startswith("<b>3 leaves</b>, 2 plants")
+    layer = viewer.layers["plant leaves"]
+    layer.data_setitem(np.nonzero(labels == 3), 0)
+    settle(widget, qtbot)
+    assert widget.measured.leaves["leaf"].tolist() == [1, 2]
+
+
+def test_a_row_goes_to_the_leaf_and_a_click_on_a_leaf_to_its_row(viewer, qtbot, labels):
+    widget = shown(viewer, qtbot, labels)
+    qtbot.mouseClick(widget.leaves.viewport(), Qt.MouseButton.LeftButton, pos=cell(widget.leaves, 2, "leaf"))
+    assert viewer.camera.center[-2:] == pytest.approx((90, 100), abs=1)
+    assert "plant under review" in viewer.layers
+    viewer.layers.selection.active = viewer.layers["plant leaves"]
+    viewer.camera.center = (50, 60)
+    hand = Hand(viewer, qtbot)
+    qtbot.mouseClick(hand.native, Qt.MouseButton.LeftButton, pos=hand.place(*SPOTS[1]))
+    QApplication.processEvents()
+    assert widget.leaves.chosen_rows() == [1]
+
+
+def test_sorting_and_filtering(viewer, qtbot, labels):
+    labels[28:33, 28:33] = 0
+    widget = shown(viewer, qtbot, labels)
+    header = widget.leaves.horizontalHeader()
+    column = list(widget.leaves.table.columns).index("area_px2")
+    at = header.sectionViewportPosition(column) + 10
+    for order in (True, False):
+        qtbot.mouseClick(
+            header.viewport(), Qt.MouseButton.LeftButton, pos=header.viewport().rect().topLeft() + _point(at)
+        )
+        assert widget.leaves.shown()["area_px2"].is_monotonic_increasing == order
+    qtbot.keyClicks(widget.filter_box, "plant == 2")
+    assert widget.leaves.shown()["leaf"].tolist() == [3]
+    widget.filter_box.selectAll()
+    qtbot.keyClicks(widget.filter_box, "colour >")
+    assert "Cannot read" in widget.filter_hint.text()
+    assert len(widget.leaves.shown()) == 3
+
+
+def _point(x):
+    from qtpy.QtCore import QPoint
+
+    return QPoint(x, 5)
+
+
+def test_scale_typed_and_from_a_ruler(viewer, qtbot, labels, monkeypatch):
+    widget = shown(viewer, qtbot, labels)
+    widget.scale_box.setFocus()
+    widget.scale_box.selectAll()
+    qtbot.keyClicks(widget.scale_box, "2")
+    qtbot.keyClick(widget.scale_box, Qt.Key.Key_Return)
+    settle(widget, qtbot)
+    area = np.count_nonzero(labels == 1)
+    assert widget.measured.leaves["area_mm2"].iloc[0] == pytest.approx(area / 4)
+    assert "area_mm2" in widget.measured.plants
+    monkeypatch.setattr(QInputDialog, "getDouble", lambda *_: (12.5, True))
+    qtbot.mouseClick(widget.ruler_button, Qt.MouseButton.LeftButton)
+    hand = Hand(viewer, qtbot)
+    start, stop = hand.place(10, 10), hand.place(10, 60)
+    qtbot.mousePress(hand.native, Qt.MouseButton.LeftButton, pos=start)
+    for share in (0.3, 0.7, 1.0):
+        qtbot.mouseMove(hand.native, start + (stop - start) * share)
+        hand._send(_move(), start + (stop - start) * share, Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton)
+    qtbot.mouseRelease(hand.native, Qt.MouseButton.LeftButton, pos=stop)
+    qtbot.waitUntil(lambda: "ruler" not in viewer.layers, timeout=3000)
+    settle(widget, qtbot)
+    assert widget.scale_box.value() == pytest.approx(50 / 12.5, rel=0.05)
+
+
+def _move():
+    from qtpy.QtCore import QEvent
+
+    return QEvent.Type.MouseMove
+
+
+def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, labels, tmp_path, monkeypatch):
+    keeper = ProjectKeeper.of(Session.of(viewer))
+    keeper.create(tmp_path / "project")
+    widget = shown(viewer, qtbot, labels)
+    widget.leaves.selectRow(1)
+    titles = {action.text(): action for action in widget.leaf_menu().actions()[0].menu().actions()}
+    assert list(titles) == ["1", "2", "3 (new)"]
+    titles["2"].trigger()
+    settle(widget, qtbot)
+    assert widget.measured.leaves["plant"].tolist() == [1, 2, 2]
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("2 × 2", True))
+    qtbot.mouseClick(widget.tray_button, Qt.MouseButton.LeftButton)
+    settle(widget, qtbot)
+    assert widget.measured.plants["name"].tolist() == ["A1", "B2"]
+    widget.tabs.setCurrentWidget(widget.plants)
+    index = widget.plants.proxy.index(0, 1)
+    widget.plants.edit(index)
+    editor = widget.plants.findChild(type(widget.filter_box))
+    editor.selectAll()
+    qtbot.keyClicks(editor, "wild type")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    settle(widget, qtbot)
+    assert widget.measured.plants["name"].tolist() == ["wild type", "B2"]
+    assert widget.measured.leaves["name"].tolist() == ["wild type", "B2", "B2"]
+    keeper.project.writer.flush()
+    notes = read_notes(tmp_path / "project").of("plant")
+    assert notes.plants == {0: {2: 2}}
+    assert notes.names[1] == "wild type"
+
+
+@pytest.fixture
+def frames():
+    """Three days of three leaves that stay one plant."""
+    return np.stack(
+        [discs(centres=((40, 40), (40, 66), (64, 52)), radius=10 + day, size=110).astype(np.uint16) for day in range(3)]
+    )
+
+
+def test_a_series_is_followed_shown_and_corrected(viewer, qtbot, frames):
+    picture = np.repeat(frames[..., None] * 40, 3, -1).astype(np.uint8)
+    widget = shown(viewer, qtbot, frames, picture)
+    assert widget.measured.leaves["track"].nunique() == 3
+    assert "plant tracks" in viewer.layers
+    assert len(viewer.layers["plant tracks"].data) == 9
+    assert widget.tabs.isTabVisible(2)
+    assert widget.plot.kind == "curves"
+    widget.leaves.selectRow(3)
+    actions = {action.text(): action for action in widget.leaf_menu().actions()}
+    actions["Cut its track before here"].trigger()
+    settle(widget, qtbot)
+    assert widget.measured.leaves["track"].nunique() == 4
+    widget.leaves.selectRow(0)
+    widget.leaves.setSelectionMode(widget.leaves.SelectionMode.MultiSelection)
+    widget.leaves.selectRow(3)
+    actions = {action.text(): action for action in widget.leaf_menu().actions()}
+    actions["These are one leaf"].trigger()
+    settle(widget, qtbot)
+    assert widget.measured.leaves["track"].nunique() == 3
+
+
+def test_pictures_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
+    with Project.create(tmp_path / "project") as project:
+        for day, labels in enumerate(frames):
+            path = tmp_path / "days" / f"day{day}.png"
+            write_image(path, np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8))
+            (ref,) = project.add_images([path])
+            project.save(ref, Document(labels))
+        project.writer.flush()
+    images = ImagesWidget(viewer)
+    viewer.window.add_dock_widget(images, name="Images")
+    widget = MeasureWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Measure")
+    widget.keeper.open(tmp_path / "project")
+    qtbot.mouseClick(
+        widget.series_box, Qt.MouseButton.LeftButton, pos=widget.series_box.rect().center() * 0 + _point(8)
+    )
+    settle(widget, qtbot)
+    assert widget.measured.series
+    assert widget.measured.leaves["picture"].unique().tolist() == ["day0.png", "day1.png", "day2.png"]
+    assert widget.measured.growth.groupby("track").size().tolist() == [3, 3, 3]
+    widget.plot_box.setCurrentIndex(widget.plot_box.findData("over time"))
+    assert widget.plot.kind == "over time"
+
+
+def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):
+    widget = shown(viewer, qtbot, labels)
+    qtbot.mouseClick(widget.copy_button, Qt.MouseButton.LeftButton)
+    assert QApplication.clipboard().text().startswith("plant\tleaf\tarea_px2")
+    for ending, reader in (
+        (".csv", pd.read_csv), (".tsv", lambda path: pd.read_csv(path, sep="\t")), (".xlsx", pd.read_excel),
+        (".parquet", pd.read_parquet),
+    ):  # fmt: skip
+        path = tmp_path / f"table{ending}"
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, path=path: (str(path), ""))
+        qtbot.mouseClick(widget.table_button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(path.exists, timeout=10000)
+        assert reader(path)["leaf"].tolist() == [1, 2, 3]
+    for ending, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
+        path = tmp_path / f"figure{ending}"
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, path=path: (str(path), ""))
+        qtbot.mouseClick(widget.figure_button, Qt.MouseButton.LeftButton)
+        assert path.read_bytes().startswith(start)
+    errors = []
+    monkeypatch.setattr("napari_leafseg.widgets.measure.show_error", errors.append)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "figure.gif"), ""))
+    qtbot.mouseClick(widget.figure_button, Qt.MouseButton.LeftButton)
+    assert "saved as .png or .svg" in errors[0]
+    assert not (tmp_path / "figure.gif").exists()
+
+
+def test_every_plot_is_drawn(viewer, qtbot, frames):
+    widget = shown(viewer, qtbot, frames, np.repeat(frames[..., None] * 40, 3, -1).astype(np.uint8))
+    for kind in ("areas", "histogram", "shape", "over time", "curves"):
+        widget.plot_box.setCurrentIndex(widget.plot_box.findData(kind))
+        assert widget.plot.kind == kind
+        assert widget.plot.getPlotItem().items
