@@ -1,0 +1,121 @@
+"""The Batch dock widget: an experiment in the background, and the session as a record."""
+
+import contextlib
+import json
+
+import pandas as pd
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+from napari_leafseg.experiment.rerun import rerun, session_records
+from napari_leafseg.io import write_image
+from napari_leafseg.synthetic import SceneConfig, synthesize
+from napari_leafseg.widgets import batch as module
+from napari_leafseg.widgets.batch import BatchWidget
+from napari_leafseg.widgets.images import ImagesWidget
+from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.session import settings
+
+SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "plants"
+    for seed in range(3):
+        write_image(place / f"plant{seed}.png", synthesize(400 + seed, SCENE).image)
+    (place / "notes.png").write_text("no picture")
+    return place
+
+
+@pytest.fixture
+def widget(viewer, monkeypatch):
+    """Works in this process, so that tests are quick; the cluster is tested without a window."""
+    original = module.batch_job
+
+    def here(patterns, output, options, _workers):
+        yield from original(patterns, output, options, 0)
+
+    monkeypatch.setattr(module, "batch_job", here)
+    widget = BatchWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Batch")
+    return widget
+
+
+@pytest.fixture
+def errors(monkeypatch):
+    shown = []
+    monkeypatch.setattr(module, "show_error", shown.append)
+    return shown
+
+
+def test_a_folder_is_done_with_errors_listed_and_a_report(widget, qtbot, folder, tmp_path):
+    settings().setValue("tunables/leaf/angle", 44.0)
+    qtbot.keyClicks(widget.source_box, str(folder))
+    qtbot.keyClicks(widget.output_box, str(tmp_path / "out"))
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    assert widget.message.text() == "3 pictures done, 1 not done."
+    assert "not a picture" in widget.errors.item(0).text()
+    assert not widget.report_button.isHidden()
+    assert widget.report.exists()
+    assert len(pd.read_csv(tmp_path / "out" / "images.csv")) == 3
+    record = json.loads((tmp_path / "out" / "labels" / "plant0_label.json").read_text())
+    assert record["parameters"]["angle"] == 44
+    settings().remove("tunables/leaf/angle")
+
+
+def test_stop_and_go_on(widget, qtbot, folder, tmp_path):
+    widget.source_box.setText(str(folder))
+    widget.output_box.setText(str(tmp_path / "out"))
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    assert "goes on where it was" in widget.message.text()
+    assert not (tmp_path / "out" / "report.html").exists()
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_what_is_missing_is_said(widget, qtbot, errors):
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    assert "no pictures" in errors[-1]
+    widget.source_box.setText("/nowhere")
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    assert "folder to write to" in errors[-1]
+
+
+def test_settings_survive_a_restart(widget, qtbot, folder, tmp_path, viewer, errors):
+    widget.source_box.setText(str(tmp_path / "gone"))
+    widget.output_box.setText(str(tmp_path / "out"))
+    widget.scale_box.setValue(3.5)
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    again = BatchWidget(viewer)
+    assert again.source_box.text() == str(tmp_path / "gone")
+    assert again.scale_box.value() == 3.5
+
+
+def test_the_session_is_saved_and_replayed_without_a_window(widget, viewer, qtbot, folder, tmp_path, monkeypatch):
+    (folder / "notes.png").unlink()
+    images, segment = ImagesWidget(viewer), SegmentWidget(viewer)
+    viewer.window.add_dock_widget(images, name="Images")
+    viewer.window.add_dock_widget(segment, name="Segment")
+    images.add([folder / "plant0.png"])
+    qtbot.waitUntil(lambda: segment.image is not None, timeout=20000)
+    qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+    for _ in range(10):
+        qtbot.keyClick(segment.panel.rows["angle"].slider, Qt.Key.Key_Left)
+    qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
+    target = tmp_path / "session.json"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+    qtbot.mouseClick(widget.session_button, Qt.MouseButton.LeftButton)
+    shown = segment.session.labels_layer(segment.image).data
+    with contextlib.ExitStack() as stack:
+        (record,) = session_records(target, stack)
+        again = rerun(record)
+    assert (again.labels == shown).all()
+    assert again.record["parameters"]["angle"] == segment.panel.values()["angle"]
