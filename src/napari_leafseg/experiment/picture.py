@@ -100,7 +100,7 @@ def do_picture(task: Task, output: str, settings: BatchSettings, digest: str) ->
         prediction: Prediction | StackPrediction
         if image.array.ndim == 4:
             prediction = predictor.predict_stack(image.array, settings.scale, str(path))
-            pictures = [to_rgb8(frame, str(path)) for frame in image.array]
+            pictures = [to_rgb8(np.asarray(frame), str(path)) for frame in image.array]
             frames = prediction.frames
         else:
             prediction = predictor.predict(image.array, settings.scale, str(path), source)

@@ -17,6 +17,8 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
+from napari_leafseg.io import lazy
+from napari_leafseg.io.lazy import is_zarr, read_large_tiff, read_zarr, tiff_array
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 LABEL_SUFFIX = "_label"
@@ -29,11 +31,12 @@ class LoadedImage:
 
     Attributes
     ----------
-    array : numpy.ndarray
-        (H, W), (H, W, C), or (T, H, W[, C]) for a stack; turned upright as its EXIF orientation says.
+    array : numpy.ndarray or dask.array.Array
+        (H, W), (H, W, C), or (T, H, W[, C]) for a stack; turned upright as its EXIF orientation says. OME-Zarr series,
+        and TIFF series of more than 512 MiB, are read piece by piece when they are used.
     path : pathlib.Path
     sha256 : str
-        Hash of the file's bytes.
+        Hash of the file's bytes; of an OME-Zarr store: of its description and its files' sizes.
     """
 
     array: np.ndarray
@@ -58,8 +61,10 @@ def list_images(paths: Iterable[str | Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(item for item in path.iterdir() if item.is_file() and is_image(item))
+        if is_zarr(path):
+            found[path] = None
+        elif path.is_dir():
+            inside = sorted(item for item in path.iterdir() if is_zarr(item) or (item.is_file() and is_image(item)))
             if not inside:
                 raise UserError(f"The folder {path} holds no picture ({', '.join(IMAGE_ENDINGS)}).")
             found.update(dict.fromkeys(inside))
@@ -71,7 +76,7 @@ def list_images(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def read_image(path: str | Path) -> LoadedImage:
-    """Read a picture, upright.
+    """Read a picture, upright: PNG, JPEG, TIFF, OME-TIFF, BMP, WebP, or an OME-Zarr folder.
 
     Raises
     ------
@@ -79,9 +84,19 @@ def read_image(path: str | Path) -> LoadedImage:
         When the file is missing, is no picture or is damaged; the message names it.
     """
     path = Path(path)
+    if is_zarr(path):
+        return LoadedImage(*_as_loaded(read_zarr(path), path))
+    if path.suffix.lower() in {".tif", ".tiff"} and path.is_file() and path.stat().st_size > lazy.LARGE:
+        return LoadedImage(*_as_loaded(read_large_tiff(path), path))
     content = _read_bytes(path)
     array = _decode(path, content)
     return LoadedImage(array, path, hashlib.sha256(content).hexdigest())
+
+
+def _as_loaded(read: tuple[Any, str], path: Path) -> tuple[Any, Path, str]:
+    """A single picture is read now: only a series may stay where it is."""
+    array, digest = read
+    return (np.asarray(array) if array.ndim < 4 else array), path, digest
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -99,13 +114,15 @@ def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
     try:
         if tiff:
             with tifffile.TiffFile(io.BytesIO(content)) as file:
-                array = file.asarray()
+                array = tiff_array(file, str(path))
         else:
             with Image.open(io.BytesIO(content)) as picture:
                 rotated, palette = picture.getexif().get(0x0112, 1) != 1, picture.mode == "P"
                 if palette and numbers:
                     return np.array(picture)
             array = imageio.imread(content, rotate=rotated, mode="RGB" if palette else None)
+    except UserError:
+        raise
     except UnidentifiedImageError as error:
         raise UserError(
             f"{path} is not a picture, whatever its name says. Choose a {', '.join(IMAGE_ENDINGS)} file."
