@@ -48,7 +48,7 @@ def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = N
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"io", "metrics", "synthetic", "grouping", "models", "training", "inference"}:
+    if name in {"io", "metrics", "synthetic", "grouping", "models", "traits", "training", "inference"}:
         return import_module(f"napari_leafseg.{name}")
     raise AttributeError(f"module 'napari_leafseg' has no attribute {name!r}")
 
