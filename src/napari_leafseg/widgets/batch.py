@@ -60,7 +60,7 @@ class BatchWidget(QWidget):
         self.viewer = self.session.viewer
         self.worker: Any = None
         self.report: Path | None = None
-        self._began, self._skipped, self._failed = 0.0, 0, 0
+        self._began, self._skipped, self._failed, self._stopping = 0.0, 0, 0, False
         self._build()
         self._restore()
         self._show_running(False)
@@ -176,7 +176,7 @@ class BatchWidget(QWidget):
         self.errors.clear()
         self.errors.hide()
         self.report_button.hide()
-        self._began, self._skipped, self._failed = time.monotonic(), 0, 0
+        self._began, self._skipped, self._failed, self._stopping = time.monotonic(), 0, 0, False
         self._show_running(True)
         self.message.setText("Starting …")
         self.worker = start_worker(
@@ -194,6 +194,7 @@ class BatchWidget(QWidget):
     def stop(self) -> None:
         """Stop after the pictures that are being computed."""
         if self.worker is not None:
+            self._stopping = True
             self.worker.quit()
             self.message.setText("Stopping …")
 
@@ -207,6 +208,8 @@ class BatchWidget(QWidget):
                 self.errors.show()
             elif "done before" in event.message:
                 self._skipped += 1
+        if self._stopping:
+            return
         failed = f", {self._failed} not done" if self._failed else ""
         self.message.setText(f"{event.done} of {event.total}{failed}{self._time_left(event)} · {event.message[:60]}")
         if event.report is not None:
@@ -230,7 +233,7 @@ class BatchWidget(QWidget):
         if worker is self.worker:
             self.worker = None
             self._show_running(False)
-            if self.message.text() == "Stopping …":
+            if self._stopping:
                 self.message.setText("Stopped. Run goes on where it was.")
 
     def _show_running(self, running: bool) -> None:
