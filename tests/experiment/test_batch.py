@@ -4,6 +4,9 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 
 import numpy as np
@@ -209,3 +212,30 @@ def test_no_scheduler_is_said(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "_PATIENCE", 1)
     with pytest.raises(UserError, match="No Dask scheduler"):
         drive([pictures], tmp_path / "out", SETTINGS, scheduler="tcp://127.0.0.1:9")
+
+
+@pytest.mark.timeout(240)
+def test_a_kill_at_any_moment_repeats_only_what_was_in_flight(tmp_path):
+    folder, out = tmp_path / "plants", tmp_path / "out"
+    for seed in range(6):
+        write_image(folder / f"plant{seed}.png", synthesize(420 + seed, SCENE).image)
+    command = [sys.executable, "-m", "napari_leafseg.cli", "batch", str(folder), "--output", str(out), "--workers", "0"]
+    killed = 0
+    while True:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = {path: path.stat().st_mtime_ns for path in out.glob("parts/*.json")}
+        if killed == 2:
+            assert process.wait(timeout=120) == 0
+            break
+        while process.poll() is None and len(list(out.glob("parts/*.json"))) < len(before) + 2:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        killed += 1
+        assert not (out / "report.html").exists()
+    kept = {path: path.stat().st_mtime_ns for path in before}
+    assert len(before) >= 4
+    assert kept == before
+    assert len(pd.read_csv(out / "images.csv")) == 6
+    for path in out.glob("parts/*.json"):
+        assert "error" not in json.loads(path.read_text())
