@@ -31,6 +31,8 @@ def test_predict_and_evaluate(tmp_path):
     assert labels.dtype == np.uint16
     assert record["count"] == labels.max()
     assert record["parameters"]["angle"] == 50
+    assert set(record["confidence"]) == {str(leaf) for leaf in range(1, labels.max() + 1)}
+    assert all(0 <= value <= 1 for value in record["confidence"].values())
     assert record["model"]["name"] == "leaf"
     assert len(record["image"]["sha256"]) == 64
 

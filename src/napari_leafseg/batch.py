@@ -80,7 +80,9 @@ def predict_files(
         When nothing at all can be done: no such model or device, or a folder that cannot be written.
     """
     from napari_leafseg import load_model
+    from napari_leafseg.inference.confidence import leaf_confidence
     from napari_leafseg.inference.looks import LOOKS
+    from napari_leafseg.inference.prediction import Prediction
 
     files, missing = _split(paths)
     for number, error in enumerate(missing):
@@ -109,7 +111,10 @@ def predict_files(
             labels = result.labels(**(values or {}))
             count = int(labels.max(initial=0))
             target = label_path(output, path.stem)
-            write_labels(target, labels, {**result.record(**(values or {})), "count": count})
+            record = {**result.record(**(values or {})), "count": count}
+            if isinstance(result, Prediction):
+                record["confidence"] = leaf_confidence(result, labels)
+            write_labels(target, labels, record)
         except UserError as error:
             yield FileEvent(number + 1, len(files), path.name, error=error)
             continue
