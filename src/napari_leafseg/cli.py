@@ -113,6 +113,8 @@ def batch(
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
     device: Device = "auto",
     looks: Annotated[str, typer.Option(help="standard, fast, careful or thorough.")] = "standard",
+    scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimetre that each file states.")] = False,
+    export: Annotated[list[str] | None, typer.Option(help="Also write labels as coco, labelme, png, imagej …")] = None,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.experiment.run import run_batch
@@ -121,7 +123,7 @@ def batch(
     given = {"seed_threshold": seed_threshold, "angle": angle, "min_area": min_area}
     settings = BatchSettings(
         model=model, values={name: value for name, value in given.items() if value is not None}, scale=scale,
-        device=device, looks=looks, px_per_mm=px_per_mm,
+        device=device, looks=looks, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
     )  # fmt: skip
     failed = 0
     with progress_bar() as bar:
@@ -337,8 +339,8 @@ def synthesize(
     out.print(f"Written to {output}", soft_wrap=True)
 
 
-@app.command()
-def export(
+@app.command("export")
+def export_project(
     project: Annotated[Path, typer.Argument(help="A project's folder.")],
     output: Annotated[Path, typer.Option(help="Folder for the labels.")],
     form: Annotated[

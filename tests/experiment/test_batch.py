@@ -239,3 +239,22 @@ def test_a_kill_at_any_moment_repeats_only_what_was_in_flight(tmp_path):
     assert len(pd.read_csv(out / "images.csv")) == 6
     for path in out.glob("parts/*.json"):
         assert "error" not in json.loads(path.read_text())
+
+
+def test_exports_and_the_scale_of_each_file(pictures, tmp_path):
+    for path in pictures.glob("*.png"):
+        Image.open(path).save(path, dpi=(254, 254))
+    settings = SETTINGS.model_copy(update={"px_per_mm": None, "scale_from_file": True, "exports": ("coco", "imagej")})
+    drive([pictures], tmp_path / "out", settings, workers=0)
+    leaves = pd.read_csv(tmp_path / "out" / "leaves.csv")
+    labels = read_labels(tmp_path / "out" / "labels" / "plant0_label.tif")
+    assert leaves["area_mm2"].iloc[0] == pytest.approx(np.count_nonzero(labels == 1) / 100, rel=1e-3)
+    coco = json.loads((tmp_path / "out" / "exports" / "coco" / "leaves.json").read_text())
+    assert len(coco["annotations"]) == len(leaves)
+    assert len(list((tmp_path / "out" / "exports" / "imagej").glob("*_rois.zip"))) == 3
+    Image.open(pictures / "plant1.png").save(pictures / "plant1.png", dpi=(1, 1))
+    failed = [item for item in results(drive([pictures], tmp_path / "out", settings, workers=0)) if "error" in item]
+    assert [item["name"] for item in failed] == ["plant1"]
+    assert "--px-per-mm" in failed[0]["error"]
+    with pytest.raises(UserError, match="no format"):
+        drive([pictures], tmp_path / "out", settings.model_copy(update={"exports": ("pdf",)}), workers=0)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog
 
@@ -263,3 +264,26 @@ def test_every_plot_is_drawn(viewer, qtbot, frames):
         widget.plot_box.setCurrentIndex(widget.plot_box.findData(kind))
         assert widget.plot.kind == kind
         assert widget.plot.getPlotItem().items
+
+
+def test_the_scale_that_a_file_states(viewer, qtbot, labels, tmp_path, monkeypatch):
+    write_image(tmp_path / "plant.png", np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8))
+    Image.open(tmp_path / "plant.png").save(tmp_path / "plant.png", dpi=(254, 254))
+    images = ImagesWidget(viewer)
+    viewer.window.add_dock_widget(images, name="Images")
+    images.add([tmp_path / "plant.png"])
+    session = Session.of(viewer)
+    qtbot.waitUntil(lambda: bool(session.image_layers()), timeout=10000)
+    layers.add_labels(session, session.image_layers()[0], Document(labels.copy()))
+    widget = MeasureWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Measure")
+    settle(widget, qtbot)
+    qtbot.mouseClick(widget.file_button, Qt.MouseButton.LeftButton)
+    settle(widget, qtbot)
+    assert widget.scale_box.value() == pytest.approx(10)
+    assert "area_mm2" in widget.measured.leaves
+    said = []
+    monkeypatch.setattr("napari_leafseg.widgets.measure.show_info", said.append)
+    Image.open(tmp_path / "plant.png").convert("RGB").save(tmp_path / "plant.png", dpi=(1, 1))
+    qtbot.mouseClick(widget.file_button, Qt.MouseButton.LeftButton)
+    assert "states no scale" in said[0]

@@ -22,6 +22,7 @@ from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.inference.prediction import Prediction, StackPrediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.io import label_path, read_image, resize, to_rgb8, write_labels
+from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.traits import Measurements, measure
 
 THUMBNAIL = 320  # pixels
@@ -108,11 +109,14 @@ def do_picture(task: Task, output: str, settings: BatchSettings, digest: str) ->
         values = {name: value for name, value in settings.values.items() if name in prediction.defaults()}
         labels = prediction.labels(**values)
         stack = labels if labels.ndim == 3 else labels[None]
+        px_per_mm = _scale_of(path, settings)
         measured = [
-            measure(one, picture, settings.px_per_mm, confidence=leaf_confidence(frame, one))
+            measure(one, picture, px_per_mm, confidence=leaf_confidence(frame, one))
             for one, picture, frame in zip(stack, pictures, frames, strict=True)
         ]
-        result = _write(place, task, settings, prediction, labels, measured, pictures, source, values)
+        record = {**prediction.record(**values), "image": source, "px_per_mm": px_per_mm}
+        record["batch"] = settings.model_dump()
+        result = _write(place, task, settings, prediction, labels, measured, pictures, record)
     except UserError as error:
         return {"name": task.name, "path": task.path, "error": str(error)}
     result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
@@ -120,15 +124,23 @@ def do_picture(task: Task, output: str, settings: BatchSettings, digest: str) ->
     return result
 
 
+def _scale_of(path: Path, settings: BatchSettings) -> float | None:
+    """Pixels a millimetre of a picture."""
+    if settings.px_per_mm is not None or not settings.scale_from_file:
+        return settings.px_per_mm
+    found = read_resolution(path)
+    if found is None:
+        raise UserError(f"{path} does not state its scale. Give it with --px-per-mm.")
+    return found
+
+
 def _write(
     place: Path, task: Task, settings: BatchSettings, prediction: Prediction | StackPrediction, labels: np.ndarray,
-    measured: list[Measurements], pictures: list[np.ndarray], source: dict[str, Any], values: dict[str, float],
+    measured: list[Measurements], pictures: list[np.ndarray], record: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Labels with their record, tables, a small picture with outlines."""
     count = int(sum(len(item.leaves) for item in measured))
-    record = {**prediction.record(**values), "image": source, "count": count, "px_per_mm": settings.px_per_mm}
-    record["batch"] = settings.model_dump()
-    write_labels(label_path(place / "labels", task.name), labels, record)
+    write_labels(label_path(place / "labels", task.name), labels, {**record, "count": count})
     for kind in ("leaves", "plants"):
         tables = []
         for frame, item in enumerate(measured):
@@ -143,7 +155,7 @@ def _write(
     small = imageio.imwrite("<bytes>", overlay(pictures[-1], last), extension=".jpg", quality=80)
     write_atomically(place / "overlays" / f"{task.name}.jpg", small)
     plants = [item.plants for item in measured if len(item.plants)]
-    area = "area_px2" if settings.px_per_mm is None else "area_mm2"
+    area = "area_mm2" if settings.metric else "area_px2"
     return {
         "name": task.name,
         "path": task.path,

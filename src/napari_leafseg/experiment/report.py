@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import datetime
 import io
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import tifffile
 
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg.experiment.settings import BatchSettings
+from napari_leafseg.io import label_path
+from napari_leafseg.io.exchange.formats import Labelled, write_format
 
 _SHOWN = 400  # pictures in the report; all are in the tables
 TABLES = ("leaves", "plants")
@@ -39,6 +44,21 @@ def write_tables(place: Path, results: list[dict[str, Any]]) -> None:
     _csv(place / "errors.csv", pd.DataFrame(failed, columns=["name", "path", "error"]))
 
 
+def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
+    """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each picture."""
+    items = [
+        Labelled(item["name"], Path(item["path"]).name, partial(_labels, label_path(place / "labels", item["name"])))
+        for item in results
+        if "error" not in item
+    ]
+    for form in forms:
+        yield from write_format(place / "exports" / form, items, form)
+
+
+def _labels(path: Path) -> np.ndarray:
+    return tifffile.imread(path)
+
+
 def _csv(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, table.to_csv(index=False, float_format="%.7g").encode())
 
@@ -52,7 +72,7 @@ def write_report(place: Path, results: list[dict[str, Any]], settings: BatchSett
 
     done = [item for item in results if "error" not in item]
     card = describe_model(settings.model)
-    unit = "px²" if settings.px_per_mm is None else "mm²"
+    unit = "mm²" if settings.metric else "px²"
     environment = Environment(
         loader=FileSystemLoader(resource_folder() / "templates"), autoescape=select_autoescape(["html", "j2"])
     )

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment.picture import Task, do_picture, is_done
-from napari_leafseg.experiment.report import write_report, write_tables
+from napari_leafseg.experiment.report import write_exports, write_report, write_tables
 from napari_leafseg.experiment.settings import BatchSettings
 from napari_leafseg.io import list_images
+from napari_leafseg.io.exchange.formats import check_format
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -131,6 +132,8 @@ def run_batch(
         When nothing can be done at all: no picture, no such model, a folder that cannot be written, no scheduler.
     """
     place = Path(output)
+    for form in settings.exports:
+        check_format(form)
     tasks, errors = find_tasks(patterns)
     digest = settings.digest()
     content = {"settings": settings.model_dump(), "digest": digest, "pictures": len(tasks)}
@@ -163,6 +166,8 @@ def run_batch(
     order = {task.name: number for number, task in enumerate(tasks)}
     results.sort(key=lambda item: order.get(item["name"], -1))
     write_tables(place, results)
+    for name in write_exports(place, results, settings.exports):
+        yield BatchEvent(total, total, f"Exporting {name}")
     report = write_report(place, results, settings)
     yield BatchEvent(total, total, "Done", report=report)
 

@@ -28,6 +28,11 @@ class BatchSettings(BaseModel):
         See `napari_leafseg.inference.looks`.
     px_per_mm : float, optional
         Pixels a millimetre; traits are in pixels when None.
+    scale_from_file : bool
+        Take the pixels a millimetre from each file, see `napari_leafseg.io.resolution`; one that states none is an
+        error.
+    exports : tuple of str
+        Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
     threads : int, optional
         Threads of the network in each worker; what the cores allow when None.
     """
@@ -40,11 +45,18 @@ class BatchSettings(BaseModel):
     device: str = "auto"
     looks: str = "standard"
     px_per_mm: float | None = Field(None, gt=0)
+    scale_from_file: bool = False
+    exports: tuple[str, ...] = ()
     threads: int | None = Field(None, ge=1)
+
+    @property
+    def metric(self) -> bool:
+        """Whether traits are in millimetres."""
+        return self.px_per_mm is not None or self.scale_from_file
 
     def digest(self) -> str:
         """A hash of everything that changes a result, the weights included: what was done with it need not be again."""
-        told = self.model_dump(exclude={"device", "threads"})
+        told = self.model_dump(exclude={"device", "threads", "exports"})
         return hashlib.sha256(f"{told} {file_hash(find_model(self.model))}".encode()).hexdigest()[:16]
 
 

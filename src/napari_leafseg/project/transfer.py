@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import find_pairs, label_path, read_image, read_labels, write_image, write_labels
+from napari_leafseg.io import find_pairs, read_image, read_labels
+from napari_leafseg.io.exchange.formats import FORMATS, Labelled, check_format, write_format
 from napari_leafseg.project.store import ImageRef, Project
 
-FORMATS: dict[str, str] = {
-    "coco": "COCO JSON, run lengths (one file)",
-    "coco-polygons": "COCO JSON, polygons (one file)",
-    "labelme": "LabelMe JSON",
-    "tiff": "Label images, 16-bit TIFF",
-    "png": "Label images, 16-bit PNG",
-    "imagej": "ImageJ ROI sets",
-    "geojson": "GeoJSON for QuPath",
-}
+__all__ = ["FORMATS", "TransferEvent", "export_labels", "import_labels", "import_masks"]
 
 
 @dataclass(frozen=True)
@@ -156,43 +150,12 @@ def export_labels(project: Project, folder: str | Path, form: str) -> Iterator[T
     UserError
         For an unknown format, a series (export its frames as TIFF), or a folder that cannot be written.
     """
-    from napari_leafseg.io.exchange.coco import write_coco
-
-    if form not in FORMATS:
-        raise UserError(f"There is no format “{form}”. Choose one of: {', '.join(FORMATS)}.")
+    check_format(form)
     project.catch_up()
-    folder = Path(folder)
     refs = [ref for ref in project.images if project.labels_path(ref).exists()]
     if not refs:
         raise UserError(f"The project {project.folder} has no labels to export yet.")
-    collected: list[tuple[str, np.ndarray]] = []
-    for number, ref in enumerate(refs):
-        yield TransferEvent(number, len(refs), ref.id)
-        labels = project.read_labels(ref)
-        if form == "tiff":
-            write_labels(label_path(folder, ref.id), labels)
-            continue
-        if labels.ndim != 2:
-            raise UserError(f"“{ref.id}” is a time series, which only the TIFF format can hold. Export it as tiff.")
-        if form.startswith("coco"):
-            collected.append((Path(ref.path).name, labels))
-        else:
-            _write_one(folder, ref, labels, form)
-    if form.startswith("coco"):
-        write_coco(folder / "leaves.json", collected, "polygon" if form == "coco-polygons" else "rle")
+    items = [Labelled(ref.id, Path(ref.path).name, partial(project.read_labels, ref)) for ref in refs]
+    for number, name in enumerate(write_format(Path(folder), items, form)):
+        yield TransferEvent(number, len(refs), name)
     yield TransferEvent(len(refs), len(refs), "")
-
-
-def _write_one(folder: Path, ref: ImageRef, labels: np.ndarray, form: str) -> None:
-    from napari_leafseg.io.exchange.geojson import write_geojson
-    from napari_leafseg.io.exchange.imagej import write_imagej
-    from napari_leafseg.io.exchange.labelme import write_labelme
-
-    if form == "png":
-        write_image(folder / f"{ref.id}_label.png", labels)
-    elif form == "labelme":
-        write_labelme(folder / f"{Path(ref.path).stem}.json", labels, Path(ref.path).name)
-    elif form == "imagej":
-        write_imagej(folder / f"{ref.id}_rois.zip", labels)
-    else:
-        write_geojson(folder / f"{ref.id}.geojson", labels)

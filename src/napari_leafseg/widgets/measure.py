@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidg
 from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_image
+from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.project.notes import MeasureNotes, PictureNotes, read_notes
 from napari_leafseg.traits.plants import name_pots
 from napari_leafseg.widgets import layers
@@ -71,6 +72,7 @@ class MeasureWidget(MeasureForm):
         self.series_box.toggled.connect(lambda _on: self._ask())
         self.scale_box.valueChanged.connect(self._scale_changed)
         self.ruler_button.clicked.connect(self._draw_ruler)
+        self.file_button.clicked.connect(self._scale_from_file)
         self.leaves.row_chosen.connect(self._leaf_chosen)
         self.growth.row_chosen.connect(self._curve_chosen)
         self.leaves.customContextMenuRequested.connect(self._leaf_menu)
@@ -345,6 +347,21 @@ class MeasureWidget(MeasureForm):
             self._picture_notes().px_per_mm = value or None
         self._keep_notes()
         self._ask()
+
+    def _scale_from_file(self) -> None:
+        """Take the scale that the file states."""
+        image = self.session.focus()
+        entry = None if image is None else self.session.entry_of(image)
+        path = entry.path if entry else (image.source.path if image is not None else None)
+        try:
+            found = read_resolution(path) if path else None
+        except UserError as error:
+            show_error(str(error))
+            return
+        if found is None:
+            show_info("The file states no scale. Draw a line along a ruler instead.")
+        else:
+            self.scale_box.setValue(found)
 
     def _draw_ruler(self) -> None:
         """Let the user draw a line; its length in millimetres is asked when it is there."""

@@ -66,11 +66,17 @@ class MeasureForm(QWidget):
         self.scale_box.setSpecialValueText("not set")
         self.scale_box.setSuffix(" px/mm")
         self.scale_box.setKeyboardTracking(False)
-        self.scale_box.setMinimumWidth(130)
+        self.scale_box.setMinimumWidth(118)
         self.scale_box.setToolTip("Pixels a millimetre; measurements are in pixels where it is not set")
-        self.ruler_button = QPushButton("From a ruler …")
+        self.ruler_button = QPushButton("Ruler …")
         self.ruler_button.setObjectName("ruler")
         self.ruler_button.setToolTip("Draw a line along something whose length you know")
+        self.file_button = QToolButton()
+        self.file_button.setObjectName("scale_from_file")
+        self.file_button.setText("From file")
+        self.file_button.setToolTip(
+            "What the file itself states; a camera's files state how to print, which is no scale"
+        )
         self.every_box = QCheckBox("all")
         self.every_box.setObjectName("every")
         self.every_box.setChecked(True)
@@ -79,6 +85,7 @@ class MeasureForm(QWidget):
         row.addWidget(QLabel("Scale"))
         row.addWidget(self.scale_box, 1)
         row.addWidget(self.every_box)
+        row.addWidget(self.file_button)
         row.addWidget(self.ruler_button)
         return row
 
