@@ -101,22 +101,22 @@ def do_picture(task: Task, output: str, settings: BatchSettings, digest: str) ->
         prediction: Prediction | StackPrediction
         if image.array.ndim == 4:
             prediction = predictor.predict_stack(image.array, settings.scale, str(path))
-            pictures = [to_rgb8(np.asarray(frame), str(path)) for frame in image.array]
-            frames = prediction.frames
+            sources, frames = image.array, prediction.frames
         else:
             prediction = predictor.predict(image.array, settings.scale, str(path), source)
-            pictures, frames = [to_rgb8(image.array, str(path))], [prediction]
+            sources, frames = image.array[None], [prediction]
         values = {name: value for name, value in settings.values.items() if name in prediction.defaults()}
         labels = prediction.labels(**values)
-        stack = labels if labels.ndim == 3 else labels[None]
-        px_per_mm = _scale_of(path, settings)
-        measured = [
-            measure(one, picture, px_per_mm, confidence=leaf_confidence(frame, one))
-            for one, picture, frame in zip(stack, pictures, frames, strict=True)
-        ]
+        px_per_mm, measured = _scale_of(path, settings), []
+        for number, frame in enumerate(frames):  # one picture of a series at a time
+            picture, one = (
+                to_rgb8(np.asarray(sources[number]), str(path)),
+                labels if labels.ndim == 2 else labels[number],
+            )
+            measured.append(measure(one, picture, px_per_mm, confidence=leaf_confidence(frame, one)))
         record = {**prediction.record(**values), "image": source, "px_per_mm": px_per_mm}
         record["batch"] = settings.model_dump()
-        result = _write(place, task, settings, prediction, labels, measured, pictures, record)
+        result = _write(place, task, settings, prediction, labels, measured, picture, record)
     except UserError as error:
         return {"name": task.name, "path": task.path, "error": str(error)}
     result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
@@ -136,7 +136,7 @@ def _scale_of(path: Path, settings: BatchSettings) -> float | None:
 
 def _write(
     place: Path, task: Task, settings: BatchSettings, prediction: Prediction | StackPrediction, labels: np.ndarray,
-    measured: list[Measurements], pictures: list[np.ndarray], record: dict[str, Any],
+    measured: list[Measurements], picture: np.ndarray, record: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Labels with their record, tables, a small picture with outlines."""
     count = int(sum(len(item.leaves) for item in measured))
@@ -152,7 +152,7 @@ def _write(
         whole.insert(0, "image", task.name)
         write_atomically(place / "parts" / f"{task.name}.{kind}.parquet", whole.to_parquet(index=False))
     last = labels if labels.ndim == 2 else labels[-1]
-    small = imageio.imwrite("<bytes>", overlay(pictures[-1], last), extension=".jpg", quality=80)
+    small = imageio.imwrite("<bytes>", overlay(picture, last), extension=".jpg", quality=80)
     write_atomically(place / "overlays" / f"{task.name}.jpg", small)
     plants = [item.plants for item in measured if len(item.plants)]
     area = "area_mm2" if settings.metric else "area_px2"

@@ -135,16 +135,15 @@ class MeasureWidget(MeasureForm):
         correction = self.correction
         if correction is None:
             return []
-        document, image = correction.document, correction.image
-        labels = document.labels.copy()
+        document, image, labels = correction.document, correction.image, correction.document.labels
         data, _ = picture_of(image)
         prediction = self.session.derived(image).prediction
         if labels.ndim == 2:
             verified = {leaf for _, leaf in document.verified}
-            return [Frame(image.name, lambda: labels, lambda: data, prediction, verified)]
+            return [Frame(image.name, labels.copy, lambda: data, prediction, verified)]
         known = getattr(prediction, "frames", [None] * len(labels))
         return [
-            Frame(f"{image.name} {number}", partial(labels.__getitem__, number), partial(data.__getitem__, number),
+            Frame(f"{image.name} {number}", labels[number].copy, partial(data.__getitem__, number),
                   known[number], {leaf for frame, leaf in document.verified if frame == number})
             for number in range(len(labels))
         ]  # fmt: skip
@@ -158,10 +157,10 @@ class MeasureWidget(MeasureForm):
             image = self.session.layer_of(entry)
             correction = self.session.correction(image) if image is not None else None
             if correction is not None and correction.document.labels.ndim == 2:
-                labels, data = correction.document.labels.copy(), picture_of(correction.image)[0]
+                labels, data = correction.document.labels, picture_of(correction.image)[0]
                 verified = {leaf for _, leaf in correction.document.verified}
                 prediction = self.session.derived(correction.image).prediction
-                found.append(Frame(entry.path.name, partial(_same, labels), partial(_same, data), prediction, verified))
+                found.append(Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified))
             elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
                 read = partial(project.read_labels, saved[entry.path])
                 found.append(Frame(entry.path.name, read, partial(_read, entry.path)))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from napari_leafseg.io import to_rgb8
 from napari_leafseg.project.notes import PictureNotes
-from napari_leafseg.traits import Measurements, measure
+from napari_leafseg.traits import Measurements, in_millimetres, measure
 
 
 @dataclass
@@ -78,10 +78,10 @@ def measure_job(frames: list[Frame], notes: PictureNotes, px_per_mm: float | Non
         labels, picture = frame.labels(), frame.picture()
         image = None if picture is None else to_rgb8(np.asarray(picture), frame.name)
         confidence = None if frame.prediction is None else leaf_confidence(frame.prediction, labels)
-        options = {"names": notes.names, "confidence": confidence, "verified": frame.verified}
-        corrections = notes.plants.get(number)
-        pixels.append(measure(labels, image, None, corrections, **options))
-        metric.append(pixels[-1] if px_per_mm is None else measure(labels, image, px_per_mm, corrections, **options))
+        found = measure(labels, image, None, notes.plants.get(number), notes.names, confidence, frame.verified)
+        pixels.append(found)
+        tables = (in_millimetres(table, px_per_mm) for table in (found.leaves, found.plants))
+        metric.append(Measurements(*tables, found.midribs))
         yield MeasureEvent(number + 1, len(frames) + 1, f"Measuring {frame.name}")
     series = len(frames) > 1
     tracks = track_leaves(pixels, TrackCorrections(list(notes.links), list(notes.cuts))) if series else None
