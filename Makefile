@@ -64,6 +64,9 @@ benchmark: $(READY)
 	$(SCREEN) $(BIN)/python -m benchmarks.correct
 	$(BIN)/python -m benchmarks.annotator
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.sweep
+	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.tracking
 
 samples: $(READY)
 	$(BIN)/napari-leafseg synthesize --samples --output sample_data

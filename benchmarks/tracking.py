@@ -105,9 +105,7 @@ def main() -> None:
         masks = [predictor.predict(scene.image).labels() for scene in scenes]
         totals["predicted"] += score_series(scenes, masks)
     for name, (right, made, wanted) in totals.items():
-        print(
-            f"{name} masks: {right / wanted:.3f} of {wanted:.0f} links found, {right / made:.3f} of those made are right"
-        )
+        print(f"{name} masks: {right / wanted:.3f} of {wanted:.0f} links found, {right / made:.3f} of those made right")
     if args.real:
         counts = real_counts(args.real)
         for plant, rows in counts.items():
