@@ -61,6 +61,10 @@ def test_everything_is_written(pictures, tmp_path):
     record = json.loads((out / "labels" / "plant1_label.json").read_text())
     assert record["parameters"]["angle"] == 50
     assert record["batch"]["px_per_mm"] == 4
+    whole = json.loads((out / "batch.json").read_text())
+    assert whole["model"]["version"] == record["model"]["version"]
+    assert len(whole["model"]["sha256"]) == 64
+    assert "torch" in whole["software"]
     assert Image.open(out / "overlays" / "plant1.jpg").size == (112, 96)
 
 

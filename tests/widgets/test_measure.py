@@ -1,5 +1,7 @@
 """The Measure dock widget: tables linked with the canvas, scale, plants, tracks, saving; real mouse and key events."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -244,7 +246,9 @@ def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, path=path: (str(path), ""))
         qtbot.mouseClick(widget.table_button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(path.exists, timeout=10000)
+        qtbot.waitUntil(path.with_suffix(".json").exists, timeout=10000)
         assert reader(path)["leaf"].tolist() == [1, 2, 3]
+        assert "napari-leafseg" in json.loads(path.with_suffix(".json").read_text())["software"]
     for ending, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
         path = tmp_path / f"figure{ending}"
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, path=path: (str(path), ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
 from collections import Counter
@@ -16,9 +17,11 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment.picture import Task, do_picture, is_done
 from napari_leafseg.experiment.report import write_exports, write_report, write_tables
-from napari_leafseg.experiment.settings import BatchSettings
+from napari_leafseg.experiment.settings import BatchSettings, file_hash
 from napari_leafseg.io import list_images
 from napari_leafseg.io.exchange.formats import check_format
+from napari_leafseg.models.zoo import describe_model, find_model
+from napari_leafseg.versions import software_versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -136,7 +139,15 @@ def run_batch(
         check_format(form)
     tasks, errors = find_tasks(patterns)
     digest = settings.digest()
-    content = {"settings": settings.model_dump(), "digest": digest, "pictures": len(tasks)}
+    card = describe_model(settings.model)
+    content = {
+        "settings": settings.model_dump(),
+        "digest": digest,
+        "pictures": len(tasks),
+        "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
+        "software": software_versions(),
+        "created": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
     write_atomically(place / "batch.json", (json.dumps(content, indent=1) + "\n").encode())
     total, results, left = len(tasks) + len(errors), list(errors), []
     for number, error in enumerate(errors, start=1):

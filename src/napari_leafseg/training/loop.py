@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime
 import io
 import json
-import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from napari_leafseg.models.checkpoint import save_checkpoint
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
 from napari_leafseg.training.config import LossConfig, TrainingConfig
 from napari_leafseg.training.data import ImagePool, draw_batch
+from napari_leafseg.versions import software_versions
 
 
 @dataclass(frozen=True)
@@ -207,18 +206,6 @@ class _Run:
 
 def _autocast(device: torch.device, wanted: bool) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, torch.bfloat16) if wanted and device.type in {"cpu", "cuda"} else nullcontext()
-
-
-def software_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result."""
-    packages = ("napari-leafseg", "torch", "numpy", "opencv-python-headless", "scikit-image")
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def train(config: TrainingConfig, folder: str | Path, device: str = "cpu") -> Iterator[TrainingEvent]:

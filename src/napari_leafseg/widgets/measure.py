@@ -20,6 +20,7 @@ from napari_leafseg.io import read_image
 from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.project.notes import MeasureNotes, PictureNotes, read_notes
 from napari_leafseg.traits.plants import name_pots
+from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets import layers
 from napari_leafseg.widgets.corrections import Correction
 from napari_leafseg.widgets.keeper import ProjectKeeper
@@ -481,6 +482,17 @@ class MeasureWidget(MeasureForm):
         QApplication.clipboard().setText(as_text(self.view.shown()))
         show_info(f"{len(self.view.shown())} rows copied.")
 
+    def record(self) -> dict[str, Any]:
+        """How the tables came about: scale, and the records of the predictions that are kept."""
+        shown = [self.session.layer_of(entry) for entry in self.session.images] if self.series_box.isChecked() else []
+        images = [image for image in shown if image is not None] or [self.session.focus()]
+        items = [self.session.derived(image) for image in images if image is not None]
+        return {
+            "px_per_mm": self.notes.scale_of(self.name),
+            "pictures": [item.prediction.record(**item.values) for item in items if item.prediction is not None],
+            "software": software_versions(),
+        }
+
     def _save_table(self) -> None:
         name = self.tabs.tabText(self.tabs.currentIndex()).lower()
         chosen, _ = QFileDialog.getSaveFileName(
@@ -488,7 +500,7 @@ class MeasureWidget(MeasureForm):
         )
         if chosen:
             start_worker(
-                save_table, self.view.shown(), Path(chosen),
+                save_table, self.view.shown(), Path(chosen), self.record(),
                 on_result=lambda _none: show_info(f"Saved {chosen}"), on_error=lambda error: show_error(str(error)),
             )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -203,26 +205,23 @@ def as_text(table: pd.DataFrame) -> str:
     return table.to_csv(sep="\t", index=False, float_format="%.7g")
 
 
-def save_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, TSV, Excel or Parquet, by its ending; whole or not at all.
+def save_table(table: pd.DataFrame, path: Path, record: dict[str, Any]) -> None:
+    """Write a table as CSV, TSV, Excel or Parquet, by its ending, and a record beside it as JSON; whole or not at all.
 
     Raises
     ------
     UserError
         For another ending, or a folder that cannot be written.
     """
-    import io
-
     ending = path.suffix.lower()
-    if ending in {".csv", ".tsv"}:
-        text = table.to_csv(index=False, float_format="%.7g", sep="," if ending == ".csv" else "\t")
-        write_atomically(path, text.encode())
-        return
     buffer = io.BytesIO()
-    if ending == ".xlsx":
+    if ending in {".csv", ".tsv"}:
+        buffer.write(table.to_csv(index=False, float_format="%.7g", sep="," if ending == ".csv" else "\t").encode())
+    elif ending == ".xlsx":
         table.to_excel(buffer, index=False)
     elif ending == ".parquet":
         table.to_parquet(buffer, index=False)
     else:
         raise UserError(f"{path.name}: a table is saved as {', '.join(FORMATS)}. Choose one of these endings.")
     write_atomically(path, buffer.getvalue())
+    write_atomically(path.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
