@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import LocalCluster
 from PIL import Image
 
 from napari_leafseg.errors import UserError
@@ -262,3 +263,10 @@ def test_exports_and_the_scale_of_each_file(pictures, tmp_path):
     assert "--px-per-mm" in failed[0]["error"]
     with pytest.raises(UserError, match="no format"):
         drive([pictures], tmp_path / "out", settings.model_copy(update={"exports": ("pdf",)}), workers=0)
+
+
+def test_a_scheduler_that_somebody_started_does_the_same(pictures, tmp_path):
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        events = drive([pictures], tmp_path / "out", SETTINGS, scheduler=cluster.scheduler_address)
+    assert [item["name"] for item in results(events) if "error" not in item] != []
+    assert len(pd.read_csv(tmp_path / "out" / "images.csv")) == 3

@@ -2,6 +2,7 @@
 
 import json
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,11 +14,13 @@ from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.notes import read_notes
+from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
 from napari_leafseg.widgets import layers
 from napari_leafseg.widgets.images import ImagesWidget
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.measure import MeasureWidget
+from napari_leafseg.widgets.segment import SegmentWidget
 from napari_leafseg.widgets.session import Session
 from tests.conftest import discs
 from tests.widgets.test_correct import Hand
@@ -291,3 +294,27 @@ def test_the_scale_that_a_file_states(viewer, qtbot, labels, tmp_path, monkeypat
     Image.open(tmp_path / "plant.png").convert("RGB").save(tmp_path / "plant.png", dpi=(1, 1))
     qtbot.mouseClick(widget.file_button, Qt.MouseButton.LeftButton)
     assert "states no scale" in said[0]
+
+
+def test_a_series_that_is_not_in_memory(viewer, qtbot):
+    config = SceneConfig(size=(72, 80), diameter=(50, 65), border=0.0, blank=0.0)
+    whole = np.stack([synthesize(seed, config).image for seed in (0, 1)])
+    read = []
+
+    def frame(block_info=None):
+        (number, _), *_ = block_info[None]["array-location"]
+        read.append(number)
+        return whole[number : number + 1]
+
+    lazy = da.map_blocks(frame, chunks=((1, 1), 72, 80, 3), dtype=np.uint8)
+    viewer.add_image(lazy, name="series", rgb=True, contrast_limits=(0, 255))
+    segment, widget = SegmentWidget(viewer), MeasureWidget(viewer)
+    viewer.window.add_dock_widget(segment, name="Segment")
+    viewer.window.add_dock_widget(widget, name="Measure")
+    qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+    assert segment.session.labels_layer(segment.image).data.shape == (2, 72, 80)
+    settle(widget, qtbot)
+    assert widget.measured.series
+    assert widget.measured.leaves["frame"].unique().tolist() == [0, 1]
+    assert set(read) == {0, 1}
