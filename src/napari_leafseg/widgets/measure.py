@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Shapes
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
 from qtpy.QtCore import QPoint, QTimer
@@ -18,7 +17,7 @@ from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_image
 from napari_leafseg.io.resolution import read_resolution
-from napari_leafseg.project.notes import MeasureNotes, PictureNotes, read_notes
+from napari_leafseg.project.notes import MeasureNotes, PictureNotes
 from napari_leafseg.traits.plants import name_pots
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets import layers
@@ -26,7 +25,9 @@ from napari_leafseg.widgets.corrections import Correction
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.marks import outline_leaf
 from napari_leafseg.widgets.measure_form import MeasureForm
+from napari_leafseg.widgets.measure_notes import NotesKeeper
 from napari_leafseg.widgets.measuring import Frame, Measured, MeasureEvent, measure_job
+from napari_leafseg.widgets.ruler import Ruler
 from napari_leafseg.widgets.session import Session, picture_of
 from napari_leafseg.widgets.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.workers import start_worker
@@ -51,28 +52,27 @@ class MeasureWidget(MeasureForm):
         self.keeper = ProjectKeeper.of(self.session)
         self.worker: Any = None
         self.measured: Measured | None = None
-        self.notes = MeasureNotes()
-        self._notes_folder: Path | None = None
+        self.notes_keeper = NotesKeeper(self.keeper)
         self._again = False
-        self._ruler: Shapes | None = None
+        self.ruler = Ruler(self, self.session, self.scale_box.setValue)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(250)
         self._soon.timeout.connect(self.refresh)
         self._connect()
-        self._project_changed()
+        self._ask()
 
     def _connect(self) -> None:
         self.session.corrected.connect(self._ask)
         self.session.layer_state_changed.connect(self._ask)
         self.session.images_changed.connect(self._ask)
-        self.keeper.changed.connect(self._project_changed)
+        self.notes_keeper.changed.connect(self._ask)
         self.viewer.layers.selection.events.active.connect(self._ask)
         self.viewer.layers.events.removed.connect(self._ask)
         self.viewer.mouse_drag_callbacks.append(self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
         self.scale_box.valueChanged.connect(self._scale_changed)
-        self.ruler_button.clicked.connect(self._draw_ruler)
+        self.ruler_button.clicked.connect(lambda: self.ruler.draw())
         self.file_button.clicked.connect(self._scale_from_file)
         self.leaves.row_chosen.connect(self._leaf_chosen)
         self.growth.row_chosen.connect(self._curve_chosen)
@@ -94,6 +94,11 @@ class MeasureWidget(MeasureForm):
         return self.session.correction(self.session.focus())
 
     @property
+    def notes(self) -> MeasureNotes:
+        """What people decided about the project's pictures."""
+        return self.notes_keeper.notes
+
+    @property
     def name(self) -> str:
         """The notes' name of what is measured."""
         correction = self.correction
@@ -104,28 +109,6 @@ class MeasureWidget(MeasureForm):
 
     def _ask(self, _what: Any = None) -> None:
         self._soon.start()
-
-    def _project_changed(self) -> None:
-        """Notes belong to a project; those made before one was opened go with it."""
-        project = self.keeper.project
-        folder = None if project is None else project.folder
-        if folder is not None and folder != self._notes_folder:
-            try:
-                found = read_notes(folder)
-            except UserError as error:
-                show_error(str(error))
-                found = MeasureNotes()
-            self.notes = found if found != MeasureNotes() else self.notes
-            self._notes_folder = folder
-            self._keep_notes()
-        self._ask()
-
-    def _keep_notes(self) -> None:
-        if self._notes_folder is None or self.notes == MeasureNotes():
-            return
-        project, folder, notes = self.keeper.project, self._notes_folder, self.notes.model_copy(deep=True)
-        if project is not None and project.folder == folder:
-            project.writer.put(lambda: notes.write(folder), key="measure")
 
     def _picture_notes(self) -> PictureNotes:
         return self.notes.of(self.name)
@@ -345,7 +328,7 @@ class MeasureWidget(MeasureForm):
             self.notes.px_per_mm = value or None
         else:
             self._picture_notes().px_per_mm = value or None
-        self._keep_notes()
+        self.notes_keeper.keep()
         self._ask()
 
     def _scale_from_file(self) -> None:
@@ -362,41 +345,6 @@ class MeasureWidget(MeasureForm):
             show_info("The file states no scale. Draw a line along a ruler instead.")
         else:
             self.scale_box.setValue(found)
-
-    def _draw_ruler(self) -> None:
-        """Let the user draw a line; its length in millimetres is asked when it is there."""
-        if self._ruler is not None and self._ruler in self.viewer.layers:
-            self.viewer.layers.remove(self._ruler)
-        image = self.session.focus()
-        options = {} if image is None else layers.geometry(image, 2)
-        self._ruler = self.viewer.add_shapes(
-            ndim=2, name="ruler", edge_color="yellow", edge_width=max(1.0, self._picture_size(image) / 300), **options
-        )
-        self._ruler.mode = "add_line"
-        self._ruler.events.data.connect(self._ruler_drawn)
-        show_info("Draw a line along something whose length you know.")
-
-    @staticmethod
-    def _picture_size(image: Image | None) -> float:
-        return 300.0 if image is None else float(max(picture_of(image)[0].shape[:2]))
-
-    def _ruler_drawn(self, event: Any) -> None:
-        if str(getattr(event, "action", "")).split(".")[-1].lower() != "added" or self._ruler is None:
-            return
-        line = self._ruler.data[-1]
-        length = float(np.hypot(*(line[1] - line[0])))
-        if length >= 2:
-            QTimer.singleShot(0, lambda: self._ask_length(length))
-
-    def _ask_length(self, length: float) -> None:
-        value, given = QInputDialog.getDouble(
-            self, "Scale", f"The line is {length:.1f} pixels long. How many millimetres?", 10.0, 0.001, 1e6, 3
-        )
-        if self._ruler is not None and self._ruler in self.viewer.layers:
-            self.viewer.layers.remove(self._ruler)
-        self._ruler = None
-        if given:
-            self.scale_box.setValue(length / value)
 
     # -- plants and tracks -------------------------------------------------------------------------------------------
 
@@ -473,7 +421,7 @@ class MeasureWidget(MeasureForm):
         self._noted()
 
     def _noted(self) -> None:
-        self._keep_notes()
+        self.notes_keeper.keep()
         self._ask()
 
     # -- saving ------------------------------------------------------------------------------------------------------
