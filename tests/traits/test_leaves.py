@@ -74,12 +74,14 @@ def test_area_of_the_generators_leaves_is_the_polygons():
         assert measure_leaves(labels).iloc[0]["area_px2"] == pytest.approx(truth, rel=0.02)
 
 
-def test_a_bent_leaf_is_as_long_as_its_midrib():
-    shape = LeafShape(width=0.3, petiole=0.2, bend=0.9)
-    straight = np.hypot(*(outline(shape, 200)[200] - outline(shape, 200)[0])) * 160
+@pytest.mark.parametrize("bend", [0.9, 1.5, 2.4])
+def test_a_bent_leaf_is_as_long_as_its_midrib(bend):
+    shape = LeafShape(width=0.25, petiole=0.2, bend=bend)
+    tip = 2 * 160 * np.sin(bend / 2) / bend  # how far the tip lies from the base
     found = trace_midrib(draw_leaf(shape, 160, 0.5))
-    assert found.length == pytest.approx(160, rel=0.04)
-    assert straight < 0.98 * 160
+    assert found.length == pytest.approx(160, rel=0.02)
+    assert found.width == pytest.approx(0.25 * 160, rel=0.02)
+    assert tip < 0.98 * 160
 
 
 def test_base_and_tip_and_azimuth():
