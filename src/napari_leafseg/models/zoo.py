@@ -27,7 +27,7 @@ def list_models() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (resource_folder() / "models", user_folder()):
         if folder.is_dir():
-            for path in sorted(folder.glob(f"*{ENDING}")):
+            for path in sorted(folder.glob(f"*{ENDING}"), key=lambda item: item.stem):
                 found.setdefault(path.stem, path)
     return found
 
