@@ -179,6 +179,8 @@ def table(output: Path) -> str:
         found[item["arm"], item["data"]].append((np.array(item["sbd"])[here], np.array(item["abs_dic"])[here]))
     lines = ["| arm | " + " | ".join(f"{data}: SBD | \\|DiC\\|" for data in DATA) + " |", "|---" * 5 + "|"]
     for arm in ARMS:
+        if not any((arm, data) in found for data in DATA):
+            continue
         cells = []
         for data in DATA:
             values = np.array(found.get((arm, data), [])).reshape(-1, 2)
@@ -202,7 +204,7 @@ def plot(output: Path, path: Path) -> None:
     figure, axes = plt.subplots(2, 2, figsize=(10, 7), sharey="row", layout="constrained")
     row_at, column_at = SEED_THRESHOLDS.index(AT[0]), ANGLES.index(AT[1])
     for row, data in enumerate(DATA):
-        for arm in ARMS:
+        for number, arm in enumerate(ARMS):
             values = np.array(found.get((data, arm), []))
             if not len(values):
                 continue
@@ -210,7 +212,9 @@ def plot(output: Path, path: Path) -> None:
                 (axes[row, 0], ANGLES, values[:, row_at, :]),
                 (axes[row, 1], SEED_THRESHOLDS, values[:, :, column_at]),
             ):
-                axis.errorbar(x, y.mean(0), y.std(0, ddof=1) if len(y) > 1 else None, label=arm, capsize=2)
+                axis.errorbar(
+                    x, y.mean(0), y.std(0, ddof=1) if len(y) > 1 else None, label=arm, capsize=2, color=f"C{number}"
+                )
         axes[row, 0].set(title=data, xlabel=f"clustering angle (°), seed threshold {AT[0]}", ylabel="SBD")
         axes[row, 1].set(title=data, xlabel=f"seed threshold, angle {AT[1]}°")
     axes[0, 1].legend(fontsize=7)
