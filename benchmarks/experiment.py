@@ -57,7 +57,7 @@ class Memory(threading.Thread):
         self.largest, self.going = 0, True
 
     def run(self) -> None:
-        """Look twice a second."""
+        """Look now and then."""
         me = psutil.Process()
         while self.going:
             total = 0
@@ -67,7 +67,7 @@ class Memory(threading.Thread):
                 except psutil.Error:
                     continue
             self.largest = max(self.largest, total)
-            time.sleep(0.5)
+            time.sleep(4)  # looking costs the time that is measured
 
 
 def batch(files: list[Path], output: Path, workers: int) -> tuple[float, float]:
