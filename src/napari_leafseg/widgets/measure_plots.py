@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyqtgraph as pg
-from pyqtgraph.exporters import ImageExporter, SVGExporter
-from qtpy.QtGui import QPalette
+from qtpy.QtCore import QBuffer
+from qtpy.QtGui import QImage, QPainter, QPalette
+from qtpy.QtSvg import QSvgGenerator
 from qtpy.QtWidgets import QWidget
 
+from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.measuring import Measured
 from napari_leafseg.widgets.tables import heading
@@ -136,15 +138,24 @@ class MeasurePlot(pg.PlotWidget):
         UserError
             For another ending, or a folder that cannot be written.
         """
-        kinds = {".png": ImageExporter, ".svg": SVGExporter}
-        if path.suffix.lower() not in kinds:
+        ending = path.suffix.lower()
+        if ending not in {".png", ".svg"}:
             raise UserError(f"{path.name}: a figure is saved as .png or .svg. Choose one of these endings.")
-        if not path.parent.is_dir():
-            raise UserError(f"There is no folder {path.parent}. Choose another place.")
-        exporter = kinds[path.suffix.lower()](self.getPlotItem())
-        if isinstance(exporter, ImageExporter):
-            exporter.parameters()["width"] = int(3 * self.width())
-            exporter.parameters()["background"] = "w"
-        before = self.palette()
-        exporter.export(str(path))
-        self.setPalette(before)
+        content = QBuffer()
+        content.open(QBuffer.OpenModeFlag.WriteOnly)
+        if ending == ".svg":
+            drawing = QSvgGenerator()
+            drawing.setOutputDevice(content)
+            drawing.setSize(self.size())
+            drawing.setViewBox(self.rect())
+            painter = QPainter(drawing)
+        else:
+            image = QImage(3 * self.size(), QImage.Format.Format_ARGB32)
+            image.fill(self.palette().color(QPalette.ColorRole.Window))
+            painter = QPainter(image)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self.render(painter)
+        painter.end()
+        if ending == ".png":
+            image.save(content, "PNG")
+        write_atomically(path, bytes(content.data()))
