@@ -98,13 +98,8 @@ def predict_files(
         try:
             image = read_image(path)
             source = {"name": path.name, "sha256": image.sha256}
-            stack = image.array.ndim == 4
-            events = (
-                predictor.run_stack(image.array, scale, str(path))
-                if stack
-                else predictor.run(image.array, scale, str(path), source, _plant_mask(masks, path))
-            )
-            for event in events:
+            mask = None if image.array.ndim == 4 else _plant_mask(masks, path)
+            for event in predictor.run_any(image.array, scale, str(path), source, mask):
                 result = event.prediction
                 yield FileEvent(number + event.done / event.total, len(files), f"{path.name}: {event.message}")
             assert result is not None

@@ -146,21 +146,18 @@ def rerun(
     device: Device = "auto",
 ) -> None:
     """Make the same labels again from their record."""
+    from napari_leafseg.experiment.rerun import read_records
     from napari_leafseg.experiment.rerun import rerun as run_again
-    from napari_leafseg.experiment.rerun import session_records
     from napari_leafseg.io import write_labels
 
     differ = 0
-    with contextlib.ExitStack() as stack:
-        for path in session_records(record, stack):
-            result = run_again(path, images, device)
-            said = {True: "the same labels", False: "OTHER labels than those beside the record", None: "done"}[
-                result.same
-            ]
-            differ += result.same is False
-            out.print(f"{path.name}: {int(result.labels.max(initial=0))} leaves, {said}.", soft_wrap=True)
-            if output is not None:
-                write_labels(output / path.with_suffix(".tif").name, result.labels, result.record)
+    for item in read_records(record):
+        result = run_again(item, images, device)
+        said = {True: "the same labels", False: "OTHER labels than those beside the record", None: "done"}[result.same]
+        differ += result.same is False
+        out.print(f"{item.path.name}: {int(result.labels.max(initial=0))} leaves, {said}.", soft_wrap=True)
+        if output is not None:
+            write_labels(output / item.path.with_suffix(".tif").name, result.labels, result.record)
     if differ:
         raise typer.Exit(1)
 

@@ -108,14 +108,7 @@ def tune(
     for number, picture in enumerate(pictures):
         message = f"{picture.name} ({number + 1} of {len(pictures)})"
         if picture.prediction is None:
-            array = picture.picture()
-            source = {"name": picture.name}
-            events = (
-                predictor.run_stack(array, None, picture.name)
-                if array.ndim == 4
-                else predictor.run(array, None, picture.name, source)
-            )
-            for event in events:
+            for event in predictor.run_any(picture.picture(), None, picture.name, {"name": picture.name}):
                 picture.prediction = event.prediction
                 yield TuneEvent(number * share + share * event.done // event.total, 1000, f"{message}: {event.message}")
         labels, prediction = picture.labels(), picture.prediction

@@ -18,7 +18,8 @@ from PIL import Image
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment import run as running
 from napari_leafseg.experiment.picture import Task, is_done, marker_path
-from napari_leafseg.experiment.rerun import rerun
+from napari_leafseg.experiment.rerun import read_records
+from napari_leafseg.experiment.rerun import rerun as rerun_record
 from napari_leafseg.experiment.run import find_tasks, run_batch
 from napari_leafseg.experiment.settings import BatchSettings
 from napari_leafseg.io import read_labels, write_image
@@ -35,6 +36,11 @@ def pictures(tmp_path):
     for seed in range(3):
         write_image(folder / f"plant{seed}.png", synthesize(400 + seed, SCENE).image)
     return folder
+
+
+def rerun(path, images=None):
+    (record,) = read_records(path)
+    return rerun_record(record, images)
 
 
 def drive(*arguments, **options):

@@ -1,6 +1,5 @@
 """The Batch dock widget: an experiment in the background, and the session as a record."""
 
-import contextlib
 import json
 
 import pandas as pd
@@ -8,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_leafseg.experiment.rerun import rerun, session_records
+from napari_leafseg.experiment.rerun import read_records, rerun
 from napari_leafseg.io import write_image
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets import batch as module
@@ -114,8 +113,7 @@ def test_the_session_is_saved_and_replayed_without_a_window(widget, viewer, qtbo
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
     qtbot.mouseClick(widget.session_button, Qt.MouseButton.LeftButton)
     shown = segment.session.labels_layer(segment.image).data
-    with contextlib.ExitStack() as stack:
-        (record,) = session_records(target, stack)
-        again = rerun(record)
+    (record,) = read_records(target)
+    again = rerun(record)
     assert (again.labels == shown).all()
     assert again.record["parameters"]["angle"] == segment.panel.values()["angle"]

@@ -98,21 +98,16 @@ def do_picture(task: Task, output: str, settings: BatchSettings, digest: str) ->
         image = read_image(path)
         predictor = _predictor(settings.model, settings.device, settings.looks, settings.threads)
         source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256}
-        prediction: Prediction | StackPrediction
-        if image.array.ndim == 4:
-            prediction = predictor.predict_stack(image.array, settings.scale, str(path))
+        prediction = predictor.predict_any(image.array, settings.scale, str(path), source)
+        if isinstance(prediction, StackPrediction):
             sources, frames = image.array, prediction.frames
         else:
-            prediction = predictor.predict(image.array, settings.scale, str(path), source)
             sources, frames = image.array[None], [prediction]
         values = {name: value for name, value in settings.values.items() if name in prediction.defaults()}
         labels = prediction.labels(**values)
         px_per_mm, measured = _scale_of(path, settings), []
-        for number, frame in enumerate(frames):  # one picture of a series at a time
-            picture, one = (
-                to_rgb8(np.asarray(sources[number]), str(path)),
-                labels if labels.ndim == 2 else labels[number],
-            )
+        for frame, source_frame, one in zip(frames, sources, labels.reshape(-1, *labels.shape[-2:]), strict=True):
+            picture = to_rgb8(np.asarray(source_frame), str(path))  # one of a series at a time
             measured.append(measure(one, picture, px_per_mm, confidence=leaf_confidence(frame, one)))
         record = {**prediction.record(**values), "image": source, "px_per_mm": px_per_mm}
         record["batch"] = settings.model_dump()

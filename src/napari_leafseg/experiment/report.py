@@ -18,6 +18,7 @@ from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg.experiment.settings import BatchSettings
 from napari_leafseg.io import label_path
 from napari_leafseg.io.exchange.formats import Labelled, write_format
+from napari_leafseg.traits import area_column
 
 _SHOWN = 400  # pictures in the report; all are in the tables
 TABLES = ("leaves", "plants")
@@ -31,10 +32,11 @@ def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.Data
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
 
-def write_tables(place: Path, results: list[dict[str, Any]]) -> None:
-    """``leaves.csv``, ``plants.csv``, ``images.csv`` and ``errors.csv``."""
-    for kind in TABLES:
-        _csv(place / f"{kind}.csv", read_parts(place, results, kind))
+def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
+    """``leaves.csv``, ``plants.csv``, ``images.csv`` and ``errors.csv``; returns the leaves, for the report."""
+    tables = {kind: read_parts(place, results, kind) for kind in TABLES}
+    for kind, table in tables.items():
+        _csv(place / f"{kind}.csv", table)
     done = [item for item in results if "error" not in item]
     columns = ["name", "path", "count", "plants", "area", "scale", "seconds", "notes"]
     images = pd.DataFrame(done, columns=columns)
@@ -42,12 +44,15 @@ def write_tables(place: Path, results: list[dict[str, Any]]) -> None:
     _csv(place / "images.csv", images)
     failed = [item for item in results if "error" in item]
     _csv(place / "errors.csv", pd.DataFrame(failed, columns=["name", "path", "error"]))
+    return tables["leaves"]
 
 
 def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
     """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each picture."""
     items = [
-        Labelled(item["name"], Path(item["path"]).name, partial(_labels, label_path(place / "labels", item["name"])))
+        Labelled(
+            item["name"], Path(item["path"]).name, partial(tifffile.imread, label_path(place / "labels", item["name"]))
+        )
         for item in results
         if "error" not in item
     ]
@@ -55,15 +60,11 @@ def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, 
         yield from write_format(place / "exports" / form, items, form)
 
 
-def _labels(path: Path) -> np.ndarray:
-    return tifffile.imread(path)
-
-
 def _csv(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, table.to_csv(index=False, float_format="%.7g").encode())
 
 
-def write_report(place: Path, results: list[dict[str, Any]], settings: BatchSettings) -> Path:
+def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFrame, settings: BatchSettings) -> Path:
     """Write ``report.html``: overlays, counts, plots, parameters, versions; pictures are inside the file."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape
 
@@ -90,7 +91,7 @@ def write_report(place: Path, results: list[dict[str, Any]], settings: BatchSett
         leaves=sum(item["count"] for item in done),
         plants=sum(item["plants"] for item in done),
         pictures=len(done),
-        plots=_plots(place, done, unit) if done else [],
+        plots=_plots(done, leaves, unit) if done else [],
     )
     target = place / "report.html"
     write_atomically(target, text.encode())
@@ -105,16 +106,13 @@ def _data_url(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _plots(place: Path, done: list[dict[str, Any]], unit: str) -> list[str]:
+def _plots(done: list[dict[str, Any]], leaves: pd.DataFrame, unit: str) -> list[str]:
     """Counts, areas and leaf sizes, as SVG."""
     from matplotlib.figure import Figure  # no pyplot: its state is not for threads
 
-    leaves = read_parts(place, done, "leaves")
     counts = np.array([item["count"] for item in done])
     areas = [item["area"] for item in done]
-    sizes: list[float] = []
-    if len(leaves):
-        sizes = leaves[next(name for name in leaves.columns if name.startswith("area_"))].tolist()
+    sizes = leaves[area_column(leaves)].tolist() if len(leaves) else []
     found = []
     for draw in ("count", "area", "leaf"):
         figure = Figure(figsize=(4.6, 3), layout="constrained")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
+import tifffile
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.looks import Looks
-from napari_leafseg.io import list_images, read_image, read_labels
+from napari_leafseg.io import label_path, list_images, read_image
 from napari_leafseg.models.zoo import describe_model
 
 
@@ -34,8 +33,25 @@ class Rerun(NamedTuple):
     same: bool | None
 
 
-def read_record(path: str | Path) -> dict[str, Any]:
-    """Read a record (``NAME_label.json``).
+class Record(NamedTuple):
+    """What a file says of one picture.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The record's file; of a session's pictures, the file that it would have beside the session's.
+    content : dict
+    labels : pathlib.Path or None
+        The labels that lie beside a record of its own.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    labels: Path | None = None
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """Read a record (``NAME_label.json``), or a session that the window saved, which holds several.
 
     Raises
     ------
@@ -49,18 +65,28 @@ def read_record(path: str | Path) -> dict[str, Any]:
         raise UserError(f"Cannot read the record {path}: {error.strerror}.") from error
     except ValueError as error:
         raise UserError(f"{path} is no record: it is not a JSON file. Choose a NAME_label.json.") from error
-    if not isinstance(content, dict) or not {"model", "parameters", "image"} <= set(content):
-        raise UserError(f"{path} is no record of a prediction: it names no model, parameters and picture.")
-    return content
+    if isinstance(content, dict) and "session" in content:
+        names = [
+            Path(item["image"].get("name") or f"picture{number}") for number, item in enumerate(content["session"])
+        ]
+        records = [
+            Record(label_path(path.parent, name.stem).with_suffix(".json"), item)
+            for name, item in zip(names, content["session"], strict=True)
+        ]
+    else:
+        records = [Record(path, content, path.with_suffix(".tif"))]
+    for _, item, _ in records:
+        if not isinstance(item, dict) or not {"model", "parameters", "image"} <= set(item):
+            raise UserError(f"{path} is no record of a prediction: it names no model, parameters and picture.")
+    return records
 
 
-def rerun(path: str | Path, images: Path | None = None, device: str = "auto") -> Rerun:
+def rerun(record: Record, images: Path | None = None, device: str = "auto") -> Rerun:
     """Predict again what a record describes.
 
     Parameters
     ----------
-    path : path
-        The record.
+    record : Record
     images : path, optional
         Folder in which to look for the picture, by its hash, when it is no longer where it was.
     device : str
@@ -72,39 +98,28 @@ def rerun(path: str | Path, images: Path | None = None, device: str = "auto") ->
     """
     from napari_leafseg import load_model
 
-    path = Path(path)
-    record = read_record(path)
-    picture = _find_picture(path, record["image"], images)
-    model, version = record["model"]["name"], record["model"]["version"]
-    location = record.get("batch", {}).get("model", model)
+    path, content, beside = record
+    picture = _find_picture(path, content["image"], images)
+    model, version = content["model"]["name"], content["model"]["version"]
+    location = content.get("batch", {}).get("model", model)
     card = describe_model(location)
     if card.version != version:
         raise UserError(
             f"{path.name} was made with version {version} of the model “{model}”, here is {card.version}. "
             "Install that version again to make the same labels."
         )
-    looks = record.get("looks", {"views": None, "scales": [1.0]})
+    looks = content.get("looks", {"views": None, "scales": [1.0]})
     predictor = load_model(location, device, Looks(looks["views"], tuple(looks["scales"])))
-    scale = None if record.get("scale_found", True) else record["scale"]
-    array = read_image(picture).array
-    values = record["parameters"]
-    if array.ndim == 4:
-        series = predictor.predict_stack(array, scale if not isinstance(scale, list) else scale[0], str(picture))
-        labels, again = series.labels(**values), series.record(**values)
-    else:
-        prediction = predictor.predict(array, scale, str(picture), record["image"])
-        labels, again = prediction.labels(**values), prediction.record(**values)
-    beside = path.with_suffix(".tif")
-    same = bool(np.array_equal(read_labels_of_any_axes(beside), labels)) if beside.exists() else None
-    return Rerun(labels, {**again, "image": record["image"]}, same)
-
-
-def read_labels_of_any_axes(path: Path) -> np.ndarray:
-    """Labels of a picture or of a series."""
-    import tifffile
-
-    array = tifffile.imread(path)
-    return array if array.ndim == 3 else read_labels(path)
+    scale = None if content.get("scale_found", True) else content["scale"]
+    if isinstance(scale, list):  # of the frames of a series
+        scale = scale[0]
+    prediction = predictor.predict_any(read_image(picture).array, scale, str(picture), content["image"])
+    values = content["parameters"]
+    labels = prediction.labels(**values)
+    same = None
+    if beside is not None and beside.exists():
+        same = bool(np.array_equal(tifffile.imread(beside), labels))
+    return Rerun(labels, {**prediction.record(**values), "image": content["image"]}, same)
 
 
 def _find_picture(path: Path, image: dict[str, Any], images: Path | None) -> Path:
@@ -126,29 +141,3 @@ def _find_picture(path: Path, image: dict[str, Any], images: Path | None) -> Pat
             f"{other} is not the picture of {path.name}: it was changed since. Give the folder of the old one."
         )
     raise UserError(f"The picture {name or ''} of {path.name} was not found. Give its folder with --images.")
-
-
-def session_records(path: Path, stack: ExitStack) -> list[Path]:
-    """The records of a session that the window saved, as files of their own; a single record is itself.
-
-    Parameters
-    ----------
-    path : path
-    stack : contextlib.ExitStack
-        Removes the files when it is closed.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict) or "session" not in content:
-        read_record(path)
-        return [path]
-    folder = Path(stack.enter_context(TemporaryDirectory()))
-    found = []
-    for number, record in enumerate(content["session"]):
-        name = Path(record["image"].get("name") or f"picture{number}").stem
-        target = folder / f"{name}_label.json"
-        target.write_text(json.dumps(record), encoding="utf-8")
-        found.append(target)
-    return found

@@ -181,10 +181,10 @@ def run_batch(
     yield BatchEvent(total, total, "Writing tables and report")
     order = {task.name: number for number, task in enumerate(tasks)}
     results.sort(key=lambda item: order.get(item["name"], -1))
-    write_tables(place, results)
+    leaves = write_tables(place, results)
     for name in write_exports(place, results, settings.exports):
         yield BatchEvent(total, total, f"Exporting {name}")
-    report = write_report(place, results, settings)
+    report = write_report(place, results, leaves, settings)
     yield BatchEvent(total, total, "Done", report=report)
 
 

@@ -126,6 +126,31 @@ class Predictor:
         assert isinstance(result, StackPrediction)
         return result
 
+    def predict_any(
+        self,
+        array: np.ndarray,
+        scale: float | None = None,
+        name: str = "The image",
+        source: dict[str, Any] | None = None,
+    ) -> Prediction | StackPrediction:
+        """Predict a picture, or a time series where there are four axes; see `predict`."""
+        result = None
+        for event in self.run_any(array, scale, name, source):
+            result = event.prediction
+        assert result is not None
+        return result
+
+    def run_any(
+        self,
+        array: np.ndarray,
+        scale: float | None = None,
+        name: str = "The image",
+        source: dict[str, Any] | None = None,
+        mask: np.ndarray | None = None,
+    ) -> Iterator[PredictEvent]:
+        """As `predict_any`, with progress; a `mask` is for a picture, a series takes none."""
+        return self.run_stack(array, scale, name) if array.ndim == 4 else self.run(array, scale, name, source, mask)
+
     def run_stack(
         self, stack: np.ndarray, scale: float | None = None, name: str = "The stack"
     ) -> Iterator[PredictEvent]:

@@ -68,6 +68,11 @@ def measure(
     return Measurements(in_millimetres(leaves, px_per_mm), in_millimetres(table, px_per_mm), midribs)
 
 
+def area_column(table: pd.DataFrame) -> str:
+    """Name of a table's column of areas, in pixels or millimetres; "" where it has none."""
+    return next((name for name in table.columns if name in {"area_px2", "area_mm2"}), "")
+
+
 def in_millimetres(table: pd.DataFrame, px_per_mm: float | None) -> pd.DataFrame:
     """The same table with lengths (``_px``) in ``_mm`` and areas (``_px2``) in ``_mm2``; positions stay in pixels."""
     if px_per_mm is None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from napari_leafseg.traits.measure import Measurements
+from napari_leafseg.traits.measure import Measurements, area_column
 
 Node = tuple[int, int]  # frame and leaf
 Edge = tuple[Node, Node]
@@ -215,7 +215,7 @@ def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence
         time; NaN at the first), sorted by track and time.
     """
     moments = np.arange(len(frames), dtype=float) if times is None else np.asarray(times, float)
-    area = next((name for item in frames for name in item.leaves.columns if name.startswith("area_")), "area_px2")
+    area = next(filter(None, (area_column(item.leaves) for item in frames)), "area_px2")
     if not len(tracks):
         return pd.DataFrame(
             columns=["plant_track", "track", "frame", "time", "leaf", area, "age", "relative_growth_rate"]

@@ -18,7 +18,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_image
 from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.project.notes import MeasureNotes, PictureNotes
-from napari_leafseg.traits.plants import name_pots
+from napari_leafseg.traits import area_column, name_pots
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets import layers
 from napari_leafseg.widgets.corrections import Correction
@@ -208,7 +208,7 @@ class MeasureWidget(MeasureForm):
             frames = measured.leaves["frame"].nunique() if leaves else 0
             self.summary.setText(f"<b>{tracks} leaves</b> followed over {frames} pictures")
         else:
-            area = next((name for name in measured.plants.columns if name.startswith("area_")), "")
+            area = area_column(measured.plants)
             unit = "mm²" if area.endswith("mm2") else "px²"
             total = f", {measured.plants[area].sum():,.0f} {unit}" if plants else ""
             self.summary.setText(f"<b>{leaves} leaves</b>, {plants} {'plant' if plants == 1 else 'plants'}{total}")

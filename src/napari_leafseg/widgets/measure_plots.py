@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
+from napari_leafseg.traits import area_column
 from napari_leafseg.widgets.measuring import Measured
 from napari_leafseg.widgets.tables import heading
 
@@ -44,7 +45,7 @@ class MeasurePlot(pg.PlotWidget):
         self.kind = kind
         self._clear()
         leaves = measured.leaves
-        area = next((name for name in leaves.columns if name.startswith("area_")), "")
+        area = area_column(leaves)
         if len(leaves):
             getattr(self, f"_draw_{kind.replace(' ', '_')}")(measured, area)
         pen = pg.mkPen(self.palette().color(QPalette.ColorRole.WindowText))
