@@ -88,13 +88,14 @@ def test_snapshot(benchmark, field):
 
 @pytest.mark.benchmark(group="a correction at 2048 × 2048, 100 leaves: target 50 ms")
 def test_add_by_the_embedding(benchmark):
-    from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region
+    from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
+    from napari_leafseg.inference.prediction import ModelInfo
     from napari_leafseg.inference.prompts import EmbeddingGrowth
     from napari_leafseg.inference.tiling import PixelMaps
 
     distance, foreground, embedding = network_maps(SIDE)
     everywhere = slice(0, SIDE)
     maps = PixelMaps(distance, np.where(foreground, 255, 0).astype(np.uint8), embedding)
-    prediction = Prediction((SIDE, SIDE), 1.0, [Region(everywhere, everywhere, maps)], ModelInfo("x", "1"))
+    prediction = LeafPrediction((SIDE, SIDE), 1.0, [PixelRegion(everywhere, everywhere, maps)], ModelInfo("x", "1"))
     point = prediction.seeds(0.5)[:1]
     assert benchmark(lambda: EmbeddingGrowth(prediction, point).mask(45)) is not None

@@ -31,6 +31,19 @@ Model = Annotated[str, typer.Option(help="Name of a model (see “models”) or 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
+_LEAF, _QUERY = "leaf models: ", "query-based models: "
+Seeds = Annotated[float | None, typer.Option(help=f"{_LEAF}0.1 to 0.95; the model's default if left out.")]
+Angle = Annotated[float | None, typer.Option(help=f"{_LEAF}clustering angle, 5 to 75 degrees.")]
+Score = Annotated[float | None, typer.Option(help=f"{_QUERY}how sure a leaf must be, 0.05 to 0.95.")]
+MaskThreshold = Annotated[float | None, typer.Option(help=f"{_QUERY}how sure a pixel must be, 0.1 to 0.9.")]
+Overlap = Annotated[float | None, typer.Option(help=f"{_QUERY}suppression of doubles, 0 to 10.")]
+
+
+def _given(**values: float | None) -> dict[str, float]:
+    """The parameters that were given."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def main() -> None:
     """Run the command line; mistakes of the user end with a sentence and exit code 2."""
     try:
@@ -61,8 +74,11 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
     output: Annotated[Path, typer.Option(help="Folder for <stem>_label.tif and <stem>_label.json.")],
     model: Model = "leaf",
-    seed_threshold: Annotated[float | None, typer.Option(help="0.1 to 0.95; the model's default if left out.")] = None,
-    angle: Annotated[float | None, typer.Option(help="Clustering angle, 5 to 75 degrees.")] = None,
+    seed_threshold: Seeds = None,
+    angle: Angle = None,
+    score_threshold: Score = None,
+    mask_threshold: MaskThreshold = None,
+    overlap: Overlap = None,
     min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     device: Device = "auto",
@@ -72,8 +88,8 @@ def predict(
     """Segment the leaves of pictures."""
     from napari_leafseg.batch import predict_files
 
-    given = {"seed_threshold": seed_threshold, "angle": angle, "min_area": min_area}
-    values = {name: value for name, value in given.items() if value is not None}
+    values = _given(seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
+                    mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
     failed = 0
     with progress_bar() as bar:
         task = bar.add_task("Predicting", total=None)
@@ -100,8 +116,11 @@ def batch(
         Path, typer.Option(help="Folder of the experiment; what is done there already is not done again.")
     ],
     model: Model = "leaf",
-    seed_threshold: Annotated[float | None, typer.Option(help="0.1 to 0.95; the model's default if left out.")] = None,
-    angle: Annotated[float | None, typer.Option(help="Clustering angle, 5 to 75 degrees.")] = None,
+    seed_threshold: Seeds = None,
+    angle: Angle = None,
+    score_threshold: Score = None,
+    mask_threshold: MaskThreshold = None,
+    overlap: Overlap = None,
     min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     px_per_mm: Annotated[
@@ -120,9 +139,10 @@ def batch(
     from napari_leafseg.experiment.run import run_batch
     from napari_leafseg.experiment.settings import BatchSettings
 
-    given = {"seed_threshold": seed_threshold, "angle": angle, "min_area": min_area}
+    values = _given(seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
+                    mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
     settings = BatchSettings(
-        model=model, values={name: value for name, value in given.items() if value is not None}, scale=scale,
+        model=model, values=values, scale=scale,
         device=device, looks=looks, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
     )  # fmt: skip
     failed = 0
@@ -195,7 +215,7 @@ def tune(
     device: Device = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole sweep to this file.")] = None,
 ) -> None:
-    """Find the seed threshold, clustering angle and smallest leaf that suit labelled pictures best."""
+    """Find the values of the parameters that suit labelled pictures best."""
     from napari_leafseg import load_model
     from napari_leafseg._files import write_atomically
     from napari_leafseg.project import Project
@@ -218,10 +238,11 @@ def tune(
     assert sweep is not None
     out.print(_heat_map(sweep))
     best = sweep.best
+    options = [f"--{part.name.replace('_', '-')} {best[part.name]:g}" for part in (sweep.row, sweep.column)]
     out.print(
         f"{sweep.images} pictures, {sweep.leaves} leaves. SBD {sweep.current_sbd:.3f} with the model's values, "
-        f"{max(sweep.best_sbd, sweep.current_sbd):.3f} with --seed-threshold {best['seed_threshold']:g} "
-        f"--angle {best['angle']:g} and a smallest leaf of {best['smallest_working']:g} pixels at the working scale.",
+        f"{max(sweep.best_sbd, sweep.current_sbd):.3f} with {' '.join(options)} "
+        f"and a smallest leaf of {best['smallest_working']:g} pixels at the working scale.",
         highlight=False,
         soft_wrap=True,
     )
@@ -230,13 +251,14 @@ def tune(
 
 
 def _heat_map(sweep: Sweep) -> Table:
-    """SBD for seed threshold × angle at the best smallest leaf; the best cell is marked."""
+    """SBD for the two tunables that matter most at the best smallest leaf; the best cell is marked."""
     row_at, column_at, layer = sweep.best_index
     plane = sweep.sbd[:, :, layer]
-    table = Table("seeds", *(f"{angle:g}°" for angle in sweep.angles), title="SBD in % by seed threshold and angle",
-                  box=box.SIMPLE, padding=(0, 1, 0, 0))  # fmt: skip
+    title = f"SBD in % by {sweep.row.label.lower()} and {sweep.column.label.lower()}"
+    names = [f"{value:g}{sweep.column.unit}" for value in sweep.columns]
+    table = Table("", *names, title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
     low, high = float(plane.min()), float(plane.max())
-    for row, threshold in enumerate(sweep.seed_thresholds):
+    for row, threshold in enumerate(sweep.rows):
         cells = []
         for column, value in enumerate(plane[row]):
             share = (value - low) / max(high - low, 1e-9)

@@ -6,7 +6,8 @@ import pytest
 from napari_leafseg.errors import UserError
 from napari_leafseg.grouping import quantise
 from napari_leafseg.inference.advisor import model_values, picture_values, sweep_parameters
-from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region
+from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
+from napari_leafseg.inference.prediction import ModelInfo
 from napari_leafseg.inference.tiling import PixelMaps
 from napari_leafseg.metrics import score
 from napari_leafseg.training.targets import distance_target
@@ -25,7 +26,9 @@ def prediction_of(labels, noise=0.0, scale=1.0, corner=(0, 0), shape=None, seed=
     maps = PixelMaps(distance, (labels > 0).astype(np.uint8) * 255, quantise(embedding))
     size = [round(length / scale) for length in labels.shape]
     place = [slice(start, start + length) for start, length in zip(corner, size, strict=True)]
-    return Prediction(shape or tuple(size), scale, [Region(place[0], place[1], maps)], INFO, source={"name": "p"})
+    return LeafPrediction(
+        shape or tuple(size), scale, [PixelRegion(place[0], place[1], maps)], INFO, source={"name": "p"}
+    )
 
 
 def swept(*arguments, **options):
@@ -39,11 +42,11 @@ def swept(*arguments, **options):
 def test_the_grid_holds_the_scores_of_the_labels_themselves():
     truth = discs()
     predictions = [prediction_of(truth, noise=0.25, seed=seed) for seed in range(2)]
-    sweep = swept(predictions, [truth, truth], seed_thresholds=(0.3, 0.6, 0.9), angles=(10, 30, 60), smallest=(0, 30))
+    sweep = swept(predictions, [truth, truth], rows=(0.3, 0.6, 0.9), columns=(10, 30, 60), smallest=(0, 30))
     assert sweep.images == 2
     assert sweep.leaves == 2 * len(np.unique(truth[truth > 0]))
-    for row, threshold in enumerate(sweep.seed_thresholds):
-        for column, angle in enumerate(sweep.angles):
+    for row, threshold in enumerate(sweep.rows):
+        for column, angle in enumerate(sweep.columns):
             results = [
                 score(item.labels(seed_threshold=threshold, angle=angle, min_area=0), truth) for item in predictions
             ]
@@ -70,7 +73,7 @@ def test_small_leaves_are_taken_out_as_the_labels_do_it():
     truth = np.zeros((60, 60), np.int32)
     truth[5:35, 5:30], truth[5:30, 35:55], truth[45:53, 20:28] = 1, 2, 3
     wanted = np.where(truth == 3, 0, truth)
-    options = {"smallest": (0.0, 65.0), "angles": (45,), "seed_thresholds": (0.4,)}
+    options = {"smallest": (0.0, 65.0), "columns": (45,), "rows": (0.4,)}
     sweep = swept([prediction_of(truth)], [wanted], **options)
     assert sweep.abs_dic[0, 0].tolist() == [1, 0]
     assert sweep.best_index == (0, 0, 1)
@@ -83,7 +86,7 @@ def test_a_picture_at_another_scale_with_leaves_outside_the_predicted_part():
     truth[50:, 10:] = big
     truth[5:25, 5:25] = 99  # no region sees this leaf
     prediction = prediction_of(working, scale=0.5, corner=(50, 10), shape=truth.shape)
-    sweep = swept([prediction], [truth], angles=(45,), seed_thresholds=(0.45,), smallest=(0,))
+    sweep = swept([prediction], [truth], columns=(45,), rows=(0.45,), smallest=(0,))
     exact = score(prediction.labels(seed_threshold=0.45, angle=45, min_area=0), truth)
     assert exact.dic == -1
     assert sweep.abs_dic[0, 0, 0] == 1

@@ -64,13 +64,13 @@ def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, q
     cell = widget.map.place_of(3, 7).toPoint()
     qtbot.mouseClick(widget.map.viewport(), Qt.MouseButton.LeftButton, pos=cell)
     sweep = widget.sweep
-    assert f"threshold {sweep.seed_thresholds[3]:.2f}, angle {sweep.angles[7]:.0f}°" in widget.verdict.text()
+    assert f"threshold {sweep.rows[3]:.2f}, clustering angle {sweep.columns[7]:.0f}°" in widget.verdict.text()
     advised = []
     widget.session.values_advised.connect(lambda model, values: advised.append((model, values)))
     qtbot.mouseClick(widget.apply_button, Qt.MouseButton.LeftButton)
     ((model, values),) = advised
     assert model == "leaf"
-    assert (values["seed_threshold"], values["angle"]) == (sweep.seed_thresholds[3], sweep.angles[7])
+    assert (values["seed_threshold"], values["angle"]) == (sweep.rows[3], sweep.columns[7])
     qtbot.wait(600)  # not a double click
     qtbot.mouseClick(widget.map.viewport(), Qt.MouseButton.LeftButton, pos=cell)
     assert "Picked" not in widget.verdict.text()

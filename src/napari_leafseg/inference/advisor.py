@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.prediction import Prediction
+from napari_leafseg.inference.prediction import Prediction, Region, Tunable
 from napari_leafseg.metrics import score
 
-SEED_THRESHOLDS = tuple(round(0.15 + 0.07 * step, 2) for step in range(10))
-ANGLES = tuple(float(angle) for angle in range(30, 80, 5))
 SMALLEST = (0.0, 8.0, 16.0, 32.0, 64.0)  # pixels at the working scale
 
 
@@ -23,11 +21,14 @@ class Sweep:
 
     Attributes
     ----------
-    seed_thresholds, angles : tuple of float
+    row, column : Tunable
+        What was varied, beside the smallest leaf: seed threshold and angle, or score threshold and overlap.
+    rows, columns : tuple of float
+        Their values.
     smallest : tuple of float
         Smallest leaf, in pixels at the working scale, so that it means the same for pictures of any size.
     sbd, abs_dic : numpy.ndarray
-        (thresholds, angles, smallest), SBD 0 to 1 and the difference in count.
+        (rows, columns, smallest), SBD 0 to 1 and the difference in count.
     images, leaves : int
         How much it was compared with.
     current : dict
@@ -36,8 +37,10 @@ class Sweep:
         Exact, at the pictures' own size; NaN until the sweep is finished.
     """
 
-    seed_thresholds: tuple[float, ...]
-    angles: tuple[float, ...]
+    row: Tunable
+    column: Tunable
+    rows: tuple[float, ...]
+    columns: tuple[float, ...]
     smallest: tuple[float, ...]
     sbd: np.ndarray
     abs_dic: np.ndarray
@@ -60,8 +63,8 @@ class Sweep:
         return {
             "images": self.images,
             "leaves": self.leaves,
-            "seed_thresholds": list(self.seed_thresholds),
-            "angles": list(self.angles),
+            self.row.name: list(self.rows),
+            self.column.name: list(self.columns),
             "smallest_working": list(self.smallest),
             "sbd": self.sbd.round(4).tolist(),
             "abs_dic": self.abs_dic.round(3).tolist(),
@@ -76,12 +79,21 @@ class Sweep:
         """The best values; keep those that the sweep began from where they are as good."""
         if self.current and not np.isnan(self.best_sbd) and self.best_sbd <= self.current_sbd:
             return dict(self.current)
-        row, column, layer = self.best_index
+        return self.at(*self.best_index)
+
+    def at(self, row: int, column: int, layer: int) -> dict[str, float]:
+        """The values of one combination."""
         return {
-            "seed_threshold": self.seed_thresholds[row],
-            "angle": self.angles[column],
+            self.row.name: self.rows[row],
+            self.column.name: self.columns[column],
             "smallest_working": self.smallest[layer],
         }
+
+    def describe(self, values: dict[str, float]) -> str:
+        """Values in words, without the smallest leaf."""
+        return ", ".join(
+            f"{part.label.lower()} {values[part.name]:.{part.decimals}f}{part.unit}" for part in (self.row, self.column)
+        )
 
 
 @dataclass(frozen=True)
@@ -97,29 +109,23 @@ def picture_values(values: dict[str, float], prediction: Prediction) -> dict[str
     """Values of a sweep for one picture: the smallest leaf in its own pixels."""
     smallest = values["smallest_working"] / prediction.scale**2
     top = next(tunable.maximum for tunable in prediction.tunables if tunable.name == "min_area")
-    return {
-        "seed_threshold": values["seed_threshold"],
-        "angle": values["angle"],
-        "min_area": float(min(round(smallest), top)),
-    }
+    others = {name: value for name, value in values.items() if name != "smallest_working"}
+    return {**others, "min_area": float(min(round(smallest), top))}
 
 
 def model_values(prediction: Prediction, **chosen: float) -> dict[str, float]:
     """The other way round: a picture's values as a sweep has them."""
     values = {**prediction.defaults(), **chosen}
-    return {
-        "seed_threshold": values["seed_threshold"],
-        "angle": values["angle"],
-        "smallest_working": values["min_area"] * prediction.scale**2,
-    }
+    smallest = values.pop("min_area") * prediction.scale**2
+    return {**values, "smallest_working": smallest}
 
 
 def sweep_parameters(
     predictions: Sequence[Prediction],
     truths: Sequence[np.ndarray],
     current: dict[str, float] | None = None,
-    seed_thresholds: Sequence[float] = SEED_THRESHOLDS,
-    angles: Sequence[float] = ANGLES,
+    rows: Sequence[float] | None = None,
+    columns: Sequence[float] | None = None,
     smallest: Sequence[float] = SMALLEST,
 ) -> Iterator[SweepEvent]:
     """Score every combination on kept predictions; no network runs. May be stopped after any event.
@@ -133,9 +139,11 @@ def sweep_parameters(
     truths : sequence of numpy.ndarray
         Integer (H, W) each, all leaves of the picture, 0 = background.
     current : dict, optional
-        ``seed_threshold``, ``angle`` and ``smallest_working`` to compare with; the first model's defaults when None.
-    seed_thresholds, angles, smallest : sequence of float
-        The grid.
+        The tunables' values and ``smallest_working`` to compare with; the first model's defaults when None.
+    rows, columns : sequence of float, optional
+        The grid, of the two tunables that the prediction names in `sweep`; its own values when None.
+    smallest : sequence of float
+        Smallest leaves, pixels at the working scale.
 
     Yields
     ------
@@ -156,26 +164,31 @@ def sweep_parameters(
         if truth.shape != prediction.shape:
             name = prediction.source.get("name", "a picture")
             raise UserError(f"The labels of {name} are {truth.shape}, the picture is {prediction.shape}.")
-    current = current or model_values(usable[0][0])
-    total = len(usable) * len(seed_thresholds) + 2 * len(usable)
-    sbd = np.zeros((len(usable), len(seed_thresholds), len(angles), len(smallest)))
+    first = usable[0][0]
+    current = current or model_values(first)
+    (row_name, row_values), (column_name, column_values) = first.sweep
+    named = {tunable.name: tunable for tunable in first.tunables}
+    rows, columns = tuple(rows or row_values), tuple(columns or column_values)
+    total = len(usable) * len(rows) + 2 * len(usable)
+    sbd = np.zeros((len(usable), len(rows), len(columns), len(smallest)))
     count = np.zeros_like(sbd)
     done, leaves = 0, 0
     for number, (prediction, truth) in enumerate(usable):
         scorer = _WorkingScorer(prediction, truth)
         leaves += scorer.leaves
-        for row, threshold in enumerate(seed_thresholds):
-            for column, angle in enumerate(angles):
-                sbd[number, row, column], count[number, row, column] = scorer.scores(threshold, angle, smallest)
+        for row, upper in enumerate(rows):
+            for column, lower in enumerate(columns):
+                values = {**current, row_name: upper, column_name: lower}
+                sbd[number, row, column], count[number, row, column] = scorer.scores(values, smallest)
             done += 1
             yield SweepEvent(done, total)
-    rough = Sweep(tuple(seed_thresholds), tuple(angles), tuple(smallest), sbd.mean(0), count.mean(0), len(usable),
-                  leaves, current)  # fmt: skip
+    rough = Sweep(named[row_name], named[column_name], rows, columns, tuple(smallest), sbd.mean(0), count.mean(0),
+                  len(usable), leaves, current)  # fmt: skip
     exact = []
-    for values in (current, rough.best):
+    for chosen in (current, {**current, **rough.best}):
         scores = []
         for prediction, truth in usable:
-            scores.append(score(prediction.labels(**picture_values(values, prediction)), truth).sbd)
+            scores.append(score(prediction.labels(**picture_values(chosen, prediction)), truth).sbd)
             done += 1
             yield SweepEvent(done, total)
         exact.append(float(np.mean(scores)))
@@ -192,27 +205,25 @@ class _WorkingScorer:
         compact = np.searchsorted(numbers, truth) + 1
         compact[truth == 0] = 0
         self.leaves = len(numbers)
-        self._regions = []
+        self._regions: list[tuple[Region, np.ndarray, float, float]] = []
         sizes = np.bincount(compact.ravel(), minlength=self.leaves + 1)[1:].astype(float)
         for region in prediction.regions:
-            height, width = region.maps.distance.shape
-            rows = np.minimum(((np.arange(height) + 0.5) / region.zoom[0]).astype(int), region.shape[0] - 1)
-            columns = np.minimum(((np.arange(width) + 0.5) / region.zoom[1]).astype(int), region.shape[1] - 1)
-            window = compact[region.rows, region.columns][rows[:, None], columns[None, :]]
-            self._regions.append((region, window.astype(np.int32), region.zoom[0] * region.zoom[1]))
+            window = region.sample(compact[region.rows, region.columns], region.grid)
+            cells, whole = float(np.prod(region.grid)), float(np.prod(region.working))
+            self._regions.append((region, window.astype(np.int32), cells / np.prod(region.shape), whole / cells))
         self._sizes = sizes
 
-    def scores(self, threshold: float, angle: float, smallest: Sequence[float]) -> tuple[list[float], list[int]]:
+    def scores(self, values: dict[str, float], smallest: Sequence[float]) -> tuple[list[float], list[int]]:
         """SBD and |DiC| for each smallest size."""
         tables, areas, working = [np.zeros((self.leaves, 0))], [np.zeros(0)], [np.zeros(0)]
-        for region, truth, zoom in self._regions:
-            labels = region.grouping.labels(threshold, angle, 0)
+        for region, truth, zoom, scale in self._regions:
+            labels = region.working_labels({**values, "min_area": 0.0})
             count = int(labels.max(initial=0))
             table = np.bincount((truth * (count + 1) + labels).ravel(), minlength=(self.leaves + 1) * (count + 1))
             table = table.reshape(self.leaves + 1, count + 1)
             tables.append(table[1:, 1:] / zoom)
             areas.append(table[:, 1:].sum(0) / zoom)
-            working.append(table[:, 1:].sum(0))
+            working.append(table[:, 1:].sum(0) * scale)
         both, found, seen = np.concatenate(tables, 1), np.concatenate(areas), np.concatenate(working)
         dice = 2 * both / np.maximum(self._sizes[:, None] + found[None], 1e-9)
         sbd, counts = [], []

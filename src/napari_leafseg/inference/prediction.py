@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,7 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import UserError
-from napari_leafseg.grouping import AngularGrouping
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
 
-FOREGROUND = 128
 _SOFTENING = 0.6  # working pixels: rounds the stairs of an enlarged outline, keeps petioles one pixel wide
 
 
@@ -56,24 +53,19 @@ class ModelInfo:
     scales: tuple[float, ...] = (1.0,)
 
 
-@dataclass
 class Region:
     """A part of the picture at the working scale.
 
-    Attributes
+    Parameters
     ----------
     rows, columns : slice
         Where it lies in the picture, pixels.
-    maps : PixelMaps
-        At the working scale.
+    working : tuple of int
+        Height and width at the working scale.
     """
 
-    rows: slice
-    columns: slice
-    maps: PixelMaps
-
-    def __post_init__(self) -> None:
-        self.grouping = AngularGrouping(self.maps.distance, self.maps.foreground >= FOREGROUND, self.maps.embedding)
+    def __init__(self, rows: slice, columns: slice, working: tuple[int, int]) -> None:
+        self.rows, self.columns, self.working = rows, columns, working
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,11 +76,41 @@ class Region:
     def zoom(self) -> tuple[float, float]:
         """Working pixels per picture pixel, along y and x."""
         height, width = self.shape
-        return self.maps.distance.shape[0] / height, self.maps.distance.shape[1] / width
+        return self.working[0] / height, self.working[1] / width
+
+    def sample(self, window: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Labels of the region in the picture, (H, W), at the working scale (or at `size`), nearest pixel."""
+        size = size or self.working
+        places = [
+            np.minimum(((np.arange(length) + 0.5) * full / length).astype(int), full - 1)
+            for length, full in zip(size, window.shape, strict=True)
+        ]
+        return window[places[0][:, None], places[1][None, :]]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of `working_labels`."""
+        return self.working
+
+    def labels(self, values: dict[str, float]) -> np.ndarray:
+        """Leaves of the region at the picture's size, uint16, 1 … N."""
+        raise NotImplementedError
+
+    def working_labels(self, values: dict[str, float]) -> np.ndarray:
+        """Leaves as the network saw them, before they are enlarged: quick, for comparing many values."""
+        raise NotImplementedError
+
+    def ridges(self, window: tuple[slice, slice]) -> np.ndarray:
+        """How much leaves meet at each working pixel of a window, float32, 0 to about 2."""
+        raise NotImplementedError
+
+    def confidence(self, window: np.ndarray) -> dict[int, float]:
+        """Confidence of each leaf in a window of labels of the region's shape."""
+        raise NotImplementedError
 
 
 class Prediction:
-    """What a model said of one picture.
+    """What a model said of one picture; the kinds of models have their own.
 
     Attributes
     ----------
@@ -98,7 +120,7 @@ class Prediction:
         Working scale: pixels that the network saw per pixel of the picture.
     scale_found : bool
         Whether the predictor found the scale by itself.
-    regions : list of Region
+    regions : sequence of Region
     model : ModelInfo
     notes : list of str
         Sentences for the user: fallbacks, or that no plant was found.
@@ -108,11 +130,16 @@ class Prediction:
         bool (H, W), the plant where it was given; there are no leaves outside.
     """
 
+    layers: tuple[str, ...] = ()
+    """Names of the layers that explain it, as the window offers them."""
+    sweep: tuple[tuple[str, tuple[float, ...]], tuple[str, tuple[float, ...]]]
+    """The two tunables that matter most, with the values that the parameter advisor compares."""
+
     def __init__(
         self,
         shape: tuple[int, int],
         scale: float,
-        regions: list[Region],
+        regions: Sequence[Region],
         model: ModelInfo,
         notes: list[str] | None = None,
         source: dict[str, Any] | None = None,
@@ -126,23 +153,15 @@ class Prediction:
     @property
     def tunables(self) -> tuple[Tunable, ...]:
         """What can be tuned, with ranges and defaults for this picture."""
-        defaults = self.model.defaults
-        smallest = max(1.0, round(defaults.get("smallest_working", 16.0) / self.scale**2))
-        return (
-            Tunable(
-                "seed_threshold", "Seed threshold", "", 0.1, 0.95, 0.01, defaults.get("seed_threshold", 0.45), 2,
-                "A leaf starts where the distance map reaches this share of its maximum. "
-                "Lower finds more small leaves.",
-            ),
-            Tunable(
-                "angle", "Clustering angle", "°", 5.0, 75.0, 1.0, defaults.get("angle", 45.0), 0,
-                "Pixels whose embedding lies within this angle of a seed's belong to its leaf. "
-                "Wider gives larger leaves.",
-            ),
-            Tunable(
-                "min_area", "Smallest leaf", "px", 0.0, max(200.0, 40 * smallest), 1.0, smallest, 0,
-                "Leaves with fewer pixels of the picture are left out.", per_picture=True,
-            ),
+        raise NotImplementedError
+
+    @property
+    def _smallest(self) -> Tunable:
+        """The smallest leaf: every model has it."""
+        smallest = max(1.0, round(self.model.defaults.get("smallest_working", 16.0) / self.scale**2))
+        return Tunable(
+            "min_area", "Smallest leaf", "px", 0.0, max(200.0, 40 * smallest), 1.0, smallest, 0,
+            "Leaves with fewer pixels of the picture are left out.", per_picture=True,
         )  # fmt: skip
 
     def defaults(self) -> dict[str, float]:
@@ -175,12 +194,8 @@ class Prediction:
 
         Parameters
         ----------
-        seed_threshold : float, optional
-            0.1 to 0.95, share of the distance map's maximum.
-        angle : float, optional
-            5 to 75 degrees.
-        min_area : float, optional
-            Smallest leaf, pixels of the picture.
+        **values : float
+            Of the tunables, by name; the defaults where they are left out.
 
         Returns
         -------
@@ -194,51 +209,14 @@ class Prediction:
         """
         chosen = self.complete(values)
         full = np.zeros(self.shape, np.uint16)
-        for region, (labels, offset) in zip(self.regions, self._working_labels(chosen), strict=True):
-            window = full[region.rows, region.columns]
-            enlarged = enlarge_labels(labels, region.shape)
-            np.copyto(window, enlarged + offset, where=enlarged > 0, casting="unsafe")
-        if self.mask is not None:
-            full[~self.mask] = 0
-        return full
-
-    def _working_labels(self, values: dict[str, float]) -> Iterator[tuple[np.ndarray, np.uint16]]:
-        """Labels of each region at the working scale, and how many leaves earlier regions have."""
         count = 0
         for region in self.regions:
-            zoom = region.zoom
-            smallest = values["min_area"] * zoom[0] * zoom[1]
-            labels = region.grouping.labels(values["seed_threshold"], values["angle"], smallest)
-            yield labels, np.uint16(count)
-            count += int(labels.max(initial=0))
-
-    def seeds(self, seed_threshold: float | None = None) -> np.ndarray:
-        """Seeds in the picture: float (N, 2), y and x in pixels."""
-        threshold = self.complete({} if seed_threshold is None else {"seed_threshold": seed_threshold})[
-            "seed_threshold"
-        ]
-        found = [np.zeros((0, 2))]
-        for region in self.regions:
-            points = region.grouping.seeds(threshold).points
-            found.append((points + 0.5) / region.zoom - 0.5 + (region.rows.start, region.columns.start))
-        return np.concatenate(found)
-
-    def distance_map(self) -> np.ndarray:
-        """The distance map at the picture's size, float32 (H, W), about 0 to 1."""
-        full = np.zeros(self.shape, np.float32)
-        for region in self.regions:
-            height, width = region.shape
-            enlarged = cv2.resize(region.maps.distance, (width, height), interpolation=cv2.INTER_LINEAR)
-            full[region.rows, region.columns] = enlarged.astype(np.float32) / DISTANCE_ONE
-        return full
-
-    def embedding_rgb(self) -> np.ndarray:
-        """The embedding as colour: three principal components of its leaf pixels, uint8 (H, W, 3), black outside."""
-        full = np.zeros((*self.shape, 3), np.uint8)
-        for region in self.regions:
-            height, width = region.shape
-            small = _principal_colours(region.maps)
-            full[region.rows, region.columns] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+            found = region.labels(chosen)
+            window = full[region.rows, region.columns]
+            np.copyto(window, found + np.uint16(count), where=found > 0, casting="unsafe")
+            count += int(found.max(initial=0))
+        if self.mask is not None:
+            full[~self.mask] = 0
         return full
 
     def record(self, **values: float) -> dict[str, Any]:
@@ -319,22 +297,6 @@ def enlarge_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return result
 
 
-def _principal_colours(maps: PixelMaps) -> np.ndarray:
-    inside = maps.foreground >= FOREGROUND
-    colours = np.zeros((*inside.shape, 3), np.uint8)
-    vectors = maps.embedding[:, inside].astype(np.float32).T
-    if len(vectors) < 2:
-        return colours
-    sample = vectors[:: max(1, len(vectors) // 20_000)]
-    mean = sample.mean(0)
-    _, axes = np.linalg.eigh((sample - mean).T @ (sample - mean))
-    projected = (vectors - mean) @ axes[:, : -1 - min(3, axes.shape[1]) : -1]
-    low, high = np.percentile(projected, [1, 99], axis=0)
-    scaled = np.clip((projected - low) / np.maximum(high - low, 1e-6), 0, 1) * 215 + 40
-    colours[inside, : scaled.shape[1]] = scaled
-    return colours
-
-
 class StackPrediction:
     """Predictions of the frames of a time series, tuned together.
 
@@ -355,6 +317,11 @@ class StackPrediction:
     def scale(self) -> float:
         """Median working scale of the frames."""
         return float(np.median([frame.scale for frame in self.frames]))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that explain it."""
+        return self.frames[0].layers
 
     @property
     def model(self) -> ModelInfo:

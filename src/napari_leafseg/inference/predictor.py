@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
-from napari_leafseg.inference.looks import Looks, merge_scales
+from napari_leafseg.inference.looks import Looks
 from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_size
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region, StackPrediction
 from napari_leafseg.inference.search import Findings, find_plants, given_plants
-from napari_leafseg.inference.tiling import PixelMaps, TiledNetwork
+from napari_leafseg.inference.tiled_leaves import TiledLeaves
+from napari_leafseg.inference.tiled_queries import TiledQueries
 from napari_leafseg.io import resize, to_rgb8
+from napari_leafseg.models.build import Network
 from napari_leafseg.models.card import Card
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+from napari_leafseg.models.query import QueryModel
 
 SCALE_RANGE = (0.02, 8.0)
 
@@ -44,11 +45,11 @@ class PredictEvent:
 
 
 class Predictor:
-    """Runs the distance + embedding model.
+    """Runs a model of any kind.
 
     Parameters
     ----------
-    network : DistanceEmbeddingNet
+    network : DistanceEmbeddingNet or QueryModel
         In evaluation mode.
     card : Card
     device : str
@@ -66,13 +67,12 @@ class Predictor:
     True
     """
 
-    def __init__(
-        self, network: DistanceEmbeddingNet, card: Card, device: str = "auto", looks: Looks | None = None
-    ) -> None:
+    def __init__(self, network: Network, card: Card, device: str = "auto", looks: Looks | None = None) -> None:
         self.card = card
         self.looks = looks or Looks()
         self._notes: list[str] = []
-        self._tiled = TiledNetwork(network, choose_device(device), self._notes.append, self.looks.views or card.views)
+        kind = TiledQueries if isinstance(network, QueryModel) else TiledLeaves
+        self._tiled = kind(network, choose_device(device), self._notes.append, self.looks.views or card.views)
 
     @property
     def device(self) -> str:
@@ -216,7 +216,7 @@ class Predictor:
         regions: list[Region] = []
         for number, (rows, columns) in enumerate(places):
             statistics = plant_statistics(picture, plants, (rows, columns), findings.white)
-            seen: list[PixelMaps] = []
+            seen: list[Any] = []
             for factor in self.looks.scales:
                 part = expose(resize(picture[rows, columns], self._fit(working * factor)), findings.white)
                 for done, total, maps in self._tiled.run(part, statistics):
@@ -227,12 +227,10 @@ class Predictor:
                     )
                     if maps is not None:
                         seen.append(maps)
-            merged = merge_scales(seen)
-            if given is not None:
-                merged = merged._replace(foreground=_resized(given[rows, columns], merged))
-            regions.append(Region(rows, columns, merged))
+            inside = None if given is None else given[rows, columns]
+            regions.append(self._tiled.region(rows, columns, seen, inside))
         info = ModelInfo(self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.looks.scales)
-        prediction = Prediction(
+        prediction = self._tiled.prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given
         )
         yield PredictEvent(1, 1, "Done", prediction)
@@ -252,9 +250,3 @@ def _check_mask(mask: np.ndarray | None, picture: np.ndarray, name: str) -> np.n
     if not given.any():
         raise UserError(f"The plant mask of {name} is empty: it says that there is no plant. Leave it out.")
     return given
-
-
-def _resized(mask: np.ndarray, maps: PixelMaps) -> np.ndarray:
-    """A plant mask at the working scale, uint8 (h, w), 255 = leaf."""
-    height, width = maps.foreground.shape
-    return cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.prediction import FOREGROUND, Prediction, Region, enlarge_labels
-from napari_leafseg.inference.tiling import DISTANCE_ONE
+from napari_leafseg.editing.grow import Growth
+from napari_leafseg.grouping.masks import SURE, SoftMask
+from napari_leafseg.inference.leaf_prediction import FOREGROUND, PixelRegion
+from napari_leafseg.inference.prediction import Prediction, Region, enlarge_labels
+from napari_leafseg.inference.query_prediction import MaskRegion
 
 _REACH = 150  # working pixels around a seed that a leaf may fill
 Box = tuple[slice, slice]
@@ -23,7 +26,7 @@ def region_at(prediction: Prediction, y: float, x: float) -> Region | None:
 def to_working(region: Region, points: np.ndarray) -> np.ndarray:
     """Points (N, 2) of the picture as whole working pixels of a region."""
     local = (np.asarray(points, float) - (region.rows.start, region.columns.start) + 0.5) * region.zoom - 0.5
-    return np.clip(np.round(local).astype(int), 0, np.array(region.maps.distance.shape) - 1)
+    return np.clip(np.round(local).astype(int), 0, np.array(region.working) - 1)
 
 
 class EmbeddingGrowth:
@@ -43,7 +46,7 @@ class EmbeddingGrowth:
 
     def __init__(self, prediction: Prediction, points: np.ndarray) -> None:
         region = region_at(prediction, *points[0])
-        if region is None:
+        if not isinstance(region, PixelRegion):
             raise LookupError("no prediction at this point")
         self._region = region
         seeds = to_working(region, np.asarray(points))
@@ -101,8 +104,46 @@ class EmbeddingGrowth:
         return mask, box
 
 
+class MaskGrowth:
+    """The mask of a query-based model that suits a click or scribble best.
+
+    Parameters
+    ----------
+    region : MaskRegion
+    mask : SoftMask
+    """
+
+    def __init__(self, region: MaskRegion, mask: SoftMask) -> None:
+        self._region, self._place = region, region.enlarge(mask)
+
+    @classmethod
+    def at(cls, region: MaskRegion, points: np.ndarray) -> MaskGrowth | None:
+        """The best mask that covers most of the points (N, 2) of (y, x) in the picture; None where none covers any."""
+        small = to_working(region, np.asarray(points)) // region.stride
+        best, chosen = 0.0, None
+        for mask in region.masks:
+            local = small - (mask.top, mask.left)
+            inside = ((local >= 0) & (local < mask.values.shape)).all(1)
+            covered = float((mask.values[tuple(local[inside].T)] >= SURE).sum()) / len(points)
+            if covered * mask.score > best:
+                best, chosen = covered * mask.score, mask
+        return None if chosen is None else cls(region, chosen)
+
+    def mask(self, angle: float) -> tuple[np.ndarray, Box] | None:
+        """See `napari_leafseg.editing.grow.Growth`; the angle, 5 to 75, stands for a mask threshold of 0.9 to 0.1."""
+        place, cover = self._place
+        inside = cover >= 255 * float(np.clip(0.9 - 0.8 * (angle - 5) / 70, 0.1, 0.9))
+        if not inside.any():
+            return None
+        rows, columns = self._region.rows.start, self._region.columns.start
+        return inside, (
+            slice(place[0].start + rows, place[0].start + rows + inside.shape[0]),
+            slice(place[1].start + columns, place[1].start + columns + inside.shape[1]),
+        )
+
+
 def elevation(prediction: Prediction, box: Box) -> np.ndarray | None:
-    """Where leaves meet: high in the valleys of the distance map and where the embedding turns.
+    """Where leaves meet: high in the valleys of the distance map and where the embedding turns, or where masks compete.
 
     Parameters
     ----------
@@ -121,12 +162,7 @@ def elevation(prediction: Prediction, box: Box) -> np.ndarray | None:
         return None
     low, high = to_working(region, np.array([[box[0].start, box[1].start], [box[0].stop, box[1].stop]]))
     window = slice(max(0, low[0] - 2), high[0] + 3), slice(max(0, low[1] - 2), high[1] + 3)
-    depth = 1 - np.minimum(region.maps.distance[window].astype(np.float32) / DISTANCE_ONE, 1)
-    vectors = region.maps.embedding[(slice(None), *window)].astype(np.float32) / 127
-    turn = np.zeros(depth.shape, np.float32)
-    turn[1:] = np.maximum(turn[1:], 1 - (vectors[:, 1:] * vectors[:, :-1]).sum(0))
-    turn[:, 1:] = np.maximum(turn[:, 1:], 1 - (vectors[:, :, 1:] * vectors[:, :, :-1]).sum(0))
-    both = depth + np.minimum(2 * turn, 1)
+    both = region.ridges(window)
     # picture pixel -> working pixel, centres to centres
     zoom = region.zoom
     matrix = np.array(
@@ -180,12 +216,15 @@ class PredictionModel:
     def __init__(self, prediction: Prediction) -> None:
         self.prediction = prediction
 
-    def growth(self, points: np.ndarray) -> EmbeddingGrowth | None:
+    def growth(self, points: np.ndarray) -> Growth | None:
         """A leaf to be grown from points; None where the prediction sees no leaf."""
         region = region_at(self.prediction, *points[0])
         if region is None:
             return None
         y, x = to_working(region, points[:1])[0]
+        if isinstance(region, MaskRegion):
+            return MaskGrowth.at(region, points)
+        assert isinstance(region, PixelRegion)
         if region.maps.foreground[y, x] < FOREGROUND:
             return None
         return EmbeddingGrowth(self.prediction, points)

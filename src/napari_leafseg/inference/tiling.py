@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from torch.nn import functional
 from napari_leafseg.errors import UserError
 from napari_leafseg.grouping import quantise
 from napari_leafseg.inference.device import autocast_for
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet, DistanceEmbeddingOutput
+from napari_leafseg.models.build import Network
+from napari_leafseg.models.distance_embedding import DistanceEmbeddingOutput
 from napari_leafseg.models.normalise import standardise
 
 TILE = 768
@@ -66,12 +67,18 @@ def tile_spans(length: int, tile: int, halo: int) -> list[tuple[slice, slice]]:
     return spans
 
 
+def tile_pairs(height: int, width: int, tile: int) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """Tiles of a picture as pairs of `tile_spans`, along y and along x."""
+    halo = min(HALO, tile // 4)
+    return [(rows, columns) for rows in tile_spans(height, tile, halo) for columns in tile_spans(width, tile, halo)]
+
+
 class TiledNetwork:
     """A network on a device, with the fallbacks for too little memory: smaller tiles, then the CPU.
 
     Parameters
     ----------
-    network : DistanceEmbeddingNet
+    network : DistanceEmbeddingNet or QueryModel
         In evaluation mode.
     device : torch.device
     say : callable
@@ -82,9 +89,11 @@ class TiledNetwork:
         of two pixels is the mean of their cosines in all views.
     """
 
+    largest = TILE
+
     def __init__(
         self,
-        network: DistanceEmbeddingNet,
+        network: Network,
         device: torch.device,
         say: Callable[[str], None],
         views: int = 1,
@@ -92,11 +101,11 @@ class TiledNetwork:
         self.network, self.say, self.views = network, say, views
         self.device = device
         self.network.place(device)
-        self.tile = TILE
+        self.tile = self.largest
 
     def run(
         self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True
-    ) -> Iterator[tuple[int, int, PixelMaps | None]]:
+    ) -> Iterator[tuple[int, int, Any]]:
         """Yield (tiles done, tiles in all, maps); the maps come with the last tile.
 
         Parameters
@@ -134,7 +143,7 @@ class TiledNetwork:
             )
         elif self.device.type != "cpu":
             self.device = torch.device("cpu")
-            self.tile = TILE
+            self.tile = self.largest
             self.network.place(self.device)
             self.say("The graphics card ran out of memory even with small tiles; going on with the CPU.")
         else:
@@ -142,22 +151,15 @@ class TiledNetwork:
                 "There is too little memory for this picture. Close other programs, or lower the working scale."
             )
 
-    def _run(
-        self, image: np.ndarray, statistics: tuple[float, float], embed: bool
-    ) -> Iterator[tuple[int, int, PixelMaps | None]]:
+    def _run(self, image: np.ndarray, statistics: tuple[float, float], embed: bool) -> Iterator[tuple[int, int, Any]]:
         height, width = image.shape[:2]
-        channels = self.network.config.embedding * self.views if embed else 0
+        channels = self._channels() if embed else 0
         maps = PixelMaps(
             np.zeros((height, width), np.uint8),
             np.zeros((height, width), np.uint8),
             np.zeros((channels, height, width), np.int8),
         )
-        halo = min(HALO, self.tile // 4)
-        tiles = [
-            (rows, columns)
-            for rows in tile_spans(height, self.tile, halo)
-            for columns in tile_spans(width, self.tile, halo)
-        ]
+        tiles = tile_pairs(height, width, self.tile)
         for done, ((seen_y, kept_y), (seen_x, kept_x)) in enumerate(tiles, start=1):
             part = self._infer(standardise(image[seen_y, seen_x], statistics), embed)
             inner = (
@@ -175,31 +177,34 @@ class TiledNetwork:
         """One forward pass; pads to the network's stride by reflection."""
         height, width = image.shape[:2]
         batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
-        batch = _pad(batch, self.network.stride).contiguous(memory_format=torch.channels_last)
+        batch = pad_to_stride(batch, self.network.stride).contiguous(memory_format=torch.channels_last)
         with autocast_for(self.device):
             if embed:
-                output = _together([_seen_as(self.network, batch, view) for view in VIEWS[: self.views]])
+                output = _together([self._seen_as(batch, view) for view in VIEWS[: self.views]])
             else:
                 output = self.network.distances(batch)
         return _to_maps(output, height, width)
 
+    def _channels(self) -> int:
+        """Channels of the embeddings of all views."""
+        return self.network.config.embedding * self.views  # type: ignore[union-attr]
 
-def _seen_as(network: DistanceEmbeddingNet, batch: torch.Tensor, view: View) -> DistanceEmbeddingOutput:
-    """What the network says of a flipped and turned picture, turned and flipped back."""
-    flips, turned = view
+    def _seen_as(self, batch: torch.Tensor, view: View) -> DistanceEmbeddingOutput:
+        """What the network says of a flipped and turned picture, turned and flipped back."""
+        flips, turned = view
 
-    def there(maps: torch.Tensor) -> torch.Tensor:
-        maps = maps.flip(flips) if flips else maps
-        return maps.transpose(-1, -2) if turned else maps
+        def there(maps: torch.Tensor) -> torch.Tensor:
+            maps = maps.flip(flips) if flips else maps
+            return maps.transpose(-1, -2) if turned else maps
 
-    def back(maps: torch.Tensor | None) -> torch.Tensor | None:
-        if maps is None:
-            return None
-        maps = maps.transpose(-1, -2) if turned else maps
-        return maps.flip(flips) if flips else maps
+        def back(maps: torch.Tensor | None) -> torch.Tensor | None:
+            if maps is None:
+                return None
+            maps = maps.transpose(-1, -2) if turned else maps
+            return maps.flip(flips) if flips else maps
 
-    output = network(there(batch).contiguous(memory_format=torch.channels_last))
-    return DistanceEmbeddingOutput(*(back(maps) for maps in output))  # type: ignore[arg-type]
+        output = self.network(there(batch).contiguous(memory_format=torch.channels_last))
+        return DistanceEmbeddingOutput(*(back(maps) for maps in output))  # type: ignore[arg-type]
 
 
 def _together(views: list[DistanceEmbeddingOutput]) -> DistanceEmbeddingOutput:
@@ -217,7 +222,8 @@ def _together(views: list[DistanceEmbeddingOutput]) -> DistanceEmbeddingOutput:
     )
 
 
-def _pad(batch: torch.Tensor, stride: int) -> torch.Tensor:
+def pad_to_stride(batch: torch.Tensor, stride: int) -> torch.Tensor:
+    """Pad (N, C, H, W) below and on the right to multiples of a stride, by reflection where there is room."""
     height, width = batch.shape[-2:]
     below, right = -height % stride, -width % stride
     mode = "reflect" if below < height and right < width else "replicate"

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.config import DistanceEmbeddingConfig
+from napari_leafseg.models.query_config import ModelConfig
 
 FORMAT = "napari-leafseg 1"
+_ANY: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Card:
     ----------
     name, version : str
         Name of the model and its version.
-    config : DistanceEmbeddingConfig
+    config : ModelConfig
+        Of a distance + embedding network or of a query-based model.
     defaults : dict
         Default values of the prediction's tunables.
     metrics : dict
@@ -42,7 +44,7 @@ class Card:
 
     name: str
     version: str
-    config: DistanceEmbeddingConfig
+    config: ModelConfig
     defaults: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +53,13 @@ class Card:
     diameter: float = 160.0
     views: int = 1
     whole: int = 0
+
+    @property
+    def tunable_names(self) -> tuple[str, ...]:
+        """The tunables whose values mean the same in every picture."""
+        if self.config.kind == "distance_embedding":
+            return "seed_threshold", "angle"
+        return "score_threshold", "mask_threshold", "overlap"
 
 
 def read_card(path: str | Path) -> Card:
@@ -78,7 +87,7 @@ def read_card(path: str | Path) -> Card:
             "Choose a checkpoint written by napari-leafseg."
         )
     try:
-        config = DistanceEmbeddingConfig.model_validate_json(metadata["config"])
+        config = _ANY.validate_json(metadata["config"])
         entries = json.loads(metadata["card"])
         if "mirror" in entries:  # until 0.1.0: the mirror image or not
             entries["views"] = 2 if entries.pop("mirror") else 1

@@ -80,6 +80,12 @@ class DistanceEmbeddingNet(nn.Module):
         """Heights and widths must be multiples of this."""
         return self.distance_net.stride
 
+    def set_stage(self, first: bool) -> None:
+        """Staged training: the first network alone, then, with the first one frozen, the second."""
+        for part in self.first_parts():
+            part.requires_grad_(first)
+            part.train(first)
+
     def first_parts(self) -> list[nn.Module]:
         """What belongs to the first network: what the first stage of a staged training trains."""
         parts = [self.distance_net, self.distance_head, self.foreground_head, self.auxiliary_net, self.auxiliary_head]
@@ -103,25 +109,30 @@ class DistanceEmbeddingNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> DistanceEmbeddingOutput:
         """Predict for standardised RGB images (N, 3, H, W), H and W multiples of `stride`."""
+        return self.forward_levels(images)[1]
+
+    def forward_levels(self, images: torch.Tensor) -> tuple[list[torch.Tensor], DistanceEmbeddingOutput, torch.Tensor]:
+        """Predict, and give the second network's features at every level, finest first, and the first one's last."""
         levels = self.distance_net.encode(images)
         features = self.dropout(self.distance_net.decode(levels))
         distance, foreground = self._distances(features)
-        second = self.dropout(self._second(images, levels, features))
+        seen = self._second(images, levels, features)
+        second = self.dropout(seen[0])
         embedding = functional.normalize(self.embedding_head(second).float(), dim=1)
         output = DistanceEmbeddingOutput(distance, foreground, embedding, auxiliary=self._auxiliary(levels))
-        if self.refined_head is None:
-            return output
-        refined = functional.relu(self.refined_head(second)) / self.config.distance_scale
-        return output._replace(distance=refined, first_distance=distance)
+        if self.refined_head is not None:
+            refined = functional.relu(self.refined_head(second)) / self.config.distance_scale
+            output = output._replace(distance=refined, first_distance=distance)
+        return seen, output, features
 
-    def _second(self, images: torch.Tensor, levels: list[torch.Tensor], features: torch.Tensor) -> torch.Tensor:
-        """The second network's last features."""
+    def _second(self, images: torch.Tensor, levels: list[torch.Tensor], features: torch.Tensor) -> list[torch.Tensor]:
+        """The second network's features at every level, finest first."""
         if not isinstance(self.embedding_net, UNet):
-            return self.embedding_net.decode(
+            return self.embedding_net.decode_levels(
                 [item.detach() for item in levels] if self.config.stop_gradient else levels
             )
         if self.link is None:
-            return self.embedding_net(images)
+            return self.embedding_net.decode_levels(self.embedding_net.encode(images))
         link = self.link(features.detach() if self.config.stop_gradient else features)
         link = functional.normalize(link.float(), dim=1).to(images.dtype)
-        return self.embedding_net(torch.cat([images, link], 1))
+        return self.embedding_net.decode_levels(self.embedding_net.encode(torch.cat([images, link], 1)))

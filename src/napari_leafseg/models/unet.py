@@ -44,12 +44,18 @@ class Decoder(nn.Module):
 
     def decode(self, levels: list[torch.Tensor]) -> torch.Tensor:
         """Compute the last feature map."""
+        return self.decode_levels(levels)[0]
+
+    def decode_levels(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Compute the feature maps of every level, finest first; the coarsest is the encoder's own."""
         features = levels[-1]
+        found = [features]
         for level in reversed(range(len(self.rise))):
             raised = functional.interpolate(features, scale_factor=2, mode="nearest")
             raised = functional.relu(self.rise[level](functional.pad(raised, (0, 1, 0, 1))))
             features = self.up[level](torch.cat([levels[level], raised], 1))
-        return features
+            found.insert(0, features)
+        return found
 
 
 class UNet(Decoder):

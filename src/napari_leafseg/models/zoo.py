@@ -12,7 +12,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.models.card import Card, read_card
 
 if TYPE_CHECKING:
-    from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+    from napari_leafseg.models.build import Network
 
 ENDING = ".safetensors"
 
@@ -56,7 +56,7 @@ def describe_model(name: str) -> Card:
     return read_card(find_model(name))
 
 
-def load_network(name: str) -> tuple[DistanceEmbeddingNet, Card]:
+def load_network(name: str) -> tuple[Network, Card]:
     """Load a model's network and card.
 
     Raises

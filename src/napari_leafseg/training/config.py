@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.config import SIZES, DistanceEmbeddingConfig
+from napari_leafseg.models.config import SIZES
+from napari_leafseg.models.query_config import QUERY_SIZES, ModelConfig
 from napari_leafseg.synthetic import SceneConfig
 
 
@@ -93,8 +94,14 @@ class TrainingConfig(BaseModel):
         Name of the model, and a sentence about it.
     diameter, views, defaults
         See `napari_leafseg.models.card.Card`; what the finished model is to be used with.
-    model : str or DistanceEmbeddingConfig
-        A preset ("tiny", "small", "medium", "paper") or the full configuration.
+    model : str or ModelConfig
+        A preset ("tiny", "small", "medium", "paper"; "condinst", "solov2", "sotr", "mask2former", each also with
+        "-tiny" and "-coco") or the full configuration.
+    begin_with : str, optional
+        Name or path of a model whose weights the training begins with, as far as they fit: a distance + embedding
+        model's are taken over as the backbone of a query-based model.
+    backbone_rate : float
+        The learning rate of a query-based model's backbone, as a share of the rate of everything else.
     steps, batch, crop : int
         Optimiser steps, images a step, side of the square crops in pixels.
     smallest_leaf : int
@@ -106,7 +113,8 @@ class TrainingConfig(BaseModel):
         Change colours, turn and mirror; the paper's training does not.
     staged : float
         Share of the steps in which the first network is trained alone; it is then frozen and the second trained. Both
-        are trained together throughout when 0.
+        are trained together throughout when 0. Of a query-based model: share of the steps in which its backbone is kept
+        as it came.
     optimiser : {"adamw", "adam"}
     learning_rate, weight_decay : float
     schedule : {"cosine", "steps"}
@@ -136,7 +144,9 @@ class TrainingConfig(BaseModel):
     diameter: float = Field(160.0, gt=0)
     views: Literal[1, 2, 4, 8] = 1
     defaults: dict[str, float] = {}
-    model: str | DistanceEmbeddingConfig = "small"
+    model: str | ModelConfig = "small"
+    begin_with: str | None = None
+    backbone_rate: float = Field(1.0, ge=0, le=1)
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
     seed: int = 0
@@ -170,7 +180,7 @@ class TrainingConfig(BaseModel):
             raise ValueError("data: give a count of synthetic images, a folder, or both")
         return self
 
-    def network(self) -> DistanceEmbeddingConfig:
+    def network(self) -> ModelConfig:
         """The model's configuration, presets resolved.
 
         Raises
@@ -178,11 +188,12 @@ class TrainingConfig(BaseModel):
         UserError
             For an unknown preset.
         """
-        if isinstance(self.model, DistanceEmbeddingConfig):
+        if not isinstance(self.model, str):
             return self.model
-        if self.model not in SIZES:
-            raise UserError(f"There is no model size “{self.model}”. Choose one of: {', '.join(SIZES)}.")
-        return SIZES[self.model]
+        presets: dict[str, ModelConfig] = {**SIZES, **QUERY_SIZES}
+        if self.model not in presets:
+            raise UserError(f"There is no model size “{self.model}”. Choose one of: {', '.join(presets)}.")
+        return presets[self.model]
 
 
 def read_training_config(path: str | Path) -> TrainingConfig:

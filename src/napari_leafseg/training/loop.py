@@ -18,9 +18,11 @@ import torch
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss, foreground_loss
+from napari_leafseg.models.build import Network, build_network
 from napari_leafseg.models.card import Card
-from napari_leafseg.models.checkpoint import save_checkpoint
+from napari_leafseg.models.checkpoint import begin_with, save_checkpoint
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+from napari_leafseg.models.zoo import find_model
 from napari_leafseg.training.config import LossConfig, TrainingConfig
 from napari_leafseg.training.data import ImagePool, draw_batch
 from napari_leafseg.versions import software_versions
@@ -46,21 +48,24 @@ class TrainingEvent:
 
 
 def compute_losses(
-    network: DistanceEmbeddingNet, batch: dict[str, torch.Tensor], config: LossConfig, first_only: bool = False
+    network: Network, batch: dict[str, torch.Tensor], config: LossConfig, first_only: bool = False
 ) -> dict[str, torch.Tensor]:
     """All weighted losses of a batch, and their sum under "total" (Wu et al. 2020: D-loss + E-loss).
 
-    Pixels with a negative label are not annotated and count in none of them.
+    A query-based model's are its original's. Pixels with a negative label are not annotated and count in none of them.
 
     Parameters
     ----------
-    network : DistanceEmbeddingNet
+    network : DistanceEmbeddingNet or QueryModel
     batch : dict of torch.Tensor
         From `napari_leafseg.training.data.draw_batch`.
     config : LossConfig
     first_only : bool
         Run the first network alone: the first stage of a staged training.
     """
+    if not isinstance(network, DistanceEmbeddingNet):
+        found = network.losses(batch["image"], batch["labels"])
+        return {**found, "total": torch.stack(list(found.values())).sum()}
     output = network.distances(batch["image"]) if first_only else network(batch["image"])
     labels = batch["labels"]
     known = (labels >= 0).float()
@@ -100,12 +105,31 @@ class _Run:
     def __init__(self, config: TrainingConfig, folder: Path, device: torch.device) -> None:
         self.config, self.folder, self.device = config, folder, device
         torch.manual_seed(config.seed)
-        self.network = DistanceEmbeddingNet(config.network()).place(device)
+        self.network = build_network(config.network())
+        if config.begin_with:
+            begin_with(self.network, find_model(config.begin_with))
+        self._load_backbone()
+        self.network.place(device)
         self.average = deepcopy(self.network)
         kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
-        self.optimiser = kind(self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimiser = kind(self._groups(), lr=config.learning_rate, weight_decay=config.weight_decay)
         self.step = 0
         self.metrics: dict[str, float] = {}
+
+    def _load_backbone(self) -> None:
+        """A query-based model's backbone may begin with published weights."""
+        from napari_leafseg.models.backbones import TransformersBackbone
+
+        backbone = getattr(self.network, "backbone", None)
+        if isinstance(backbone, TransformersBackbone) and self.network.config.backbone.pretrained:  # type: ignore[union-attr]
+            backbone.load_pretrained(self.network.config.backbone.pretrained)  # type: ignore[union-attr]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters with the share of the learning rate that each group has."""
+        slow = [value for name, value in self.network.named_parameters() if name.startswith("backbone.")]
+        rest = [value for name, value in self.network.named_parameters() if not name.startswith("backbone.")]
+        groups = [{"params": rest, "share": 1.0}, {"params": slow, "share": self.config.backbone_rate}]
+        return [group for group in groups if group["params"]]
 
     @property
     def state_file(self) -> Path:
@@ -149,7 +173,7 @@ class _Run:
         return Card(
             name=self.config.name,
             version=f"{datetime.date.today():%Y.%m.%d}",
-            config=self.network.config,
+            config=self.config.network(),
             defaults=self.config.defaults,
             description=self.config.description,
             diameter=self.config.diameter,
@@ -166,7 +190,7 @@ class _Run:
 
     def train_step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
+            group["lr"] = group.get("share", 1.0) * learning_rate(self.config, self.step)
         self.network.train()
         first_only = self._set_stage()
         batch = {key: value.to(self.device) for key, value in batch.items()}
@@ -183,13 +207,11 @@ class _Run:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _set_stage(self) -> bool:
-        """Staged training: the first network alone (True), then, with the first one frozen, the rest."""
+        """Whether a staged training is in its first stage."""
         if not self.config.staged:
             return False
         first = self.step < self.config.staged * self.config.steps
-        for part in self.network.first_parts():
-            part.requires_grad_(first)
-            part.train(first)
+        self.network.set_stage(first)
         return first
 
     @torch.no_grad()

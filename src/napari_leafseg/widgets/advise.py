@@ -202,7 +202,7 @@ class AdviseWidget(QWidget):
         )  # fmt: skip
 
     def _current(self) -> dict[str, float] | None:
-        """The values in use: of the picture on the screen where it is predicted, else what was kept for the model."""
+        """The values in use: of the picture on the screen where it is predicted, else None: the model's own."""
         from napari_leafseg.inference.advisor import model_values
 
         image = self.session.focus()
@@ -261,17 +261,20 @@ class AdviseWidget(QWidget):
     def _show_plane(self) -> None:
         sweep = self.sweep
         layer = self.smallest_box.currentIndex()
-        self.map.show_values(sweep.sbd[:, :, layer], sweep.seed_thresholds, sweep.angles)
-        self.map.mark("current", sweep.current["angle"], sweep.current["seed_threshold"])
+        row, column = sweep.row.name, sweep.column.name
+        self.map.show_titles(*(f"{part.label} ({part.unit})" if part.unit else part.label
+                               for part in (sweep.row, sweep.column)))  # fmt: skip
+        self.map.show_values(sweep.sbd[:, :, layer], sweep.rows, sweep.columns)
+        self.map.mark("current", sweep.current[column], sweep.current[row])
         best = sweep.best
-        self.map.mark("best", best["angle"], best["seed_threshold"])
+        self.map.mark("best", best[column], best[row])
         if self._picked is None:
             self.map.mark("picked", None)
             gain = sweep.best_sbd - sweep.current_sbd
             noun = "picture" if sweep.images == 1 else "pictures"
             self.verdict.setText(
                 f"<b>SBD {sweep.current_sbd:.3f} now, {sweep.best_sbd:.3f} at best</b> ({sweep.images} {noun}, "
-                f"{sweep.leaves} leaves): seed threshold {best['seed_threshold']:.2f}, angle {best['angle']:.0f}°, "
+                f"{sweep.leaves} leaves): {sweep.describe(best)}, "
                 f"smallest leaf {best['smallest_working']:.0f} px at the working scale."
                 if gain > 0
                 else f"<b>The values now are the best that was found:</b> SBD {sweep.current_sbd:.3f} "
@@ -280,11 +283,12 @@ class AdviseWidget(QWidget):
             self.apply_button.setText("Apply best")
             self.apply_button.setEnabled(gain > 0)
             return
-        row, column = self._picked
-        self.map.mark("picked", sweep.angles[column], sweep.seed_thresholds[row])
+        place = (*self._picked, layer)
+        values = sweep.at(*place)
+        self.map.mark("picked", values[column], values[row])
         self.verdict.setText(
-            f"Picked: seed threshold {sweep.seed_thresholds[row]:.2f}, angle {sweep.angles[column]:.0f}°: "
-            f"SBD {sweep.sbd[row, column, layer]:.3f}, count off by {sweep.abs_dic[row, column, layer]:.1f} on average."
+            f"Picked: {sweep.describe(values)}: "
+            f"SBD {sweep.sbd[place]:.3f}, count off by {sweep.abs_dic[place]:.1f} on average."
         )
         self.apply_button.setText("Apply picked")
         self.apply_button.setEnabled(True)
@@ -299,12 +303,7 @@ class AdviseWidget(QWidget):
         if self._picked is None:
             values = sweep.best
         else:
-            row, column = self._picked
-            values = {
-                "seed_threshold": sweep.seed_thresholds[row],
-                "angle": sweep.angles[column],
-                "smallest_working": sweep.smallest[self.smallest_box.currentIndex()],
-            }
+            values = sweep.at(*self._picked, self.smallest_box.currentIndex())
         self.session.values_advised.emit(self.model_name, values)
         show_info("These values are used from now on; undo brings the leaves back, ↺ the defaults.")
 

@@ -31,7 +31,7 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.zoo import list_models
+from napari_leafseg.models.zoo import describe_model, list_models
 from napari_leafseg.widgets.session import Session, settings
 from napari_leafseg.widgets.workers import start_worker
 
@@ -188,7 +188,11 @@ class BatchWidget(QWidget):
     def _values(model: str) -> dict[str, float]:
         """What the sliders were set to for a model; what depends on the picture is left to it."""
         store = settings()
-        found = {name: store.value(f"tunables/{model}/{name}") for name in ("seed_threshold", "angle")}
+        try:
+            card = describe_model(model)
+        except UserError:  # the run will say so
+            return {}
+        found = {name: store.value(f"tunables/{card.name}/{name}") for name in card.tunable_names}
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def stop(self) -> None:

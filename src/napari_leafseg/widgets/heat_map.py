@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QWidget
 
 
 class HeatMap(pg.PlotWidget):
-    """SBD as colour, clustering angle to the right, seed threshold upwards.
+    """SBD as colour, one tunable to the right, the other upwards.
 
     Signals
     -------
     picked(int, int)
-        Row (seed threshold) and column (angle) of a cell that was clicked.
+        Row and column of a cell that was clicked.
     """
 
     picked = Signal(int, int)
@@ -45,8 +45,6 @@ class HeatMap(pg.PlotWidget):
         self._y: np.ndarray = np.zeros(0)
         for axis in (self.getAxis("bottom"), self.getAxis("left"), self._bar.axis):
             axis.enableAutoSIPrefix(False)
-        self.setLabel("bottom", "Clustering angle (°)")
-        self.setLabel("left", "Seed threshold")
         self.scene().sigMouseClicked.connect(self._clicked)
         self.setToolTip("○ the values now · ★ the best · click a cell to pick others")
         self.take_colours()
@@ -65,9 +63,14 @@ class HeatMap(pg.PlotWidget):
         if event.type() == event.Type.PaletteChange and hasattr(self, "_marks"):
             self.take_colours()
 
-    def show_values(self, sbd: np.ndarray, seed_thresholds: tuple[float, ...], angles: tuple[float, ...]) -> None:
-        """Show a grid, (thresholds, angles), evenly spaced."""
-        self._x, self._y = np.array(angles), np.array(seed_thresholds)
+    def show_titles(self, upwards: str, to_the_right: str) -> None:
+        """Name the axes."""
+        self.setLabel("bottom", to_the_right)
+        self.setLabel("left", upwards)
+
+    def show_values(self, sbd: np.ndarray, rows: tuple[float, ...], columns: tuple[float, ...]) -> None:
+        """Show a grid, (rows, columns), evenly spaced."""
+        self._x, self._y = np.array(columns), np.array(rows)
         self._image.setImage(sbd, levels=(float(sbd.min()), float(max(sbd.max(), sbd.min() + 1e-3))))
         self._bar.setLevels((float(sbd.min()), float(max(sbd.max(), sbd.min() + 1e-3))))
         width, height = self._step(self._x), self._step(self._y)
@@ -81,9 +84,9 @@ class HeatMap(pg.PlotWidget):
     def _step(values: np.ndarray) -> float:
         return float(values[1] - values[0]) if len(values) > 1 else 1.0
 
-    def mark(self, kind: str, angle: float | None, seed_threshold: float = 0.0) -> None:
-        """Move a mark ("current", "best", "picked"), or hide it where the angle is None."""
-        points = [] if angle is None else [(angle, seed_threshold)]
+    def mark(self, kind: str, x: float | None, y: float = 0.0) -> None:
+        """Move a mark ("current", "best", "picked"), or hide it where x is None."""
+        points = [] if x is None else [(x, y)]
         self._marks[kind].setData([point[0] for point in points], [point[1] for point in points])
 
     def place_of(self, row: int, column: int) -> QPointF:

@@ -63,6 +63,9 @@ EXTRAS = {
         "The embedding's three principal components as colour: one leaf, one colour.",
         _frames("embedding_rgb"),
     ),
+    "certainty": Extra(
+        "Certainty", "How sure the model is that a pixel belongs to any leaf: 0 to 1.", _frames("certainty")
+    ),
     "seeds": Extra(
         "Seeds",
         "The points that leaves grow from.",
@@ -214,13 +217,19 @@ class SegmentForm(QWidget):
             box.setToolTip(extra.help)
             self.extras[kind] = box
         for row, boxes in (
-            (first, (self.outline_box, self.extras["seeds"])),
+            (first, (self.outline_box, self.extras["seeds"], self.extras["certainty"])),
             (second, (self.extras["distance"], self.extras["embedding"])),
         ):
             for box in boxes:
                 row.addWidget(box, 1)
             column.addLayout(row)
+        self._show_layers(())
         return self.views
+
+    def _show_layers(self, names: tuple[str, ...]) -> None:
+        """Offer the layers that this kind of model has."""
+        for kind, box in self.extras.items():
+            box.setVisible(kind in names)
 
     def _saving(self) -> QGroupBox:
         group = QGroupBox("Save")
@@ -325,6 +334,7 @@ class SegmentForm(QWidget):
         self.advise_button.setVisible(True)
         self.empty_label.setVisible(False)
         self.views.setEnabled(True)
+        self._show_layers(prediction.layers)
         if self.scale_auto.isChecked():
             self.scale_box.setValue(100 * prediction.scale)
 

@@ -53,13 +53,56 @@ def write_coco(
                     "leaf": leaf,
                 }
             )
-    content = {
+    save_coco(path, _content(pictures, leaves))
+
+
+def save_coco(path: str | Path, content: dict[str, Any]) -> None:
+    """Write a COCO data set, whole or not at all."""
+    write_atomically(Path(path), (json.dumps(content) + "\n").encode())
+
+
+def masks_to_coco(
+    name: str, shape: tuple[int, int], masks: Iterable[tuple[float, tuple[slice, slice], np.ndarray]]
+) -> dict[str, Any]:
+    """A COCO data set of masks of one picture that may overlap, with scores.
+
+    Parameters
+    ----------
+    name : str
+        File name of the picture.
+    shape : tuple of int
+        Its height and width.
+    masks : iterable of (float, tuple of slice, numpy.ndarray)
+        Score, place in the picture, and bool mask there.
+    """
+    leaves = []
+    for number, (score, place, inside) in enumerate(masks, start=1):
+        whole = np.zeros(shape, bool)
+        window = whole[place]
+        window |= inside[: window.shape[0], : window.shape[1]]
+        coded = _run_lengths(whole)
+        leaves.append(
+            {
+                "id": number,
+                "image_id": 1,
+                "category_id": 1,
+                "segmentation": coded,
+                "area": float(np.count_nonzero(whole)),
+                "bbox": [float(side) for side in run_length.toBbox({**coded, "counts": coded["counts"].encode()})],
+                "iscrowd": 0,
+                "score": round(score, 4),
+            }
+        )
+    return _content([{"id": 1, "file_name": name, "height": shape[0], "width": shape[1]}], leaves)
+
+
+def _content(pictures: list[dict[str, Any]], leaves: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
         "info": {"description": "Leaves, written by napari-leafseg"},
         "images": pictures,
         "annotations": leaves,
         "categories": [{"id": 1, "name": "leaf", "supercategory": "plant"}],
     }
-    write_atomically(Path(path), (json.dumps(content) + "\n").encode())
 
 
 def _run_lengths(mask: np.ndarray) -> dict[str, Any]:

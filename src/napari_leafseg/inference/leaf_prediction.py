@@ -1,0 +1,163 @@
+"""What the distance + embedding model says of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from napari_leafseg._opencv import cv2
+from napari_leafseg.grouping import AngularGrouping
+from napari_leafseg.inference.prediction import Prediction, Region, Tunable, enlarge_labels
+from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
+
+FOREGROUND = 128
+_WIDE = np.cos(np.deg2rad(75))
+
+
+class PixelRegion(Region):
+    """A part of the picture with what the network said of each pixel.
+
+    Parameters
+    ----------
+    rows, columns : slice
+        Where it lies in the picture, pixels.
+    maps : PixelMaps
+        At the working scale.
+    """
+
+    def __init__(self, rows: slice, columns: slice, maps: PixelMaps) -> None:
+        height, width = maps.distance.shape
+        super().__init__(rows, columns, (height, width))
+        self.maps = maps
+        self.grouping = AngularGrouping(maps.distance, maps.foreground >= FOREGROUND, maps.embedding)
+
+    def labels(self, values: dict[str, float]) -> np.ndarray:
+        return enlarge_labels(self.working_labels(values), self.shape)
+
+    def working_labels(self, values: dict[str, float]) -> np.ndarray:
+        zoom = self.zoom
+        smallest = values["min_area"] * zoom[0] * zoom[1]
+        return self.grouping.labels(values["seed_threshold"], values["angle"], smallest)
+
+    def ridges(self, window: tuple[slice, slice]) -> np.ndarray:
+        depth = 1 - np.minimum(self.maps.distance[window].astype(np.float32) / DISTANCE_ONE, 1)
+        vectors = self.maps.embedding[(slice(None), *window)].astype(np.float32) / 127
+        turn = np.zeros(depth.shape, np.float32)
+        turn[1:] = np.maximum(turn[1:], 1 - (vectors[:, 1:] * vectors[:, :-1]).sum(0))
+        turn[:, 1:] = np.maximum(turn[:, 1:], 1 - (vectors[:, :, 1:] * vectors[:, :, :-1]).sum(0))
+        return depth + np.minimum(2 * turn, 1)
+
+    def confidence(self, window: np.ndarray) -> dict[int, float]:
+        labels = self.sample(window).astype(np.int64)
+        inside = labels > 0
+        if not inside.any():
+            return {}
+        leaves, index = np.unique(labels[inside], return_inverse=True)
+        sizes = np.bincount(index)
+        distance = np.minimum(cv2.GaussianBlur(self.maps.distance, (0, 0), 1.0).astype(float) / DISTANCE_ONE, 1)
+        peak = np.zeros(len(leaves))
+        np.maximum.at(peak, index, distance[inside])
+        vectors = self.maps.embedding[:, inside].astype(np.float32) / 127
+        sums = np.stack([np.bincount(index, plane, len(leaves)) for plane in vectors])
+        means = sums / np.maximum(np.linalg.norm(sums, axis=0), 1e-6)
+        cosine = np.einsum("ej,ej->j", vectors, means[:, index])
+        tight = np.bincount(index, np.clip((cosine - _WIDE) / (1 - _WIDE), 0, 1), len(leaves)) / sizes
+        contact = _contacts(labels)[inside]
+        passes = np.minimum(1, distance[inside] / np.maximum(peak[index], 1e-6))
+        touching = np.bincount(index, contact, len(leaves))
+        level = np.bincount(index, contact * passes, len(leaves)) / np.maximum(touching, 1)
+        confidence = peak * tight * (1 - 0.7 * level)
+        return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, confidence, strict=True)}
+
+
+class LeafPrediction(Prediction):
+    """What the distance + embedding model said of one picture.
+
+    Its tunables are ``seed_threshold`` (0.1 to 0.95, share of the distance map's maximum), ``angle`` (5 to 75 degrees)
+    and ``min_area`` (smallest leaf, pixels of the picture).
+    """
+
+    regions: Sequence[PixelRegion]
+    layers = ("seeds", "distance", "embedding")
+    sweep = (
+        ("seed_threshold", tuple(round(0.15 + 0.07 * step, 2) for step in range(10))),
+        ("angle", tuple(float(angle) for angle in range(30, 80, 5))),
+    )
+
+    @property
+    def tunables(self) -> tuple[Tunable, ...]:
+        """What can be tuned, with ranges and defaults for this picture."""
+        defaults = self.model.defaults
+        return (
+            Tunable(
+                "seed_threshold", "Seed threshold", "", 0.1, 0.95, 0.01, defaults.get("seed_threshold", 0.45), 2,
+                "A leaf starts where the distance map reaches this share of its maximum. "
+                "Lower finds more small leaves.",
+            ),
+            Tunable(
+                "angle", "Clustering angle", "°", 5.0, 75.0, 1.0, defaults.get("angle", 45.0), 0,
+                "Pixels whose embedding lies within this angle of a seed's belong to its leaf. "
+                "Wider gives larger leaves.",
+            ),
+            self._smallest,
+        )  # fmt: skip
+
+    def seeds(self, seed_threshold: float | None = None) -> np.ndarray:
+        """Seeds in the picture: float (N, 2), y and x in pixels."""
+        threshold = self.complete({} if seed_threshold is None else {"seed_threshold": seed_threshold})[
+            "seed_threshold"
+        ]
+        found = [np.zeros((0, 2))]
+        for region in self.regions:
+            points = region.grouping.seeds(threshold).points
+            found.append((points + 0.5) / region.zoom - 0.5 + (region.rows.start, region.columns.start))
+        return np.concatenate(found)
+
+    def distance_map(self) -> np.ndarray:
+        """The distance map at the picture's size, float32 (H, W), about 0 to 1."""
+        full = np.zeros(self.shape, np.float32)
+        for region in self.regions:
+            height, width = region.shape
+            enlarged = cv2.resize(region.maps.distance, (width, height), interpolation=cv2.INTER_LINEAR)
+            full[region.rows, region.columns] = enlarged.astype(np.float32) / DISTANCE_ONE
+        return full
+
+    def embedding_rgb(self) -> np.ndarray:
+        """The embedding as colour: three principal components of its leaf pixels, uint8 (H, W, 3), black outside."""
+        full = np.zeros((*self.shape, 3), np.uint8)
+        for region in self.regions:
+            height, width = region.shape
+            small = _principal_colours(region.maps)
+            full[region.rows, region.columns] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        return full
+
+
+def _principal_colours(maps: PixelMaps) -> np.ndarray:
+    inside = maps.foreground >= FOREGROUND
+    colours = np.zeros((*inside.shape, 3), np.uint8)
+    vectors = maps.embedding[:, inside].astype(np.float32).T
+    if len(vectors) < 2:
+        return colours
+    sample = vectors[:: max(1, len(vectors) // 20_000)]
+    mean = sample.mean(0)
+    _, axes = np.linalg.eigh((sample - mean).T @ (sample - mean))
+    projected = (vectors - mean) @ axes[:, : -1 - min(3, axes.shape[1]) : -1]
+    low, high = np.percentile(projected, [1, 99], axis=0)
+    scaled = np.clip((projected - low) / np.maximum(high - low, 1e-6), 0, 1) * 215 + 40
+    colours[inside, : scaled.shape[1]] = scaled
+    return colours
+
+
+def _contacts(labels: np.ndarray) -> np.ndarray:
+    """Pixels of a leaf next to another leaf."""
+    found = np.zeros(labels.shape, bool)
+    for first, second in (
+        ((slice(1, None),), (slice(None, -1),)),
+        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+    ):
+        a, b = labels[first], labels[second]
+        meet = (a != b) & (a > 0) & (b > 0)
+        found[first] |= meet
+        found[second] |= meet
+    return found

@@ -1,0 +1,218 @@
+"""What a query-based model says of a picture: soft masks that overlap, made into leaves for any values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from napari_leafseg._opencv import cv2
+from napari_leafseg.grouping.masks import SURE, SoftMask, matrix_nms, overlaps
+from napari_leafseg.inference.prediction import Prediction, Region, Tunable
+
+_LEAST_VISIBLE = 0.35  # of a mask: what better masks leave less of is no leaf of its own
+
+
+class MaskSet(NamedTuple):
+    """Masks of a part of a picture.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height and width at the working scale.
+    stride : int
+        Working pixels per pixel of the masks.
+    masks : list of SoftMask
+    """
+
+    shape: tuple[int, int]
+    stride: int
+    masks: list[SoftMask]
+
+
+class MaskRegion(Region):
+    """A part of the picture with its masks, best first.
+
+    Parameters
+    ----------
+    rows, columns : slice
+        Where it lies in the picture, pixels.
+    found : MaskSet
+    """
+
+    def __init__(self, rows: slice, columns: slice, found: MaskSet) -> None:
+        super().__init__(rows, columns, found.shape)
+        self.masks = sorted(found.masks, key=lambda mask: -mask.score)
+        self.stride = found.stride
+        self.scores = np.array([mask.score for mask in self.masks])
+        self.iou = overlaps(self.masks)
+
+    def chosen(self, values: dict[str, float]) -> list[tuple[float, SoftMask]]:
+        """The masks that stay, with their scores after the suppression of doubles, best first."""
+        scores = matrix_nms(self.scores, self.iou, values["overlap"])
+        kept = [number for number in np.argsort(-scores, kind="stable") if scores[number] >= values["score_threshold"]]
+        return [(float(scores[number]), self.masks[number]) for number in kept]
+
+    def enlarge(self, mask: SoftMask) -> tuple[tuple[slice, slice], np.ndarray]:
+        """A mask at the picture's size: where it lies in the region, and uint8 values there."""
+        zoom = np.array([self.stride / factor for factor in self.zoom])
+        height, width = mask.values.shape
+        start = np.floor(np.maximum(np.array([mask.top, mask.left]) - 1, 0) * zoom).astype(int)
+        stop = np.ceil(np.array([mask.top + height + 1, mask.left + width + 1]) * zoom).astype(int)
+        stop = np.minimum(stop, self.shape)
+        # centres of pixels: full = (small + 0.5) * zoom - 0.5
+        offset = (np.array([mask.top, mask.left]) + 0.5) * zoom - 0.5 - start
+        matrix = np.array([[zoom[1], 0, offset[1]], [0, zoom[0], offset[0]]])
+        size = (int(max(1, stop[1] - start[1])), int(max(1, stop[0] - start[0])))
+        values = cv2.warpAffine(mask.values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        place = (slice(int(start[0]), int(start[0]) + size[1]), slice(int(start[1]), int(start[1]) + size[0]))
+        return place, values
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return -(-self.working[0] // self.stride), -(-self.working[1] // self.stride)
+
+    def labels(self, values: dict[str, float]) -> np.ndarray:
+        chosen = self.chosen(values)
+        return _draw(self.shape, [(score, *self.enlarge(mask)) for score, mask in chosen], values)
+
+    def working_labels(self, values: dict[str, float]) -> np.ndarray:
+        placed = []
+        for score, mask in self.chosen(values):
+            top, left, bottom, right = mask.box
+            placed.append((score, (slice(top, bottom), slice(left, right)), mask.values))
+        return _draw(self.grid, placed, values)
+
+    @cached_property
+    def _contest(self) -> np.ndarray:
+        """How close the second best mask comes to the best at each working pixel, float32, 0 to 2."""
+        best = np.zeros((2, *self.grid), np.float32)
+        for mask in self.masks:
+            top, left, bottom, right = mask.box
+            here = best[:, top:bottom, left:right]
+            value = mask.values[: here.shape[1], : here.shape[2]] * np.float32(mask.score / 255)
+            here[1] = np.maximum(here[1], np.minimum(here[0], value))
+            here[0] = np.maximum(here[0], value)
+        contest = 1 - best[0] + best[1] / np.maximum(best[0], 1e-3)
+        return cv2.resize(contest, self.working[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def ridges(self, window: tuple[slice, slice]) -> np.ndarray:
+        return self._contest[window]
+
+    def confidence(self, window: np.ndarray) -> dict[int, float]:
+        labels = self.sample(window, self.grid).astype(np.int64)
+        leaves = np.unique(labels)
+        leaves = leaves[leaves > 0]
+        if not len(leaves):
+            return {}
+        index = np.searchsorted(leaves, labels) + 1
+        index[labels == 0] = 0
+        sizes = np.bincount(index.ravel(), minlength=len(leaves) + 1)
+        best = np.zeros(len(leaves) + 1)
+        for mask in self.masks:
+            top, left, bottom, right = mask.box
+            under = index[top:bottom, left:right]
+            sure = mask.values[: under.shape[0], : under.shape[1]] >= SURE
+            common = np.bincount(under[sure], minlength=len(leaves) + 1)
+            dice = 2 * common / np.maximum(sizes + np.count_nonzero(sure), 1)
+            np.maximum(best, mask.score * dice, out=best)
+        return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, best[1:], strict=True)}
+
+
+def _draw(
+    shape: tuple[int, int],
+    placed: Sequence[tuple[float, tuple[slice, slice], np.ndarray]],
+    values: dict[str, float],
+) -> np.ndarray:
+    """Leaves of masks that overlap: a pixel goes to the one with the largest score times probability there."""
+    result = np.zeros(shape, np.uint16)
+    best = np.zeros(shape, np.float32)
+    cut = max(1, round(255 * values["mask_threshold"]))
+    sizes = [0]
+    for number, (score, place, cover) in enumerate(placed, start=1):
+        here, labels = best[place], result[place]
+        cover = cover[: here.shape[0], : here.shape[1]]
+        inside = cover >= cut
+        sizes.append(int(np.count_nonzero(inside)))
+        strength = cover * np.float32(score)
+        better = inside & (strength > here)
+        np.copyto(here, strength, where=better)
+        labels[better] = number
+    visible = np.bincount(result.ravel(), minlength=len(sizes))
+    stays = (visible >= max(1.0, values["min_area"])) & (visible >= _LEAST_VISIBLE * np.array(sizes))
+    stays[0] = False
+    table = np.zeros(len(sizes), np.uint16)
+    table[stays] = np.arange(1, np.count_nonzero(stays) + 1)
+    return table[result]
+
+
+class QueryPrediction(Prediction):
+    """What a query-based model said of one picture.
+
+    Its tunables are ``score_threshold`` (0.05 to 0.95), ``mask_threshold`` (0.1 to 0.9), ``overlap`` (strength of the
+    suppression of doubles, 0 to 10) and ``min_area`` (smallest leaf, pixels of the picture).
+    """
+
+    regions: Sequence[MaskRegion]
+    layers = ("certainty",)
+    sweep = (
+        ("score_threshold", tuple(round(0.1 + 0.07 * step, 2) for step in range(10))),
+        ("overlap", tuple(float(strength) for strength in range(10))),
+    )
+
+    @property
+    def tunables(self) -> tuple[Tunable, ...]:
+        """What can be tuned, with ranges and defaults for this picture."""
+        defaults = self.model.defaults
+        return (
+            Tunable(
+                "score_threshold", "Score threshold", "", 0.05, 0.95, 0.01, defaults.get("score_threshold", 0.3), 2,
+                "A mask is a leaf when the model is at least this sure of it. Lower finds more leaves.",
+            ),
+            Tunable(
+                "mask_threshold", "Mask threshold", "", 0.1, 0.9, 0.01, defaults.get("mask_threshold", 0.5), 2,
+                "A pixel belongs to a leaf when its mask is at least this sure of it. Lower gives larger leaves.",
+            ),
+            Tunable(
+                "overlap", "Suppress doubles", "", 0.0, 10.0, 0.1, defaults.get("overlap", 2.0), 1,
+                "How much a mask's score falls when a better mask covers the same leaf. "
+                "Higher leaves fewer leaves on top of each other.",
+            ),
+            self._smallest,
+        )  # fmt: skip
+
+    def certainty(self) -> np.ndarray:
+        """The largest mask probability times score at each pixel, float32 (H, W), 0 to 1."""
+        full = np.zeros(self.shape, np.float32)
+        for region in self.regions:
+            plane = full[region.rows, region.columns]
+            for mask in region.masks:
+                place, cover = region.enlarge(mask)
+                part = plane[place]
+                cover = cover[: part.shape[0], : part.shape[1]]
+                np.maximum(part, cover * np.float32(mask.score / 255), out=part)
+        return full
+
+    def whole_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
+        """Every leaf's full mask, also where others lie over it: score, place in the picture, bool mask; best first."""
+        chosen = self.complete(values)
+        found = []
+        for region in self.regions:
+            for score, mask in region.chosen(chosen):
+                place, cover = region.enlarge(mask)
+                inside = cover >= max(1, round(255 * chosen["mask_threshold"]))
+                if np.count_nonzero(inside) < max(1.0, chosen["min_area"]):
+                    continue
+                rows = slice(place[0].start + region.rows.start, place[0].stop + region.rows.start)
+                columns = slice(place[1].start + region.columns.start, place[1].stop + region.columns.start)
+                found.append((score, (rows, columns), inside))
+        return sorted(found, key=lambda item: -item[0])
+
+    def coco(self, **values: float) -> dict[str, Any]:
+        """Every leaf's full mask as a COCO data set of one image, with scores (RLE)."""
+        from napari_leafseg.io.exchange.coco import masks_to_coco
+
+        name = str(self.source.get("name", "image"))
+        return masks_to_coco(name, self.shape, self.whole_masks(**values))

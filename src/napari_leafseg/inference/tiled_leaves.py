@@ -1,0 +1,27 @@
+"""Running the distance + embedding model over images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from napari_leafseg._opencv import cv2
+from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
+from napari_leafseg.inference.looks import merge_scales
+from napari_leafseg.inference.tiling import PixelMaps, TiledNetwork
+
+
+class TiledLeaves(TiledNetwork):
+    """The distance + embedding model on a device; makes the regions of its predictions."""
+
+    prediction = LeafPrediction
+
+    def region(self, rows: slice, columns: slice, seen: Sequence[PixelMaps], given: np.ndarray | None) -> PixelRegion:
+        """The region of what was seen at one or several sizes; `given` is the plant mask there, bool (H, W)."""
+        merged = merge_scales(seen)
+        if given is not None:
+            height, width = merged.foreground.shape
+            leaf = cv2.resize(given.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)
+            merged = merged._replace(foreground=leaf)
+        return PixelRegion(rows, columns, merged)
