@@ -51,6 +51,7 @@ class FileEvent:
 def predict_files(
     paths: Iterable[Path], output: Path, model: str = "leaf", values: dict[str, float] | None = None,
     scale: float | None = None, device: str = "auto", looks: str = "standard", masks: Path | None = None,
+    whole_masks: bool = False,
 ) -> Iterator[FileEvent]:  # fmt: skip
     """Predict pictures and write ``<stem>_label.tif`` (uint16) and ``<stem>_label.json``.
 
@@ -68,6 +69,9 @@ def predict_files(
         One of `napari_leafseg.inference.looks.LOOKS`.
     masks : path, optional
         Folder of plant masks ``<stem>.png`` or ``<stem>_fg.png`` (``plant001_fg.png`` for ``plant001_rgb.png``).
+    whole_masks : bool
+        Also write ``<stem>_masks.json``: every leaf's full mask, also where they overlap, as COCO. Query-based models
+        alone know them.
 
     Yields
     ------
@@ -83,6 +87,8 @@ def predict_files(
     from napari_leafseg.inference.confidence import leaf_confidence
     from napari_leafseg.inference.looks import LOOKS
     from napari_leafseg.inference.prediction import Prediction
+    from napari_leafseg.inference.query_prediction import QueryPrediction
+    from napari_leafseg.io.exchange.coco import masks_path, save_coco
 
     files, missing = _split(paths)
     for number, error in enumerate(missing):
@@ -110,6 +116,10 @@ def predict_files(
             if isinstance(result, Prediction):
                 record["confidence"] = leaf_confidence(result, labels)
             write_labels(target, labels, record)
+            if whole_masks:
+                if not isinstance(result, QueryPrediction):
+                    raise UserError(f"{model} gives no overlapping masks for {path.name}; a query-based model does.")
+                save_coco(masks_path(target), result.coco(**(values or {})))
         except UserError as error:
             yield FileEvent(number + 1, len(files), path.name, error=error)
             continue

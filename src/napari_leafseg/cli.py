@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from napari_leafseg import cli_models
 from napari_leafseg._files import resource_folder
 from napari_leafseg.errors import UserError
 
@@ -25,6 +26,7 @@ _PAPER = resource_folder() / "training" / "paper.yaml"
 app = typer.Typer(
     help="Outline, count and measure every leaf of a plant.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+app.add_typer(cli_models.app, name="models", help="List the models that there are, or import a published one.")
 out, err = Console(), Console(stderr=True)
 
 Model = Annotated[str, typer.Option(help="Name of a model (see “models”) or path of a .safetensors checkpoint.")]
@@ -84,6 +86,9 @@ def predict(
     device: Device = "auto",
     looks: Annotated[str, typer.Option(help="standard, fast, careful (2 × the time) or thorough (13 ×).")] = "standard",
     plant_masks: Annotated[Path | None, typer.Option(help="Folder of plant masks, <stem>_fg.png.")] = None,
+    whole_masks: Annotated[
+        bool, typer.Option(help=f"{_QUERY}also write the full masks, also where they overlap, as COCO.")
+    ] = False,
 ) -> None:
     """Segment the leaves of pictures."""
     from napari_leafseg.batch import predict_files
@@ -93,7 +98,7 @@ def predict(
     failed = 0
     with progress_bar() as bar:
         task = bar.add_task("Predicting", total=None)
-        for event in predict_files(images, output, model, values, scale, device, looks, plant_masks):
+        for event in predict_files(images, output, model, values, scale, device, looks, plant_masks, whole_masks):
             bar.update(task, description=event.message, completed=event.done, total=event.total)
             if event.error is not None:
                 failed += 1
@@ -375,23 +380,6 @@ def export_project(
         for event in export_labels(opened, output, form):
             bar.update(task, completed=event.done, total=event.total)
     out.print(f"{event.total} pictures’ labels are in {output}.", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def models() -> None:
-    """List the models that there are."""
-    from napari_leafseg.models.zoo import describe_model, list_models, user_folder
-
-    table = Table("name", "version", "licence", "size", "what it is")
-    for name, path in list_models().items():
-        try:
-            card = describe_model(name)
-        except UserError as error:
-            complain(error)
-            continue
-        table.add_row(name, card.version, card.licence, f"{path.stat().st_size / 1e6:.1f} MB", card.description)
-    out.print(table)
-    out.print(f"Your own models: {user_folder()}", soft_wrap=True)
 
 
 @app.command()

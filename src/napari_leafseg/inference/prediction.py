@@ -128,8 +128,11 @@ class Prediction:
         The picture's name and hash, for the record.
     mask : numpy.ndarray or None
         bool (H, W), the plant where it was given; there are no leaves outside.
+    seconds : float
+        How long it took.
     """
 
+    seconds: float = 0.0
     layers: tuple[str, ...] = ()
     """Names of the layers that explain it, as the window offers them."""
     sweep: tuple[tuple[str, tuple[float, ...]], tuple[str, tuple[float, ...]]]
@@ -322,6 +325,11 @@ class StackPrediction:
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that explain it."""
         return self.frames[0].layers
+
+    @property
+    def seconds(self) -> float:
+        """How long a frame took on average."""
+        return float(np.mean([frame.seconds for frame in self.frames]))
 
     @property
     def model(self) -> ModelInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -191,6 +192,7 @@ class Predictor:
                 f"The working scale must lie between {SCALE_RANGE[0]:g} and {SCALE_RANGE[1]:g}, not {scale:g}."
             )
         self._notes.clear()
+        started = time.perf_counter()
         picture = to_rgb8(image, name)
         shape = picture.shape[:2]
         given = _check_mask(mask, picture, name)
@@ -233,6 +235,7 @@ class Predictor:
         prediction = self._tiled.prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given
         )
+        prediction.seconds = time.perf_counter() - started
         yield PredictEvent(1, 1, "Done", prediction)
 
     @staticmethod

@@ -122,8 +122,8 @@ class TransformersBackbone(Backbone):
             found = AutoBackbone.from_pretrained(source, out_features=list(self.net.out_features))
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{where} gives no weights for the backbone. Without a network connection, download the model elsewhere "
-                "and set backbone.pretrained to its folder, or set it to null and train from scratch."
+                f"{where} gives no weights for the backbone. Without a network connection, download the model "
+                "elsewhere and set backbone.pretrained to its folder, or set it to null and train from scratch."
             ) from error
         try:
             self.net.load_state_dict(found.state_dict())

@@ -55,6 +55,20 @@ class Card:
     whole: int = 0
 
     @property
+    def source(self) -> str:
+        """Where the weights come from, in a few words."""
+        if "imported" in self.provenance:
+            return f"the published file {self.provenance['imported']}"
+        return str(self.provenance.get("source", ""))
+
+    @property
+    def quality(self) -> str:
+        """Measured SBD in words, as the lists of models show it; a dash where nothing was measured."""
+        places = (("sbd_real", "colour"), ("sbd_fluorescence", "fluorescence"), ("sbd_synthetic", "synthetic"))
+        found = [f"{self.metrics[key]:.2f} {place}" for key, place in places if key in self.metrics]
+        return ", ".join(found) or (f"{self.metrics['sbd']:.2f}" if "sbd" in self.metrics else "–")
+
+    @property
     def tunable_names(self) -> tuple[str, ...]:
         """The tunables whose values mean the same in every picture."""
         if self.config.kind == "distance_embedding":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -75,7 +76,7 @@ def dynamic_convolution(features: torch.Tensor, parameters: torch.Tensor, channe
         (Q, P).
     """
     widths = [features.shape[1], *[channels] * (layers - 1), 1]
-    sizes = [a * b for a, b in zip(widths[:-1], widths[1:], strict=True)]
+    sizes = [a * b for a, b in itertools.pairwise(widths)]
     pieces = parameters.split(sizes + widths[1:], 1)
     for layer in range(layers):
         weight = pieces[layer].reshape(-1, widths[layer + 1], widths[layer])
@@ -89,7 +90,7 @@ def dynamic_convolution(features: torch.Tensor, parameters: torch.Tensor, channe
 def dynamic_parameters(inputs: int, channels: int, layers: int) -> int:
     """How many parameters `dynamic_convolution` takes."""
     widths = [inputs, *[channels] * (layers - 1), 1]
-    return sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    return sum((a + 1) * b for a, b in itertools.pairwise(widths))
 
 
 def tower(inputs: int, width: int, count: int, groups: int, bias: bool = False) -> nn.Sequential:

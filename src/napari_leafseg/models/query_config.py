@@ -244,7 +244,9 @@ QUERY_SIZES: dict[str, CondInstConfig | Solov2Config | SotrConfig | Mask2FormerC
     "sotr": SotrConfig(),
     "mask2former": Mask2FormerConfig(),
     "condinst-tiny": CondInstConfig(backbone=_TINY, width=16, groups=4, mask_width=16, towers=1),
-    "solov2-tiny": Solov2Config(backbone=_TINY, width=16, groups=4, mask_channels=16, towers=1, tower_width=16, mask_width=16),
+    "solov2-tiny": Solov2Config(
+        backbone=_TINY, width=16, groups=4, mask_channels=16, towers=1, tower_width=16, mask_width=16
+    ),
     "sotr-tiny": SotrConfig(backbone=_TINY, width=16, groups=4, mask_channels=16, mask_width=16, depth=1, heads=2),
     "mask2former-tiny": Mask2FormerConfig(
         backbone=_TINY, width=32, mask_channels=32, encoder_layers=1, decoder_layers=2, heads=2, feedforward=64,

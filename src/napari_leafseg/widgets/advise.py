@@ -300,10 +300,7 @@ class AdviseWidget(QWidget):
     def apply(self) -> None:
         """Use the best or the picked values from now on."""
         sweep = self.sweep
-        if self._picked is None:
-            values = sweep.best
-        else:
-            values = sweep.at(*self._picked, self.smallest_box.currentIndex())
+        values = sweep.best if self._picked is None else sweep.at(*self._picked, self.smallest_box.currentIndex())
         self.session.values_advised.emit(self.model_name, values)
         show_info("These values are used from now on; undo brings the leaves back, ↺ the defaults.")
 

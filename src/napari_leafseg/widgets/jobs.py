@@ -75,6 +75,18 @@ def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]
     return target
 
 
+def save_masks_job(folder: Path, stem: str, prediction: Any, values: dict[str, float]) -> Path:
+    """Write the overlapping masks of a prediction, or of each frame of a series; returns the (first) file."""
+    from napari_leafseg.io.exchange.coco import masks_path, save_coco
+
+    frames = getattr(prediction, "frames", None)
+    targets = []
+    for number, frame in enumerate(frames or [prediction]):
+        targets.append(masks_path(label_path(folder, f"{stem}_{number:03d}" if frames else stem)))
+        save_coco(targets[-1], frame.coco(**values))
+    return targets[0]
+
+
 def tune_job(
     predictors: dict[tuple[str, ...], Any],
     model: str,

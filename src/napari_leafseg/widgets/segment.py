@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets import layers
-from napari_leafseg.widgets.jobs import predict_job, save_job
+from napari_leafseg.widgets.jobs import predict_job, save_job, save_masks_job
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.live import LabelResult, LiveLabels, Shown
 from napari_leafseg.widgets.segment_form import EXTRAS, SegmentForm
@@ -49,6 +49,7 @@ class SegmentWidget(SegmentForm):
         self.stop_button.clicked.connect(self.stop)
         self.save_button.clicked.connect(lambda: self.save())
         self.folder_button.clicked.connect(self._choose_folder)
+        self.masks_button.clicked.connect(self.save_masks)
         self.advise_button.clicked.connect(self._open_advisor)
         self.image_box.currentIndexChanged.connect(self._image_chosen)
         self.panel.changed.connect(self._tune)
@@ -156,6 +157,7 @@ class SegmentWidget(SegmentForm):
         values = {**prediction.defaults(), **self.kept_values(prediction)}
         item = self.session.derived(image)
         item.prediction, item.values = prediction, {}
+        settings().setValue(f"speed/{prediction.model.name}/{self.device_name}", round(prediction.seconds, 2))
         if image is self.image:
             self.show_prediction(prediction, values)
         self.live.ask(image, prediction, values, lambda: self._shown(image))
@@ -305,12 +307,27 @@ class SegmentWidget(SegmentForm):
         else:
             record = item.prediction.record(**item.values)
         record |= {"count": item.count, "verified": item.verified}
-        entry = self.session.entry_of(image)
-        stem = entry.path.stem if entry else image.name
         start_worker(
-            save_job, folder, stem, layer.data.copy(), record,
+            save_job, folder, self._stem(image), layer.data.copy(), record,
             on_result=lambda path: self._saved(image, path), on_error=self._report,
         )  # fmt: skip
+
+    def save_masks(self) -> None:
+        """Save the full masks of a query-based model, also where they overlap, in the background."""
+        image = self.image
+        item = self.session.derived(image) if image is not None else None
+        if image is None or item is None or item.prediction is None:
+            return
+        folder = self._target_folder(image)
+        if folder is not None:
+            start_worker(
+                save_masks_job, folder, self._stem(image), item.prediction, dict(item.values),
+                on_result=lambda path: self.show_message(f"Saved {path.name} in {path.parent}"), on_error=self._report,
+            )  # fmt: skip
+
+    def _stem(self, image: Image) -> str:
+        entry = self.session.entry_of(image)
+        return entry.path.stem if entry else image.name
 
     def _target_folder(self, image: Image) -> Path | None:
         """The chosen folder; else a folder beside the picture; else the user is asked."""

@@ -29,8 +29,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.zoo import ENDING, describe_model, list_models, user_folder
+from napari_leafseg.models.zoo import ENDING, describe_model, find_model, list_models, user_folder
 from napari_leafseg.widgets.live import seed_points
+from napari_leafseg.widgets.session import settings
 from napari_leafseg.widgets.tunables import BOX_WIDTH, TunablePanel
 
 
@@ -129,8 +130,9 @@ class SegmentForm(QWidget):
         self.image_box = _combo("image")
         self.model_box = _combo("model")
         for name in list_models():
-            self.model_box.addItem(name, name)
+            self.model_box.addItem(_one_line(name), name)
         self.model_box.addItem(_OTHER, None)
+        self.model_box.view().setTextElideMode(Qt.TextElideMode.ElideNone)
         self.model_box.activated.connect(self._choose_file)
         self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
         self.model_text = _hint()
@@ -239,7 +241,13 @@ class SegmentForm(QWidget):
         self.folder_button = QToolButton()
         self.folder_button.setText("Folder …")
         self.show_folder(None)
+        self.masks_button = QToolButton()
+        self.masks_button.setObjectName("save_masks")
+        self.masks_button.setText("Masks …")
+        self.masks_button.setToolTip("Save every leaf's full mask, also where leaves overlap, as COCO")
+        self.masks_button.setVisible(False)
         row.addWidget(self.save_button, 1)
+        row.addWidget(self.masks_button)
         row.addWidget(self.folder_button)
         return group
 
@@ -313,7 +321,12 @@ class SegmentForm(QWidget):
         except UserError as error:
             self.model_text.setText(str(error))
             return
-        self.model_text.setText(f"{card.description or card.name} Version {card.version}, {card.licence}.")
+        seconds = settings().value(f"speed/{card.name}/{self.device_name}")
+        speed = "" if seconds is None else f" About {float(seconds):.1f} s a picture here."
+        source = f" From {card.source}." if card.source else ""
+        self.model_text.setText(
+            f"{card.description or card.name}{speed}{source} Version {card.version}, {card.licence}."
+        )
 
     def show_nothing(self, image: bool) -> None:
         """No prediction for this image."""
@@ -335,6 +348,7 @@ class SegmentForm(QWidget):
         self.empty_label.setVisible(False)
         self.views.setEnabled(True)
         self._show_layers(prediction.layers)
+        self.masks_button.setVisible(hasattr(getattr(prediction, "frames", [prediction])[0], "coco"))
         if self.scale_auto.isChecked():
             self.scale_box.setValue(100 * prediction.scale)
 
@@ -370,6 +384,16 @@ class SegmentForm(QWidget):
         where = str(folder) if folder else "a folder “leaves” beside the picture"
         self.save_button.setToolTip(f"Saves to {where}; key S on the canvas")
         self.folder_button.setToolTip(f"Choose where to save. Now: {where}")
+
+
+def _one_line(name: str) -> str:
+    """A model in the list: its name, measured quality and size."""
+    try:
+        quality = describe_model(name).quality
+        size = find_model(name).stat().st_size / 1e6
+    except (UserError, OSError):
+        return name
+    return f"{name}  ·  SBD {quality}  ·  {size:.0f} MB" if quality != "–" else f"{name}  ·  {size:.0f} MB"
 
 
 def _combo(name: str) -> QComboBox:

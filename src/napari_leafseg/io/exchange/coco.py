@@ -61,6 +61,11 @@ def save_coco(path: str | Path, content: dict[str, Any]) -> None:
     write_atomically(Path(path), (json.dumps(content) + "\n").encode())
 
 
+def masks_path(labels: Path) -> Path:
+    """Where the overlapping masks of a picture lie, beside its labels."""
+    return labels.with_name(f"{labels.stem.removesuffix('_label')}_masks.json")
+
+
 def masks_to_coco(
     name: str, shape: tuple[int, int], masks: Iterable[tuple[float, tuple[slice, slice], np.ndarray]]
 ) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""Reading other programs' weights without running any code of theirs."""
+
+from __future__ import annotations
+
+import collections
+import io
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from napari_leafseg.errors import UserError
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): lambda text, coding: text.encode(coding),
+}
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _ALLOWED[_module, "_reconstruct"] = np.empty((0,)).__reduce__()[0]
+    _ALLOWED[_module, "scalar"] = np.float64(0).__reduce__()[0]
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads numpy arrays in plain containers, and nothing that could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it wants to run {module}.{name}")
+        return _ALLOWED[module, name]
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name, of a .pth, .pkl, .bin or .safetensors file, or of a Hugging Face folder.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, holds anything but weights, or is none of these.
+    """
+    if path.is_dir():
+        parts = [*sorted(path.glob("*.safetensors")), *sorted(path.glob("pytorch_model*.bin"))]
+        if not parts:
+            raise UserError(f"{path} holds no model.safetensors and no pytorch_model.bin.")
+        if parts[0].suffix == ".safetensors":
+            parts = [part for part in parts if part.suffix == ".safetensors"]
+        found: dict[str, torch.Tensor] = {}
+        for part in parts:
+            found |= read_weights(part)
+        return found
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(str(path), framework="pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        if path.suffix == ".pkl":
+            content = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"{path} cannot be read as weights ({str(error).splitlines()[0]}). Only files that hold nothing but "
+            "arrays are opened; ask for a file with the weights alone."
+        ) from error
+    return _tensors(content, path)
+
+
+def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    """The state dictionary within a training's checkpoint."""
+    for name in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no weights by name.")
+    found = {}
+    for name, value in content.items():
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(np.ascontiguousarray(value))
+        if isinstance(value, torch.Tensor):
+            found[str(name).removeprefix("module.")] = value
+    if not found:
+        raise UserError(f"{path} holds no weights by name.")
+    return found
+
+
+def read_folder_config(path: Path) -> dict[str, Any]:
+    """The ``config.json`` of a Hugging Face folder.
+
+    Raises
+    ------
+    UserError
+        When there is none.
+    """
+    try:
+        return dict(json.loads((path / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no Hugging Face folder: it has no readable config.json.") from error
