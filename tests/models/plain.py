@@ -1,5 +1,7 @@
 """Plain double-precision references, written with loops, that share no code with what they check."""
 
+import itertools
+
 import numpy as np
 
 
@@ -14,7 +16,7 @@ def dynamic_convolution(features, parameters, channels, layers):
         widths = [len(seen), *[channels] * (layers - 1), 1]
         at = 0
         weights, biases = [], []
-        for a, b in zip(widths[:-1], widths[1:], strict=True):
+        for a, b in itertools.pairwise(widths):
             weights.append(numbers[at : at + a * b].reshape(b, a))
             at += a * b
         for b in widths[1:]:

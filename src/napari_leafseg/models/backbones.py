@@ -115,20 +115,21 @@ class TransformersBackbone(Backbone):
         UserError
             When they are not there, or of another shape.
         """
-        from transformers import AutoBackbone
-
         where = f"The folder {source}" if Path(source).is_dir() else f"“{source}” on the Hugging Face hub"
         try:
-            found = AutoBackbone.from_pretrained(source, out_features=list(self.net.out_features))
+            found, about = type(self.net).from_pretrained(
+                source, out_features=list(self.net.out_features), output_loading_info=True, ignore_mismatched_sizes=True
+            )
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{where} gives no weights for the backbone. Without a network connection, download the model "
                 "elsewhere and set backbone.pretrained to its folder, or set it to null and train from scratch."
             ) from error
-        try:
-            self.net.load_state_dict(found.state_dict())
-        except RuntimeError as error:
-            raise UserError(f"{where} is a backbone of another shape than the configuration's.") from error
+        own = self.net.state_dict()
+        same = {key: value.shape for key, value in found.state_dict().items()} == {k: v.shape for k, v in own.items()}
+        if not same or about["missing_keys"] or about["mismatched_keys"]:
+            raise UserError(f"{where} is a backbone of another shape than the configuration's.")
+        self.net.load_state_dict(found.state_dict())
 
 
 def build_backbone(config: BackboneConfig) -> Backbone:

@@ -90,8 +90,8 @@ class GridQueryModel(QueryModel):
     def query(self, features: Features) -> Queries:
         parts = []
         for logits, weights in self.grids(features):
-            scores = point_nms(logits.float().sigmoid()).amax(1)
-            parts.append(_as_queries(scores, weights))
+            scores = logits.float().sigmoid()
+            parts.append(_as_queries((point_nms(scores) if self.config.point_nms else scores).amax(1), weights))
         together = Queries(*(torch.cat(values) for values in zip(*parts, strict=True)))
         return best_first(together, self.config.score_floor, 2 * self.config.candidates)
 

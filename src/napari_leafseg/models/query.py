@@ -222,7 +222,10 @@ class QueryModel(nn.Module):
         labels : torch.Tensor
             int64 (N, H, W), 0 = background, negative = not annotated: carries no loss.
         """
-        features = self.encode(images)
+        return self.losses_of(self.encode(images), labels)
+
+    def losses_of(self, features: Features, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """As `losses`, of features that are there already."""
         instances = gather_instances(labels, labels.shape[-1] // self.mask_size(features)[1])
         matched = self.match(features, instances)
         return {**matched.losses, **self.mask_losses(matched, features, instances)}

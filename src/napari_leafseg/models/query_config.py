@@ -90,6 +90,9 @@ class GridConfig(QueryConfig):
     grids : tuple of int, optional
         Cells along each side; None: a cell for each pixel of the level, so that cells have the same size in pictures of
         any size.
+    point_nms : bool
+        Only cells whose score is the largest of the cells beside them make a mask, as published. It silences leaves
+        whose cell lies beside another leaf's, which is common in a rosette; the suppression of doubles does without.
     ranges : tuple of tuple of float
         Square root of the box areas, in pixels, that each grid is responsible for.
     sigma : float
@@ -104,6 +107,7 @@ class GridConfig(QueryConfig):
 
     levels: tuple[int, ...] = (1, 2, 3)
     grids: tuple[int, ...] | None = None
+    point_nms: bool = False
     ranges: tuple[tuple[float, float], ...] = ((0, 22), (14, 52), (36, 1e5))
     sigma: float = Field(0.2, gt=0, le=1)
     towers: int = Field(3, ge=1)
@@ -247,7 +251,7 @@ QUERY_SIZES: dict[str, CondInstConfig | Solov2Config | SotrConfig | Mask2FormerC
     "solov2-tiny": Solov2Config(
         backbone=_TINY, width=16, groups=4, mask_channels=16, towers=1, tower_width=16, mask_width=16
     ),
-    "sotr-tiny": SotrConfig(backbone=_TINY, width=16, groups=4, mask_channels=16, mask_width=16, depth=1, heads=2),
+    "sotr-tiny": SotrConfig(backbone=_TINY, width=32, groups=4, mask_channels=32, mask_width=32, depth=1, heads=2),
     "mask2former-tiny": Mask2FormerConfig(
         backbone=_TINY, width=32, mask_channels=32, encoder_layers=1, decoder_layers=2, heads=2, feedforward=64,
         queries=40, points=512,
@@ -259,11 +263,13 @@ QUERY_SIZES: dict[str, CondInstConfig | Solov2Config | SotrConfig | Mask2FormerC
     ),
     "solov2-coco": Solov2Config(
         backbone=_RESNET, width=256, mask_channels=256, groups=32, classes=80, levels=(0, 1, 2, 3, 4),
-        grids=(40, 36, 24, 16, 12), ranges=_COCO_RANGES, towers=4, tower_width=512, mask_width=128, span=None,
+        grids=(40, 36, 24, 16, 12), point_nms=True, ranges=_COCO_RANGES, towers=4, tower_width=512, mask_width=128,
+        span=None,
     ),
     "sotr-coco": SotrConfig(
         backbone=_RESNET, width=256, mask_channels=256, groups=32, classes=80, levels=(0, 1, 2, 3, 4),
-        grids=(40, 36, 24, 16, 12), ranges=_COCO_RANGES, depth=12, heads=8, doubled=True, mask_width=128, span=None,
+        grids=(40, 36, 24, 16, 12), point_nms=True, ranges=_COCO_RANGES, depth=12, heads=8, doubled=True,
+        mask_width=128, span=None,
     ),
     "mask2former-coco": Mask2FormerConfig(
         backbone=_RESNET, width=256, mask_channels=256, classes=80, queries=100, encoder_layers=6, decoder_layers=9,

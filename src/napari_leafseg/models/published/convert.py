@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from napari_leafseg.errors import UserError
@@ -109,6 +111,27 @@ def _folder_config(said: dict[str, Any], path: Path) -> Mask2FormerConfig:
     )  # fmt: skip
 
 
+def _folder_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Weights of a Hugging Face folder as transformers itself names them today; it knows its own older names."""
+    from transformers import Mask2FormerForUniversalSegmentation
+
+    try:
+        network, about = Mask2FormerForUniversalSegmentation.from_pretrained(
+            str(path), output_loading_info=True, local_files_only=True, ignore_mismatched_sizes=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        raise UserError(f"{path} cannot be read as a Mask2Former ({str(error).splitlines()[0]}).") from error
+    for what, entry in (
+        ("missing", "missing_keys"),
+        ("left over", "unexpected_keys"),
+        ("of another shape", "mismatched_keys"),
+    ):
+        keys = [item for item in sorted(map(str, about[entry])) if not re.search("|".join(NOT_WEIGHTS), item)]
+        if keys:
+            raise UserError(f"{path}: {len(keys)} weights are {what}: {', '.join(keys[:5])}. It cannot be imported.")
+    return dict(network.state_dict())
+
+
 def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tuple[QueryModel, Card]:
     """Read a published checkpoint as one of our models.
 
@@ -127,8 +150,10 @@ def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tupl
     UserError
         When a weight is missing, left over, or of another shape.
     """
-    theirs = read_weights(path)
+    theirs = {} if kind == "mask2former" else read_weights(path)
     config = published_config(kind, theirs, path)
+    if kind == "mask2former":
+        theirs = _folder_weights(path)
     ours = rename(theirs, RULES[kind])
     stem = "backbone.net.embedder.embedder.convolution.weight"
     if kind != "mask2former" and stem in ours:  # they see blue, green, red, and pixels that are not divided

@@ -36,23 +36,13 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name, of a .pth, .pkl, .bin or .safetensors file, or of a Hugging Face folder.
+    """Tensors by name, of a .pth, .pkl or .safetensors file.
 
     Raises
     ------
     UserError
         When the file is missing, holds anything but weights, or is none of these.
     """
-    if path.is_dir():
-        parts = [*sorted(path.glob("*.safetensors")), *sorted(path.glob("pytorch_model*.bin"))]
-        if not parts:
-            raise UserError(f"{path} holds no model.safetensors and no pytorch_model.bin.")
-        if parts[0].suffix == ".safetensors":
-            parts = [part for part in parts if part.suffix == ".safetensors"]
-        found: dict[str, torch.Tensor] = {}
-        for part in parts:
-            found |= read_weights(part)
-        return found
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
     try:
@@ -63,7 +53,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             content = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+    except (OSError, SafetensorError, EOFError, ValueError, RuntimeError, LookupError, TypeError, AttributeError,
+            pickle.UnpicklingError) as error:  # fmt: skip
         raise UserError(
             f"{path} cannot be read as weights ({str(error).splitlines()[0]}). Only files that hold nothing but "
             "arrays are opened; ask for a file with the weights alone."

@@ -1,0 +1,203 @@
+"""CondInst, SOLOv2, SOTR and Mask2Former: what they promise, and that they learn."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_leafseg.grouping.masks import cut_mask, matrix_nms, overlaps
+from napari_leafseg.metrics import average_precision
+from napari_leafseg.models.backbones import TransformersBackbone
+from napari_leafseg.models.build import build_network
+from napari_leafseg.models.normalise import standardise
+from napari_leafseg.models.query_config import QUERY_SIZES, BackboneConfig
+from napari_leafseg.synthetic import SceneConfig, synthesize
+from napari_leafseg.training.data import drop_small
+
+NAMES = ("condinst", "solov2", "sotr", "mask2former")
+SCENE = SceneConfig(size=(64, 64), diameter=(48, 60))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """These networks are too small to be shared out."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(name, seed=0, **update):
+    torch.manual_seed(seed)
+    network = build_network(QUERY_SIZES[f"{name}-tiny"].model_copy(update={"score_floor": 0.0, **update}))
+    return network.place("cpu")
+
+
+def plants(seeds):
+    scenes = [synthesize(seed, SCENE) for seed in seeds]
+    images = torch.from_numpy(np.stack([standardise(scene.image) for scene in scenes])).permute(0, 3, 1, 2)
+    labels = np.stack([drop_small(scene.labels.astype(np.int32), 16) for scene in scenes])
+    return images, torch.from_numpy(labels.astype(np.int64))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_is_predicted_like_its_images_alone(name):
+    network = tiny(name).eval()
+    images, _ = plants((11, 12))
+    together = network.candidates(images)
+    for number in range(2):
+        (alone,) = network.candidates(images[number : number + 1])
+        assert len(alone.scores) == len(together[number].scores)
+        torch.testing.assert_close(alone.scores, together[number].scores, atol=2e-4, rtol=1e-3)
+        # sorted by score: equal scores may change places, so the masks are compared as a heap
+        torch.testing.assert_close(alone.masks.sum(0), together[number].masks.sum(0), atol=0.05, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reduced_precision_agrees(name):
+    network = tiny(name).eval()
+    images, _ = plants((11,))
+    with torch.no_grad():
+        exact = network.encode(images).mask
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network.encode(images).mask.float()
+    assert (exact - rough).abs().max() < 0.05 * exact.abs().max() + 0.02
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(64, 160), (112, 48)])
+def test_any_size_that_the_stride_divides(name, size):
+    network = tiny(name).eval()
+    (found,) = network.candidates(torch.randn(1, 3, *size))
+    assert found.masks.shape[1:] == (size[0] // network.mask_stride, size[1] // network.mask_stride)
+    assert (found.scores.diff() <= 0).all()
+    assert found.masks.min() >= 0
+    assert found.masks.max() <= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_part_gets_a_finite_gradient_and_no_leaves_are_no_harm(name):
+    network = tiny(name).train()
+    images, labels = plants((11, 12))
+    losses = network.losses(images, labels)
+    sum(losses.values()).backward()
+    silent = [key for key, value in network.named_parameters() if value.grad is None]
+    # the trunk's own heads are read, not all of them trained on: its last distance head is
+    assert all(key.startswith("backbone.net") for key in silent), silent
+    assert all(torch.isfinite(value.grad).all() for value in network.parameters() if value.grad is not None)
+    empty = network.losses(images, labels * 0)
+    assert all(torch.isfinite(value) for value in empty.values())
+    sum(empty.values()).backward()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_annotated_carries_no_mask_loss(name):
+    network = tiny(name).eval()
+    images, labels = plants((13,))
+    labels[:, :, 40:] = -1
+    images.requires_grad_(True)
+    features = network.encode(images)
+    features.mask.retain_grad()
+    losses = network.losses_of(features, labels)
+    mask = sum(value for key, value in losses.items() if key in {"mask", "dice"})
+    mask.backward()
+    beyond = features.mask.grad[..., 40 // network.mask_stride + 2 :]
+    assert float(features.mask.grad.abs().max()) > 0
+    if name != "mask2former":  # its masks also steer its own attention, all over the picture
+        assert float(beyond.abs().max()) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_learns_four_plants_by_heart(name):
+    images, labels = plants((11, 12, 13, 14))
+    network = tiny(name, score_floor=0.05).train()
+    steps = 220 if name == "mask2former" else 150
+    optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
+    for _ in range(steps):
+        loss = sum(network.losses(images, labels).values())
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        optimiser.step()
+        schedule.step()
+    assert ap_of(network.eval(), images, labels).ap50 >= 0.95
+
+
+def ap_of(network, images, labels):
+    pairs = []
+    for found, truth in zip(network.candidates(images), labels.numpy(), strict=True):
+        masks = torch.nn.functional.interpolate(found.masks[None], truth.shape, mode="bilinear")[0]
+        cut = [
+            cut_mask(float(score), (mask * 255).byte().numpy()) for score, mask in zip(found.scores, masks, strict=True)
+        ]
+        scores = matrix_nms(np.array([mask.score for mask in cut]), overlaps(cut), 2.0)
+        placed = [
+            (float(score), (slice(mask.box[0], mask.box[2]), slice(mask.box[1], mask.box[3])), mask.values >= 128)
+            for score, mask in zip(scores, cut, strict=True)
+        ]
+        pairs.append((truth, placed))
+    return average_precision(pairs)
+
+
+def test_presets_have_the_published_shapes():
+    for name in NAMES:
+        config = QUERY_SIZES[f"{name}-coco"]
+        assert config.classes == 80
+        assert config.backbone.size == "50"
+    network = build_network(QUERY_SIZES["condinst-coco"])
+    assert network.controller.out_channels == 169
+    assert network.strides == [8, 16, 32, 64, 128]
+    assert network.mask_stride == 4
+
+
+def test_frozen_norms_stay_frozen_in_training():
+    config = BackboneConfig(
+        kind="resnet", shape={"depths": [1] * 4, "hidden_sizes": [8, 8, 8, 8], "embedding_size": 8}, frozen_norm=True
+    )
+    backbone = TransformersBackbone(config).train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    backbone(torch.randn(2, 3, 64, 64))
+    assert all(torch.equal(before[key], value) for key, value in backbone.state_dict().items())
+    norms = [part for part in backbone.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    assert norms
+    assert not any(value.requires_grad for part in norms for value in part.parameters())
+
+
+@pytest.mark.parametrize("kind", ["resnet", "swin"])
+def test_pretrained_weights_come_from_a_local_folder(tmp_path, kind):
+    from transformers import AutoBackbone, AutoConfig
+
+    shape = (
+        {"depths": [1] * 4, "hidden_sizes": [8, 16, 16, 16], "embedding_size": 8, "layer_type": "basic"}
+        if kind == "resnet"
+        else {"embed_dim": 8, "depths": [1] * 4, "num_heads": [1, 1, 2, 2], "window_size": 4, "image_size": 64}
+    )
+    stages = [f"stage{number}" for number in range(1, 5)]
+    saved = AutoBackbone.from_config(AutoConfig.for_model(kind, out_features=stages, **shape))
+    saved.save_pretrained(tmp_path / "weights")
+    backbone = TransformersBackbone(BackboneConfig(kind=kind, shape=shape))
+    backbone.load_pretrained(str(tmp_path / "weights"))
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        maps = backbone.eval()(image)
+        wanted = saved.eval()(image).feature_maps
+    assert [tuple(item.shape[1:]) for item in maps] == [(c, 64 // s, 64 // s) for c, s in zip(
+        backbone.channels, backbone.strides, strict=True
+    )]  # fmt: skip
+    assert all(torch.allclose(a, b) for a, b in zip(maps, wanted, strict=True))
+
+
+def test_missing_and_wrong_pretrained_weights_are_explained(tmp_path):
+    from transformers import AutoBackbone, AutoConfig
+
+    from napari_leafseg.errors import UserError
+
+    shape = {"depths": [1] * 4, "hidden_sizes": [8, 8, 8, 8], "embedding_size": 8, "layer_type": "basic"}
+    backbone = TransformersBackbone(BackboneConfig(kind="resnet", shape=shape))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty gives no weights .* backbone\.pretrained"):
+        backbone.load_pretrained(str(tmp_path / "empty"))
+    other = AutoConfig.for_model("resnet", **{**shape, "hidden_sizes": [8, 8, 8, 24]})
+    AutoBackbone.from_config(other).save_pretrained(tmp_path / "other")
+    with pytest.raises(UserError, match="another shape"):
+        backbone.load_pretrained(str(tmp_path / "other"))
