@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from napari_leafseg.errors import UserError
 
@@ -32,7 +32,7 @@ def models(context: typer.Context) -> None:
         return
     from napari_leafseg.models.zoo import describe_model, list_models, user_folder
 
-    table = Table("name", "version", "licence", "size", "SBD", "what it is good at")
+    table = Table(Column("name", no_wrap=True), "version", "licence", "size", "SBD", "what it is good at")
     for name, path in list_models().items():
         try:
             card = describe_model(name)

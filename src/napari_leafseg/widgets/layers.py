@@ -12,7 +12,10 @@ from napari_leafseg.project.document import Document
 from napari_leafseg.widgets.corrections import Correction
 from napari_leafseg.widgets.session import Session
 
-NAMES = {"labels": "leaves", "distance": "distance map", "embedding": "embedding", "seeds": "seeds"}
+NAMES = {
+    "labels": "leaves", "distance": "distance map", "embedding": "embedding", "seeds": "seeds",
+    "certainty": "certainty",
+}  # fmt: skip
 
 
 def geometry(image: Image, labels_ndim: int) -> dict[str, Any]:

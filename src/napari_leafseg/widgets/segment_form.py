@@ -323,9 +323,9 @@ class SegmentForm(QWidget):
             return
         seconds = settings().value(f"speed/{card.name}/{self.device_name}")
         speed = "" if seconds is None else f" About {float(seconds):.1f} s a picture here."
-        source = f" From {card.source}." if card.source else ""
+        source = f", from {card.source}" if card.source else ""
         self.model_text.setText(
-            f"{card.description or card.name}{speed}{source} Version {card.version}, {card.licence}."
+            f"{card.description or card.name}{speed} Version {card.version}, {card.licence}{source}."
         )
 
     def show_nothing(self, image: bool) -> None:

@@ -107,20 +107,23 @@ def _folder_config(said: dict[str, Any], path: Path) -> Mask2FormerConfig:
         width=said["hidden_dim"], mask_channels=said["mask_feature_size"], queries=said["num_queries"],
         encoder_layers=said["encoder_layers"], decoder_layers=said["decoder_layers"] - 1,
         heads=said["num_attention_heads"], feedforward=said["encoder_feedforward_dim"],
-        classes=len(said.get("id2label", {})) or 80, points=said.get("train_num_points", 12544),
+        points=said.get("train_num_points", 12544),
     )  # fmt: skip
 
 
 def _folder_weights(path: Path) -> dict[str, torch.Tensor]:
     """Weights of a Hugging Face folder as transformers itself names them today; it knows its own older names."""
     from transformers import Mask2FormerForUniversalSegmentation
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
-        network, about = Mask2FormerForUniversalSegmentation.from_pretrained(
+        loaded: Any = Mask2FormerForUniversalSegmentation.from_pretrained(
             str(path), output_loading_info=True, local_files_only=True, ignore_mismatched_sizes=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise UserError(f"{path} cannot be read as a Mask2Former ({str(error).splitlines()[0]}).") from error
+    network, about = loaded
     for what, entry in (
         ("missing", "missing_keys"),
         ("left over", "unexpected_keys"),
@@ -154,6 +157,7 @@ def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tupl
     config = published_config(kind, theirs, path)
     if kind == "mask2former":
         theirs = _folder_weights(path)
+        config = config.model_copy(update={"classes": len(theirs["class_predictor.weight"]) - 1})
     ours = rename(theirs, RULES[kind])
     stem = "backbone.net.embedder.embedder.convolution.weight"
     if kind != "mask2former" and stem in ours:  # they see blue, green, red, and pixels that are not divided

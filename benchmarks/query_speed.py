@@ -1,0 +1,97 @@
+"""What the models cost: prediction at 512 x 512, a moved slider, a training step, memory.
+
+Run ``python -m benchmarks.query_speed [NAME …]``. Each model is measured in a process of its own, so that its peak
+memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from statistics import median
+
+import numpy as np
+import torch
+
+from napari_leafseg import load_model
+from napari_leafseg.inference.device import choose_device
+from napari_leafseg.models.build import build_network
+from napari_leafseg.models.zoo import describe_model
+from napari_leafseg.synthetic import SceneConfig, synthesize
+from napari_leafseg.training.config import LossConfig
+from napari_leafseg.training.loop import compute_losses
+from napari_leafseg.training.targets import distance_target
+
+NAMES = ("leaf", "condinst", "solov2", "sotr", "mask2former")
+
+
+def predicting(name: str, device: str) -> tuple[float, float]:
+    """Seconds for a 512 x 512 region at the working scale, and for new labels of other values."""
+    scene = synthesize(105, SceneConfig(size=(512, 512), diameter=(400, 440), blank=0.0))
+    predictor = load_model(name, device)
+    predictor.predict(scene.image, scale=1.0)
+    times, changes = [], []
+    for _ in range(5):
+        start = time.perf_counter()
+        prediction = predictor.predict(scene.image, scale=1.0)
+        times.append(time.perf_counter() - start)
+    first = prediction.tunables[0]
+    for value in np.linspace(0.2, 0.6, 20):
+        start = time.perf_counter()
+        prediction.labels(**{first.name: float(value)})
+        changes.append(time.perf_counter() - start)
+    return median(times), median(changes)
+
+
+def training(name: str, device: str) -> float:
+    """Seconds for a step of batch 8 at 176 x 176, everything trained."""
+    card = describe_model(name)
+    network = build_network(card.config).place(device).train()
+    config = SceneConfig(size=(176, 176), diameter=(120, 160), blank=0.0)
+    scenes = [synthesize(8_000_000 + number, config) for number in range(8)]
+    labels = np.stack([scene.labels for scene in scenes]).astype(np.int64)
+    images = np.stack([scene.image for scene in scenes]).astype(np.float32) / 128 - 1
+    batch = {
+        "image": torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).to(device),
+        "labels": torch.from_numpy(labels).to(device),
+        "distance": torch.from_numpy(np.stack([distance_target(plane) for plane in labels]))[:, None].to(device),
+    }
+    optimiser = torch.optim.AdamW(network.parameters())
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            loss = compute_losses(network, batch, LossConfig())["total"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return median(times[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not options.one:
+        print("model          predict 512²   slider   training step   memory predicting / training")
+        for name in options.names:
+            subprocess.run([sys.executable, "-m", "benchmarks.query_speed", name, "--one"], check=True)
+        return
+    (name,) = options.names
+    device = str(choose_device())
+    seconds, change = predicting(name, device)
+    first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    step = training(name, device)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{name:14} {seconds:8.2f} s   {1000 * change:5.1f} ms   {step:8.2f} s      {first:.2f} / {memory:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The command ``napari-leafseg models``."""
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from napari_leafseg.cli import app
+from napari_leafseg.errors import UserError
+from napari_leafseg.models import zoo
+from napari_leafseg.models.checkpoint import load_checkpoint
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The user's models lie in a folder of the test."""
+    monkeypatch.setattr(zoo, "user_folder", lambda: tmp_path / "models")
+    return tmp_path / "models"
+
+
+def run(*arguments):
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["models", *map(str, arguments)])
+
+
+def test_models_are_listed_with_quality_size_and_licence(folder):
+    result = run()
+    assert result.exit_code == 0
+    for word in ("leaf-fluorescence", "condinst", "mask2former", "BSD-3-Clause", " MB", str(folder)[:20]):
+        assert word in result.stdout
+
+
+def test_a_published_model_is_imported_listed_and_not_overwritten(folder, tmp_path):
+    from transformers import AutoConfig, Mask2FormerForUniversalSegmentation
+
+    shape = {"depths": [1] * 4, "hidden_sizes": [16] * 4, "embedding_size": 8, "layer_type": "basic"}
+    stages = [f"stage{number}" for number in range(1, 5)]
+    settings = AutoConfig.for_model(
+        "mask2former", backbone_config=AutoConfig.for_model("resnet", out_features=stages, **shape), feature_size=32,
+        hidden_dim=32, mask_feature_size=32, encoder_feedforward_dim=32, dim_feedforward=64, encoder_layers=1,
+        decoder_layers=3, num_attention_heads=2, num_queries=10,
+    )  # fmt: skip
+    Mask2FormerForUniversalSegmentation(settings).save_pretrained(tmp_path / "theirs")
+    result = run("import", tmp_path / "theirs", "--as", "mask2former", "--leaf-head", "--name", "mine")
+    assert result.exit_code == 0, result.output
+    network, card = load_checkpoint(folder / "mine.safetensors")
+    assert card.config.queries == 10
+    assert network.class_head.weight.shape == (2, 32)
+    assert "mine" in zoo.list_models()
+    again = run("import", tmp_path / "theirs", "--as", "mask2former", "--name", "mine")
+    assert isinstance(again.exception, UserError)
+    assert "already" in str(again.exception)
+
+
+def test_nothing_half_written_remains_of_a_file_that_does_not_fit(folder, tmp_path):
+    torch.save({"model": {"backbone.bottom_up.res2.0.conv1.weight": torch.zeros(1)}}, tmp_path / "bad.pth")
+    result = run("import", tmp_path / "bad.pth", "--as", "solov2")
+    assert isinstance(result.exception, UserError)
+    assert "no ResNet-50" in str(result.exception)
+    assert not folder.exists()

@@ -1,0 +1,90 @@
+"""The Segment widget with a query-based model: its sliders, its layers, its overlapping masks."""
+
+import json
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_leafseg.widgets.segment import SegmentWidget
+
+
+@pytest.fixture
+def widget(viewer, picture, tmp_path):
+    viewer.add_image(picture, name="plant", rgb=True)
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment")
+    widget.choose_model("solov2")
+    widget._folder = tmp_path
+    return widget
+
+
+def run(widget, qtbot):
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
+
+
+def shown(widget):
+    return np.asarray(widget.session.labels_layer(widget.image).data)
+
+
+def test_all_models_are_listed_with_a_line_each(viewer):
+    widget = SegmentWidget(viewer)
+    lines = {widget.model_box.itemData(at): widget.model_box.itemText(at) for at in range(widget.model_box.count() - 1)}
+    for name in ("leaf", "leaf-fluorescence", "condinst", "solov2", "sotr", "mask2former"):
+        assert lines[name].startswith(f"{name}  ·  SBD 0.")
+        assert " MB" in lines[name]
+        widget.choose_model(name)
+        text = widget.model_text.text()
+        assert "BSD-3-Clause" in text
+        assert len(text) > 60
+    widget.close()
+
+
+def test_its_own_sliders_change_the_leaves(widget, qtbot):
+    run(widget, qtbot)
+    assert set(widget.panel.rows) == {"score_threshold", "mask_threshold", "overlap", "min_area"}
+    assert shown(widget).max() > 3
+    before = shown(widget).copy()
+    slider = widget.panel.rows["score_threshold"].slider
+    slider.setFocus()
+    for _ in range(12):
+        qtbot.keyClick(slider, Qt.Key.Key_PageUp)
+    qtbot.waitUntil(lambda: not widget.live.busy, timeout=20000)
+    assert widget.panel.values()["score_threshold"] > 0.6
+    assert len(np.unique(shown(widget))) < len(np.unique(before))
+
+
+def test_it_offers_the_layers_that_it_knows(widget, viewer, qtbot):
+    run(widget, qtbot)
+    offered = {kind for kind, box in widget.extras.items() if not box.isHidden()}
+    assert offered == {"certainty"}
+    qtbot.mouseClick(widget.extras["certainty"], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "certainty") is not None, timeout=20000)
+    data = np.asarray(widget.session.find_layer(widget.image, "certainty").data)
+    assert 0 <= data.min() < 0.1 < 0.3 < data.max() <= 1
+    widget.choose_model("leaf")
+    run(widget, qtbot)
+    offered = {kind for kind, box in widget.extras.items() if not box.isHidden()}
+    assert offered == {"seeds", "distance", "embedding"}
+    assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
+    assert widget.masks_button.isHidden()
+
+
+def test_whole_masks_are_saved_at_a_click(widget, qtbot, tmp_path):
+    run(widget, qtbot)
+    assert not widget.masks_button.isHidden()
+    qtbot.mouseClick(widget.masks_button, Qt.MouseButton.LeftButton)
+    target = tmp_path / "plant_masks.json"
+    qtbot.waitUntil(target.exists, timeout=20000)
+    content = json.loads(target.read_text())
+    assert len(content["annotations"]) >= len(np.unique(shown(widget))) - 1
+    assert all(0 < item["score"] <= 1 for item in content["annotations"])
+    qtbot.waitUntil(lambda: "plant_masks.json" in widget.message.text(), timeout=5000)
+
+
+def test_how_long_it_takes_here_is_remembered(widget, qtbot):
+    run(widget, qtbot)
+    widget.choose_model("leaf")
+    widget.choose_model("solov2")
+    assert " s a picture here" in widget.model_text.text()
