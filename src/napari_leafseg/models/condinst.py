@@ -139,7 +139,9 @@ class CondInst(QueryModel):
         inputs = config.mask_channels + 2
         count = dynamic_parameters(inputs, config.mask_channels, config.layers)
         self.controller = nn.Conv2d(width, count, 3, padding=1)
-        self.mask_branch = SummedMaskBranch(len(config.mask_levels), width, config.mask_width, config.mask_channels)
+        self.mask_branch = SummedMaskBranch(
+            len(config.mask_levels), width, config.mask_width, config.mask_channels, config.corner_aligned
+        )
         if config.semantic:
             self.semantic = nn.ModuleDict(
                 {
@@ -229,6 +231,11 @@ class CondInst(QueryModel):
         seen = torch.cat([relative.to(masks.dtype), masks[queries.image].flatten(2)], 1)
         answers = dynamic_convolution(seen, queries.weights, self.config.mask_channels, self.config.layers)
         return enlarge(answers.reshape(-1, 1, height, width), self.config.upsample)[:, 0]
+
+    def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        relative = (queries.position[:, :, None] - positions.T[None]) / queries.reach[:, None, None]
+        seen = torch.cat([relative, pixels.float().T.expand(len(relative), -1, -1)], 1)
+        return dynamic_convolution(seen, queries.weights.float(), self.config.mask_channels, self.config.layers)
 
     def match(self, features: Features, instances: Instances) -> Matched:
         said = self._heads(features)

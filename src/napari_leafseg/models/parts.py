@@ -154,10 +154,13 @@ class SummedMaskBranch(nn.Module):
     levels : int
     inputs, width, outputs : int
         Channels.
+    corner_aligned : bool
+        See `CondInstConfig`.
     """
 
-    def __init__(self, levels: int, inputs: int, width: int, outputs: int) -> None:
+    def __init__(self, levels: int, inputs: int, width: int, outputs: int, corner_aligned: bool = True) -> None:
         super().__init__()
+        self.corner_aligned = corner_aligned
 
         def block(channels: int) -> nn.Sequential:
             layers = nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
@@ -172,8 +175,12 @@ class SummedMaskBranch(nn.Module):
         total = self.refine[0](maps[0])
         for layer, level in zip(list(self.refine)[1:], maps[1:], strict=True):
             refined = layer(level)
-            factor = total.shape[-1] // refined.shape[-1]
-            total = total + enlarge(refined, factor)[..., : total.shape[-2], : total.shape[-1]]
+            size = (total.shape[-2], total.shape[-1])
+            if self.corner_aligned:
+                raised = enlarge(refined, size[1] // refined.shape[-1])[..., : size[0], : size[1]]
+            else:
+                raised = functional.interpolate(refined, size=size, mode="bilinear", align_corners=False)
+            total = total + raised
         return self.tower(total)
 
 

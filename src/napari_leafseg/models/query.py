@@ -199,6 +199,19 @@ class QueryModel(nn.Module):
         """
         raise NotImplementedError
 
+    def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Each query's answer from each of some pixels, of any image: logits (Q, P).
+
+        Parameters
+        ----------
+        queries : Queries
+        pixels : torch.Tensor
+            (P, D), mask features.
+        positions : torch.Tensor
+            (P, 2), x and y in the image that they are of.
+        """
+        return queries.weights.float() @ pixels.float().T
+
     def match(self, features: Features, instances: Instances) -> Matched:
         """Assign queries to true leaves; compute the losses of scores and boxes."""
         raise NotImplementedError

@@ -176,6 +176,9 @@ class CondInstConfig(QueryConfig):
         Boxes that overlap more (IoU) are the same leaf.
     scales : bool
         A learned factor on each level's distances.
+    corner_aligned : bool
+        Enlarge the mask branch's coarser levels with their first pixels in one corner, as published. That moves them by
+        half a pixel, so that a mirrored picture does not give mirrored features; False puts middles on middles.
     semantic : bool
         Keep the semantic branch of the published weights (used in training only, by the original).
     """
@@ -194,6 +197,7 @@ class CondInstConfig(QueryConfig):
     queries: int = Field(160, ge=1)
     box_overlap: float = Field(0.75, gt=0, le=1)
     scales: bool = True
+    corner_aligned: bool = True
     semantic: bool = False
 
 

@@ -24,7 +24,7 @@ class SceneShare(BaseModel):
 
 
 class DataConfig(BaseModel):
-    """What to train on.
+    r"""What to train on.
 
     Attributes
     ----------
@@ -40,6 +40,9 @@ class DataConfig(BaseModel):
         Share of the crops that come from that folder.
     stems : tuple of str, optional
         Take only these images of the folder (a fold of a cross-validation).
+    same_plant : str, optional
+        Regular expression whose first group says which plant an image of the folder shows (``(plant\d+)_day``): images
+        of one plant are no negatives of each other. Each image is a plant of its own when None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +53,7 @@ class DataConfig(BaseModel):
     folder: str | None = None
     folder_share: float = Field(0.5, ge=0, le=1)
     stems: tuple[str, ...] | None = None
+    same_plant: str | None = None
 
 
 class LossConfig(BaseModel):
@@ -85,6 +89,41 @@ class LossConfig(BaseModel):
     neighbour_radius: int = Field(10, ge=1)
 
 
+class FrameworkConfig(BaseModel):
+    """Instance-unique, equivariant training (Wang, Liang, Liu 2022) of a query-based model.
+
+    Attributes
+    ----------
+    uniqueness : float
+        Weight of L_inter_mask: queries find nothing in other images. 0 switches it off.
+    equivariance : float
+        Weight of L_equi: a transformed image gives transformed features and masks. 0 switches it off. Of a distance +
+        embedding model: its distance map and the angles between its embeddings.
+    features : float
+        Weight, within L_equi, of the agreement of features.
+    free : float
+        Share of the transforms that rotate, resize and shift freely; the others are flips and quarter turns, which are
+        exact.
+    memory_images, per_instance : int
+        Size of the external memory: images, and pixels of each leaf (and of the background).
+    queries : int
+        At most so many queries of a batch are put to the memory.
+    warm_up : int
+        Steps over which both weights rise from 0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uniqueness: float = Field(1.0, ge=0)
+    equivariance: float = Field(0.3, ge=0)
+    features: float = Field(1.0, ge=0)
+    free: float = Field(0.0, ge=0, le=1)
+    memory_images: int = Field(32, ge=1)
+    per_instance: int = Field(16, ge=1)
+    queries: int = Field(128, ge=1)
+    warm_up: int = Field(200, ge=0)
+
+
 class TrainingConfig(BaseModel):
     """A whole training run; frozen, written into each checkpoint.
 
@@ -100,6 +139,8 @@ class TrainingConfig(BaseModel):
     begin_with : str, optional
         Name or path of a model whose weights the training begins with, as far as they fit: a distance + embedding
         model's are taken over as the backbone of a query-based model.
+    framework : FrameworkConfig, optional
+        Uniqueness and equivariance, in training only; neither the network nor its predictions change.
     backbone_rate : float
         The learning rate of a query-based model's backbone, as a share of the rate of everything else.
     steps, batch, crop : int
@@ -149,6 +190,7 @@ class TrainingConfig(BaseModel):
     backbone_rate: float = Field(1.0, ge=0, le=1)
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
+    framework: FrameworkConfig | None = None
     seed: int = 0
     steps: int = Field(6000, ge=1)
     batch: int = Field(8, ge=1)

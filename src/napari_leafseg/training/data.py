@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -29,11 +30,12 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 class TrainingImage(NamedTuple):
-    """An image uint8 (H, W, 3), its labels (H, W), and its plants."""
+    """An image uint8 (H, W, 3), its labels (H, W), its plants, and a number that only images of one plant share."""
 
     image: np.ndarray
     labels: np.ndarray
     plants: list[Plant]
+    source: int = 0
 
 
 class ImagePool:
@@ -53,6 +55,7 @@ class ImagePool:
         self.counts = [max(1, round(config.count * item.share / total)) for item in scenes]
         self._maps: list[tuple[np.ndarray, np.ndarray]] = []
         self._own: list[Pair] = []
+        self._sources: list[int] = []
         self._plants: dict[int, list[Plant]] = {}
 
     def fill(self) -> Iterator[tuple[int, int]]:
@@ -75,17 +78,20 @@ class ImagePool:
             seed += count
             self._maps.append((images, labels))
         if self.config.folder:
-            self._own = read_pairs(Path(self.config.folder), self.config.stems)
+            folder = Path(self.config.folder)
+            self._own = read_pairs(folder, self.config.stems)
+            self._sources = plant_numbers(pair_stems(folder, self.config.stems), self.config.same_plant)
 
     def draw(self, rng: np.random.Generator) -> TrainingImage:
         """One image, its labels and its plants."""
         if self._own and (not self.counts or rng.random() < self.config.folder_share):
             number = int(rng.integers(len(self._own)))
-            return TrainingImage(*self._own[number], self._plants_of(-1 - number, self._own[number][1]))
+            plants = self._plants_of(-1 - number, self._own[number][1])
+            return TrainingImage(*self._own[number], plants, -1 - self._sources[number])
         number = rest = int(rng.integers(sum(self.counts)))
         for images, labels in self._maps:
             if rest < len(images):
-                return TrainingImage(images[rest], labels[rest], self._plants_of(number, labels[rest]))
+                return TrainingImage(images[rest], labels[rest], self._plants_of(number, labels[rest]), number)
             rest -= len(images)
         raise IndexError("the pool is empty: call fill() first")
 
@@ -119,16 +125,51 @@ def read_pairs(folder: Path, stems: tuple[str, ...] | None = None) -> list[Pair]
     """
     from napari_leafseg.io import find_pairs, read_image, read_labels, to_rgb8
 
-    found = list(find_pairs(folder))
-    if stems is not None:
-        missing = sorted(set(stems) - {image.stem for image, _ in found})
-        if missing:
-            raise UserError(f"{folder} holds no image with labels called {missing[0]}.")
-        found = [pair for pair in found if pair[0].stem in set(stems)]
+    wanted = set(pair_stems(folder, stems))
+    found = [pair for pair in find_pairs(folder) if pair[0].stem in wanted]
     pairs = [(to_rgb8(read_image(image).array), read_labels(label)) for image, label in found]
     if not pairs:
         raise UserError(f"{folder} holds no image with a label file beside it (plant.png and plant_label.png).")
     return pairs
+
+
+def pair_stems(folder: Path, stems: tuple[str, ...] | None = None) -> list[str]:
+    """Names of the images of a folder that have labels, without their endings; see `read_pairs`."""
+    from napari_leafseg.io import find_pairs
+
+    found = [image.stem for image, _ in find_pairs(folder)]
+    if stems is None:
+        return found
+    missing = sorted(set(stems) - set(found))
+    if missing:
+        raise UserError(f"{folder} holds no image with labels called {missing[0]}.")
+    return [stem for stem in found if stem in set(stems)]
+
+
+def plant_numbers(stems: list[str], same_plant: str | None) -> list[int]:
+    """A number for each image; images whose names agree in the expression's first group have the same one.
+
+    Raises
+    ------
+    UserError
+        When it is no regular expression with a group, or an image's name does not fit.
+    """
+    if same_plant is None:
+        return list(range(len(stems)))
+    try:
+        pattern = re.compile(same_plant)
+    except re.error as error:
+        raise UserError(f"data.same_plant: “{same_plant}” is no regular expression ({error}).") from error
+    if pattern.groups < 1:
+        raise UserError(f"data.same_plant: “{same_plant}” has no group in parentheses that names the plant.")
+    numbers: dict[str, int] = {}
+    found = []
+    for stem in stems:
+        match = pattern.search(stem)
+        if match is None:
+            raise UserError(f"data.same_plant: “{same_plant}” does not fit the image {stem}.")
+        found.append(numbers.setdefault(str(match.group(1)), len(numbers)))
+    return found
 
 
 def drop_small(labels: np.ndarray, smallest: int) -> np.ndarray:
@@ -145,12 +186,13 @@ def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, 
     -------
     dict of torch.Tensor
         ``image`` (N, 3, H, W) float32 standardised, ``labels`` (N, H, W) int64 (negative = not annotated),
-        ``distance`` (N, 1, H, W) float32.
+        ``distance`` (N, 1, H, W) float32, ``source`` (N,) int64: what only images of one plant share.
     """
     rng = np.random.default_rng([config.seed, step])
-    images, labels, distances = [], [], []
+    images, labels, distances, sources = [], [], [], []
     for _ in range(config.batch):
         drawn = pool.draw(rng)
+        sources.append(drawn.source)
         image, truth = draw_whole(rng, drawn, config) if config.whole else _draw_view(rng, drawn, config)
         images.append(image)
         truth = drop_small(truth, config.smallest_leaf)
@@ -160,6 +202,7 @@ def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, 
         "image": torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
         "labels": torch.from_numpy(np.stack(labels).astype(np.int64)),
         "distance": torch.from_numpy(np.stack(distances))[:, None],
+        "source": torch.tensor(sources),
     }
 
 

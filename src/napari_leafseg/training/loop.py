@@ -25,6 +25,7 @@ from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
 from napari_leafseg.models.zoo import find_model
 from napari_leafseg.training.config import LossConfig, TrainingConfig
 from napari_leafseg.training.data import ImagePool, draw_batch
+from napari_leafseg.training.framework import Framework
 from napari_leafseg.versions import software_versions
 
 
@@ -113,6 +114,7 @@ class _Run:
         self.average = deepcopy(self.network)
         kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
         self.optimiser = kind(self._groups(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.framework = Framework(config.framework, config.seed) if config.framework else None
         self.step = 0
         self.metrics: dict[str, float] = {}
 
@@ -147,6 +149,8 @@ class _Run:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
+            if self.framework is not None:
+                self.framework.memory.load_state_dict(state["memory"], self.device)
         except (RuntimeError, KeyError, ValueError) as error:
             raise UserError(
                 f"{self.state_file} is of another model than this configuration describes. "
@@ -163,6 +167,7 @@ class _Run:
                 "optimiser": self.optimiser.state_dict(),
                 "step": self.step,
                 "metrics": self.metrics,
+                "memory": self.framework.memory.state_dict() if self.framework is not None else {},
             },
             buffer,
         )
@@ -196,7 +201,7 @@ class _Run:
         batch = {key: value.to(self.device) for key, value in batch.items()}
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
         with _autocast(self.device, self.config.mixed_precision):
-            losses = compute_losses(self.network, batch, self.config.loss, first_only)
+            losses = self._losses(batch, first_only)
         self.optimiser.zero_grad(set_to_none=True)
         losses["total"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
@@ -205,6 +210,17 @@ class _Run:
         self.step += 1
         self._update_average()
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _losses(self, batch: dict[str, torch.Tensor], first_only: bool) -> dict[str, torch.Tensor]:
+        """All losses and their "total"."""
+        if self.framework is None:
+            return compute_losses(self.network, batch, self.config.loss, first_only)
+        found = self.framework.losses(self.network, batch, self.step)
+        if isinstance(self.network, DistanceEmbeddingNet):
+            base = compute_losses(self.network, batch, self.config.loss, first_only)
+            base.pop("total")
+            found = {**base, **found}
+        return {**found, "total": torch.stack(list(found.values())).sum()}
 
     def _set_stage(self) -> bool:
         """Whether a staged training is in its first stage."""

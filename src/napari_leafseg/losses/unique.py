@@ -1,0 +1,69 @@
+"""Instance-unique, equivariant querying (Wang, Liang, Liu 2022): the two losses beside a base model's own."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_leafseg.losses.masks import focal_loss
+
+
+def uniqueness_loss(logits: torch.Tensor, foreign: torch.Tensor) -> torch.Tensor:
+    """Queries must find nothing in other images: focal loss against an empty mask (L_inter_mask; Sec. 3.2).
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        (Q, P), the answer of each query from each sampled pixel.
+    foreign : torch.Tensor
+        bool (Q, P), whether the pixel is of another image than the query.
+
+    Returns
+    -------
+    torch.Tensor
+        Mean over foreign pixels; 0 where there are none.
+    """
+    errors = focal_loss(logits, torch.zeros_like(logits)) * foreign
+    return errors.sum() / foreign.sum().clamp(min=1)
+
+
+def consistency_loss(first: torch.Tensor, second: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
+    """Features of a transformed image against the transformed features (first half of L_equi; Sec. 3.3).
+
+    Per pixel |a - b|² / (|a|² + |b|²): 0 for equal features, 1 for orthogonal ones, whatever their size.
+
+    Parameters
+    ----------
+    first, second : torch.Tensor
+        (N, D, h, w).
+    valid : torch.Tensor, optional
+        (N, 1, h, w), 0 where a transform brought in pixels from beyond the image.
+    """
+    first, second = first.float(), second.float()
+    gap = (first - second).square().sum(1, keepdim=True)
+    size = first.square().sum(1, keepdim=True) + second.square().sum(1, keepdim=True)
+    errors = gap / (size + 1e-6)
+    if valid is None:
+        return errors.mean()
+    return (errors * valid).sum() / valid.sum().clamp(min=1)
+
+
+def angle_consistency(first: torch.Tensor, second: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Angles between embeddings before and after a transform; their directions may turn freely.
+
+    Parameters
+    ----------
+    first, second : torch.Tensor
+        (N, E, h, w), unit length along E.
+    points : torch.Tensor
+        int64 (P,), pixels (row by row) whose pairwise cosines are compared.
+
+    Returns
+    -------
+    torch.Tensor
+        Mean squared difference of the cosines.
+    """
+    tables = []
+    for maps in (first, second):
+        vectors = maps.float().flatten(2)[..., points]
+        tables.append(vectors.transpose(1, 2) @ vectors)
+    return (tables[0] - tables[1]).square().mean()
