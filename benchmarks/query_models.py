@@ -16,23 +16,13 @@ import numpy as np
 import torch
 
 from napari_leafseg import load_model
-from napari_leafseg.inference.confidence import leaf_confidence
-from napari_leafseg.inference.prediction import Prediction
-from napari_leafseg.inference.query_prediction import QueryPrediction
+from napari_leafseg.inference.confidence import scored_masks
 from napari_leafseg.io import read_image, read_labels
-from napari_leafseg.metrics import ScoredMask, average_precision, score
+from napari_leafseg.metrics import average_precision, score
 from napari_leafseg.synthetic import synthesize
 
 FIRST_SEED = 530_000  # never trained on, never tuned on
 FRAMES = (24, 28, 30)
-
-
-def masks_of(prediction: Prediction, labels: np.ndarray) -> list[ScoredMask]:
-    """Everything that a prediction holds for a leaf, with scores."""
-    if isinstance(prediction, QueryPrediction):
-        return prediction.whole_masks(score_threshold=0.05, overlap=2.0)
-    everywhere = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
-    return [(value, everywhere, labels == leaf) for leaf, value in leaf_confidence(prediction, labels).items()]
 
 
 def synthetic(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -66,7 +56,7 @@ def measure(name: str, pairs: Iterator[tuple[np.ndarray, np.ndarray]]) -> dict[s
         labels = prediction.labels()
         if truth.any():
             scores.append(score(labels, truth))
-            scored.append((truth, masks_of(prediction, labels)))
+            scored.append((truth, scored_masks(prediction)))
     figures = average_precision(scored)
     return {
         "sbd": float(np.mean([item.sbd for item in scores])),

@@ -44,6 +44,20 @@ def test_predict_and_evaluate(tmp_path):
     assert "seedling" in text  # it has no truth there
 
 
+def test_a_query_based_model_writes_its_masks_whole(tmp_path):
+    options = ["--model", "solov2", "--output", tmp_path, "--score-threshold", 0.35, "--whole-masks"]
+    call("predict", SAMPLES / "seedling.png", *options)
+    record = json.loads((tmp_path / "seedling_label.json").read_text())
+    assert record["parameters"]["score_threshold"] == 0.35
+    content = json.loads((tmp_path / "seedling_masks.json").read_text())
+    assert len(content["annotations"]) >= record["count"] > 0
+    text = call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "leaf", "--whole-masks", code=2)
+    assert "leaf gives no overlapping masks" in text
+    assert not (tmp_path / "leaf" / "seedling_label.tif").exists()
+    text = call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "b", "--score-threshold", 0.3, code=2)
+    assert "no parameter “score_threshold”" in text
+
+
 def test_looks_and_plant_masks(tmp_path):
     (tmp_path / "masks").mkdir()
     mask = read_labels(SAMPLES / "seedling_label.tif") > 0

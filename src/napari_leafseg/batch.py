@@ -99,6 +99,8 @@ def predict_files(
     if looks not in LOOKS:
         raise UserError(f"There is no way to look called “{looks}”. Choose one of: {', '.join(LOOKS)}.")
     predictor = load_model(model, device, LOOKS[looks])
+    if whole_masks and predictor.card.config.kind == "distance_embedding":
+        raise UserError(f"{model} gives no overlapping masks; a query-based model does, see “napari-leafseg models”.")
     for number, path in enumerate(files):
         result = None
         try:
@@ -116,9 +118,7 @@ def predict_files(
             if isinstance(result, Prediction):
                 record["confidence"] = leaf_confidence(result, labels)
             write_labels(target, labels, record)
-            if whole_masks:
-                if not isinstance(result, QueryPrediction):
-                    raise UserError(f"{model} gives no overlapping masks for {path.name}; a query-based model does.")
+            if whole_masks and isinstance(result, QueryPrediction):
                 save_coco(masks_path(target), result.coco(**(values or {})))
         except UserError as error:
             yield FileEvent(number + 1, len(files), path.name, error=error)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from napari_leafseg.inference.prediction import Prediction
+from napari_leafseg.inference.query_prediction import QueryPrediction
+from napari_leafseg.metrics import ScoredMask
 
 
 def leaf_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, float]:
@@ -30,3 +32,16 @@ def leaf_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, flo
         for leaf, value in region.confidence(labels[region.rows, region.columns]).items():
             found[leaf] = max(found.get(leaf, 0.0), value)
     return found
+
+
+def scored_masks(prediction: Prediction) -> list[ScoredMask]:
+    """Everything that a prediction holds for a leaf, for average precision: best first, low scores included.
+
+    The distance + embedding model's are its leaves with their confidence.
+    """
+    if isinstance(prediction, QueryPrediction):
+        return prediction.whole_masks(score_threshold=0.05)
+    labels = prediction.labels()
+    everywhere = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
+    found = [(value, everywhere, labels == leaf) for leaf, value in leaf_confidence(prediction, labels).items()]
+    return sorted(found, key=lambda item: -item[0])

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from napari_leafseg.losses.masks import focal_loss
+from napari_leafseg.models.parts import FeaturePyramid, UnifiedMaskBranch
 from napari_leafseg.models.query import (
     Features,
     Instances,
@@ -16,6 +17,8 @@ from napari_leafseg.models.query import (
     known_cells,
 )
 from napari_leafseg.models.query_config import GridConfig
+
+_MASK_LEVELS = 4
 
 
 def assign_cells(
@@ -69,10 +72,35 @@ def point_nms(scores: torch.Tensor) -> torch.Tensor:
 
 
 class GridQueryModel(QueryModel):
-    """SOLOv2 or SOTR: each cell has a score and the weights of a 1 x 1 convolution."""
+    """SOLOv2 or SOTR: each cell has a score and the weights of a 1 x 1 convolution.
+
+    Parameters
+    ----------
+    config : GridConfig
+    with_coordinates : bool
+        The mask features' coarsest level sees coordinates.
+    """
 
     config: GridConfig
     mask_weight = 3.0
+
+    def __init__(self, config: GridConfig, with_coordinates: bool) -> None:
+        super().__init__(config)
+        channels = self.backbone.channels
+        self.pyramid = FeaturePyramid(channels, config.width, max(0, 1 + max(config.levels) - len(channels)))
+        self.mask_branch = UnifiedMaskBranch(
+            _MASK_LEVELS, config.width, config.mask_width, config.mask_channels, config.groups, with_coordinates,
+            config.span,
+        )  # fmt: skip
+
+    def split_levels(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The maps that the grids stand on; with fixed grids the finest is halved and the coarsest doubled first."""
+        chosen = [levels[number] for number in self.config.levels]
+        if self.config.grids is None:
+            return chosen
+        first = functional.interpolate(chosen[0], scale_factor=0.5, mode="bilinear")
+        last = functional.interpolate(chosen[-1], size=chosen[-2].shape[-2:], mode="bilinear")
+        return [first, *chosen[1:-1], last]
 
     def grids(self, features: Features) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """For each level: score logits (N, classes, y, x) and queries (N, D, y, x)."""

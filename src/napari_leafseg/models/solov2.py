@@ -9,19 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from napari_leafseg.models.grid_query import GridQueryModel
-from napari_leafseg.models.parts import FeaturePyramid, UnifiedMaskBranch, coordinates, tower
+from napari_leafseg.models.parts import coordinates, tower
 from napari_leafseg.models.query import Features
-from napari_leafseg.models.query_config import GridConfig, Solov2Config
-
-
-def split_levels(levels: list[torch.Tensor], config: GridConfig) -> list[torch.Tensor]:
-    """The maps that the grids stand on; with fixed grids the finest is halved and the coarsest doubled first."""
-    chosen = [levels[number] for number in config.levels]
-    if config.grids is None:
-        return chosen
-    first = functional.interpolate(chosen[0], scale_factor=0.5, mode="bilinear")
-    last = functional.interpolate(chosen[-1], size=chosen[-2].shape[-2:], mode="bilinear")
-    return [first, *chosen[1:-1], last]
+from napari_leafseg.models.query_config import Solov2Config
 
 
 def initialise_heads(scores: nn.Conv2d | nn.Linear, *others: nn.Conv2d | nn.Linear) -> None:
@@ -44,18 +34,12 @@ class Solov2(GridQueryModel):
     config: Solov2Config
 
     def __init__(self, config: Solov2Config) -> None:
-        super().__init__(config)
+        super().__init__(config, with_coordinates=True)
         width = config.width
-        self.pyramid = FeaturePyramid(
-            self.backbone.channels, width, max(0, 1 + max(config.levels) - len(self.backbone.channels))
-        )
         self.score_tower = tower(width, config.tower_width, config.towers, config.groups)
         self.query_tower = tower(width + 2, config.tower_width, config.towers, config.groups)
         self.score_head = nn.Conv2d(config.tower_width, config.classes, 3, padding=1)
         self.query_head = nn.Conv2d(config.tower_width, config.mask_channels, 3, padding=1)
-        self.mask_branch = UnifiedMaskBranch(
-            4, width, config.mask_width, config.mask_channels, config.groups, True, config.span
-        )
         initialise_heads(self.score_head, self.query_head)
 
     def encode(self, images: torch.Tensor) -> Features:
@@ -65,7 +49,7 @@ class Solov2(GridQueryModel):
 
     def grids(self, features: Features) -> list[tuple[torch.Tensor, torch.Tensor]]:
         found = []
-        for place, level in enumerate(split_levels(features.levels, self.config)):
+        for place, level in enumerate(self.split_levels(features.levels)):
             stride = features.size[1] / level.shape[-1]
             placed = torch.cat([level, coordinates(level, stride, self.config.span)], 1)
             if self.config.grids is not None:

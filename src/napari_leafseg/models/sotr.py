@@ -7,10 +7,9 @@ from torch import nn
 from torch.nn import functional
 
 from napari_leafseg.models.grid_query import GridQueryModel
-from napari_leafseg.models.parts import FeaturePyramid, UnifiedMaskBranch
 from napari_leafseg.models.query import Features
 from napari_leafseg.models.query_config import SotrConfig
-from napari_leafseg.models.solov2 import initialise_heads, split_levels
+from napari_leafseg.models.solov2 import initialise_heads
 
 
 class LineAttention(nn.Module):
@@ -99,17 +98,11 @@ class Sotr(GridQueryModel):
     config: SotrConfig
 
     def __init__(self, config: SotrConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, with_coordinates=False)
         width = config.width
-        self.pyramid = FeaturePyramid(
-            self.backbone.channels, width, max(0, 1 + max(config.levels) - len(self.backbone.channels))
-        )
         self.transformer = TwinTransformer(width, config.heads, config.depth, config.doubled)
         self.score_head = nn.Linear(width, config.classes)
         self.query_head = nn.Linear(width, config.mask_channels)
-        self.mask_branch = UnifiedMaskBranch(
-            4, width, config.mask_width, config.mask_channels, config.groups, False, config.span
-        )
         initialise_heads(self.score_head, self.query_head)
 
     def encode(self, images: torch.Tensor) -> Features:
@@ -121,7 +114,7 @@ class Sotr(GridQueryModel):
 
     def grids(self, features: Features) -> list[tuple[torch.Tensor, torch.Tensor]]:
         found = []
-        for place, level in enumerate(split_levels(features.levels, self.config)):
+        for place, level in enumerate(self.split_levels(features.levels)):
             if self.config.grids is not None:
                 side = self.config.grids[place]
                 level = functional.interpolate(level, size=(side, side), mode="bilinear")

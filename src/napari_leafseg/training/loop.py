@@ -300,19 +300,24 @@ def _log(folder: Path, step: int, values: dict[str, float]) -> None:
 
 
 def _validate(run: _Run) -> dict[str, float]:
-    """SBD and |DiC| of the averaged weights on synthetic plants of seeds that training never draws."""
+    """SBD, |DiC| and AP of the averaged weights on synthetic plants of seeds that training never draws."""
+    from napari_leafseg.inference.confidence import scored_masks
     from napari_leafseg.inference.predictor import Predictor
-    from napari_leafseg.metrics import score
+    from napari_leafseg.metrics import average_precision, score
     from napari_leafseg.synthetic import synthesize
 
     predictor = Predictor(deepcopy(run.average).eval(), run.card(), device=str(run.device))
-    results = []
+    results, masks = [], []
     for number in range(run.config.validation_count):
         share = run.config.data.scenes[number % len(run.config.data.scenes)]
         scene = synthesize(900_000_000 + number, share.scene)
         if scene.labels.any():
-            results.append(score(predictor.predict(scene.image, scale=1.0).labels(), scene.labels))
+            prediction = predictor.predict(scene.image, scale=1.0)
+            results.append(score(prediction.labels(), scene.labels))
+            masks.append((scene.labels, scored_masks(prediction)))
+    precision = average_precision(masks)
     return {
         "sbd": float(np.mean([item.sbd for item in results])),
         "abs_dic": float(np.mean([abs(item.dic) for item in results])),
-    }
+        "ap": precision.ap, "ap50": precision.ap50, "ap75": precision.ap75,
+    }  # fmt: skip
