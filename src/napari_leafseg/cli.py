@@ -383,6 +383,48 @@ def export_project(
 
 
 @app.command()
+def finetune(
+    project: Annotated[Path, typer.Argument(help="A project with corrected pictures.")],
+    base: Annotated[str, typer.Option(help="Model to begin with: a name (see “models”) or a path.")] = "leaf",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the new model; the base's with the day if left out.")
+    ] = None,
+    effort: Annotated[str, typer.Option(help="quick (150 steps a run) or thorough (600).")] = "quick",
+    framework: Annotated[
+        bool, typer.Option(help=f"{_QUERY}train for uniqueness and equivariance over your pictures as well.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Fine-tune a model on a project's corrections; killed and called again with the same name, it goes on."""
+    from napari_leafseg.inference.device import choose_device
+    from napari_leafseg.project import Project
+    from napari_leafseg.training.config import FrameworkConfig
+    from napari_leafseg.training.corrections import gather
+    from napari_leafseg.training.finetune import FinetuneSettings, discard, new_name, session_folder
+    from napari_leafseg.training.finetune import finetune as run_finetuning
+
+    if effort not in {"quick", "thorough"}:
+        raise UserError(f"There is no effort “{effort}”. Choose quick or thorough.")
+    settings = FinetuneSettings(
+        base=base, name=name or new_name(base), effort=effort, framework=FrameworkConfig() if framework else None
+    )
+    with Project.open(project) as opened:
+        opened.catch_up()
+        pictures, notes = gather(opened)
+    for note in notes:
+        err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
+    folder = session_folder(settings.name)
+    with progress_bar() as bar:
+        task = bar.add_task("Fine-tuning", total=None)
+        for event in run_finetuning(settings, pictures, folder, str(choose_device(device))):
+            bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
+            if event.kind in {"start", "held_out", "announce", "verdict"}:
+                out.print(event.message, soft_wrap=True, highlight=False)
+    discard(folder)
+    out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def demo(
     output: Annotated[
         Path | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -172,6 +172,13 @@ def plant_numbers(stems: list[str], same_plant: str | None) -> list[int]:
     return found
 
 
+class Drawer(Protocol):
+    """Anything that training images are drawn from."""
+
+    def draw(self, rng: np.random.Generator) -> TrainingImage:
+        """One image, its labels and plants."""
+
+
 def drop_small(labels: np.ndarray, smallest: int) -> np.ndarray:
     """Labels without leaves of fewer than `smallest` pixels; what is not annotated (negative) stays so."""
     known = np.maximum(labels, 0)
@@ -179,7 +186,7 @@ def drop_small(labels: np.ndarray, smallest: int) -> np.ndarray:
     return np.where((areas[known] >= smallest) | (labels < 0), labels, 0)
 
 
-def draw_batch(pool: ImagePool, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
+def draw_batch(pool: Drawer, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
     """The batch of a step; the same for the same seed and step, so that a resumed run goes on as it would have.
 
     Returns

@@ -24,7 +24,7 @@ from napari_leafseg.models.checkpoint import begin_with, save_checkpoint
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
 from napari_leafseg.models.zoo import find_model
 from napari_leafseg.training.config import LossConfig, TrainingConfig
-from napari_leafseg.training.data import ImagePool, draw_batch
+from napari_leafseg.training.data import Drawer, ImagePool, draw_batch
 from napari_leafseg.training.framework import Framework
 from napari_leafseg.versions import software_versions
 
@@ -36,7 +36,8 @@ class TrainingEvent:
     Attributes
     ----------
     kind : str
-        "data" (images drawn so far), "step", "validation", "saved" or "finished".
+        "data" (images drawn so far), "step", "validation", "saved", "unsaved" (the disk is full: training goes on) or
+        "finished".
     step, total : int
     values : dict
         Losses or metrics by name.
@@ -46,6 +47,7 @@ class TrainingEvent:
     step: int
     total: int
     values: dict[str, float] = field(default_factory=dict)
+    message: str = ""
 
 
 def compute_losses(
@@ -246,7 +248,9 @@ def _autocast(device: torch.device, wanted: bool) -> AbstractContextManager[Any]
     return torch.autocast(device.type, torch.bfloat16) if wanted and device.type in {"cpu", "cuda"} else nullcontext()
 
 
-def train(config: TrainingConfig, folder: str | Path, device: str = "cpu") -> Iterator[TrainingEvent]:
+def train(
+    config: TrainingConfig, folder: str | Path, device: str = "cpu", own: Drawer | None = None
+) -> Iterator[TrainingEvent]:
     """Train, or go on with, a run.
 
     The run lies in `folder`: ``state.pt`` (to resume from), ``<name>.safetensors`` (the averaged weights, usable at any
@@ -259,6 +263,8 @@ def train(config: TrainingConfig, folder: str | Path, device: str = "cpu") -> It
     folder : path
     device : str
         "cpu", "cuda", "cuda:1", "mps".
+    own : Drawer, optional
+        Images to train on instead of the configuration's.
 
     Yields
     ------
@@ -276,9 +282,12 @@ def train(config: TrainingConfig, folder: str | Path, device: str = "cpu") -> It
         raise UserError(f"Cannot write to {folder}: {error.strerror}. Choose another folder with --output.") from error
     run = _Run(config, folder, torch.device(device))
     run.restore()
-    pool = ImagePool(folder / "pool", config.data)
-    for done, total in pool.fill():
-        yield TrainingEvent("data", done, total)
+    pool: Drawer | None = own
+    if pool is None:
+        images = ImagePool(folder / "pool", config.data)
+        for done, total in images.fill():
+            yield TrainingEvent("data", done, total)
+        pool = images
     while run.step < config.steps:
         losses = run.train_step(draw_batch(pool, config, run.step))
         _log(folder, run.step, losses)
@@ -289,9 +298,16 @@ def train(config: TrainingConfig, folder: str | Path, device: str = "cpu") -> It
             _log(folder, run.step, run.metrics)
             yield TrainingEvent("validation", run.step, config.steps, run.metrics)
         if run.step % config.save_every == 0 or last:
-            run.save()
-            yield TrainingEvent("saved", run.step, config.steps)
+            yield _save(run)
     yield TrainingEvent("finished", run.step, config.steps, run.metrics)
+
+
+def _save(run: _Run) -> TrainingEvent:
+    try:
+        run.save()
+    except UserError as error:  # training goes on; the next save may work
+        return TrainingEvent("unsaved", run.step, run.config.steps, message=str(error))
+    return TrainingEvent("saved", run.step, run.config.steps)
 
 
 def _log(folder: Path, step: int, values: dict[str, float]) -> None:

@@ -1,0 +1,76 @@
+"""Evidence of a fine-tuning: scores of held-out pictures before and after, and a verdict in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from napari_leafseg.inference.prediction import Prediction
+from napari_leafseg.metrics import score
+from napari_leafseg.training.corrections import CorrectedPicture
+
+Verdict = Literal["better", "no clear difference", "worse", "not judged"]
+_LEAST_GAIN = 0.005
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A held-out picture's score before and after.
+
+    Attributes
+    ----------
+    name : str
+    before, after : float
+        SBD of a picture that was reviewed as a whole; else the mean best Dice of its verified leaves.
+    dic_before, dic_after : int or None
+        Difference in count; None where only some leaves were verified.
+    """
+
+    name: str
+    before: float
+    after: float
+    dic_before: int | None = None
+    dic_after: int | None = None
+
+
+def held_out_score(prediction: Prediction, picture: CorrectedPicture, **values: float) -> tuple[float, int | None]:
+    """SBD and difference in count; of a partly corrected picture its verified leaves' mean best Dice, and None."""
+    labels = prediction.labels(**values)
+    if picture.whole:
+        found = score(labels, picture.labels)
+        return found.sbd, found.dic
+    count = int(labels.max(initial=0))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    dice = []
+    for leaf in np.unique(picture.labels[picture.labels > 0]):
+        own = picture.labels == leaf
+        under = np.bincount(labels[own], minlength=count + 1)
+        best = 2 * under[1:] / np.maximum(sizes[1:] + own.sum(), 1)
+        dice.append(float(best.max(initial=0.0)))
+    return float(np.mean(dice)) if dice else 0.0, None
+
+
+def judge(held_out: list[HeldOut]) -> tuple[Verdict, str]:
+    """A verdict and its reason.
+
+    Better or worse is said where the mean difference exceeds twice its standard error, and 0.005 at least; with fewer
+    than three pictures there is no error to go by, and 0.02 is asked for.
+    """
+    if not held_out:
+        return (
+            "not judged",
+            "With a single picture nothing can be held out. Correct a second one to see what is gained.",
+        )
+    gains = np.array([item.after - item.before for item in held_out])
+    before, after = np.mean([item.before for item in held_out]), np.mean([item.after for item in held_out])
+    noun = "picture" if len(gains) == 1 else "pictures"
+    figures = f"{before:.3f} before, {after:.3f} after, on {len(gains)} held-out {noun}"
+    need = 0.02 if len(gains) < 3 else max(_LEAST_GAIN, 2 * float(gains.std(ddof=1)) / len(gains) ** 0.5)
+    mean = float(gains.mean())
+    if mean > need:
+        return "better", f"Better: {figures}."
+    if mean < -need:
+        return "worse", f"Worse: {figures}. The model that you have is kept."
+    return "no clear difference", f"No clear difference: {figures} (a difference of {need:.3f} would be clear)."

@@ -1,0 +1,412 @@
+"""Fine-tuning from corrections: a generator of events, the same in the window and on the command line."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+from napari_leafseg.inference.advisor import sweep_parameters
+from napari_leafseg.inference.prediction import Prediction
+from napari_leafseg.inference.predictor import Predictor
+from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_leafseg.models.zoo import ENDING, find_model, list_models, user_folder
+from napari_leafseg.training.config import DataConfig, FrameworkConfig, TrainingConfig
+from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool
+from napari_leafseg.training.evidence import HeldOut, held_out_score, judge
+from napari_leafseg.training.loop import TrainingEvent, train
+from napari_leafseg.versions import software_versions
+
+_LOOKS = 4  # how often the held-out pictures are looked at in a run
+_PATIENCE = 2  # looks without a gain, then a run ends
+_FOLDS = 3
+_SPLIT = 6  # from so many pictures on, a fifth is held out once
+
+
+class FinetuneSettings(BaseModel):
+    """How to fine-tune; kept beside the run and in the new model.
+
+    Attributes
+    ----------
+    base : str
+        Model to begin with.
+    name : str
+        Of the new model.
+    effort : {"quick", "thorough"}
+        150 or 600 steps a run.
+    steps : int, optional
+        Instead of the effort's.
+    batch, crop : int
+    learning_rate : float
+    backbone_rate : float
+        Share of it for a query-based model's backbone.
+    synthetic_share, paste : float
+        See `napari_leafseg.training.corrections.CorrectionPool`.
+    framework : FrameworkConfig, optional
+        Uniqueness and equivariance, with the memory over the user's own pictures; query-based models only.
+    seed : int
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str = "leaf"
+    name: str
+    effort: Literal["quick", "thorough"] = "quick"
+    steps: int | None = Field(None, ge=1)
+    batch: int = Field(8, ge=1)
+    crop: int = Field(176, ge=32)
+    learning_rate: float = Field(3e-4, gt=0)
+    backbone_rate: float = Field(0.3, ge=0, le=1)
+    synthetic_share: float = Field(0.3, ge=0, lt=1)
+    paste: float = Field(0.3, ge=0, le=1)
+    framework: FrameworkConfig | None = None
+    seed: int = 0
+
+    @property
+    def run_steps(self) -> int:
+        """Steps of each run."""
+        return self.steps or {"quick": 150, "thorough": 600}[self.effort]
+
+
+@dataclass(frozen=True)
+class FinetuneEvent:
+    """One thing that happened.
+
+    Attributes
+    ----------
+    kind : {"start", "step", "held_out", "announce", "verdict", "finished"}
+    done, total : int
+        Steps of all runs.
+    message : str
+    values : dict
+        Losses of a step, or the mean score of held-out pictures ("score", "before").
+    fold : int
+        Which run; the last one, where there are several, is on all pictures.
+    result : pathlib.Path or None
+        The new model's file, with the last event.
+    verdict : str
+    """
+
+    kind: str
+    done: int
+    total: int
+    message: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    fold: int = 0
+    result: Path | None = None
+    verdict: str = ""
+
+
+def split(count: int, seed: int) -> list[tuple[list[int], list[int]]]:
+    """Which pictures are trained on and which are held out, run by run.
+
+    From six pictures on a fifth is held out once; of two to five, each is held out in one of at most three runs; a
+    single one cannot be held out.
+    """
+    order = [int(number) for number in np.random.default_rng([seed, 99]).permutation(count)]
+    if count < 2:
+        return [(order, [])]
+    if count >= _SPLIT:
+        held = order[: max(2, round(count / 5))]
+        return [([number for number in order if number not in held], held)]
+    folds = [order[start :: min(_FOLDS, count)] for start in range(min(_FOLDS, count))]
+    return [([number for number in order if number not in held], held) for held in folds]
+
+
+def finetune(
+    settings: FinetuneSettings, pictures: list[CorrectedPicture], folder: Path, device: str = "cpu"
+) -> Iterator[FinetuneEvent]:
+    """Fine-tune a model; may be stopped after any event, and called again with the same folder goes on.
+
+    The base model is never changed. The best weights on held-out pictures are kept; the new model is written, whole or
+    not at all, into the folder of the user's models.
+
+    Parameters
+    ----------
+    settings : FinetuneSettings
+    pictures : list of CorrectedPicture
+    folder : pathlib.Path
+        Of the session.
+    device : str
+
+    Yields
+    ------
+    FinetuneEvent
+
+    Raises
+    ------
+    UserError
+        When there is nothing to learn from, the name is taken, or the folder holds another session.
+    """
+    session = _Session(settings, pictures, folder, device)
+    yield FinetuneEvent("start", 0, session.total, session.describe())
+    held_out: list[HeldOut] = []
+    predictions: list[tuple[Prediction, np.ndarray]] = []
+    best_steps: list[int] = []
+    for number, (train_on, held) in enumerate(session.folds):
+        run = _FoldRun(session, number, train_on, held)
+        yield from run.events()
+        held_out += run.held_out()
+        predictions += run.predictions
+        best_steps.append(run.best_step)
+    result = session.folder / "run0" / f"best{ENDING}"
+    if len(session.folds) > 1:
+        steps = max(1, int(np.median(best_steps)))
+        everything = _FoldRun(session, len(session.folds), list(range(len(pictures))), [], steps)
+        yield from everything.events()
+        result = session.folder / f"run{len(session.folds)}" / f"best{ENDING}"
+    verdict, words = judge(held_out)
+    yield FinetuneEvent("verdict", session.total, session.total, words, verdict=verdict)
+    defaults = _better_values(predictions)
+    path = session.publish(result, held_out, verdict, words, defaults)
+    yield FinetuneEvent("finished", session.total, session.total, words, result=path, verdict=verdict)
+
+
+class _Session:
+    """What all runs of a fine-tuning share, and its folder."""
+
+    def __init__(self, settings: FinetuneSettings, pictures: list[CorrectedPicture], folder: Path, device: str) -> None:
+        usable = [item for item in pictures if item.leaves]
+        if not usable:
+            raise UserError(
+                "There is nothing to learn from yet. Correct a picture in the Correct widget, and verify its leaves or "
+                "mark it as reviewed."
+            )
+        self.settings, self.pictures, self.folder, self.device = settings, usable, folder, device
+        self.base = find_model(settings.base)
+        _, self.card = load_checkpoint(self.base)
+        self.target = user_folder() / f"{settings.name}{ENDING}"
+        if settings.name in list_models():
+            raise UserError(f"There is a model “{settings.name}” already. Choose another name.")
+        self.folds = split(len(usable), settings.seed)
+        runs = len(self.folds) + (len(self.folds) > 1)
+        self.total = runs * settings.run_steps
+        about = {
+            "settings": settings.model_dump(mode="json"),
+            "pictures": [[item.name, item.sha256, _digest(item.labels)] for item in usable],
+        }
+        path = folder / "session.json"
+        if path.exists() and json.loads(path.read_text(encoding="utf-8")) != about:
+            raise UserError(
+                f"{folder} holds another fine-tuning, or pictures or corrections changed since it began. "
+                "Begin in a new folder."
+            )
+        write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
+
+    def describe(self) -> str:
+        """What is trained on, in words."""
+        whole = sum(item.whole for item in self.pictures)
+        leaves = sum(item.leaves for item in self.pictures)
+        held = "none can be held out" if len(self.pictures) < 2 else "some are held out to see what is gained"
+        return f"{len(self.pictures)} pictures ({whole} reviewed as a whole), {leaves} leaves; {held}."
+
+    def config(self, steps: int, seed: int) -> TrainingConfig:
+        """The training of one run."""
+        settings = self.settings
+        framework = settings.framework if self.card.config.kind != "distance_embedding" else None
+        return TrainingConfig(
+            name="run", description=self.card.description, diameter=self.card.diameter, views=self.card.views,
+            defaults=self.card.defaults, model=self.card.config, begin_with=str(self.base), framework=framework,
+            data=DataConfig(count=1), seed=seed, steps=steps, batch=settings.batch, crop=settings.crop,
+            learning_rate=settings.learning_rate, backbone_rate=settings.backbone_rate, warm_up=min(20, steps),
+            decay=0.7, average=0.98, validation_count=0, save_every=max(1, settings.run_steps // _LOOKS),
+        )  # fmt: skip
+
+    def publish(
+        self, weights: Path, held_out: list[HeldOut], verdict: str, words: str, defaults: dict[str, float]
+    ) -> Path:
+        """Write the new model with a card that says where it comes from."""
+        network, card = load_checkpoint(weights)
+        curves = [json.loads(line) for line in (weights.parent / "curves.jsonl").read_text().splitlines()]
+        names = ("before", "after")
+        metrics = {f"held_out_{name}": float(np.mean([getattr(item, name) for item in held_out])) for name in names}
+        card = replace(
+            card, name=self.settings.name, version=f"{datetime.date.today():%Y.%m.%d}",
+            description=f"{self.settings.base}, fine-tuned on {len(self.pictures)} of your pictures.",
+            defaults={**self.card.defaults, **defaults}, licence=self.card.licence,
+            metrics=metrics if held_out else {},
+            provenance={
+                "source": "your corrections",
+                "parent": {"name": self.settings.base, "sha256": hashlib.sha256(self.base.read_bytes()).hexdigest()},
+                "pictures": [
+                    {"name": item.name, "sha256": item.sha256, "leaves": item.leaves, "whole": item.whole}
+                    for item in self.pictures
+                ],
+                "settings": self.settings.model_dump(mode="json"),
+                "held_out": [item.__dict__ for item in held_out],
+                "verdict": verdict,
+                "verdict_in_words": words,
+                "curves": curves[:: max(1, len(curves) // 200)],
+                "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+                "software": software_versions(),
+            },
+        )  # fmt: skip
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(self.target, network, card, half=True)
+        return self.target
+
+
+class _FoldRun:
+    """One run: trained on some pictures, looked at on others; its best weights are kept."""
+
+    def __init__(
+        self, session: _Session, number: int, train_on: list[int], held: list[int], steps: int | None = None
+    ) -> None:
+        self.session, self.number = session, number
+        self.folder = session.folder / f"run{number}"
+        self.held = [session.pictures[index] for index in held]
+        self.steps = steps or session.settings.run_steps
+        settings = session.settings
+        self.pool = CorrectionPool(
+            [session.pictures[index] for index in train_on], settings.synthetic_share, settings.paste,
+            session.card.diameter,
+        )  # fmt: skip
+        self.best_file, self.state_file = self.folder / f"best{ENDING}", self.folder / "looks.json"
+        self.looks: list[dict[str, Any]] = []
+        self.predictions: list[tuple[Prediction, np.ndarray]] = []
+
+    @property
+    def best_step(self) -> int:
+        """At which step the held-out pictures were best; 0 = before training."""
+        return int(self._best()["step"]) if self.looks else self.steps
+
+    def _best(self) -> dict[str, Any]:
+        return max(self.looks, key=lambda look: look["mean"])
+
+    def events(self) -> Iterator[FinetuneEvent]:
+        """Train, or go on with, the run."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.state_file.exists():
+            self.looks = json.loads(self.state_file.read_text(encoding="utf-8"))
+        if self.held and not self.looks:
+            yield self._look(0, self.session.base)
+        config = self.session.config(self.steps, self.session.settings.seed + self.number)
+        while not self._finished():
+            try:
+                yield from self._train(config)
+                break
+            except torch.OutOfMemoryError:
+                if config.batch == 1 and config.crop <= 96:
+                    raise UserError("There is too little memory to train, even one small crop at a time.") from None
+                smaller = {"batch": config.batch // 2} if config.batch > 1 else {"crop": config.crop // 2}
+                config = config.model_copy(update=smaller)
+                yield self._event("announce", 0, f"Out of memory: going on with {next(iter(smaller))} "
+                                                 f"{next(iter(smaller.values()))}.")  # fmt: skip
+            except FloatingPointError:
+                config = config.model_copy(update={"learning_rate": config.learning_rate / 2})
+                if config.learning_rate < self.session.settings.learning_rate / 64:
+                    raise UserError(
+                        "Training does not settle even at a low rate. Check the corrected labels."
+                    ) from None
+                yield self._event("announce", 0, "The losses ran away: one step back, at half the rate.")
+        self._keep_predictions()
+
+    def _finished(self) -> bool:
+        return (self.folder / "done").exists()
+
+    def _train(self, config: TrainingConfig) -> Iterator[FinetuneEvent]:
+        for event in train(config, self.folder, self.session.device, self.pool):
+            if event.kind == "step":
+                if not np.isfinite(event.values["total"]):
+                    raise FloatingPointError
+                yield self._event("step", event.step, f"Run {self.number + 1}: step {event.step} of {self.steps}",
+                                  event.values)  # fmt: skip
+            elif event.kind == "unsaved":
+                yield self._event("announce", event.step, event.message)
+            elif event.kind == "saved":
+                yield from self._saved(event)
+                if self._stalled():
+                    yield self._event("announce", event.step, "No gain on held-out pictures any more: stopped early.")
+                    break
+        (self.folder / "done").touch()
+
+    def _saved(self, event: TrainingEvent) -> Iterator[FinetuneEvent]:
+        weights = self.folder / f"run{ENDING}"
+        if not self.held:
+            write_atomically(self.best_file, weights.read_bytes())
+        elif event.step > max(look["step"] for look in self.looks):
+            yield self._look(event.step, weights)
+
+    def _look(self, step: int, weights: Path) -> FinetuneEvent:
+        """Score the held-out pictures; keep the weights where they are the best yet."""
+        network, card = load_checkpoint(weights)
+        predictor = Predictor(network, card, self.session.device)
+        scores = [held_out_score(predictor.predict(item.image, name=item.name), item) for item in self.held]
+        mean = float(np.mean([value for value, _ in scores]))
+        if not self.looks or mean > self._best()["mean"]:
+            write_atomically(self.best_file, weights.read_bytes())
+        self.looks.append({"step": step, "mean": mean, "scores": scores})
+        write_atomically(self.state_file, json.dumps(self.looks).encode())
+        before = float(self.looks[0]["mean"])
+        return self._event("held_out", step, f"Held-out pictures: {mean:.3f} ({before:.3f} before)",
+                           {"score": mean, "before": before, "step": float(step)})  # fmt: skip
+
+    def _stalled(self) -> bool:
+        return bool(self.held) and len(self.looks) - 1 - self.looks.index(self._best()) >= _PATIENCE
+
+    def _event(self, kind: str, step: int, message: str, values: dict[str, float] | None = None) -> FinetuneEvent:
+        done = self.number * self.session.settings.run_steps + step
+        return FinetuneEvent(kind, done, self.session.total, message, values or {}, self.number)
+
+    def _keep_predictions(self) -> None:
+        """Predictions of the best weights, to choose the sliders' values by; of whole pictures alone."""
+        whole = [item for item in self.held if item.whole]
+        if whole:
+            network, card = load_checkpoint(self.best_file)
+            predictor = Predictor(network, card, self.session.device)
+            self.predictions = [(predictor.predict(item.image, name=item.name), item.labels) for item in whole]
+
+    def held_out(self) -> list[HeldOut]:
+        """Each held-out picture before training and with the best weights."""
+        if not self.looks:
+            return []
+        first, best = self.looks[0]["scores"], self._best()["scores"]
+        return [
+            HeldOut(item.name, before[0], after[0], before[1], after[1])
+            for item, before, after in zip(self.held, first, best, strict=True)
+        ]
+
+
+def _better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str, float]:
+    """Values of the tunables that suit the held-out pictures best; none where the model's own are as good."""
+    if not predictions:
+        return {}
+    sweep = None
+    for event in sweep_parameters([item for item, _ in predictions], [truth for _, truth in predictions]):
+        sweep = event.sweep
+    assert sweep is not None
+    return sweep.best if sweep.best_sbd > sweep.current_sbd + 0.005 else {}
+
+
+def _digest(labels: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
+
+
+def session_folder(name: str) -> Path:
+    """Where the session of a new model lies while it runs."""
+    return user_folder().parent / "finetuning" / name
+
+
+def discard(folder: Path) -> None:
+    """Take a session's folder away; the models that it made stay."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_name(base: str) -> str:
+    """A name for a model that is fine-tuned now: the base's, the day, and a number where that is taken."""
+    stem = f"{Path(base).stem}-{time.strftime('%Y-%m-%d')}"
+    taken = list_models()
+    number = next(count for count in range(1, 10_000) if (stem if count == 1 else f"{stem}-{count}") not in taken)
+    return stem if number == 1 else f"{stem}-{number}"

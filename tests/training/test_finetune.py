@@ -1,0 +1,370 @@
+"""Fine-tuning: what counts of corrections, the runs, the evidence, the new model, and what can go wrong."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import write_image
+from napari_leafseg.losses.distance_embedding import contacts, distance_loss
+from napari_leafseg.models import zoo
+from napari_leafseg.models.card import read_card
+from napari_leafseg.models.checkpoint import load_checkpoint
+from napari_leafseg.project import Project
+from napari_leafseg.synthetic import SceneConfig, synthesize
+from napari_leafseg.training import finetune as module
+from napari_leafseg.training import loop
+from napari_leafseg.training.corrections import (
+    CorrectedPicture,
+    CorrectionPool,
+    gather,
+    known_labels,
+    paste_leaf,
+)
+from napari_leafseg.training.evidence import HeldOut, held_out_score, judge
+from napari_leafseg.training.finetune import FinetuneSettings, finetune, new_name, session_folder, split
+from tests.conftest import discs
+from tests.inference.test_query_prediction import planes_of, prediction_of
+
+SCENE = SceneConfig(size=(96, 96), diameter=(60, 80), blank=0.0, border=0.0)
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    """The user's models lie in a folder of the test."""
+    folder = tmp_path / "data" / "models"
+    for place in (zoo, module):
+        monkeypatch.setattr(place, "user_folder", lambda: folder)
+    return folder
+
+
+def pictures_of(count, whole=True):
+    found = []
+    for number in range(count):
+        scene = synthesize(4_000 + number, SCENE)
+        labels = scene.labels.astype(np.int32)
+        if not whole:
+            leaves = np.unique(labels[labels > 0])
+            labels = known_labels(labels, leaves[: max(1, len(leaves) // 2)])
+        found.append(CorrectedPicture(f"p{number}", f"{number:064d}", scene.image, labels, whole))
+    return found
+
+
+def settings_of(base, **update):
+    return FinetuneSettings(
+        **{"base": str(base), "name": "mine", "steps": 8, "batch": 2, "crop": 64, "synthetic_share": 0.0, **update}
+    )
+
+
+def drive(settings, pictures, folder, stop=None):
+    events = []
+    for event in finetune(settings, pictures, folder):
+        events.append(event)
+        if stop is not None and stop(event):
+            break
+    return events
+
+
+# -- what counts ---------------------------------------------------------------------------------------------------
+
+
+def test_only_verified_leaves_and_what_is_close_around_them_are_known():
+    labels = np.zeros((60, 60), np.uint16)
+    labels[10:20, 10:20], labels[10:20, 20:30], labels[40:50, 40:50] = 1, 2, 3
+    known = known_labels(labels, [1])
+    assert (known[labels == 1] == 1).all()
+    assert (known[(labels == 2) | (labels == 3)] == -1).all()
+    assert known[15, 8] == 0  # close to the verified outline
+    assert known[30, 10] == known[45, 38] == -1
+    assert (known_labels(labels, []) == -1).all()
+
+
+def test_what_nobody_verified_carries_no_gradient():
+    known = torch.tensor(known_labels(discs(), [1]))[None].long()
+    predicted = torch.rand(1, 1, 120, 120, requires_grad=True)
+    weight = (known >= 0).float() * (1 + contacts(known).float())
+    distance_loss(predicted, torch.zeros(1, 1, 120, 120), True, weight[:, None]).backward()
+    gradient = predicted.grad[0, 0]
+    assert float(gradient[known[0] >= 0].abs().max()) > 0
+    assert float(gradient[known[0] < 0].abs().max()) == 0
+
+
+def test_a_project_is_gathered_by_review_and_by_leaf_and_changed_pictures_are_noticed(tmp_path):
+    paths = []
+    for number in range(4):
+        paths.append(tmp_path / f"plant{number}.png")
+        write_image(paths[-1], synthesize(4_000 + number, SCENE).image)
+    with Project.create(tmp_path / "project") as project:
+        refs = project.add_images(paths)
+        for ref, number in zip(refs, range(4), strict=True):
+            document = project.open_document(ref, (96, 96))
+            document.labels[:] = synthesize(4_000 + number, SCENE).labels
+            if number == 1:
+                document.set_verified([(0, 1), (0, 2)], True)
+            project.save(ref, document)
+            ref.state = ("done", "in progress", "in progress", "done")[number]
+        project.save_list()
+        write_image(paths[3], np.zeros((96, 96, 3), np.uint8))
+        pictures, notes = gather(project)
+    assert [(item.name, item.whole) for item in pictures] == [("plant0", True), ("plant1", False)]
+    assert pictures[1].leaves == 2
+    assert (pictures[1].labels == -1).any()
+    assert len(notes) == 1
+    assert "plant3.png was changed since it was corrected" in notes[0]
+
+
+def test_pasted_leaves_bring_their_pixels_and_a_label_of_their_own():
+    first, second = pictures_of(2)
+    changed = 0
+    for seed in range(10):
+        image, labels = paste_leaf(np.random.default_rng(seed), first, second)
+        new = labels == labels.max()
+        if labels.max() > first.labels.max():
+            changed += 1
+            assert not np.array_equal(image[new], first.image[new])
+        assert np.array_equal(image[~new], first.image[~new])
+        assert np.array_equal(labels[~new], first.labels[~new])
+    assert changed == 10
+    assert first.labels.max() < labels.max()
+
+
+def test_the_pool_mixes_in_synthetic_plants_and_keeps_large_pictures_smaller():
+    scene = synthesize(4_000, SceneConfig(size=(700, 700), diameter=(600, 650), blank=0.0, border=0.0))
+    large = CorrectedPicture("large", "0", scene.image, scene.labels.astype(np.int32), True)
+    pool = CorrectionPool([large], 0.5, 0.0, diameter=100, scenes=2)
+    rng = np.random.default_rng(0)
+    drawn = [pool.draw(rng) for _ in range(40)]
+    own = [item for item in drawn if item.source < 0]
+    assert 10 < len(own) < 30
+    assert own[0].labels.shape[0] < 300
+    assert set(np.unique(own[0].labels)) <= set(np.unique(large.labels))
+
+
+# -- evidence ------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_held_out_in_turns_or_once():
+    assert split(1, 0) == [([0], [])]
+    for count in (2, 3, 5):
+        folds = split(count, 0)
+        assert len(folds) == min(3, count)
+        assert sorted(number for _, held in folds for number in held) == list(range(count))
+    ((train_on, held),) = split(10, 0)
+    assert (len(train_on), len(held)) == (8, 2)
+    for count in (2, 4, 10):
+        for train_on, held in split(count, 1):
+            assert not set(train_on) & set(held)
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ([], "not judged"), ([0.1], "better"), ([0.01], "no clear difference"), ([0.03, 0.02, 0.04], "better"),
+        ([0.1, -0.1, 0.02], "no clear difference"),
+        ([-0.05, -0.04, -0.06], "worse"), ([0.001] * 5, "no clear difference"),
+    ],
+)  # fmt: skip
+def test_the_verdict_asks_for_more_than_chance(gains, verdict):
+    found, words = judge([HeldOut(str(n), 0.7, 0.7 + gain) for n, gain in enumerate(gains)])
+    assert found == verdict
+    assert ("0.700 before" in words) == bool(gains)
+
+
+def test_held_out_scores_go_by_what_is_known():
+    truth = discs()
+    prediction = prediction_of(planes_of(truth), [0.9, 0.8, 0.7])
+    whole = CorrectedPicture("a", "", np.zeros((120, 120, 3), np.uint8), truth, True)
+    sbd, dic = held_out_score(prediction, whole, score_threshold=0.75)
+    assert dic == -1
+    assert sbd < 0.8
+    part = CorrectedPicture("a", "", whole.image, known_labels(truth, [1, 2]), False)
+    value, dic = held_out_score(prediction, part, score_threshold=0.75)
+    assert dic is None
+    assert value > 0.95  # the third leaf, which nobody verified, is not missed
+
+
+# -- sessions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_holds_out_judges_and_publishes_a_new_model(tmp_path, models, tiny_checkpoint):
+    before = tiny_checkpoint.read_bytes()
+    events = drive(settings_of(tiny_checkpoint), pictures_of(3), tmp_path / "s")
+    kinds = [event.kind for event in events]
+    assert kinds[0] == "start"
+    assert "3 pictures (3 reviewed as a whole)" in events[0].message
+    assert kinds[-2:] == ["verdict", "finished"]
+    assert {event.fold for event in events if event.kind == "held_out"} == {0, 1, 2}
+    assert max(event.fold for event in events) == 3  # the last run is on all pictures
+    assert [event.done for event in events if event.kind == "step"] == sorted(
+        event.done for event in events if event.kind == "step"
+    )
+    assert events[-1].result == models / "mine.safetensors"
+    card = read_card(events[-1].result)
+    about = card.provenance
+    assert about["parent"]["name"] == str(tiny_checkpoint)
+    assert [item["name"] for item in about["pictures"]] == ["p0", "p1", "p2"]
+    assert len(about["held_out"]) == 3
+    assert about["verdict"] in {"better", "no clear difference", "worse"}
+    assert about["curves"][0]["step"] == 1
+    assert card.metrics["held_out_after"] >= card.metrics["held_out_before"]  # the best weights, the first included
+    assert tiny_checkpoint.read_bytes() == before
+    assert "mine" in zoo.list_models()
+    with pytest.raises(UserError, match="already"):
+        drive(settings_of(tiny_checkpoint), pictures_of(3), tmp_path / "other")
+
+
+def test_six_pictures_are_split_once(tmp_path, models, tiny_checkpoint):
+    events = drive(settings_of(tiny_checkpoint, steps=4), pictures_of(6), tmp_path / "s")
+    assert {event.fold for event in events} == {0}
+    assert len(read_card(events[-1].result).provenance["held_out"]) == 2
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_picture_is_trained_on_but_not_judged(tmp_path, models, tiny_checkpoint, whole):
+    events = drive(settings_of(tiny_checkpoint, steps=4), pictures_of(1, whole), tmp_path / "s")
+    assert events[-1].verdict == "not judged"
+    trained, _ = load_checkpoint(events[-1].result)
+    base, _ = load_checkpoint(tiny_checkpoint)
+    moved = [not torch.equal(a, b) for a, b in zip(trained.parameters(), base.parameters(), strict=True)]
+    assert any(moved)
+
+
+@pytest.mark.parametrize("name", ["solov2", "mask2former"])
+def test_query_based_models_are_fine_tuned_with_the_framework(tmp_path, models, name):
+    from napari_leafseg.models.build import build_network
+    from napari_leafseg.models.card import Card
+    from napari_leafseg.models.checkpoint import save_checkpoint
+    from napari_leafseg.models.query_config import QUERY_SIZES
+    from napari_leafseg.training.config import FrameworkConfig
+
+    config = QUERY_SIZES[f"{name}-tiny"]
+    save_checkpoint(tmp_path / "q.safetensors", build_network(config), Card("q", "1", config, diameter=70.0))
+    settings = settings_of(tmp_path / "q.safetensors", steps=4, framework=FrameworkConfig(warm_up=0))
+    events = drive(settings, pictures_of(2, whole=False), tmp_path / "s")
+    steps = [event for event in events if event.kind == "step"]
+    assert {"inter", "equi", "score", "mask"} <= set(steps[0].values)
+    assert all(np.isfinite(event.values["total"]) for event in steps)
+    assert events[-1].result.exists()
+
+
+def test_a_stopped_session_goes_on_where_it_was(tmp_path, models, tiny_checkpoint):
+    settings, pictures = settings_of(tiny_checkpoint), pictures_of(2)
+    first = drive(settings, pictures, tmp_path / "s", lambda event: event.fold == 1 and event.kind == "held_out")
+    assert not (models / "mine.safetensors").exists()
+    later = drive(settings, pictures, tmp_path / "s")
+    steps = [(event.fold, event.done) for event in later if event.kind == "step"]
+    done = [(event.fold, event.done) for event in first if event.kind == "step"]
+    assert not set(steps) & {item for item in done if item[0] == 0}
+    assert later[-1].kind == "finished"
+    with pytest.raises(UserError, match="corrections changed since"):
+        drive(settings.model_copy(update={"name": "other"}), pictures, tmp_path / "s")
+
+
+def test_nothing_to_learn_from_is_explained(tmp_path, models, tiny_checkpoint):
+    empty = CorrectedPicture("e", "", np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.int32), True)
+    for pictures in ([], [empty]):
+        with pytest.raises(UserError, match="nothing to learn from yet"):
+            drive(settings_of(tiny_checkpoint), pictures, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_short_memory_means_smaller_batches_and_is_said(tmp_path, models, tiny_checkpoint, monkeypatch):
+    real = loop._Run.train_step
+
+    def step(self, batch):
+        if len(batch["image"]) > 1:
+            raise torch.OutOfMemoryError("too much")
+        return real(self, batch)
+
+    monkeypatch.setattr(loop._Run, "train_step", step)
+    events = drive(settings_of(tiny_checkpoint, steps=3), pictures_of(1), tmp_path / "s")
+    assert [event.message for event in events if event.kind == "announce"] == ["Out of memory: going on with batch 1."]
+    assert events[-1].kind == "finished"
+
+
+def test_losses_that_run_away_mean_a_step_back_at_half_the_rate(tmp_path, models, tiny_checkpoint, monkeypatch):
+    real, rates = loop._Run.train_step, []
+
+    def step(self, batch):
+        rates.append(self.config.learning_rate)
+        found = real(self, batch)
+        return {**found, "total": float("nan")} if len(rates) == 3 else found
+
+    monkeypatch.setattr(loop._Run, "train_step", step)
+    events = drive(settings_of(tiny_checkpoint, steps=4), pictures_of(1), tmp_path / "s")
+    assert any("half the rate" in event.message for event in events)
+    assert rates[-1] == rates[0] / 2
+    assert events[-1].kind == "finished"
+
+
+def test_a_full_disk_does_not_end_the_training(tmp_path, models, tiny_checkpoint, monkeypatch):
+    real, calls = loop._Run.save, []
+
+    def save(self):
+        calls.append(self.step)
+        if len(calls) == 1:
+            raise UserError("Cannot write: no space left on device.")
+        real(self)
+
+    monkeypatch.setattr(loop._Run, "save", save)
+    events = drive(settings_of(tiny_checkpoint, steps=8), pictures_of(1), tmp_path / "s")
+    assert any("no space left" in event.message for event in events if event.kind == "announce")
+    assert events[-1].kind == "finished"
+
+
+def test_early_stopping_ends_a_run_without_gain(tmp_path, models, tiny_checkpoint, monkeypatch):
+    scores = iter([0.9, 0.5, 0.4, 0.3, 0.2] * 4)
+    monkeypatch.setattr(module, "held_out_score", lambda prediction, picture: (next(scores), 0))
+    events = drive(settings_of(tiny_checkpoint), pictures_of(6), tmp_path / "s")
+    assert any("stopped early" in event.message for event in events)
+    trained, _ = load_checkpoint(events[-1].result)
+    base, _ = load_checkpoint(tiny_checkpoint)
+    same = [torch.allclose(a, b, atol=1e-3) for a, b in zip(trained.parameters(), base.parameters(), strict=True)]
+    assert all(same)  # before training it was best: those weights are kept
+
+
+def test_a_killed_session_leaves_nothing_half_written_and_goes_on(tmp_path, tiny_checkpoint):
+    script = tmp_path / "run.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(module.__file__).split("/src/")[0]!r})
+        from napari_leafseg.models import zoo
+        from napari_leafseg.training import finetune as module
+        from tests.training.test_finetune import pictures_of, settings_of
+        folder = Path({str(tmp_path)!r})
+        for place in (zoo, module):
+            place.user_folder = lambda: folder / "models"
+        print("ready", flush=True)
+        for event in module.finetune(settings_of({str(tiny_checkpoint)!r}, steps=12), pictures_of(2), folder / "s"):
+            print(event.kind, event.done, flush=True)
+    """)
+    )
+    rng = np.random.default_rng(3)
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+        for _ in range(int(rng.integers(2, 14))):
+            process.stdout.readline()
+        process.kill()
+        process.wait()
+        models = tmp_path / "models"
+        assert not models.exists() or all(read_card(path) for path in models.glob("*.safetensors"))
+        if (tmp_path / "s" / "session.json").exists():
+            json.loads((tmp_path / "s" / "session.json").read_text())
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=200)
+    assert ended.stdout.splitlines()[-1].startswith("finished"), ended.stderr
+
+
+def test_names_and_folders(models, tmp_path):
+    first = new_name("leaf")
+    assert first.startswith("leaf-20")
+    models.mkdir(parents=True)
+    (models / f"{first}.safetensors").touch()
+    assert new_name("leaf") == f"{first}-2"
+    assert session_folder(first).parent == models.parent / "finetuning"
