@@ -400,8 +400,8 @@ def finetune(
     from napari_leafseg.project import Project
     from napari_leafseg.training.config import FrameworkConfig
     from napari_leafseg.training.corrections import gather
-    from napari_leafseg.training.finetune import FinetuneSettings, discard, new_name, session_folder
     from napari_leafseg.training.finetune import finetune as run_finetuning
+    from napari_leafseg.training.sessions import FinetuneSettings, discard, new_name, session_folder
 
     if effort not in {"quick", "thorough"}:
         raise UserError(f"There is no effort “{effort}”. Choose quick or thorough.")

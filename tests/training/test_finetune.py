@@ -18,7 +18,7 @@ from napari_leafseg.models.checkpoint import load_checkpoint
 from napari_leafseg.project import Project
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training import finetune as module
-from napari_leafseg.training import loop
+from napari_leafseg.training import loop, sessions
 from napari_leafseg.training.corrections import (
     CorrectedPicture,
     CorrectionPool,
@@ -27,7 +27,8 @@ from napari_leafseg.training.corrections import (
     paste_leaf,
 )
 from napari_leafseg.training.evidence import HeldOut, held_out_score, judge
-from napari_leafseg.training.finetune import FinetuneSettings, finetune, new_name, session_folder, split
+from napari_leafseg.training.finetune import finetune, keep_best, split
+from napari_leafseg.training.sessions import FinetuneSettings, new_name, session_folder, unfinished
 from tests.conftest import discs
 from tests.inference.test_query_prediction import planes_of, prediction_of
 
@@ -38,7 +39,7 @@ SCENE = SceneConfig(size=(96, 96), diameter=(60, 80), blank=0.0, border=0.0)
 def models(tmp_path, monkeypatch):
     """The user's models lie in a folder of the test."""
     folder = tmp_path / "data" / "models"
-    for place in (zoo, module):
+    for place in (zoo, module, sessions):
         monkeypatch.setattr(place, "user_folder", lambda: folder)
     return folder
 
@@ -337,9 +338,10 @@ def test_a_killed_session_leaves_nothing_half_written_and_goes_on(tmp_path, tiny
         sys.path.insert(0, {str(module.__file__).split("/src/")[0]!r})
         from napari_leafseg.models import zoo
         from napari_leafseg.training import finetune as module
+        from napari_leafseg.training import sessions
         from tests.training.test_finetune import pictures_of, settings_of
         folder = Path({str(tmp_path)!r})
-        for place in (zoo, module):
+        for place in (zoo, module, sessions):
             place.user_folder = lambda: folder / "models"
         print("ready", flush=True)
         for event in module.finetune(settings_of({str(tiny_checkpoint)!r}, steps=12), pictures_of(2), folder / "s"):
@@ -359,6 +361,25 @@ def test_a_killed_session_leaves_nothing_half_written_and_goes_on(tmp_path, tiny
             json.loads((tmp_path / "s" / "session.json").read_text())
     ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=200)
     assert ended.stdout.splitlines()[-1].startswith("finished"), ended.stderr
+
+
+def test_a_stopped_session_is_known_and_its_best_weights_can_be_kept(tmp_path, models, tiny_checkpoint, monkeypatch):
+    scores = iter(np.linspace(0.3, 0.9, 60))
+    monkeypatch.setattr(module, "held_out_score", lambda prediction, picture: (float(next(scores)), 0))
+    settings, pictures = settings_of(tiny_checkpoint), pictures_of(6)
+    folder = session_folder(settings.name)
+    drive(settings, pictures, folder, lambda event: event.kind == "held_out" and event.done >= 2)
+    assert [item.name for item in unfinished()] == ["mine"]
+    event = keep_best(settings, pictures, folder)
+    assert event.result == models / "mine.safetensors"
+    assert read_card(event.result).provenance["verdict"] == event.verdict
+
+
+def test_keeping_nothing_is_explained(tmp_path, models, tiny_checkpoint):
+    settings, pictures = settings_of(tiny_checkpoint), pictures_of(2)
+    drive(settings, pictures, tmp_path / "s", lambda event: event.kind == "step")
+    with pytest.raises(UserError, match="no weights yet"):
+        keep_best(settings, pictures, tmp_path / "s")
 
 
 def test_names_and_folders(models, tmp_path):

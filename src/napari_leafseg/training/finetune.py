@@ -5,16 +5,13 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
@@ -23,10 +20,11 @@ from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.zoo import ENDING, find_model, list_models, user_folder
-from napari_leafseg.training.config import DataConfig, FrameworkConfig, TrainingConfig
+from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool
 from napari_leafseg.training.evidence import HeldOut, held_out_score, judge
 from napari_leafseg.training.loop import TrainingEvent, train
+from napari_leafseg.training.sessions import FinetuneSettings
 from napari_leafseg.versions import software_versions
 
 _LOOKS = 4  # how often the held-out pictures are looked at in a run
@@ -35,49 +33,23 @@ _FOLDS = 3
 _SPLIT = 6  # from so many pictures on, a fifth is held out once
 
 
-class FinetuneSettings(BaseModel):
-    """How to fine-tune; kept beside the run and in the new model.
+@dataclass(frozen=True)
+class Preview:
+    """A held-out picture with the leaves found in it before and now.
 
     Attributes
     ----------
-    base : str
-        Model to begin with.
     name : str
-        Of the new model.
-    effort : {"quick", "thorough"}
-        150 or 600 steps a run.
-    steps : int, optional
-        Instead of the effort's.
-    batch, crop : int
-    learning_rate : float
-    backbone_rate : float
-        Share of it for a query-based model's backbone.
-    synthetic_share, paste : float
-        See `napari_leafseg.training.corrections.CorrectionPool`.
-    framework : FrameworkConfig, optional
-        Uniqueness and equivariance, with the memory over the user's own pictures; query-based models only.
-    seed : int
+    image : numpy.ndarray
+        uint8 (H, W, 3).
+    before, after : numpy.ndarray
+        uint16 (H, W).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base: str = "leaf"
     name: str
-    effort: Literal["quick", "thorough"] = "quick"
-    steps: int | None = Field(None, ge=1)
-    batch: int = Field(8, ge=1)
-    crop: int = Field(176, ge=32)
-    learning_rate: float = Field(3e-4, gt=0)
-    backbone_rate: float = Field(0.3, ge=0, le=1)
-    synthetic_share: float = Field(0.3, ge=0, lt=1)
-    paste: float = Field(0.3, ge=0, le=1)
-    framework: FrameworkConfig | None = None
-    seed: int = 0
-
-    @property
-    def run_steps(self) -> int:
-        """Steps of each run."""
-        return self.steps or {"quick": 150, "thorough": 600}[self.effort]
+    image: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -97,6 +69,8 @@ class FinetuneEvent:
     result : pathlib.Path or None
         The new model's file, with the last event.
     verdict : str
+    preview : Preview or None
+        A held-out picture before and now, with the event of a look.
     """
 
     kind: str
@@ -107,6 +81,7 @@ class FinetuneEvent:
     fold: int = 0
     result: Path | None = None
     verdict: str = ""
+    preview: Preview | None = None
 
 
 def split(count: int, seed: int) -> list[tuple[list[int], list[int]]]:
@@ -275,6 +250,7 @@ class _FoldRun:
         )  # fmt: skip
         self.best_file, self.state_file = self.folder / f"best{ENDING}", self.folder / "looks.json"
         self.looks: list[dict[str, Any]] = []
+        self.first: np.ndarray | None = None
         self.predictions: list[tuple[Prediction, np.ndarray]] = []
 
     @property
@@ -343,15 +319,20 @@ class _FoldRun:
         """Score the held-out pictures; keep the weights where they are the best yet."""
         network, card = load_checkpoint(weights)
         predictor = Predictor(network, card, self.session.device)
-        scores = [held_out_score(predictor.predict(item.image, name=item.name), item) for item in self.held]
+        predictions = [predictor.predict(item.image, name=item.name) for item in self.held]
+        scores = [held_out_score(prediction, item) for prediction, item in zip(predictions, self.held, strict=True)]
+        shown = predictions[0].labels()
+        if self.first is None:
+            self.first = shown
         mean = float(np.mean([value for value, _ in scores]))
         if not self.looks or mean > self._best()["mean"]:
             write_atomically(self.best_file, weights.read_bytes())
         self.looks.append({"step": step, "mean": mean, "scores": scores})
         write_atomically(self.state_file, json.dumps(self.looks).encode())
         before = float(self.looks[0]["mean"])
-        return self._event("held_out", step, f"Held-out pictures: {mean:.3f} ({before:.3f} before)",
-                           {"score": mean, "before": before, "step": float(step)})  # fmt: skip
+        message = f"Held-out pictures: {mean:.3f} ({before:.3f} before)"
+        event = self._event("held_out", step, message, {"score": mean, "before": before, "step": float(step)})
+        return replace(event, preview=Preview(self.held[0].name, self.held[0].image, self.first, shown))
 
     def _stalled(self) -> bool:
         return bool(self.held) and len(self.looks) - 1 - self.looks.index(self._best()) >= _PATIENCE
@@ -379,6 +360,36 @@ class _FoldRun:
         ]
 
 
+def keep_best(settings: FinetuneSettings, pictures: list[CorrectedPicture], folder: Path) -> FinetuneEvent:
+    """End a session that was stopped: its best weights so far become the new model.
+
+    The run with the largest gain on its held-out pictures is taken, and only these are the evidence.
+
+    Raises
+    ------
+    UserError
+        When nothing was saved yet.
+    """
+    session = _Session(settings, pictures, folder, "cpu")
+    found = []
+    for number in range(len(session.folds) + 1):
+        held = session.folds[number][1] if number < len(session.folds) else []
+        run = _FoldRun(session, number, [], held)
+        if run.state_file.exists():
+            run.looks = json.loads(run.state_file.read_text(encoding="utf-8"))
+        trained = (run.folder / "curves.jsonl").exists()
+        if run.best_file.exists() and trained and (not run.looks or run.best_step > 0):
+            gain = run.looks[0]["mean"] if run.looks else 0.0
+            found.append((run._best()["mean"] - gain if run.looks else 0.0, number, run))
+    if not found:
+        raise UserError("There are no weights yet that are better than those it began with.")
+    _, _, best = max(found, key=lambda item: item[:2])
+    held_out = best.held_out()
+    verdict, words = judge(held_out)
+    path = session.publish(best.best_file, held_out, verdict, words, {})
+    return FinetuneEvent("finished", session.total, session.total, words, result=path, verdict=verdict)
+
+
 def _better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str, float]:
     """Values of the tunables that suit the held-out pictures best; none where the model's own are as good."""
     if not predictions:
@@ -392,21 +403,3 @@ def _better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str
 
 def _digest(labels: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
-
-
-def session_folder(name: str) -> Path:
-    """Where the session of a new model lies while it runs."""
-    return user_folder().parent / "finetuning" / name
-
-
-def discard(folder: Path) -> None:
-    """Take a session's folder away; the models that it made stay."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def new_name(base: str) -> str:
-    """A name for a model that is fine-tuned now: the base's, the day, and a number where that is taken."""
-    stem = f"{Path(base).stem}-{time.strftime('%Y-%m-%d')}"
-    taken = list_models()
-    number = next(count for count in range(1, 10_000) if (stem if count == 1 else f"{stem}-{count}") not in taken)
-    return stem if number == 1 else f"{stem}-{number}"

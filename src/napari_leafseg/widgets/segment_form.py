@@ -301,6 +301,11 @@ class SegmentForm(QWidget):
         else:
             self.model_box.setCurrentIndex(0)
 
+    def offer_model(self, name: str) -> None:
+        """Add a model of the zoo to the list where it is not there yet."""
+        if self.model_box.findData(name) < 0:
+            self.model_box.insertItem(self.model_box.count() - 1, _one_line(name), name)
+
     def add_model(self, path: str) -> None:
         """Add a checkpoint file to the list and choose it."""
         if self.model_box.findData(path) < 0:

@@ -90,6 +90,7 @@ class Session:
     image_wanted = Signal(object)
     project_changed = Signal()
     values_advised = Signal(str, dict)
+    model_wanted = Signal(str)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)

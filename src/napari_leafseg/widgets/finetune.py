@@ -1,0 +1,376 @@
+"""The *Fine-tune* dock widget: the model learns from what was corrected, in the background, and shows its evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from napari.utils.notifications import show_error, show_info, show_warning
+from napari.viewer import ViewerModel
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.zoo import describe_model, list_models
+from napari_leafseg.widgets.finetune_plots import CurvePlot, PreviewLabel
+from napari_leafseg.widgets.keeper import ProjectKeeper
+from napari_leafseg.widgets.session import Session, settings
+from napari_leafseg.widgets.workers import start_worker
+
+EFFORTS = {
+    "quick": ("Quick", "150 steps a run: minutes on a laptop"),
+    "thorough": ("Thorough", "600 steps a run: four times as long"),
+}
+
+
+class FinetuneWidget(QWidget):
+    """Fine-tunes a model on the project's corrections.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari-leafseg-finetune")
+        self.session = Session.of(napari_viewer)
+        self.keeper = ProjectKeeper.of(self.session)
+        self.worker: Any = None
+        self.event: Any = None
+        self.settings: Any = None
+        self._started = (0.0, 0)
+        self._build()
+        self._soon = QTimer(self)  # review marks change in bursts
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(200)
+        self._soon.timeout.connect(self.count)
+        for signal in (self.session.images_changed, self.session.project_changed):
+            signal.connect(self._soon.start)
+        self.keeper.changed.connect(self._soon.start)
+        self._base_chosen()
+        self.count()
+        self._show_state("idle")
+
+    def _build(self) -> None:
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        outer.addWidget(area)
+        inside = QWidget()
+        area.setWidget(inside)
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(8)
+        self.truth_label = _words("truth")
+        self.base_box = QComboBox()
+        self.base_box.setObjectName("base")
+        for name in list_models():
+            self.base_box.addItem(name, name)
+        chosen = str(settings().value("segment/model", "leaf"))
+        self.base_box.setCurrentIndex(max(0, self.base_box.findData(chosen)))
+        self.base_box.currentIndexChanged.connect(lambda _index: self._base_chosen())
+        self.name_box = QLineEdit()
+        self.name_box.setObjectName("name")
+        self.name_box.setToolTip("The model that you have is never changed: the result is a new one of this name")
+        self.effort_box = QComboBox()
+        self.effort_box.setObjectName("effort")
+        for name, (title, tip) in EFFORTS.items():
+            self.effort_box.addItem(title, name)
+            self.effort_box.setToolTip(tip)
+        self.framework_box = QCheckBox("Uniqueness and equivariance")
+        self.framework_box.setObjectName("framework")
+        self.framework_box.setToolTip(
+            "Leaves must not be found in other pictures, and a turned picture must give turned leaves "
+            "(Wang et al. 2022); about twice the time"
+        )
+        form = QFormLayout()
+        form.addRow("Base model", self.base_box)
+        form.addRow("New model", self.name_box)
+        form.addRow("Effort", self.effort_box)
+        form.addRow("", self.framework_box)
+        self.start_button = _button("start", "Start", self.start)
+        self.pause_button = _button("pause", "Pause", self.pause)
+        self.stop_button = _button("stop", "Stop", self.stop)
+        self.keep_button = _button("keep", "Keep the best so far", self.keep)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.start_button, 2)
+        buttons.addWidget(self.pause_button, 1)
+        buttons.addWidget(self.stop_button, 1)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self.message = _words("message")
+        self.score_plot = CurvePlot("held-out score")
+        self.score_plot.setObjectName("score_plot")
+        self.loss_plot = CurvePlot("losses", logarithmic=True)
+        self.loss_plot.setObjectName("loss_plot")
+        self.before, self.after = PreviewLabel(), PreviewLabel()
+        self.preview = QWidget()
+        grid = QGridLayout(self.preview)
+        grid.setContentsMargins(0, 0, 0, 0)
+        for at, (title, picture) in enumerate((("Before", self.before), ("Now, a picture held out", self.after))):
+            grid.addWidget(QLabel(title), 0, at)
+            grid.addWidget(picture, 1, at)
+        self.verdict = _words("verdict")
+        self.use_button = _button("use", "Use this model", self.use)
+        column.addWidget(self.truth_label)
+        column.addLayout(form)
+        column.addLayout(buttons)
+        column.addWidget(self.keep_button)
+        column.addWidget(self.progress)
+        column.addWidget(self.message)
+        for part in (self.verdict, self.use_button, self.score_plot, self.preview, self.loss_plot):
+            column.addWidget(part)
+        column.addStretch(1)
+        self.setMinimumWidth(400)
+
+    # -- what is known -----------------------------------------------------------------------------------------------
+
+    def count(self) -> None:
+        """Say what will be trained on, or what is missing."""
+        done, partly, leaves = 0, 0, 0
+        project = self.keeper.project
+        if project is not None:
+            done = sum(ref.state == "done" for ref in project.images)
+        for correction in self.session.corrections():
+            marks = len(correction.document.verified)
+            leaves += marks
+            partly += bool(marks)
+        known = bool(done or leaves)
+        if known:
+            pictures = f"{done} reviewed picture{'' if done == 1 else 's'}"
+            open_leaves = f", {leaves} verified leaves in {partly} open picture{'' if partly == 1 else 's'}"
+            words = f"Learns from {pictures}{open_leaves if leaves else ''}."
+            if done < 2:
+                words += " With two or more reviewed pictures it can show what it gained."
+        else:
+            words = (
+                "Nothing to learn from yet. Correct a picture in the Correct widget, and verify its leaves or mark it "
+                "as reviewed."
+            )
+        self.truth_label.setText(words)
+        self._known = known
+        self.start_button.setEnabled(known and self.worker is None)
+
+    def _base_chosen(self) -> None:
+        from napari_leafseg.training.sessions import new_name, unfinished
+
+        base = str(self.base_box.currentData())
+        waiting = [item for item in unfinished() if item.base == base]
+        self.name_box.setText(waiting[0].name if waiting else new_name(base))
+        self.message.setText(f"“{waiting[0].name}” was not finished; Start goes on with it." if waiting else "")
+        try:
+            query = describe_model(base).config.kind != "distance_embedding"
+        except UserError:
+            query = False
+        self.framework_box.setVisible(query)
+        self.framework_box.setChecked(False)
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Fine-tune in the background, or go on with what was paused or stopped."""
+        if self.worker is not None:
+            self.worker.resume()
+            self._show_state("running")
+            return
+        from napari_leafseg.training.config import FrameworkConfig
+        from napari_leafseg.training.sessions import FinetuneSettings
+
+        name = self.name_box.text().strip()
+        if not name or Path(name).name != name:
+            show_error("Give the new model a name without slashes.")
+            return
+        project = self.keeper.project
+        if project is None:
+            return
+        self.keeper.autosave()
+        self.settings = FinetuneSettings(
+            base=str(self.base_box.currentData()), name=name, effort=self.effort_box.currentData(),
+            framework=FrameworkConfig() if self.framework_box.isChecked() else None,
+        )  # fmt: skip
+        for plot in (self.score_plot, self.loss_plot):
+            plot.clear_curves()
+        self.event = None
+        self._started = (0.0, 0)
+        device = str(settings().value("segment/device", "auto"))
+        self._show_state("running")
+        self.message.setText("Reading the corrected pictures …")
+        self.worker = start_worker(
+            finetune_job, self.settings, project, device,
+            on_result=self._progress, on_error=self._failed, on_end=self._ended, owner=self,
+        )  # fmt: skip
+
+    def pause(self) -> None:
+        """Wait after the step that is being computed; Start goes on."""
+        if self.worker is not None:
+            self.worker.pause()
+            self._show_state("paused")
+
+    def stop(self) -> None:
+        """Stop after the step that is being computed; what was learned can be kept or gone on with."""
+        if self.worker is not None:
+            self.worker.quit()
+            self.message.setText("Stopping …")
+
+    def keep(self) -> None:
+        """Make the best weights so far a model."""
+        project = self.keeper.project
+        if self.settings is None or project is None or self.worker is not None:
+            return
+        self._show_state("running")
+        self.worker = start_worker(
+            keep_job, self.settings, project,
+            on_result=self._progress, on_error=self._failed, on_end=self._ended, owner=self,
+        )  # fmt: skip
+
+    def _progress(self, event: Any) -> None:
+        if isinstance(event, str):
+            show_warning(event)
+            return
+        self.event = event
+        self.progress.setRange(0, event.total)
+        self.progress.setValue(event.done)
+        if event.kind == "step":
+            if not self._started[0]:
+                self._started = (time.monotonic(), event.done)
+            self.message.setText(f"{event.message}{self._remaining(event)}")
+            self.loss_plot.add(event.done, {name: value for name, value in event.values.items() if name != "total"})
+        elif event.kind == "held_out":
+            self.score_plot.add(event.done, {f"run {event.fold + 1}": event.values["score"]}, marks=True)
+            self.message.setText(event.message)
+            if event.preview is not None:
+                self.before.show_leaves(event.preview.image, event.preview.before)
+                self.after.show_leaves(event.preview.image, event.preview.after)
+                self.preview.setVisible(True)
+        else:
+            self.message.setText(event.message)
+        if event.kind == "finished":
+            self.verdict.setText(f"<b>{event.message}</b>")
+            self.verdict.setVisible(True)
+            better = event.verdict == "better"
+            self.use_button.setText("Use this model" if better else "Use this model all the same")
+            self.use_button.setVisible(True)
+
+    def _remaining(self, event: Any) -> str:
+        """How long it still takes, after some steps."""
+        begun, first = self._started
+        if event.done - first < 4:
+            return ""
+        seconds = (time.monotonic() - begun) / (event.done - first) * (event.total - event.done)
+        return f", about {seconds / 60:.0f} min to go" if seconds > 90 else f", about {seconds:.0f} s to go"
+
+    def _failed(self, error: Exception) -> None:
+        show_error(str(error))
+
+    def _ended(self, worker: Any) -> None:
+        if worker is not self.worker:
+            return
+        self.worker = None
+        finished = self.event is not None and self.event.kind == "finished"
+        if not finished and self.event is not None:
+            self.message.setText("Stopped. Start goes on; or keep the best so far.")
+        self._show_state("finished" if finished else "stopped" if self.event is not None else "idle")
+        self.count()
+
+    def _show_state(self, state: str) -> None:
+        """Buttons for "idle", "running", "paused", "stopped" or "finished"."""
+        busy = state in {"running", "paused"}
+        self.start_button.setText("Go on" if state in {"paused", "stopped"} else "Start")
+        self.start_button.setEnabled(state != "running" and self._known)
+        self.pause_button.setEnabled(state == "running")
+        self.stop_button.setEnabled(busy)
+        self.keep_button.setVisible(state == "stopped")
+        self.progress.setVisible(busy)
+        for part in (self.base_box, self.name_box, self.effort_box, self.framework_box):
+            part.setEnabled(state in {"idle", "finished"})
+        curves = state != "idle"
+        self.score_plot.setVisible(curves)
+        self.loss_plot.setVisible(curves)
+        if state in {"idle", "running"} and (self.event is None or self.event.kind != "finished"):
+            self.preview.setVisible(state == "running" and self.preview.isVisible())
+            self.verdict.setVisible(False)
+            self.use_button.setVisible(False)
+
+    def use(self) -> None:
+        """Choose the new model in *Segment*."""
+        if self.settings is not None:
+            settings().setValue("segment/model", self.settings.name)
+            self.session.model_wanted.emit(self.settings.name)
+            show_info(f"“{self.settings.name}” is chosen in Segment from now on; the other models are still there.")
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what runs when the widget is closed; the session goes on when it is started again."""
+        self.stop()
+        super().closeEvent(event)
+
+
+def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
+    """Read the corrections and fine-tune; yields sentences for the user and `FinetuneEvent`."""
+    import os
+
+    import torch
+
+    from napari_leafseg.inference.device import choose_device
+    from napari_leafseg.training.corrections import gather
+    from napari_leafseg.training.finetune import finetune
+    from napari_leafseg.training.sessions import discard, session_folder
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # one is left to the window
+    try:
+        pictures, notes = gather(project)
+        yield from notes
+        folder = session_folder(wanted.name)
+        for event in finetune(wanted, pictures, folder, str(choose_device(device))):
+            if event.kind == "finished":
+                discard(folder)
+            yield event
+    finally:
+        torch.set_num_threads(threads)
+
+
+def keep_job(wanted: Any, project: Any) -> Iterator[Any]:
+    """Make the best weights of a stopped session a model; yields its `FinetuneEvent`."""
+    from napari_leafseg.training.corrections import gather
+    from napari_leafseg.training.finetune import keep_best
+    from napari_leafseg.training.sessions import discard, session_folder
+
+    pictures, _ = gather(project)
+    folder = session_folder(wanted.name)
+    event = keep_best(wanted, pictures, folder)
+    discard(folder)
+    yield event
+
+
+def _button(name: str, text: str, action: Any) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(name)
+    button.clicked.connect(lambda: action())
+    return button
+
+
+def _words(name: str) -> QLabel:
+    label = QLabel()
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    return label

@@ -1,0 +1,93 @@
+"""What one looks at while a model is fine-tuned: curves, and a held-out picture before and after."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage, QPalette, QPixmap
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_leafseg._opencv import cv2
+
+_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#44AA99", "#D55E00", "#F0E442", "#999999")
+_SIDE = 180
+
+
+class CurvePlot(pg.PlotWidget):
+    """Curves by name, over steps.
+
+    Parameters
+    ----------
+    title : str
+        Of the upward axis.
+    logarithmic : bool
+    """
+
+    def __init__(self, title: str, logarithmic: bool = False, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent, background=None)
+        self.setMinimumHeight(110)
+        self.setMenuEnabled(False)
+        self.setMouseEnabled(x=False, y=False)
+        self.hideButtons()
+        self.setLabel("left", title)
+        self.setLabel("bottom", "step")
+        self.getPlotItem().setLogMode(y=logarithmic)
+        self.legend = self.addLegend(offset=(-5, 5), labelTextSize="8pt")
+        self._points: dict[str, tuple[list[float], list[float]]] = {}
+        self._curves: dict[str, pg.PlotDataItem] = {}
+        pen = pg.mkPen(self.palette().color(QPalette.ColorRole.WindowText))
+        for name in ("left", "bottom"):
+            axis = self.getAxis(name)
+            axis.setPen(pen)
+            axis.setTextPen(pen)
+            axis.enableAutoSIPrefix(False)
+        self.getAxis("left").setWidth(54)
+
+    def clear_curves(self) -> None:
+        """Take all curves away."""
+        self._points, self._curves = {}, {}
+        self.getPlotItem().clear()
+        self.legend.clear()
+
+    def add(self, step: float, values: dict[str, float], marks: bool = False) -> None:
+        """Add a point to each curve; a curve is made at its first point."""
+        for name, value in values.items():
+            if not np.isfinite(value):
+                continue
+            xs, ys = self._points.setdefault(name, ([], []))
+            xs.append(step)
+            ys.append(max(value, 1e-6))
+            if name not in self._curves:
+                pen = pg.mkPen(_COLOURS[len(self._curves) % len(_COLOURS)], width=2)
+                symbol = "o" if marks else None
+                self._curves[name] = self.plot(pen=pen, name=name, symbol=symbol, symbolSize=7)
+            self._curves[name].setData(xs, ys)
+
+    def values(self, name: str) -> list[float]:
+        """What a curve shows."""
+        return list(self._points.get(name, ([], []))[1])
+
+
+class PreviewLabel(QLabel):
+    """A picture with the outlines of its leaves."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setMinimumSize(_SIDE, _SIDE)
+
+    def show_leaves(self, image: np.ndarray, labels: np.ndarray) -> None:
+        """Show an image uint8 (H, W, 3) with labels (H, W), made small."""
+        factor = _SIDE / max(image.shape[:2])
+        size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+        small = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+        plane = cv2.resize(labels.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST)
+        edge = np.zeros(plane.shape, bool)
+        edge[:, 1:] |= plane[:, 1:] != plane[:, :-1]
+        edge[1:] |= plane[1:] != plane[:-1]
+        small[edge] = (255, 60, 200)
+        data = np.ascontiguousarray(small)
+        height, width = data.shape[:2]
+        picture = QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+        self.setPixmap(QPixmap.fromImage(picture))

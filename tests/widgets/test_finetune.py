@@ -1,0 +1,153 @@
+"""The Fine-tune widget: what it says, curves and preview while it runs, pause, stop, the new model in Segment."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_leafseg.models import zoo
+from napari_leafseg.models.card import Card
+from napari_leafseg.models.checkpoint import save_checkpoint
+from napari_leafseg.synthetic import SceneConfig, synthesize
+from napari_leafseg.training import finetune as engine
+from napari_leafseg.training import sessions
+from napari_leafseg.widgets.finetune import FinetuneWidget
+from napari_leafseg.widgets.keeper import ProjectKeeper
+from napari_leafseg.widgets.segment import SegmentWidget
+
+SCENE = SceneConfig(size=(96, 96), diameter=(60, 80), blank=0.0, border=0.0)
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path, monkeypatch):
+    """The user's models lie in a folder of the test; a small one is there."""
+    import torch
+
+    from napari_leafseg.models.build import build_network
+    from napari_leafseg.models.config import SIZES
+
+    folder = tmp_path / "data" / "models"
+    for place in (zoo, engine, sessions):
+        monkeypatch.setattr(place, "user_folder", lambda: folder)
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    card = Card("tiny", "1", SIZES["tiny"], diameter=70.0)
+    save_checkpoint(folder / "tiny.safetensors", build_network(SIZES["tiny"]), card)
+    return folder
+
+
+def few(steps_of_a_run):
+    """Settings of runs of a few small steps."""
+
+    class Few(sessions.FinetuneSettings):
+        steps: int | None = steps_of_a_run
+        batch: int = 2
+        crop: int = 64
+        synthetic_share: float = 0.0
+
+    return Few
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Runs of 8 steps."""
+    monkeypatch.setattr(sessions, "FinetuneSettings", few(8))
+
+
+@pytest.fixture
+def corrected(viewer, qtbot):
+    """Two pictures, segmented, corrected and reviewed as a whole."""
+    segment = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(segment, name="Segment")
+    segment.choose_model("tiny")
+    keeper = ProjectKeeper.of(segment.session)
+    for number in range(2):
+        scene = synthesize(4_000 + number, SCENE)
+        viewer.add_image(scene.image, name=f"plant{number}", rgb=True)
+        qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+        correction = segment.session.correction(segment.image)
+        correction.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
+        keeper.keep(correction)
+        keeper.set_state(correction, "done")
+    return segment
+
+
+def make(viewer):
+    widget = FinetuneWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Fine-tune")
+    widget.base_box.setCurrentIndex(widget.base_box.findData("tiny"))
+    return widget
+
+
+def test_without_corrections_it_says_what_to_do(viewer):
+    widget = make(viewer)
+    assert "Correct a picture in the Correct widget" in widget.truth_label.text()
+    assert not widget.start_button.isEnabled()
+    assert widget.name_box.text().startswith("tiny-20")
+    assert not widget.framework_box.isVisibleTo(widget)
+    widget.base_box.setCurrentIndex(widget.base_box.findData("solov2"))
+    assert widget.framework_box.isVisibleTo(widget)
+
+
+def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, qtbot, corrected, quick, models):
+    widget = make(viewer)
+    qtbot.waitUntil(lambda: "2 reviewed pictures" in widget.truth_label.text(), timeout=5000)
+    widget.name_box.setText("mine")
+    qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
+    assert not widget.base_box.isEnabled()
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=120000)
+    assert widget.event.kind == "finished"
+    assert (models / "mine.safetensors").exists()
+    assert {"distance", "within", "between"} <= set(widget.loss_plot._curves)
+    assert len(widget.loss_plot.values("distance")) == 8 * 3 or len(widget.loss_plot.values("distance")) > 8
+    assert len(widget.score_plot.values("run 1")) >= 2
+    assert not widget.before.pixmap().isNull()
+    assert not widget.after.pixmap().isNull()
+    assert "before" in widget.verdict.text()
+    assert widget.use_button.isVisibleTo(widget)
+    qtbot.mouseClick(widget.use_button, Qt.MouseButton.LeftButton)
+    assert corrected.model_name == "mine"
+    assert "tiny" in [corrected.model_box.itemData(at) for at in range(corrected.model_box.count())]
+    assert not sessions.session_folder("mine").exists()
+
+
+def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
+    monkeypatch.setattr(sessions, "FinetuneSettings", few(40))
+    widget = make(viewer)
+    qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
+    widget.name_box.setText("mine")
+    qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.event is not None and widget.event.kind == "step", timeout=60000)
+    qtbot.mouseClick(widget.pause_button, Qt.MouseButton.LeftButton)
+    qtbot.wait(500)
+    waiting = widget.event.done
+    qtbot.wait(500)
+    assert widget.event.done == waiting
+    assert widget.start_button.text() == "Go on"
+    qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.event.done > waiting, timeout=30000)
+    qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=10000)
+    assert "Start goes on" in widget.message.text()
+    assert widget.keep_button.isVisibleTo(widget)
+    assert not (models / "mine.safetensors").exists()
+    assert [item.name for item in sessions.unfinished()] == ["mine"]
+    again = make(viewer)  # as after a restart of napari
+    assert again.name_box.text() == "mine"
+    assert "was not finished" in again.message.text()
+
+
+def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_leafseg.widgets.finetune.show_error", said.append)
+    widget = make(viewer)
+    qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
+    for name in ("", "a/b"):
+        widget.name_box.setText(name)
+        qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
+    assert len(said) == 2
+    assert widget.worker is None
+    widget.name_box.setText("tiny")
+    qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=20000)
+    assert "already" in said[-1]
