@@ -99,7 +99,7 @@ def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, 
     assert widget.event.kind == "finished"
     assert (models / "mine.safetensors").exists()
     assert {"distance", "within", "between"} <= set(widget.loss_plot._curves)
-    assert len(widget.loss_plot.values("distance")) == 8 * 3 or len(widget.loss_plot.values("distance")) > 8
+    assert 1 <= len(widget.loss_plot.values("distance")) <= 8  # the last run's
     assert len(widget.score_plot.values("run 1")) >= 2
     assert not widget.before.pixmap().isNull()
     assert not widget.after.pixmap().isNull()

@@ -247,6 +247,8 @@ class FinetuneWidget(QWidget):
         if isinstance(event, str):
             show_warning(event)
             return
+        if self.event is not None and event.fold != self.event.fold:
+            self.loss_plot.clear_curves()  # each run has its own
         self.event = event
         self.progress.setRange(0, event.total)
         self.progress.setValue(event.done)
@@ -254,18 +256,23 @@ class FinetuneWidget(QWidget):
             if not self._started[0]:
                 self._started = (time.monotonic(), event.done)
             self.message.setText(f"{event.message}{self._remaining(event)}")
-            self.loss_plot.add(event.done, {name: value for name, value in event.values.items() if name != "total"})
+            step = event.done - event.fold * self.settings.run_steps
+            self.loss_plot.add(step, {name: value for name, value in event.values.items() if name != "total"})
         elif event.kind == "held_out":
-            self.score_plot.add(event.done, {f"run {event.fold + 1}": event.values["score"]}, marks=True)
+            score = {f"run {event.fold + 1}": event.values["score"]}
+            self.score_plot.add(event.values["step"], score, marks=True)
             self.message.setText(event.message)
             if event.preview is not None:
-                self.before.show_leaves(event.preview.image, event.preview.before)
-                self.after.show_leaves(event.preview.image, event.preview.after)
+                shown = event.preview
+                around = (shown.before > 0) | (shown.after > 0)
+                self.before.show_leaves(shown.image, shown.before, around)
+                self.after.show_leaves(shown.image, shown.after, around)
                 self.preview.setVisible(True)
         else:
             self.message.setText(event.message)
         if event.kind == "finished":
-            self.verdict.setText(f"<b>{event.message}</b>")
+            self.message.setText("")
+            self.verdict.setText(f"<b>“{self.settings.name}”: {event.message}</b>")
             self.verdict.setVisible(True)
             better = event.verdict == "better"
             self.use_button.setText("Use this model" if better else "Use this model all the same")
@@ -283,12 +290,16 @@ class FinetuneWidget(QWidget):
         show_error(str(error))
 
     def _ended(self, worker: Any) -> None:
+        from napari_leafseg.training.sessions import new_name
+
         if worker is not self.worker:
             return
         self.worker = None
         finished = self.event is not None and self.event.kind == "finished"
         if not finished and self.event is not None:
             self.message.setText("Stopped. Start goes on; or keep the best so far.")
+        if finished:  # another one would be another model
+            self.name_box.setText(new_name(self.settings.base))
         self._show_state("finished" if finished else "stopped" if self.event is not None else "idle")
         self.count()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
@@ -26,23 +28,34 @@ class CurvePlot(pg.PlotWidget):
 
     def __init__(self, title: str, logarithmic: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent, background=None)
-        self.setMinimumHeight(110)
+        self.setFixedHeight(170)
         self.setMenuEnabled(False)
         self.setMouseEnabled(x=False, y=False)
         self.hideButtons()
         self.setLabel("left", title)
         self.setLabel("bottom", "step")
         self.getPlotItem().setLogMode(y=logarithmic)
-        self.legend = self.addLegend(offset=(-5, 5), labelTextSize="8pt")
+        self.legend = self.addLegend(offset=(-5, -5), labelTextSize="8pt")
         self._points: dict[str, tuple[list[float], list[float]]] = {}
         self._curves: dict[str, pg.PlotDataItem] = {}
+        self.getAxis("left").setWidth(54)
+        self.take_colours()
+
+    def take_colours(self) -> None:
+        """Axes in the colour of the window's text."""
         pen = pg.mkPen(self.palette().color(QPalette.ColorRole.WindowText))
         for name in ("left", "bottom"):
             axis = self.getAxis(name)
             axis.setPen(pen)
             axis.setTextPen(pen)
             axis.enableAutoSIPrefix(False)
-        self.getAxis("left").setWidth(54)
+        self.legend.setLabelTextColor(pen.color())
+
+    def changeEvent(self, event: Any) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == event.Type.PaletteChange and hasattr(self, "legend"):
+            self.take_colours()
 
     def clear_curves(self) -> None:
         """Take all curves away."""
@@ -77,11 +90,21 @@ class PreviewLabel(QLabel):
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setMinimumSize(_SIDE, _SIDE)
 
-    def show_leaves(self, image: np.ndarray, labels: np.ndarray) -> None:
-        """Show an image uint8 (H, W, 3) with labels (H, W), made small."""
+    def show_leaves(self, image: np.ndarray, labels: np.ndarray, around: np.ndarray) -> None:
+        """Show an image uint8 (H, W, 3) with labels (H, W), cut to where `around` is not empty and made small."""
+        rows, columns = np.flatnonzero(around.any(1)), np.flatnonzero(around.any(0))
+        if len(rows):
+            pad = 4 + (rows[-1] - rows[0] + columns[-1] - columns[0]) // 20
+            box = (
+                slice(max(0, int(rows[0] - pad)), int(rows[-1] + pad + 1)),
+                slice(max(0, int(columns[0] - pad)), int(columns[-1] + pad + 1)),
+            )
+            image, labels = image[box], labels[box]
         factor = _SIDE / max(image.shape[:2])
         size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-        small = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        )
         plane = cv2.resize(labels.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST)
         edge = np.zeros(plane.shape, bool)
         edge[:, 1:] |= plane[:, 1:] != plane[:, :-1]
