@@ -56,6 +56,7 @@ class FinetuneWidget(QWidget):
         self.event: Any = None
         self.settings: Any = None
         self._started = (0.0, 0)
+        self._fold = 0
         self._build()
         self._soon = QTimer(self)  # review marks change in bursts
         self._soon.setSingleShot(True)
@@ -211,7 +212,7 @@ class FinetuneWidget(QWidget):
         for plot in (self.score_plot, self.loss_plot):
             plot.clear_curves()
         self.event = None
-        self._started = (0.0, 0)
+        self._started, self._fold = (0.0, 0), 0
         device = str(settings().value("segment/device", "auto"))
         self._show_state("running")
         self.message.setText("Reading the corrected pictures …")
@@ -247,8 +248,6 @@ class FinetuneWidget(QWidget):
         if isinstance(event, str):
             show_warning(event)
             return
-        if self.event is not None and event.fold != self.event.fold:
-            self.loss_plot.clear_curves()  # each run has its own
         self.event = event
         self.progress.setRange(0, event.total)
         self.progress.setValue(event.done)
@@ -256,6 +255,9 @@ class FinetuneWidget(QWidget):
             if not self._started[0]:
                 self._started = (time.monotonic(), event.done)
             self.message.setText(f"{event.message}{self._remaining(event)}")
+            if event.fold != self._fold:  # each run has its own curves
+                self._fold = event.fold
+                self.loss_plot.clear_curves()
             step = event.done - event.fold * self.settings.run_steps
             self.loss_plot.add(step, {name: value for name, value in event.values.items() if name != "total"})
         elif event.kind == "held_out":
