@@ -6,14 +6,15 @@ from typer.testing import CliRunner
 
 from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
-from napari_leafseg.models import zoo
+from napari_leafseg.models import library, zoo
 from napari_leafseg.models.checkpoint import load_checkpoint
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The user's models lie in a folder of the test."""
-    monkeypatch.setattr(zoo, "user_folder", lambda: tmp_path / "models")
+    for place in (zoo, library):
+        monkeypatch.setattr(place, "user_folder", lambda: tmp_path / "models")
     return tmp_path / "models"
 
 
@@ -56,3 +57,38 @@ def test_nothing_half_written_remains_of_a_file_that_does_not_fit(folder, tmp_pa
     assert isinstance(result.exception, UserError)
     assert "no ResNet-50" in str(result.exception)
     assert not folder.exists()
+
+
+def test_own_models_are_added_renamed_compared_taken_away_and_brought_back(folder, tiny_checkpoint, tmp_path):
+    assert run("add", tiny_checkpoint, "--name", "first").exit_code == 0
+    assert load_checkpoint(folder / "first.safetensors")[1].name == "first"
+    assert "already" in str(run("add", tiny_checkpoint, "--name", "first").exception)
+    assert run("rename", "first", "second").exit_code == 0
+    network, card = load_checkpoint(folder / "second.safetensors")
+    assert card.name == "second"
+    assert not (folder / "first.safetensors").exists()
+    for key, value in load_checkpoint(tiny_checkpoint)[0].state_dict().items():
+        assert torch.equal(network.state_dict()[key], value)
+    text = run("compare", "second", "leaf").stdout
+    assert "distance_embedding" in text
+    assert "default angle" in text
+    assert run("export", "second", tmp_path / "carried.safetensors").exit_code == 0
+    assert (tmp_path / "carried.safetensors").read_bytes() == (folder / "second.safetensors").read_bytes()
+    assert run("delete", "second").exit_code == 0
+    assert "second" not in zoo.list_models()
+    assert "There are: second" in str(run("restore", "other").exception)
+    assert run("restore", "second").exit_code == 0
+    assert "second" in zoo.list_models()
+
+
+@pytest.mark.parametrize("command", [("delete", "leaf"), ("rename", "leaf", "mine")])
+def test_bundled_models_stay_as_they_are(folder, command):
+    result = run(*command)
+    assert isinstance(result.exception, UserError)
+    assert "comes with the program" in str(result.exception)
+    assert isinstance(run("delete", "nothing").exception, UserError)
+
+
+def test_names_that_are_none_are_refused(folder, tiny_checkpoint):
+    for name in ("", "a/b"):
+        assert "no name for a model" in str(run("add", tiny_checkpoint, "--name", name or " /").exception)

@@ -14,6 +14,7 @@ from napari_leafseg.errors import UserError
 
 app = typer.Typer(invoke_without_command=True)
 out, err = Console(), Console(stderr=True)
+Name = Annotated[str, typer.Argument(help="Name of one of your own models.")]
 
 
 class Kind(StrEnum):
@@ -69,3 +70,62 @@ def import_model(
     save_checkpoint(target, network, card)
     count = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     out.print(f"{target}: {count:.1f} million weights. Use it as --model {name}.", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def rename(name: Name, new: Annotated[str, typer.Argument(help="Its new name.")]) -> None:
+    """Give one of your models another name."""
+    from napari_leafseg.models.library import rename_model
+
+    out.print(str(rename_model(name, new)), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def delete(name: Name) -> None:
+    """Take one of your models out of the list; its file is kept, “models restore” brings it back."""
+    from napari_leafseg.models.library import take_away
+
+    kept = take_away(name)
+    out.print(f"It lies in {kept} now; “napari-leafseg models restore {kept.stem}” brings it back.", soft_wrap=True)
+
+
+@app.command()
+def restore(name: Name) -> None:
+    """Bring a model back that was taken away."""
+    from napari_leafseg.models.library import bring_back
+
+    out.print(str(bring_back(name)), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="A .safetensors file of this program, from another computer say.")],
+    name: Annotated[str | None, typer.Option(help="Name in the list; the file's own if left out.")] = None,
+) -> None:
+    """Put a model file into the list."""
+    from napari_leafseg.models.library import add_model
+
+    out.print(str(add_model(file, name)), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def export(name: Name, file: Annotated[Path, typer.Argument(help="Where to; “models add” reads it.")]) -> None:
+    """Write one of your models to a single file, with all that is known of it."""
+    from napari_leafseg._files import write_atomically
+    from napari_leafseg.models.library import own_model
+
+    write_atomically(file, own_model(name).read_bytes())
+    out.print(str(file), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A model.")], second: Annotated[str, typer.Argument(help="Another one.")]
+) -> None:
+    """Show what two models' cards say, side by side."""
+    from napari_leafseg.models.library import describe_difference
+
+    table = Table("", first, second)
+    for row in describe_difference(first, second):
+        table.add_row(*row)
+    out.print(table)

@@ -1,0 +1,135 @@
+"""The user's own models: rename, take away, bring back, carry to another computer; needs no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.card import read_card
+from napari_leafseg.models.zoo import ENDING, list_models, user_folder
+
+AWAY = "taken away"
+
+
+def own_model(name: str) -> Path:
+    """The file of a model of the user's.
+
+    Raises
+    ------
+    UserError
+        When there is none of this name, or it is a bundled one.
+    """
+    path = user_folder() / f"{name}{ENDING}"
+    if path.is_file():
+        return path
+    if name in list_models():
+        raise UserError(f"“{name}” comes with the program and stays as it is.")
+    raise UserError(f"There is no model “{name}” of yours in {user_folder()}.")
+
+
+def _free(name: str) -> Path:
+    """Where a new model of this name would lie."""
+    if not name or Path(name).name != name:
+        raise UserError(f"“{name}” is no name for a model: it must be a file's name, without slashes.")
+    if name in list_models():
+        raise UserError(f"There is a model “{name}” already. Choose another name.")
+    return user_folder() / f"{name}{ENDING}"
+
+
+def _write_as(source: Path, target: Path, name: str) -> None:
+    """A copy of a checkpoint under another name, in its file's name and in its card."""
+    read_card(source)
+    with safe_open(str(source), framework="numpy") as file:
+        metadata = dict(file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    entries = json.loads(metadata["card"])
+    entries["name"] = name
+    metadata["card"] = json.dumps(entries, sort_keys=True)
+    write_atomically(target, save(tensors, metadata))
+
+
+def rename_model(name: str, new: str) -> Path:
+    """Give a model of the user's another name; returns its file.
+
+    Raises
+    ------
+    UserError
+        When there is no such model, or the new name is taken or none.
+    """
+    source, target = own_model(name), _free(new)
+    _write_as(source, target, new)
+    source.unlink()
+    return target
+
+
+def take_away(name: str) -> Path:
+    """Take a model of the user's out of the list; its file is kept, and `bring_back` undoes it.
+
+    Raises
+    ------
+    UserError
+        When there is no such model of the user's.
+    """
+    source = own_model(name)
+    folder = user_folder() / AWAY
+    folder.mkdir(exist_ok=True)
+    target = folder / source.name
+    number = 2
+    while target.exists():
+        target = folder / f"{name} {number}{ENDING}"
+        number += 1
+    return source.rename(target)
+
+
+def bring_back(name: str) -> Path:
+    """Put a model that was taken away into the list again.
+
+    Raises
+    ------
+    UserError
+        When it is not there, or its name is taken now.
+    """
+    source = user_folder() / AWAY / f"{name}{ENDING}"
+    if not source.is_file():
+        found = ", ".join(sorted(path.stem for path in source.parent.glob(f"*{ENDING}"))) or "none"
+        raise UserError(f"No model “{name}” was taken away. There are: {found}.")
+    return source.rename(_free(name))
+
+
+def add_model(file: Path, name: str | None = None) -> Path:
+    """Put a model file, from another computer say, into the list; returns its new place.
+
+    Raises
+    ------
+    UserError
+        When the file is no checkpoint, or the name is taken.
+    """
+    card = read_card(file)
+    chosen = name or card.name
+    target = _free(chosen)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write_as(file, target, chosen)
+    return target
+
+
+def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
+    """What two models' cards say, side by side: rows of (what, first, second)."""
+    from napari_leafseg.models.zoo import describe_model
+
+    rows = []
+    cards = [describe_model(name) for name in (first, second)]
+    rows.append(("kind", *(card.config.kind for card in cards)))
+    rows.append(("version", *(card.version for card in cards)))
+    rows.append(("begun with", *(str(card.provenance.get("parent", {}).get("name", "–")) for card in cards)))
+    rows.append(("pictures", *(str(len(card.provenance.get("pictures", []))) for card in cards)))
+    rows.append(("verdict", *(str(card.provenance.get("verdict_in_words", "–")) for card in cards)))
+    for key in sorted({key for card in cards for key in card.metrics}):
+        rows.append((key, *(f"{card.metrics[key]:.3f}" if key in card.metrics else "–" for card in cards)))
+    for key in sorted({key for card in cards for key in card.defaults}):
+        rows.append((f"default {key}", *(f"{card.defaults[key]:g}" if key in card.defaults else "–" for card in cards)))
+    return [(str(a), str(b), str(c)) for a, b, c in rows]
