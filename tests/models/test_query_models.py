@@ -9,9 +9,11 @@ from napari_leafseg.metrics import average_precision
 from napari_leafseg.models.backbones import TransformersBackbone
 from napari_leafseg.models.build import build_network
 from napari_leafseg.models.normalise import standardise
+from napari_leafseg.models.query import Queries
 from napari_leafseg.models.query_config import QUERY_SIZES, BackboneConfig
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.data import drop_small
+from tests.models import plain
 
 NAMES = ("condinst", "solov2", "sotr", "mask2former")
 SCENE = SceneConfig(size=(64, 64), diameter=(48, 60))
@@ -201,3 +203,50 @@ def test_missing_and_wrong_pretrained_weights_are_explained(tmp_path):
     AutoBackbone.from_config(other).save_pretrained(tmp_path / "other")
     with pytest.raises(UserError, match="another shape"):
         backbone.load_pretrained(str(tmp_path / "other"))
+
+
+def test_condinst_queries_see_coordinates_from_themselves_to_the_pixel_reversed_and_scaled():
+    network = tiny("condinst").eval()
+    rng = np.random.default_rng(0)
+    channels = network.config.mask_channels
+    masks = rng.normal(size=(2, channels, 6, 8))
+    count = network.controller.out_channels
+    weights, position = rng.normal(size=(3, count)), np.array([[3.0, 5.0], [9.0, 1.0], [5.0, 11.0]])
+    image, reach = np.array([0, 1, 1]), np.array([20.0, 44.0, 88.0])
+    queries = Queries(
+        torch.tensor(image), torch.tensor(weights), torch.ones(3), torch.tensor(position), torch.tensor(reach)
+    )
+    found = network.retrieve(queries, torch.tensor(masks)).detach().numpy()
+    for number in range(3):
+        pixels = []
+        for y in range(6):
+            for x in range(8):
+                there = np.array([2 * x + 1, 2 * y + 1])  # the middle of a pixel at stride 2
+                relative = (position[number] - there) / reach[number]
+                pixels.append(np.concatenate([relative, masks[image[number], :, y, x]]))
+        wanted = plain.dynamic_convolution(np.array(pixels).T[None], weights[number : number + 1], channels, 3)
+        np.testing.assert_allclose(found[number], wanted.reshape(6, 8), rtol=1e-6, atol=1e-8)
+        # the same pixels asked for one by one, as from a memory
+        y, x = np.mgrid[:6, :8]
+        places = torch.tensor(np.stack([2 * x.ravel() + 1, 2 * y.ravel() + 1], 1).astype(np.float32))
+        single = network.retrieve_pixels(
+            queries.select(torch.tensor([number])), torch.tensor(masks[image[number]].reshape(channels, -1).T), places
+        )
+        np.testing.assert_allclose(single.detach().numpy()[0], wanted[0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["solov2", "sotr", "mask2former"])
+def test_a_query_is_a_convolution_of_one_pixel(name):
+    network = tiny(name).eval()
+    depth = network.config.mask_channels
+    masks, weights = torch.randn(2, depth, 5, 7), torch.randn(4, depth)
+    image = torch.tensor([1, 0, 1, 0])
+    queries = Queries(image, weights, torch.ones(4), torch.zeros(4, 2), torch.ones(4))
+    found = network.retrieve(queries, masks)
+    for number in range(4):
+        for y in range(5):
+            for x in range(7):
+                wanted = float((weights[number] * masks[image[number], :, y, x]).sum())
+                assert float(found[number, y, x]) == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+    single = network.retrieve_pixels(queries, masks[0].flatten(1).T, torch.zeros(35, 2))
+    torch.testing.assert_close(single[1], found[1].flatten(), rtol=1e-4, atol=1e-4)

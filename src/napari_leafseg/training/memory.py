@@ -73,7 +73,7 @@ class FeatureMemory:
             index = torch.cat(chosen)
             y, x = index // plane.shape[1], index % plane.shape[1]
             positions = (torch.stack([x, y], 1).float() + 0.5) * stride
-            pixels = features[number].detach().flatten(1).T[index.to(features.device)].float()
+            pixels = features[number].flatten(1).T[index.to(features.device)].float()
             found.append(Entry(int(keys[number]), pixels, positions.to(features.device)))
         for entry in _of_all(found, features.device):
             self.entries.append(entry)
