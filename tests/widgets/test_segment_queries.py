@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_leafseg.widgets.segment import SegmentWidget
 
@@ -59,7 +59,8 @@ def test_it_offers_the_layers_that_it_knows(widget, viewer, qtbot):
     run(widget, qtbot)
     offered = {kind for kind, box in widget.extras.items() if not box.isHidden()}
     assert offered == {"certainty"}
-    qtbot.mouseClick(widget.extras["certainty"], Qt.MouseButton.LeftButton)
+    box = widget.extras["certainty"]
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))  # on its mark
     qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "certainty") is not None, timeout=20000)
     data = np.asarray(widget.session.find_layer(widget.image, "certainty").data)
     assert 0 <= data.min() < 0.1 < 0.3 < data.max() <= 1
