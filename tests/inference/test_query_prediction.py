@@ -239,7 +239,7 @@ def test_the_search_goes_by_masks_where_the_backbone_knows_no_distance_map():
     assert score(prediction.labels(score_threshold=0.1), truth).sbd > 0.9
 
 
-@pytest.mark.parametrize("name", ["solov2"])
+@pytest.mark.parametrize("name", ["condinst", "solov2", "sotr", "mask2former"])
 def test_the_bundled_models_segment_a_plant_live_and_repeatably(name, scene):
     predictor = load_model(name, "cpu")
     prediction = predictor.predict(scene.image)

@@ -25,7 +25,11 @@ class Mask2Former(QueryModel):
     def __init__(self, config: Mask2FormerConfig) -> None:
         from transformers import AutoConfig
         from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss, Mask2FormerModel
+        from transformers.utils import logging
 
+        # of the stand-in for the backbone it says that it may not fit; it is never run
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()
         super().__init__(config)
         # transformers wants a backbone of its own to size its decoder by; ours takes its place
         stand_in = AutoConfig.for_model(
@@ -40,6 +44,7 @@ class Mask2Former(QueryModel):
             train_num_points=config.points, dropout=0.0,
         )  # fmt: skip
         settings.num_labels = config.classes
+        logging.set_verbosity(verbosity)
         self.net = Mask2FormerModel(settings)  # type: ignore[arg-type]
         self.net.pixel_level_module.encoder = nn.Identity()
         self.class_head = nn.Linear(config.width, config.classes + 1)
