@@ -27,9 +27,14 @@ def list_models() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (resource_folder() / "models", user_folder()):
         if folder.is_dir():
-            for path in sorted(folder.glob(f"*{ENDING}"), key=lambda item: item.stem):
+            for path in sorted(folder.glob(f"*{ENDING}"), key=_place):
                 found.setdefault(path.stem, path)
     return found
+
+
+def _place(path: Path) -> tuple[bool, str]:
+    """The distance + embedding models come first."""
+    return not path.stem.startswith("leaf"), path.stem
 
 
 def find_model(name: str) -> Path:
