@@ -14,6 +14,7 @@ from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.challenge import read_challenge, write_submission
 from napari_leafseg.models.checkpoint import load_checkpoint
+from napari_leafseg.models.zoo import list_models
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.config import read_training_config
 from tests.conftest import REPOSITORY
@@ -181,4 +182,9 @@ def test_a_model_of_whole_pictures_sees_whole_pictures(files, tmp_path, scenes):
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "resources" / "training").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_training_configuration_that_is_shipped_is_valid(path):
-    assert read_training_config(path).network().embedding >= 4
+    config = read_training_config(path)
+    network = config.network()
+    assert network.kind in {"distance_embedding", "condinst", "solov2", "sotr", "mask2former"}
+    assert getattr(network, "embedding", 8) >= 4
+    if config.begin_with:
+        assert config.begin_with in list_models()
