@@ -250,3 +250,17 @@ def test_a_query_is_a_convolution_of_one_pixel(name):
                 assert float(found[number, y, x]) == pytest.approx(wanted, rel=1e-4, abs=1e-5)
     single = network.retrieve_pixels(queries, masks[0].flatten(1).T, torch.zeros(35, 2))
     torch.testing.assert_close(single[1], found[1].flatten(), rtol=1e-4, atol=1e-4)
+
+
+def test_mask2former_queries_where_nobody_annotated_learn_nothing():
+    from napari_leafseg.models.mask2former import _silent
+
+    logits = torch.full((1, 2, 8, 8), -9.0)
+    logits[0, 0, :, :3], logits[0, 1, :, 5:] = 9.0, 9.0
+    known = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    known[..., :4] = True
+    classes = torch.zeros(1, 2, 2, requires_grad=True)
+    _silent(classes, logits, known).log_softmax(-1)[..., 1].sum().backward()
+    assert float(classes.grad[0, 0].abs().max()) > 0  # in the annotated part
+    assert float(classes.grad[0, 1].abs().max()) == 0
+    assert _silent(classes, logits, torch.ones_like(known)) is classes

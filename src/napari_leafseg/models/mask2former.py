@@ -12,6 +12,20 @@ from napari_leafseg.models.query_config import Mask2FormerConfig
 _NOTHING = -12.0  # a mask logit that says no, and whose loss against "no" is next to none
 
 
+def _silent(classes: torch.Tensor, logits: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Class logits in which queries whose mask lies mostly where nothing is annotated say "nothing", and learn nothing.
+
+    Whether there is a leaf nobody said: such a query is neither right nor wrong.
+    """
+    if bool(known.all()):
+        return classes
+    inside = logits.detach().float().sigmoid()
+    share = (inside * known).flatten(2).sum(2) / inside.flatten(2).sum(2).clamp(min=1e-6)
+    nothing = torch.full_like(classes, _NOTHING)
+    nothing[..., -1] = -_NOTHING
+    return torch.where((share < 0.5)[..., None], nothing, classes)
+
+
 class Mask2Former(QueryModel):
     """Mask2Former: its pixel decoder, masked-attention decoder, matcher and losses are those of ``transformers``.
 
@@ -97,6 +111,7 @@ class Mask2Former(QueryModel):
     def match(self, features: Features, instances: Instances) -> Matched:
         classes, weights, logits = self._decode(features)
         known = functional.adaptive_max_pool2d(instances.known[:, None], logits[-1].shape[-2:]) > 0
+        classes = [_silent(kind, mask, known) for kind, mask in zip(classes, logits, strict=True)]
         logits = [torch.where(known, item.float(), _NOTHING) for item in logits]
         number = len(features.mask)
         masks = [instances.masks[instances.image == image] for image in range(number)]
