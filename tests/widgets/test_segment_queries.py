@@ -70,6 +70,17 @@ def test_it_offers_the_layers_that_it_knows(widget, viewer, qtbot):
     assert offered == {"seeds", "distance", "embedding"}
     assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
     assert widget.masks_button.isHidden()
+    assert not widget.extras["certainty"].isChecked()
+    assert widget.session.find_layer(widget.image, "certainty") is None
+    seeds = widget.extras["seeds"]
+    qtbot.mouseClick(seeds, Qt.MouseButton.LeftButton, pos=QPoint(8, seeds.height() // 2))
+    qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "seeds") is not None, timeout=20000)
+    widget.choose_model("solov2")
+    run(widget, qtbot)
+    assert widget.session.find_layer(widget.image, "seeds") is None
+    for _ in range(3):  # the sliders know no seeds any more
+        qtbot.keyClick(widget.panel.rows["score_threshold"].slider, Qt.Key.Key_Right)
+    qtbot.waitUntil(lambda: not widget.live.busy, timeout=20000)
 
 
 def test_whole_masks_are_saved_at_a_click(widget, qtbot, tmp_path):

@@ -63,8 +63,8 @@ class FinetuneWidget(QWidget):
         self._soon.setInterval(200)
         self._soon.timeout.connect(self.count)
         for signal in (self.session.images_changed, self.session.project_changed):
-            signal.connect(self._soon.start)
-        self.keeper.changed.connect(self._soon.start)
+            signal.connect(lambda: self._soon.start())
+        self.keeper.changed.connect(lambda: self._soon.start())
         self._base_chosen()
         self.count()
         self._show_state("idle")

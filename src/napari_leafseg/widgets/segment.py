@@ -283,7 +283,7 @@ class SegmentWidget(SegmentForm):
         if image is None:
             return
         prediction = self.session.derived(image).prediction
-        if prediction is None or not self.extras[kind].isChecked():
+        if prediction is None or kind not in prediction.layers or not self.extras[kind].isChecked():
             layers.hide_extra(self.session, image, kind)
             return
         start_worker(

@@ -232,6 +232,8 @@ class SegmentForm(QWidget):
         """Offer the layers that this kind of model has."""
         for kind, box in self.extras.items():
             box.setVisible(kind in names)
+            if kind not in names:
+                box.setChecked(False)  # what another kind of model had shown goes
 
     def _saving(self) -> QGroupBox:
         group = QGroupBox("Save")
