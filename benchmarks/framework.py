@@ -90,6 +90,9 @@ def run(
     shared.mkdir(exist_ok=True)
     if not (folder / "pool").exists():
         (folder / "pool").symlink_to(shared.resolve())
+    pool = ImagePool(folder / "pool", config.data)
+    for _ in pool.fill():  # drawn once for all arms, and not counted
+        pass
     start = time.perf_counter()
     for _ in train(config, folder, options.device):
         pass
@@ -98,9 +101,6 @@ def run(
     crowded = (
         (scene.image, scene.labels) for scene in (synthesize(640_000 + k, CROWDED) for k in range(options.plants))
     )
-    pool = ImagePool(folder / "pool", config.data)
-    for _ in pool.fill():
-        pass
     found = {
         "model": model, "arm": name, "seed": seed, "seconds": seconds,
         "crowded": measure(str(path), crowded),
