@@ -47,13 +47,13 @@ def fluorescence(data: Path, names: list[str]) -> Iterator[tuple[np.ndarray, np.
         yield read_image(folder / "images" / f"{name}.png").array, read_labels(folder / "labels" / f"{name}_label.png")
 
 
-def measure(name: str, pairs: Iterator[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """Figures of a model on one set of pictures."""
+def measure(name: str, pairs: Iterator[tuple[np.ndarray, np.ndarray]], **values: float) -> dict[str, float]:
+    """Figures of a model on one set of pictures; its own defaults unless other values are given."""
     predictor = load_model(name)
     scores, scored = [], []
     for image, truth in pairs:
         prediction = predictor.predict(image)
-        labels = prediction.labels()
+        labels = prediction.labels(**values)
         if truth.any():
             scores.append(score(labels, truth))
             scored.append((truth, scored_masks(prediction)))

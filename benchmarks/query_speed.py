@@ -16,6 +16,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from benchmarks.training_step import batch as usual_batch
 from napari_leafseg import load_model
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.models.build import build_network
@@ -23,7 +24,6 @@ from napari_leafseg.models.zoo import describe_model
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.config import LossConfig
 from napari_leafseg.training.loop import compute_losses
-from napari_leafseg.training.targets import distance_target
 
 NAMES = ("leaf", "condinst", "solov2", "sotr", "mask2former")
 
@@ -50,15 +50,7 @@ def training(name: str, device: str) -> float:
     """Seconds for a step of batch 8 at 176 x 176, everything trained."""
     card = describe_model(name)
     network = build_network(card.config).place(device).train()
-    config = SceneConfig(size=(176, 176), diameter=(120, 160), blank=0.0)
-    scenes = [synthesize(8_000_000 + number, config) for number in range(8)]
-    labels = np.stack([scene.labels for scene in scenes]).astype(np.int64)
-    images = np.stack([scene.image for scene in scenes]).astype(np.float32) / 128 - 1
-    batch = {
-        "image": torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).to(device),
-        "labels": torch.from_numpy(labels).to(device),
-        "distance": torch.from_numpy(np.stack([distance_target(plane) for plane in labels]))[:, None].to(device),
-    }
+    batch = {name: value.to(device) for name, value in usual_batch(176, 8, "usual").items()}
     optimiser = torch.optim.AdamW(network.parameters())
     times = []
     for _ in range(5):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from napari_leafseg import cli_models
+from napari_leafseg._console import complain, err, out
 from napari_leafseg._files import resource_folder
 from napari_leafseg.errors import UserError
 
@@ -27,7 +27,6 @@ app = typer.Typer(
     help="Outline, count and measure every leaf of a plant.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(cli_models.app, name="models", help="List the models that there are, or import a published one.")
-out, err = Console(), Console(stderr=True)
 
 Model = Annotated[str, typer.Option(help="Name of a model (see “models”) or path of a .safetensors checkpoint.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -53,11 +52,6 @@ def main() -> None:
     except UserError as error:
         complain(error)
         sys.exit(2)
-
-
-def complain(error: Exception) -> None:
-    """Print an error for the user."""
-    err.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Progress:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
+from napari_leafseg._console import complain, out
 from napari_leafseg.errors import UserError
 
 app = typer.Typer(invoke_without_command=True)
-out, err = Console(), Console(stderr=True)
 Name = Annotated[str, typer.Argument(help="Name of one of your own models.")]
 
 
@@ -38,7 +37,7 @@ def models(context: typer.Context) -> None:
         try:
             card = describe_model(name)
         except UserError as error:
-            err.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+            complain(error)
             continue
         quality = card.quality
         size = f"{path.stat().st_size / 1e6:.1f} MB"

@@ -1,9 +1,15 @@
-"""Which software made a result."""
+"""Which software made a result, and when."""
 
 from __future__ import annotations
 
+import datetime
 import platform
 from importlib import metadata
+
+
+def timestamp() -> str:
+    """This moment, UTC, ISO 8601, to the second."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def software_versions() -> dict[str, str]:

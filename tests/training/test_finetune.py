@@ -382,6 +382,19 @@ def test_keeping_nothing_is_explained(tmp_path, models, tiny_checkpoint):
         keep_best(settings, pictures, tmp_path / "s")
 
 
+def test_pictures_without_leaves_are_passed_over_and_a_resumed_preview_begins_with_the_base(
+    tmp_path, models, tiny_checkpoint
+):
+    empty = CorrectedPicture("e", "", np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.int32), True)
+    settings, pictures = settings_of(tiny_checkpoint), [empty, *pictures_of(3)]
+    first = drive(settings, pictures, tmp_path / "s", lambda event: event.kind == "held_out")
+    later = drive(settings, pictures, tmp_path / "s")
+    assert later[-1].kind == "finished"
+    assert [item["name"] for item in read_card(later[-1].result).provenance["pictures"]] == ["p0", "p1", "p2"]
+    again = next(event for event in later if event.kind == "held_out" and event.fold == 0)
+    assert np.array_equal(again.preview.before, first[-1].preview.before)
+
+
 def test_names_and_folders(models, tmp_path):
     first = new_name("leaf")
     assert first.startswith("leaf-20")

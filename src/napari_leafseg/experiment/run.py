@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 from collections import Counter
@@ -21,7 +20,7 @@ from napari_leafseg.experiment.settings import BatchSettings, file_hash
 from napari_leafseg.io import list_images
 from napari_leafseg.io.exchange.formats import check_format
 from napari_leafseg.models.zoo import describe_model, find_model
-from napari_leafseg.versions import software_versions
+from napari_leafseg.versions import software_versions, timestamp
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -151,7 +150,7 @@ def run_batch(
         "pictures": len(tasks),
         "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
         "software": software_versions(),
-        "created": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "created": timestamp(),
     }
     write_atomically(place / "batch.json", (json.dumps(content, indent=1) + "\n").encode())
     total, results, left = len(tasks) + len(errors), list(errors), []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import UserError
+from napari_leafseg.versions import timestamp
 
 _SOFTENING = 0.6  # working pixels: rounds the stairs of an enlarged outline, keeps petioles one pixel wide
 
@@ -133,6 +133,8 @@ class Prediction:
     """
 
     seconds: float = 0.0
+    overlapping = False
+    """Whether it holds masks that overlap (`coco` gives them whole)."""
     layers: tuple[str, ...] = ()
     """Names of the layers that explain it, as the window offers them."""
     sweep: tuple[tuple[str, tuple[float, ...]], tuple[str, tuple[float, ...]]]
@@ -236,7 +238,7 @@ class Prediction:
             "plant_mask": self.mask is not None,
             "notes": self.notes,
             "software": {"napari-leafseg": __version__},
-            "created": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "created": timestamp(),
         }
 
 
@@ -325,6 +327,11 @@ class StackPrediction:
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that explain it."""
         return self.frames[0].layers
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether the frames hold masks that overlap."""
+        return self.frames[0].overlapping
 
     @property
     def seconds(self) -> float:

@@ -121,6 +121,11 @@ class MaskRegion(Region):
         return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, best[1:], strict=True)}
 
 
+def _cut(values: dict[str, float]) -> int:
+    """The mask threshold, of 255."""
+    return max(1, round(255 * values["mask_threshold"]))
+
+
 def _draw(
     shape: tuple[int, int],
     placed: Sequence[tuple[float, tuple[slice, slice], np.ndarray]],
@@ -129,7 +134,7 @@ def _draw(
     """Leaves of masks that overlap: a pixel goes to the one with the largest score times probability there."""
     result = np.zeros(shape, np.uint16)
     best = np.zeros(shape, np.float32)
-    cut = max(1, round(255 * values["mask_threshold"]))
+    cut = _cut(values)
     sizes = [0]
     for number, (score, place, cover) in enumerate(placed, start=1):
         here, labels = best[place], result[place]
@@ -157,6 +162,7 @@ class QueryPrediction(Prediction):
 
     regions: Sequence[MaskRegion]
     layers = ("certainty",)
+    overlapping = True
     sweep = (
         ("score_threshold", tuple(round(0.1 + 0.07 * step, 2) for step in range(10))),
         ("overlap", tuple(float(strength) for strength in range(10))),
@@ -198,11 +204,12 @@ class QueryPrediction(Prediction):
     def whole_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
         """Every leaf's full mask, also where others lie over it: score, place in the picture, bool mask; best first."""
         chosen = self.complete(values)
+        cut = _cut(chosen)
         found = []
         for region in self.regions:
             for score, mask in region.chosen(chosen):
                 place, cover = region.enlarge(mask)
-                inside = cover >= max(1, round(255 * chosen["mask_threshold"]))
+                inside = cover >= cut
                 if np.count_nonzero(inside) < max(1.0, chosen["min_area"]):
                     continue
                 rows = slice(place[0].start + region.rows.start, place[0].stop + region.rows.start)

@@ -12,7 +12,7 @@ from napari_leafseg._opencv import cv2
 from napari_leafseg.grouping.masks import SoftMask, cut_mask
 from napari_leafseg.inference.device import autocast_for
 from napari_leafseg.inference.query_prediction import MaskRegion, MaskSet, QueryPrediction
-from napari_leafseg.inference.tiling import VIEWS, TiledNetwork, pad_to_stride, tile_pairs
+from napari_leafseg.inference.tiling import VIEWS, TiledNetwork, tile_pairs, turned, turned_back
 from napari_leafseg.models.normalise import standardise
 from napari_leafseg.models.query import QueryModel
 
@@ -55,18 +55,15 @@ class TiledQueries(TiledNetwork):
     def _masks(self, image: np.ndarray) -> list[SoftMask]:
         """Masks of one forward pass for each view."""
         height, width = image.shape[:2]
-        batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
-        batch = pad_to_stride(batch, self.network.stride)
+        batch = self._batch(image)
         stride = self.network.mask_stride
         size = -(-height // stride), -(-width // stride)
         found = []
-        for flips, turned in VIEWS[: self.views]:
-            seen = batch.flip(flips) if flips else batch
-            seen = seen.transpose(-1, -2) if turned else seen
+        for view in VIEWS[: self.views]:
             with autocast_for(self.device):
-                (answer,) = self.network.candidates(seen.contiguous(memory_format=torch.channels_last))
-            masks = answer.masks.transpose(-1, -2) if turned else answer.masks
-            masks = masks.flip(flips) if flips else masks
+                seen = turned(batch, view).contiguous(memory_format=torch.channels_last)
+                (answer,) = self.network.candidates(seen)
+            masks = turned_back(answer.masks, view)
             planes = (masks[:, : size[0], : size[1]] * 255).round().byte().cpu().numpy()
             for score, plane in zip(answer.scores.cpu().tolist(), planes, strict=True):
                 mask = cut_mask(score, plane)

@@ -176,8 +176,7 @@ class TiledNetwork:
     def _infer(self, image: np.ndarray, embed: bool) -> PixelMaps:
         """One forward pass; pads to the network's stride by reflection."""
         height, width = image.shape[:2]
-        batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
-        batch = pad_to_stride(batch, self.network.stride).contiguous(memory_format=torch.channels_last)
+        batch = self._batch(image)
         with autocast_for(self.device):
             if embed:
                 output = _together([self._seen_as(batch, view) for view in VIEWS[: self.views]])
@@ -189,22 +188,30 @@ class TiledNetwork:
         """Channels of the embeddings of all views."""
         return self.network.config.embedding * self.views  # type: ignore[union-attr]
 
+    def _batch(self, image: np.ndarray) -> torch.Tensor:
+        """A standardised image as (1, 3, H, W) on the device, padded to the network's stride."""
+        batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
+        return pad_to_stride(batch, self.network.stride).contiguous(memory_format=torch.channels_last)
+
     def _seen_as(self, batch: torch.Tensor, view: View) -> DistanceEmbeddingOutput:
         """What the network says of a flipped and turned picture, turned and flipped back."""
-        flips, turned = view
+        output = self.network(turned(batch, view).contiguous(memory_format=torch.channels_last))
+        found = (None if maps is None else turned_back(maps, view) for maps in output)
+        return DistanceEmbeddingOutput(*found)  # type: ignore[arg-type]
 
-        def there(maps: torch.Tensor) -> torch.Tensor:
-            maps = maps.flip(flips) if flips else maps
-            return maps.transpose(-1, -2) if turned else maps
 
-        def back(maps: torch.Tensor | None) -> torch.Tensor | None:
-            if maps is None:
-                return None
-            maps = maps.transpose(-1, -2) if turned else maps
-            return maps.flip(flips) if flips else maps
+def turned(maps: torch.Tensor, view: View) -> torch.Tensor:
+    """Maps (..., H, W) as a view sees them."""
+    flips, transposed = view
+    maps = maps.flip(flips) if flips else maps
+    return maps.transpose(-1, -2) if transposed else maps
 
-        output = self.network(there(batch).contiguous(memory_format=torch.channels_last))
-        return DistanceEmbeddingOutput(*(back(maps) for maps in output))  # type: ignore[arg-type]
+
+def turned_back(maps: torch.Tensor, view: View) -> torch.Tensor:
+    """The inverse of `turned`."""
+    flips, transposed = view
+    maps = maps.transpose(-1, -2) if transposed else maps
+    return maps.flip(flips) if flips else maps
 
 
 def _together(views: list[DistanceEmbeddingOutput]) -> DistanceEmbeddingOutput:

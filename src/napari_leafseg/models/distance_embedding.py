@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_leafseg.models.config import DistanceEmbeddingConfig
-from napari_leafseg.models.unet import Decoder, UNet
+from napari_leafseg.models.unet import Decoder, UNet, place_channels_last
 
 
 class DistanceEmbeddingOutput(NamedTuple):
@@ -69,10 +69,7 @@ class DistanceEmbeddingNet(nn.Module):
 
     def place(self, device: torch.device | str) -> DistanceEmbeddingNet:
         """Move to a device, channels last: the layout in which convolutions are fast."""
-        self.to(device)
-        for parameter in self.parameters():
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        place_channels_last(self, device)
         return self
 
     @property

@@ -106,15 +106,6 @@ class GridQueryModel(QueryModel):
         """For each level: score logits (N, classes, y, x) and queries (N, D, y, x)."""
         raise NotImplementedError
 
-    def retrieve(self, queries: Queries, masks: torch.Tensor) -> torch.Tensor:
-        found = masks.new_zeros((len(queries.image), *masks.shape[-2:]))
-        for number in range(len(masks)):
-            own = torch.nonzero(queries.image == number)[:, 0]
-            if len(own):
-                answers = torch.einsum("qd,dhw->qhw", queries.weights[own].to(masks.dtype), masks[number])
-                found = found.index_copy(0, own, answers.to(found.dtype))
-        return found
-
     def query(self, features: Features) -> Queries:
         parts = []
         for logits, weights in self.grids(features):

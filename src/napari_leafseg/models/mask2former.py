@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -75,14 +77,14 @@ class Mask2Former(QueryModel):
         levels = list(decoded.multi_scale_features)
         return Features(decoded.mask_features, levels, (images.shape[-2], images.shape[-1]))
 
-    def _decode(self, features: Features) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
-        """Class logits (N, Q, classes + 1), mask embeddings (N, Q, D) and mask logits after each layer."""
+    def _decode(self, features: Features) -> tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor]]:
+        """Class logits (N, Q, classes + 1) after each layer, mask embeddings (N, Q, D) after the last, mask logits."""
         module = self.net.transformer_module
         said = module(multi_scale_features=features.levels, mask_features=features.mask)
         states = [state.transpose(0, 1) for state in said.intermediate_hidden_states]
         embedder = module.decoder.mask_predictor.mask_embedder
         classes = [self.class_head(state) for state in states]
-        return classes, [embedder(states[-1])], list(said.masks_queries_logits)
+        return classes, embedder(states[-1]), list(said.masks_queries_logits)
 
     def _queries(self, classes: torch.Tensor, weights: torch.Tensor) -> Queries:
         number, count = classes.shape[:2]
@@ -98,15 +100,7 @@ class Mask2Former(QueryModel):
 
     def query(self, features: Features) -> Queries:
         classes, weights, _ = self._decode(features)
-        return best_first(self._queries(classes[-1], weights[0]), self.config.score_floor, self.config.candidates)
-
-    def retrieve(self, queries: Queries, masks: torch.Tensor) -> torch.Tensor:
-        answers = [
-            torch.einsum("qd,dhw->qhw", queries.weights[queries.image == number].to(masks.dtype), plane)
-            for number, plane in enumerate(masks)
-        ]
-        order = torch.cat([torch.nonzero(queries.image == number)[:, 0] for number in range(len(masks))])
-        return torch.cat(answers)[order.argsort()]
+        return best_first(self._queries(classes[-1], weights), self.config.score_floor, self.config.candidates)
 
     def match(self, features: Features, instances: Instances) -> Matched:
         classes, weights, logits = self._decode(features)
@@ -123,27 +117,35 @@ class Mask2Former(QueryModel):
                 for item in classes
             ]
             none = nothing.new_zeros(0)
-            losses = {"score": 2.0 * torch.stack(errors).sum(), "mask": features.mask.sum() * 0 + weights[0].sum() * 0}
-            return Matched(self._queries(classes[-1], weights[0]).select(none), none, losses)
+            score = self.criterion.weight_dict["loss_cross_entropy"] * torch.stack(errors).sum()
+            losses = {"score": score, "mask": features.mask.sum() * 0 + weights.sum() * 0}
+            return Matched(self._queries(classes[-1], weights).select(none), none, losses)
         auxiliary = [
             {"masks_queries_logits": mask, "class_queries_logits": kind.float()}
             for mask, kind in zip(logits[:-1], classes[:-1], strict=True)
         ]
-        said = self.criterion(logits[-1], classes[-1].float(), masks, labels, auxiliary)
+        matchings: list[Any] = []  # what the criterion's own matcher finds, the last layer's first
+        listening = self.criterion.matcher.register_forward_hook(
+            lambda _module, _inputs, found: matchings.append(found)
+        )
+        try:
+            said = self.criterion(logits[-1], classes[-1].float(), masks, labels, auxiliary)
+        finally:
+            listening.remove()
+        names = {"score": "loss_cross_entropy", "mask": "loss_mask", "dice": "loss_dice"}
         losses = {
-            name: weight * torch.stack([value for key, value in said.items() if key.startswith(start)]).sum()
-            for name, start, weight in (
-                ("score", "loss_cross_entropy", 2.0), ("mask", "loss_mask", 5.0), ("dice", "loss_dice", 5.0),
-            )
-        }  # fmt: skip
-        pairs = self.criterion.matcher(logits[-1], classes[-1].float(), masks, labels)
+            name: self.criterion.weight_dict[start]
+            * torch.stack([value for key, value in said.items() if key.startswith(start)]).sum()
+            for name, start in names.items()
+        }
+        pairs = matchings[0]
         count = classes[-1].shape[1]
         place = [source.to(known.device) + image * count for image, (source, _) in enumerate(pairs)]
         offset, leaves = 0, []
         for image, (_, target) in enumerate(pairs):
             leaves.append(target.to(known.device) + offset)
             offset += len(masks[image])
-        return Matched(self._queries(classes[-1], weights[0]).select(torch.cat(place)), torch.cat(leaves), losses)
+        return Matched(self._queries(classes[-1], weights).select(torch.cat(place)), torch.cat(leaves), losses)
 
     def mask_losses(self, matched: Matched, features: Features, instances: Instances) -> dict[str, torch.Tensor]:
         """None here: the criterion that matches computes them for every layer."""

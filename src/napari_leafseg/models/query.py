@@ -16,6 +16,7 @@ from napari_leafseg.losses.masks import dice_loss
 from napari_leafseg.models.backbones import build_backbone
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingOutput
 from napari_leafseg.models.query_config import QueryConfig
+from napari_leafseg.models.unet import place_channels_last
 
 
 class Features(NamedTuple):
@@ -169,10 +170,7 @@ class QueryModel(nn.Module):
 
     def place(self, device: torch.device | str) -> QueryModel:
         """Move to a device, channels last: the layout in which convolutions are fast."""
-        self.to(device)
-        for parameter in self.parameters():
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        place_channels_last(self, device)
         return self
 
     def encode(self, images: torch.Tensor) -> Features:
@@ -184,7 +182,7 @@ class QueryModel(nn.Module):
         raise NotImplementedError
 
     def retrieve(self, queries: Queries, masks: torch.Tensor) -> torch.Tensor:
-        """Mask logits: each query put to the mask features of its image.
+        """Mask logits: each query put to the mask features of its image, as the weights of one 1 x 1 convolution.
 
         Parameters
         ----------
@@ -197,7 +195,13 @@ class QueryModel(nn.Module):
         torch.Tensor
             (Q, h, w).
         """
-        raise NotImplementedError
+        found = masks.new_zeros((len(queries.image), *masks.shape[-2:]))
+        for number in range(len(masks)):
+            own = torch.nonzero(queries.image == number)[:, 0]
+            if len(own):
+                answers = torch.einsum("qd,dhw->qhw", queries.weights[own].to(masks.dtype), masks[number])
+                found = found.index_copy(0, own, answers.to(found.dtype))
+        return found
 
     def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Each query's answer from each of some pixels, of any image: logits (Q, P).
@@ -239,9 +243,13 @@ class QueryModel(nn.Module):
 
     def losses_of(self, features: Features, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         """As `losses`, of features that are there already."""
+        return self.matched_losses(features, labels)[1]
+
+    def matched_losses(self, features: Features, labels: torch.Tensor) -> tuple[Matched, dict[str, torch.Tensor]]:
+        """The queries that stand for true leaves, and all losses."""
         instances = gather_instances(labels, labels.shape[-1] // self.mask_size(features)[1])
         matched = self.match(features, instances)
-        return {**matched.losses, **self.mask_losses(matched, features, instances)}
+        return matched, {**matched.losses, **self.mask_losses(matched, features, instances)}
 
     def mask_size(self, features: Features) -> tuple[int, int]:
         """Height and width of the mask logits."""

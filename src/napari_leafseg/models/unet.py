@@ -9,6 +9,14 @@ from torch.nn import functional
 from napari_leafseg.models.config import UNetConfig
 
 
+def place_channels_last(network: nn.Module, device: torch.device | str) -> None:
+    """Move a network to a device, channels last: the layout in which convolutions are fast."""
+    network.to(device)
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 def _block(inputs: int, outputs: int, norm: str, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):

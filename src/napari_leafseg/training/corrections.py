@@ -108,12 +108,13 @@ def gather(project: Project) -> tuple[list[CorrectedPicture], list[str]]:
             name = f"{ref.id}, frame {frame}" if series else ref.id
             picture = to_rgb8(np.asarray(array[frame] if series else array), name)
             labels = plane.astype(np.int32) if whole else known_labels(plane, verified)
-            pictures.append(CorrectedPicture(name, loaded.sha256 or _digest(picture), picture, labels, whole))
+            pictures.append(CorrectedPicture(name, loaded.sha256 or digest(picture), picture, labels, whole))
     return pictures, notes
 
 
-def _digest(picture: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()
+def digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's values."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 @lru_cache(maxsize=256)

@@ -18,14 +18,15 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference.advisor import sweep_parameters
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.inference.predictor import Predictor
+from napari_leafseg.models.card import read_card
 from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.zoo import ENDING, find_model, list_models, user_folder
 from napari_leafseg.training.config import DataConfig, TrainingConfig
-from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool
+from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool, digest
 from napari_leafseg.training.evidence import HeldOut, held_out_score, judge
 from napari_leafseg.training.loop import TrainingEvent, train
 from napari_leafseg.training.sessions import FinetuneSettings
-from napari_leafseg.versions import software_versions
+from napari_leafseg.versions import software_versions, timestamp
 
 _LOOKS = 4  # how often the held-out pictures are looked at in a run
 _PATIENCE = 2  # looks without a gain, then a run ends
@@ -139,7 +140,7 @@ def finetune(
     result = session.folder / "run0" / f"best{ENDING}"
     if len(session.folds) > 1:
         steps = max(1, int(np.median(best_steps)))
-        everything = _FoldRun(session, len(session.folds), list(range(len(pictures))), [], steps)
+        everything = _FoldRun(session, len(session.folds), list(range(len(session.pictures))), [], steps)
         yield from everything.events()
         result = session.folder / f"run{len(session.folds)}" / f"best{ENDING}"
     verdict, words = judge(held_out)
@@ -161,7 +162,7 @@ class _Session:
             )
         self.settings, self.pictures, self.folder, self.device = settings, usable, folder, device
         self.base = find_model(settings.base)
-        _, self.card = load_checkpoint(self.base)
+        self.card = read_card(self.base)
         self.target = user_folder() / f"{settings.name}{ENDING}"
         if settings.name in list_models():
             raise UserError(f"There is a model “{settings.name}” already. Choose another name.")
@@ -170,7 +171,7 @@ class _Session:
         self.total = runs * settings.run_steps
         about = {
             "settings": settings.model_dump(mode="json"),
-            "pictures": [[item.name, item.sha256, _digest(item.labels)] for item in usable],
+            "pictures": [[item.name, item.sha256, digest(item.labels)] for item in usable],
         }
         path = folder / "session.json"
         if path.exists() and json.loads(path.read_text(encoding="utf-8")) != about:
@@ -224,7 +225,7 @@ class _Session:
                 "verdict": verdict,
                 "verdict_in_words": words,
                 "curves": curves[:: max(1, len(curves) // 200)],
-                "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+                "date": timestamp(),
                 "software": software_versions(),
             },
         )  # fmt: skip
@@ -242,12 +243,8 @@ class _FoldRun:
         self.session, self.number = session, number
         self.folder = session.folder / f"run{number}"
         self.held = [session.pictures[index] for index in held]
+        self.train_on = [session.pictures[index] for index in train_on]
         self.steps = steps or session.settings.run_steps
-        settings = session.settings
-        self.pool = CorrectionPool(
-            [session.pictures[index] for index in train_on], settings.synthetic_share, settings.paste,
-            session.card.diameter,
-        )  # fmt: skip
         self.best_file, self.state_file = self.folder / f"best{ENDING}", self.folder / "looks.json"
         self.looks: list[dict[str, Any]] = []
         self.first: np.ndarray | None = None
@@ -293,7 +290,9 @@ class _FoldRun:
         return (self.folder / "done").exists()
 
     def _train(self, config: TrainingConfig) -> Iterator[FinetuneEvent]:
-        for event in train(config, self.folder, self.session.device, self.pool):
+        settings = self.session.settings
+        pool = CorrectionPool(self.train_on, settings.synthetic_share, settings.paste, self.session.card.diameter)
+        for event in train(config, self.folder, self.session.device, pool):
             if event.kind == "step":
                 if not np.isfinite(event.values["total"]):
                     raise FloatingPointError
@@ -317,13 +316,11 @@ class _FoldRun:
 
     def _look(self, step: int, weights: Path) -> FinetuneEvent:
         """Score the held-out pictures; keep the weights where they are the best yet."""
-        network, card = load_checkpoint(weights)
-        predictor = Predictor(network, card, self.session.device)
-        predictions = [predictor.predict(item.image, name=item.name) for item in self.held]
+        predictions = self._predict(weights, self.held)
         scores = [held_out_score(prediction, item) for prediction, item in zip(predictions, self.held, strict=True)]
         shown = predictions[0].labels()
-        if self.first is None:
-            self.first = shown
+        if self.first is None:  # a session that goes on has lost it
+            self.first = shown if step == 0 else self._predict(self.session.base, self.held[:1])[0].labels()
         mean = float(np.mean([value for value, _ in scores]))
         if not self.looks or mean > self._best()["mean"]:
             write_atomically(self.best_file, weights.read_bytes())
@@ -345,9 +342,14 @@ class _FoldRun:
         """Predictions of the best weights, to choose the sliders' values by; of whole pictures alone."""
         whole = [item for item in self.held if item.whole]
         if whole:
-            network, card = load_checkpoint(self.best_file)
-            predictor = Predictor(network, card, self.session.device)
-            self.predictions = [(predictor.predict(item.image, name=item.name), item.labels) for item in whole]
+            found = self._predict(self.best_file, whole)
+            self.predictions = [(prediction, item.labels) for prediction, item in zip(found, whole, strict=True)]
+
+    def _predict(self, weights: Path, pictures: list[CorrectedPicture]) -> list[Prediction]:
+        """What some weights say of pictures."""
+        network, card = load_checkpoint(weights)
+        predictor = Predictor(network, card, self.session.device)
+        return [predictor.predict(item.image, name=item.name) for item in pictures]
 
     def held_out(self) -> list[HeldOut]:
         """Each held-out picture before training and with the best weights."""
@@ -399,7 +401,3 @@ def _better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str
         sweep = event.sweep
     assert sweep is not None
     return sweep.best if sweep.best_sbd > sweep.current_sbd + 0.005 else {}
-
-
-def _digest(labels: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()

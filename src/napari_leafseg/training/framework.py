@@ -7,8 +7,8 @@ import torch
 
 from napari_leafseg.losses.unique import angle_consistency, consistency_loss, uniqueness_loss
 from napari_leafseg.models.build import Network
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
-from napari_leafseg.models.query import Matched, QueryModel, gather_instances
+from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet, DistanceEmbeddingOutput
+from napari_leafseg.models.query import Matched, QueryModel
 from napari_leafseg.training.config import FrameworkConfig
 from napari_leafseg.training.memory import FeatureMemory
 from napari_leafseg.training.transforms import Transform, draw_transform
@@ -28,7 +28,13 @@ class Framework:
         self.config, self.seed = config, seed
         self.memory = FeatureMemory(config.memory_images, config.per_instance)
 
-    def losses(self, network: Network, batch: dict[str, torch.Tensor], step: int) -> dict[str, torch.Tensor]:
+    def losses(
+        self,
+        network: Network,
+        batch: dict[str, torch.Tensor],
+        step: int,
+        before: DistanceEmbeddingOutput | None = None,
+    ) -> dict[str, torch.Tensor]:
         """A query-based model's base losses (L_intra among them) with "inter" and "equi", weighted.
 
         Of the distance + embedding model only what the framework adds.
@@ -40,20 +46,20 @@ class Framework:
             ``image``, ``labels`` and ``source`` (what each image is of).
         step : int
             For the warm-up and the transform.
+        before : DistanceEmbeddingOutput, optional
+            What a distance + embedding network said of the batch already.
         """
         share = min(1.0, (step + 1) / self.config.warm_up) if self.config.warm_up else 1.0
         transform = draw_transform(np.random.default_rng([self.seed, step, 6]), self.config.free)
         if isinstance(network, DistanceEmbeddingNet):
             if not self.config.equivariance:
                 return {}
-            return {"equi": share * self.config.equivariance * leaf_equivariance(network, batch, transform)}
+            equi = leaf_equivariance(network, batch, transform, before)
+            return {"equi": share * self.config.equivariance * equi}
         features = network.encode(batch["image"])
-        labels = batch["labels"]
-        instances = gather_instances(labels, labels.shape[-1] // network.mask_size(features)[1])
-        matched = network.match(features, instances)
-        found = {**matched.losses, **network.mask_losses(matched, features, instances)}
+        matched, found = network.matched_losses(features, batch["labels"])
         if self.config.uniqueness:
-            self.memory.add(features.mask, labels, batch["source"])
+            self.memory.add(features.mask, batch["labels"], batch["source"])
             inter = self.uniqueness(network, matched, batch["source"])
             found["inter"] = share * self.config.uniqueness * inter
         if self.config.equivariance:
@@ -101,13 +107,17 @@ def query_equivariance(
 
 
 def leaf_equivariance(
-    network: DistanceEmbeddingNet, batch: dict[str, torch.Tensor], transform: Transform
+    network: DistanceEmbeddingNet,
+    batch: dict[str, torch.Tensor],
+    transform: Transform,
+    before: DistanceEmbeddingOutput | None = None,
 ) -> torch.Tensor:
     """Beyond the paper: the distance map of g(I) against g of I's, and the angles between embeddings alike.
 
-    What must be preserved is the angle between two pixels' embeddings, not their directions.
+    What must be preserved is the angle between two pixels' embeddings, not their directions. `before` is what the
+    network said of the images as they are, where that is there already.
     """
-    before = network(batch["image"])
+    before = network(batch["image"]) if before is None else before
     after = network(transform.maps(batch["image"]).contiguous(memory_format=torch.channels_last))
     valid = transform.valid(before.distance)
     gap = (after.distance.float() - transform.maps(before.distance.float())).square()

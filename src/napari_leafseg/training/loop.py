@@ -21,12 +21,12 @@ from napari_leafseg.losses.distance_embedding import contacts, distance_loss, em
 from napari_leafseg.models.build import Network, build_network
 from napari_leafseg.models.card import Card
 from napari_leafseg.models.checkpoint import begin_with, save_checkpoint
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet, DistanceEmbeddingOutput
 from napari_leafseg.models.zoo import find_model
 from napari_leafseg.training.config import LossConfig, TrainingConfig
 from napari_leafseg.training.data import Drawer, ImagePool, draw_batch
 from napari_leafseg.training.framework import Framework
-from napari_leafseg.versions import software_versions
+from napari_leafseg.versions import software_versions, timestamp
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,13 @@ def compute_losses(
         found = network.losses(batch["image"], batch["labels"])
         return {**found, "total": torch.stack(list(found.values())).sum()}
     output = network.distances(batch["image"]) if first_only else network(batch["image"])
+    return leaf_losses(output, batch, config, first_only)
+
+
+def leaf_losses(
+    output: DistanceEmbeddingOutput, batch: dict[str, torch.Tensor], config: LossConfig, first_only: bool = False
+) -> dict[str, torch.Tensor]:
+    """As `compute_losses`, of what a distance + embedding network said."""
     labels = batch["labels"]
     known = (labels >= 0).float()
     weight = known * (1 + config.contact_weight * contacts(labels).float())
@@ -190,7 +197,7 @@ class _Run:
             provenance={
                 "training": json.loads(self.config.model_dump_json()),
                 "steps": self.step,
-                "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+                "date": timestamp(),
                 "software": software_versions(),
             },
         )
@@ -217,11 +224,14 @@ class _Run:
         """All losses and their "total"."""
         if self.framework is None:
             return compute_losses(self.network, batch, self.config.loss, first_only)
-        found = self.framework.losses(self.network, batch, self.step)
+        found: dict[str, torch.Tensor] = {}
+        output = None
         if isinstance(self.network, DistanceEmbeddingNet):
-            base = compute_losses(self.network, batch, self.config.loss, first_only)
-            base.pop("total")
-            found = {**base, **found}
+            output = self.network.distances(batch["image"]) if first_only else self.network(batch["image"])
+            found = leaf_losses(output, batch, self.config.loss, first_only)
+            found.pop("total")
+        # the first stage's output has no embedding to compare: there the whole network runs for it
+        found |= self.framework.losses(self.network, batch, self.step, None if first_only else output)
         return {**found, "total": torch.stack(list(found.values())).sum()}
 
     def _set_stage(self) -> bool:

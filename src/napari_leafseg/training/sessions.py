@@ -61,7 +61,11 @@ class FinetuneSettings(BaseModel):
 
 def session_folder(name: str) -> Path:
     """Where the session of a new model lies while it runs."""
-    return user_folder().parent / "finetuning" / name
+    return _root() / name
+
+
+def _root() -> Path:
+    return user_folder().parent / "finetuning"
 
 
 def discard(folder: Path) -> None:
@@ -79,9 +83,8 @@ def new_name(base: str) -> str:
 
 def unfinished() -> list[FinetuneSettings]:
     """Sessions that were begun and not ended, the newest first."""
-    root = user_folder().parent / "finetuning"
     found = []
-    for path in sorted(root.glob("*/session.json"), key=lambda item: -item.stat().st_mtime):
+    for path in sorted(_root().glob("*/session.json"), key=lambda item: -item.stat().st_mtime):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             found.append(FinetuneSettings.model_validate(content["settings"]))

@@ -7,14 +7,13 @@ from typing import Any
 
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QToolButton,
     QVBoxLayout,
@@ -22,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.zoo import list_models
+from napari_leafseg.widgets.controls import burst_timer, models_box, thin_progress
 from napari_leafseg.widgets.heat_map import HeatMap
 from napari_leafseg.widgets.jobs import tune_job
 from napari_leafseg.widgets.keeper import ProjectKeeper
@@ -50,10 +49,7 @@ class AdviseWidget(QWidget):
         self._folder: Path | None = None
         self._picked: tuple[int, int] | None = None
         self._build()
-        self._soon = QTimer(self)  # review marks change in bursts
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(200)
-        self._soon.timeout.connect(self.count)
+        self._soon = burst_timer(self, self.count)  # review marks change in bursts
         for signal in (self.session.images_changed, self.session.project_changed):
             signal.connect(self._count_soon)
         self.keeper.changed.connect(self._count_soon)
@@ -61,14 +57,7 @@ class AdviseWidget(QWidget):
         self._show_sweep()
 
     def _build(self) -> None:
-        self.model_box = QComboBox()
-        self.model_box.setObjectName("model")
-        for name in list_models():
-            self.model_box.addItem(name, name)
-        chosen = str(settings().value("segment/model", "leaf"))
-        if self.model_box.findData(chosen) < 0 and Path(chosen).is_file():
-            self.model_box.addItem(Path(chosen).stem, chosen)
-        self.model_box.setCurrentIndex(max(0, self.model_box.findData(chosen)))
+        self.model_box = models_box("model", str(settings().value("segment/model", "leaf")))
         self.model_box.currentIndexChanged.connect(lambda _index: self.count())
         self.truth_label = QLabel()
         self.truth_label.setObjectName("truth")
@@ -92,9 +81,7 @@ class AdviseWidget(QWidget):
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.stop_button, 1)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(6)
+        self.progress = thin_progress()
         self.progress.setRange(0, 1000)
         self.message = QLabel()
         self.message.setWordWrap(True)

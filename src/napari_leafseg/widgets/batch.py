@@ -13,7 +13,6 @@ from napari.viewer import ViewerModel
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
-    QComboBox,
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
@@ -21,7 +20,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QListWidget,
-    QProgressBar,
     QPushButton,
     QSpinBox,
     QToolButton,
@@ -31,7 +29,8 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.zoo import describe_model, list_models
+from napari_leafseg.models.zoo import describe_model
+from napari_leafseg.widgets.controls import models_box, thin_progress
 from napari_leafseg.widgets.session import Session, settings
 from napari_leafseg.widgets.workers import start_worker
 
@@ -72,10 +71,7 @@ class BatchWidget(QWidget):
         self.output_box = QLineEdit()
         self.output_box.setObjectName("output")
         self.output_box.setPlaceholderText("Folder for labels, tables and report")
-        self.model_box = QComboBox()
-        self.model_box.setObjectName("model")
-        for name in list_models():
-            self.model_box.addItem(name, name)
+        self.model_box = models_box("model")
         self.scale_box = QDoubleSpinBox()
         self.scale_box.setObjectName("px_per_mm")
         self.scale_box.setRange(0, 10_000)
@@ -103,9 +99,7 @@ class BatchWidget(QWidget):
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.stop_button, 1)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(6)
+        self.progress = thin_progress()
         self.message = QLabel()
         self.message.setObjectName("message")
         self.message.setWordWrap(True)

@@ -9,7 +9,6 @@ from typing import Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -18,7 +17,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
@@ -26,7 +24,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.zoo import describe_model, list_models
+from napari_leafseg.models.zoo import describe_model
+from napari_leafseg.widgets.controls import burst_timer, models_box, thin_progress
 from napari_leafseg.widgets.finetune_plots import CurvePlot, PreviewLabel
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.session import Session, settings
@@ -58,13 +57,10 @@ class FinetuneWidget(QWidget):
         self._started = (0.0, 0)
         self._fold = 0
         self._build()
-        self._soon = QTimer(self)  # review marks change in bursts
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(200)
-        self._soon.timeout.connect(self.count)
+        self._soon = burst_timer(self, self.count)  # review marks change in bursts
         for signal in (self.session.images_changed, self.session.project_changed):
-            signal.connect(lambda: self._soon.start())
-        self.keeper.changed.connect(lambda: self._soon.start())
+            signal.connect(self._count_soon)
+        self.keeper.changed.connect(self._count_soon)
         self._base_chosen()
         self.count()
         self._show_state("idle")
@@ -82,12 +78,7 @@ class FinetuneWidget(QWidget):
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(8)
         self.truth_label = _words("truth")
-        self.base_box = QComboBox()
-        self.base_box.setObjectName("base")
-        for name in list_models():
-            self.base_box.addItem(name, name)
-        chosen = str(settings().value("segment/model", "leaf"))
-        self.base_box.setCurrentIndex(max(0, self.base_box.findData(chosen)))
+        self.base_box = models_box("base", str(settings().value("segment/model", "leaf")))
         self.base_box.currentIndexChanged.connect(lambda _index: self._base_chosen())
         self.name_box = QLineEdit()
         self.name_box.setObjectName("name")
@@ -116,9 +107,7 @@ class FinetuneWidget(QWidget):
         buttons.addWidget(self.start_button, 2)
         buttons.addWidget(self.pause_button, 1)
         buttons.addWidget(self.stop_button, 1)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(6)
+        self.progress = thin_progress()
         self.message = _words("message")
         self.score_plot = CurvePlot("held-out score")
         self.score_plot.setObjectName("score_plot")
@@ -145,6 +134,9 @@ class FinetuneWidget(QWidget):
         self.setMinimumWidth(400)
 
     # -- what is known -----------------------------------------------------------------------------------------------
+
+    def _count_soon(self) -> None:
+        self._soon.start()
 
     def count(self) -> None:
         """Say what will be trained on, or what is missing."""

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage, QPalette, QPixmap
+from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_leafseg._opencv import cv2
+from napari_leafseg.widgets.controls import colour_axes
 
 _COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#44AA99", "#D55E00", "#F0E442", "#999999")
 _SIDE = 180
@@ -43,12 +44,7 @@ class CurvePlot(pg.PlotWidget):
 
     def take_colours(self) -> None:
         """Axes in the colour of the window's text."""
-        pen = pg.mkPen(self.palette().color(QPalette.ColorRole.WindowText))
-        for name in ("left", "bottom"):
-            axis = self.getAxis(name)
-            axis.setPen(pen)
-            axis.setTextPen(pen)
-            axis.enableAutoSIPrefix(False)
+        pen = colour_axes(self, self.getAxis("left"), self.getAxis("bottom"))
         self.legend.setLabelTextColor(pen.color())
 
     def changeEvent(self, event: Any) -> None:

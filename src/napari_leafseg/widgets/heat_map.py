@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QPointF, Signal
-from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QWidget
+
+from napari_leafseg.widgets.controls import colour_axes
 
 
 class HeatMap(pg.PlotWidget):
@@ -43,18 +44,13 @@ class HeatMap(pg.PlotWidget):
             self.addItem(mark)
         self._x: np.ndarray = np.zeros(0)
         self._y: np.ndarray = np.zeros(0)
-        for axis in (self.getAxis("bottom"), self.getAxis("left"), self._bar.axis):
-            axis.enableAutoSIPrefix(False)
         self.scene().sigMouseClicked.connect(self._clicked)
         self.setToolTip("○ the values now · ★ the best · click a cell to pick others")
         self.take_colours()
 
     def take_colours(self) -> None:
         """Axes in the colour of the window's text."""
-        pen = pg.mkPen(self.palette().color(QPalette.ColorRole.WindowText))
-        for axis in (self.getAxis("bottom"), self.getAxis("left"), self._bar.axis):
-            axis.setPen(pen)
-            axis.setTextPen(pen)
+        pen = colour_axes(self, self.getAxis("bottom"), self.getAxis("left"), self._bar.axis)
         self._bar.axis.setLabel("SBD", color=pen.color().name())
 
     def changeEvent(self, event: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
-from qtpy.QtCore import QPoint, QTimer
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
 
 from napari_leafseg.editing.edit import leaf_at
@@ -21,6 +21,7 @@ from napari_leafseg.project.notes import MeasureNotes, PictureNotes
 from napari_leafseg.traits import area_column, name_pots
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets import layers
+from napari_leafseg.widgets.controls import burst_timer
 from napari_leafseg.widgets.corrections import Correction
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.marks import outline_leaf
@@ -55,10 +56,7 @@ class MeasureWidget(MeasureForm):
         self.notes_keeper = NotesKeeper(self.keeper)
         self._again = False
         self.ruler = Ruler(self, self.session, self.scale_box.setValue)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(250)
-        self._soon.timeout.connect(self.refresh)
+        self._soon = burst_timer(self, self.refresh, 250)
         self._connect()
         self._ask()
 

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QSplitter,
     QTabWidget,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_leafseg.widgets.controls import thin_progress
 from napari_leafseg.widgets.measure_plots import PLOTS, MeasurePlot
 from napari_leafseg.widgets.tables import FrameView
 
@@ -45,9 +45,7 @@ class MeasureForm(QWidget):
         column.addWidget(self.series_box)
         column.addWidget(self.summary)
         column.addWidget(self.hint)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(6)
+        self.progress = thin_progress()
         column.addWidget(self.progress)
         self.parts = QSplitter(Qt.Orientation.Vertical)
         self.parts.addWidget(self._tables())

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QWidget
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.traits import area_column
+from napari_leafseg.widgets.controls import colour_axes
 from napari_leafseg.widgets.measuring import Measured
 from napari_leafseg.widgets.tables import heading
 
@@ -48,12 +49,7 @@ class MeasurePlot(pg.PlotWidget):
         area = area_column(leaves)
         if len(leaves):
             getattr(self, f"_draw_{kind.replace(' ', '_')}")(measured, area)
-        pen = pg.mkPen(self.palette().color(QPalette.ColorRole.WindowText))
-        for name in ("bottom", "left", "right"):
-            axis = self.getAxis(name)
-            axis.setPen(pen)
-            axis.setTextPen(pen)
-            axis.enableAutoSIPrefix(False)
+        colour_axes(self, *(self.getAxis(name) for name in ("bottom", "left", "right")))
         self.getPlotItem().getViewBox().autoRange()
 
     def _clear(self) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets import layers
+from napari_leafseg.widgets.controls import burst_timer
 from napari_leafseg.widgets.jobs import predict_job, save_job, save_masks_job
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.live import LabelResult, LiveLabels, Shown
@@ -39,10 +39,7 @@ class SegmentWidget(SegmentForm):
         ProjectKeeper.of(self.session)
         self.worker: Any = None
         self.live = LiveLabels(self)
-        self._settle = QTimer(self)  # a drag is one step, recorded when it has come to rest
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(500)
-        self._settle.timeout.connect(self._end_tuning)
+        self._settle = burst_timer(self, self._end_tuning, 500)  # a drag is one step, recorded when it has come to rest
         self._folder: Path | None = None
         self._restore()
         self.run_button.clicked.connect(self.run)

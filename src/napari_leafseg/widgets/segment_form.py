@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -30,6 +29,7 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.zoo import ENDING, describe_model, find_model, list_models, user_folder
+from napari_leafseg.widgets.controls import thin_progress
 from napari_leafseg.widgets.live import seed_points
 from napari_leafseg.widgets.session import settings
 from napari_leafseg.widgets.tunables import BOX_WIDTH, TunablePanel
@@ -176,9 +176,7 @@ class SegmentForm(QWidget):
         self.run_button.setToolTip("Find the leaves of the chosen image")
         self.stop_button = QPushButton("Stop")
         self.stop_button.setObjectName("stop")
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(6)
+        self.progress = thin_progress()
         self.message = _hint()
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
@@ -355,7 +353,7 @@ class SegmentForm(QWidget):
         self.empty_label.setVisible(False)
         self.views.setEnabled(True)
         self._show_layers(prediction.layers)
-        self.masks_button.setVisible(hasattr(getattr(prediction, "frames", [prediction])[0], "coco"))
+        self.masks_button.setVisible(prediction.overlapping)
         if self.scale_auto.isChecked():
             self.scale_box.setValue(100 * prediction.scale)
 

@@ -62,9 +62,7 @@ def rename(theirs: dict[str, torch.Tensor], rules: Rules) -> dict[str, torch.Ten
 
 
 def published_config(kind: Kind, theirs: dict[str, torch.Tensor], path: Path) -> AnyConfig:
-    """The configuration that a checkpoint's weights and, for Mask2Former, its ``config.json`` ask for."""
-    if kind == "mask2former":
-        return _folder_config(read_folder_config(path), path)
+    """The configuration that the weights of detectron2's kind ask for."""
     depths = tuple(
         1 + max((int(match.group(1)) for name in theirs
                  if (match := re.match(rf"backbone\.bottom_up\.res{stage}\.(\d+)\.", name))), default=-1)
@@ -153,11 +151,14 @@ def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tupl
     UserError
         When a weight is missing, left over, or of another shape.
     """
-    theirs = {} if kind == "mask2former" else read_weights(path)
-    config = published_config(kind, theirs, path)
+    config: AnyConfig
     if kind == "mask2former":
+        config = _folder_config(read_folder_config(path), path)
         theirs = _folder_weights(path)
         config = config.model_copy(update={"classes": len(theirs["class_predictor.weight"]) - 1})
+    else:
+        theirs = read_weights(path)
+        config = published_config(kind, theirs, path)
     ours = rename(theirs, RULES[kind])
     stem = "backbone.net.embedder.embedder.convolution.weight"
     if kind != "mask2former" and stem in ours:  # they see blue, green, red, and pixels that are not divided

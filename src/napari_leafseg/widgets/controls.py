@@ -1,0 +1,63 @@
+"""Small controls that several widgets have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyqtgraph as pg
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QPalette, QPen
+from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
+
+from napari_leafseg.models.zoo import list_models
+
+
+def models_box(name: str, chosen: str = "") -> QComboBox:
+    """A list of all models, by name.
+
+    Parameters
+    ----------
+    name : str
+        Of the control.
+    chosen : str
+        The model, or the checkpoint file, that is chosen at first; the first one where it is not there.
+    """
+    box = QComboBox()
+    box.setObjectName(name)
+    for model in list_models():
+        box.addItem(model, model)
+    if box.findData(chosen) < 0 and Path(chosen).is_file():
+        box.addItem(Path(chosen).stem, chosen)
+    box.setCurrentIndex(max(0, box.findData(chosen)))
+    return box
+
+
+def thin_progress() -> QProgressBar:
+    """A progress bar without a text, as thin as a line."""
+    bar = QProgressBar()
+    bar.setTextVisible(False)
+    bar.setFixedHeight(6)
+    return bar
+
+
+def burst_timer(owner: QWidget, action: Callable[[], None], milliseconds: int = 200) -> QTimer:
+    """A timer that acts once a burst of starts has come to rest.
+
+    Start it from a method of the widget: Qt forgets methods of a widget that is gone, but not closures.
+    """
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(action)
+    return timer
+
+
+def colour_axes(plot: pg.PlotWidget, *axes: pg.AxisItem) -> QPen:
+    """Axes in the colour of the window's text, with plain numbers; returns the pen."""
+    pen = pg.mkPen(plot.palette().color(QPalette.ColorRole.WindowText))
+    for axis in axes:
+        axis.setPen(pen)
+        axis.setTextPen(pen)
+        axis.enableAutoSIPrefix(False)
+    return pen
