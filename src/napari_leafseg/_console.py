@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 
-out, err = Console(), Console(stderr=True)
+_quiet = os.environ.get("RANK", "0") != "0"  # of several processes that train together, the first one speaks
+out, err = Console(quiet=_quiet), Console(stderr=True, quiet=_quiet)
 
 
 def complain(error: Exception) -> None:

@@ -389,32 +389,41 @@ def finetune(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Fine-tune a model on a project's corrections; killed and called again with the same name, it goes on."""
+    """Fine-tune a model on a project's corrections; killed and called again with the same name, it goes on.
+
+    On several graphics cards: accelerate launch --num_processes 4 -m napari_leafseg.cli finetune PROJECT
+    """
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.project import Project
     from napari_leafseg.training.config import FrameworkConfig
     from napari_leafseg.training.corrections import gather
     from napari_leafseg.training.finetune import finetune as run_finetuning
     from napari_leafseg.training.sessions import FinetuneSettings, discard, new_name, session_folder
+    from napari_leafseg.training.team import team_of
 
     if effort not in {"quick", "thorough"}:
         raise UserError(f"There is no effort “{effort}”. Choose quick or thorough.")
     settings = FinetuneSettings(
         base=base, name=name or new_name(base), effort=effort, framework=FrameworkConfig() if framework else None
     )
-    with Project.open(project) as opened:
-        opened.catch_up()
-        pictures, notes = gather(opened)
+    team = team_of(choose_device(device))
+    found = None
+    if team.first:
+        with Project.open(project) as opened:
+            opened.catch_up()
+            found = gather(opened)
+    pictures, notes = team.same(found) or ([], [])
     for note in notes:
         err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
     folder = session_folder(settings.name)
     with progress_bar() as bar:
         task = bar.add_task("Fine-tuning", total=None)
-        for event in run_finetuning(settings, pictures, folder, str(choose_device(device))):
+        for event in run_finetuning(settings, pictures, folder, str(team.device)):
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.kind in {"start", "held_out", "announce", "verdict"}:
                 out.print(event.message, soft_wrap=True, highlight=False)
-    discard(folder)
+    if team.first:
+        discard(folder)
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
 
 

@@ -156,6 +156,9 @@ class TrainingConfig(BaseModel):
         Share of the steps in which the first network is trained alone; it is then frozen and the second trained. Both
         are trained together throughout when 0. Of a query-based model: share of the steps in which its backbone is kept
         as it came.
+    frozen_statistics : bool
+        Batch normalisation keeps the means and variances that it came with: for fine-tuning on few pictures, whose own
+        would make the network forget everything that looks otherwise.
     optimiser : {"adamw", "adam"}
     learning_rate, weight_decay : float
     schedule : {"cosine", "steps"}
@@ -203,6 +206,7 @@ class TrainingConfig(BaseModel):
     whole: bool = False
     augment: bool = True
     staged: float = Field(0.0, ge=0, lt=1)
+    frozen_statistics: bool = False
     optimiser: Literal["adamw", "adam"] = "adamw"
     schedule: Literal["cosine", "steps"] = "cosine"
     learning_rate: float = Field(2e-3, gt=0)

@@ -24,8 +24,9 @@ from napari_leafseg.models.zoo import ENDING, find_model, list_models, user_fold
 from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool, digest
 from napari_leafseg.training.evidence import HeldOut, held_out_score, judge
-from napari_leafseg.training.loop import TrainingEvent, train
+from napari_leafseg.training.loop import TrainingEvent, read_curves, train
 from napari_leafseg.training.sessions import FinetuneSettings
+from napari_leafseg.training.team import team_of
 from napari_leafseg.versions import software_versions, timestamp
 
 _LOOKS = 4  # how often the held-out pictures are looked at in a run
@@ -107,7 +108,8 @@ def finetune(
     """Fine-tune a model; may be stopped after any event, and called again with the same folder goes on.
 
     The base model is never changed. The best weights on held-out pictures are kept; the new model is written, whole or
-    not at all, into the folder of the user's models.
+    not at all, into the folder of the user's models. Started by ``accelerate launch``, several processes share each
+    batch; the first one looks at held-out pictures and writes the files.
 
     Parameters
     ----------
@@ -145,8 +147,10 @@ def finetune(
         result = session.folder / f"run{len(session.folds)}" / f"best{ENDING}"
     verdict, words = judge(held_out)
     yield FinetuneEvent("verdict", session.total, session.total, words, verdict=verdict)
-    defaults = _better_values(predictions)
-    path = session.publish(result, held_out, verdict, words, defaults)
+    if session.team.first:
+        session.publish(result, held_out, verdict, words, _better_values(predictions))
+    session.team.wait()
+    path = session.target
     yield FinetuneEvent("finished", session.total, session.total, words, result=path, verdict=verdict)
 
 
@@ -160,7 +164,7 @@ class _Session:
                 "There is nothing to learn from yet. Correct a picture in the Correct widget, and verify its leaves or "
                 "mark it as reviewed."
             )
-        self.settings, self.pictures, self.folder, self.device = settings, usable, folder, device
+        self.settings, self.pictures, self.folder, self.team = settings, usable, folder, team_of(device)
         self.base = find_model(settings.base)
         self.card = read_card(self.base)
         self.target = user_folder() / f"{settings.name}{ENDING}"
@@ -179,7 +183,9 @@ class _Session:
                 f"{folder} holds another fine-tuning, or pictures or corrections changed since it began. "
                 "Begin in a new folder."
             )
-        write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
+        self.team.wait()
+        if self.team.first:
+            write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
 
     def describe(self) -> str:
         """What is trained on, in words."""
@@ -197,7 +203,8 @@ class _Session:
             defaults=self.card.defaults, model=self.card.config, begin_with=str(self.base), framework=framework,
             data=DataConfig(count=1), seed=seed, steps=steps, batch=settings.batch, crop=settings.crop,
             learning_rate=settings.learning_rate, backbone_rate=settings.backbone_rate, warm_up=min(20, steps),
-            decay=0.7, average=0.98, validation_count=0, save_every=max(1, settings.run_steps // _LOOKS),
+            decay=0.7, average=0.98, validation_count=0, frozen_statistics=True,
+            save_every=max(1, settings.run_steps // _LOOKS),
         )  # fmt: skip
 
     def publish(
@@ -205,7 +212,7 @@ class _Session:
     ) -> Path:
         """Write the new model with a card that says where it comes from."""
         network, card = load_checkpoint(weights)
-        curves = [json.loads(line) for line in (weights.parent / "curves.jsonl").read_text().splitlines()]
+        curves = read_curves(weights.parent)
         names = ("before", "after")
         metrics = {f"held_out_{name}": float(np.mean([getattr(item, name) for item in held_out])) for name in names}
         card = replace(
@@ -263,8 +270,11 @@ class _FoldRun:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.state_file.exists():
             self.looks = json.loads(self.state_file.read_text(encoding="utf-8"))
+        self.session.team.wait()
         if self.held and not self.looks:
             yield self._look(0, self.session.base)
+            if not self.looks:
+                raise UserError(f"Nothing can be written in {self.folder}. Free some space on the disk, then go on.")
         config = self.session.config(self.steps, self.session.settings.seed + self.number)
         while not self._finished():
             try:
@@ -292,44 +302,64 @@ class _FoldRun:
     def _train(self, config: TrainingConfig) -> Iterator[FinetuneEvent]:
         settings = self.session.settings
         pool = CorrectionPool(self.train_on, settings.synthetic_share, settings.paste, self.session.card.diameter)
-        for event in train(config, self.folder, self.session.device, pool):
+        kept = True
+        for event in train(config, self.folder, str(self.session.team.device), pool):
             if event.kind == "step":
                 if not np.isfinite(event.values["total"]):
                     raise FloatingPointError
                 yield self._event("step", event.step, f"Run {self.number + 1}: step {event.step} of {self.steps}",
                                   event.values)  # fmt: skip
             elif event.kind == "unsaved":
+                kept = False
                 yield self._event("announce", event.step, event.message)
             elif event.kind == "saved":
+                kept = True
                 yield from self._saved(event)
                 if self._stalled():
                     yield self._event("announce", event.step, "No gain on held-out pictures any more: stopped early.")
                     break
-        (self.folder / "done").touch()
+        if not kept or not self.best_file.exists():
+            raise UserError(f"The last steps could not be saved in {self.folder}. Free some space, then go on.")
+        self.session.team.wait()
+        if self.session.team.first:
+            (self.folder / "done").touch()
 
     def _saved(self, event: TrainingEvent) -> Iterator[FinetuneEvent]:
         weights = self.folder / f"run{ENDING}"
         if not self.held:
-            write_atomically(self.best_file, weights.read_bytes())
+            if self.session.team.first:
+                write_atomically(self.best_file, weights.read_bytes())
+            self.session.team.wait()
         elif event.step > max(look["step"] for look in self.looks):
             yield self._look(event.step, weights)
 
     def _look(self, step: int, weights: Path) -> FinetuneEvent:
         """Score the held-out pictures; keep the weights where they are the best yet."""
+        team = self.session.team
+        look, shown, trouble = team.same(self._score(step, weights) if team.first else ({}, None, ""))
+        if trouble:
+            return self._event("announce", step, trouble)
+        self.looks.append(look)
+        before, mean = float(self.looks[0]["mean"]), float(look["mean"])
+        message = f"Held-out pictures: {mean:.3f} ({before:.3f} before)"
+        event = self._event("held_out", step, message, {"score": mean, "before": before, "step": float(step)})
+        return replace(event, preview=shown)
+
+    def _score(self, step: int, weights: Path) -> tuple[dict[str, Any], Preview | None, str]:
+        """A look, what to show of it, and what went wrong with keeping it."""
         predictions = self._predict(weights, self.held)
         scores = [held_out_score(prediction, item) for prediction, item in zip(predictions, self.held, strict=True)]
+        look = {"step": step, "mean": float(np.mean([value for value, _ in scores])), "scores": scores}
         shown = predictions[0].labels()
         if self.first is None:  # a session that goes on has lost it
             self.first = shown if step == 0 else self._predict(self.session.base, self.held[:1])[0].labels()
-        mean = float(np.mean([value for value, _ in scores]))
-        if not self.looks or mean > self._best()["mean"]:
-            write_atomically(self.best_file, weights.read_bytes())
-        self.looks.append({"step": step, "mean": mean, "scores": scores})
-        write_atomically(self.state_file, json.dumps(self.looks).encode())
-        before = float(self.looks[0]["mean"])
-        message = f"Held-out pictures: {mean:.3f} ({before:.3f} before)"
-        event = self._event("held_out", step, message, {"score": mean, "before": before, "step": float(step)})
-        return replace(event, preview=Preview(self.held[0].name, self.held[0].image, self.first, shown))
+        try:
+            if not self.looks or look["mean"] > self._best()["mean"]:
+                write_atomically(self.best_file, weights.read_bytes())
+            write_atomically(self.state_file, json.dumps([*self.looks, look]).encode())
+        except UserError as error:  # training goes on; the next look may be kept
+            return {}, None, str(error)
+        return look, Preview(self.held[0].name, self.held[0].image, self.first, shown), ""
 
     def _stalled(self) -> bool:
         return bool(self.held) and len(self.looks) - 1 - self.looks.index(self._best()) >= _PATIENCE
@@ -341,14 +371,14 @@ class _FoldRun:
     def _keep_predictions(self) -> None:
         """Predictions of the best weights, to choose the sliders' values by; of whole pictures alone."""
         whole = [item for item in self.held if item.whole]
-        if whole:
+        if whole and self.session.team.first:
             found = self._predict(self.best_file, whole)
             self.predictions = [(prediction, item.labels) for prediction, item in zip(found, whole, strict=True)]
 
     def _predict(self, weights: Path, pictures: list[CorrectedPicture]) -> list[Prediction]:
         """What some weights say of pictures."""
         network, card = load_checkpoint(weights)
-        predictor = Predictor(network, card, self.session.device)
+        predictor = Predictor(network, card, str(self.session.team.device))
         return [predictor.predict(item.image, name=item.name) for item in pictures]
 
     def held_out(self) -> list[HeldOut]:

@@ -6,7 +6,7 @@ import datetime
 import io
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from napari_leafseg.models.zoo import find_model
 from napari_leafseg.training.config import LossConfig, TrainingConfig
 from napari_leafseg.training.data import Drawer, ImagePool, draw_batch
 from napari_leafseg.training.framework import Framework
+from napari_leafseg.training.team import Team, team_of
 from napari_leafseg.versions import software_versions, timestamp
 
 
@@ -112,14 +113,14 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
 class _Run:
     """State of one run in its folder: network, average, optimiser, step; saved and restored."""
 
-    def __init__(self, config: TrainingConfig, folder: Path, device: torch.device) -> None:
-        self.config, self.folder, self.device = config, folder, device
+    def __init__(self, config: TrainingConfig, folder: Path, team: Team) -> None:
+        self.config, self.folder, self.team, self.device = config, folder, team, team.device
         torch.manual_seed(config.seed)
         self.network = build_network(config.network())
         if config.begin_with:
             begin_with(self.network, find_model(config.begin_with))
         self._load_backbone()
-        self.network.place(device)
+        self.network.place(team.device)
         self.average = deepcopy(self.network)
         kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
         self.optimiser = kind(self._groups(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -207,18 +208,36 @@ class _Run:
             group["lr"] = group.get("share", 1.0) * learning_rate(self.config, self.step)
         self.network.train()
         first_only = self._set_stage()
-        batch = {key: value.to(self.device) for key, value in batch.items()}
+        if self.config.frozen_statistics:
+            for part in self.network.modules():
+                if isinstance(part, torch.nn.BatchNorm2d):
+                    part.eval()
+        batch = {key: value.to(self.device) for key, value in self.team.part(batch).items()}
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
         with _autocast(self.device, self.config.mixed_precision):
             losses = self._losses(batch, first_only)
         self.optimiser.zero_grad(set_to_none=True)
         losses["total"].backward()
+        self._together(losses)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
         if torch.isfinite(norm):
             self.optimiser.step()
         self.step += 1
         self._update_average()
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _together(self, losses: dict[str, torch.Tensor]) -> None:
+        """Gradients, running statistics and losses of several processes become their mean."""
+        if self.team.size == 1:
+            return
+        trained = [value for value in self.network.parameters() if value.requires_grad]
+        for value in trained:
+            if value.grad is None:
+                value.grad = torch.zeros_like(value)
+        statistics = [value for value in self.network.buffers() if value.is_floating_point()]
+        for name in losses:
+            losses[name] = losses[name].detach().float()
+        self.team.average([*(value.grad for value in trained if value.grad is not None), *statistics, *losses.values()])
 
     def _losses(self, batch: dict[str, torch.Tensor], first_only: bool) -> dict[str, torch.Tensor]:
         """All losses and their "total"."""
@@ -290,22 +309,27 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"Cannot write to {folder}: {error.strerror}. Choose another folder with --output.") from error
-    run = _Run(config, folder, torch.device(device))
+    team = team_of(device)
+    run = _Run(config, folder, team)
     run.restore()
     pool: Drawer | None = own
     if pool is None:
         images = ImagePool(folder / "pool", config.data)
+        if not team.first:  # the first process draws them, the others read
+            team.wait()
         for done, total in images.fill():
             yield TrainingEvent("data", done, total)
+        if team.first:
+            team.wait()
         pool = images
     while run.step < config.steps:
         losses = run.train_step(draw_batch(pool, config, run.step))
-        _log(folder, run.step, losses)
+        _log(run, losses)
         yield TrainingEvent("step", run.step, config.steps, losses)
         last = run.step == config.steps
         if config.validation_count and (run.step % config.validate_every == 0 or last):
-            run.metrics = _validate(run)
-            _log(folder, run.step, run.metrics)
+            run.metrics = team.same(_validate(run) if team.first else {})
+            _log(run, run.metrics)
             yield TrainingEvent("validation", run.step, config.steps, run.metrics)
         if run.step % config.save_every == 0 or last:
             yield _save(run)
@@ -313,16 +337,32 @@ def train(
 
 
 def _save(run: _Run) -> TrainingEvent:
-    try:
-        run.save()
-    except UserError as error:  # training goes on; the next save may work
-        return TrainingEvent("unsaved", run.step, run.config.steps, message=str(error))
-    return TrainingEvent("saved", run.step, run.config.steps)
+    trouble = ""
+    if run.team.first:
+        try:
+            run.save()
+        except UserError as error:  # training goes on; the next save may work
+            trouble = str(error)
+    trouble = run.team.same(trouble)
+    return TrainingEvent("unsaved" if trouble else "saved", run.step, run.config.steps, message=trouble)
 
 
-def _log(folder: Path, step: int, values: dict[str, float]) -> None:
-    with (folder / "curves.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, **{k: round(v, 5) for k, v in values.items()}}) + "\n")
+def _log(run: _Run, values: dict[str, float]) -> None:
+    """Add a line to the curves; a full disk must not end the training, and the next save says that it is full."""
+    if not run.team.first:
+        return
+    line = json.dumps({"step": run.step, **{key: round(value, 5) for key, value in values.items()}})
+    with suppress(OSError), (run.folder / "curves.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def read_curves(folder: Path) -> list[dict[str, float]]:
+    """What a run wrote of its losses, step by step; a line that a kill or a full disk cut short is left out."""
+    found = []
+    for line in (folder / "curves.jsonl").read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def _validate(run: _Run) -> dict[str, float]:
