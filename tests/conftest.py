@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(
+    prefix="leafseg-tests-"
+)  # models and projects of tests are not the user's
 
 import numpy as np
 import pytest

@@ -81,6 +81,22 @@ def test_own_models_are_added_renamed_compared_taken_away_and_brought_back(folde
     assert "second" in zoo.list_models()
 
 
+def test_a_model_that_a_project_uses_is_taken_away_only_when_somebody_says_so(folder, tiny_checkpoint, monkeypatch):
+    from napari_leafseg.project import known
+
+    run("add", tiny_checkpoint, "--name", "mine")
+    monkeypatch.setattr(known, "projects_using", lambda model: {folder / "trays": 12} if model == "mine" else {})
+    command = ["models", "delete", "mine"]
+    asked = CliRunner(env={"COLUMNS": "400"}).invoke(app, command, input="n\n")
+    assert asked.exit_code == 1
+    assert "trays: “mine” found the leaves of 12 pictures" in asked.stdout
+    assert "mine" in zoo.list_models()
+    assert CliRunner().invoke(app, command, input="y\n").exit_code == 0
+    assert "mine" not in zoo.list_models()
+    run("restore", "mine")
+    assert run("delete", "mine", "--force").exit_code == 0
+
+
 @pytest.mark.parametrize("command", [("delete", "leaf"), ("rename", "leaf", "mine")])
 def test_bundled_models_stay_as_they_are(folder, command):
     result = run(*command)

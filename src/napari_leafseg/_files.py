@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import platformdirs
+
 from napari_leafseg.errors import UserError
 
 
@@ -40,6 +42,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def data_folder() -> Path:
+    """Where the program keeps what is the user's: models, fine-tunings, the list of projects."""
+    return Path(platformdirs.user_data_dir("napari-leafseg", appauthor=False))
 
 
 def resource_folder() -> Path:

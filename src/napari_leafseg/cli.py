@@ -388,6 +388,9 @@ def finetune(
         bool, typer.Option(help=f"{_QUERY}train for uniqueness and equivariance over your pictures as well.")
     ] = False,
     device: Device = "auto",
+    suggest: Annotated[
+        int, typer.Option(help="Name so many of the other pictures, those that the new model is least sure of.")
+    ] = 5,
 ) -> None:
     """Fine-tune a model on a project's corrections; killed and called again with the same name, it goes on.
 
@@ -407,11 +410,12 @@ def finetune(
         base=base, name=name or new_name(base), effort=effort, framework=FrameworkConfig() if framework else None
     )
     team = team_of(choose_device(device))
-    found = None
+    found, others = None, []
     if team.first:
         with Project.open(project) as opened:
             opened.catch_up()
             found = gather(opened)
+            others = [opened.path_of(ref) for ref in opened.images if ref.state == "new"]
     pictures, notes = team.same(found) or ([], [])
     for note in notes:
         err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
@@ -425,6 +429,27 @@ def finetune(
     if team.first:
         discard(folder)
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
+    if team.first and others and suggest:
+        _suggest(settings.name, device, others, suggest)
+
+
+def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
+    """Name the pictures that a model is least sure of."""
+    from napari_leafseg import load_model
+    from napari_leafseg.inference.ranking import rank_pictures
+
+    ranked = []
+    with progress_bar() as bar:
+        task = bar.add_task("Looking at the other pictures", total=len(paths))
+        for item in rank_pictures(load_model(model, device), paths):
+            bar.update(task, completed=item.done)
+            if item.trouble:
+                complain(UserError(item.trouble))
+            else:
+                ranked.append(item)
+    out.print("Correct next (the least certain leaf of each picture):")
+    for item in sorted(ranked, key=lambda item: item.certainty)[:count]:
+        out.print(f"  {item.certainty:.2f}  {item.path}", soft_wrap=True, highlight=False)
 
 
 @app.command()

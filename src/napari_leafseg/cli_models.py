@@ -80,10 +80,20 @@ def rename(name: Name, new: Annotated[str, typer.Argument(help="Its new name.")]
 
 
 @app.command()
-def delete(name: Name) -> None:
+def delete(
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Also when projects use it, without asking.")] = False,
+) -> None:
     """Take one of your models out of the list; its file is kept, “models restore” brings it back."""
-    from napari_leafseg.models.library import take_away
+    from napari_leafseg.models.library import own_model, take_away
+    from napari_leafseg.project.known import projects_using
 
+    own_model(name)
+    used = {} if force else projects_using(name)
+    for folder, count in used.items():
+        out.print(f"{folder}: “{name}” found the leaves of {count} pictures.", soft_wrap=True, highlight=False)
+    if used and not typer.confirm("Take it away all the same?"):
+        raise typer.Exit(1)
     kept = take_away(name)
     out.print(f"It lies in {kept} now; “napari-leafseg models restore {kept.stem}” brings it back.", soft_wrap=True)
 
@@ -110,11 +120,9 @@ def add(
 @app.command()
 def export(name: Name, file: Annotated[Path, typer.Argument(help="Where to; “models add” reads it.")]) -> None:
     """Write one of your models to a single file, with all that is known of it."""
-    from napari_leafseg._files import write_atomically
-    from napari_leafseg.models.library import own_model
+    from napari_leafseg.models.library import export_model
 
-    write_atomically(file, own_model(name).read_bytes())
-    out.print(str(file), soft_wrap=True, highlight=False)
+    out.print(str(export_model(name, file)), soft_wrap=True, highlight=False)
 
 
 @app.command()

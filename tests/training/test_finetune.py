@@ -167,6 +167,8 @@ def test_pictures_are_held_out_in_turns_or_once():
     [
         ([], "not judged"), ([0.1], "better"), ([0.01], "no clear difference"), ([0.03, 0.02, 0.04], "better"),
         ([0.1, -0.1, 0.02], "no clear difference"),
+        ([0.009, 0.065, 0.015], "better"), ([0.15, -0.001, 0.02], "no clear difference"),
+        ([0.001, 0.04, 0.001], "no clear difference"), ([-0.01, -0.1, -0.01], "worse"),
         ([-0.05, -0.04, -0.06], "worse"), ([0.001] * 5, "no clear difference"),
     ],
 )  # fmt: skip
@@ -316,6 +318,55 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, models, tiny_checkpoint
     events = drive(settings_of(tiny_checkpoint, steps=8), pictures_of(1), tmp_path / "s")
     assert any("no space left" in event.message for event in events if event.kind == "announce")
     assert events[-1].kind == "finished"
+
+
+def test_looks_that_cannot_be_kept_are_said_and_training_goes_on(tmp_path, models, tiny_checkpoint, monkeypatch):
+    real, full = module.write_atomically, [False]
+
+    def write(path, content):
+        if full[0] and path.name == "looks.json":
+            raise UserError(f"Cannot write {path}: no space left on device.")
+        real(path, content)
+
+    monkeypatch.setattr(module, "write_atomically", write)
+    events = []
+    for event in finetune(settings_of(tiny_checkpoint), pictures_of(6), tmp_path / "s"):
+        events.append(event)
+        full[0] = event.kind == "step" and event.done <= 4
+    assert next(event.message for event in events if event.kind == "announce").endswith("no space left on device.")
+    assert next(event.values["step"] for event in events if event.kind == "held_out") == 0
+    assert events[-1].kind == "finished"
+
+
+def test_a_disk_that_stays_full_ends_with_words_and_the_session_goes_on_later(
+    tmp_path, models, tiny_checkpoint, monkeypatch
+):
+    real = loop._Run.save
+
+    def save(self):
+        raise UserError("Cannot write: no space left on device.")
+
+    monkeypatch.setattr(loop._Run, "save", save)
+    settings, pictures = settings_of(tiny_checkpoint, steps=4), pictures_of(1)
+    with pytest.raises(UserError, match="Free some space, then go on"):
+        drive(settings, pictures, tmp_path / "s")
+    assert not list(models.glob("*")) if models.exists() else True
+    monkeypatch.setattr(loop._Run, "save", real)
+    assert drive(settings, pictures, tmp_path / "s")[-1].kind == "finished"
+
+
+def test_a_line_of_the_curves_that_was_cut_short_is_left_out(tmp_path):
+    (tmp_path / "curves.jsonl").write_text('{"step": 1, "total": 2.0}\n{"step": 2, "to\n{"step": 3, "total": 1.0}\n')
+    assert [line["step"] for line in loop.read_curves(tmp_path)] == [1, 3]
+
+
+def test_batch_statistics_stay_as_they_came(tmp_path, models, tiny_checkpoint):
+    events = drive(settings_of(tiny_checkpoint, steps=4), pictures_of(1), tmp_path / "s")
+    after, before = (load_checkpoint(path)[0].state_dict() for path in (events[-1].result, tiny_checkpoint))
+    statistics = [key for key in before if "running" in key]
+    assert statistics
+    assert all(torch.equal(after[key], before[key].half().float()) for key in statistics)
+    assert not all(torch.equal(after[key], before[key].half().float()) for key in before if key not in statistics)
 
 
 def test_early_stopping_ends_a_run_without_gain(tmp_path, models, tiny_checkpoint, monkeypatch):

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_leafseg.io import write_image
 from napari_leafseg.models import zoo
 from napari_leafseg.models.card import Card
 from napari_leafseg.models.checkpoint import save_checkpoint
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training import finetune as engine
 from napari_leafseg.training import sessions
+from napari_leafseg.widgets.correct import CorrectWidget
 from napari_leafseg.widgets.finetune import FinetuneWidget
+from napari_leafseg.widgets.images import ImagesWidget
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.segment import SegmentWidget
 
@@ -151,3 +154,57 @@ def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, monkeyp
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.worker is None, timeout=20000)
     assert "already" in said[-1]
+
+
+def test_after_training_the_other_pictures_are_looked_at_and_the_least_certain_is_a_click_away(
+    viewer, qtbot, corrected, quick, tmp_path
+):
+    images = ImagesWidget(viewer)
+    viewer.window.add_dock_widget(images, name="Images")
+    for number in range(3):
+        write_image(tmp_path / f"other{number}.png", synthesize(5_000 + number, SCENE).image)
+    images.add([tmp_path / f"other{number}.png" for number in range(3)])
+    qtbot.waitUntil(lambda: images._loader is None and not images._thumbnails, timeout=20000)
+    widget = make(viewer)
+    widget.name_box.setText("mine")
+    qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
+    qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.worker is None and widget.event.kind == "finished", timeout=120000)
+    qtbot.waitUntil(lambda: widget.next.worker is None, timeout=60000)
+    assert widget.next.list.count() == 3
+    sure = [entry.certainty for entry in widget.session.images]
+    assert all(0 <= value <= 1 for value in sure)
+    first = widget.next.list.item(0)
+    least = min(range(3), key=lambda number: (sure[number], widget.session.images[number].path.name))
+    assert first.text().startswith(f"other{least}.png")
+    assert f"certain to {sure[least]:.2f}" in images.list.item(least).text()
+    images.list.setCurrentRow((least + 1) % 3)
+    qtbot.waitUntil(lambda: images._loader is None, timeout=20000)
+    place = widget.next.list.visualItemRect(first).center()
+    qtbot.mouseClick(widget.next.list.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert images.list.currentRow() == least
+    qtbot.waitUntil(lambda: images._loader is None, timeout=20000)
+    assert viewer.layers.selection.active.name == f"other{least}"
+    correct = CorrectWidget(viewer)  # and the review's button knows it as well
+    images.list.setCurrentRow((least + 1) % 3)
+    correct.least_certain_picture()
+    assert images.list.currentRow() == least
+    qtbot.waitUntil(lambda: images._loader is None, timeout=20000)
+
+
+def test_looking_through_pictures_needs_no_training_and_can_be_stopped(viewer, qtbot, tmp_path):
+    images = ImagesWidget(viewer)
+    viewer.window.add_dock_widget(images, name="Images")
+    widget = make(viewer)
+    assert not widget.next.isVisibleTo(widget)
+    for number in range(8):
+        write_image(tmp_path / f"other{number}.png", synthesize(5_000 + number, SCENE).image)
+    images.add([tmp_path])
+    assert widget.next.isVisibleTo(widget)
+    qtbot.mouseClick(widget.next.look_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.next.list.count() > 0, timeout=60000)
+    qtbot.mouseClick(widget.next.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.next.worker is None, timeout=20000)
+    assert 1 <= widget.next.list.count() <= 6
+    assert not widget.next.stop_button.isVisibleTo(widget)
+    qtbot.waitUntil(lambda: images._loader is None and not images._thumbnails, timeout=20000)

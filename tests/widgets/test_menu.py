@@ -5,7 +5,7 @@ from npe2 import PluginManager, PluginManifest
 
 from napari_leafseg.widgets.session import Session
 
-WIDGETS = ("Images", "Segment", "Correct", "Measure", "Batch", "Advise", "Fine-tune")
+WIDGETS = ("Images", "Segment", "Correct", "Measure", "Batch", "Advise", "Fine-tune", "Models")
 
 
 @pytest.mark.parametrize("name", WIDGETS)

@@ -96,8 +96,7 @@ def bring_back(name: str) -> Path:
     """
     source = user_folder() / AWAY / f"{name}{ENDING}"
     if not source.is_file():
-        found = ", ".join(sorted(path.stem for path in source.parent.glob(f"*{ENDING}"))) or "none"
-        raise UserError(f"No model “{name}” was taken away. There are: {found}.")
+        raise UserError(f"No model “{name}” was taken away. There are: {', '.join(taken_away()) or 'none'}.")
     return source.rename(_free(name))
 
 
@@ -115,6 +114,51 @@ def add_model(file: Path, name: str | None = None) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     _write_as(file, target, chosen)
     return target
+
+
+def taken_away() -> list[str]:
+    """Names of the models that were taken away and can be brought back."""
+    return sorted(path.stem for path in (user_folder() / AWAY).glob(f"*{ENDING}"))
+
+
+def export_model(name: str, file: Path) -> Path:
+    """Write a model of the user's to one file, with all that is known of it; `add_model` reads it.
+
+    Raises
+    ------
+    UserError
+        When there is no such model, or the file cannot be written.
+    """
+    write_atomically(file, own_model(name).read_bytes())
+    return file
+
+
+def describe_models() -> list[dict[str, str]]:
+    """A row for each model that can be read: its name, what it began with, held-out scores, verdict, date and so on."""
+    rows = []
+    for name, path in list_models().items():
+        try:
+            card = read_card(path)
+        except UserError:
+            continue
+        about, figures = card.provenance, card.metrics
+        scores = [figures[key] for key in ("held_out_before", "held_out_after") if key in figures]
+        rows.append(
+            {
+                "model": name,
+                "yours": "yours" if path.parent == user_folder() else "",
+                "began with": str(about.get("parent", {}).get("name", "")),
+                "pictures": str(len(about["pictures"])) if "pictures" in about else "",
+                "held-out": " → ".join(f"{value:.3f}" for value in scores),
+                "quality": card.quality,
+                "date": str(about.get("date", ""))[:10],
+                "verdict": str(about.get("verdict_in_words", "")),
+                "description": card.description,
+                "version": card.version,
+                "licence": card.licence,
+            }
+        )
+    return rows
 
 
 def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
-from napari_leafseg._files import resource_folder
+from napari_leafseg._files import data_folder, resource_folder
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.card import Card, read_card
 
@@ -19,7 +17,7 @@ ENDING = ".safetensors"
 
 def user_folder() -> Path:
     """Where the user's own models lie."""
-    return Path(platformdirs.user_data_dir("napari-leafseg", appauthor=False)) / "models"
+    return data_folder() / "models"
 
 
 def list_models() -> dict[str, Path]:

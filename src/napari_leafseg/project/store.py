@@ -31,6 +31,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import list_images, read_image
 from napari_leafseg.project.document import Document, Snapshot, now
 from napari_leafseg.project.journal import Journal, Record, encode, read_journal
+from napari_leafseg.project.known import remember_project
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.migrate import FORMAT, migrate
 from napari_leafseg.project.writer import Writer
@@ -119,6 +120,7 @@ class Project:
             failed,
         )
         project.save_list()
+        remember_project(folder)
         return project
 
     @classmethod
@@ -165,6 +167,7 @@ class Project:
         if migrated != entries:
             shutil.copyfile(path, path.with_suffix(f".format{entries.get('format', 0)}.json"))
             project.save_list()
+        remember_project(folder)
         return project
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from napari_leafseg.training.corrections import CorrectedPicture
 
 Verdict = Literal["better", "no clear difference", "worse", "not judged"]
 _LEAST_GAIN = 0.005
+_CLEAR_GAIN = 0.02
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ def held_out_score(prediction: Prediction, picture: CorrectedPicture, **values: 
 def judge(held_out: list[HeldOut]) -> tuple[Verdict, str]:
     """A verdict and its reason.
 
-    Better or worse is said where the mean difference exceeds twice its standard error, and 0.005 at least; with fewer
-    than three pictures there is no error to go by, and 0.02 is asked for.
+    Better or worse is said where the mean difference exceeds twice its standard error, and 0.005 at least; or where it
+    exceeds 0.02 and no picture speaks against it. With fewer than three pictures there is no error to go by, and 0.02
+    is asked for.
     """
     if not held_out:
         return (
@@ -67,8 +69,10 @@ def judge(held_out: list[HeldOut]) -> tuple[Verdict, str]:
     before, after = np.mean([item.before for item in held_out]), np.mean([item.after for item in held_out])
     noun = "picture" if len(gains) == 1 else "pictures"
     figures = f"{before:.3f} before, {after:.3f} after, on {len(gains)} held-out {noun}"
-    need = 0.02 if len(gains) < 3 else max(_LEAST_GAIN, 2 * float(gains.std(ddof=1)) / len(gains) ** 0.5)
+    need = _CLEAR_GAIN if len(gains) < 3 else max(_LEAST_GAIN, 2 * float(gains.std(ddof=1)) / len(gains) ** 0.5)
     mean = float(gains.mean())
+    if (gains > 0).all() or (gains < 0).all():
+        need = min(need, _CLEAR_GAIN)
     if mean > need:
         return "better", f"Better: {figures}."
     if mean < -need:

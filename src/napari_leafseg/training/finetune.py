@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -213,13 +213,13 @@ class _Session:
         """Write the new model with a card that says where it comes from."""
         network, card = load_checkpoint(weights)
         curves = read_curves(weights.parent)
-        names = ("before", "after")
+        names = ("before", "after") if held_out else ()
         metrics = {f"held_out_{name}": float(np.mean([getattr(item, name) for item in held_out])) for name in names}
         card = replace(
             card, name=self.settings.name, version=f"{datetime.date.today():%Y.%m.%d}",
             description=f"{self.settings.base}, fine-tuned on {len(self.pictures)} of your pictures.",
             defaults={**self.card.defaults, **defaults}, licence=self.card.licence,
-            metrics=metrics if held_out else {},
+            metrics=metrics,
             provenance={
                 "source": "your corrections",
                 "parent": {"name": self.settings.base, "sha256": hashlib.sha256(self.base.read_bytes()).hexdigest()},
@@ -272,7 +272,7 @@ class _FoldRun:
             self.looks = json.loads(self.state_file.read_text(encoding="utf-8"))
         self.session.team.wait()
         if self.held and not self.looks:
-            yield self._look(0, self.session.base)
+            yield self._look(0)
             if not self.looks:
                 raise UserError(f"Nothing can be written in {self.folder}. Free some space on the disk, then go on.")
         config = self.session.config(self.steps, self.session.settings.seed + self.number)
@@ -313,8 +313,7 @@ class _FoldRun:
                 kept = False
                 yield self._event("announce", event.step, event.message)
             elif event.kind == "saved":
-                kept = True
-                yield from self._saved(event)
+                kept = yield from self._saved(event)
                 if self._stalled():
                     yield self._event("announce", event.step, "No gain on held-out pictures any more: stopped early.")
                     break
@@ -324,19 +323,41 @@ class _FoldRun:
         if self.session.team.first:
             (self.folder / "done").touch()
 
-    def _saved(self, event: TrainingEvent) -> Iterator[FinetuneEvent]:
-        weights = self.folder / f"run{ENDING}"
-        if not self.held:
-            if self.session.team.first:
-                write_atomically(self.best_file, weights.read_bytes())
-            self.session.team.wait()
-        elif event.step > max(look["step"] for look in self.looks):
-            yield self._look(event.step, weights)
+    def _saved(self, event: TrainingEvent) -> Generator[FinetuneEvent, None, bool]:
+        """Look at the held-out pictures; where there are none, the last weights are the best. Whether they are kept."""
+        if self.held:
+            if event.step > max(look["step"] for look in self.looks):
+                yield self._look(event.step)
+            return True
+        trouble, team = "", self.session.team
+        if team.first:
+            try:
+                write_atomically(self.best_file, self._blended().read_bytes())
+            except UserError as error:  # training goes on; the next save may work
+                trouble = str(error)
+        trouble = team.same(trouble)
+        if trouble:
+            yield self._event("announce", event.step, trouble)
+        return not trouble
 
-    def _look(self, step: int, weights: Path) -> FinetuneEvent:
+    def _blended(self) -> Path:
+        """The weights so far, with the base model's share."""
+        network, card = load_checkpoint(self.folder / f"run{ENDING}")
+        base, _ = load_checkpoint(self.session.base)
+        share, own = self.session.settings.base_share, base.state_dict()
+        mixed = {
+            key: torch.lerp(value, own[key], share) if value.is_floating_point() else value
+            for key, value in network.state_dict().items()
+        }
+        network.load_state_dict(mixed)
+        path = self.folder / f"blend{ENDING}"
+        save_checkpoint(path, network, card, half=True)
+        return path
+
+    def _look(self, step: int) -> FinetuneEvent:
         """Score the held-out pictures; keep the weights where they are the best yet."""
         team = self.session.team
-        look, shown, trouble = team.same(self._score(step, weights) if team.first else ({}, None, ""))
+        look, shown, trouble = team.same(self._score(step) if team.first else ({}, None, ""))
         if trouble:
             return self._event("announce", step, trouble)
         self.looks.append(look)
@@ -345,8 +366,12 @@ class _FoldRun:
         event = self._event("held_out", step, message, {"score": mean, "before": before, "step": float(step)})
         return replace(event, preview=shown)
 
-    def _score(self, step: int, weights: Path) -> tuple[dict[str, Any], Preview | None, str]:
+    def _score(self, step: int) -> tuple[dict[str, Any], Preview | None, str]:
         """A look, what to show of it, and what went wrong with keeping it."""
+        try:
+            weights = self._blended() if step else self.session.base
+        except UserError as error:  # training goes on; the next look may be kept
+            return {}, None, str(error)
         predictions = self._predict(weights, self.held)
         scores = [held_out_score(prediction, item) for prediction, item in zip(predictions, self.held, strict=True)]
         look = {"step": step, "mean": float(np.mean([value for value, _ in scores])), "scores": scores}

@@ -31,6 +31,9 @@ class FinetuneSettings(BaseModel):
     learning_rate : float
     backbone_rate : float
         Share of it for a query-based model's backbone.
+    base_share : float
+        Share of the base model's own weights in the new ones: what lies between both forgets less than it gives up
+        (WiSE-FT, Wortsman et al. 2022).
     synthetic_share, paste : float
         See `napari_leafseg.training.corrections.CorrectionPool`.
     framework : FrameworkConfig, optional
@@ -45,9 +48,10 @@ class FinetuneSettings(BaseModel):
     effort: Literal["quick", "thorough"] = "quick"
     steps: int | None = Field(None, ge=1)
     batch: int = Field(8, ge=1)
-    crop: int = Field(176, ge=32)
+    crop: int = Field(144, ge=32)
     learning_rate: float = Field(3e-4, gt=0)
     backbone_rate: float = Field(0.3, ge=0, le=1)
+    base_share: float = Field(0.15, ge=0, lt=1)
     synthetic_share: float = Field(0.3, ge=0, lt=1)
     paste: float = Field(0.3, ge=0, le=1)
     framework: FrameworkConfig | None = None

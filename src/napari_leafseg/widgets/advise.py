@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.widgets.controls import burst_timer, models_box, thin_progress
+from napari_leafseg.widgets.controls import burst_timer, list_again, models_box, thin_progress
 from napari_leafseg.widgets.heat_map import HeatMap
 from napari_leafseg.widgets.jobs import tune_job
 from napari_leafseg.widgets.keeper import ProjectKeeper
@@ -53,6 +53,7 @@ class AdviseWidget(QWidget):
         for signal in (self.session.images_changed, self.session.project_changed):
             signal.connect(self._count_soon)
         self.keeper.changed.connect(self._count_soon)
+        self.session.models_changed.connect(self._models_changed)
         self.count()
         self._show_sweep()
 
@@ -123,6 +124,9 @@ class AdviseWidget(QWidget):
     def model_name(self) -> str:
         """Name of the chosen model."""
         return str(self.model_box.currentData())
+
+    def _models_changed(self) -> None:
+        list_again(self.model_box)
 
     def _count_soon(self) -> None:
         self._soon.start()

@@ -30,7 +30,7 @@ from qtpy.QtWidgets import (
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.zoo import describe_model
-from napari_leafseg.widgets.controls import models_box, thin_progress
+from napari_leafseg.widgets.controls import list_again, models_box, thin_progress
 from napari_leafseg.widgets.session import Session, settings
 from napari_leafseg.widgets.workers import start_worker
 
@@ -63,6 +63,7 @@ class BatchWidget(QWidget):
         self._build()
         self._restore()
         self._show_running(False)
+        self.session.models_changed.connect(self._models_changed)
 
     def _build(self) -> None:
         self.source_box = QLineEdit()
@@ -126,6 +127,9 @@ class BatchWidget(QWidget):
         self.setMinimumWidth(400)
         self.errors.hide()
         self.report_button.hide()
+
+    def _models_changed(self) -> None:
+        list_again(self.model_box)
 
     def _with_button(self, box: QLineEdit, name: str, title: str) -> QHBoxLayout:
         button = QToolButton()

@@ -25,12 +25,27 @@ def models_box(name: str, chosen: str = "") -> QComboBox:
     """
     box = QComboBox()
     box.setObjectName(name)
+    _fill(box, chosen)
+    return box
+
+
+def _fill(box: QComboBox, chosen: str) -> None:
     for model in list_models():
         box.addItem(model, model)
     if box.findData(chosen) < 0 and Path(chosen).is_file():
         box.addItem(Path(chosen).stem, chosen)
     box.setCurrentIndex(max(0, box.findData(chosen)))
-    return box
+
+
+def list_again(box: QComboBox) -> None:
+    """Bring a list of models up to date; what is chosen stays chosen where it is still there."""
+    chosen = str(box.currentData())
+    box.blockSignals(True)
+    box.clear()
+    _fill(box, chosen)
+    box.blockSignals(False)
+    if str(box.currentData()) != chosen:
+        box.currentIndexChanged.emit(box.currentIndex())
 
 
 def thin_progress() -> QProgressBar:

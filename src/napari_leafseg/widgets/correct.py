@@ -413,12 +413,15 @@ class CorrectWidget(CorrectForm):
         """Show the picture of the list whose least certain leaf is the least certain; those not segmented last."""
         certainty = {}
         for number, entry in enumerate(self.session.images):
+            if entry.state in {"reviewed", "cannot be used"}:
+                continue
             layer = self.session.layer_of(entry)
-            if layer is not None and entry.state != "reviewed":
-                correction = self.session.correction(layer)
-                if correction is not None:
-                    self._note_certainty(correction)
-                    certainty[str(number)] = self.session.derived(layer).certainty
+            correction = None if layer is None else self.session.correction(layer)
+            if correction is not None:
+                self._note_certainty(correction)
+                certainty[str(number)] = self.session.derived(correction.image).certainty
+            else:
+                certainty[str(number)] = entry.certainty
         order = image_order({name: value for name, value in certainty.items() if value is not None})
         if order:
             self.session.image_wanted.emit(self.session.images[int(order[0])])

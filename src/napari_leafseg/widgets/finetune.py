@@ -25,9 +25,10 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.zoo import describe_model
-from napari_leafseg.widgets.controls import burst_timer, models_box, thin_progress
+from napari_leafseg.widgets.controls import burst_timer, list_again, models_box, thin_progress
 from napari_leafseg.widgets.finetune_plots import CurvePlot, PreviewLabel
 from napari_leafseg.widgets.keeper import ProjectKeeper
+from napari_leafseg.widgets.next_pictures import NextPictures
 from napari_leafseg.widgets.session import Session, settings
 from napari_leafseg.widgets.workers import start_worker
 
@@ -61,6 +62,7 @@ class FinetuneWidget(QWidget):
         for signal in (self.session.images_changed, self.session.project_changed):
             signal.connect(self._count_soon)
         self.keeper.changed.connect(self._count_soon)
+        self.session.models_changed.connect(self._models_changed)
         self._base_chosen()
         self.count()
         self._show_state("idle")
@@ -128,12 +130,16 @@ class FinetuneWidget(QWidget):
         column.addWidget(self.keep_button)
         column.addWidget(self.progress)
         column.addWidget(self.message)
-        for part in (self.verdict, self.use_button, self.score_plot, self.preview, self.loss_plot):
+        self.next = NextPictures(self.session)
+        for part in (self.verdict, self.use_button, self.next, self.score_plot, self.preview, self.loss_plot):
             column.addWidget(part)
         column.addStretch(1)
         self.setMinimumWidth(400)
 
     # -- what is known -----------------------------------------------------------------------------------------------
+
+    def _models_changed(self) -> None:
+        list_again(self.base_box)
 
     def _count_soon(self) -> None:
         self._soon.start()
@@ -175,6 +181,7 @@ class FinetuneWidget(QWidget):
             query = describe_model(base).config.kind != "distance_embedding"
         except UserError:
             query = False
+        self.next.offer(base)
         self.framework_box.setVisible(query)
         self.framework_box.setChecked(False)
 
@@ -265,6 +272,7 @@ class FinetuneWidget(QWidget):
         else:
             self.message.setText(event.message)
         if event.kind == "finished":
+            self.session.models_changed.emit()
             self.message.setText("")
             self.verdict.setText(f"<b>“{self.settings.name}”: {event.message}</b>")
             self.verdict.setVisible(True)
@@ -294,6 +302,8 @@ class FinetuneWidget(QWidget):
             self.message.setText("Stopped. Start goes on; or keep the best so far.")
         if finished:  # another one would be another model
             self.name_box.setText(new_name(self.settings.base))
+            if self.event.verdict != "worse":
+                self.next.look(self.settings.name)
         self._show_state("finished" if finished else "stopped" if self.event is not None else "idle")
         self.count()
 
@@ -326,6 +336,7 @@ class FinetuneWidget(QWidget):
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed; the session goes on when it is started again."""
         self.stop()
+        self.next.stop()
         super().closeEvent(event)
 
 

@@ -184,7 +184,9 @@ class ImagesWidget(QWidget):
                 item.setSizeHint(QSize(0, THUMBNAIL + 8))
                 item.setToolTip(str(entry.path))
                 self.list.addItem(item)
-            item.setText(f"{entry.path.name}\n{entry.state}")
+            known = entry.certainty is not None and entry.state == "not segmented"
+            sure = f", certain to {entry.certainty:.2f}" if known else ""
+            item.setText(f"{entry.path.name}\n{entry.state}{sure}")
         self._show_position()
 
     @staticmethod

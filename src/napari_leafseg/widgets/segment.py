@@ -61,6 +61,7 @@ class SegmentWidget(SegmentForm):
         self.session.layer_state_changed.connect(self._state_changed)
         self.session.values_advised.connect(self._advised)
         self.session.model_wanted.connect(self._model_wanted)
+        self.session.models_changed.connect(self.list_models_again)
         viewer.bind_key(SAVE_KEY, lambda _viewer: self.save(), overwrite=True)
         self._layers_changed()
 
@@ -239,7 +240,7 @@ class SegmentWidget(SegmentForm):
 
     def _model_wanted(self, name: str) -> None:
         """Choose a model that is new, as after fine-tuning."""
-        self.offer_model(name)
+        self.list_models_again()
         self.choose_model(name)
 
     def _open_advisor(self) -> None:

@@ -129,9 +129,7 @@ class SegmentForm(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.image_box = _combo("image")
         self.model_box = _combo("model")
-        for name in list_models():
-            self.model_box.addItem(_one_line(name), name)
-        self.model_box.addItem(_OTHER, None)
+        self._fill_models()
         self.model_box.view().setTextElideMode(Qt.TextElideMode.ElideNone)
         self.model_box.activated.connect(self._choose_file)
         self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
@@ -301,10 +299,25 @@ class SegmentForm(QWidget):
         else:
             self.model_box.setCurrentIndex(0)
 
-    def offer_model(self, name: str) -> None:
-        """Add a model of the zoo to the list where it is not there yet."""
-        if self.model_box.findData(name) < 0:
-            self.model_box.insertItem(self.model_box.count() - 1, _one_line(name), name)
+    def _fill_models(self) -> None:
+        for name in list_models():
+            self.model_box.addItem(_one_line(name), name)
+        self.model_box.addItem(_OTHER, None)
+
+    def list_models_again(self) -> None:
+        """Bring the list up to date; the chosen model stays chosen where it is still there, a file's as well."""
+        chosen = self.model_name
+        self.model_box.blockSignals(True)
+        self.model_box.clear()
+        self._fill_models()
+        if chosen is not None and self.model_box.findData(chosen) < 0 and Path(chosen).is_file():
+            self.model_box.insertItem(self.model_box.count() - 1, Path(chosen).stem, chosen)
+        index = self.model_box.findData(chosen)
+        self.model_box.setCurrentIndex(max(0, index))
+        self.model_box.blockSignals(False)
+        if index < 0:
+            self.model_box.currentIndexChanged.emit(self.model_box.currentIndex())
+        self._describe()
 
     def add_model(self, path: str) -> None:
         """Add a checkpoint file to the list and choose it."""

@@ -38,11 +38,14 @@ class ImageEntry:
         What the list says below the name.
     sha256 : str
         Hash of the file, known once it was read.
+    certainty : float, optional
+        Confidence of its least certain leaf, where a model looked at it without its being opened.
     """
 
     path: Path
     state: str = "not segmented"
     sha256: str = ""
+    certainty: float | None = None
 
 
 @dataclass
@@ -81,6 +84,10 @@ class Session:
         A project was opened, closed, or fails to be written.
     values_advised(str, dict)
         Values of the tunables for a model, to be used from now on.
+    model_wanted(str)
+        A model is to be chosen in *Segment*.
+    models_changed()
+        There is a new model, or one got another name or was taken away.
     """
 
     images_changed = Signal()
@@ -91,6 +98,7 @@ class Session:
     project_changed = Signal()
     values_advised = Signal(str, dict)
     model_wanted = Signal(str)
+    models_changed = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)

@@ -1,0 +1,142 @@
+"""What to correct next: the pictures that a model is least sure of, as a list to click on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+
+from napari_leafseg.widgets.session import ImageEntry, Session, settings
+from napari_leafseg.widgets.workers import start_worker
+
+_SHOWN = 6
+_ROW = 20
+
+
+class NextPictures(QWidget):
+    """Looks at the pictures that nobody reviewed, in the background, and lists the least certain ones.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("next_pictures")
+        self.session = session
+        self.model = ""
+        self.worker: Any = None
+        self._ranked: list[tuple[float, int, ImageEntry]] = []
+        self.words = QLabel("<b>Correct next</b>")
+        self.words.setObjectName("next_words")
+        self.words.setWordWrap(True)
+        self.look_button = QPushButton("Look through the other pictures")
+        self.look_button.setObjectName("look")
+        self.look_button.setToolTip(
+            "Find the leaves of all pictures that nobody reviewed; the least certain come first"
+        )
+        self.look_button.clicked.connect(lambda: self.look(self.model))
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setObjectName("stop_looking")
+        self.stop_button.clicked.connect(self.stop)
+        self.list = QListWidget()
+        self.list.setObjectName("next_list")
+        self.list.itemClicked.connect(self._clicked)
+        row = QHBoxLayout()
+        row.addWidget(self.look_button, 2)
+        row.addWidget(self.stop_button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.words)
+        column.addLayout(row)
+        column.addWidget(self.list)
+        session.images_changed.connect(self._count)
+        self._count()
+
+    @property
+    def remaining(self) -> list[ImageEntry]:
+        """Pictures of the list that nobody reviewed."""
+        return [entry for entry in self.session.images if entry.state not in {"reviewed", "cannot be used"}]
+
+    def _count(self) -> None:
+        """Show what there is to do; nothing while the list has no picture left."""
+        self.setVisible(bool(self.remaining) or bool(self._ranked))
+        self.look_button.setEnabled(self.worker is None and bool(self.remaining) and bool(self.model))
+        self.stop_button.setVisible(self.worker is not None)
+        self.list.setVisible(bool(self._ranked))
+
+    def offer(self, model: str) -> None:
+        """Look with this model when the button is pressed."""
+        self.model = model
+        self._count()
+
+    def look(self, model: str) -> None:
+        """Find the leaves of the remaining pictures with a model."""
+        if self.worker is not None or not self.remaining:
+            return
+        self.model, self._ranked = model, []
+        device = str(settings().value("segment/device", "auto"))
+        paths = [entry.path for entry in self.remaining]
+        self.words.setText(f"<b>Correct next</b>: “{model}” looks at {len(paths)} pictures …")
+        self.worker = start_worker(
+            rank_job, model, device, paths,
+            on_result=self._looked, on_error=self._failed, on_end=self._ended, owner=self,
+        )  # fmt: skip
+        self._count()
+
+    def stop(self) -> None:
+        """Stop after the picture that is being looked at; the list so far stays."""
+        if self.worker is not None:
+            self.worker.quit()
+
+    def _looked(self, ranked: Any) -> None:
+        entry = next((item for item in self.session.images if item.path == ranked.path), None)
+        if entry is not None and not ranked.trouble:
+            entry.certainty = ranked.certainty
+            self._ranked.append((ranked.certainty, ranked.leaves, entry))
+        self.words.setText(f"<b>Correct next</b>: {ranked.done} of {ranked.total} pictures looked at")
+        self._show()
+
+    def _show(self) -> None:
+        self._ranked.sort(key=lambda item: (item[0], item[2].path.name))
+        self.list.clear()
+        for certainty, leaves, entry in self._ranked[:_SHOWN]:
+            words = f"least certain of {leaves} leaves: {certainty:.2f}" if leaves else "no leaves found"
+            item = QListWidgetItem(f"{entry.path.name}   {words}")
+            item.setData(Qt.ItemDataRole.UserRole, str(entry.path))
+            item.setToolTip(str(entry.path))
+            self.list.addItem(item)
+        self.list.setFixedHeight(_ROW * max(1, self.list.count()) + 8)
+        self._count()
+
+    def _clicked(self, item: QListWidgetItem) -> None:
+        path = Path(item.data(Qt.ItemDataRole.UserRole))
+        for entry in self.session.images:
+            if entry.path == path:
+                self.session.image_wanted.emit(entry)
+
+    def _failed(self, error: Exception) -> None:
+        show_error(str(error))
+
+    def _ended(self, worker: Any) -> None:
+        if worker is self.worker:
+            self.worker = None
+            found = (
+                f"the least certain of {len(self._ranked)} pictures" if self._ranked else "nothing could be looked at"
+            )
+            self.words.setText(f"<b>Correct next</b>: {found}, as “{self.model}” sees them")
+            self._count()
+            self.session.images_changed.emit()
+
+
+def rank_job(model: str, device: str, paths: list[Path]) -> Iterator[Any]:
+    """Load a model and look at pictures; yields `Ranked`."""
+    from napari_leafseg import load_model
+    from napari_leafseg.inference.ranking import rank_pictures
+
+    yield from rank_pictures(load_model(model, device), paths)

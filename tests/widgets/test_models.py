@@ -1,0 +1,184 @@
+"""The Models widget: what it lists, two side by side, names, taking away and bringing back, files."""
+
+import pytest
+from qtpy.QtCore import QItemSelectionModel, Qt
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
+
+from napari_leafseg.models import library, zoo
+from napari_leafseg.models.card import Card, read_card
+from napari_leafseg.models.checkpoint import save_checkpoint
+from napari_leafseg.widgets import models as module
+from napari_leafseg.widgets.advise import AdviseWidget
+from napari_leafseg.widgets.models import ModelsWidget
+from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.session import settings
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Two models of the user's."""
+    import torch
+
+    from napari_leafseg.models.build import build_network
+    from napari_leafseg.models.config import SIZES
+
+    found = tmp_path / "data" / "models"
+    for place in (zoo, library):
+        monkeypatch.setattr(place, "user_folder", lambda: found)
+    monkeypatch.setattr("napari_leafseg.widgets.segment_form.user_folder", lambda: found)
+    found.mkdir(parents=True)
+    torch.manual_seed(0)
+    about = {
+        "parent": {"name": "leaf", "sha256": "0"}, "pictures": [{}, {}], "date": "2026-11-20T10:00:00",
+        "verdict_in_words": "Better: 0.800 before, 0.900 after, on 2 held-out pictures.",
+    }  # fmt: skip
+    for name in ("alpha", "beta"):
+        metrics = {"held_out_before": 0.8, "held_out_after": 0.9} if name == "alpha" else {}
+        card = Card(name, "1", SIZES["tiny"], metrics=metrics, provenance=about if name == "alpha" else {})
+        save_checkpoint(found / f"{name}.safetensors", build_network(SIZES["tiny"]), card)
+    return found
+
+
+@pytest.fixture
+def widget(viewer):
+    made = ModelsWidget(viewer)
+    viewer.window.add_dock_widget(made, name="Models")
+    return made
+
+
+def row_of(widget, name):
+    return next(number for number, row in enumerate(widget.rows) if row["model"] == name)
+
+
+def click(qtbot, widget, name, modifier=Qt.KeyboardModifier.NoModifier):
+    """Click on a model in the table."""
+    index = widget.view.proxy.mapFromSource(widget.view.frame.index(row_of(widget, name), 0))
+    widget.view.scrollTo(index)
+    place = widget.view.visualRect(index).center()
+    qtbot.mouseClick(widget.view.viewport(), Qt.MouseButton.LeftButton, modifier, pos=place)
+
+
+def names_in(box):
+    return [box.itemData(number) for number in range(box.count())]
+
+
+def test_it_lists_all_models_and_says_what_is_known_of_one(widget, qtbot):
+    assert {row["model"] for row in widget.rows} >= {"leaf", "solov2", "alpha", "beta"}
+    assert "Choose a model" in widget.text.text()
+    assert not widget.use_button.isEnabled()
+    click(qtbot, widget, "alpha")
+    assert "0.800 before, 0.900 after" in widget.text.text()
+    row = widget.rows[row_of(widget, "alpha")]
+    assert (row["began with"], row["pictures"], row["held-out"], row["date"]) == (
+        "leaf", "2", "0.800 → 0.900", "2026-11-20",
+    )  # fmt: skip
+    assert widget.delete_button.isEnabled()
+    click(qtbot, widget, "leaf")  # comes with the program
+    assert widget.use_button.isEnabled()
+    assert not widget.delete_button.isEnabled()
+    assert not widget.rename_button.isEnabled()
+
+
+def test_two_models_are_compared(widget, qtbot):
+    click(qtbot, widget, "alpha")
+    assert not widget.difference.isVisibleTo(widget)
+    click(qtbot, widget, "leaf", Qt.KeyboardModifier.ControlModifier)
+    assert widget.difference.isVisibleTo(widget)
+    table = widget.difference.table
+    assert set(table.columns[1:]) == {"alpha", "leaf"}
+    assert "begun with" in set(table.iloc[:, 0])
+    click(qtbot, widget, "leaf")
+    assert not widget.difference.isVisibleTo(widget)
+
+
+def test_a_model_is_used_in_segment(widget, viewer, qtbot):
+    segment = SegmentWidget(viewer)
+    click(qtbot, widget, "beta")
+    qtbot.mouseClick(widget.use_button, Qt.MouseButton.LeftButton)
+    assert segment.model_name == "beta"
+    assert settings().value("segment/model") == "beta"
+
+
+def test_a_name_is_typed_over_and_all_lists_follow(widget, viewer, qtbot, folder):
+    segment, advise = SegmentWidget(viewer), AdviseWidget(viewer)
+    click(qtbot, widget, "beta")
+    qtbot.mouseClick(widget.rename_button, Qt.MouseButton.LeftButton)
+    editor = widget.view.findChild(QLineEdit)
+    editor.selectAll()
+    qtbot.keyClicks(editor, "gamma")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: (folder / "gamma.safetensors").exists() and "gamma" in names_in(segment.model_box))
+    assert read_card(folder / "gamma.safetensors").name == "gamma"
+    for box in (segment.model_box, advise.model_box):
+        assert "gamma" in names_in(box)
+        assert "beta" not in names_in(box)
+    assert segment.model_box.itemText(segment.model_box.count() - 1).endswith("…")  # a file of one's own
+
+
+def test_a_name_that_is_taken_is_refused(widget, qtbot, folder, monkeypatch):
+    said = []
+    monkeypatch.setattr(module, "show_error", said.append)
+    widget.view.frame.edited.emit(row_of(widget, "beta"), "model", "alpha")
+    qtbot.waitUntil(lambda: bool(said))
+    assert "There is a model “alpha” already" in said[0]
+    assert (folder / "beta.safetensors").exists()
+
+
+def test_taking_away_and_bringing_back(widget, qtbot, folder):
+    settings().setValue("segment/model", "beta")
+    assert not widget.back_button.isEnabled()
+    click(qtbot, widget, "beta")
+    qtbot.mouseClick(widget.delete_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "beta" not in {row["model"] for row in widget.rows})
+    assert settings().value("segment/model") != "beta"
+    assert not (folder / "beta.safetensors").exists()
+    assert widget.back_button.isEnabled()
+    (action,) = widget.back_button.menu().actions()
+    assert action.text() == "beta"
+    action.trigger()
+    qtbot.waitUntil(lambda: "beta" in {row["model"] for row in widget.rows})
+    assert (folder / "beta.safetensors").exists()
+
+
+@pytest.mark.parametrize("answer", [QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Yes])
+def test_a_model_that_projects_use_is_never_taken_away_silently(widget, qtbot, folder, monkeypatch, answer):
+    monkeypatch.setattr(module, "projects_using", lambda name: {folder / "trays": 3})
+    asked = []
+
+    def question(*arguments):
+        asked.append(arguments[2])
+        return answer
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    click(qtbot, widget, "beta")
+    qtbot.mouseClick(widget.delete_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(asked))
+    assert "trays: 3 pictures" in asked[0]
+    if answer == QMessageBox.StandardButton.Yes:
+        qtbot.waitUntil(lambda: not (folder / "beta.safetensors").exists())
+    else:
+        qtbot.wait(300)
+        assert (folder / "beta.safetensors").exists()
+
+
+def test_a_file_goes_to_another_computer_and_comes_back(widget, qtbot, folder, tmp_path, monkeypatch):
+    target = tmp_path / "carried.safetensors"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_what: (str(target), ""))
+    click(qtbot, widget, "alpha")
+    qtbot.mouseClick(widget.export_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(target.exists)
+    (folder / "alpha.safetensors").unlink()
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_what: (str(target), ""))
+    qtbot.mouseClick(widget.add_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(
+        lambda: (folder / "alpha.safetensors").exists() and "alpha" in {row["model"] for row in widget.rows}
+    )
+    assert read_card(folder / "alpha.safetensors").metrics["held_out_after"] == 0.9
+
+
+def test_what_is_selected_stays_selected_when_the_list_is_read_again(widget, qtbot):
+    click(qtbot, widget, "beta")
+    widget.refresh()
+    assert [row["model"] for row in widget.chosen] == ["beta"]
+    widget.view.selectionModel().select(widget.view.currentIndex(), QItemSelectionModel.SelectionFlag.Clear)
+    assert widget.text.text().startswith("Choose a model")
