@@ -1,5 +1,8 @@
 """The predictor: scale, tiles, kinds of input, fallbacks, kept predictions."""
 
+import contextlib
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -383,3 +386,29 @@ def test_looks_reach_the_network_and_the_record(scene):
     standard = Predictor(network, card, "cpu").predict(scene.image)
     assert standard.record()["looks"] == {"views": card.views, "scales": [1.0]}
     assert standard.scale == prediction.scale
+
+
+def test_a_graphics_card_computes_one_thing_at_a_time_and_a_processor_several():
+    from napari_leafseg.inference.device import turn
+
+    def two(device):
+        """Which of two threads was where, in order."""
+        seen, inside = [], threading.Barrier(2, timeout=0.5)
+
+        def work(name):
+            with turn(device):
+                seen.append(("in", name))
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    inside.wait()  # both get here only where they need not wait for each other
+                seen.append(("out", name))
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return [what for what, _ in seen]
+
+    assert two(torch.device("cuda:0")) == ["in", "out", "in", "out"]
+    assert two(torch.device("cuda")) == ["in", "out", "in", "out"]
+    assert two(torch.device("cpu")) == ["in", "in", "out", "out"]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -61,6 +65,29 @@ def fast_bfloat16() -> bool:
 
         (plain, expected), (half, result) = seconds(False), seconds(True)
     return half < 0.8 * plain and float((expected - result).abs().max()) < 0.1
+
+
+_TURNS: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+
+@contextmanager
+def turn(device: torch.device) -> Iterator[None]:
+    """One computation at a time on a graphics card: a prediction waits for the training step that is being computed.
+
+    So the memory that one of them was measured to need is there. Processor cores are shared at once.
+    """
+    if device.type == "cpu":
+        yield
+        return
+    with _TURNS[f"{device.type}:{device.index or 0}"]:
+        yield
+
+
+@contextmanager
+def computing(device: torch.device) -> Iterator[None]:
+    """Take a turn on a device, in the precision that is fast there."""
+    with turn(device), autocast_for(device):
+        yield
 
 
 def autocast_for(device: torch.device) -> torch.autocast:

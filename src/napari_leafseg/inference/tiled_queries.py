@@ -10,7 +10,7 @@ import torch
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.grouping.masks import SoftMask, cut_mask
-from napari_leafseg.inference.device import autocast_for
+from napari_leafseg.inference.device import computing
 from napari_leafseg.inference.query_prediction import MaskRegion, MaskSet, QueryPrediction
 from napari_leafseg.inference.tiling import VIEWS, TiledNetwork, tile_pairs, turned, turned_back
 from napari_leafseg.models.normalise import standardise
@@ -60,7 +60,7 @@ class TiledQueries(TiledNetwork):
         size = -(-height // stride), -(-width // stride)
         found = []
         for view in VIEWS[: self.views]:
-            with autocast_for(self.device):
+            with computing(self.device):
                 seen = turned(batch, view).contiguous(memory_format=torch.channels_last)
                 (answer,) = self.network.candidates(seen)
             masks = turned_back(answer.masks, view)

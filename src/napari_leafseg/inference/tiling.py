@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.grouping import quantise
-from napari_leafseg.inference.device import autocast_for
+from napari_leafseg.inference.device import computing
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingOutput
 from napari_leafseg.models.normalise import standardise
@@ -177,7 +177,7 @@ class TiledNetwork:
         """One forward pass; pads to the network's stride by reflection."""
         height, width = image.shape[:2]
         batch = self._batch(image)
-        with autocast_for(self.device):
+        with computing(self.device):
             if embed:
                 output = _together([self._seen_as(batch, view) for view in VIEWS[: self.views]])
             else:

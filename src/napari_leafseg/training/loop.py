@@ -17,6 +17,7 @@ import torch
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
+from napari_leafseg.inference.device import turn
 from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss, foreground_loss
 from napari_leafseg.models.build import Network, build_network
 from napari_leafseg.models.card import Card
@@ -212,7 +213,15 @@ class _Run:
             for part in self.network.modules():
                 if isinstance(part, torch.nn.BatchNorm2d):
                     part.eval()
-        batch = {key: value.to(self.device) for key, value in self.team.part(batch).items()}
+        with turn(self.device):
+            losses = self._learn(self.team.part(batch), first_only)
+            self.step += 1
+            self._update_average()
+            return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _learn(self, batch: dict[str, torch.Tensor], first_only: bool) -> dict[str, torch.Tensor]:
+        """One step of the optimiser; returns the losses."""
+        batch = {key: value.to(self.device) for key, value in batch.items()}
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
         with _autocast(self.device, self.config.mixed_precision):
             losses = self._losses(batch, first_only)
@@ -222,9 +231,7 @@ class _Run:
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
         if torch.isfinite(norm):
             self.optimiser.step()
-        self.step += 1
-        self._update_average()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return losses
 
     def _together(self, losses: dict[str, torch.Tensor]) -> None:
         """Gradients, running statistics and losses of several processes become their mean."""
