@@ -70,7 +70,7 @@ def test_own_models_are_added_renamed_compared_taken_away_and_brought_back(folde
     for key, value in load_checkpoint(tiny_checkpoint)[0].state_dict().items():
         assert torch.equal(network.state_dict()[key], value)
     text = run("compare", "second", "leaf").stdout
-    assert "distance_embedding" in text
+    assert "distance + embedding" in text
     assert "default angle" in text
     assert run("export", "second", tmp_path / "carried.safetensors").exit_code == 0
     assert (tmp_path / "carried.safetensors").read_bytes() == (folder / "second.safetensors").read_bytes()

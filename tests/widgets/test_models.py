@@ -69,7 +69,7 @@ def test_it_lists_all_models_and_says_what_is_known_of_one(widget, qtbot):
     click(qtbot, widget, "alpha")
     assert "0.800 before, 0.900 after" in widget.text.text()
     row = widget.rows[row_of(widget, "alpha")]
-    assert (row["began with"], row["pictures"], row["held-out"], row["date"]) == (
+    assert (row["began with"], row["pictures"], row["SBD"], row["date"]) == (
         "leaf", "2", "0.800 → 0.900", "2026-11-20",
     )  # fmt: skip
     assert widget.delete_button.isEnabled()

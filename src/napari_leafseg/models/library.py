@@ -134,7 +134,7 @@ def export_model(name: str, file: Path) -> Path:
 
 
 def describe_models() -> list[dict[str, str]]:
-    """A row for each model that can be read: its name, what it began with, held-out scores, verdict, date and so on."""
+    """A row for each model that can be read: name, quality or held-out SBD, what it began with, verdict and so on."""
     rows = []
     for name, path in list_models().items():
         try:
@@ -146,11 +146,10 @@ def describe_models() -> list[dict[str, str]]:
         rows.append(
             {
                 "model": name,
-                "yours": "yours" if path.parent == user_folder() else "",
+                "whose": "yours" if path.parent == user_folder() else "bundled",
+                "SBD": " → ".join(f"{value:.3f}" for value in scores) or card.quality,
                 "began with": str(about.get("parent", {}).get("name", "")),
                 "pictures": str(len(about["pictures"])) if "pictures" in about else "",
-                "held-out": " → ".join(f"{value:.3f}" for value in scores),
-                "quality": card.quality,
                 "date": str(about.get("date", ""))[:10],
                 "verdict": str(about.get("verdict_in_words", "")),
                 "description": card.description,
@@ -167,7 +166,7 @@ def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
 
     rows = []
     cards = [describe_model(name) for name in (first, second)]
-    rows.append(("kind", *(card.config.kind for card in cards)))
+    rows.append(("kind", *(card.config.kind.replace("_", " + ") for card in cards)))
     rows.append(("version", *(card.version for card in cards)))
     rows.append(("begun with", *(str(card.provenance.get("parent", {}).get("name", "–")) for card in cards)))
     rows.append(("pictures", *(str(len(card.provenance.get("pictures", []))) for card in cards)))

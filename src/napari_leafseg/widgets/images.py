@@ -185,7 +185,7 @@ class ImagesWidget(QWidget):
                 item.setToolTip(str(entry.path))
                 self.list.addItem(item)
             known = entry.certainty is not None and entry.state == "not segmented"
-            sure = f", certain to {entry.certainty:.2f}" if known else ""
+            sure = f", least certain leaf {entry.certainty:.2f}" if known else ""
             item.setText(f"{entry.path.name}\n{entry.state}{sure}")
         self._show_position()
 

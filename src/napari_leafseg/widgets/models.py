@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QMessageBox,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -31,7 +30,7 @@ from napari_leafseg.widgets.session import Session, settings
 from napari_leafseg.widgets.tables import FrameView
 from napari_leafseg.widgets.workers import start_worker
 
-_COLUMNS = ("model", "yours", "began with", "pictures", "held-out", "date")
+_COLUMNS = ("model", "whose", "SBD", "began with", "pictures", "date")
 _HINT = "Choose a model to see what is known of it, two to compare them. A double click on a name of yours renames it."
 
 
@@ -64,6 +63,7 @@ class ModelsWidget(QWidget):
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.difference = FrameView(self)
         self.difference.setObjectName("difference")
+        self.difference.setWordWrap(True)
         self.use_button = self._button("use", "Use in Segment", self.use)
         self.rename_button = self._button("rename", "Rename", self.rename)
         self.export_button = self._button("export", "Export …", self.export)
@@ -72,10 +72,8 @@ class ModelsWidget(QWidget):
         self.add_button.setToolTip("A file that was exported on another computer, or trained there")
         self.delete_button = self._button("delete", "Take away", self.delete)
         self.delete_button.setToolTip("Out of the list; the file is kept, and “Bring back” undoes it")
-        self.back_button = QToolButton()
+        self.back_button = QPushButton("Bring back")
         self.back_button.setObjectName("back")
-        self.back_button.setText("Bring back")
-        self.back_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.back_button.setMenu(QMenu(self.back_button))
         first, second = QHBoxLayout(), QHBoxLayout()
         for button in (self.use_button, self.rename_button, self.delete_button):
@@ -124,7 +122,7 @@ class ModelsWidget(QWidget):
     def _selected(self, *_what: Any) -> None:
         chosen = self.chosen
         one = chosen[0] if len(chosen) == 1 else None
-        own = one is not None and bool(one["yours"])
+        own = one is not None and one["whose"] == "yours"
         self.use_button.setEnabled(one is not None)
         for button in (self.rename_button, self.export_button, self.delete_button):
             button.setEnabled(own)
@@ -145,8 +143,11 @@ class ModelsWidget(QWidget):
             self.text.setText(str(error))
             return
         self.difference.show_table(pd.DataFrame(found, columns=["", first, second]))
-        self.difference.resizeColumnsToContents()
-        self.difference.horizontalHeader().setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        header = self.difference.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+        for column in (1, 2):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        self.difference.resizeRowsToContents()
 
     # -- doing -------------------------------------------------------------------------------------------------------
 
@@ -229,6 +230,5 @@ def _about(row: dict[str, str]) -> str:
     lines = [f"<b>{row['model']}</b>: {row['description'] or 'no description'}"]
     if row["verdict"]:
         lines.append(row["verdict"])
-    quality = f"SBD {row['quality']}. " if row["quality"] != "–" else ""
-    lines.append(f"{quality}Version {row['version']}, {row['licence']}.")
+    lines.append(f"Version {row['version']}, {row['licence']}.")
     return "<br>".join(lines)

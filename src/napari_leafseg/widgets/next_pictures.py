@@ -14,7 +14,6 @@ from napari_leafseg.widgets.session import ImageEntry, Session, settings
 from napari_leafseg.widgets.workers import start_worker
 
 _SHOWN = 6
-_ROW = 20
 
 
 class NextPictures(QWidget):
@@ -46,6 +45,11 @@ class NextPictures(QWidget):
         self.stop_button.clicked.connect(self.stop)
         self.list = QListWidget()
         self.list.setObjectName("next_list")
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setToolTip(
+            "How sure the model is of the picture's least certain leaf, 0 to 1; a click shows the picture"
+        )
         self.list.itemClicked.connect(self._clicked)
         row = QHBoxLayout()
         row.addWidget(self.look_button, 2)
@@ -106,12 +110,11 @@ class NextPictures(QWidget):
         self._ranked.sort(key=lambda item: (item[0], item[2].path.name))
         self.list.clear()
         for certainty, leaves, entry in self._ranked[:_SHOWN]:
-            words = f"least certain of {leaves} leaves: {certainty:.2f}" if leaves else "no leaves found"
-            item = QListWidgetItem(f"{entry.path.name}   {words}")
+            words = f"{certainty:.2f}   {entry.path.name}, {leaves} leaves" if leaves else f"none   {entry.path.name}"
+            item = QListWidgetItem(words)
             item.setData(Qt.ItemDataRole.UserRole, str(entry.path))
-            item.setToolTip(str(entry.path))
             self.list.addItem(item)
-        self.list.setFixedHeight(_ROW * max(1, self.list.count()) + 8)
+        self.list.setFixedHeight(self.list.sizeHintForRow(0) * max(1, self.list.count()) + 8)
         self._count()
 
     def _clicked(self, item: QListWidgetItem) -> None:
