@@ -427,6 +427,22 @@ def test_a_killed_session_leaves_nothing_half_written_and_goes_on(tmp_path, tiny
     assert read_card(models / "mine.safetensors").name == "mine"
 
 
+@pytest.mark.parametrize("count", [1, 6])
+def test_a_kill_between_the_last_save_and_its_look_loses_neither(tmp_path, models, tiny_checkpoint, monkeypatch, count):
+    monkeypatch.setattr(module, "_PATIENCE", 99)
+    settings, pictures = settings_of(tiny_checkpoint, steps=4), pictures_of(count)
+    drive(settings, pictures, tmp_path / "s", lambda event: event.kind == "step" and event.done == 4)
+    # the generator was left at its last step: save as it would have, without looking
+    run = tmp_path / "s" / "run0"
+    state = torch.load(run / "state.pt", weights_only=True)
+    torch.save({**state, "step": 4}, run / "state.pt")
+    events = drive(settings, pictures, tmp_path / "s")
+    assert events[-1].kind == "finished"
+    assert not [event for event in events if event.kind == "step"]
+    if count > 1:
+        assert [event.values["step"] for event in events if event.kind == "held_out"] == [4]
+
+
 def test_a_stopped_session_is_known_and_its_best_weights_can_be_kept(tmp_path, models, tiny_checkpoint, monkeypatch):
     scores = iter(np.linspace(0.3, 0.9, 60))
     monkeypatch.setattr(module, "held_out_score", lambda prediction, picture: (float(next(scores)), 0))

@@ -317,6 +317,8 @@ class _FoldRun:
                 if self._stalled():
                     yield self._event("announce", event.step, "No gain on held-out pictures any more: stopped early.")
                     break
+            elif event.kind == "finished" and kept:  # again, in case that a kill came between saving and looking
+                kept = yield from self._saved(event)
         if not kept or not self.best_file.exists():
             raise UserError(f"The last steps could not be saved in {self.folder}. Free some space, then go on.")
         self.session.team.wait()
