@@ -2,13 +2,13 @@
 
 Run ``python -m benchmarks.framework FOLDER --fluorescence PAIRS --held NAMES.txt [--models solov2 …] [--steps 200]
 [--seeds 3] [--jobs 2]``. All arms of a model see the same data, steps, batches and seeds and begin with the same
-backbone; the first model also has an arm that trains twice as long without the framework, since equivariance makes a
-step twice as dear. Trained on rosettes and fluorescence images; scored on crowded rosettes, on plants of other habits,
+backbone, or with their bundled weights (``--start own --rate 4e-4``); with ``--longer`` the first model also has an arm
+that trains twice as long without the framework, since equivariance makes a step twice as dear. Trained on rosettes and fluorescence images; scored on crowded rosettes, on plants of other habits,
 on the fluorescence images kept aside and on the three frames; and: how alike the queries of different images are (mean
 cosine). SBD is at the score threshold that is best on eight other plants, AP takes every mask.
 
-Further seeds are for the first model alone unless ``--all-seeds``; ``--sweep`` varies the memory's size and the pixels
-per instance for it. Finished runs are kept in FOLDER and not trained again. On a machine with a graphics card, add
+Further seeds are for the first model alone unless ``--all-seeds``; ``--sweep`` varies the memory's size, the pixels per
+instance and the weight of uniqueness for it. Finished runs are kept in FOLDER and not trained again. On a machine with a graphics card, add
 ``--device cuda --steps 12000 --crop 176``.
 """
 
@@ -49,7 +49,7 @@ LONGER = "base, twice the steps"
 SWEEP: dict[str, dict[str, Any] | None] = {
     f"memory {images}, {pixels} per leaf": {"equivariance": 0.0, "memory_images": images, "per_instance": pixels}
     for images, pixels in ((8, 16), (128, 16), (32, 4), (32, 64))
-}
+} | {"weight 5": {"equivariance": 0.0, "uniqueness": 5.0}}
 SETS = ("crowded", "other habits", "fluorescence", "frames")
 
 
@@ -66,8 +66,8 @@ def config_of(
     )  # fmt: skip
     framework = None if arm is None else FrameworkConfig(warm_up=options.steps // 5, **arm)
     return TrainingConfig(
-        name=model, model=model, begin_with=options.start, data=data, framework=framework, seed=seed, steps=steps,
-        batch=8, crop=options.crop, diameter=144, zoom=(0.5, 1.2), learning_rate=1e-3, warm_up=steps // 10, decay=0.6,
+        name=model, model=model, begin_with=model if options.start == "own" else options.start, data=data, framework=framework, seed=seed, steps=steps,
+        batch=8, crop=options.crop, diameter=144, zoom=(0.5, 1.2), learning_rate=options.rate, warm_up=steps // 10, decay=0.6,
         average=0.98 if steps < 1000 else 0.995, staged=0.8, backbone_rate=0.2, validation_count=0, save_every=50,
         defaults={"score_threshold": 0.3, "mask_threshold": 0.4, "overlap": 1.0},
     )  # fmt: skip
@@ -172,12 +172,12 @@ def tables(results: list[dict[str, Any]]) -> str:
 def wanted(options: argparse.Namespace) -> list[tuple[str, str, dict[str, Any] | None, int]]:
     """All runs: every model once before any seed is repeated."""
     first = options.models[0]
-    runs = [(model, name, arm, 0) for model in options.models for name, arm in ARMS.items()]
+    arms = [(name, ARMS[name]) for name in options.arms]
+    runs = [(model, name, arm, 0) for model in options.models for name, arm in arms]
     again = options.models if options.all_seeds else [first]
-    runs += [
-        (model, name, arm, seed) for seed in range(1, options.seeds) for model in again for name, arm in ARMS.items()
-    ]
-    runs += [(first, LONGER, None, seed) for seed in range(options.seeds)]
+    runs += [(model, name, arm, seed) for seed in range(1, options.seeds) for model in again for name, arm in arms]
+    if options.longer:
+        runs += [(first, LONGER, None, seed) for seed in range(options.seeds)]
     if options.sweep:
         runs += [(first, name, arm, 0) for name, arm in SWEEP.items()]
     return runs
@@ -190,7 +190,10 @@ def main() -> None:
     parser.add_argument("--held", type=Path, required=True, help="names kept aside, one a line")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--models", nargs="+", default=["solov2", "condinst", "sotr", "mask2former"])
-    parser.add_argument("--start", default="leaf")
+    parser.add_argument("--start", default="leaf", help="a model; “own”: each model's bundled weights")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--longer", action="store_true", help="also the first model's base for twice the steps")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--count", type=int, default=1500, help="training plants that are drawn")

@@ -1,0 +1,159 @@
+"""How late the window is while a model is fine-tuned and somebody paints with the mouse; target 50 ms, 99 of 100 times.
+
+Run ``xvfb-run -a -s "-screen 0 1600x1000x24" python -m benchmarks.painting [--seconds 60]``. A timer asks for 100 turns
+of the event loop a second and notes how late each comes: while painting alone, then while painting and training. Also:
+how long *Start* takes to the first point of a curve, and *Stop* to the end of the worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+import numpy as np
+from qtpy.QtCore import QEvent, QPoint, QPointF, QSettings, Qt, QTimer
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication
+
+from benchmarks.query_models import frames
+from napari_leafseg.models import zoo
+from napari_leafseg.synthetic import SceneConfig, synthesize
+from napari_leafseg.training import finetune, sessions
+from napari_leafseg.widgets import keeper, layers
+from napari_leafseg.widgets.finetune import FinetuneWidget
+
+TICK = 10  # milliseconds
+SIDE = 1024
+
+
+class Clock:
+    """Notes how late each turn of the event loop comes, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.late: list[float] = []
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(TICK)
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.late.append(max(0.0, 1000 * (now - self._last) - TICK))
+        self._last = now
+
+    def begin(self) -> None:
+        """Forget what was noted."""
+        self.late, self._last = [], time.perf_counter()
+
+    def words(self) -> str:
+        """What was noted."""
+        half, most, all_but_one = np.percentile(self.late, (50, 99, 99.9))
+        return f"median {half:.1f}, 99 % {most:.1f}, 99.9 % {all_but_one:.1f}, longest {max(self.late):.1f} ms"
+
+
+class Brush:
+    """Paints with mouse events on the canvas, a stroke every half second."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self.native = viewer.window._qt_viewer.canvas.native
+        self.rng = np.random.default_rng(0)
+        self.place = np.zeros(2)
+        self.step = 0
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._move)
+
+    def start(self) -> None:
+        self._timer.start(16)  # as often as a mouse tells
+
+    def _move(self) -> None:
+        size = np.array([self.native.width(), self.native.height()])
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+        phase = self.step % 32
+        if phase == 0:
+            self.place = size * self.rng.uniform(0.25, 0.75, 2)
+            self._send(QEvent.Type.MouseMove, none, none)
+            self._send(QEvent.Type.MouseButtonPress, left, left)
+        elif phase == 31:
+            self._send(QEvent.Type.MouseButtonRelease, left, none)
+        else:
+            self.place = np.clip(self.place + self.rng.normal(0, 6, 2), 0.2 * size, 0.8 * size)
+            self._send(QEvent.Type.MouseMove, none, left)
+        self.step += 1
+
+    def _send(self, kind: QEvent.Type, button: Qt.MouseButton, buttons: Qt.MouseButton) -> None:
+        where = QPoint(*(int(value) for value in self.place))
+        globally = QPointF(self.native.mapToGlobal(where))
+        event = QMouseEvent(kind, QPointF(where), globally, button, buttons, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(self.native, event)
+
+
+def spin(ready: Callable[[], bool], seconds: float) -> float:
+    """Let the window live until something is so; returns the seconds."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds and not ready():
+        QApplication.processEvents()
+        time.sleep(0.0005)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(folder))
+    keeper.unsaved_folder = lambda: folder / "unsaved"
+    for place in (zoo, finetune, sessions):
+        place.user_folder = lambda: folder / "models"  # type: ignore[attr-defined]
+    viewer = napari.Viewer()
+    viewer.window.resize(1500, 950)
+    widget = FinetuneWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Fine-tune")
+    for number, (image, truth) in enumerate(frames(options.data)):
+        layer = viewer.add_image(image, name=f"frame {number}", rgb=True)
+        layers.show_new_labels(widget.session, layer, truth.astype(np.uint16), "segment")
+        correction = widget.session.correction(layer)
+        assert correction is not None
+        widget.keeper.keep(correction)
+        widget.keeper.set_state(correction, "done")
+    scene = synthesize(1, SceneConfig(size=(SIDE, SIDE), diameter=(300, 400), plants=(4, 4)))
+    layer = viewer.add_image(scene.image, name="to paint on", rgb=True)
+    layers.show_new_labels(widget.session, layer, scene.labels.astype(np.uint16), "segment")
+    labels = widget.session.labels_layer(layer)
+    viewer.layers.selection.active = labels
+    labels.mode, labels.brush_size, labels.selected_label = "paint", 12, 1
+    viewer.reset_view()
+    spin(lambda: False, 2)
+    before = labels.data.copy()
+    clock, brush = Clock(), Brush(viewer)
+    brush.start()
+    spin(lambda: False, 2)
+    clock.begin()
+    spin(lambda: False, options.seconds / 2)
+    print(f"painting alone:         {clock.words()}", flush=True)
+    spin(lambda: widget.start_button.isEnabled(), 5)
+    clock.begin()
+    widget.start_button.click()
+    first = spin(lambda: widget.event is not None and widget.event.kind in {"held_out", "step"}, 60)
+    print(f"first point after       {first:.1f} s; until then {clock.words()}", flush=True)
+    spin(lambda: widget.event is not None and widget.event.kind == "step", 60)
+    clock.begin()
+    begun = widget.event.done
+    spin(lambda: False, options.seconds)
+    print(f"painting while training: {clock.words()} ({widget.event.done - begun} steps)", flush=True)
+    widget.stop_button.click()
+    print(f"Stop took               {spin(lambda: widget.worker is None, 30):.1f} s", flush=True)
+    print(f"{np.count_nonzero(labels.data != before)} pixels painted")
+    widget.keeper.close()
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
