@@ -2,14 +2,15 @@
 
 Run ``python -m benchmarks.framework FOLDER --fluorescence PAIRS --held NAMES.txt [--models solov2 …] [--steps 200]
 [--seeds 3] [--jobs 2]``. All arms of a model see the same data, steps, batches and seeds and begin with the same
-backbone, or with their bundled weights (``--start own --rate 4e-4``); with ``--longer`` the first model also has an arm
-that trains twice as long without the framework, since equivariance makes a step twice as dear. Trained on rosettes and fluorescence images; scored on crowded rosettes, on plants of other habits,
-on the fluorescence images kept aside and on the three frames; and: how alike the queries of different images are (mean
-cosine). SBD is at the score threshold that is best on eight other plants, AP takes every mask.
+backbone, or with their bundled weights (``--start own --rate 4e-4``). With ``--longer`` the first model also has an arm
+that trains twice as long without the framework, since equivariance makes a step twice as dear. Trained on rosettes and
+fluorescence images; scored on crowded rosettes, on plants of other habits, on the fluorescence images kept aside and on
+the three frames; and: how alike the queries of different images are (mean cosine). SBD is at the score threshold that
+is best on eight other plants, AP takes every mask.
 
 Further seeds are for the first model alone unless ``--all-seeds``; ``--sweep`` varies the memory's size, the pixels per
-instance and the weight of uniqueness for it. Finished runs are kept in FOLDER and not trained again. On a machine with a graphics card, add
-``--device cuda --steps 12000 --crop 176``.
+instance and the weight of uniqueness for it. Finished runs are kept in FOLDER and not trained again. On a machine with
+a graphics card, add ``--device cuda --steps 12000 --crop 176``.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ def config_of(
     )  # fmt: skip
     framework = None if arm is None else FrameworkConfig(warm_up=options.steps // 5, **arm)
     return TrainingConfig(
-        name=model, model=model, begin_with=model if options.start == "own" else options.start, data=data, framework=framework, seed=seed, steps=steps,
-        batch=8, crop=options.crop, diameter=144, zoom=(0.5, 1.2), learning_rate=options.rate, warm_up=steps // 10, decay=0.6,
-        average=0.98 if steps < 1000 else 0.995, staged=0.8, backbone_rate=0.2, validation_count=0, save_every=50,
+        name=model, model=model, begin_with=model if options.start == "own" else options.start, data=data,
+        framework=framework, seed=seed, steps=steps, batch=8, crop=options.crop, diameter=144, zoom=(0.5, 1.2),
+        learning_rate=options.rate, warm_up=steps // 10, decay=0.6, average=0.98 if steps < 1000 else 0.995, staged=0.8,
+        backbone_rate=0.2, validation_count=0, save_every=50,
         defaults={"score_threshold": 0.3, "mask_threshold": 0.4, "overlap": 1.0},
     )  # fmt: skip
 
