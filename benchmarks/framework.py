@@ -8,6 +8,7 @@ fluorescence images; scored on crowded rosettes, on plants of other habits, on t
 the three frames; and: how alike the queries of different images are (mean cosine). SBD is at the score threshold that
 is best on eight other plants, AP takes every mask.
 
+``--models leaf --arms base equivariance`` is the distance + embedding model, for which the paper has no equivariance.
 Further seeds are for the first model alone unless ``--all-seeds``; ``--sweep`` varies the memory's size, the pixels per
 instance and the weight of uniqueness for it. Finished runs are kept in FOLDER and not trained again. On a machine with
 a graphics card, add ``--device cuda --steps 12000 --crop 176``.
@@ -67,7 +68,7 @@ def config_of(
     )  # fmt: skip
     framework = None if arm is None else FrameworkConfig(warm_up=options.steps // 5, **arm)
     return TrainingConfig(
-        name=model, model=model, begin_with=model if options.start == "own" else options.start, data=data,
+        name=model, model="small" if model == "leaf" else model, begin_with=model if options.start == "own" else options.start, data=data,
         framework=framework, seed=seed, steps=steps, batch=8, crop=options.crop, diameter=144, zoom=(0.5, 1.2),
         learning_rate=options.rate, warm_up=steps // 10, decay=0.6, average=0.98 if steps < 1000 else 0.995, staged=0.8,
         backbone_rate=0.2, validation_count=0, save_every=50,
@@ -76,9 +77,10 @@ def config_of(
 
 
 def query_likeness(path: Path, pool: ImagePool, config: TrainingConfig) -> float:
-    """Mean cosine between positive queries of different images: what uniqueness is to lower."""
+    """Mean cosine between positive queries of different images: what uniqueness is to lower; nan without queries."""
     network, _ = load_checkpoint(path)
-    assert isinstance(network, QueryModel)
+    if not isinstance(network, QueryModel):
+        return float("nan")
     batch = draw_batch(pool, config, 10**6)
     with torch.no_grad():
         matched, _ = network.matched_losses(network.encode(batch["image"]), batch["labels"])
@@ -120,10 +122,10 @@ def run(options: argparse.Namespace, model: str, name: str, arm: dict[str, Any] 
     pairs = {where: ((scene.image, scene.labels) for scene in drawn) for where, drawn in scenes.items()}
     pairs["fluorescence"] = fluorescence(options.data, options.held.read_text().split())
     pairs["frames"] = frames(options.data)
-    threshold = best_threshold(path)
+    values = {} if model == "leaf" else {"score_threshold": best_threshold(path)}
     found = {
-        "model": model, "arm": name, "seed": seed, "seconds": seconds, "memory": peak, "threshold": threshold,
-        **{where: measure(str(path), pairs[where], score_threshold=threshold) for where in SETS},
+        "model": model, "arm": name, "seed": seed, "seconds": seconds, "memory": peak, "values": values,
+        **{where: measure(str(path), pairs[where], **values) for where in SETS},
         "likeness": query_likeness(path, pool, config),
     }  # fmt: skip
     result.write_text(json.dumps(found, indent=1))

@@ -1,0 +1,116 @@
+"""How far few corrected pictures go: fine-tuned, against the same network trained on the same pictures from scratch.
+
+Run ``python -m benchmarks.learning_curve FOLDER frames [--scratch-steps 600]``: from one frame (three times) and from
+two (each held out in turn: `benchmarks.finetune` has these), scored on the frames that were not used. ``… fluorescence
+--counts 3 10 30``: from `leaf`, which knows synthetic plants only, to fluorescence images, scored on all the others.
+Called again, it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.finetune import corrected_frames, use_folder
+from napari_leafseg import load_model
+from napari_leafseg.io import read_image, read_labels, to_rgb8
+from napari_leafseg.metrics import score
+from napari_leafseg.models.card import read_card
+from napari_leafseg.training import finetune as engine
+from napari_leafseg.training.config import DataConfig, TrainingConfig
+from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool
+from napari_leafseg.training.loop import train
+from napari_leafseg.training.sessions import FinetuneSettings
+
+
+def sbd_of(model: str | Path, pictures: list[CorrectedPicture]) -> float:
+    """Mean SBD of a model on pictures, with its own defaults."""
+    predictor = load_model(str(model))
+    return float(np.mean([score(predictor.predict(item.image).labels(), item.labels).sbd for item in pictures]))
+
+
+def tuned(base: str, name: str, pictures: list[CorrectedPicture], folder: Path, models: Path) -> Path:
+    """The model that a quick session makes of some pictures."""
+    path = models / f"{name}.safetensors"
+    if not path.exists():
+        settings = FinetuneSettings(base=base, name=name)
+        for _ in engine.finetune(settings, pictures, folder / name):
+            pass
+    return path
+
+
+def from_scratch(name: str, pictures: list[CorrectedPicture], folder: Path, steps: int) -> Path:
+    """The base's network without its weights, trained on the pictures alone, as fine-tuning draws them."""
+    path = folder / name / "scratch.safetensors"
+    card = read_card(load_path())
+    config = TrainingConfig(
+        name="scratch", model=card.config, diameter=card.diameter, defaults=card.defaults, data=DataConfig(count=1),
+        steps=steps, crop=144, batch=8, average=0.98, warm_up=20, decay=0.7, validation_count=0, save_every=steps,
+    )  # fmt: skip
+    pool = CorrectionPool(pictures, 0.0, 0.3, card.diameter)
+    for _ in train(config, folder / name, "cpu", pool):
+        pass
+    return path
+
+
+def load_path() -> Path:
+    """The file of the bundled model `leaf`."""
+    from napari_leafseg.models.zoo import find_model
+
+    return find_model("leaf")
+
+
+def frames_curve(options: argparse.Namespace, models: Path) -> None:
+    """One and two frames, fine-tuned and from scratch."""
+    pictures = corrected_frames(options.data)
+    for count in (1, 2):
+        rows: dict[str, list[float]] = {"before": [], "fine-tuned": [], "from scratch": []}
+        for chosen in itertools.combinations(range(len(pictures)), count):
+            own = [pictures[index] for index in chosen]
+            others = [pictures[index] for index in range(len(pictures)) if index not in chosen]
+            name = "frames-" + "-".join(map(str, chosen))
+            rows["before"].append(sbd_of("leaf", others))
+            rows["from scratch"].append(
+                sbd_of(from_scratch(f"scratch-{name}", own, options.folder, options.scratch_steps), others)
+            )
+            if count == 1:  # with two, the folds of the three frames' session are this
+                rows["fine-tuned"].append(sbd_of(tuned("leaf", name, own, options.folder, models), others))
+            print(count, name, {key: [round(value, 3) for value in found] for key, found in rows.items()}, flush=True)
+        print(count, {key: round(float(np.mean(found)), 3) for key, found in rows.items() if found}, flush=True)
+
+
+def fluorescence_curve(options: argparse.Namespace, models: Path) -> None:
+    """Some fluorescence images corrected, scored on all the others."""
+    folder = options.data / "fluorescence"
+    names = sorted(path.stem for path in (folder / "images").glob("*.png"))
+    order = [names[index] for index in np.random.default_rng(0).permutation(len(names))]
+    pictures = []
+    for name in order:
+        image = to_rgb8(read_image(folder / "images" / f"{name}.png").array, name)
+        labels = read_labels(folder / "labels" / f"{name}_label.png").astype(np.int32)
+        pictures.append(CorrectedPicture(name, name, image, labels, True))
+    rest = [item for item in pictures[max(options.counts) :] if item.leaves]
+    print(f"leaf: {sbd_of('leaf', rest):.3f} on {len(rest)} images", flush=True)
+    for count in options.counts:
+        path = tuned("leaf", f"fluorescence-{count}", pictures[:count], options.folder, models)
+        words = read_card(path).provenance["verdict_in_words"]
+        print(f"{count} corrected: {sbd_of(path, rest):.3f} ({words})", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("what", choices=("frames", "fluorescence"))
+    parser.add_argument("--scratch-steps", type=int, default=600)
+    parser.add_argument("--counts", type=int, nargs="+", default=[3, 10, 30])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    options = parser.parse_args()
+    models = use_folder(options.folder)
+    (frames_curve if options.what == "frames" else fluorescence_curve)(options, models)
+
+
+if __name__ == "__main__":
+    main()
