@@ -67,12 +67,13 @@ def config_of(
         stems=tuple(stem for stem in names if stem not in held),
     )  # fmt: skip
     framework = None if arm is None else FrameworkConfig(warm_up=options.steps // 5, **arm)
+    start = model if options.start == "own" else options.start
     return TrainingConfig(
-        name=model, model="small" if model == "leaf" else model, data=data, framework=framework,
-        begin_with=model if options.start == "own" else options.start, seed=seed, steps=steps, batch=8, crop=options.crop, diameter=144, zoom=(0.5, 1.2),
-        learning_rate=options.rate, warm_up=steps // 10, decay=0.6, average=0.98 if steps < 1000 else 0.995, staged=0.8,
-        backbone_rate=0.2, validation_count=0, save_every=50,
-        defaults={"score_threshold": 0.3, "mask_threshold": 0.4, "overlap": 1.0},
+        name=model, model="small" if model == "leaf" else model, begin_with=start, data=data, framework=framework,
+        seed=seed, steps=steps, batch=8, crop=options.crop, diameter=144, zoom=(0.5, 1.2), learning_rate=options.rate,
+        warm_up=steps // 10, decay=0.6, average=0.98 if steps < 1000 else 0.995, backbone_rate=0.2,
+        staged=0.0 if model == "leaf" else 0.8, validation_count=0, save_every=50,
+        defaults={} if model == "leaf" else {"score_threshold": 0.3, "mask_threshold": 0.4, "overlap": 1.0},
     )  # fmt: skip
 
 
