@@ -5,8 +5,8 @@ Run ``python -m benchmarks.framework FOLDER --fluorescence PAIRS --held NAMES.tx
 backbone, or with their bundled weights (``--start own --rate 4e-4``). With ``--longer`` the first model also has an arm
 that trains twice as long without the framework, since equivariance makes a step twice as dear. Trained on rosettes and
 fluorescence images; scored on crowded rosettes, on plants of other habits, on the fluorescence images kept aside and on
-the three frames; and: how alike the queries of different images are (mean cosine). SBD is at the score threshold that
-is best on eight other plants, AP takes every mask.
+the three frames; and: how alike the queries of different images are (mean cosine), and on what share of each other's
+pixels they answer. SBD is at the score threshold that is best on eight other plants, AP takes every mask.
 
 ``--models leaf --arms base equivariance`` is the distance + embedding model, for which the paper has no equivariance.
 Further seeds are for the first model alone unless ``--all-seeds``; ``--sweep`` varies the memory's size, the pixels per
@@ -37,6 +37,7 @@ from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.config import DataConfig, FrameworkConfig, SceneShare, TrainingConfig
 from napari_leafseg.training.data import ImagePool, draw_batch
 from napari_leafseg.training.loop import train
+from napari_leafseg.training.memory import FeatureMemory
 
 SINGLE = SceneConfig(size=(288, 288), diameter=(110, 280), habit="rosette")
 CROWDED = SceneConfig(size=(288, 288), diameter=(70, 170), plants=(3, 6), blank=0.0, habit="rosette")
@@ -77,17 +78,27 @@ def config_of(
     )  # fmt: skip
 
 
-def query_likeness(path: Path, pool: ImagePool, config: TrainingConfig) -> float:
-    """Mean cosine between positive queries of different images: what uniqueness is to lower; nan without queries."""
+def probe(path: Path, pool: ImagePool, config: TrainingConfig) -> dict[str, float]:
+    """Of the positive queries of different images: mean cosine, and on what share of each other's pixels they answer.
+
+    The second is what uniqueness is to lower. nan for a model without queries.
+    """
     network, _ = load_checkpoint(path)
     if not isinstance(network, QueryModel):
-        return float("nan")
+        return {"likeness": float("nan"), "foreign": float("nan")}
     batch = draw_batch(pool, config, 10**6)
+    torch.manual_seed(0)
     with torch.no_grad():
-        matched, _ = network.matched_losses(network.encode(batch["image"]), batch["labels"])
-    weights = torch.nn.functional.normalize(matched.queries.weights.float(), dim=1)
-    apart = matched.queries.image[:, None] != matched.queries.image[None]
-    return float((weights @ weights.T)[apart].mean())
+        features = network.encode(batch["image"])
+        queries = network.matched_losses(features, batch["labels"])[0].queries
+        memory = FeatureMemory(config.batch, 16)
+        memory.add(features.mask, batch["labels"], torch.arange(config.batch))
+        pixels, positions, keys = memory.draw() or (features.mask, features.mask, features.mask)
+        answers = network.retrieve_pixels(queries, pixels, positions) > 0
+    foreign = queries.image[:, None] != keys[None]
+    weights = torch.nn.functional.normalize(queries.weights.float(), dim=1)
+    apart = queries.image[:, None] != queries.image[None]
+    return {"likeness": float((weights @ weights.T)[apart].mean()), "foreign": float(answers[foreign].float().mean())}
 
 
 def filled_pool(folder: Path, data: DataConfig) -> ImagePool:
@@ -103,18 +114,18 @@ def run(options: argparse.Namespace, model: str, name: str, arm: dict[str, Any] 
     torch.set_num_threads(options.threads)
     folder = options.folder / f"{model} {name} {seed}"
     result = folder / "result.json"
-    if result.exists():
-        return dict(json.loads(result.read_text()))
     folder.mkdir(parents=True, exist_ok=True)
     config = config_of(options, model, arm, seed, options.steps * (2 if name == LONGER else 1))
     pool = filled_pool(options.folder, config.data)
+    path = folder / f"{model}.safetensors"
+    if result.exists():
+        return {**json.loads(result.read_text()), **probe(path, pool, config)}
     start = time.perf_counter()
     for _ in train(config, folder, options.device, pool):
         pass
     seconds = time.perf_counter() - start
     cuda = options.device.startswith("cuda")
     peak = torch.cuda.max_memory_allocated() if cuda else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    path = folder / f"{model}.safetensors"
     few = range(options.plants)
     scenes = {
         "crowded": (synthesize(640_000 + k, CROWDED) for k in few),
@@ -127,7 +138,7 @@ def run(options: argparse.Namespace, model: str, name: str, arm: dict[str, Any] 
     found = {
         "model": model, "arm": name, "seed": seed, "seconds": seconds, "memory": peak, "values": values,
         **{where: measure(str(path), pairs[where], **values) for where in SETS},
-        "likeness": query_likeness(path, pool, config),
+        **probe(path, pool, config),
     }  # fmt: skip
     result.write_text(json.dumps(found, indent=1))
     (folder / "state.pt").unlink(missing_ok=True)
@@ -165,12 +176,12 @@ def tables(results: list[dict[str, Any]]) -> str:
             lines.append(
                 f"| {model} | {arm} | {' | '.join(cell([item[where][key] for item in own]) for key in keys)} |"
             )
-    lines += ["\n**cost and queries**\n", "| model | arm | likeness of queries | time | memory |", "|---" * 5 + "|"]
+    lines += ["\n**cost and queries**\n", "| model | arm | likeness | foreign | time | memory |", "|---" * 6 + "|"]
     for (model, arm), own in groups.items():
         bases = groups.get((model, "base"), own)
         ratios = [np.mean([x[key] for x in own]) / np.mean([x[key] for x in bases]) for key in ("seconds", "memory")]
-        likeness = cell([item["likeness"] for item in own])
-        lines.append(f"| {model} | {arm} | {likeness} | {ratios[0]:.2f} | {ratios[1]:.2f} |")
+        probed = [cell([item[key] for item in own]) for key in ("likeness", "foreign")]
+        lines.append(f"| {model} | {arm} | {' | '.join(probed)} | {ratios[0]:.2f} | {ratios[1]:.2f} |")
     return "\n".join(lines)
 
 
