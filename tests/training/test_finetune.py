@@ -443,6 +443,28 @@ def test_a_kill_between_the_last_save_and_its_look_loses_neither(tmp_path, model
         assert [event.values["step"] for event in events if event.kind == "held_out"] == [4]
 
 
+def test_a_kill_between_the_two_files_of_a_save_loses_no_weights(tmp_path, models, tiny_checkpoint, monkeypatch):
+    written, real = [], {name: getattr(loop, name) for name in ("write_atomically", "save_checkpoint")}
+
+    def once(name):
+        def write(*what, **more):
+            if written:
+                raise KeyboardInterrupt  # as a kill: nothing after it happens
+            written.append(name)
+            real[name](*what, **more)
+
+        return write
+
+    for name in real:
+        monkeypatch.setattr(loop, name, once(name))
+    settings, pictures = settings_of(tiny_checkpoint, steps=1), pictures_of(1)
+    with pytest.raises(KeyboardInterrupt):
+        drive(settings, pictures, tmp_path / "s")
+    for name, function in real.items():
+        monkeypatch.setattr(loop, name, function)
+    assert drive(settings, pictures, tmp_path / "s")[-1].kind == "finished"
+
+
 def test_a_stopped_session_is_known_and_its_best_weights_can_be_kept(tmp_path, models, tiny_checkpoint, monkeypatch):
     scores = iter(np.linspace(0.3, 0.9, 60))
     monkeypatch.setattr(module, "held_out_score", lambda prediction, picture: (float(next(scores)), 0))

@@ -182,8 +182,9 @@ class _Run:
             },
             buffer,
         )
-        write_atomically(self.state_file, buffer.getvalue())
+        # in this order: a state that says “done” beside missing weights would end without them after a kill
         save_checkpoint(self.checkpoint_file, self.average, self.card(), half=True)
+        write_atomically(self.state_file, buffer.getvalue())
 
     def card(self) -> Card:
         return Card(
