@@ -349,3 +349,17 @@ def test_the_papers_rate_falls_in_stairs():
 def test_dropping_small_leaves_keeps_what_is_not_annotated():
     labels = np.array([[-1, 1, 2, 2, 0]])
     assert drop_small(labels, 2).tolist() == [[-1, 0, 2, 2, 0]]
+
+
+@pytest.mark.parametrize(("model", "slow"), [("tiny", ".down."), ("solov2-tiny", "backbone.")])
+def test_what_sees_the_pixels_first_learns_more_slowly(tmp_path, model, slow):
+    from napari_leafseg.training.loop import _Run
+    from napari_leafseg.training.team import team_of
+
+    run = _Run(TrainingConfig(model=model, backbone_rate=0.25, crop=64), tmp_path, team_of("cpu"))
+    fast_group, slow_group = run.optimiser.param_groups
+    assert (fast_group["share"], slow_group["share"]) == (1.0, 0.25)
+    names = {id(value): name for name, value in run.network.named_parameters()}
+    assert all(slow in names[id(value)] for value in slow_group["params"])
+    assert not any(slow in names[id(value)] for value in fast_group["params"])
+    assert len(fast_group["params"]) + len(slow_group["params"]) == len(names)

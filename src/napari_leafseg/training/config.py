@@ -142,7 +142,8 @@ class TrainingConfig(BaseModel):
     framework : FrameworkConfig, optional
         Uniqueness and equivariance, in training only; neither the network nor its predictions change.
     backbone_rate : float
-        The learning rate of a query-based model's backbone, as a share of the rate of everything else.
+        The learning rate of a query-based model's backbone, or of a distance + embedding model's contracting paths, as
+        a share of the rate of everything else.
     steps, batch, crop : int
         Optimiser steps, images a step, side of the square crops in pixels.
     smallest_leaf : int

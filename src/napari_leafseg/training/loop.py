@@ -138,9 +138,12 @@ class _Run:
             backbone.load_pretrained(self.network.config.backbone.pretrained)  # type: ignore[union-attr]
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameters with the share of the learning rate that each group has."""
-        slow = [value for name, value in self.network.named_parameters() if name.startswith("backbone.")]
-        rest = [value for name, value in self.network.named_parameters() if not name.startswith("backbone.")]
+        """Parameters with the share of the learning rate that each group has: what sees the pixels first is slower."""
+        leaf = isinstance(self.network, DistanceEmbeddingNet)
+        slow: list[torch.nn.Parameter] = []
+        rest: list[torch.nn.Parameter] = []
+        for name, value in self.network.named_parameters():
+            (slow if (".down." in name if leaf else name.startswith("backbone.")) else rest).append(value)
         groups = [{"params": rest, "share": 1.0}, {"params": slow, "share": self.config.backbone_rate}]
         return [group for group in groups if group["params"]]
 

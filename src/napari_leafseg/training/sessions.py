@@ -30,7 +30,7 @@ class FinetuneSettings(BaseModel):
     batch, crop : int
     learning_rate : float
     backbone_rate : float
-        Share of it for a query-based model's backbone.
+        Share of it for a query-based model's backbone, or a distance + embedding model's contracting paths.
     base_share : float
         Share of the base model's own weights in the new ones: what lies between both forgets less than it gives up
         (WiSE-FT, Wortsman et al. 2022).
