@@ -372,6 +372,22 @@ def test_batch_statistics_stay_as_they_came(tmp_path, models, tiny_checkpoint):
     assert not all(torch.equal(after[key], before[key].half().float()) for key in before if key not in statistics)
 
 
+@pytest.mark.parametrize("count", [1, 6])
+def test_the_new_weights_hold_a_share_of_the_old(tmp_path, models, tiny_checkpoint, monkeypatch, count):
+    scores = iter(np.linspace(0.1, 0.9, 40))
+    monkeypatch.setattr(module, "held_out_score", lambda prediction, picture: (next(scores), 0))  # the last is the best
+    settings = settings_of(tiny_checkpoint, steps=4, base_share=0.25, learning_rate=0.02)
+    result = drive(settings, pictures_of(count), tmp_path / "s")[-1].result
+
+    def weights(path):
+        return torch.cat([value.flatten() for value in load_checkpoint(path)[0].parameters()]).detach()
+
+    new, trained, base = (
+        weights(path) for path in (result, tmp_path / "s" / "run0" / "run.safetensors", tiny_checkpoint)
+    )
+    assert (new - (0.75 * trained + 0.25 * base)).norm() < 0.05 * (trained - base).norm()
+
+
 def test_early_stopping_ends_a_run_without_gain(tmp_path, models, tiny_checkpoint, monkeypatch):
     scores = iter([0.9, 0.5, 0.4, 0.3, 0.2] * 4)
     monkeypatch.setattr(module, "held_out_score", lambda prediction, picture: (next(scores), 0))
