@@ -53,6 +53,11 @@ SWEEP: dict[str, dict[str, Any] | None] = {
     f"memory {images}, {pixels} per leaf": {"equivariance": 0.0, "memory_images": images, "per_instance": pixels}
     for images, pixels in ((8, 16), (128, 16), (32, 4), (32, 64))
 } | {"weight 5": {"equivariance": 0.0, "uniqueness": 5.0}}
+REMEDIES: dict[str, dict[str, Any] | None] = {
+    "both, uniqueness 0.25": {"uniqueness": 0.25},
+    "both, features' agreement off": {"features": 0.0},
+    "both, free transforms": {"free": 0.5},
+}
 SETS = ("crowded", "other habits", "fluorescence", "frames")
 
 
@@ -196,6 +201,8 @@ def wanted(options: argparse.Namespace) -> list[tuple[str, str, dict[str, Any] |
         runs += [(first, LONGER, None, seed) for seed in range(options.seeds)]
     if options.sweep:
         runs += [(first, name, arm, 0) for name, arm in SWEEP.items()]
+    if options.remedies:
+        runs += [(model, name, arm, 0) for model in options.models for name, arm in REMEDIES.items()]
     return runs
 
 
@@ -220,6 +227,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="of each run")
     parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--remedies", action="store_true", help="for models that gain nothing")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     print(f"{options.steps} steps of 8 x {options.crop} x {options.crop}, {options.plants} plants a set", flush=True)
