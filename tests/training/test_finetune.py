@@ -358,6 +358,17 @@ def test_a_disk_that_stays_full_ends_with_words_and_the_session_goes_on_later(
     assert drive(settings, pictures, tmp_path / "s")[-1].kind == "finished"
 
 
+def test_curves_that_cannot_be_written_do_not_end_the_training(tmp_path, models, tiny_checkpoint):
+    (tmp_path / "s" / "run0" / "curves.jsonl").mkdir(parents=True)  # no file can be written there
+    events = []
+    for event in finetune(settings_of(tiny_checkpoint, steps=4), pictures_of(1), tmp_path / "s"):
+        events.append(event.kind)
+        if event.kind == "verdict":  # the disk has room again
+            (tmp_path / "s" / "run0" / "curves.jsonl").rmdir()
+    assert events[-1] == "finished"
+    assert events.count("step") == 4
+
+
 def test_a_line_of_the_curves_that_was_cut_short_is_left_out(tmp_path):
     (tmp_path / "curves.jsonl").write_text('{"step": 1, "total": 2.0}\n{"step": 2, "to\n{"step": 3, "total": 1.0}\n')
     assert [line["step"] for line in loop.read_curves(tmp_path)] == [1, 3]

@@ -101,6 +101,8 @@ def test_a_model_is_used_in_segment(widget, viewer, qtbot):
 
 def test_a_name_is_typed_over_and_all_lists_follow(widget, viewer, qtbot, folder):
     segment, advise = SegmentWidget(viewer), AdviseWidget(viewer)
+    segment.choose_model("solov2")
+    advise.model_box.setCurrentIndex(advise.model_box.findData("alpha"))
     click(qtbot, widget, "beta")
     qtbot.mouseClick(widget.rename_button, Qt.MouseButton.LeftButton)
     editor = widget.view.findChild(QLineEdit)
@@ -113,6 +115,7 @@ def test_a_name_is_typed_over_and_all_lists_follow(widget, viewer, qtbot, folder
         assert "gamma" in names_in(box)
         assert "beta" not in names_in(box)
     assert segment.model_box.itemText(segment.model_box.count() - 1).endswith("…")  # a file of one's own
+    assert (segment.model_name, advise.model_name) == ("solov2", "alpha")  # what was chosen stays chosen
 
 
 def test_a_name_that_is_taken_is_refused(widget, qtbot, folder, monkeypatch):

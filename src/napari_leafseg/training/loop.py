@@ -370,7 +370,8 @@ def _log(run: _Run, values: dict[str, float]) -> None:
 def read_curves(folder: Path) -> list[dict[str, float]]:
     """What a run wrote of its losses, step by step; a line that a kill or a full disk cut short is left out."""
     found = []
-    for line in (folder / "curves.jsonl").read_text(encoding="utf-8").splitlines():
+    file = folder / "curves.jsonl"
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
         with suppress(ValueError):
             found.append(json.loads(line))
     return found
