@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--base", default="leaf")
     parser.add_argument("--effort", default="quick", choices=("quick", "thorough"))
+    parser.add_argument("--steps", type=int, help="of each run, instead of the effort's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--plants", type=int, default=100)
     parser.add_argument("--framework", action="store_true", help="with uniqueness and equivariance")
@@ -72,7 +73,9 @@ def main() -> None:
     before, framework = None, FrameworkConfig(warm_up=30) if options.framework else None
     for seed in options.seeds:
         name = f"{Path(options.base).stem}-{options.effort}-{seed}{'-framework' * options.framework}"
-        settings = FinetuneSettings(base=options.base, name=name, effort=options.effort, seed=seed, framework=framework)
+        settings = FinetuneSettings(
+            base=options.base, name=name, effort=options.effort, seed=seed, framework=framework, steps=options.steps
+        )
         path, start, first = models / f"{name}.safetensors", time.perf_counter(), float("nan")
         if not path.exists():
             for event in engine.finetune(settings, pictures, options.folder / name, options.device):
