@@ -18,7 +18,8 @@ SHAPE = (48, 64)
 ROUNDS = 15  # LEAFSEG_DURABILITY_ROUNDS=200 for the figure in docs/results.md
 
 # The child edits at random until it is killed. It says each edit's hash after asking for it to be written, and "on
-# disk" when the writer has confirmed everything so far.
+# disk" when the writer has confirmed everything so far. What it is about to do it says first: an undo, a redo or a mark
+# can lead back to a state that was told long ago, and a kill may come before it is told again.
 CHILD = """
 import sys, hashlib, numpy as np
 from napari_leafseg.editing import operations as ops
@@ -33,6 +34,7 @@ def state():
 print("state", state(), flush=True)
 while True:
     what = rng.integers(10)
+    print("going back" if what in (5, 6, 7) else "going on", flush=True)
     if what < 5:
         edit = ops.draw_polygon(document.labels, rng.uniform(0, 64, (4, 2)), int(rng.integers(1, 30)))
         document.commit(edit)
@@ -81,8 +83,10 @@ def test_a_killed_application_loses_nothing_that_was_on_the_disk(tmp_path):
         assert first.startswith("state"), first
         time.sleep(float(rng.uniform(0, 0.25)))
         child.send_signal(signal.SIGKILL)
-        lines = [first, *child.stdout.read().splitlines()]
+        told = [first, *child.stdout.read().splitlines()]
         child.wait()
+        goes_back = [line for line in told if line.strip()][-1] == "going back"
+        lines = [line for line in told if line.startswith(("state", "on disk"))]
         said = [line.split()[-1] for line in lines if line.strip()]
         promised = max((index for index, line in enumerate(lines) if line.startswith("on disk")), default=0)
         check_files(folder)
@@ -94,7 +98,7 @@ def test_a_killed_application_loses_nothing_that_was_on_the_disk(tmp_path):
         if found in later:
             kept += 1
         else:
-            assert found not in said[:promised], "an older state came back"
+            assert goes_back or found not in said[:promised], "an older state came back"
     assert kept >= 0.8 * rounds
 
 
