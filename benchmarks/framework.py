@@ -98,7 +98,9 @@ def probe(path: Path, pool: ImagePool, config: TrainingConfig) -> dict[str, floa
         queries = network.matched_losses(features, batch["labels"])[0].queries
         memory = FeatureMemory(config.batch, 16)
         memory.add(features.mask, batch["labels"], torch.arange(config.batch))
-        pixels, positions, keys = memory.draw() or (features.mask, features.mask, features.mask)
+        kept = memory.draw()
+        assert kept is not None
+        pixels, positions, keys = kept
         answers = network.retrieve_pixels(queries, pixels, positions) > 0
     foreign = queries.image[:, None] != keys[None]
     weights = torch.nn.functional.normalize(queries.weights.float(), dim=1)

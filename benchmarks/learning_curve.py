@@ -19,6 +19,7 @@ from napari_leafseg import load_model
 from napari_leafseg.io import read_image, read_labels, to_rgb8
 from napari_leafseg.metrics import score
 from napari_leafseg.models.card import read_card
+from napari_leafseg.models.zoo import describe_model
 from napari_leafseg.training import finetune as engine
 from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool
@@ -32,12 +33,12 @@ def sbd_of(model: str | Path, pictures: list[CorrectedPicture]) -> float:
     return float(np.mean([score(predictor.predict(item.image).labels(), item.labels).sbd for item in pictures]))
 
 
-def tuned(base: str, name: str, pictures: list[CorrectedPicture], folder: Path, models: Path) -> Path:
-    """The model that a quick session makes of some pictures."""
+def tuned(name: str, pictures: list[CorrectedPicture], options: argparse.Namespace, models: Path) -> Path:
+    """The model that a session makes of `leaf` and some pictures."""
     path = models / f"{name}.safetensors"
     if not path.exists():
-        settings = FinetuneSettings(base=base, name=name)
-        for _ in engine.finetune(settings, pictures, folder / name):
+        settings = FinetuneSettings(base="leaf", name=name, steps=options.steps)
+        for _ in engine.finetune(settings, pictures, options.folder / name):
             pass
     return path
 
@@ -45,7 +46,7 @@ def tuned(base: str, name: str, pictures: list[CorrectedPicture], folder: Path, 
 def from_scratch(name: str, pictures: list[CorrectedPicture], folder: Path, steps: int) -> Path:
     """The base's network without its weights, trained on the pictures alone, as fine-tuning draws them."""
     path = folder / name / "scratch.safetensors"
-    card = read_card(load_path())
+    card = describe_model("leaf")
     config = TrainingConfig(
         name="scratch", model=card.config, diameter=card.diameter, defaults=card.defaults, data=DataConfig(count=1),
         steps=steps, crop=144, batch=8, average=0.98, warm_up=20, decay=0.7, validation_count=0, save_every=steps,
@@ -54,13 +55,6 @@ def from_scratch(name: str, pictures: list[CorrectedPicture], folder: Path, step
     for _ in train(config, folder / name, "cpu", pool):
         pass
     return path
-
-
-def load_path() -> Path:
-    """The file of the bundled model `leaf`."""
-    from napari_leafseg.models.zoo import find_model
-
-    return find_model("leaf")
 
 
 def frames_curve(options: argparse.Namespace, models: Path) -> None:
@@ -77,7 +71,7 @@ def frames_curve(options: argparse.Namespace, models: Path) -> None:
                 sbd_of(from_scratch(f"scratch-{name}", own, options.folder, options.scratch_steps), others)
             )
             if count == 1:  # with two, the folds of the three frames' session are this
-                rows["fine-tuned"].append(sbd_of(tuned("leaf", name, own, options.folder, models), others))
+                rows["fine-tuned"].append(sbd_of(tuned(name, own, options, models), others))
             print(count, name, {key: [round(value, 3) for value in found] for key, found in rows.items()}, flush=True)
         print(count, {key: round(float(np.mean(found)), 3) for key, found in rows.items() if found}, flush=True)
 
@@ -95,7 +89,7 @@ def fluorescence_curve(options: argparse.Namespace, models: Path) -> None:
     rest = [item for item in pictures[max(options.counts) :] if item.leaves]
     print(f"leaf: {sbd_of('leaf', rest):.3f} on {len(rest)} images", flush=True)
     for count in options.counts:
-        path = tuned("leaf", f"fluorescence-{count}", pictures[:count], options.folder, models)
+        path = tuned(f"fluorescence-{count}", pictures[:count], options, models)
         words = read_card(path).provenance["verdict_in_words"]
         print(f"{count} corrected: {sbd_of(path, rest):.3f} ({words})", flush=True)
 
@@ -104,6 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("what", choices=("frames", "fluorescence"))
+    parser.add_argument("--steps", type=int, help="of each run, instead of the quick session's")
     parser.add_argument("--scratch-steps", type=int, default=600)
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 10, 30])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))

@@ -437,8 +437,9 @@ def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
     """Name the pictures that a model is least sure of."""
     from napari_leafseg import load_model
     from napari_leafseg.inference.ranking import rank_pictures
+    from napari_leafseg.project.review import image_order
 
-    ranked = []
+    certainty = {}
     with progress_bar() as bar:
         task = bar.add_task("Looking at the other pictures", total=len(paths))
         for item in rank_pictures(load_model(model, device), paths):
@@ -446,10 +447,10 @@ def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
             if item.trouble:
                 complain(UserError(item.trouble))
             else:
-                ranked.append(item)
+                certainty[str(item.path)] = item.certainty
     out.print("Correct next (the least certain leaf of each picture):")
-    for item in sorted(ranked, key=lambda item: item.certainty)[:count]:
-        out.print(f"  {item.certainty:.2f}  {item.path}", soft_wrap=True, highlight=False)
+    for path in image_order(certainty)[:count]:
+        out.print(f"  {certainty[path]:.2f}  {path}", soft_wrap=True, highlight=False)
 
 
 @app.command()

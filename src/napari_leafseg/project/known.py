@@ -27,7 +27,10 @@ def known_projects() -> list[Path]:
 
 def remember_project(folder: Path) -> None:
     """Put a project at the head of the list; a list that cannot be written is no reason to stop."""
-    others = [other for other in known_projects() if other != folder]
+    known = known_projects()
+    if known[:1] == [folder]:
+        return
+    others = [other for other in known if other != folder]
     content = json.dumps([str(item) for item in (folder, *others)][:_MOST], indent=1)
     with suppress(UserError):
         write_atomically(_list_file(), content.encode())

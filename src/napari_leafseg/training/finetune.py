@@ -331,13 +331,7 @@ class _FoldRun:
             if event.step > max(look["step"] for look in self.looks):
                 yield self._look(event.step)
             return True
-        trouble, team = "", self.session.team
-        if team.first:
-            try:
-                write_atomically(self.best_file, self._blended().read_bytes())
-            except UserError as error:  # training goes on; the next save may work
-                trouble = str(error)
-        trouble = team.same(trouble)
+        trouble = self.session.team.attempt(lambda: write_atomically(self.best_file, self._blended().read_bytes()))
         if trouble:
             yield self._event("announce", event.step, trouble)
         return not trouble

@@ -348,13 +348,7 @@ def train(
 
 
 def _save(run: _Run) -> TrainingEvent:
-    trouble = ""
-    if run.team.first:
-        try:
-            run.save()
-        except UserError as error:  # training goes on; the next save may work
-            trouble = str(error)
-    trouble = run.team.same(trouble)
+    trouble = run.team.attempt(run.save)  # the next save may work
     return TrainingEvent("unsaved" if trouble else "saved", run.step, run.config.steps, message=trouble)
 
 

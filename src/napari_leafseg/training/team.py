@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
@@ -53,6 +53,16 @@ class Team:
     def same(self, value: _Kind) -> _Kind:
         """What the first process has."""
         return value
+
+    def attempt(self, action: Callable[[], object]) -> str:
+        """Let the first process write something; all learn what went wrong, or "": training goes on."""
+        trouble = ""
+        if self.first:
+            try:
+                action()
+            except UserError as error:
+                trouble = str(error)
+        return self.same(trouble)
 
     def wait(self) -> None:
         """Until all are here."""

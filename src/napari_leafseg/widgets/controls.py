@@ -8,7 +8,7 @@ from pathlib import Path
 import pyqtgraph as pg
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QPalette, QPen
-from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_leafseg.models.zoo import list_models
 
@@ -25,27 +25,52 @@ def models_box(name: str, chosen: str = "") -> QComboBox:
     """
     box = QComboBox()
     box.setObjectName(name)
-    _fill(box, chosen)
+    fill_models(box)
+    _choose(box, chosen)
     return box
 
 
-def _fill(box: QComboBox, chosen: str) -> None:
+def fill_models(box: QComboBox, title: Callable[[str], str] = str, other: str = "") -> None:
+    """Add all models to a list, under their titles; at its end, if wanted, an entry for another one, without a name."""
     for model in list_models():
-        box.addItem(model, model)
+        box.addItem(title(model), model)
+    if other:
+        box.addItem(other, None)
+
+
+def _choose(box: QComboBox, chosen: str, other: str = "") -> None:
     if box.findData(chosen) < 0 and Path(chosen).is_file():
-        box.addItem(Path(chosen).stem, chosen)
+        box.insertItem(box.count() - bool(other), Path(chosen).stem, chosen)
     box.setCurrentIndex(max(0, box.findData(chosen)))
 
 
-def list_again(box: QComboBox) -> None:
+def list_again(box: QComboBox, title: Callable[[str], str] = str, other: str = "") -> None:
     """Bring a list of models up to date; what is chosen stays chosen where it is still there."""
     chosen = str(box.currentData())
     box.blockSignals(True)
     box.clear()
-    _fill(box, chosen)
+    fill_models(box, title, other)
+    _choose(box, chosen, other)
     box.blockSignals(False)
     if str(box.currentData()) != chosen:
         box.currentIndexChanged.emit(box.currentIndex())
+
+
+def push_button(name: str, text: str, action: Callable[[], object], tip: str = "") -> QPushButton:
+    """A button by its name that does something."""
+    button = QPushButton(text)
+    button.setObjectName(name)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda: action())
+    return button
+
+
+def wrapped_label(name: str, text: str = "") -> QLabel:
+    """A label by its name, of as many lines as it needs."""
+    label = QLabel(text)
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    return label
 
 
 def thin_progress() -> QProgressBar:

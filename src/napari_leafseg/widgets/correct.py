@@ -413,7 +413,7 @@ class CorrectWidget(CorrectForm):
         """Show the picture of the list whose least certain leaf is the least certain; those not segmented last."""
         certainty = {}
         for number, entry in enumerate(self.session.images):
-            if entry.state in {"reviewed", "cannot be used"}:
+            if not entry.waits:
                 continue
             layer = self.session.layer_of(entry)
             correction = None if layer is None else self.session.correction(layer)

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -25,7 +24,14 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.zoo import describe_model
-from napari_leafseg.widgets.controls import burst_timer, list_again, models_box, thin_progress
+from napari_leafseg.widgets.controls import (
+    burst_timer,
+    list_again,
+    models_box,
+    push_button,
+    thin_progress,
+    wrapped_label,
+)
 from napari_leafseg.widgets.finetune_plots import CurvePlot, PreviewLabel
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.next_pictures import NextPictures
@@ -79,7 +85,7 @@ class FinetuneWidget(QWidget):
         column = QVBoxLayout(inside)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(8)
-        self.truth_label = _words("truth")
+        self.truth_label = wrapped_label("truth")
         self.base_box = models_box("base", str(settings().value("segment/model", "leaf")))
         self.base_box.currentIndexChanged.connect(lambda _index: self._base_chosen())
         self.name_box = QLineEdit()
@@ -101,16 +107,16 @@ class FinetuneWidget(QWidget):
         form.addRow("New model", self.name_box)
         form.addRow("Effort", self.effort_box)
         form.addRow("", self.framework_box)
-        self.start_button = _button("start", "Start", self.start)
-        self.pause_button = _button("pause", "Pause", self.pause)
-        self.stop_button = _button("stop", "Stop", self.stop)
-        self.keep_button = _button("keep", "Keep the best so far", self.keep)
+        self.start_button = push_button("start", "Start", self.start)
+        self.pause_button = push_button("pause", "Pause", self.pause)
+        self.stop_button = push_button("stop", "Stop", self.stop)
+        self.keep_button = push_button("keep", "Keep the best so far", self.keep)
         buttons = QHBoxLayout()
         buttons.addWidget(self.start_button, 2)
         buttons.addWidget(self.pause_button, 1)
         buttons.addWidget(self.stop_button, 1)
         self.progress = thin_progress()
-        self.message = _words("message")
+        self.message = wrapped_label("message")
         self.score_plot = CurvePlot("held-out score")
         self.score_plot.setObjectName("score_plot")
         self.loss_plot = CurvePlot("losses", logarithmic=True)
@@ -122,8 +128,8 @@ class FinetuneWidget(QWidget):
         for at, (title, picture) in enumerate((("Before", self.before), ("Now, a picture held out", self.after))):
             grid.addWidget(QLabel(title), 0, at)
             grid.addWidget(picture, 1, at)
-        self.verdict = _words("verdict")
-        self.use_button = _button("use", "Use this model", self.use)
+        self.verdict = wrapped_label("verdict")
+        self.use_button = push_button("use", "Use this model", self.use)
         column.addWidget(self.truth_label)
         column.addLayout(form)
         column.addLayout(buttons)
@@ -329,8 +335,7 @@ class FinetuneWidget(QWidget):
     def use(self) -> None:
         """Choose the new model in *Segment*."""
         if self.settings is not None:
-            settings().setValue("segment/model", self.settings.name)
-            self.session.model_wanted.emit(self.settings.name)
+            self.session.prefer_model(self.settings.name)
             show_info(f"“{self.settings.name}” is chosen in Segment from now on; the other models are still there.")
 
     def closeEvent(self, event: Any) -> None:
@@ -376,17 +381,3 @@ def keep_job(wanted: Any, project: Any) -> Iterator[Any]:
     event = keep_best(wanted, pictures, folder)
     discard(folder)
     yield event
-
-
-def _button(name: str, text: str, action: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.clicked.connect(lambda: action())
-    return button
-
-
-def _words(name: str) -> QLabel:
-    label = QLabel()
-    label.setObjectName(name)
-    label.setWordWrap(True)
-    return label

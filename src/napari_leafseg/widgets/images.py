@@ -215,10 +215,10 @@ class ImagesWidget(QWidget):
         self._items[path].setIcon(QIcon(square))
 
     def _fail(self, path: Path, message: str) -> None:
-        for entry in self.session.images:
-            if entry.path == path:
-                entry.state = "cannot be used"
-                self._items[path].setToolTip(message)
+        entry = self.session.entry_at(path)
+        if entry is not None:
+            entry.state = "cannot be used"
+            self._items[path].setToolTip(message)
         self.session.images_changed.emit()
 
     def _show_position(self) -> None:

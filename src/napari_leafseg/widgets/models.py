@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QMenu,
     QMessageBox,
     QPushButton,
@@ -26,6 +25,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.models import library
 from napari_leafseg.models.zoo import ENDING, list_models
 from napari_leafseg.project.known import projects_using
+from napari_leafseg.widgets.controls import push_button, wrapped_label
 from napari_leafseg.widgets.session import Session, settings
 from napari_leafseg.widgets.tables import FrameView
 from napari_leafseg.widgets.workers import start_worker
@@ -57,21 +57,19 @@ class ModelsWidget(QWidget):
         self.view.setObjectName("models")
         self.view.selectionModel().selectionChanged.connect(self._selected)
         self.view.frame.edited.connect(self._renamed)
-        self.text = QLabel(_HINT)
-        self.text.setObjectName("about")
-        self.text.setWordWrap(True)
+        self.text = wrapped_label("about", _HINT)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.difference = FrameView(self)
         self.difference.setObjectName("difference")
         self.difference.setWordWrap(True)
-        self.use_button = self._button("use", "Use in Segment", self.use)
-        self.rename_button = self._button("rename", "Rename", self.rename)
-        self.export_button = self._button("export", "Export …", self.export)
-        self.export_button.setToolTip("One file, with all that is known of the model, for another computer")
-        self.add_button = self._button("add", "Add …", self.add)
-        self.add_button.setToolTip("A file that was exported on another computer, or trained there")
-        self.delete_button = self._button("delete", "Take away", self.delete)
-        self.delete_button.setToolTip("Out of the list; the file is kept, and “Bring back” undoes it")
+        self.use_button = push_button("use", "Use in Segment", self.use)
+        self.rename_button = push_button("rename", "Rename", self.rename)
+        tip = "One file, with all that is known of the model, for another computer"
+        self.export_button = push_button("export", "Export …", self.export, tip)
+        tip = "A file that was exported on another computer, or trained there"
+        self.add_button = push_button("add", "Add …", self.add, tip)
+        tip = "Out of the list; the file is kept, and “Bring back” undoes it"
+        self.delete_button = push_button("delete", "Take away", self.delete, tip)
         self.back_button = QPushButton("Bring back")
         self.back_button.setObjectName("back")
         self.back_button.setMenu(QMenu(self.back_button))
@@ -89,12 +87,6 @@ class ModelsWidget(QWidget):
         column.addWidget(self.text)
         column.addWidget(self.difference, 1)
         self.setMinimumWidth(400)
-
-    def _button(self, name: str, text: str, action: Callable[[], None]) -> QPushButton:
-        button = QPushButton(text)
-        button.setObjectName(name)
-        button.clicked.connect(lambda: action())
-        return button
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
@@ -167,8 +159,7 @@ class ModelsWidget(QWidget):
     def use(self) -> None:
         """Choose the model in *Segment*, now and from now on."""
         name = self.chosen[0]["model"]
-        settings().setValue("segment/model", name)
-        self.session.model_wanted.emit(name)
+        self.session.prefer_model(name)
         show_info(f"“{name}” is chosen in Segment from now on.")
 
     def rename(self) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from napari_leafseg.project.review import image_order
+from napari_leafseg.widgets.controls import push_button, wrapped_label
 from napari_leafseg.widgets.session import ImageEntry, Session, settings
 from napari_leafseg.widgets.workers import start_worker
 
@@ -30,19 +32,12 @@ class NextPictures(QWidget):
         self.session = session
         self.model = ""
         self.worker: Any = None
-        self._ranked: list[tuple[float, int, ImageEntry]] = []
-        self.words = QLabel("<b>Correct next</b>")
-        self.words.setObjectName("next_words")
-        self.words.setWordWrap(True)
-        self.look_button = QPushButton("Look through the other pictures")
-        self.look_button.setObjectName("look")
-        self.look_button.setToolTip(
-            "Find the leaves of all pictures that nobody reviewed; the least certain come first"
-        )
-        self.look_button.clicked.connect(lambda: self.look(self.model))
-        self.stop_button = QPushButton("Stop")
-        self.stop_button.setObjectName("stop_looking")
-        self.stop_button.clicked.connect(self.stop)
+        self._ranked: dict[str, Any] = {}  # `Ranked` by path
+        self.words = wrapped_label("next_words", "<b>Correct next</b>")
+        tip = "Find the leaves of all pictures that nobody reviewed; the least certain come first"
+        text = "Look through the other pictures"
+        self.look_button = push_button("look", text, lambda: self.look(self.model), tip)
+        self.stop_button = push_button("stop_looking", "Stop", self.stop)
         self.list = QListWidget()
         self.list.setObjectName("next_list")
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
@@ -65,7 +60,7 @@ class NextPictures(QWidget):
     @property
     def remaining(self) -> list[ImageEntry]:
         """Pictures of the list that nobody reviewed."""
-        return [entry for entry in self.session.images if entry.state not in {"reviewed", "cannot be used"}]
+        return [entry for entry in self.session.images if entry.waits]
 
     def _count(self) -> None:
         """Show what there is to do; nothing while the list has no picture left."""
@@ -83,7 +78,7 @@ class NextPictures(QWidget):
         """Find the leaves of the remaining pictures with a model."""
         if self.worker is not None or not self.remaining:
             return
-        self.model, self._ranked = model, []
+        self.model, self._ranked = model, {}
         device = str(settings().value("segment/device", "auto"))
         paths = [entry.path for entry in self.remaining]
         self.words.setText(f"<b>Correct next</b>: “{model}” looks at {len(paths)} pictures …")
@@ -99,29 +94,28 @@ class NextPictures(QWidget):
             self.worker.quit()
 
     def _looked(self, ranked: Any) -> None:
-        entry = next((item for item in self.session.images if item.path == ranked.path), None)
+        entry = self.session.entry_at(ranked.path)
         if entry is not None and not ranked.trouble:
             entry.certainty = ranked.certainty
-            self._ranked.append((ranked.certainty, ranked.leaves, entry))
+            self._ranked[str(ranked.path)] = ranked
         self.words.setText(f"<b>Correct next</b>: {ranked.done} of {ranked.total} pictures looked at")
         self._show()
 
     def _show(self) -> None:
-        self._ranked.sort(key=lambda item: (item[0], item[2].path.name))
         self.list.clear()
-        for certainty, leaves, entry in self._ranked[:_SHOWN]:
-            words = f"{certainty:.2f}   {entry.path.name}, {leaves} leaves" if leaves else f"none   {entry.path.name}"
+        for path in image_order({path: ranked.certainty for path, ranked in self._ranked.items()})[:_SHOWN]:
+            ranked, name = self._ranked[path], Path(path).name
+            words = f"{ranked.certainty:.2f}   {name}, {ranked.leaves} leaves" if ranked.leaves else f"none   {name}"
             item = QListWidgetItem(words)
-            item.setData(Qt.ItemDataRole.UserRole, str(entry.path))
+            item.setData(Qt.ItemDataRole.UserRole, path)
             self.list.addItem(item)
         self.list.setFixedHeight(self.list.sizeHintForRow(0) * max(1, self.list.count()) + 8)
         self._count()
 
     def _clicked(self, item: QListWidgetItem) -> None:
-        path = Path(item.data(Qt.ItemDataRole.UserRole))
-        for entry in self.session.images:
-            if entry.path == path:
-                self.session.image_wanted.emit(entry)
+        entry = self.session.entry_at(Path(item.data(Qt.ItemDataRole.UserRole)))
+        if entry is not None:
+            self.session.image_wanted.emit(entry)
 
     def _failed(self, error: Exception) -> None:
         show_error(str(error))

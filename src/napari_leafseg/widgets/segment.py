@@ -60,7 +60,7 @@ class SegmentWidget(SegmentForm):
         viewer.layers.selection.events.active.connect(self._active_changed)
         self.session.layer_state_changed.connect(self._state_changed)
         self.session.values_advised.connect(self._advised)
-        self.session.model_wanted.connect(self._model_wanted)
+        self.session.model_wanted.connect(self.choose_model)
         self.session.models_changed.connect(self.list_models_again)
         viewer.bind_key(SAVE_KEY, lambda _viewer: self.save(), overwrite=True)
         self._layers_changed()
@@ -237,11 +237,6 @@ class SegmentWidget(SegmentForm):
             for name, value in values.items():
                 self.panel.rows[name].set(value, tell=False)
             self.keep_values(item.prediction, self.panel.values())
-
-    def _model_wanted(self, name: str) -> None:
-        """Choose a model that is new, as after fine-tuning."""
-        self.list_models_again()
-        self.choose_model(name)
 
     def _open_advisor(self) -> None:
         """Show the parameter advisor."""

@@ -28,8 +28,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.zoo import ENDING, describe_model, find_model, list_models, user_folder
-from napari_leafseg.widgets.controls import thin_progress
+from napari_leafseg.models.zoo import ENDING, describe_model, find_model, user_folder
+from napari_leafseg.widgets.controls import fill_models, list_again, thin_progress
 from napari_leafseg.widgets.live import seed_points
 from napari_leafseg.widgets.session import settings
 from napari_leafseg.widgets.tunables import BOX_WIDTH, TunablePanel
@@ -129,7 +129,7 @@ class SegmentForm(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.image_box = _combo("image")
         self.model_box = _combo("model")
-        self._fill_models()
+        fill_models(self.model_box, _one_line, _OTHER)
         self.model_box.view().setTextElideMode(Qt.TextElideMode.ElideNone)
         self.model_box.activated.connect(self._choose_file)
         self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
@@ -299,24 +299,9 @@ class SegmentForm(QWidget):
         else:
             self.model_box.setCurrentIndex(0)
 
-    def _fill_models(self) -> None:
-        for name in list_models():
-            self.model_box.addItem(_one_line(name), name)
-        self.model_box.addItem(_OTHER, None)
-
     def list_models_again(self) -> None:
         """Bring the list up to date; the chosen model stays chosen where it is still there, a file's as well."""
-        chosen = self.model_name
-        self.model_box.blockSignals(True)
-        self.model_box.clear()
-        self._fill_models()
-        if chosen is not None and self.model_box.findData(chosen) < 0 and Path(chosen).is_file():
-            self.model_box.insertItem(self.model_box.count() - 1, Path(chosen).stem, chosen)
-        index = self.model_box.findData(chosen)
-        self.model_box.setCurrentIndex(max(0, index))
-        self.model_box.blockSignals(False)
-        if index < 0:
-            self.model_box.currentIndexChanged.emit(self.model_box.currentIndex())
+        list_again(self.model_box, _one_line, _OTHER)
         self._describe()
 
     def add_model(self, path: str) -> None:

@@ -47,6 +47,11 @@ class ImageEntry:
     sha256: str = ""
     certainty: float | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether it can be reviewed and was not."""
+        return self.state not in {"reviewed", "cannot be used"}
+
 
 @dataclass
 class Derived:
@@ -124,6 +129,17 @@ class Session:
         viewer = self._viewer()
         assert viewer is not None
         return viewer
+
+    # -- pictures and models -----------------------------------------------------------------------------------------
+
+    def entry_at(self, path: Path) -> ImageEntry | None:
+        """The picture of the list that a file holds."""
+        return next((entry for entry in self.images if entry.path == path), None)
+
+    def prefer_model(self, name: str) -> None:
+        """Choose a model in *Segment*, now and from now on."""
+        settings().setValue("segment/model", name)
+        self.model_wanted.emit(name)
 
     # -- image layers ------------------------------------------------------------------------------------------------
 
