@@ -400,8 +400,8 @@ def finetune(
     from napari_leafseg.project import Project
     from napari_leafseg.training.config import FrameworkConfig
     from napari_leafseg.training.corrections import gather
-    from napari_leafseg.training.finetune import finetune as run_finetuning
-    from napari_leafseg.training.sessions import FinetuneSettings, discard, new_name, session_folder
+    from napari_leafseg.training.finetune import finetune_and_tidy
+    from napari_leafseg.training.sessions import FinetuneSettings, new_name
     from napari_leafseg.training.team import team_of
 
     if effort not in {"quick", "thorough"}:
@@ -419,15 +419,12 @@ def finetune(
     pictures, notes = team.same(found) or ([], [])
     for note in notes:
         err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
-    folder = session_folder(settings.name)
     with progress_bar() as bar:
         task = bar.add_task("Fine-tuning", total=None)
-        for event in run_finetuning(settings, pictures, folder, str(team.device)):
+        for event in finetune_and_tidy(settings, pictures, device):
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.kind in {"start", "held_out", "announce", "verdict"}:
                 out.print(event.message, soft_wrap=True, highlight=False)
-    if team.first:
-        discard(folder)
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
     if team.first and others and suggest:
         _suggest(settings.name, device, others, suggest)

@@ -5,11 +5,10 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_leafseg.io import write_image
-from napari_leafseg.models import zoo
 from napari_leafseg.models.card import Card
 from napari_leafseg.models.checkpoint import save_checkpoint
+from napari_leafseg.models.zoo import user_folder
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training import finetune as engine
 from napari_leafseg.training import sessions
 from napari_leafseg.widgets.correct import CorrectWidget
 from napari_leafseg.widgets.finetune import FinetuneWidget
@@ -28,9 +27,8 @@ def models(tmp_path, monkeypatch):
     from napari_leafseg.models.build import build_network
     from napari_leafseg.models.config import SIZES
 
-    folder = tmp_path / "data" / "models"
-    for place in (zoo, engine, sessions):
-        monkeypatch.setattr(place, "user_folder", lambda: folder)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # for the process that trains as well
+    folder = user_folder()
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     card = Card("tiny", "1", SIZES["tiny"], diameter=70.0)
@@ -38,22 +36,16 @@ def models(tmp_path, monkeypatch):
     return folder
 
 
-def few(steps_of_a_run):
-    """Settings of runs of a few small steps."""
-
-    class Few(sessions.FinetuneSettings):
-        steps: int | None = steps_of_a_run
-        batch: int = 2
-        crop: int = 64
-        synthetic_share: float = 0.0
-
-    return Few
+def few(monkeypatch, steps_of_a_run):
+    """Let the window ask for runs of a few small steps."""
+    as_shown, small = FinetuneWidget.wanted, {"steps": steps_of_a_run, "batch": 2, "crop": 64, "synthetic_share": 0.0}
+    monkeypatch.setattr(FinetuneWidget, "wanted", lambda self, name: as_shown(self, name).model_copy(update=small))
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Runs of 8 steps."""
-    monkeypatch.setattr(sessions, "FinetuneSettings", few(8))
+    few(monkeypatch, 8)
 
 
 @pytest.fixture
@@ -115,7 +107,7 @@ def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, 
 
 
 def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
-    monkeypatch.setattr(sessions, "FinetuneSettings", few(40))
+    few(monkeypatch, 40)
     widget = make(viewer)
     qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
     widget.name_box.setText("mine")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from filelock import FileLock
 from torch import nn
 
+from napari_leafseg._files import data_folder
 from napari_leafseg.errors import UserError
 
 
@@ -67,7 +67,12 @@ def fast_bfloat16() -> bool:
     return half < 0.8 * plain and float((expected - result).abs().max()) < 0.1
 
 
-_TURNS: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+@functools.cache
+def _lock(name: str) -> FileLock:
+    """The lock of a device, for all threads and processes of a user; the system opens it when its holder is killed."""
+    path = data_folder() / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path, poll_interval=0.005)
 
 
 @contextmanager
@@ -79,7 +84,7 @@ def turn(device: torch.device) -> Iterator[None]:
     if device.type == "cpu":
         yield
         return
-    with _TURNS[f"{device.type}:{device.index or 0}"]:
+    with _lock(f"{device.type}-{device.index or 0}"):
         yield
 
 

@@ -16,6 +16,7 @@ import torch
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.advisor import sweep_parameters
+from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.models.card import read_card
@@ -25,7 +26,7 @@ from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool, digest
 from napari_leafseg.training.evidence import HeldOut, held_out_score, judge
 from napari_leafseg.training.loop import TrainingEvent, read_curves, train
-from napari_leafseg.training.sessions import FinetuneSettings
+from napari_leafseg.training.sessions import FinetuneSettings, discard, session_folder
 from napari_leafseg.training.team import team_of
 from napari_leafseg.versions import software_versions, timestamp
 
@@ -152,6 +153,20 @@ def finetune(
     session.team.wait()
     path = session.target
     yield FinetuneEvent("finished", session.total, session.total, words, result=path, verdict=verdict)
+
+
+def finetune_and_tidy(
+    settings: FinetuneSettings, pictures: list[CorrectedPicture], device: str = "auto"
+) -> Iterator[FinetuneEvent]:
+    """Fine-tune in the folder that sessions of this name have, which goes when the new model is there.
+
+    Parameters and errors are those of `finetune`; `device` may be "auto".
+    """
+    folder, device = session_folder(settings.name), str(choose_device(device))
+    for event in finetune(settings, pictures, folder, device):
+        if event.kind == "finished" and team_of(device).first:
+            discard(folder)
+        yield event
 
 
 class _Session:

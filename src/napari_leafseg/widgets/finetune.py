@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
@@ -38,6 +38,9 @@ from napari_leafseg.widgets.next_pictures import NextPictures
 from napari_leafseg.widgets.session import Session, settings
 from napari_leafseg.widgets.workers import start_worker
 
+if TYPE_CHECKING:
+    from napari_leafseg.training.sessions import FinetuneSettings
+
 EFFORTS = {
     "quick": ("Quick", "150 steps a run: minutes on a laptop"),
     "thorough": ("Thorough", "600 steps a run: four times as long"),
@@ -60,7 +63,7 @@ class FinetuneWidget(QWidget):
         self.keeper = ProjectKeeper.of(self.session)
         self.worker: Any = None
         self.event: Any = None
-        self.settings: Any = None
+        self.settings: FinetuneSettings | None = None
         self._started = (0.0, 0)
         self._fold = 0
         self._build()
@@ -199,9 +202,6 @@ class FinetuneWidget(QWidget):
             self.worker.resume()
             self._show_state("running")
             return
-        from napari_leafseg.training.config import FrameworkConfig
-        from napari_leafseg.training.sessions import FinetuneSettings
-
         name = self.name_box.text().strip()
         if not name or Path(name).name != name:
             show_error("Give the new model a name without slashes.")
@@ -210,10 +210,7 @@ class FinetuneWidget(QWidget):
         if project is None:
             return
         self.keeper.autosave()
-        self.settings = FinetuneSettings(
-            base=str(self.base_box.currentData()), name=name, effort=self.effort_box.currentData(),
-            framework=FrameworkConfig() if self.framework_box.isChecked() else None,
-        )  # fmt: skip
+        self.settings = self.wanted(name)
         for plot in (self.score_plot, self.loss_plot):
             plot.clear_curves()
         self.event = None
@@ -224,6 +221,16 @@ class FinetuneWidget(QWidget):
         self.worker = start_worker(
             finetune_job, self.settings, project, device,
             on_result=self._progress, on_error=self._failed, on_end=self._ended, owner=self,
+        )  # fmt: skip
+
+    def wanted(self, name: str) -> FinetuneSettings:
+        """The session that the form describes."""
+        from napari_leafseg.training.config import FrameworkConfig
+        from napari_leafseg.training.sessions import FinetuneSettings
+
+        return FinetuneSettings(
+            base=str(self.base_box.currentData()), name=name, effort=self.effort_box.currentData(),
+            framework=FrameworkConfig() if self.framework_box.isChecked() else None,
         )  # fmt: skip
 
     def pause(self) -> None:
@@ -346,28 +353,14 @@ class FinetuneWidget(QWidget):
 
 
 def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
-    """Read the corrections and fine-tune; yields sentences for the user and `FinetuneEvent`."""
-    import os
-
-    import torch
-
-    from napari_leafseg.inference.device import choose_device
+    """Read the corrections and fine-tune in another process; yields sentences for the user and `FinetuneEvent`."""
+    from napari_leafseg._apart import apart
     from napari_leafseg.training.corrections import gather
-    from napari_leafseg.training.finetune import finetune
-    from napari_leafseg.training.sessions import discard, session_folder
+    from napari_leafseg.training.finetune import finetune_and_tidy
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # one is left to the window
-    try:
-        pictures, notes = gather(project)
-        yield from notes
-        folder = session_folder(wanted.name)
-        for event in finetune(wanted, pictures, folder, str(choose_device(device))):
-            if event.kind == "finished":
-                discard(folder)
-            yield event
-    finally:
-        torch.set_num_threads(threads)
+    pictures, notes = gather(project)
+    yield from notes
+    yield from apart(finetune_and_tidy, wanted, pictures, device)
 
 
 def keep_job(wanted: Any, project: Any) -> Iterator[Any]:

@@ -32,7 +32,7 @@ def start_worker(
     Parameters
     ----------
     job : callable
-        Its result, or each thing that it yields, goes to `on_result` in the GUI thread.
+        Its result, or each thing that it yields but None, goes to `on_result` in the GUI thread.
     *arguments
         For `job`.
     on_result, on_error : callable
@@ -51,15 +51,19 @@ def start_worker(
     def there() -> bool:
         return owner is None or isalive(owner)
 
+    streams = inspect.isgeneratorfunction(job)
+
     def deliver(result: Any) -> None:
         if not there():
             worker.quit()
+        elif streams and result is None:  # nothing yet, but a chance to stop
+            return
         elif isinstance(result, _Failure):
             on_error(result.error)
         else:
             on_result(result)
 
-    if inspect.isgeneratorfunction(job):
+    if streams:
         worker = create_worker(_guarded_generator, job, arguments)
         worker.yielded.connect(deliver)
     else:
