@@ -8,6 +8,7 @@ how long *Start* takes to the first point of a curve, and *Stop* to the end of t
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,9 +21,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from benchmarks.query_models import frames
-from napari_leafseg.models import zoo
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training import finetune, sessions
 from napari_leafseg.widgets import keeper, layers
 from napari_leafseg.widgets.finetune import FinetuneWidget
 
@@ -110,8 +109,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(folder))
     keeper.unsaved_folder = lambda: folder / "unsaved"
-    for place in (zoo, finetune, sessions):
-        place.user_folder = lambda: folder / "models"  # type: ignore[attr-defined]
+    os.environ["XDG_DATA_HOME"] = str(folder)  # models and sessions, for the process that trains as well
     viewer = napari.Viewer()
     viewer.window.resize(1500, 950)
     widget = FinetuneWidget(viewer)

@@ -425,6 +425,8 @@ def finetune(
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.kind in {"start", "held_out", "announce", "verdict"}:
                 out.print(event.message, soft_wrap=True, highlight=False)
+    for name, before, after in event.figures:
+        out.print(f"  {name}: {before:.3f} → {after:.3f}", soft_wrap=True, highlight=False)
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
     if team.first and others and suggest:
         _suggest(settings.name, device, others, suggest)

@@ -29,7 +29,7 @@ from napari_leafseg.training.corrections import (
     known_labels,
     paste_leaf,
 )
-from napari_leafseg.training.evidence import HeldOut, held_out_score, judge
+from napari_leafseg.training.evidence import HeldOut, figures, held_out_precision, held_out_score, judge
 from napari_leafseg.training.finetune import finetune, keep_best, split
 from napari_leafseg.training.sessions import FinetuneSettings, new_name, session_folder, unfinished
 from tests.conftest import discs
@@ -192,6 +192,22 @@ def test_held_out_scores_go_by_what_is_known():
     value, dic = held_out_score(prediction, part, score_threshold=0.75)
     assert dic is None
     assert value > 0.95  # the third leaf, which nobody verified, is not missed
+    perfect = held_out_precision(prediction, whole)
+    assert perfect > 0.85  # masks are coarser than the labels
+    assert held_out_precision(prediction_of(planes_of(truth)[:2], [0.9, 0.8]), whole) < perfect - 0.2
+    assert held_out_precision(prediction, part) is None
+
+
+def test_figures_are_means_of_what_is_known():
+    whole, other = HeldOut("a", 0.7, 0.9, -1, 0, 0.4, 0.6), HeldOut("b", 0.5, 0.6, 2, 1, 0.2, 0.2)
+    assert figures([whole, other]) == [
+        ("SBD", pytest.approx(0.6), pytest.approx(0.75)), ("AP", pytest.approx(0.3), pytest.approx(0.4)),
+        ("|DiC|", 1.5, 0.5),
+    ]  # fmt: skip
+    assert figures([whole, HeldOut("c", 0.5, 0.6)]) == [
+        ("score", pytest.approx(0.6), pytest.approx(0.75)), ("AP", 0.4, 0.6), ("|DiC|", 1.0, 0.0)
+    ]  # fmt: skip
+    assert figures([]) == []
 
 
 # -- sessions ------------------------------------------------------------------------------------------------------
@@ -218,6 +234,10 @@ def test_a_session_holds_out_judges_and_publishes_a_new_model(tmp_path, models, 
     assert about["verdict"] in {"better", "no clear difference", "worse"}
     assert about["curves"][0]["step"] == 1
     assert card.metrics["held_out_after"] >= card.metrics["held_out_before"]  # the best weights, the first included
+    assert [name for name, _, _ in events[-1].figures] == ["SBD", "AP", "|DiC|"]
+    dic = [abs(item["dic_after"]) for item in about["held_out"]]
+    assert card.metrics["held_out_abs_dic_after"] == pytest.approx(np.mean(dic))
+    assert card.metrics["held_out_ap_after"] == pytest.approx(np.mean([item["ap_after"] for item in about["held_out"]]))
     assert tiny_checkpoint.read_bytes() == before
     assert "mine" in zoo.list_models()
     with pytest.raises(UserError, match="already"):
@@ -250,12 +270,14 @@ def test_query_based_models_are_fine_tuned_with_the_framework(tmp_path, models, 
 
     config = QUERY_SIZES[f"{name}-tiny"]
     save_checkpoint(tmp_path / "q.safetensors", build_network(config), Card("q", "1", config, diameter=70.0))
-    settings = settings_of(tmp_path / "q.safetensors", steps=4, framework=FrameworkConfig(warm_up=0))
+    settings = settings_of(tmp_path / "q.safetensors", steps=5, framework=FrameworkConfig())
     events = drive(settings, pictures_of(2, whole=False), tmp_path / "s")
     steps = [event for event in events if event.kind == "step"]
     assert {"inter", "equi", "score", "mask"} <= set(steps[0].values)
     assert all(np.isfinite(event.values["total"]) for event in steps)
     assert events[-1].result.exists()
+    training = read_card(tmp_path / "s" / "run0" / "run.safetensors").provenance["training"]
+    assert training["framework"]["warm_up"] == 1  # a fifth of the run, not the 200 steps of long trainings
 
 
 def test_a_stopped_session_goes_on_where_it_was(tmp_path, models, tiny_checkpoint):

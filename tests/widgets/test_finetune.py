@@ -98,7 +98,8 @@ def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, 
     assert len(widget.score_plot.values("run 1")) >= 2
     assert not widget.before.pixmap().isNull()
     assert not widget.after.pixmap().isNull()
-    assert "before" in widget.verdict.text()
+    for word in ("before", "SBD", "AP", "|DiC|"):
+        assert word in widget.verdict.text()
     assert widget.use_button.isVisibleTo(widget)
     qtbot.mouseClick(widget.use_button, Qt.MouseButton.LeftButton)
     assert corrected.model_name == "mine"

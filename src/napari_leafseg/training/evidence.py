@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from napari_leafseg.inference.confidence import scored_masks
 from napari_leafseg.inference.prediction import Prediction
-from napari_leafseg.metrics import score
+from napari_leafseg.metrics import average_precision, score
 from napari_leafseg.training.corrections import CorrectedPicture
 
 Verdict = Literal["better", "no clear difference", "worse", "not judged"]
@@ -27,6 +28,8 @@ class HeldOut:
         SBD of a picture that was reviewed as a whole; else the mean best Dice of its verified leaves.
     dic_before, dic_after : int or None
         Difference in count; None where only some leaves were verified.
+    ap_before, ap_after : float or None
+        Average precision of this picture, 0 to 1; None where only some leaves were verified.
     """
 
     name: str
@@ -34,6 +37,8 @@ class HeldOut:
     after: float
     dic_before: int | None = None
     dic_after: int | None = None
+    ap_before: float | None = None
+    ap_after: float | None = None
 
 
 def held_out_score(prediction: Prediction, picture: CorrectedPicture, **values: float) -> tuple[float, int | None]:
@@ -51,6 +56,30 @@ def held_out_score(prediction: Prediction, picture: CorrectedPicture, **values: 
         best = 2 * under[1:] / np.maximum(sizes[1:] + own.sum(), 1)
         dice.append(float(best.max(initial=0.0)))
     return float(np.mean(dice)) if dice else 0.0, None
+
+
+def held_out_precision(prediction: Prediction, picture: CorrectedPicture) -> float | None:
+    """Average precision (COCO's) of a picture that was reviewed as a whole; None of a partly corrected one."""
+    if not picture.whole:
+        return None
+    return average_precision([(np.maximum(picture.labels, 0), scored_masks(prediction))]).ap
+
+
+def figures(held_out: list[HeldOut]) -> list[tuple[str, float, float]]:
+    """What is known of held-out pictures, in the mean: rows of (name, before, after)."""
+    whole = [item for item in held_out if item.dic_after is not None]
+    name = "SBD" if len(whole) == len(held_out) else "score"
+    pairs: list[tuple[str, list[Any]]] = [
+        (name, [(item.before, item.after) for item in held_out]),
+        ("AP", [(item.ap_before, item.ap_after) for item in whole]),
+        ("|DiC|", [(abs(item.dic_before or 0), abs(item.dic_after or 0)) for item in whole]),
+    ]
+    rows = []
+    for name, values in pairs:
+        known = np.array([pair for pair in values if None not in pair], float).reshape(-1, 2)
+        if len(known):
+            rows.append((name, float(known[:, 0].mean()), float(known[:, 1].mean())))
+    return rows
 
 
 def judge(held_out: list[HeldOut]) -> tuple[Verdict, str]:

@@ -24,7 +24,7 @@ from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.zoo import ENDING, find_model, list_models, user_folder
 from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool, digest
-from napari_leafseg.training.evidence import HeldOut, held_out_score, judge
+from napari_leafseg.training.evidence import HeldOut, figures, held_out_precision, held_out_score, judge
 from napari_leafseg.training.loop import TrainingEvent, read_curves, train
 from napari_leafseg.training.sessions import FinetuneSettings, discard, session_folder
 from napari_leafseg.training.team import team_of
@@ -74,6 +74,8 @@ class FinetuneEvent:
     verdict : str
     preview : Preview or None
         A held-out picture before and now, with the event of a look.
+    figures : list of (str, float, float)
+        Mean SBD, AP and |DiC| of the held-out pictures before and after, with the last event.
     """
 
     kind: str
@@ -85,6 +87,7 @@ class FinetuneEvent:
     result: Path | None = None
     verdict: str = ""
     preview: Preview | None = None
+    figures: list[tuple[str, float, float]] = field(default_factory=list)
 
 
 def split(count: int, seed: int) -> list[tuple[list[int], list[int]]]:
@@ -151,8 +154,7 @@ def finetune(
     if session.team.first:
         session.publish(result, held_out, verdict, words, _better_values(predictions))
     session.team.wait()
-    path = session.target
-    yield FinetuneEvent("finished", session.total, session.total, words, result=path, verdict=verdict)
+    yield session.finished(held_out, verdict, words)
 
 
 def finetune_and_tidy(
@@ -213,6 +215,8 @@ class _Session:
         """The training of one run."""
         settings = self.settings
         framework = settings.framework if self.card.config.kind != "distance_embedding" else None
+        if framework is not None:  # whole for most of a short run
+            framework = framework.model_copy(update={"warm_up": min(framework.warm_up, settings.run_steps // 5)})
         return TrainingConfig(
             name="run", description=self.card.description, diameter=self.card.diameter, views=self.card.views,
             defaults=self.card.defaults, model=self.card.config, begin_with=str(self.base), framework=framework,
@@ -222,14 +226,22 @@ class _Session:
             save_every=max(1, settings.run_steps // _LOOKS),
         )  # fmt: skip
 
+    def finished(self, held_out: list[HeldOut], verdict: str, words: str) -> FinetuneEvent:
+        """The last event."""
+        return FinetuneEvent(
+            "finished", self.total, self.total, words, result=self.target, verdict=verdict, figures=figures(held_out)
+        )
+
     def publish(
         self, weights: Path, held_out: list[HeldOut], verdict: str, words: str, defaults: dict[str, float]
-    ) -> Path:
+    ) -> None:
         """Write the new model with a card that says where it comes from."""
         network, card = load_checkpoint(weights)
         curves = read_curves(weights.parent)
-        names = ("before", "after") if held_out else ()
-        metrics = {f"held_out_{name}": float(np.mean([getattr(item, name) for item in held_out])) for name in names}
+        metrics: dict[str, float] = {}
+        for name, before, after in figures(held_out):
+            what = {"AP": "_ap", "|DiC|": "_abs_dic"}.get(name, "")
+            metrics |= {f"held_out{what}_before": before, f"held_out{what}_after": after}
         card = replace(
             card, name=self.settings.name, version=f"{datetime.date.today():%Y.%m.%d}",
             description=f"{self.settings.base}, fine-tuned on {len(self.pictures)} of your pictures.",
@@ -253,7 +265,6 @@ class _Session:
         )  # fmt: skip
         self.target.parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(self.target, network, card, half=True)
-        return self.target
 
 
 class _FoldRun:
@@ -384,8 +395,11 @@ class _FoldRun:
         except UserError as error:  # training goes on; the next look may be kept
             return {}, None, str(error)
         predictions = self._predict(weights, self.held)
-        scores = [held_out_score(prediction, item) for prediction, item in zip(predictions, self.held, strict=True)]
-        look = {"step": step, "mean": float(np.mean([value for value, _ in scores])), "scores": scores}
+        scores = [
+            (*held_out_score(prediction, item), held_out_precision(prediction, item))
+            for prediction, item in zip(predictions, self.held, strict=True)
+        ]
+        look = {"step": step, "mean": float(np.mean([values[0] for values in scores])), "scores": scores}
         shown = predictions[0].labels()
         if self.first is None:  # a session that goes on has lost it
             self.first = shown if step == 0 else self._predict(self.session.base, self.held[:1])[0].labels()
@@ -423,7 +437,7 @@ class _FoldRun:
             return []
         first, best = self.looks[0]["scores"], self._best()["scores"]
         return [
-            HeldOut(item.name, before[0], after[0], before[1], after[1])
+            HeldOut(item.name, *(value for pair in zip(before, after, strict=True) for value in pair))
             for item, before, after in zip(self.held, first, best, strict=True)
         ]
 
@@ -454,8 +468,8 @@ def keep_best(settings: FinetuneSettings, pictures: list[CorrectedPicture], fold
     _, _, best = max(found, key=lambda item: item[:2])
     held_out = best.held_out()
     verdict, words = judge(held_out)
-    path = session.publish(best.best_file, held_out, verdict, words, {})
-    return FinetuneEvent("finished", session.total, session.total, words, result=path, verdict=verdict)
+    session.publish(best.best_file, held_out, verdict, words, {})
+    return session.finished(held_out, verdict, words)
 
 
 def _better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str, float]:

@@ -287,7 +287,7 @@ class FinetuneWidget(QWidget):
         if event.kind == "finished":
             self.session.models_changed.emit()
             self.message.setText("")
-            self.verdict.setText(f"<b>“{self.settings.name}”: {event.message}</b>")
+            self.verdict.setText(f"<b>“{self.settings.name}”: {event.message}</b>{figures_table(event.figures)}")
             self.verdict.setVisible(True)
             better = event.verdict == "better"
             self.use_button.setText("Use this model" if better else "Use this model all the same")
@@ -350,6 +350,19 @@ class FinetuneWidget(QWidget):
         self.stop()
         self.next.stop()
         super().closeEvent(event)
+
+
+def figures_table(rows: list[tuple[str, float, float]]) -> str:
+    """Means of the held-out pictures before and after, as rich text; "" where nothing was held out."""
+    if not rows:
+        return ""
+    space = "&nbsp;" * 4
+    cells = "".join(
+        f"<tr><td>{name}{space}</td><td align=right>{before:.3f}{space}</td><td align=right>{after:.3f}</td></tr>"
+        for name, before, after in rows
+    )
+    head = f"<tr><td>held out{space}</td><td align=right>before{space}</td><td align=right>after</td></tr>"
+    return f"<table>{head}{cells}</table>"
 
 
 def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
