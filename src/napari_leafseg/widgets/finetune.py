@@ -32,7 +32,7 @@ from napari_leafseg.widgets.controls import (
     thin_progress,
     wrapped_label,
 )
-from napari_leafseg.widgets.finetune_plots import CurvePlot, PreviewLabel
+from napari_leafseg.widgets.finetune_plots import CurvePlot, PreviewLabel, outlined
 from napari_leafseg.widgets.keeper import ProjectKeeper
 from napari_leafseg.widgets.next_pictures import NextPictures
 from napari_leafseg.widgets.session import Session, settings
@@ -260,6 +260,11 @@ class FinetuneWidget(QWidget):
         if isinstance(event, str):
             show_warning(event)
             return
+        if isinstance(event, tuple):
+            for label, picture in zip((self.before, self.after), event, strict=True):
+                label.show_picture(picture)
+            self.preview.setVisible(True)
+            return
         self.event = event
         self.progress.setRange(0, event.total)
         self.progress.setValue(event.done)
@@ -276,12 +281,6 @@ class FinetuneWidget(QWidget):
             score = {f"run {event.fold + 1}": event.values["score"]}
             self.score_plot.add(event.values["step"], score, marks=True)
             self.message.setText(event.message)
-            if event.preview is not None:
-                shown = event.preview
-                around = (shown.before > 0) | (shown.after > 0)
-                self.before.show_leaves(shown.image, shown.before, around)
-                self.after.show_leaves(shown.image, shown.after, around)
-                self.preview.setVisible(True)
         else:
             self.message.setText(event.message)
         if event.kind == "finished":
@@ -366,14 +365,21 @@ def figures_table(rows: list[tuple[str, float, float]]) -> str:
 
 
 def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
-    """Read the corrections and fine-tune in another process; yields sentences for the user and `FinetuneEvent`."""
+    """Read the corrections and fine-tune in another process.
+
+    Yields sentences for the user, `FinetuneEvent`, and a held-out picture's outlines before and now.
+    """
     from napari_leafseg._apart import apart
     from napari_leafseg.training.corrections import gather
     from napari_leafseg.training.finetune import finetune_and_tidy
 
     pictures, notes = gather(project)
     yield from notes
-    yield from apart(finetune_and_tidy, wanted, pictures, device)
+    for event in apart(finetune_and_tidy, wanted, pictures, device):
+        yield event
+        if event is not None and (shown := event.preview) is not None:
+            around = (shown.before > 0) | (shown.after > 0)
+            yield tuple(outlined(shown.image, labels, around) for labels in (shown.before, shown.after))
 
 
 def keep_job(wanted: Any, project: Any) -> Iterator[Any]:

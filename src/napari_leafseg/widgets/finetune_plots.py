@@ -86,27 +86,46 @@ class PreviewLabel(QLabel):
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setMinimumSize(_SIDE, _SIDE)
 
-    def show_leaves(self, image: np.ndarray, labels: np.ndarray, around: np.ndarray) -> None:
-        """Show an image uint8 (H, W, 3) with labels (H, W), cut to where `around` is not empty and made small."""
-        rows, columns = np.flatnonzero(around.any(1)), np.flatnonzero(around.any(0))
-        if len(rows):
-            pad = 4 + (rows[-1] - rows[0] + columns[-1] - columns[0]) // 20
-            box = (
-                slice(max(0, int(rows[0] - pad)), int(rows[-1] + pad + 1)),
-                slice(max(0, int(columns[0] - pad)), int(columns[-1] + pad + 1)),
-            )
-            image, labels = image[box], labels[box]
-        factor = _SIDE / max(image.shape[:2])
-        size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-        small = cv2.resize(
-            np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-        )
-        plane = cv2.resize(labels.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST)
-        edge = np.zeros(plane.shape, bool)
-        edge[:, 1:] |= plane[:, 1:] != plane[:, :-1]
-        edge[1:] |= plane[1:] != plane[:-1]
-        small[edge] = (255, 60, 200)
-        data = np.ascontiguousarray(small)
+    def show_picture(self, picture: np.ndarray) -> None:
+        """Show uint8 (H, W, 3)."""
+        data = np.ascontiguousarray(picture)
         height, width = data.shape[:2]
-        picture = QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-        self.setPixmap(QPixmap.fromImage(picture))
+        self.setPixmap(QPixmap.fromImage(QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)))
+
+
+def outlined(image: np.ndarray, labels: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """A small picture of leaves' outlines; no work for the window's thread.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 (H, W, 3).
+    labels : numpy.ndarray
+        Integer (H, W).
+    around : numpy.ndarray
+        bool (H, W); cut to where it is not empty.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, its longer side 180.
+    """
+    rows, columns = np.flatnonzero(around.any(1)), np.flatnonzero(around.any(0))
+    if len(rows):
+        pad = 4 + (rows[-1] - rows[0] + columns[-1] - columns[0]) // 20
+        box = (
+            slice(max(0, int(rows[0] - pad)), int(rows[-1] + pad + 1)),
+            slice(max(0, int(columns[0] - pad)), int(columns[-1] + pad + 1)),
+        )
+        image, labels = image[box], labels[box]
+    factor = _SIDE / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    small = cv2.resize(
+        np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    )
+    plane = cv2.resize(labels.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST)
+    edge = np.zeros(plane.shape, bool)
+    edge[:, 1:] |= plane[:, 1:] != plane[:, :-1]
+    edge[1:] |= plane[1:] != plane[:-1]
+    small[edge] = (255, 60, 200)
+    return small
