@@ -4,14 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from napari_leafseg._apart import apart
 from napari_leafseg.errors import UserError
+from napari_leafseg.inference.device import turn
 
 
 def numbers(count):
@@ -38,6 +41,13 @@ def counts_in(file):
     for number in range(100):
         Path(file).write_text(str(number))
         yield number
+
+
+def holds_a_card():
+    """Computes on a graphics card for a long time."""
+    with turn(torch.device("cuda:0")):
+        yield 1
+        time.sleep(60)
 
 
 def said(generator):
@@ -118,3 +128,21 @@ def test_a_program_that_is_killed_leaves_nobody_behind(tmp_path):
         pid = int(program.stdout.readline())
         program.kill()
     assert gone(pid)
+
+
+def test_a_graphics_card_is_taken_in_turns_by_processes_and_free_when_one_is_killed():
+    seen = []
+
+    def predict():
+        with turn(torch.device("cuda:0")):
+            seen.append("predicted")
+
+    work = said(apart(holds_a_card))
+    next(work)
+    thread = threading.Thread(target=predict)
+    thread.start()
+    thread.join(0.5)
+    assert seen == []
+    work.close()  # the end of the generator is that of the process
+    thread.join(10)
+    assert seen == ["predicted"]
