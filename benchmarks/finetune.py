@@ -41,17 +41,17 @@ def corrected_frames(data: Path) -> list[CorrectedPicture]:
 
 
 def folds_in_words(session: Path, pictures: list[CorrectedPicture], seed: int) -> str:
-    """Each picture before training and with its fold's best weights."""
+    """Each picture before training, with its fold's best weights, and with its last, which were chosen by nothing."""
     rows, gains = [], []
     for number, (_, held) in enumerate(engine.split(len(pictures), seed)):
         looks = json.loads((session / f"run{number}" / "looks.json").read_text())
         best = max(looks, key=lambda look: look["mean"])
         for at, index in enumerate(held):
-            before, after = looks[0]["scores"][at][0], best["scores"][at][0]
-            gains.append((before, after))
-            rows.append(f"{pictures[index].name} {before:.3f} → {after:.3f}")
-    before, after = np.mean(gains, axis=0)
-    return f"{before:.3f} → {after:.3f} ({'; '.join(rows)})"
+            before, after, last = (look["scores"][at][0] for look in (looks[0], best, looks[-1]))
+            gains.append((before, after, last))
+            rows.append(f"{pictures[index].name} {before:.3f} → {after:.3f} (last {last:.3f})")
+    before, after, last = np.mean(gains, axis=0)
+    return f"{before:.3f} → {after:.3f} (last {last:.3f}; {'; '.join(rows)})"
 
 
 def main() -> None:

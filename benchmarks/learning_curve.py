@@ -49,7 +49,8 @@ def from_scratch(name: str, pictures: list[CorrectedPicture], folder: Path, step
     card = describe_model("leaf")
     config = TrainingConfig(
         name="scratch", model=card.config, diameter=card.diameter, defaults=card.defaults, data=DataConfig(count=1),
-        steps=steps, crop=144, batch=8, average=0.98, warm_up=20, decay=0.7, validation_count=0, save_every=steps,
+        steps=steps, crop=144, batch=FinetuneSettings(name=name).crops, average=0.98, warm_up=20, decay=0.7,
+        validation_count=0, save_every=steps,
     )  # fmt: skip
     pool = CorrectionPool(pictures, 0.0, 0.3, card.diameter)
     for _ in train(config, folder / name, "cpu", pool):

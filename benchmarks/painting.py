@@ -3,7 +3,8 @@
 Run ``xvfb-run -a -s "-screen 0 1600x1000x24" python -m benchmarks.painting [--seconds 60]
 [--window 1500 950]`` (drawn by software, a large window costs more than the painting). A timer asks for 100 turns
 of the event loop a second and notes how late each comes: while painting alone, then while painting and training. Also:
-how long *Start* takes to the first point of a curve, and *Stop* to the end of the worker.
+how long *Start* takes to the first point of a curve, with the mouse at rest and while painting, and *Stop* to the end
+of the worker.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ class Brush:
     def start(self) -> None:
         self._timer.start(16)  # as often as a mouse tells
 
+    def stop(self) -> None:
+        self._timer.stop()
+
     def _move(self) -> None:
         size = np.array([self.native.width(), self.native.height()])
         left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
@@ -101,6 +105,13 @@ def spin(ready: Callable[[], bool], seconds: float) -> float:
     return time.perf_counter() - start
 
 
+def start_to_first_point(widget: FinetuneWidget) -> float:
+    """Press *Start*; seconds until a curve has a point."""
+    widget.event = None
+    widget.start_button.click()
+    return spin(lambda: widget.event is not None and widget.event.kind in {"held_out", "step"}, 60)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -123,6 +134,7 @@ def main() -> None:
         assert correction is not None
         widget.keeper.keep(correction)
         widget.keeper.set_state(correction, "done")
+        layer.visible = correction.layer.visible = False  # as in the list of pictures: the others are hidden
     scene = synthesize(1, SceneConfig(size=(SIDE, SIDE), diameter=(300, 400), plants=(4, 4)))
     layer = viewer.add_image(scene.image, name="to paint on", rgb=True)
     layers.show_new_labels(widget.session, layer, scene.labels.astype(np.uint16), "segment")
@@ -137,19 +149,21 @@ def main() -> None:
     spin(lambda: False, 2)
     clock.begin()
     spin(lambda: False, options.seconds / 2)
-    print(f"painting alone:         {clock.words()}", flush=True)
+    print(f"painting alone:          {clock.words()}", flush=True)
+    brush.stop()
     spin(lambda: widget.start_button.isEnabled(), 5)
-    clock.begin()
-    widget.start_button.click()
-    first = spin(lambda: widget.event is not None and widget.event.kind in {"held_out", "step"}, 60)
-    print(f"first point after       {first:.1f} s; until then {clock.words()}", flush=True)
-    spin(lambda: widget.event is not None and widget.event.kind == "step", 60)
+    print(f"first point after        {start_to_first_point(widget):.1f} s", flush=True)
+    brush.start()
+    spin(lambda: widget.event.kind == "step", 60)
     clock.begin()
     begun = widget.event.done
     spin(lambda: False, options.seconds)
     print(f"painting while training: {clock.words()} ({widget.event.done - begun} steps)", flush=True)
     widget.stop_button.click()
-    print(f"Stop took               {spin(lambda: widget.worker is None, 30):.1f} s", flush=True)
+    print(f"Stop took                {spin(lambda: widget.worker is None, 30):.1f} s", flush=True)
+    print(f"Go on, painting: after   {start_to_first_point(widget):.1f} s", flush=True)
+    widget.stop_button.click()
+    spin(lambda: widget.worker is None, 30)
     print(f"{np.count_nonzero(labels.data != before)} pixels painted")
     widget.keeper.close()
     viewer.close()

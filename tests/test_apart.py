@@ -17,9 +17,15 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import turn
 
 
+def stepped_back():
+    """Whether other programs come first."""
+    idle = hasattr(os, "SCHED_IDLE") and os.sched_getscheduler(0) == os.SCHED_IDLE
+    return idle or os.nice(0) >= 19
+
+
 def numbers(count):
     """Says who it is, then counts."""
-    yield os.getpid(), os.nice(0)
+    yield os.getpid(), stepped_back()
     print("what a library prints")
     for number in range(count):
         yield np.full(3, number)
@@ -68,9 +74,10 @@ def gone(pid, seconds=5.0):
 
 
 def test_it_yields_what_the_generator_yields_from_another_process_of_low_priority(capfd):
-    (pid, nice), *values = said(apart(numbers, 4))
+    assert not stepped_back()
+    (pid, low), *values = said(apart(numbers, 4))
     assert pid != os.getpid()
-    assert nice > os.nice(0)
+    assert low
     assert [list(value) for value in values] == [[number] * 3 for number in range(4)]
     assert "what a library prints" in capfd.readouterr().err
     assert gone(pid)

@@ -15,6 +15,7 @@ from napari_leafseg.project import Project
 from napari_leafseg.project.journal import Journal, Record, encode, read_journal
 from napari_leafseg.project.lock import Lock, Owner, ProjectLocked
 from napari_leafseg.project.migrate import FORMAT
+from napari_leafseg.project.review import Tally, tally
 from napari_leafseg.project.writer import Writer
 
 SHAPE = (64, 96)
@@ -296,3 +297,24 @@ def test_a_series_keeps_its_frames_apart(tmp_path, project):
         assert found.frozen(2) == {4}
         found.undo()
         assert not found.labels.any()
+
+
+def test_what_a_project_holds_to_learn_from_is_counted_without_opening_it(tmp_path):
+    names = ("whole", "partly", "looked_at", "damaged")
+    for name in names:
+        write_image(tmp_path / f"{name}.png", np.zeros((*SHAPE, 3), np.uint8))
+    with Project.create(tmp_path / "p") as project:
+        refs = project.add_images([tmp_path / f"{name}.png" for name in names])
+        for ref in refs:
+            document = start(project, ref)
+            if ref.id == "partly":
+                document.set_verified([(0, 1), (0, 3)], True)
+            project.save(ref, document)
+            ref.state = "in progress"
+        refs[0].state = refs[3].state = "done"
+        project.writer.flush()
+        project.labels_path(refs[3]).write_bytes(b"no picture")
+        found, newer = tally(project, {}), tally(project, {"partly": 0, "looked_at": 1})
+    assert str(found) == "1 reviewed picture (3 leaves) and 1 partly corrected picture (2 verified leaves)"
+    assert newer == Tally(1, 3, 1, 1)  # what is open is newer
+    assert str(Tally(2, 1)) == "2 reviewed pictures (1 leaf)"

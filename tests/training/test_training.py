@@ -8,6 +8,7 @@ import torch
 from scipy import ndimage
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.inference import device as devices
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.io import write_image, write_labels
 from napari_leafseg.models.checkpoint import load_checkpoint
@@ -15,6 +16,7 @@ from napari_leafseg.models.config import SIZES
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
 from napari_leafseg.models.normalise import standardise
 from napari_leafseg.synthetic import SceneConfig
+from napari_leafseg.training import loop
 from napari_leafseg.training.augment import change_colours, expose_for_plants, random_crop, true_plants
 from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig, read_training_config
 from napari_leafseg.training.data import ImagePool, draw_batch, drop_small
@@ -130,6 +132,33 @@ def test_colours_change_but_not_the_range():
     results = [change_colours(np.random.default_rng(seed), image) for seed in range(20)]
     assert any(not np.array_equal(result, image) for result in results)
     assert all(result.min() >= 0 and result.max() <= 255 for result in results)
+
+
+def test_colour_mixing_keeps_grey_grey_and_greys_some():
+    grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, 2).repeat(2, 1)
+    coloured = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+    for seed in range(40):
+        result = change_colours(np.random.default_rng(seed), grey).astype(int)
+        assert (np.diff(result, axis=0) >= 0).all()  # brighter stays brighter
+    greyed = [change_colours(np.random.default_rng(seed), coloured) for seed in range(200)]
+    assert 2 <= sum(bool((np.ptp(result.astype(int), axis=2) == 0).all()) for result in greyed) <= 16
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_training_is_in_bfloat16_only_where_that_is_fast(monkeypatch, tmp_path, fast):
+    monkeypatch.setattr(devices, "fast_bfloat16", lambda: fast)
+    seen = []
+
+    def spy(*arguments):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return compute_losses(*arguments)
+
+    monkeypatch.setattr(loop, "compute_losses", spy)
+    for mixed in (True, False):
+        config = TINY.model_copy(update={"steps": 1, "mixed_precision": mixed, "validation_count": 0})
+        for _ in train(config, tmp_path / str(mixed)):
+            pass
+    assert seen == [fast, False]
 
 
 def test_rate_rises_stays_and_falls():

@@ -100,3 +100,15 @@ def autocast_for(device: torch.device) -> torch.autocast:
     if device.type == "cuda":
         return torch.autocast("cuda", torch.float16)
     return torch.autocast("cpu", torch.bfloat16, enabled=device.type == "cpu" and fast_bfloat16())
+
+
+def training_autocast(device: torch.device) -> torch.autocast:
+    """Mixed precision for training: bfloat16, whose range needs no scaling of losses, where the device is fast in it.
+
+    A processor or card without it emulates it, ten times slower than float32.
+    """
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and fast_bfloat16()
+    return torch.autocast(device.type if fast else "cpu", torch.bfloat16, enabled=fast)

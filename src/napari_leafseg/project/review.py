@@ -1,10 +1,15 @@
-"""The order of review: the least certain first."""
+"""How far the review is, and its order: the least certain first."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.project.store import Project
 
 Filter = Literal["unverified", "verified", "all"]
 
@@ -20,6 +25,60 @@ class Progress:
 
     def __str__(self) -> str:
         return f"{self.leaves} of {self.leaves_total} leaves, {self.images} of {self.images_total} images"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a project holds to learn from.
+
+    Attributes
+    ----------
+    whole, whole_leaves : int
+        Pictures that were reviewed as a whole, and the leaves in them.
+    partly, partly_leaves : int
+        Pictures of which only some leaves were verified, and these leaves.
+    """
+
+    whole: int = 0
+    whole_leaves: int = 0
+    partly: int = 0
+    partly_leaves: int = 0
+
+    def __str__(self) -> str:
+        parts = [
+            f"{pictures} {kind} picture{'' if pictures == 1 else 's'} ({leaves} {what}{'' if leaves == 1 else 's'})"
+            for pictures, kind, leaves, what in (
+                (self.whole, "reviewed", self.whole_leaves, "leaf"),
+                (self.partly, "partly corrected", self.partly_leaves, "verified leaf"),
+            )
+            if pictures
+        ]
+        return " and ".join(parts).replace("leafs", "leaves")
+
+
+def tally(project: Project, marks: Mapping[str, int]) -> Tally:
+    """Count what a project holds to learn from, as saved last.
+
+    Parameters
+    ----------
+    project : Project
+    marks : mapping of str to int
+        Verified leaves of the pictures that are open, by the pictures' names: newer than what is saved.
+    """
+    counts = dict.fromkeys(("whole", "whole_leaves", "partly", "partly_leaves"), 0)
+    for ref in list(project.images):
+        try:
+            if ref.state == "done":
+                planes = project.read_labels(ref)
+                planes = planes if planes.ndim == 3 else planes[None]
+                counts["whole"] += 1
+                counts["whole_leaves"] += sum(len(np.unique(plane[plane > 0])) for plane in planes)
+            elif found := marks[ref.id] if ref.id in marks else project.saved_marks(ref):
+                counts["partly"] += 1
+                counts["partly_leaves"] += found
+        except UserError:  # training will name it
+            continue
+    return Tally(**counts)
 
 
 def leaf_queue(

@@ -100,17 +100,14 @@ def _leaf_pixel(rng: np.random.Generator, labels: np.ndarray) -> tuple[int, int]
 
 def change_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Random gains, gamma, channel mixing and greying; uint8 in and out."""
-    values = image.astype(np.float32)
     if rng.random() < 0.04:
-        grey = values @ np.array([0.299, 0.587, 0.114], np.float32)
-        values = np.repeat(grey[..., None], 3, 2)
-    elif rng.random() < 0.6:
-        mean = values.mean(2, keepdims=True)
-        values = mean + (values - mean) * np.float32(rng.uniform(0.7, 1.35))
-        values = values * (1 + rng.normal(0, 0.06, 3)).astype(np.float32)
-        values = np.clip(values, 0, 255)
-        values = 255 * (values / 255) ** np.float32(rng.uniform(0.75, 1.3))
-    return np.round(values).astype(np.uint8)
+        return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if rng.random() >= 0.6:
+        return image.copy()
+    saturation, gains, gamma = rng.uniform(0.7, 1.35), 1 + rng.normal(0, 0.06, 3), rng.uniform(0.75, 1.3)
+    mixed = gains[:, None] * (saturation * np.eye(3) + (1 - saturation) / 3)
+    curve = np.round(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+    return cv2.LUT(cv2.transform(image, mixed), curve)
 
 
 def expose_for_plants(

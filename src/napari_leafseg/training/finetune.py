@@ -220,7 +220,7 @@ class _Session:
         return TrainingConfig(
             name="run", description=self.card.description, diameter=self.card.diameter, views=self.card.views,
             defaults=self.card.defaults, model=self.card.config, begin_with=str(self.base), framework=framework,
-            data=DataConfig(count=1), seed=seed, steps=steps, batch=settings.batch, crop=settings.crop,
+            data=DataConfig(count=1), seed=seed, steps=steps, batch=settings.crops, crop=settings.crop,
             learning_rate=settings.learning_rate, backbone_rate=settings.backbone_rate, warm_up=min(20, steps),
             decay=0.7, average=0.98, validation_count=0, frozen_statistics=True,
             save_every=max(1, settings.run_steps // _LOOKS),

@@ -6,7 +6,7 @@ import datetime
 import io
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.device import turn
+from napari_leafseg.inference.device import training_autocast, turn
 from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss, foreground_loss
 from napari_leafseg.models.build import Network, build_network
 from napari_leafseg.models.card import Card
@@ -227,7 +227,7 @@ class _Run:
         """One step of the optimiser; returns the losses."""
         batch = {key: value.to(self.device) for key, value in batch.items()}
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
-        with _autocast(self.device, self.config.mixed_precision):
+        with training_autocast(self.device) if self.config.mixed_precision else nullcontext():
             losses = self._losses(batch, first_only)
         self.optimiser.zero_grad(set_to_none=True)
         losses["total"].backward()
@@ -282,10 +282,6 @@ class _Run:
                 kept_buffer.lerp_(new_buffer, 1 - keep)
             else:
                 kept_buffer.copy_(new_buffer)
-
-
-def _autocast(device: torch.device, wanted: bool) -> AbstractContextManager[Any]:
-    return torch.autocast(device.type, torch.bfloat16) if wanted and device.type in {"cpu", "cuda"} else nullcontext()
 
 
 def train(

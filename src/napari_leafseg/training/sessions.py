@@ -24,10 +24,10 @@ class FinetuneSettings(BaseModel):
     name : str
         Of the new model.
     effort : {"quick", "thorough"}
-        150 or 600 steps a run.
-    steps : int, optional
+        150 steps of 4 crops a run, or 600 of 8.
+    steps, batch : int, optional
         Instead of the effort's.
-    batch, crop : int
+    crop : int
     learning_rate : float
     backbone_rate : float
         Share of it for a query-based model's backbone, or a distance + embedding model's contracting paths.
@@ -47,7 +47,7 @@ class FinetuneSettings(BaseModel):
     name: str
     effort: Literal["quick", "thorough"] = "quick"
     steps: int | None = Field(None, ge=1)
-    batch: int = Field(8, ge=1)
+    batch: int | None = Field(None, ge=1)
     crop: int = Field(144, ge=32)
     learning_rate: float = Field(3e-4, gt=0)
     backbone_rate: float = Field(0.3, ge=0, le=1)
@@ -61,6 +61,11 @@ class FinetuneSettings(BaseModel):
     def run_steps(self) -> int:
         """Steps of each run."""
         return self.steps or {"quick": 150, "thorough": 600}[self.effort]
+
+    @property
+    def crops(self) -> int:
+        """Crops a step."""
+        return self.batch or {"quick": 4, "thorough": 8}[self.effort]
 
 
 def session_folder(name: str) -> Path:

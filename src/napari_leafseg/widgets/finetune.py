@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.zoo import describe_model
+from napari_leafseg.project.review import Tally, tally
 from napari_leafseg.widgets.controls import (
     burst_timer,
     list_again,
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from napari_leafseg.training.sessions import FinetuneSettings
 
 EFFORTS = {
-    "quick": ("Quick", "150 steps a run: minutes on a laptop"),
-    "thorough": ("Thorough", "600 steps a run: four times as long"),
+    "quick": ("Quick", "150 steps of 4 crops a run: minutes on a laptop"),
+    "thorough": ("Thorough", "600 steps of 8 crops a run: eight times as long"),
 }
 
 
@@ -66,6 +67,7 @@ class FinetuneWidget(QWidget):
         self.settings: FinetuneSettings | None = None
         self._started = (0.0, 0)
         self._fold = 0
+        self._state, self._known, self._counter = "idle", False, None
         self._build()
         self._soon = burst_timer(self, self.count)  # review marks change in bursts
         for signal in (self.session.images_changed, self.session.project_changed):
@@ -154,30 +156,32 @@ class FinetuneWidget(QWidget):
         self._soon.start()
 
     def count(self) -> None:
-        """Say what will be trained on, or what is missing."""
-        done, partly, leaves = 0, 0, 0
+        """Say what will be trained on, or what is missing; the project is read in a worker."""
         project = self.keeper.project
-        if project is not None:
-            done = sum(ref.state == "done" for ref in project.images)
-        for correction in self.session.corrections():
-            marks = len(correction.document.verified)
-            leaves += marks
-            partly += bool(marks)
-        known = bool(done or leaves)
-        if known:
-            pictures = f"{done} reviewed picture{'' if done == 1 else 's'}"
-            open_leaves = f", {leaves} verified leaves in {partly} open picture{'' if partly == 1 else 's'}"
-            words = f"Learns from {pictures}{open_leaves if leaves else ''}."
-            if done < 2:
-                words += " With two or more reviewed pictures it can show what it gained."
-        else:
+        if project is None:
+            self._counter = None
+            self._counted(None, Tally())
+            return
+        worker = self._counter = start_worker(
+            tally, project, self.keeper.marks(),
+            on_result=lambda found: self._counted(worker, found), on_error=self._failed, owner=self,
+        )  # fmt: skip
+
+    def _counted(self, counter: Any, found: Tally) -> None:
+        if counter is not self._counter:  # a newer count is on its way
+            return
+        self._known = bool(found.whole or found.partly)
+        if not self._known:
             words = (
                 "Nothing to learn from yet. Correct a picture in the Correct widget, and verify its leaves or mark it "
                 "as reviewed."
             )
+        else:
+            words = f"Learns from {found}."
+            if found.whole + found.partly < 2:
+                words += " With a second picture it could show what it gained: correct one more."
         self.truth_label.setText(words)
-        self._known = known
-        self.start_button.setEnabled(known and self.worker is None)
+        self.start_button.setEnabled(self._known and self._state != "running")
 
     def _base_chosen(self) -> None:
         from napari_leafseg.training.sessions import new_name, unfinished
@@ -321,7 +325,7 @@ class FinetuneWidget(QWidget):
 
     def _show_state(self, state: str) -> None:
         """Buttons for "idle", "running", "paused", "stopped" or "finished"."""
-        busy = state in {"running", "paused"}
+        self._state, busy = state, state in {"running", "paused"}
         self.start_button.setText("Go on" if state in {"paused", "stopped"} else "Start")
         self.start_button.setEnabled(state != "running" and self._known)
         self.pause_button.setEnabled(state == "running")

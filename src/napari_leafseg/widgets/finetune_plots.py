@@ -11,7 +11,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.widgets.controls import colour_axes
+from napari_leafseg.widgets.controls import burst_timer, colour_axes
 
 _COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#44AA99", "#D55E00", "#F0E442", "#999999")
 _SIDE = 180
@@ -39,6 +39,7 @@ class CurvePlot(pg.PlotWidget):
         self.legend = self.addLegend(offset=(-5, -5), labelTextSize="8pt")
         self._points: dict[str, tuple[list[float], list[float]]] = {}
         self._curves: dict[str, pg.PlotDataItem] = {}
+        self._soon = burst_timer(self, self._draw)  # a graphics card makes more steps a second than one can see
         self.getAxis("left").setWidth(54)
         self.take_colours()
 
@@ -71,7 +72,13 @@ class CurvePlot(pg.PlotWidget):
                 pen = pg.mkPen(_COLOURS[len(self._curves) % len(_COLOURS)], width=2)
                 symbol = "o" if marks else None
                 self._curves[name] = self.plot(pen=pen, name=name, symbol=symbol, symbolSize=7)
-            self._curves[name].setData(xs, ys)
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def _draw(self) -> None:
+        """Show all points."""
+        for name, curve in self._curves.items():
+            curve.setData(*self._points[name])
 
     def values(self, name: str) -> list[float]:
         """What a curve shows."""
