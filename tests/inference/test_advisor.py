@@ -64,6 +64,7 @@ def test_it_advises_wider_angles_for_a_noisy_embedding_and_keeps_values_that_can
     )
     assert noisy.best["angle"] > 30
     assert noisy.best_sbd > noisy.current_sbd + 0.1
+    assert noisy.gains == (pytest.approx(noisy.best_sbd - noisy.current_sbd),)
     perfect = swept([prediction_of(truth)], [truth])
     assert perfect.current_sbd == pytest.approx(1, abs=0.02)
     assert perfect.best == perfect.current

@@ -198,6 +198,21 @@ def test_held_out_scores_go_by_what_is_known():
     assert held_out_precision(prediction, part) is None
 
 
+def test_the_sliders_values_change_only_where_more_than_one_picture_asks_for_it():
+    truth = discs()
+
+    def pairs(*third):  # the score of each picture's third leaf
+        return [(prediction_of(planes_of(truth), [0.9, 0.8, score]), truth) for score in third]
+
+    default = pairs(0.5)[0][0].defaults()["score_threshold"]
+    assert module._better_values([]) == {}
+    assert module._better_values(pairs(0.7, 0.7, 0.7)) == {}
+    low = default - 0.06
+    assert module._better_values(pairs(low, 0.7, 0.7)) == {}  # it could as well be chance
+    better = module._better_values(pairs(low, low, low))
+    assert better["score_threshold"] <= low
+
+
 def test_figures_are_means_of_what_is_known():
     whole, other = HeldOut("a", 0.7, 0.9, -1, 0, 0.4, 0.6), HeldOut("b", 0.5, 0.6, 2, 1, 0.2, 0.2)
     assert figures([whole, other]) == [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class Sweep:
         The values that it began from, ``smallest_working`` among them.
     current_sbd, best_sbd : float
         Exact, at the pictures' own size; NaN until the sweep is finished.
+    gains : tuple of float
+        What the best values bring each picture, exact; empty until the sweep is finished.
     """
 
     row: Tunable
@@ -49,6 +51,7 @@ class Sweep:
     current: dict[str, float] = field(default_factory=dict)
     current_sbd: float = float("nan")
     best_sbd: float = float("nan")
+    gains: tuple[float, ...] = ()
 
     @property
     def best_index(self) -> tuple[int, int, int]:
@@ -191,8 +194,10 @@ def sweep_parameters(
             scores.append(score(prediction.labels(**picture_values(chosen, prediction)), truth).sbd)
             done += 1
             yield SweepEvent(done, total)
-        exact.append(float(np.mean(scores)))
-    finished = Sweep(**{**rough.__dict__, "current_sbd": exact[0], "best_sbd": exact[1]})
+        exact.append(scores)
+    before, after = (float(np.mean(scores)) for scores in exact)
+    gains = tuple(one - other for other, one in zip(*exact, strict=True))
+    finished = replace(rough, current_sbd=before, best_sbd=after, gains=gains)
     yield SweepEvent(total, total, finished)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,13 +83,19 @@ def figures(held_out: list[HeldOut]) -> list[tuple[str, float, float]]:
     return rows
 
 
-def judge(held_out: list[HeldOut]) -> tuple[Verdict, str]:
-    """A verdict and its reason.
+def clear_gain(gains: Sequence[float]) -> float:
+    """From which mean gain on pictures a difference is clear.
 
-    Better or worse is said where the mean difference exceeds twice its standard error, and 0.005 at least; or where it
-    exceeds 0.02 and no picture speaks against it. With fewer than three pictures there is no error to go by, and 0.02
-    is asked for.
+    Twice its standard error, and 0.005 at least; or 0.02 where no picture speaks against it. With fewer than three
+    pictures there is no error to go by, and 0.02 is asked for.
     """
+    values = np.asarray(gains, float)
+    need = _CLEAR_GAIN if len(values) < 3 else max(_LEAST_GAIN, 2 * float(values.std(ddof=1)) / len(values) ** 0.5)
+    return min(need, _CLEAR_GAIN) if (values > 0).all() or (values < 0).all() else need
+
+
+def judge(held_out: list[HeldOut]) -> tuple[Verdict, str]:
+    """A verdict and its reason: better or worse is said where the mean difference exceeds `clear_gain`."""
     if not held_out:
         return (
             "not judged",
@@ -98,10 +105,7 @@ def judge(held_out: list[HeldOut]) -> tuple[Verdict, str]:
     before, after = np.mean([item.before for item in held_out]), np.mean([item.after for item in held_out])
     noun = "picture" if len(gains) == 1 else "pictures"
     figures = f"{before:.3f} before, {after:.3f} after, on {len(gains)} held-out {noun}"
-    need = _CLEAR_GAIN if len(gains) < 3 else max(_LEAST_GAIN, 2 * float(gains.std(ddof=1)) / len(gains) ** 0.5)
-    mean = float(gains.mean())
-    if (gains > 0).all() or (gains < 0).all():
-        need = min(need, _CLEAR_GAIN)
+    need, mean = clear_gain(gains.tolist()), float(gains.mean())
     if mean > need:
         return "better", f"Better: {figures}."
     if mean < -need:

@@ -24,7 +24,7 @@ from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.zoo import ENDING, find_model, list_models, user_folder
 from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool, digest
-from napari_leafseg.training.evidence import HeldOut, figures, held_out_precision, held_out_score, judge
+from napari_leafseg.training.evidence import HeldOut, clear_gain, figures, held_out_precision, held_out_score, judge
 from napari_leafseg.training.loop import TrainingEvent, read_curves, train
 from napari_leafseg.training.sessions import FinetuneSettings, discard, session_folder
 from napari_leafseg.training.team import team_of
@@ -473,11 +473,14 @@ def keep_best(settings: FinetuneSettings, pictures: list[CorrectedPicture], fold
 
 
 def _better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str, float]:
-    """Values of the tunables that suit the held-out pictures best; none where the model's own are as good."""
+    """Values of the tunables that suit the held-out pictures clearly better than the model's own; else none.
+
+    Values that are merely the best on three pictures cost other plants more than they bring.
+    """
     if not predictions:
         return {}
     sweep = None
     for event in sweep_parameters([item for item, _ in predictions], [truth for _, truth in predictions]):
         sweep = event.sweep
     assert sweep is not None
-    return sweep.best if sweep.best_sbd > sweep.current_sbd + 0.005 else {}
+    return sweep.best if np.mean(sweep.gains) > clear_gain(sweep.gains) else {}
