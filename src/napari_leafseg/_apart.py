@@ -140,7 +140,8 @@ def _receive(stream: IO[bytes]) -> Any:
 def serve() -> None:
     """The other process: does what it is told, and ends when the first one does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is meant for the first process
-    _step_back()
+    if hasattr(os, "nice"):
+        os.nice(10)  # with SCHED_IDLE it would never get a turn beside another busy program
     questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     asked = threading.Semaphore(1)  # to be told the job is to be asked for its first thing
@@ -156,16 +157,6 @@ def serve() -> None:
     except Exception:
         _send(answers, ("failed", RuntimeError(traceback.format_exc())))
     os._exit(0)  # the interpreter's own end would wait for the thread that listens
-
-
-def _step_back() -> None:
-    """Take only what other programs leave of the processor; with a mere nice value painting stutters."""
-    if hasattr(os, "SCHED_IDLE"):  # Linux
-        with suppress(OSError):  # a container may forbid it
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-            return
-    if hasattr(os, "nice"):
-        os.nice(19)
 
 
 def _follow(questions: IO[bytes], asked: threading.Semaphore) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -304,8 +305,37 @@ def test_a_stopped_session_goes_on_where_it_was(tmp_path, models, tiny_checkpoin
     done = [(event.fold, event.done) for event in first if event.kind == "step"]
     assert not set(steps) & {item for item in done if item[0] == 0}
     assert later[-1].kind == "finished"
-    with pytest.raises(UserError, match="corrections changed since"):
+    with pytest.raises(UserError, match="with other settings"):
         drive(settings.model_copy(update={"name": "other"}), pictures, tmp_path / "s")
+
+
+def test_what_is_corrected_while_it_trains_is_for_the_next_session(tmp_path, models, tiny_checkpoint):
+    settings, pictures = settings_of(tiny_checkpoint), pictures_of(3)
+    first = drive(settings, pictures[:2], tmp_path / "s", lambda event: event.kind == "held_out")
+    assert not any("for the next one" in event.message for event in first)
+    repainted = replace(pictures[1], labels=np.where(pictures[1].labels > 1, -1, pictures[1].labels), whole=False)
+    later = drive(settings, [repainted, pictures[2], pictures[0]], tmp_path / "s")
+    assert sum("for the next one" in event.message for event in later) == 1
+    known = read_card(later[-1].result).provenance["pictures"]
+    assert [(item["name"], item["leaves"], item["whole"]) for item in known] == [
+        (item.name, item.leaves, True) for item in pictures[:2]
+    ]
+
+
+@pytest.mark.parametrize("now", ["missing", "another", "smaller"])
+def test_a_session_does_not_go_on_without_its_pictures(tmp_path, models, tiny_checkpoint, now):
+    settings, (one, two) = settings_of(tiny_checkpoint), pictures_of(2)
+    drive(settings, [one, two], tmp_path / "s", lambda event: event.kind == "held_out")
+    changes = {
+        "missing": [one],
+        "another": [one, replace(two, sha256="other")],
+        "smaller": [one, replace(two, labels=two.labels[:40])],
+    }
+    with pytest.raises(UserError, match="p1 is missing, was changed"):
+        drive(settings, changes[now], tmp_path / "s")
+    (tmp_path / "s" / "labels.npz").unlink()
+    with pytest.raises(UserError, match="is damaged"):
+        drive(settings, [one, two], tmp_path / "s")
 
 
 def test_nothing_to_learn_from_is_explained(tmp_path, models, tiny_checkpoint):

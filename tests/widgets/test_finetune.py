@@ -84,6 +84,24 @@ def test_without_corrections_it_says_what_to_do(viewer):
     assert widget.framework_box.isVisibleTo(widget)
 
 
+def test_it_counts_what_the_project_holds_while_it_is_corrected_and_when_nothing_is_open(viewer, qtbot, corrected):
+    keeper, (first, second) = ProjectKeeper.of(corrected.session), corrected.session.corrections()
+    widget = make(viewer)
+    leaves = len(first.document.leaves()) + len(second.document.leaves())
+    qtbot.waitUntil(lambda: f"2 reviewed pictures ({leaves} leaves)." in widget.truth_label.text(), timeout=5000)
+    keeper.set_state(second, "in progress")
+    second.verify(second.document.leaves(), False)
+    second.verify([1, 2], True)
+    words = f"1 reviewed picture ({len(first.document.leaves())} leaves) and 1 partly corrected picture (2 verified"
+    qtbot.waitUntil(lambda: words in widget.truth_label.text(), timeout=5000)
+    keeper.autosave()
+    viewer.layers.clear()
+    widget.count()
+    qtbot.wait(300)
+    assert words in widget.truth_label.text()
+    assert widget.start_button.isEnabled()
+
+
 def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, qtbot, corrected, quick, models):
     widget = make(viewer)
     qtbot.waitUntil(lambda: "2 reviewed pictures" in widget.truth_label.text(), timeout=5000)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.project.store import Project
+from napari_leafseg.project.store import Project, read_labels_file
 
 Filter = Literal["unverified", "verified", "all"]
 
@@ -65,20 +67,31 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
     marks : mapping of str to int
         Verified leaves of the pictures that are open, by the pictures' names: newer than what is saved.
     """
+    project.writer.flush()
     counts = dict.fromkeys(("whole", "whole_leaves", "partly", "partly_leaves"), 0)
     for ref in list(project.images):
+        path = project.labels_path(ref)
         try:
             if ref.state == "done":
-                planes = project.read_labels(ref)
-                planes = planes if planes.ndim == 3 else planes[None]
+                counts["whole_leaves"] += _leaves_in(path, path.stat().st_mtime_ns)
                 counts["whole"] += 1
-                counts["whole_leaves"] += sum(len(np.unique(plane[plane > 0])) for plane in planes)
-            elif found := marks[ref.id] if ref.id in marks else project.saved_marks(ref):
+            elif found := marks[ref.id] if ref.id in marks else _marks_in(path):
                 counts["partly"] += 1
                 counts["partly_leaves"] += found
-        except UserError:  # training will name it
+        except (UserError, OSError):  # training will name it
             continue
     return Tally(**counts)
+
+
+@lru_cache(maxsize=10_000)
+def _leaves_in(path: Path, _changed: int) -> int:
+    """Leaves of all frames; read once for each state of the file."""
+    labels, _ = read_labels_file(path)
+    return sum(len(np.unique(plane[plane > 0])) for plane in labels.reshape(-1, *labels.shape[-2:]))
+
+
+def _marks_in(path: Path) -> int:
+    return len(read_labels_file(path, pixels=False)[1]["verified"]) if path.exists() else 0
 
 
 def leaf_queue(

@@ -337,7 +337,7 @@ class Project:
         path = self.labels_path(ref)
         labels, number, verified = np.zeros(shape, np.uint16), 0, []
         if path.exists():
-            labels, description = _read_labels(path)
+            labels, description = read_labels_file(path)
             number, verified = int(description["number"]), [tuple(mark) for mark in description["verified"]]
             if labels.shape != tuple(shape):
                 raise UserError(
@@ -366,18 +366,7 @@ class Project:
         """
         if not self.labels_path(ref).exists():
             raise UserError(f"The picture “{ref.id}” has no labels yet.")
-        return _read_labels(self.labels_path(ref))[0]
-
-    def saved_marks(self, ref: ImageRef) -> int:
-        """How many leaves of a picture are verified, as saved last; reads no pixel.
-
-        Raises
-        ------
-        UserError
-            When the labels are damaged.
-        """
-        path = self.labels_path(ref)
-        return len(_read_labels(path, pixels=False)[1]["verified"]) if path.exists() else 0
+        return read_labels_file(self.labels_path(ref))[0]
 
     def catch_up(self) -> None:
         """Bring the label images up to their journals: after a kill these may be newer.
@@ -390,7 +379,7 @@ class Project:
             if not records:
                 continue
             if self.labels_path(ref).exists():
-                labels, description = _read_labels(self.labels_path(ref))
+                labels, description = read_labels_file(self.labels_path(ref))
                 if records[-1].number <= int(description["number"]):
                     continue
                 shape = labels.shape
@@ -464,7 +453,14 @@ class Project:
         return other
 
 
-def _read_labels(path: Path, pixels: bool = True) -> tuple[np.ndarray, dict[str, Any]]:
+def read_labels_file(path: Path, pixels: bool = True) -> tuple[np.ndarray, dict[str, Any]]:
+    """Labels as they lie in a project, uint16 (empty without `pixels`), and the description that they carry.
+
+    Raises
+    ------
+    UserError
+        When the file is damaged or missing.
+    """
     try:
         with tifffile.TiffFile(path) as file:
             labels = file.asarray() if pixels else np.zeros(0)

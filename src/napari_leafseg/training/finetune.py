@@ -23,10 +23,11 @@ from napari_leafseg.models.card import read_card
 from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.zoo import ENDING, find_model, list_models, user_folder
 from napari_leafseg.training.config import DataConfig, TrainingConfig
-from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool, digest
+from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool
 from napari_leafseg.training.evidence import HeldOut, clear_gain, figures, held_out_precision, held_out_score, judge
 from napari_leafseg.training.loop import TrainingEvent, read_curves, train
 from napari_leafseg.training.sessions import FinetuneSettings, discard, session_folder
+from napari_leafseg.training.snapshot import as_begun, begin
 from napari_leafseg.training.team import team_of
 from napari_leafseg.versions import software_versions, timestamp
 
@@ -134,6 +135,9 @@ def finetune(
     """
     session = _Session(settings, pictures, folder, device)
     yield FinetuneEvent("start", 0, session.total, session.describe())
+    if session.outdated:
+        yield FinetuneEvent("announce", 0, session.total, "Going on with the corrections as they were when this "
+                            "fine-tuning began; what was corrected since is for the next one.")  # fmt: skip
     held_out: list[HeldOut] = []
     predictions: list[tuple[Prediction, np.ndarray]] = []
     best_steps: list[int] = []
@@ -175,34 +179,25 @@ class _Session:
     """What all runs of a fine-tuning share, and its folder."""
 
     def __init__(self, settings: FinetuneSettings, pictures: list[CorrectedPicture], folder: Path, device: str) -> None:
-        usable = [item for item in pictures if item.leaves]
-        if not usable:
+        usable, kept = [item for item in pictures if item.leaves], as_begun(folder, settings, pictures)
+        self.settings, self.folder, self.team = settings, folder, team_of(device)
+        self.pictures, self.outdated = kept or (usable, False)
+        if not self.pictures:
             raise UserError(
                 "There is nothing to learn from yet. Correct a picture in the Correct widget, and verify its leaves or "
                 "mark it as reviewed."
             )
-        self.settings, self.pictures, self.folder, self.team = settings, usable, folder, team_of(device)
         self.base = find_model(settings.base)
         self.card = read_card(self.base)
         self.target = user_folder() / f"{settings.name}{ENDING}"
         if settings.name in list_models():
             raise UserError(f"There is a model “{settings.name}” already. Choose another name.")
-        self.folds = split(len(usable), settings.seed)
+        self.folds = split(len(self.pictures), settings.seed)
         runs = len(self.folds) + (len(self.folds) > 1)
         self.total = runs * settings.run_steps
-        about = {
-            "settings": settings.model_dump(mode="json"),
-            "pictures": [[item.name, item.sha256, digest(item.labels)] for item in usable],
-        }
-        path = folder / "session.json"
-        if path.exists() and json.loads(path.read_text(encoding="utf-8")) != about:
-            raise UserError(
-                f"{folder} holds another fine-tuning, or pictures or corrections changed since it began. "
-                "Begin in a new folder."
-            )
         self.team.wait()
-        if self.team.first:
-            write_atomically(path, (json.dumps(about, indent=1) + "\n").encode())
+        if self.team.first and kept is None:
+            begin(folder, settings, self.pictures)
 
     def describe(self) -> str:
         """What is trained on, in words."""

@@ -70,7 +70,7 @@ class FinetuneWidget(QWidget):
         self._state, self._known, self._counter = "idle", False, None
         self._build()
         self._soon = burst_timer(self, self.count)  # review marks change in bursts
-        for signal in (self.session.images_changed, self.session.project_changed):
+        for signal in (self.session.images_changed, self.session.project_changed, self.session.corrected):
             signal.connect(self._count_soon)
         self.keeper.changed.connect(self._count_soon)
         self.session.models_changed.connect(self._models_changed)
@@ -124,6 +124,7 @@ class FinetuneWidget(QWidget):
         self.message = wrapped_label("message")
         self.score_plot = CurvePlot("held-out score")
         self.score_plot.setObjectName("score_plot")
+        self.score_plot.setLimits(yMin=0, yMax=1)
         self.loss_plot = CurvePlot("losses", logarithmic=True)
         self.loss_plot.setObjectName("loss_plot")
         self.before, self.after = PreviewLabel(), PreviewLabel()
@@ -217,6 +218,7 @@ class FinetuneWidget(QWidget):
         self.settings = self.wanted(name)
         for plot in (self.score_plot, self.loss_plot):
             plot.clear_curves()
+            plot.show_steps(self.settings.run_steps)
         self.event = None
         self._started, self._fold = (0.0, 0), 0
         device = str(settings().value("segment/device", "auto"))

@@ -54,6 +54,10 @@ class CurvePlot(pg.PlotWidget):
         if event.type() == event.Type.PaletteChange and hasattr(self, "legend"):
             self.take_colours()
 
+    def show_steps(self, steps: int) -> None:
+        """How far the axis reaches from the beginning."""
+        self.setXRange(0, steps, padding=0.02)
+
     def clear_curves(self) -> None:
         """Take all curves away."""
         self._points, self._curves = {}, {}

@@ -245,7 +245,7 @@ class ProjectKeeper(QObject):
         entry = self.session.entry_of(correction.image)
         if entry is not None:
             entry.state = _IN_WORDS[state]
-            self.session.images_changed.emit()
+        self.session.images_changed.emit()
 
     def marks(self) -> dict[str, int]:
         """How many leaves are verified in each picture that is open, by the name that the project gives it."""
