@@ -149,6 +149,16 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     again = make(viewer)  # as after a restart of napari
     assert again.name_box.text() == "mine"
     assert "was not finished" in again.message.text()
+    waiting, said = widget.event.done, []
+    again._progress = lambda event, shown=again._progress: (said.append(getattr(event, "message", "")), shown(event))
+    correction = corrected.session.corrections()[0]
+    correction.layer.data_setitem((np.array([1, 1, 2]), np.array([1, 2, 1])), 1)  # corrected in the meantime
+    qtbot.waitUntil(lambda: again.start_button.isEnabled(), timeout=5000)
+    qtbot.mouseClick(again.start_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: again.event is not None and again.event.done > waiting, timeout=60000)
+    assert any("what was corrected since is for the next one" in message for message in said)
+    qtbot.mouseClick(again.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: again.worker is None, timeout=10000)
 
 
 def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, monkeypatch):
