@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -100,7 +101,8 @@ class FinetuneWidget(QWidget):
         self.effort_box.setObjectName("effort")
         for name, (title, tip) in EFFORTS.items():
             self.effort_box.addItem(title, name)
-            self.effort_box.setToolTip(tip)
+            self.effort_box.setItemData(self.effort_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.effort_box.setToolTip("\n".join(f"{title}: {tip}" for title, tip in EFFORTS.values()))
         self.framework_box = QCheckBox("Uniqueness and equivariance")
         self.framework_box.setObjectName("framework")
         self.framework_box.setToolTip(
