@@ -383,7 +383,7 @@ def finetune(
     name: Annotated[
         str | None, typer.Option(help="Name of the new model; the base's with the day if left out.")
     ] = None,
-    effort: Annotated[str, typer.Option(help="quick (150 steps of 4 crops a run) or thorough (600 of 8).")] = "quick",
+    effort: Annotated[str, typer.Option(help="quick (150 steps of 4 crops a run) or thorough (300 of 8).")] = "quick",
     framework: Annotated[
         bool, typer.Option(help=f"{_QUERY}train for uniqueness and equivariance over your pictures as well.")
     ] = False,

@@ -24,7 +24,7 @@ class FinetuneSettings(BaseModel):
     name : str
         Of the new model.
     effort : {"quick", "thorough"}
-        150 steps of 4 crops a run, or 600 of 8.
+        150 steps of 4 crops a run, or 300 of 8.
     steps, batch : int, optional
         Instead of the effort's.
     crop : int
@@ -60,7 +60,7 @@ class FinetuneSettings(BaseModel):
     @property
     def run_steps(self) -> int:
         """Steps of each run."""
-        return self.steps or {"quick": 150, "thorough": 600}[self.effort]
+        return self.steps or {"quick": 150, "thorough": 300}[self.effort]
 
     @property
     def crops(self) -> int:
