@@ -322,6 +322,14 @@ def test_what_is_corrected_while_it_trains_is_for_the_next_session(tmp_path, mod
     ]
 
 
+def test_a_single_picture_gives_less_weight_than_several(tmp_path, models, tiny_checkpoint):
+    def share(count, **wanted):
+        settings = settings_of(tiny_checkpoint, **wanted)
+        return module._Session(settings, pictures_of(count), tmp_path / f"{count}{wanted}", "cpu").base_share
+
+    assert (share(1), share(2), share(1, base_share=0.0)) == (0.3, 0.15, 0.0)
+
+
 @pytest.mark.parametrize("now", ["missing", "another", "smaller"])
 def test_a_session_does_not_go_on_without_its_pictures(tmp_path, models, tiny_checkpoint, now):
     settings, (one, two) = settings_of(tiny_checkpoint), pictures_of(2)

@@ -199,6 +199,12 @@ class _Session:
         if self.team.first and kept is None:
             begin(folder, settings, self.pictures)
 
+    @property
+    def base_share(self) -> float:
+        """Share of the base model's weights in the new ones."""
+        wanted, judged = self.settings.base_share, len(self.pictures) > 1
+        return wanted if wanted is not None else 0.15 if judged else 0.3
+
     def describe(self) -> str:
         """What is trained on, in words."""
         whole = sum(item.whole for item in self.pictures)
@@ -361,7 +367,7 @@ class _FoldRun:
         """The weights so far, with the base model's share."""
         network, card = load_checkpoint(self.folder / f"run{ENDING}")
         base, _ = load_checkpoint(self.session.base)
-        share, own = self.session.settings.base_share, base.state_dict()
+        share, own = self.session.base_share, base.state_dict()
         mixed = {
             key: torch.lerp(value, own[key], share) if value.is_floating_point() else value
             for key, value in network.state_dict().items()
