@@ -247,6 +247,13 @@ class ProjectKeeper(QObject):
             entry.state = _IN_WORDS[state]
         self.session.images_changed.emit()
 
+    def set_region(self, correction: Correction, region: tuple[int, int, int, int] | None) -> None:
+        """Remember which part of a picture was reviewed: top, left, bottom, right in pixels; None = see its leaves."""
+        ref = self._refs.get(id(correction.document))
+        if ref is not None and self.project is not None and ref.region != region:
+            ref.region = region
+            self.project.writer.put(self.project.save_list, key="list")
+
     def marks(self) -> dict[str, int]:
         """How many leaves are verified in each picture that is open, by the name that the project gives it."""
         known = ((self._refs.get(id(item.document)), item) for item in self.session.corrections())
