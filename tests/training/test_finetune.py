@@ -341,7 +341,11 @@ def test_a_session_does_not_go_on_without_its_pictures(tmp_path, models, tiny_ch
     }
     with pytest.raises(UserError, match="p1 is missing, was changed"):
         drive(settings, changes[now], tmp_path / "s")
-    (tmp_path / "s" / "labels.npz").unlink()
+    labels = tmp_path / "s" / "labels.npz"
+    labels.write_bytes(labels.read_bytes()[:60])
+    with pytest.raises(UserError, match="is damaged"):
+        drive(settings, [one, two], tmp_path / "s")
+    labels.unlink()
     with pytest.raises(UserError, match="is damaged"):
         drive(settings, [one, two], tmp_path / "s")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def as_begun(
         about: dict[str, Any] = json.loads((folder / _LIST).read_text(encoding="utf-8"))
         with np.load(folder / _LABELS) as file:
             labels = [file[f"arr_{number}"] for number in range(len(about["pictures"]))]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{folder} is damaged ({error}). Begin with a new name.") from error
     if about["settings"] != settings.model_dump(mode="json"):
         raise UserError(f"{folder} holds a fine-tuning with other settings. Begin with a new name.")
