@@ -48,7 +48,7 @@ demo: $(READY)
 	$(SCREEN) $(BIN)/napari-leafseg demo $(DEMO_ARGS)
 
 test: $(READY)
-	$(SCREEN) $(BIN)/python -m pytest
+	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -9,7 +9,7 @@ import argparse
 import time
 
 from napari_leafseg import load_model
-from napari_leafseg.inference.advisor import ANGLES, SEED_THRESHOLDS, sweep_parameters
+from napari_leafseg.inference.advisor import sweep_parameters
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
 
@@ -29,7 +29,7 @@ def main() -> None:
         sweep = event.sweep
     assert sweep is not None
     seconds = time.perf_counter() - began
-    grid = f"{len(SEED_THRESHOLDS)} x {len(ANGLES)} x {len(sweep.smallest)}"
+    grid = " x ".join(str(len(values)) for _, values in predictions[0].sweep) + f" x {len(sweep.smallest)}"
     print(f"{grid} values, {args.images} pictures: {seconds:.1f} s")
     print(f"SBD now {sweep.current_sbd:.3f}, best {sweep.best_sbd:.3f} at {sweep.best}")
 

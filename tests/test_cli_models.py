@@ -4,6 +4,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from napari_leafseg import _console
 from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
 from napari_leafseg.models import library, zoo
@@ -15,11 +16,12 @@ def folder(tmp_path, monkeypatch):
     """The user's models lie in a folder of the test."""
     for place in (zoo, library):
         monkeypatch.setattr(place, "user_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(_console.out, "width", 200)
     return tmp_path / "models"
 
 
 def run(*arguments):
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["models", *map(str, arguments)])
+    return CliRunner().invoke(app, ["models", *map(str, arguments)])
 
 
 def test_models_are_listed_with_quality_size_and_licence(folder):

@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.peers.data import DIAMETER
 from napari_leafseg.grouping import AngularGrouping
+from napari_leafseg.inference.leaf_prediction import FOREGROUND
 from napari_leafseg.inference.plants import plant_statistics
-from napari_leafseg.inference.prediction import FOREGROUND
-from napari_leafseg.inference.tiling import TiledNetwork
+from napari_leafseg.inference.tiled_leaves import TiledLeaves
 from napari_leafseg.io import find_pairs, label_path, read_image, read_labels, write_labels
 from napari_leafseg.metrics import score
 from napari_leafseg.models.checkpoint import load_checkpoint
@@ -46,7 +46,7 @@ def timed(folder: Path, run: Path, minutes: float) -> None:
 def predictor(run: Path) -> Callable[[np.ndarray, np.ndarray], AngularGrouping]:
     """Maps of a picture, which already has the working size."""
     network, _ = load_checkpoint(run / f"{NAME}.safetensors")
-    tiled = TiledNetwork(network, torch.device("cpu"), print, 1)
+    tiled = TiledLeaves(network, torch.device("cpu"), print, 1)
 
     def predict(image: np.ndarray, labels: np.ndarray) -> AngularGrouping:
         everywhere = (slice(0, image.shape[0]), slice(0, image.shape[1]))
