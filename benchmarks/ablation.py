@@ -139,15 +139,15 @@ def _sweep(checkpoint: Path, tested: list[Pair]) -> tuple[np.ndarray, np.ndarray
     import torch
 
     from napari_leafseg.grouping import AngularGrouping
+    from napari_leafseg.inference.leaf_prediction import FOREGROUND
     from napari_leafseg.inference.plants import plant_statistics, typical_size
-    from napari_leafseg.inference.prediction import FOREGROUND
-    from napari_leafseg.inference.tiling import TiledNetwork
+    from napari_leafseg.inference.tiled_leaves import TiledLeaves
     from napari_leafseg.metrics import score
     from napari_leafseg.models.checkpoint import load_checkpoint
     from napari_leafseg.training.augment import resize_labels, resize_picture, true_plants
 
     network, card = load_checkpoint(checkpoint)
-    tiled = TiledNetwork(network, torch.device("cpu"), print, 1)
+    tiled = TiledLeaves(network, torch.device("cpu"), print, 1)
     sbd = np.zeros((len(tested), len(SEED_THRESHOLDS), len(ANGLES)))
     count = np.zeros_like(sbd)
     for number, (image, truth) in enumerate(tested):
