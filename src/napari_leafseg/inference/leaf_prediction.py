@@ -30,7 +30,11 @@ class PixelRegion(Region):
         height, width = maps.distance.shape
         super().__init__(rows, columns, (height, width))
         self.maps = maps
-        self.grouping = AngularGrouping(maps.distance, maps.foreground >= FOREGROUND, maps.embedding)
+        self.group(maps.foreground >= FOREGROUND)
+
+    def group(self, foreground: np.ndarray) -> None:
+        """Look for leaves in this foreground, bool (H, W) at the working scale."""
+        self.grouping = AngularGrouping(self.maps.distance, foreground, self.maps.embedding)
 
     def labels(self, values: dict[str, float]) -> np.ndarray:
         return enlarge_labels(self.working_labels(values), self.shape)

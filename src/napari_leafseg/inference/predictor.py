@@ -13,7 +13,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.looks import Looks
 from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_size
-from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region, StackPrediction
+from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
 from napari_leafseg.inference.search import Findings, find_plants, given_plants
 from napari_leafseg.inference.tiled_leaves import TiledLeaves
 from napari_leafseg.inference.tiled_queries import TiledQueries
@@ -215,7 +215,7 @@ class Predictor:
                 self._notes.append("No plant was found. If there is one, set the working scale by hand.")
             else:
                 places = [whole]
-        regions: list[Region] = []
+        regions: list[Any] = []
         for number, (rows, columns) in enumerate(places):
             statistics = plant_statistics(picture, plants, (rows, columns), findings.white)
             seen: list[Any] = []
@@ -231,6 +231,8 @@ class Predictor:
                         seen.append(maps)
             inside = None if given is None else given[rows, columns]
             regions.append(self._tiled.region(rows, columns, seen, inside))
+        if given is None:
+            self._tiled.compare(regions, self.card.defaults)
         info = ModelInfo(self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.looks.scales)
         prediction = self._tiled.prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
+from napari_leafseg.inference.doubtful import doubtful_pieces
+from napari_leafseg.inference.leaf_prediction import FOREGROUND, LeafPrediction, PixelRegion
 from napari_leafseg.inference.looks import merge_scales
 from napari_leafseg.inference.tiling import PixelMaps, TiledNetwork
 
@@ -25,3 +26,13 @@ class TiledLeaves(TiledNetwork):
             leaf = cv2.resize(given.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)
             merged = merged._replace(foreground=leaf)
         return PixelRegion(rows, columns, merged)
+
+    def compare(self, regions: Sequence[PixelRegion], defaults: dict[str, float]) -> None:
+        """Leave out pieces that are doubtful beside the largest of all regions; their maps stay as they are."""
+        certainty = defaults.get("piece_certainty", 0.0)
+        if not regions or not certainty:
+            return
+        foregrounds = [region.maps.foreground for region in regions]
+        for region, doubtful in zip(regions, doubtful_pieces(foregrounds, FOREGROUND, certainty), strict=True):
+            if doubtful.any():
+                region.group((region.maps.foreground >= FOREGROUND) & ~doubtful)

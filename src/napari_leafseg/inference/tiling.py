@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,6 +131,16 @@ class TiledNetwork:
             result = maps
         assert result is not None
         return result
+
+    def compare(self, regions: Sequence[Any], defaults: dict[str, float]) -> None:
+        """Put what was found in one region in relation to the others, once all are known.
+
+        Parameters
+        ----------
+        regions : sequence of Region
+        defaults : dict
+            The model's card's.
+        """
 
     def _retreat(self) -> None:
         """Next smaller tile, then the CPU."""
