@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_leafseg import load_model
+from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.doubtful import doubtful_pieces
 from napari_leafseg.inference.leaf_prediction import PixelRegion
 from napari_leafseg.inference.tiling import PixelMaps
@@ -49,7 +50,11 @@ def test_a_model_that_says_so_leaves_them_out_and_their_maps_stay(predictor, def
 def test_within_a_given_plant_mask_nothing_is_doubtful(monkeypatch, scene):
     model = load_model("leaf", "cpu")
     monkeypatch.setitem(model.card.defaults, "piece_certainty", 1.0)
-    given = np.where(scene.labels > 0, 1, 0).astype(np.uint8)
-    given[:6, :6] = 1
-    regions = model.predict(scene.image, mask=given).regions
-    assert all(region.grouping.foreground[0, 0] for region in regions if region.rows.start == region.columns.start == 0)
+    given = (scene.labels > 0).astype(np.uint8)
+    rows, columns = np.nonzero(given)
+    top, left = rows.min(), columns.min()
+    given[top : top + 9, left : left + 9] = 1  # a corner of the plant's box, apart from it
+    (region,) = model.predict(scene.image, mask=given).regions
+    shown = region.maps.foreground >= 128
+    assert cv2.connectedComponents(shown.astype(np.uint8))[0] > 2
+    assert np.array_equal(region.grouping.foreground, shown)
