@@ -2,11 +2,10 @@
 
 import ast
 import importlib
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
+from tests.conftest import REPOSITORY
 
 FILES = sorted((REPOSITORY / "benchmarks").rglob("*.py"))
 
@@ -19,8 +18,7 @@ def imported(file):
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_what_a_benchmark_takes_is_there(file, monkeypatch):
-    monkeypatch.syspath_prepend(REPOSITORY)
+def test_what_a_benchmark_takes_is_there(file):
     for module, name in imported(file):
         found = importlib.import_module(module)
         if not hasattr(found, name):
