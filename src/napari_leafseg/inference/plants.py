@@ -17,6 +17,7 @@ _LIKELY = 140
 _HEADROOM = 1.25
 DARK = 190  # leaves whose white is below this are exposed for
 THICK = 2.0
+CLOSER = 2.5  # at most so many times closer than the diameter asks for, where leaves are many
 SPREAD = 1.75  # diameter of a rosette of area 1
 
 
@@ -102,6 +103,33 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
 def typical_size(plants: list[Plant]) -> float:
     """Area-weighted mean size, pixels: large plants decide."""
     return float(np.average([plant.size for plant in plants], weights=[plant.area for plant in plants]))
+
+
+def working_scale(plants: list[Plant], diameter: float, leaves: int = 0, least_leaf: float = 0.0) -> float:
+    """Find the scale at which plants are seen best.
+
+    Parameters
+    ----------
+    plants : list of Plant
+        At least one.
+    diameter : float
+        Of a typical plant at that scale, pixels.
+    leaves : int
+        How many leaves the plants have together; 0 where this is not known.
+    least_leaf : float
+        A typical leaf (the root of the mean area) is to have at least so many pixels: plants of many leaves, twigs and
+        dense pots are seen closer, up to 2.5 times.
+
+    Returns
+    -------
+    float
+        Pixels that the network sees per pixel of the image.
+    """
+    scale = diameter / typical_size(plants)
+    if not leaves or not least_leaf:
+        return scale
+    leaf = scale * float(np.sqrt(sum(plant.area for plant in plants) / leaves))
+    return scale * float(np.clip(least_leaf / max(leaf, 1e-6), 1.0, CLOSER))
 
 
 def without_crumbs(plants: list[Plant]) -> list[Plant]:

@@ -213,6 +213,36 @@ def embedding_loss(
     return EmbeddingLoss(within, (first * second).sum(1).abs().mean())
 
 
+def center_loss(offset: torch.Tensor, labels: torch.Tensor, unit: float = 8.0) -> torch.Tensor:
+    """Measure how far each leaf's pixels miss their leaf's center: the smooth L1 distance, each leaf alike.
+
+    Parameters
+    ----------
+    offset : torch.Tensor
+        (N, 2, H, W), from each pixel to the center, pixels down and right.
+    labels : torch.Tensor
+        (N, H, W) integer, 0 = background, negative = not annotated.
+    unit : float
+        Errors under this many pixels count by their square.
+    """
+    batch, height, width = labels.shape
+    labels = labels.long()
+    stride = int(labels.max()) + 1
+    inside = labels > 0
+    if stride <= 1:
+        return offset.sum() * 0
+    numbers = (labels + stride * torch.arange(batch, device=labels.device)[:, None, None])[inside]
+    present, index = torch.unique(numbers, return_inverse=True)
+    rows = torch.arange(height, device=labels.device, dtype=torch.float32)[None, :, None].expand_as(labels)[inside]
+    columns = torch.arange(width, device=labels.device, dtype=torch.float32)[None, None].expand_as(labels)[inside]
+    places = torch.stack([rows, columns], 1)
+    sizes = torch.bincount(index, minlength=len(present)).float()
+    centers = places.new_zeros(len(present), 2).index_add(0, index, places) / sizes[:, None]
+    found = _at_least_single(offset).permute(0, 2, 3, 1)[inside]
+    error = functional.smooth_l1_loss((places + found) / unit, centers[index] / unit, reduction="none").sum(1)
+    return (error.new_zeros(len(present)).index_add(0, index, error) / sizes).mean()
+
+
 def _at_least_single(values: torch.Tensor) -> torch.Tensor:
     """Leave mixed precision: losses are sums over many pixels."""
     return values if values.dtype == torch.float64 else values.float()

@@ -40,6 +40,9 @@ class Card:
         At how many flipped and turned images of a picture the predictor looks: 1, 2, 4 or 8.
     whole : int
         Longer side, in pixels, to which the model wants whole pictures brought; 0 where it wants plants of `diameter`.
+    least_leaf : float
+        A typical leaf (the root of the mean area) is to have at least so many pixels at the working scale; 0 where only
+        `diameter` counts.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Card:
     diameter: float = 160.0
     views: int = 1
     whole: int = 0
+    least_leaf: float = 0.0
 
     @property
     def source(self) -> str:

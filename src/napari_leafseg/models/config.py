@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class UNetConfig(BaseModel):
@@ -59,6 +59,19 @@ class DistanceEmbeddingConfig(BaseModel):
     refine_distance : bool
         Let the second U-Net predict the distance map once more; it is this map that seeds are taken from. The published
         model takes the first network's.
+    encoder : {"unet", "efficientnet-lite0"}
+        The contracting half of the first network: a U-Net's at full size, or EfficientNet-Lite0, which may begin with
+        ImageNet weights. With the latter, `unet` is the second network, which works at half the size.
+    decoder : tuple of int
+        With EfficientNet-Lite0: channels of the first network's decoder at strides 1, 2, 4, 8 and 16.
+    detail : int
+        With EfficientNet-Lite0: channels of what sees the image at full size.
+    embed_from : {"features", "center"}
+        "features": the embedding is predicted as it is (Wu et al. 2020). "center": each pixel predicts its leaf's
+        center, and the embedding is made of Fourier features of that center, so that the angle between two embeddings
+        grows with the distance between two centers (kin to Neven et al. 2019). `embedding` is then a multiple of 4.
+    center_length : float
+        With centers: the longest of the features' wavelengths divided by 2 pi, pixels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,12 +86,35 @@ class DistanceEmbeddingConfig(BaseModel):
     head_dropout: float = Field(0.0, ge=0, lt=1)
     stop_gradient: bool = False
     refine_distance: bool = False
+    encoder: Literal["unet", "efficientnet-lite0"] = "unet"
+    decoder: tuple[int, int, int, int, int] = (16, 32, 48, 64, 96)
+    detail: int = Field(12, ge=1)
+    embed_from: Literal["features", "center"] = "features"
+    center_length: float = Field(22.0, gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> DistanceEmbeddingConfig:
+        if self.embed_from == "center" and (self.embedding % 4 or self.encoder == "unet"):
+            raise ValueError(
+                "embed_from center needs the encoder efficientnet-lite0 and an embedding of a multiple of 4"
+            )
+        plain = self.layout == "cascaded" and self.foreground_head and not self.auxiliary_embedding
+        if self.encoder != "unet" and not plain:
+            raise ValueError(f"the encoder {self.encoder} has the cascaded layout, a foreground head, one embedding")
+        return self
 
 
 SIZES: dict[str, DistanceEmbeddingConfig] = {
     "tiny": DistanceEmbeddingConfig(unet=UNetConfig(filters=4, depth=3), embedding=4, refine_distance=True),
     "small": DistanceEmbeddingConfig(refine_distance=True),
     "medium": DistanceEmbeddingConfig(unet=UNetConfig(filters=32), embedding=16, refine_distance=True),
+    "pretrained": DistanceEmbeddingConfig(
+        unet=UNetConfig(filters=24, depth=3),
+        embedding=32,
+        refine_distance=True,
+        encoder="efficientnet-lite0",
+        embed_from="center",
+    ),
     "paper": DistanceEmbeddingConfig(
         unet=UNetConfig(filters=32, depth=4, norm="none", dropout=0.5),
         embedding=16,
@@ -88,4 +124,5 @@ SIZES: dict[str, DistanceEmbeddingConfig] = {
         head_dropout=0.5,
     ),
 }
-"""Presets: `tiny` for tests, `small` is bundled, `medium` for a graphics card; `paper` is the published network."""
+"""Presets: `tiny` for tests, `small` two plain U-Nets, `medium` for a graphics card, `pretrained` with an encoder that
+knows ImageNet; `paper` is the published network."""

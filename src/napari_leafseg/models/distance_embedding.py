@@ -27,6 +27,9 @@ class DistanceEmbeddingOutput(NamedTuple):
         The first network's distance map where the second refines it; trained alike.
     auxiliary : torch.Tensor or None
         (N, E, H, W) the first network's own embedding; in training only.
+    center : torch.Tensor or None
+        (N, 2, H, W) how far the pixel's leaf's center lies down and right of it, pixels, where the embedding is made of
+        centers.
     """
 
     distance: torch.Tensor
@@ -34,6 +37,7 @@ class DistanceEmbeddingOutput(NamedTuple):
     embedding: torch.Tensor
     first_distance: torch.Tensor | None = None
     auxiliary: torch.Tensor | None = None
+    center: torch.Tensor | None = None
 
 
 class DistanceEmbeddingNet(nn.Module):
@@ -76,6 +80,11 @@ class DistanceEmbeddingNet(nn.Module):
     def stride(self) -> int:
         """Heights and widths must be multiples of this."""
         return self.distance_net.stride
+
+    @property
+    def slow_prefix(self) -> str:
+        """What the names of slowly trained parameters begin with; empty: those of the contracting paths."""
+        return ""
 
     def set_stage(self, first: bool) -> None:
         """Staged training: the first network alone, then, with the first one frozen, the second."""

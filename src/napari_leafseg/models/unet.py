@@ -17,7 +17,7 @@ def place_channels_last(network: nn.Module, device: torch.device | str) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def _block(inputs: int, outputs: int, norm: str, dropout: float) -> nn.Sequential:
+def conv_block(inputs: int, outputs: int, norm: str, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers.append(nn.Conv2d(channels, outputs, 3, padding=1, bias=norm == "none"))
@@ -73,9 +73,9 @@ class Decoder(nn.Module):
         widths = [config.filters * 2**level for level in range(config.depth + 1)]
         self.rise = nn.ModuleList(nn.Conv2d(widths[level + 1], widths[level], 2) for level in range(config.depth))
         self.up = nn.ModuleList(
-            _block(2 * widths[level], widths[level], config.norm, 0.0) for level in range(config.depth)
+            conv_block(2 * widths[level], widths[level], config.norm, 0.0) for level in range(config.depth)
         )
-        self.apply(_he_initialise)
+        self.apply(he_initialize)
 
     def decode(self, levels: list[torch.Tensor]) -> torch.Tensor:
         """Compute the last feature map."""
@@ -112,11 +112,11 @@ class UNet(Decoder):
         widths = [config.filters * 2**level for level in range(config.depth + 1)]
         drop = [config.dropout if level >= config.depth - 1 else 0.0 for level in range(config.depth + 1)]
         self.down = nn.ModuleList(
-            _block(channels if level == 0 else widths[level - 1], widths[level], config.norm, drop[level])
+            conv_block(channels if level == 0 else widths[level - 1], widths[level], config.norm, drop[level])
             for level in range(config.depth + 1)
         )
         self.stride = 2**config.depth
-        self.down.apply(_he_initialise)
+        self.down.apply(he_initialize)
 
     def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Compute the features of every level, finest first."""
@@ -130,7 +130,7 @@ class UNet(Decoder):
         return self.decode(self.encode(images))
 
 
-def _he_initialise(module: nn.Module) -> None:
+def he_initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:

@@ -33,6 +33,7 @@ def random_crop(
     factor: float,
     centre: tuple[int, int] | None = None,
     turn: bool = True,
+    aspect: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a zoomed, turned and mirrored square that usually holds part of a plant.
 
@@ -51,6 +52,8 @@ def random_crop(
         About where (y, x) the middle is; else mostly on any pixel of a leaf.
     turn : bool
         Turn and mirror.
+    aspect : float
+        Standard deviation of the logarithm of the change of aspect.
 
     Returns
     -------
@@ -58,16 +61,18 @@ def random_crop(
         uint8 (size, size, 3) and int32 (size, size).
     """
     height, width = labels.shape
-    window = int(np.clip(round(size / factor), 16, min(height, width)))
-    top, left = int(rng.integers(0, height - window + 1)), int(rng.integers(0, width - window + 1))
-    if centre is not None or (labels.any() and rng.random() < 0.85):
+    stretch = float(np.exp(rng.normal(0, aspect) / 2)) if aspect else 1.0
+    limit = min(height, width)
+    high, wide = (int(np.clip(round(size / factor * change), 16, limit)) for change in (stretch, 1 / stretch))
+    top, left = int(rng.integers(0, height - high + 1)), int(rng.integers(0, width - wide + 1))
+    if centre is not None or (labels.max() > 0 and rng.random() < 0.85):
         y, x = _leaf_pixel(rng, labels) if centre is None else centre
-        reach = window // 4 if centre is None else window // 10
+        reach = min(high, wide) // (4 if centre is None else 10)
         jitter = rng.integers(-reach, reach + 1, 2)
-        top = int(np.clip(y - window // 2 + jitter[0], 0, height - window))
-        left = int(np.clip(x - window // 2 + jitter[1], 0, width - window))
-    piece = image[top : top + window, left : left + window]
-    truth = labels[top : top + window, left : left + window].astype(np.int32)
+        top = int(np.clip(y - high // 2 + jitter[0], 0, height - high))
+        left = int(np.clip(x - wide // 2 + jitter[1], 0, width - wide))
+    piece = image[top : top + high, left : left + wide]
+    truth = labels[top : top + high, left : left + wide].astype(np.int32)
     if turn:
         piece, truth = turn_and_mirror(rng, piece, truth)
     return resize_picture(piece, (size, size)), resize_labels(truth, (size, size))
@@ -93,14 +98,36 @@ def resize_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _leaf_pixel(rng: np.random.Generator, labels: np.ndarray) -> tuple[int, int]:
-    inside = np.flatnonzero(labels)
+    inside = np.flatnonzero(labels > 0)
     y, x = divmod(int(inside[rng.integers(len(inside))]), labels.shape[1])
     return y, x
 
 
-def change_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Random gains, gamma, channel mixing and greying; uint8 in and out."""
-    if rng.random() < 0.04:
+def degrade(rng: np.random.Generator, image: np.ndarray, chance: float) -> np.ndarray:
+    """Make a crop look like one of a small, noisy or compressed image; uint8 (H, W, 3) in and out.
+
+    Each of coarse pixels, blur, noise and JPEG comes with half the chance.
+    """
+    height, width = image.shape[:2]
+    if rng.random() < chance / 2:
+        factor = float(rng.uniform(1.2, 3.2))
+        small = cv2.resize(image, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
+        how = (cv2.INTER_LINEAR, cv2.INTER_CUBIC)[int(rng.integers(2))]
+        image = cv2.resize(small, (width, height), interpolation=how)
+    elif rng.random() < chance / 2:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6)))
+    if rng.random() < chance / 2:
+        noise = rng.normal(0, rng.uniform(2, 14), image.shape).astype(np.float32)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < chance / 2:
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return image
+
+
+def change_colours(rng: np.random.Generator, image: np.ndarray, greys: float = 0.04) -> np.ndarray:
+    """Random gains, gamma, channel mixing and, with a chance of `greys`, greying; uint8 in and out."""
+    if rng.random() < greys:
         return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() >= 0.6:
         return image.copy()

@@ -23,6 +23,38 @@ class SceneShare(BaseModel):
     scene: SceneConfig = SceneConfig()
 
 
+class LabeledFolder(BaseModel):
+    r"""A folder of labelled images, and how often it is trained on.
+
+    Attributes
+    ----------
+    folder : str
+        With ``<stem>.<ending>`` and ``<stem>_label.<ending>``, or ``images/`` and ``labels/`` beside each other.
+    share : float
+        Share of the crops that come from it; what the folders leave is synthetic.
+    stems, exclude : tuple of str, optional
+        Take only these images; leave these out.
+    exclude_file : str, optional
+        A text file with a name to leave out on each line.
+    same_plant : str, optional
+        See `DataConfig.same_plant`; each plant is drawn equally often.
+    unlabeled : {"background", "green", "border"}
+        What has no label is background; or, where not every leaf was labelled, vegetation without a label is *not
+        annotated* ("green"), or what is as bright as the labelled leaves and touches the border ("border": neighbors in
+        a fluorescence image).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    share: float = Field(gt=0, le=1)
+    stems: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    exclude_file: str | None = None
+    same_plant: str | None = None
+    unlabeled: Literal["background", "green", "border"] = "background"
+
+
 class DataConfig(BaseModel):
     r"""What to train on.
 
@@ -43,6 +75,8 @@ class DataConfig(BaseModel):
     same_plant : str, optional
         Regular expression whose first group says which plant an image of the folder shows (``(plant\d+)_day``): images
         of one plant are no negatives of each other. Each image is a plant of its own when None.
+    sources : tuple of LabeledFolder
+        Several folders, each with its share; instead of `folder`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +88,22 @@ class DataConfig(BaseModel):
     folder_share: float = Field(0.5, ge=0, le=1)
     stems: tuple[str, ...] | None = None
     same_plant: str | None = None
+    sources: tuple[LabeledFolder, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> DataConfig:
+        if self.folder and self.sources:
+            raise ValueError("give a folder or sources, not both")
+        return self
+
+    def folders(self) -> tuple[LabeledFolder, ...]:
+        """The labelled folders, however they were given."""
+        if not self.folder:
+            return self.sources
+        share = self.folder_share if self.count else 1.0
+        if not share:
+            return ()
+        return (LabeledFolder(folder=self.folder, share=share, stems=self.stems, same_plant=self.same_plant),)
 
 
 class LossConfig(BaseModel):
@@ -70,6 +120,10 @@ class LossConfig(BaseModel):
         must turn.
     neighbours : {"local", "global"}
         Which leaves' embeddings are to be orthogonal: those within `neighbour_radius` pixels, or all of an image.
+    center : float
+        Weight of the error of predicted centers, where the embedding is made of them.
+    embedding_stride : int
+        The embedding's loss sees every so many-th pixel along each axis; `neighbour_radius` stays in pixels.
     per_leaf, background, neighbour_radius
         See `napari_leafseg.losses.distance_embedding.embedding_loss`.
     """
@@ -87,6 +141,8 @@ class LossConfig(BaseModel):
     background: bool = False
     neighbours: Literal["local", "global"] = "local"
     neighbour_radius: int = Field(10, ge=1)
+    center: float = Field(0.5, ge=0)
+    embedding_stride: int = Field(1, ge=1)
 
 
 class FrameworkConfig(BaseModel):
@@ -151,6 +207,13 @@ class TrainingConfig(BaseModel):
     whole : bool
         Train on whole pictures, resized to fit into `crop` with their aspect kept, instead of on crops; what is beside
         the picture carries no loss.
+    least_leaf : float
+        See `napari_leafseg.models.card.Card`.
+    imagenet : bool
+        The encoder begins with ImageNet weights (only with `efficientnet-lite0`).
+    greys, degrade, aspect : float
+        With `augment`: chance that a crop becomes grey; that it is blurred, made coarse, noisy or compressed; standard
+        deviation of the logarithm of its change of aspect.
     augment : bool
         Change colours, turn and mirror; the paper's training does not.
     staged : float
@@ -204,6 +267,11 @@ class TrainingConfig(BaseModel):
     elsewhere: float = Field(0.15, ge=0, le=1)
     zoom: tuple[float, float] = (0.55, 1.3)
     smallest_leaf: int = Field(16, ge=0)
+    least_leaf: float = Field(0.0, ge=0)
+    imagenet: bool = False
+    greys: float = Field(0.04, ge=0, le=1)
+    degrade: float = Field(0.0, ge=0, le=1)
+    aspect: float = Field(0.0, ge=0)
     whole: bool = False
     augment: bool = True
     staged: float = Field(0.0, ge=0, lt=1)
@@ -223,7 +291,7 @@ class TrainingConfig(BaseModel):
 
     @model_validator(mode="after")
     def _has_images(self) -> TrainingConfig:
-        if self.data.count == 0 and not self.data.folder:
+        if self.data.count == 0 and not self.data.folders():
             raise ValueError("data: give a count of synthetic images, a folder, or both")
         return self
 

@@ -10,12 +10,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
+from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.plants import Plant, typical_size
+from napari_leafseg.inference.plants import Plant, working_scale
 from napari_leafseg.models.normalise import standardise
 from napari_leafseg.synthetic import synthesize
 from napari_leafseg.training.augment import (
     change_colours,
+    degrade,
     expose_for_plants,
     random_crop,
     resize_labels,
@@ -23,7 +25,7 @@ from napari_leafseg.training.augment import (
     true_plants,
     turn_and_mirror,
 )
-from napari_leafseg.training.config import DataConfig, TrainingConfig
+from napari_leafseg.training.config import DataConfig, LabeledFolder, TrainingConfig
 from napari_leafseg.training.targets import distance_target
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -54,8 +56,7 @@ class ImagePool:
         scenes = config.scenes if config.count else ()
         self.counts = [max(1, round(config.count * item.share / total)) for item in scenes]
         self._maps: list[tuple[np.ndarray, np.ndarray]] = []
-        self._own: list[Pair] = []
-        self._sources: list[int] = []
+        self._own: list[_Folder] = []
         self._plants: dict[int, list[Plant]] = {}
 
     def fill(self) -> Iterator[tuple[int, int]]:
@@ -77,17 +78,22 @@ class ImagePool:
                     yield done, total
             seed += count
             self._maps.append((images, labels))
-        if self.config.folder:
-            folder = Path(self.config.folder)
-            self._own = read_pairs(folder, self.config.stems)
-            self._sources = plant_numbers(pair_stems(folder, self.config.stems), self.config.same_plant)
+        first = 0
+        for source in self.config.folders():
+            self._own.append(_Folder(source, first))
+            first += len(self._own[-1].pairs)
 
     def draw(self, rng: np.random.Generator) -> TrainingImage:
         """One image, its labels and its plants."""
-        if self._own and (not self.counts or rng.random() < self.config.folder_share):
-            number = int(rng.integers(len(self._own)))
-            plants = self._plants_of(-1 - number, self._own[number][1])
-            return TrainingImage(*self._own[number], plants, -1 - self._sources[number])
+        chance = rng.random() if self._own else 1.0
+        for folder in self._own:
+            if chance < folder.share or (folder is self._own[-1] and not self.counts):
+                number = folder.choose(rng)
+                key = -1 - folder.first - number
+                image, labels = folder.pairs[number]
+                plant = -1 - folder.first - folder.plant[number]
+                return TrainingImage(image, labels, self._plants_of(key, labels), plant)
+            chance -= folder.share
         number = rest = int(rng.integers(sum(self.counts)))
         for images, labels in self._maps:
             if rest < len(images):
@@ -99,6 +105,79 @@ class ImagePool:
         if key not in self._plants:
             self._plants[key] = true_plants(labels)
         return self._plants[key]
+
+
+class _Folder:
+    """A labelled folder in memory; each plant is drawn equally often."""
+
+    def __init__(self, source: LabeledFolder, first: int) -> None:
+        folder = Path(source.folder)
+        folder = folder / "images" if (folder / "images").is_dir() else folder
+        left_out = set(source.exclude) | _names_in(source.exclude_file)
+        stems = tuple(stem for stem in pair_stems(folder, source.stems) if stem not in left_out)
+        self.share, self.first = source.share, first
+        self.pairs = read_pairs(folder, stems)
+        if source.unlabeled != "background":
+            mark = unlabeled_vegetation if source.unlabeled == "green" else unlabeled_neighbors
+            self.pairs = [(image, mark(image, labels)) for image, labels in self.pairs]
+        self.plant = plant_numbers(list(stems), source.same_plant)
+        self._of_plant = [np.flatnonzero(np.array(self.plant) == number) for number in range(max(self.plant) + 1)]
+
+    def choose(self, rng: np.random.Generator) -> int:
+        """Number of an image."""
+        images = self._of_plant[int(rng.integers(len(self._of_plant)))]
+        return int(images[rng.integers(len(images))])
+
+
+def _names_in(path: str | None) -> set[str]:
+    if path is None:
+        return set()
+    try:
+        return {line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()}
+    except OSError as error:
+        raise UserError(f"Cannot read the list of images to leave out, {path}: {error.strerror}.") from error
+
+
+def unlabeled_vegetation(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mark vegetation without a label as not annotated.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 (H, W, 3).
+    labels : numpy.ndarray
+        Integer (H, W).
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 (H, W); -1 where a pixel is greener than grey and has no label, and two pixels around.
+    """
+    red, green, blue = (image[..., channel].astype(np.int16) for channel in range(3))
+    excess = 2 * green - red - blue
+    plant = (excess > 0.07 * (red + green + blue)) & (green > 30)
+    plant = cv2.morphologyEx(plant.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    plant = cv2.dilate(plant, np.ones((3, 3), np.uint8)) > 0
+    return np.where(plant & (labels == 0), -1, labels).astype(np.int32)
+
+
+def unlabeled_neighbors(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mark what is as bright as the labelled leaves, has no label and touches the border as not annotated.
+
+    Parameters, returns
+    -------------------
+    As of `unlabeled_vegetation`; for images in which leaves are bright on dark.
+    """
+    if not (labels > 0).any():
+        return labels.astype(np.int32)
+    bright = image.max(2).astype(np.float32)
+    leaf, rest = np.median(bright[labels > 0]), np.median(bright[labels == 0])
+    other = ((bright > (leaf + rest) / 2) & (labels == 0)).astype(np.uint8)
+    other = cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, pieces = cv2.connectedComponents(other, connectivity=8)
+    edge = np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
+    mark = cv2.dilate(np.isin(pieces, edge[edge > 0]).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return np.where(mark & (labels == 0), -1, labels).astype(np.int32)
 
 
 def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -217,7 +296,7 @@ def draw_whole(rng: np.random.Generator, drawn: TrainingImage, config: TrainingC
     """A whole picture in a square of `config.crop` pixels, standardised by itself; labels are -1 beside it."""
     picture, truth = drawn.image, drawn.labels
     if config.augment:
-        picture, truth = turn_and_mirror(rng, change_colours(rng, picture), truth)
+        picture, truth = turn_and_mirror(rng, change_colours(rng, picture, config.greys), truth)
     side = config.crop
     factor = side / max(truth.shape)
     height, width = (max(1, round(length * factor)) for length in truth.shape)
@@ -231,16 +310,22 @@ def draw_whole(rng: np.random.Generator, drawn: TrainingImage, config: TrainingC
 
 def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
     """A crop as the network gets it: of a plant, as for its leaves, or of anything, as for the search for plants."""
-    picture = change_colours(rng, drawn.image) if config.augment else drawn.image
+    picture = change_colours(rng, drawn.image, config.greys) if config.augment else drawn.image
+    statistics, centre = None, None
     if not drawn.plants or rng.random() >= config.plant_views:
         factor = float(np.exp(rng.uniform(*np.log(config.zoom))))
-        image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, turn=config.augment)
-        return standardise(image), truth
-    factor = config.diameter / typical_size(drawn.plants) * float(np.exp(rng.normal(0, config.plant_view_spread)))
-    plant = drawn.plants[int(rng.integers(len(drawn.plants)))]
-    centre = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
-    if rng.random() < config.elsewhere:  # what is taken for a plant elsewhere is seen in the plants' light
-        centre = int(rng.integers(drawn.labels.shape[0])), int(rng.integers(drawn.labels.shape[1]))
-    picture, statistics = expose_for_plants(rng, picture, drawn.labels, drawn.plants)
-    image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, centre, config.augment)
+    else:
+        leaves = len(np.unique(drawn.labels[drawn.labels > 0]))
+        factor = working_scale(drawn.plants, config.diameter, leaves, config.least_leaf)
+        factor *= float(np.exp(rng.normal(0, config.plant_view_spread)))
+        plant = drawn.plants[int(rng.integers(len(drawn.plants)))]
+        centre = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
+        if max(plant.bottom - plant.top, plant.right - plant.left) * factor > 1.3 * config.crop:
+            centre = None  # larger than a crop: any of its leaves
+        elif rng.random() < config.elsewhere:  # what is taken for a plant elsewhere is seen in the plants' light
+            centre = int(rng.integers(drawn.labels.shape[0])), int(rng.integers(drawn.labels.shape[1]))
+        picture, statistics = expose_for_plants(rng, picture, drawn.labels, drawn.plants)
+    image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, centre, config.augment, config.aspect)
+    if config.augment and config.degrade:
+        image = degrade(rng, image, config.degrade)
     return standardise(image, statistics), truth

@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -18,8 +19,15 @@ import torch
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import training_autocast, turn
-from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss, foreground_loss
-from napari_leafseg.models.build import Network, build_network
+from napari_leafseg.losses.distance_embedding import (
+    EmbeddingLoss,
+    center_loss,
+    contacts,
+    distance_loss,
+    embedding_loss,
+    foreground_loss,
+)
+from napari_leafseg.models.build import Network, build_network, load_imagenet
 from napari_leafseg.models.card import Card
 from napari_leafseg.models.checkpoint import begin_with, save_checkpoint
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet, DistanceEmbeddingOutput
@@ -82,20 +90,33 @@ def leaf_losses(
     labels = batch["labels"]
     known = (labels >= 0).float()
     weight = known * (1 + config.contact_weight * contacts(labels).float())
-    radius = config.neighbour_radius if config.neighbours == "local" else None
     maps = [item for item in (output.distance, output.first_distance) if item is not None]
     distances = [distance_loss(item, batch["distance"], config.balanced_distance, weight[:, None]) for item in maps]
     losses = {"distance": config.distance * torch.stack(distances).mean()}
     if not first_only:
-        terms = embedding_loss(output.embedding, labels, radius, config.per_leaf, config.background, weight)
+        terms = _embedding_terms(output.embedding, labels, weight, config)
         losses |= {"within": config.within * terms.within, "between": config.between * terms.between}
     if output.foreground is not None:
         losses["foreground"] = config.foreground * foreground_loss(output.foreground, labels)
+    if output.center is not None and not first_only:
+        losses["center"] = config.center * center_loss(output.center, labels)
     if output.auxiliary is not None:
-        extra = embedding_loss(output.auxiliary, labels, radius, config.per_leaf, config.background, weight)
+        extra = _embedding_terms(output.auxiliary, labels, weight, config)
         losses["auxiliary"] = config.auxiliary * (config.within * extra.within + config.between * extra.between)
     losses["total"] = torch.stack(list(losses.values())).sum()
     return losses
+
+
+def _embedding_terms(
+    embedding: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, config: LossConfig
+) -> EmbeddingLoss:
+    """The embedding's loss on every `embedding_stride`-th pixel."""
+    step = config.embedding_stride
+    radius = max(1, round(config.neighbour_radius / step)) if config.neighbours == "local" else None
+    thin = (slice(None, None, step), slice(None, None, step))
+    return embedding_loss(
+        embedding[(..., *thin)], labels[(..., *thin)], radius, config.per_leaf, config.background, weight[(..., *thin)]
+    )
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -120,6 +141,8 @@ class _Run:
         self.network = build_network(config.network())
         if config.begin_with:
             begin_with(self.network, find_model(config.begin_with))
+        elif config.imagenet:
+            load_imagenet(self.network)
         self._load_backbone()
         self.network.place(team.device)
         self.average = deepcopy(self.network)
@@ -139,11 +162,12 @@ class _Run:
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters with the share of the learning rate that each group has: what sees the pixels first is slower."""
-        leaf = isinstance(self.network, DistanceEmbeddingNet)
         slow: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
+        prefix = self.network.slow_prefix if isinstance(self.network, DistanceEmbeddingNet) else "backbone."
         for name, value in self.network.named_parameters():
-            (slow if (".down." in name if leaf else name.startswith("backbone.")) else rest).append(value)
+            slower = name.startswith(prefix) if prefix else ".down." in name
+            (slow if slower else rest).append(value)
         groups = [{"params": rest, "share": 1.0}, {"params": slow, "share": self.config.backbone_rate}]
         return [group for group in groups if group["params"]]
 
@@ -197,6 +221,7 @@ class _Run:
             defaults=self.config.defaults,
             description=self.config.description,
             diameter=self.config.diameter,
+            least_leaf=self.config.least_leaf,
             views=self.config.views,
             whole=self.config.crop if self.config.whole else 0,
             metrics=self.metrics,
@@ -329,8 +354,8 @@ def train(
         if team.first:
             team.wait()
         pool = images
-    while run.step < config.steps:
-        losses = run.train_step(draw_batch(pool, config, run.step))
+    for batch in _batches(pool, config, run.step):
+        losses = run.train_step(batch)
         _log(run, losses)
         yield TrainingEvent("step", run.step, config.steps, losses)
         last = run.step == config.steps
@@ -341,6 +366,17 @@ def train(
         if run.step % config.save_every == 0 or last:
             yield _save(run)
     yield TrainingEvent("finished", run.step, config.steps, run.metrics)
+
+
+def _batches(pool: Drawer, config: TrainingConfig, first: int) -> Iterator[dict[str, torch.Tensor]]:
+    """The batches of the steps from `first` on; each is drawn while the one before is learned from."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(draw_batch, pool, config, first) if first < config.steps else None
+        for step in range(first, config.steps):
+            assert coming is not None
+            batch = coming.result()
+            coming = thread.submit(draw_batch, pool, config, step + 1) if step + 1 < config.steps else None
+            yield batch
 
 
 def _save(run: _Run) -> TrainingEvent:
