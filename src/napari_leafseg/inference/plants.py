@@ -8,11 +8,13 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from napari_leafseg._opencv import cv2
+from napari_leafseg.grouping.seeds import find_peaks
 from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
 from napari_leafseg.models.normalise import brightness_statistics
 
 _LEAST_PEAK = 0.45 * DISTANCE_ONE
 _LEAST_AREA = 60
+_CLEAR_PEAK = 0.4
 _LIKELY = 140
 _HEADROOM = 1.25
 DARK = 190  # leaves whose white is below this are exposed for
@@ -32,6 +34,8 @@ class Plant:
         Pixels that are leaf.
     thickness : float
         Diameter of the largest disc of leaf in it: of a seedling's leaf, or of a dense rosette's middle.
+    leaves : int
+        About how many leaves it has: clear peaks of the distance map.
     """
 
     top: float
@@ -40,6 +44,7 @@ class Plant:
     right: float
     area: float
     thickness: float = 0.0
+    leaves: int = 0
 
     @property
     def diameter(self) -> float:
@@ -89,6 +94,7 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
     count, groups = cv2.connectedComponents(joined)
     groups[solid == 0] = 0
     depth = cv2.distanceTransform(np.pad(solid, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    peaks = _leaf_peaks(maps.distance, solid > 0)
     plants = []
     for number in range(1, count):
         rows, columns = np.nonzero(groups == number)
@@ -96,8 +102,16 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
             edges = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]) / scale
             top, left, bottom, right = (float(edge) for edge in edges)
             thickness = 2 * float(depth[rows, columns].max()) / scale
-            plants.append(Plant(top, left, bottom, right, len(rows) / scale**2, thickness))
+            leaves = int(np.count_nonzero(groups[tuple(peaks.T)] == number))
+            plants.append(Plant(top, left, bottom, right, len(rows) / scale**2, thickness, leaves))
     return without_crumbs(plants)
+
+
+def _leaf_peaks(distance: np.ndarray, leaf: np.ndarray) -> np.ndarray:
+    """Clear peaks of a distance map, int (N, 2)."""
+    if not distance.any():
+        return np.zeros((0, 2), int)
+    return find_peaks(distance, leaf, lowest=_CLEAR_PEAK, spacing=3, sigma=1.5)[0]
 
 
 def typical_size(plants: list[Plant]) -> float:
@@ -105,7 +119,7 @@ def typical_size(plants: list[Plant]) -> float:
     return float(np.average([plant.size for plant in plants], weights=[plant.area for plant in plants]))
 
 
-def working_scale(plants: list[Plant], diameter: float, leaves: int = 0, least_leaf: float = 0.0) -> float:
+def working_scale(plants: list[Plant], diameter: float, least_leaf: float = 0.0, leaves: int | None = None) -> float:
     """Find the scale at which plants are seen best.
 
     Parameters
@@ -114,11 +128,11 @@ def working_scale(plants: list[Plant], diameter: float, leaves: int = 0, least_l
         At least one.
     diameter : float
         Of a typical plant at that scale, pixels.
-    leaves : int
-        How many leaves the plants have together; 0 where this is not known.
     least_leaf : float
         A typical leaf (the root of the mean area) is to have at least so many pixels: plants of many leaves, twigs and
         dense pots are seen closer, up to 2.5 times.
+    leaves : int, optional
+        How many leaves the plants have together; what they say themselves when None.
 
     Returns
     -------
@@ -126,6 +140,7 @@ def working_scale(plants: list[Plant], diameter: float, leaves: int = 0, least_l
         Pixels that the network sees per pixel of the image.
     """
     scale = diameter / typical_size(plants)
+    leaves = sum(plant.leaves for plant in plants) if leaves is None else leaves
     if not leaves or not least_leaf:
         return scale
     leaf = scale * float(np.sqrt(sum(plant.area for plant in plants) / leaves))

@@ -12,7 +12,7 @@ import numpy as np
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.looks import Looks
-from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_size
+from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, working_scale
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
 from napari_leafseg.inference.search import Findings, find_plants, given_plants
 from napari_leafseg.inference.tiled_leaves import TiledLeaves
@@ -200,7 +200,7 @@ class Predictor:
         if given is not None:
             findings = given_plants(picture, given)
         elif not self.card.whole:
-            for done, total, found in find_plants(self._tiled, picture, self.card.diameter):
+            for done, total, found in find_plants(self._tiled, picture, self.card.diameter, self.card.least_leaf):
                 yield PredictEvent(done, 4 * total, "Looking for plants")
                 findings = found or findings
         plants = findings.plants
@@ -209,7 +209,8 @@ class Predictor:
             working = working or self._fit(self.card.whole / max(shape))
             places, plants, findings = [whole], [], Findings()
         elif working is None:
-            working = self._fit(self.card.diameter / typical_size(plants) if plants else min(1.0, 512 / max(shape)))
+            best = (self.card.diameter, self.card.least_leaf)
+            working = self._fit(working_scale(plants, *best) if plants else min(1.0, 512 / max(shape)))
         if not places:
             if scale is None:
                 self._notes.append("No plant was found. If there is one, set the working scale by hand.")

@@ -23,6 +23,7 @@ from napari_leafseg.inference.plants import (
     region_size,
     typical_size,
     without_crumbs,
+    working_scale,
 )
 from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps, TiledNetwork
 from napari_leafseg.io.arrays import resize
@@ -56,7 +57,7 @@ class Findings:
 
 
 def find_plants(
-    network: TiledNetwork, image: np.ndarray, diameter: float
+    network: TiledNetwork, image: np.ndarray, diameter: float, least_leaf: float = 0.0
 ) -> Iterator[tuple[int, int, Findings | None]]:
     """Look at a picture at several sizes and find its plants.
 
@@ -71,6 +72,8 @@ def find_plants(
         uint8 (H, W, 3).
     diameter : float
         Diameter of a plant that the network sees best, pixels.
+    least_leaf : float
+        See `napari_leafseg.inference.plants.working_scale`.
 
     Yields
     ------
@@ -91,7 +94,7 @@ def find_plants(
         best = _best(looks, diameter)
     white = best.white if best.white < DARK else 255.0
     yield total - 1, total, None
-    yield total, total, Findings(_look_again(network, image, best.plants, diameter, white), white)
+    yield total, total, Findings(_look_again(network, image, best.plants, (diameter, least_leaf), white), white)
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,12 @@ def _best(looks: list[_Look], diameter: float) -> _Look:
 
 
 def _look_again(
-    network: TiledNetwork, image: np.ndarray, plants: list[Plant], diameter: float, white: float
+    network: TiledNetwork, image: np.ndarray, plants: list[Plant], best: tuple[float, float], white: float
 ) -> list[Plant]:
     """Find plants anew, exposed for their leaves, at the scale that they call for, until that scale stays."""
     possible = _POSSIBLE if white >= 255 else _POSSIBLE_EXPOSED
     for _ in range(_LOOKS_AGAIN if plants else 0):
-        scale = diameter / typical_size(plants)
+        scale = working_scale(plants, *best)
         places = plant_regions(plants, image.shape)
         if sum(region_size(place) for place in places) * scale**2 > _LARGE:
             break
@@ -144,7 +147,7 @@ def _look_again(
         still = [plant for plant in plants if any(_overlap(plant, other) for other in found)]
         if not still or not possible[0] < _area(found) / _area(still) < possible[1]:
             break  # seen closer, it looks quite different: keep to the overview
-        settled = abs(float(np.log2(typical_size(found) / typical_size(plants)))) < _SETTLED
+        settled = abs(float(np.log2(working_scale(found, *best) / scale))) < _SETTLED
         plants = found
         if settled:
             break

@@ -13,6 +13,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.grouping import quantise
 from napari_leafseg.inference.device import computing
 from napari_leafseg.models.build import Network
+from napari_leafseg.models.config import DistanceEmbeddingConfig
 from napari_leafseg.models.distance_embedding import DistanceEmbeddingOutput
 from napari_leafseg.models.normalise import standardise
 
@@ -171,7 +172,7 @@ class TiledNetwork:
         )
         tiles = tile_pairs(height, width, self.tile)
         for done, ((seen_y, kept_y), (seen_x, kept_x)) in enumerate(tiles, start=1):
-            part = self._infer(standardise(image[seen_y, seen_x], statistics), embed)
+            part = self._infer(standardise(image[seen_y, seen_x], statistics), embed, (seen_y.start, seen_x.start))
             inner = (
                 slice(kept_y.start - seen_y.start, kept_y.stop - seen_y.start),
                 slice(kept_x.start - seen_x.start, kept_x.stop - seen_x.start),
@@ -183,20 +184,24 @@ class TiledNetwork:
             yield done, len(tiles), maps if done == len(tiles) else None
 
     @torch.inference_mode()
-    def _infer(self, image: np.ndarray, embed: bool) -> PixelMaps:
-        """One forward pass; pads to the network's stride by reflection."""
+    def _infer(self, image: np.ndarray, embed: bool, origin: tuple[int, int]) -> PixelMaps:
+        """One forward pass, of all views together; pads to the network's stride by reflection."""
         height, width = image.shape[:2]
         batch = self._batch(image)
         with computing(self.device):
             if embed:
                 output = _together([self._seen_as(batch, view) for view in VIEWS[: self.views]])
+                if output.center is not None:  # tiles of an image share their coordinates
+                    output = output._replace(embedding=self.network.embed(output.center, origin))  # type: ignore[operator]
             else:
                 output = self.network.distances(batch)
         return _to_maps(output, height, width)
 
     def _channels(self) -> int:
-        """Channels of the embeddings of all views."""
-        return self.network.config.embedding * self.views  # type: ignore[union-attr]
+        """Channels of the embedding: of all views side by side, or of their mean center."""
+        config = self.network.config
+        assert isinstance(config, DistanceEmbeddingConfig)
+        return config.embedding * (1 if config.embed_from == "center" else self.views)
 
     def _batch(self, image: np.ndarray) -> torch.Tensor:
         """A standardised image as (1, 3, H, W) on the device, padded to the network's stride."""
@@ -206,8 +211,8 @@ class TiledNetwork:
     def _seen_as(self, batch: torch.Tensor, view: View) -> DistanceEmbeddingOutput:
         """What the network says of a flipped and turned picture, turned and flipped back."""
         output = self.network(turned(batch, view).contiguous(memory_format=torch.channels_last))
-        found = (None if maps is None else turned_back(maps, view) for maps in output)
-        return DistanceEmbeddingOutput(*found)  # type: ignore[arg-type]
+        found = DistanceEmbeddingOutput(*(None if maps is None else turned_back(maps, view) for maps in output))  # type: ignore[arg-type]
+        return found if found.center is None else found._replace(center=vectors_turned_back(found.center, view))
 
 
 def turned(maps: torch.Tensor, view: View) -> torch.Tensor:
@@ -224,18 +229,31 @@ def turned_back(maps: torch.Tensor, view: View) -> torch.Tensor:
     return maps.flip(flips) if flips else maps
 
 
+def vectors_turned_back(vectors: torch.Tensor, view: View) -> torch.Tensor:
+    """Vectors (N, 2, H, W), down and right, whose places `turned_back` has put in order, in the image's directions."""
+    flips, transposed = view
+    vectors = vectors.flip(1) if transposed else vectors
+    signs = vectors.new_tensor([-1.0 if axis in flips else 1.0 for axis in (-2, -1)])
+    return vectors * signs[None, :, None, None]
+
+
 def _together(views: list[DistanceEmbeddingOutput]) -> DistanceEmbeddingOutput:
-    """Mean distance and foreground; embeddings side by side, of unit length again."""
+    """Mean distance, foreground and center; embeddings side by side, of unit length again, where there is no center."""
     first = views[0]
     if len(views) == 1:
         return first
     foreground = None
     if first.foreground is not None:
         foreground = torch.stack([view.foreground for view in views if view.foreground is not None]).mean(0)
+    if first.center is not None:
+        center = torch.stack([view.center for view in views if view.center is not None]).mean(0)
+        first = first._replace(center=center)
     return first._replace(
         distance=torch.stack([view.distance for view in views]).mean(0),
         foreground=foreground,
-        embedding=torch.cat([view.embedding for view in views], 1) / len(views) ** 0.5,
+        embedding=first.embedding
+        if first.center is not None
+        else torch.cat([view.embedding for view in views], 1) / len(views) ** 0.5,
     )
 
 

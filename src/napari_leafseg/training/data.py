@@ -316,7 +316,7 @@ def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingC
         factor = float(np.exp(rng.uniform(*np.log(config.zoom))))
     else:
         leaves = len(np.unique(drawn.labels[drawn.labels > 0]))
-        factor = working_scale(drawn.plants, config.diameter, leaves, config.least_leaf)
+        factor = working_scale(drawn.plants, config.diameter, config.least_leaf, leaves)
         factor *= float(np.exp(rng.normal(0, config.plant_view_spread)))
         plant = drawn.plants[int(rng.integers(len(drawn.plants)))]
         centre = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
