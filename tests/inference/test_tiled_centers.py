@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from napari_leafseg.inference.tiling import VIEWS, TiledNetwork, turned, turned_back, vectors_turned_back
 from napari_leafseg.models.build import build_network
 from napari_leafseg.models.config import SIZES

@@ -5,6 +5,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.build import build_network, load_imagenet
 from napari_leafseg.models.card import Card
@@ -12,7 +14,6 @@ from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.config import SIZES, DistanceEmbeddingConfig
 from napari_leafseg.models.efficientnet import EfficientNetLite0, NormalizedConv
 from napari_leafseg.models.pretrained_net import center_embedding, center_frequencies
-from torch import nn
 
 
 def test_normalized_conv_is_a_convolution_with_a_frozen_batch_norm():

@@ -4,6 +4,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.plants import Plant, working_scale
 from napari_leafseg.losses.distance_embedding import center_loss
