@@ -148,7 +148,7 @@ def test_a_model_with_centers_trains_on_folders(tmp_path):
 def test_batches_drawn_ahead_are_those_of_their_steps(tmp_path, monkeypatch):
     folder = _folder(tmp_path / "all", ["one", "two"], 90)
     config = TrainingConfig(
-        model="tiny", steps=3, batch=2, crop=32, diameter=30, validation_count=0,
+        model="tiny", steps=3, batch=2, crop=32, diameter=30, validation_count=0, draw_ahead=True,
         data=DataConfig(count=0, sources=(LabeledFolder(folder=folder, share=1.0),)),
     )  # fmt: skip
     from napari_leafseg.training import loop

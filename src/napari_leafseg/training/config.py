@@ -209,6 +209,9 @@ class TrainingConfig(BaseModel):
         the picture carries no loss.
     least_leaf : float
         See `napari_leafseg.models.card.Card`.
+    draw_ahead : bool
+        Draw a batch while the one before is learned from: a tenth less time, but the last bits of sums then differ from
+        run to run.
     imagenet : bool
         The encoder begins with ImageNet weights (only with `efficientnet-lite0`).
     greys, degrade, aspect : float
@@ -269,6 +272,7 @@ class TrainingConfig(BaseModel):
     smallest_leaf: int = Field(16, ge=0)
     least_leaf: float = Field(0.0, ge=0)
     imagenet: bool = False
+    draw_ahead: bool = False
     greys: float = Field(0.04, ge=0, le=1)
     degrade: float = Field(0.0, ge=0, le=1)
     aspect: float = Field(0.0, ge=0)

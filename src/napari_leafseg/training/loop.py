@@ -369,7 +369,11 @@ def train(
 
 
 def _batches(pool: Drawer, config: TrainingConfig, first: int) -> Iterator[dict[str, torch.Tensor]]:
-    """The batches of the steps from `first` on; each is drawn while the one before is learned from."""
+    """The batches of the steps from `first` on; with `draw_ahead`, drawn while the one before is learned from."""
+    if not config.draw_ahead:
+        for step in range(first, config.steps):
+            yield draw_batch(pool, config, step)
+        return
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(draw_batch, pool, config, first) if first < config.steps else None
         for step in range(first, config.steps):
