@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_leafseg._opencv import cv2
 from napari_leafseg.synthetic.background import draw_background, draw_distractors, draw_pot
 from napari_leafseg.synthetic.camera import light, photograph
-from napari_leafseg.synthetic.leaf import outline, paint_blade, polygon_alpha
+from napari_leafseg.synthetic.canvas import Canvas, draw_plant_on, tidy
 from napari_leafseg.synthetic.plant import Habit, PlantSpec, draw_plant, draw_species
 
 
@@ -84,16 +83,6 @@ class Scene:
     labels: np.ndarray
     plants: np.ndarray
     identities: np.ndarray = field(default_factory=lambda: np.zeros(1, int))
-
-
-@dataclass
-class _Canvas:
-    image: np.ndarray
-    labels: np.ndarray
-    plants: np.ndarray
-    leaves: int = 0
-    owner_area: list[float] = field(default_factory=lambda: [0.0])  # square of the diameter of each leaf's plant
-    identities: list[int] = field(default_factory=lambda: [0])
 
 
 def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
@@ -203,7 +192,7 @@ def _compose(
     seeds = rng.integers(0, 2**31, 4 + len(plants))
     scenery, lamp = np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
     image = np.ascontiguousarray(draw_background(scenery, config.size, unit, config.background))
-    canvas = _Canvas(image, np.zeros(config.size, np.uint16), np.zeros(config.size, np.uint16))
+    canvas = Canvas(image, np.zeros(config.size, np.uint16), np.zeros(config.size, np.uint16))
     pot_chance = min(1.0, 2 * config.pots) if scenery.random() < max(0.5, config.pots) else 0.0
     for centre, diameter in zip(centres, diameters, strict=False):
         if scenery.random() < pot_chance:
@@ -213,8 +202,8 @@ def _compose(
     angle = lamp.uniform(0, 2 * np.pi)
     for index, ((plant, day), centre, diameter) in enumerate(zip(plants, centres, diameters, strict=False)):
         painter = np.random.default_rng(seeds[4 + index])
-        _draw_one(painter, canvas, plant, day, centre, diameter, (np.cos(angle), np.sin(angle)), index + 1)
-    labels, owners, identities = _tidy(canvas, config.smallest_leaf)
+        draw_plant_on(painter, canvas, plant, day, centre, diameter, (np.cos(angle), np.sin(angle)), index + 1)
+    labels, owners, identities = tidy(canvas, config.smallest_leaf)
     eye = np.random.default_rng(seeds[2])
     image = canvas.image
     if config.camera:
@@ -226,67 +215,6 @@ def _compose(
     else:
         picture = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return Scene(picture, labels, owners, identities)
-
-
-def _draw_one(
-    rng: np.random.Generator,
-    canvas: _Canvas,
-    plant: PlantSpec,
-    day: float,
-    centre: np.ndarray,
-    diameter: float,
-    sun: tuple[float, float],
-    number: int,
-) -> None:
-    scale = 0.5 * diameter / plant.reach(day)
-    shadow_depth = rng.uniform(0.1, 0.65)
-    shadow_reach = diameter * rng.uniform(0.005, 0.04)
-    shadow_blur = max(0.6, diameter * rng.uniform(0.004, 0.02))
-    for leaf in plant.visible(day):
-        length, flat = leaf.length(day) * scale, leaf.foreshortening(day)
-        if length < 3:
-            continue
-        base = centre + leaf.base(day) * scale
-        corners = outline(leaf.shape, int(np.clip(length / 2, 16, 160))) * length
-        corners[:, 0] *= flat
-        cos, sin = np.cos(leaf.azimuth), np.sin(leaf.azimuth)
-        polygon = base + np.stack(
-            [corners[:, 0] * sin + corners[:, 1] * cos, corners[:, 0] * cos - corners[:, 1] * sin], 1
-        )
-        drawn = polygon_alpha(polygon, canvas.labels.shape)
-        if drawn is None:
-            continue
-        alpha, origin = drawn
-        _cast_shadow(canvas.image, alpha, origin, sun, shadow_depth, shadow_reach, shadow_blur)
-        colour = paint_blade(rng, alpha.shape, origin, base, leaf.azimuth, length, flat, leaf.shape, leaf.paint, sun)
-        window = (slice(origin[0], origin[0] + alpha.shape[0]), slice(origin[1], origin[1] + alpha.shape[1]))
-        canvas.image[window] += alpha[..., None] * (colour - canvas.image[window])
-        canvas.leaves += 1
-        canvas.owner_area.append(diameter**2)
-        canvas.identities.append(plant.leaves.index(leaf) + 1)
-        covered = alpha >= 0.5
-        canvas.labels[window][covered] = canvas.leaves
-        canvas.plants[window][covered] = number
-
-
-def _cast_shadow(
-    image: np.ndarray,
-    alpha: np.ndarray,
-    origin: tuple[int, int],
-    sun: tuple[float, float],
-    depth: float,
-    reach: float,
-    blur: float,
-) -> None:
-    """Darken what lies under a leaf: its own outline, moved away from the sun and blurred."""
-    pad = int(np.ceil(reach + 3 * blur)) + 1
-    soft = cv2.GaussianBlur(np.pad(alpha, pad), (0, 0), blur)
-    top, left = origin[0] - pad + round(sun[1] * reach), origin[1] - pad + round(sun[0] * reach)
-    low_y, low_x = max(0, top), max(0, left)
-    high_y, high_x = min(image.shape[0], top + soft.shape[0]), min(image.shape[1], left + soft.shape[1])
-    if high_y > low_y and high_x > low_x:
-        part = soft[low_y - top : high_y - top, low_x - left : high_x - left]
-        image[low_y:high_y, low_x:high_x] *= 1 - depth * part[..., None]
 
 
 def _crop_in_black(
@@ -302,25 +230,3 @@ def _crop_in_black(
         max(0, ys.min() - margin[0]) : ys.max() + 1 + margin[1], max(0, xs.min() - margin[2]) : xs.max() + 1 + margin[3]
     ] = True
     return labels, owners, image * inside[..., None]
-
-
-def _tidy(canvas: _Canvas, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number the leaves 1 … N; give slivers (hidden leaves' crumbs) to the leaf that they touch."""
-    labels, owners = canvas.labels, canvas.plants
-    areas = np.bincount(labels.ravel(), minlength=canvas.leaves + 1)
-    least = np.maximum(smallest, 0.002 * np.array(canvas.owner_area))
-    small = np.flatnonzero((areas > 0) & (areas < least))
-    for label in small[small > 0]:
-        piece = labels == label
-        ring = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~piece
-        around = labels[ring]
-        around = around[around > 0]
-        winner = np.bincount(around).argmax() if around.size else 0
-        labels[piece] = winner
-        if not winner:
-            owners[piece] = 0
-    present = np.unique(labels)
-    present = present[present > 0]
-    lookup = np.zeros(canvas.leaves + 1, np.uint16)
-    lookup[present] = np.arange(1, len(present) + 1)
-    return lookup[labels], owners, np.array(canvas.identities)[np.concatenate([[0], present]).astype(int)]
