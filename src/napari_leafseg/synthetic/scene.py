@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_leafseg._opencv import cv2
 from napari_leafseg.synthetic.background import draw_background, draw_distractors, draw_pot
 from napari_leafseg.synthetic.camera import light, photograph
-from napari_leafseg.synthetic.canvas import Canvas, draw_plant_on, tidy
+from napari_leafseg.synthetic.canvas import Canvas, Shadows, draw_plant_on, tidy
+from napari_leafseg.synthetic.kinds import Arrangement, Kind, arrange
+from napari_leafseg.synthetic.looks import add_glare, draw_moss, fluoresce
 from napari_leafseg.synthetic.plant import Habit, PlantSpec, draw_plant, draw_species
 
 
@@ -41,6 +44,13 @@ class SceneConfig(BaseModel):
         Chance that a plant stands in a pot.
     distractors : bool
         Algae, labels, sticks.
+    kind : str, optional
+        One of `napari_leafseg.synthetic.kinds.KINDS` instead of single plants from above: "seedlings" of two to five
+        leaves, "petioles" as long as blades, "pinnate" leaves of many leaflets, "strap" and "needles" from above,
+        "strap-side", a "stand" of many small plants (their number follows from `diameter`, not from `plants`), a
+        "shrub", "twig". Their diameters are drawn evenly over the logarithm of `diameter`.
+    moss, glare, fluorescence : float
+        Chances of a carpet of moss or algae, of shining leaves, of the look of chlorophyll fluorescence.
     smallest_leaf : int
         Leaves that show fewer pixels get no label of their own; nor do those that show less than 0.002 of the
         square of their plant's diameter: less than the smallest leaf that people outlined on real rosettes.
@@ -59,6 +69,10 @@ class SceneConfig(BaseModel):
     same_species: float = 0.75
     pots: float = 0.28
     distractors: bool = True
+    kind: Kind | None = None
+    moss: float = Field(0.0, ge=0, le=1)
+    glare: float = Field(0.0, ge=0, le=1)
+    fluorescence: float = Field(0.0, ge=0, le=1)
     smallest_leaf: int = 20
 
 
@@ -105,6 +119,8 @@ def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
     ((128, 128, 3), 'uint16')
     """
     config = config or SceneConfig()
+    if config.kind is not None:
+        return _synthesize_kind(np.random.default_rng([seed, 4]), config, config.kind)
     rng = np.random.default_rng([seed, 0])
     number = int(rng.integers(config.plants[0], config.plants[1] + 1))
     diameters = rng.uniform(*config.diameter) * rng.uniform(0.75, 1.0, max(1, number))
@@ -116,6 +132,14 @@ def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
         drawn.append((plant, float(rng.uniform(0.3, 1.0) * last + rng.uniform(2, 9))))
     centres = _place(rng, config, diameters[:number])
     return _compose(rng, config, drawn, centres, diameters)
+
+
+def _synthesize_kind(rng: np.random.Generator, config: SceneConfig, kind: Kind) -> Scene:
+    number = int(rng.integers(config.plants[0], config.plants[1] + 1))
+    diameters = np.exp(rng.uniform(*np.log(config.diameter))) * rng.uniform(0.75, 1.0, max(1, number))
+    centres = _place(rng, config, diameters[:number])
+    arrangement = arrange(rng, kind, config.size, diameters[: len(centres)], centres) if number else Arrangement()
+    return _compose(rng, config, [], centres, diameters, arrangement=arrangement)
 
 
 def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -> list[Scene]:
@@ -187,24 +211,40 @@ def _compose(
     diameters: np.ndarray,
     unit: float | None = None,
     camera_rng: np.random.Generator | None = None,
+    arrangement: Arrangement | None = None,
 ) -> Scene:
+    if arrangement is not None and arrangement.centres:
+        centres, diameters = np.array(arrangement.centres), np.array(arrangement.diameters)
     unit = unit or float(np.mean(diameters))
     seeds = rng.integers(0, 2**31, 4 + len(plants))
     scenery, lamp = np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
     image = np.ascontiguousarray(draw_background(scenery, config.size, unit, config.background))
+    extra = np.random.default_rng(seeds[3])
     canvas = Canvas(image, np.zeros(config.size, np.uint16), np.zeros(config.size, np.uint16))
+    if arrangement is not None and arrangement.side_pots:
+        _draw_wall(extra, image, unit)
     pot_chance = min(1.0, 2 * config.pots) if scenery.random() < max(0.5, config.pots) else 0.0
+    if arrangement is not None and not arrangement.pots:
+        pot_chance = 0.0
     for centre, diameter in zip(centres, diameters, strict=False):
         if scenery.random() < pot_chance:
             draw_pot(scenery, image, centre, max(diameter, 0.8 * unit) * scenery.uniform(0.7, 1.5))
     if config.distractors:
         draw_distractors(scenery, image, unit)
+    if extra.random() < config.moss:
+        draw_moss(extra, image, unit)
     angle = lamp.uniform(0, 2 * np.pi)
     for index, ((plant, day), centre, diameter) in enumerate(zip(plants, centres, diameters, strict=False)):
         painter = np.random.default_rng(seeds[4 + index])
         draw_plant_on(painter, canvas, plant, day, centre, diameter, (np.cos(angle), np.sin(angle)), index + 1)
+    if arrangement is not None:
+        _draw_arrangement(np.random.default_rng(seeds[1] + 1), canvas, arrangement, (np.cos(angle), np.sin(angle)))
     labels, owners, identities = tidy(canvas, config.smallest_leaf)
+    if extra.random() < config.glare:
+        add_glare(extra, canvas.image, labels)
     eye = np.random.default_rng(seeds[2])
+    if extra.random() < config.fluorescence:
+        return Scene(fluoresce(extra, canvas.image, labels, owners), labels, owners, identities)
     image = canvas.image
     if config.camera:
         image = light(eye, image)
@@ -215,6 +255,33 @@ def _compose(
     else:
         picture = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return Scene(picture, labels, owners, identities)
+
+
+def _draw_arrangement(
+    rng: np.random.Generator, canvas: Canvas, arrangement: Arrangement, sun: tuple[float, float]
+) -> None:
+    """Draw pots, then leaves and stems from the lowest up."""
+    for pot in arrangement.side_pots:
+        pot.draw(rng, canvas.image)
+    size = float(np.mean(arrangement.diameters)) if arrangement.diameters else 0.0
+    shadows = Shadows(
+        sun,
+        depth=rng.uniform(0.1, 0.65),
+        reach=size * rng.uniform(0.005, 0.05),
+        blur=max(0.6, size * rng.uniform(0.003, 0.015)),
+    )
+    for item in arrangement.ordered():
+        item.draw(rng, canvas, shadows)
+
+
+def _draw_wall(rng: np.random.Generator, image: np.ndarray, unit: float) -> None:
+    """In half the views from the side: something else behind the ground, out of focus."""
+    height = image.shape[0]
+    if rng.random() < 0.5:
+        return
+    edge = int(height * rng.uniform(0.1, 0.6))
+    behind = draw_background(rng, (edge, image.shape[1]), unit * rng.uniform(0.5, 2.0))
+    image[:edge] = cv2.GaussianBlur(behind, (0, 0), float(rng.uniform(0.5, 4.0))) * np.float32(rng.uniform(0.6, 1.2))
 
 
 def _crop_in_black(
