@@ -15,6 +15,7 @@ from napari_leafseg.synthetic.straps import SidePot, needles, strap, strap_side
 
 Kind = Literal["seedlings", "petioles", "pinnate", "strap", "strap-side", "needles", "stand", "shrub", "twig"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+MOST_LEAVES = 360  # of a stand, about
 Item = PlacedLeaf | Ribbon | Stem
 
 
@@ -180,7 +181,7 @@ def _broad(rng: np.random.Generator, species: Species) -> Species:
 def _stand(rng: np.random.Generator, size: tuple[int, int], diameter: float) -> Arrangement:
     """Many small plants whose leaves close to a canopy; it fills the picture or a part of it."""
     species = _broad(rng, draw_species(rng, "compound" if rng.random() < 0.35 else None))
-    pitch = max(diameter * rng.uniform(0.35, 0.8), 0.055 * max(size))
+    pitch = max(diameter * rng.uniform(0.3, 0.7), 0.055 * max(size)) * (1.5 if species.habit == "compound" else 1.0)
     middle, reach = np.array(size) / 2.0, np.array(size) * (0.55 if rng.random() < 0.5 else rng.uniform(0.25, 0.45))
     middle = middle + rng.normal(0, 0.05, 2) * size
     square, turn = rng.random() < 0.5, rng.uniform(0, np.pi)
@@ -192,6 +193,8 @@ def _stand(rng: np.random.Generator, size: tuple[int, int], diameter: float) -> 
     centres = middle + centres[(away.max(1) if square else np.hypot(*away.T)) < 1]
     result, leaves = Arrangement(pots=False), int(rng.integers(2, 8))
     for number, centre in enumerate(rng.permutation(centres)[:120], 1):
+        if len(result.items) > MOST_LEAVES:
+            break
         plant = draw_plant(rng, species.habit, leaves=max(2, leaves + int(rng.integers(-1, 2))), species=species)
         last = max(leaf.born for leaf in plant.leaves)
         across = diameter * rng.uniform(0.75, 1.15)
@@ -222,7 +225,7 @@ def _shrub(
     sagging = rng.uniform(0, 0.8) if squash < 0.85 else 0.0
     items: list[Item] = []
     for index in range(count):
-        radius = (0.5 * diameter - 0.6 * length) * np.sqrt((index + 0.3) / count)
+        radius = (0.5 * diameter - 0.4 * length) * np.sqrt((index + 0.3) / count)
         angle = index * 2.39996 + rng.normal(0, 0.4)
         offset = radius * np.array([np.sin(angle) * squash, np.cos(angle)]) * rng.uniform(0.8, 1.15)
         heading = np.array([np.sin(angle), np.cos(angle)]) + rng.normal(0, 0.45, 2) + np.array([sagging, 0])
@@ -232,7 +235,7 @@ def _shrub(
             bend=float(rng.normal(0, 0.25)),
             asymmetry=float(np.clip(rng.normal(0, 0.15), -0.5, 0.5)),
         )
-        base = centre + offset
+        base = centre + offset - rng.uniform(0.3, 0.6) * length * heading / max(float(np.hypot(*heading)), 0.1)
         height = float(-2.2 * radius / diameter + rng.normal(0, 0.35))
         size = float(length * np.clip(rng.normal(1, 0.15), 0.55, 1.4) * (0.7 if height > 0.5 else 1))
         items.append(

@@ -69,8 +69,8 @@ def add_glare(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray) -
     field = smooth_noise(rng, shape, size * rng.uniform(0.3, 1.0)) + 0.25 * smooth_noise(
         rng, shape, max(1.5, size / 12)
     )
-    spots = np.clip((field + shifts[labels] - rng.uniform(0.0, 0.3)) * rng.uniform(1.5, 5.0), 0, 1)
-    shine = cv2.GaussianBlur((spots * gains[labels]).astype(np.float32), (0, 0), max(0.6, size * 0.015))
+    spots = np.clip((field + shifts[labels] - rng.uniform(0.0, 0.3)) * rng.uniform(0.8, 3.0), 0, 1) ** 1.5
+    shine = cv2.GaussianBlur((spots * gains[labels]).astype(np.float32), (0, 0), max(0.7, size * 0.03))
     shine *= (labels > 0) * np.float32(rng.uniform(0.3, 0.9))
     tint = np.array([1.0, 1.0, rng.uniform(0.9, 1.1)], np.float32) * np.float32(rng.uniform(0.75, 1.1))
     image += shine[..., None] * (tint - image)
@@ -97,11 +97,11 @@ def fluoresce(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, p
     on = (plants > 0).astype(np.float32)
     means = np.bincount(labels.ravel(), level.ravel(), count + 1) / np.maximum(np.bincount(labels.ravel()), 1)
     relief = np.clip(level / np.maximum(means[labels], 0.02), 0.3, 1.8).astype(np.float32)
-    relief = (1 + (relief - 1) * np.float32(rng.uniform(-0.4, 0.9))) * on  # veins and shadows: lighter, or darker
+    relief = (1 + (relief - 1) * np.float32(_relief_share(rng))) * on
     gains = rng.uniform(0.35, 0.9) * (1 + rng.normal(0, rng.uniform(0.03, 0.15), count + 1))
     glow = relief * np.clip(gains, 0.15, 1.0)[labels].astype(np.float32)
-    edge = cv2.GaussianBlur(on, (0, 0), max(1.0, 0.008 * max(shape)))
-    glow *= 1 - rng.uniform(0.0, 0.35) * (1 - np.clip(edge, 0, 1))
+    glow *= 1 - rng.uniform(0.15, 0.6) * _seams(labels, float(rng.uniform(0.7, 0.004 * max(shape) + 0.8)))
+    glow *= 1 + 0.12 * smooth_noise(rng, shape, max(shape) * rng.uniform(0.03, 0.15))
     ground = rng.uniform(0.0, 0.06) + rng.uniform(0.0, 0.03) * smooth_noise(rng, shape, max(shape) * 0.3)
     glow = glow + np.maximum(ground, 0) * (1 - on)
     halo = cv2.GaussianBlur(cv2.resize(glow, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), (0, 0), 5.0)
@@ -114,6 +114,19 @@ def fluoresce(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, p
         glow = _grain(rng, cv2.GaussianBlur(glow, (0, 0), float(rng.uniform(0.4, 1.4))))
     grey = np.round(np.clip(glow, 0, 1) ** rng.uniform(0.7, 1.4) * 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, 2)
+
+
+def _relief_share(rng: np.random.Generator) -> float:
+    """How much of the light and dark of a leaf shows; negative where veins are dark instead of light."""
+    return float(rng.uniform(-0.5, -0.2) if rng.random() < 0.2 else rng.uniform(0.35, 1.1))
+
+
+def _seams(labels: np.ndarray, width: float) -> np.ndarray:
+    """Where leaves meet, and their outlines: 1 on the seam, soft to both sides."""
+    numbers = labels.astype(np.float32)
+    seam = (cv2.dilate(numbers, np.ones((3, 3), np.uint8)) != numbers).astype(np.float32)
+    soft = cv2.GaussianBlur(seam, (0, 0), width)
+    return np.clip(soft * np.float32(1.6 * width), 0, 1)
 
 
 def _grain(rng: np.random.Generator, glow: np.ndarray) -> np.ndarray:

@@ -49,8 +49,9 @@ class SceneConfig(BaseModel):
         leaves, "petioles" as long as blades, "pinnate" leaves of many leaflets, "strap" and "needles" from above,
         "strap-side", a "stand" of many small plants (their number follows from `diameter`, not from `plants`), a
         "shrub", "twig". Their diameters are drawn evenly over the logarithm of `diameter`.
-    moss, glare, fluorescence : float
-        Chances of a carpet of moss or algae, of shining leaves, of the look of chlorophyll fluorescence.
+    moss, foliage, glare, fluorescence : float
+        Chances of a carpet of moss or algae, of other plants behind, out of focus and without labels, of shining
+        leaves, of the look of chlorophyll fluorescence.
     smallest_leaf : int
         Leaves that show fewer pixels get no label of their own; nor do those that show less than 0.002 of the
         square of their plant's diameter: less than the smallest leaf that people outlined on real rosettes.
@@ -71,6 +72,7 @@ class SceneConfig(BaseModel):
     distractors: bool = True
     kind: Kind | None = None
     moss: float = Field(0.0, ge=0, le=1)
+    foliage: float = Field(0.0, ge=0, le=1)
     glare: float = Field(0.0, ge=0, le=1)
     fluorescence: float = Field(0.0, ge=0, le=1)
     smallest_leaf: int = 20
@@ -233,6 +235,8 @@ def _compose(
         draw_distractors(scenery, image, unit)
     if extra.random() < config.moss:
         draw_moss(extra, image, unit)
+    if extra.random() < config.foliage:
+        _draw_foliage(extra, image, unit)
     angle = lamp.uniform(0, 2 * np.pi)
     for index, ((plant, day), centre, diameter) in enumerate(zip(plants, centres, diameters, strict=False)):
         painter = np.random.default_rng(seeds[4 + index])
@@ -272,6 +276,18 @@ def _draw_arrangement(
     )
     for item in arrangement.ordered():
         item.draw(rng, canvas, shadows)
+
+
+def _draw_foliage(rng: np.random.Generator, image: np.ndarray, unit: float) -> None:
+    """Draw other plants far behind, out of focus, in place."""
+    shape = (max(16, image.shape[0] // 2), max(16, image.shape[1] // 2))
+    small = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
+    canvas = Canvas(small, np.zeros(shape, np.uint16), np.zeros(shape, np.uint16))
+    across = max(0.15 * min(shape), min(0.5 * unit * rng.uniform(0.3, 0.8), 0.6 * min(shape)))
+    stand = arrange(rng, "stand", shape, np.array([across]), np.zeros((1, 2)))
+    _draw_arrangement(rng, canvas, stand, (0.7, 0.7))
+    blurred = cv2.GaussianBlur(canvas.image, (0, 0), float(shape[0] * rng.uniform(0.012, 0.04)))
+    image[:] = cv2.resize(blurred, image.shape[1::-1]) * np.float32(rng.uniform(0.4, 1.1))
 
 
 def _draw_wall(rng: np.random.Generator, image: np.ndarray, unit: float) -> None:
