@@ -15,6 +15,7 @@ from napari_leafseg.training.banks import BackgroundBank, LeafBank, LeafCut, cut
 __all__ = ["BackgroundBank", "LeafBank", "paste_leaves", "real_background", "textured_leaves"]
 
 VISIBLE_SHARE, VISIBLE_PIXELS = 0.25, 20  # a leaf that shows less is no leaf any more
+MOST_TEXTURED = 40  # leaves of a picture, about: a stand has hundreds, and each takes its time
 
 
 def paste_leaves(
@@ -288,6 +289,7 @@ def textured_leaves(
     if not kinds:
         return result, truth
     share = 1.0 if rng.random() < 0.5 else rng.uniform(0.3, 0.9)
+    share = min(share, MOST_TEXTURED / max(1, len(boxes)))
     toward = rng.uniform(0.0, 1.0)  # how far the real color is drawn to the synthetic one
     for label, box in boxes:
         if rng.random() >= share:
