@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_leafseg._opencv import cv2
 from napari_leafseg.synthetic.background import draw_background, draw_distractors, draw_pot
 from napari_leafseg.synthetic.camera import light, photograph
-from napari_leafseg.synthetic.leaf import outline, paint_blade, polygon_alpha
+from napari_leafseg.synthetic.canvas import Canvas, Shadows, draw_plant_on, tidy
+from napari_leafseg.synthetic.kinds import Arrangement, Kind, arrange
+from napari_leafseg.synthetic.looks import add_glare, draw_moss, fluoresce
 from napari_leafseg.synthetic.plant import Habit, PlantSpec, draw_plant, draw_species
 
 
@@ -42,6 +44,14 @@ class SceneConfig(BaseModel):
         Chance that a plant stands in a pot.
     distractors : bool
         Algae, labels, sticks.
+    kind : str, optional
+        One of `napari_leafseg.synthetic.kinds.KINDS` instead of single plants from above: "seedlings" of two to five
+        leaves, "petioles" as long as blades, "pinnate" leaves of many leaflets, "strap" and "needles" from above,
+        "strap-side", a "stand" of many small plants (their number follows from `diameter`, not from `plants`), a
+        "shrub", "twig". Their diameters are drawn evenly over the logarithm of `diameter`.
+    moss, foliage, glare, fluorescence : float
+        Chances of a carpet of moss or algae, of other plants behind, out of focus and without labels, of shining
+        leaves, of the look of chlorophyll fluorescence.
     smallest_leaf : int
         Leaves that show fewer pixels get no label of their own; nor do those that show less than 0.002 of the
         square of their plant's diameter: less than the smallest leaf that people outlined on real rosettes.
@@ -60,6 +70,11 @@ class SceneConfig(BaseModel):
     same_species: float = 0.75
     pots: float = 0.28
     distractors: bool = True
+    kind: Kind | None = None
+    moss: float = Field(0.0, ge=0, le=1)
+    foliage: float = Field(0.0, ge=0, le=1)
+    glare: float = Field(0.0, ge=0, le=1)
+    fluorescence: float = Field(0.0, ge=0, le=1)
     smallest_leaf: int = 20
 
 
@@ -86,16 +101,6 @@ class Scene:
     identities: np.ndarray = field(default_factory=lambda: np.zeros(1, int))
 
 
-@dataclass
-class _Canvas:
-    image: np.ndarray
-    labels: np.ndarray
-    plants: np.ndarray
-    leaves: int = 0
-    owner_area: list[float] = field(default_factory=lambda: [0.0])  # square of the diameter of each leaf's plant
-    identities: list[int] = field(default_factory=lambda: [0])
-
-
 def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
     """Draw one scene from one seed number.
 
@@ -116,6 +121,8 @@ def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
     ((128, 128, 3), 'uint16')
     """
     config = config or SceneConfig()
+    if config.kind is not None:
+        return _synthesize_kind(np.random.default_rng([seed, 4]), config, config.kind)
     rng = np.random.default_rng([seed, 0])
     number = int(rng.integers(config.plants[0], config.plants[1] + 1))
     diameters = rng.uniform(*config.diameter) * rng.uniform(0.75, 1.0, max(1, number))
@@ -127,6 +134,14 @@ def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
         drawn.append((plant, float(rng.uniform(0.3, 1.0) * last + rng.uniform(2, 9))))
     centres = _place(rng, config, diameters[:number])
     return _compose(rng, config, drawn, centres, diameters)
+
+
+def _synthesize_kind(rng: np.random.Generator, config: SceneConfig, kind: Kind) -> Scene:
+    number = int(rng.integers(config.plants[0], config.plants[1] + 1))
+    diameters = np.exp(rng.uniform(*np.log(config.diameter))) * rng.uniform(0.75, 1.0, max(1, number))
+    centres = _place(rng, config, diameters[:number])
+    arrangement = arrange(rng, kind, config.size, diameters[: len(centres)], centres) if number else Arrangement()
+    return _compose(rng, config, [], centres, diameters, arrangement=arrangement)
 
 
 def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -> list[Scene]:
@@ -198,24 +213,42 @@ def _compose(
     diameters: np.ndarray,
     unit: float | None = None,
     camera_rng: np.random.Generator | None = None,
+    arrangement: Arrangement | None = None,
 ) -> Scene:
+    if arrangement is not None and arrangement.centres:
+        centres, diameters = np.array(arrangement.centres), np.array(arrangement.diameters)
     unit = unit or float(np.mean(diameters))
     seeds = rng.integers(0, 2**31, 4 + len(plants))
     scenery, lamp = np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
     image = np.ascontiguousarray(draw_background(scenery, config.size, unit, config.background))
-    canvas = _Canvas(image, np.zeros(config.size, np.uint16), np.zeros(config.size, np.uint16))
+    extra = np.random.default_rng(seeds[3])
+    canvas = Canvas(image, np.zeros(config.size, np.uint16), np.zeros(config.size, np.uint16))
+    if arrangement is not None and arrangement.side_pots:
+        _draw_wall(extra, image, unit)
     pot_chance = min(1.0, 2 * config.pots) if scenery.random() < max(0.5, config.pots) else 0.0
+    if arrangement is not None and not arrangement.pots:
+        pot_chance = 0.0
     for centre, diameter in zip(centres, diameters, strict=False):
         if scenery.random() < pot_chance:
             draw_pot(scenery, image, centre, max(diameter, 0.8 * unit) * scenery.uniform(0.7, 1.5))
     if config.distractors:
         draw_distractors(scenery, image, unit)
+    if extra.random() < config.moss:
+        draw_moss(extra, image, unit)
+    if extra.random() < config.foliage:
+        _draw_foliage(extra, image, unit)
     angle = lamp.uniform(0, 2 * np.pi)
     for index, ((plant, day), centre, diameter) in enumerate(zip(plants, centres, diameters, strict=False)):
         painter = np.random.default_rng(seeds[4 + index])
-        _draw_one(painter, canvas, plant, day, centre, diameter, (np.cos(angle), np.sin(angle)), index + 1)
-    labels, owners, identities = _tidy(canvas, config.smallest_leaf)
+        draw_plant_on(painter, canvas, plant, day, centre, diameter, (np.cos(angle), np.sin(angle)), index + 1)
+    if arrangement is not None:
+        _draw_arrangement(np.random.default_rng(seeds[1] + 1), canvas, arrangement, (np.cos(angle), np.sin(angle)))
+    labels, owners, identities = tidy(canvas, config.smallest_leaf)
+    if extra.random() < config.glare:
+        add_glare(extra, canvas.image, labels)
     eye = np.random.default_rng(seeds[2])
+    if extra.random() < config.fluorescence:
+        return Scene(fluoresce(extra, canvas.image, labels, owners), labels, owners, identities)
     image = canvas.image
     if config.camera:
         image = light(eye, image)
@@ -228,65 +261,43 @@ def _compose(
     return Scene(picture, labels, owners, identities)
 
 
-def _draw_one(
-    rng: np.random.Generator,
-    canvas: _Canvas,
-    plant: PlantSpec,
-    day: float,
-    centre: np.ndarray,
-    diameter: float,
-    sun: tuple[float, float],
-    number: int,
+def _draw_arrangement(
+    rng: np.random.Generator, canvas: Canvas, arrangement: Arrangement, sun: tuple[float, float]
 ) -> None:
-    scale = 0.5 * diameter / plant.reach(day)
-    shadow_depth = rng.uniform(0.1, 0.65)
-    shadow_reach = diameter * rng.uniform(0.005, 0.04)
-    shadow_blur = max(0.6, diameter * rng.uniform(0.004, 0.02))
-    for leaf in plant.visible(day):
-        length, flat = leaf.length(day) * scale, leaf.foreshortening(day)
-        if length < 3:
-            continue
-        base = centre + leaf.base(day) * scale
-        corners = outline(leaf.shape, int(np.clip(length / 2, 16, 160))) * length
-        corners[:, 0] *= flat
-        cos, sin = np.cos(leaf.azimuth), np.sin(leaf.azimuth)
-        polygon = base + np.stack(
-            [corners[:, 0] * sin + corners[:, 1] * cos, corners[:, 0] * cos - corners[:, 1] * sin], 1
-        )
-        drawn = polygon_alpha(polygon, canvas.labels.shape)
-        if drawn is None:
-            continue
-        alpha, origin = drawn
-        _cast_shadow(canvas.image, alpha, origin, sun, shadow_depth, shadow_reach, shadow_blur)
-        colour = paint_blade(rng, alpha.shape, origin, base, leaf.azimuth, length, flat, leaf.shape, leaf.paint, sun)
-        window = (slice(origin[0], origin[0] + alpha.shape[0]), slice(origin[1], origin[1] + alpha.shape[1]))
-        canvas.image[window] += alpha[..., None] * (colour - canvas.image[window])
-        canvas.leaves += 1
-        canvas.owner_area.append(diameter**2)
-        canvas.identities.append(plant.leaves.index(leaf) + 1)
-        covered = alpha >= 0.5
-        canvas.labels[window][covered] = canvas.leaves
-        canvas.plants[window][covered] = number
+    """Draw pots, then leaves and stems from the lowest up."""
+    for pot in arrangement.side_pots:
+        pot.draw(rng, canvas.image)
+    size = float(np.mean(arrangement.diameters)) if arrangement.diameters else 0.0
+    shadows = Shadows(
+        sun,
+        depth=rng.uniform(0.1, 0.65),
+        reach=size * rng.uniform(0.005, 0.05),
+        blur=max(0.6, size * rng.uniform(0.003, 0.015)),
+    )
+    for item in arrangement.ordered():
+        item.draw(rng, canvas, shadows)
 
 
-def _cast_shadow(
-    image: np.ndarray,
-    alpha: np.ndarray,
-    origin: tuple[int, int],
-    sun: tuple[float, float],
-    depth: float,
-    reach: float,
-    blur: float,
-) -> None:
-    """Darken what lies under a leaf: its own outline, moved away from the sun and blurred."""
-    pad = int(np.ceil(reach + 3 * blur)) + 1
-    soft = cv2.GaussianBlur(np.pad(alpha, pad), (0, 0), blur)
-    top, left = origin[0] - pad + round(sun[1] * reach), origin[1] - pad + round(sun[0] * reach)
-    low_y, low_x = max(0, top), max(0, left)
-    high_y, high_x = min(image.shape[0], top + soft.shape[0]), min(image.shape[1], left + soft.shape[1])
-    if high_y > low_y and high_x > low_x:
-        part = soft[low_y - top : high_y - top, low_x - left : high_x - left]
-        image[low_y:high_y, low_x:high_x] *= 1 - depth * part[..., None]
+def _draw_foliage(rng: np.random.Generator, image: np.ndarray, unit: float) -> None:
+    """Draw other plants far behind, out of focus, in place."""
+    shape = (max(16, image.shape[0] // 2), max(16, image.shape[1] // 2))
+    small = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
+    canvas = Canvas(small, np.zeros(shape, np.uint16), np.zeros(shape, np.uint16))
+    across = max(0.15 * min(shape), min(0.5 * unit * rng.uniform(0.3, 0.8), 0.6 * min(shape)))
+    stand = arrange(rng, "stand", shape, np.array([across]), np.zeros((1, 2)))
+    _draw_arrangement(rng, canvas, stand, (0.7, 0.7))
+    blurred = cv2.GaussianBlur(canvas.image, (0, 0), float(shape[0] * rng.uniform(0.012, 0.04)))
+    image[:] = cv2.resize(blurred, image.shape[1::-1]) * np.float32(rng.uniform(0.4, 1.1))
+
+
+def _draw_wall(rng: np.random.Generator, image: np.ndarray, unit: float) -> None:
+    """In half the views from the side: something else behind the ground, out of focus."""
+    height = image.shape[0]
+    if rng.random() < 0.5:
+        return
+    edge = int(height * rng.uniform(0.1, 0.6))
+    behind = draw_background(rng, (edge, image.shape[1]), unit * rng.uniform(0.5, 2.0))
+    image[:edge] = cv2.GaussianBlur(behind, (0, 0), float(rng.uniform(0.5, 4.0))) * np.float32(rng.uniform(0.6, 1.2))
 
 
 def _crop_in_black(
@@ -302,25 +313,3 @@ def _crop_in_black(
         max(0, ys.min() - margin[0]) : ys.max() + 1 + margin[1], max(0, xs.min() - margin[2]) : xs.max() + 1 + margin[3]
     ] = True
     return labels, owners, image * inside[..., None]
-
-
-def _tidy(canvas: _Canvas, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number the leaves 1 … N; give slivers (hidden leaves' crumbs) to the leaf that they touch."""
-    labels, owners = canvas.labels, canvas.plants
-    areas = np.bincount(labels.ravel(), minlength=canvas.leaves + 1)
-    least = np.maximum(smallest, 0.002 * np.array(canvas.owner_area))
-    small = np.flatnonzero((areas > 0) & (areas < least))
-    for label in small[small > 0]:
-        piece = labels == label
-        ring = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~piece
-        around = labels[ring]
-        around = around[around > 0]
-        winner = np.bincount(around).argmax() if around.size else 0
-        labels[piece] = winner
-        if not winner:
-            owners[piece] = 0
-    present = np.unique(labels)
-    present = present[present > 0]
-    lookup = np.zeros(canvas.leaves + 1, np.uint16)
-    lookup[present] = np.arange(1, len(present) + 1)
-    return lookup[labels], owners, np.array(canvas.identities)[np.concatenate([[0], present]).astype(int)]
