@@ -55,6 +55,24 @@ class LabeledFolder(BaseModel):
     unlabeled: Literal["background", "green", "border"] = "background"
 
 
+class PasteConfig(BaseModel):
+    """How often the labelled folders' images lend something to the others; see `napari_leafseg.training.paste`.
+
+    Attributes
+    ----------
+    leaves : float
+        Chance that real leaves are pasted into an image.
+    backgrounds, textures : float
+        Chance that a synthetic image gets a real background; that its leaves get the texture of real ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    leaves: float = Field(0.35, ge=0, le=1)
+    backgrounds: float = Field(0.35, ge=0, le=1)
+    textures: float = Field(0.5, ge=0, le=1)
+
+
 class DataConfig(BaseModel):
     r"""What to train on.
 
@@ -77,6 +95,8 @@ class DataConfig(BaseModel):
         of one plant are no negatives of each other. Each image is a plant of its own when None.
     sources : tuple of LabeledFolder
         Several folders, each with its share; instead of `folder`.
+    paste : PasteConfig, optional
+        Real leaves, backgrounds and textures in other images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,6 +109,7 @@ class DataConfig(BaseModel):
     stems: tuple[str, ...] | None = None
     same_plant: str | None = None
     sources: tuple[LabeledFolder, ...] = ()
+    paste: PasteConfig | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> DataConfig:

@@ -25,7 +25,8 @@ from napari_leafseg.training.augment import (
     true_plants,
     turn_and_mirror,
 )
-from napari_leafseg.training.config import DataConfig, LabeledFolder, TrainingConfig
+from napari_leafseg.training.config import DataConfig, LabeledFolder, PasteConfig, TrainingConfig
+from napari_leafseg.training.paste import BackgroundBank, LeafBank, paste_leaves, real_background, textured_leaves
 from napari_leafseg.training.targets import distance_target
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -57,6 +58,7 @@ class ImagePool:
         self.counts = [max(1, round(config.count * item.share / total)) for item in scenes]
         self._maps: list[tuple[np.ndarray, np.ndarray]] = []
         self._own: list[_Folder] = []
+        self._paster: _Paster | None = None
         self._plants: dict[int, list[Plant]] = {}
 
     def fill(self) -> Iterator[tuple[int, int]]:
@@ -82,9 +84,15 @@ class ImagePool:
         for source in self.config.folders():
             self._own.append(_Folder(source, first))
             first += len(self._own[-1].pairs)
+        if self.config.paste is not None:
+            self._paster = _Paster(self.config.paste, [folder.pairs for folder in self._own])
 
     def draw(self, rng: np.random.Generator) -> TrainingImage:
         """One image, its labels and its plants."""
+        drawn = self._choose(rng)
+        return drawn if self._paster is None else self._paster.paste(rng, drawn)
+
+    def _choose(self, rng: np.random.Generator) -> TrainingImage:
         chance = rng.random() if self._own else 1.0
         for folder in self._own:
             if chance < folder.share or (folder is self._own[-1] and not self.counts):
@@ -127,6 +135,25 @@ class _Folder:
         """Number of an image."""
         images = self._of_plant[int(rng.integers(len(self._of_plant)))]
         return int(images[rng.integers(len(images))])
+
+
+class _Paster:
+    """Puts real leaves, backgrounds and textures into images; their plants, and so their scale, stay."""
+
+    def __init__(self, config: PasteConfig, sources: list[list[Pair]]) -> None:
+        self.config = config
+        self.leaves, self.backgrounds = LeafBank(*sources), BackgroundBank(*sources)
+
+    def paste(self, rng: np.random.Generator, drawn: TrainingImage) -> TrainingImage:
+        image, labels = drawn.image, drawn.labels
+        if drawn.source >= 0:
+            if rng.random() < self.config.textures:
+                image, labels = textured_leaves(rng, image, labels, self.leaves)
+            if rng.random() < self.config.backgrounds:
+                image, labels = real_background(rng, image, labels, self.backgrounds)
+        if rng.random() < self.config.leaves:
+            image, labels = paste_leaves(rng, image, labels, self.leaves)
+        return drawn._replace(image=image, labels=labels)
 
 
 def _names_in(path: str | None) -> set[str]:
