@@ -15,6 +15,7 @@ from napari_leafseg.models.normalise import brightness_statistics
 _LEAST_PEAK = 0.45 * DISTANCE_ONE
 _LEAST_AREA = 60
 _CLEAR_PEAK = 0.4
+_AFFORDABLE = 2_000_000
 _LIKELY = 140
 _HEADROOM = 1.25
 DARK = 190  # leaves whose white is below this are exposed for
@@ -145,6 +146,16 @@ def working_scale(plants: list[Plant], diameter: float, least_leaf: float = 0.0,
         return scale
     leaf = scale * float(np.sqrt(sum(plant.area for plant in plants) / leaves))
     return scale * float(np.clip(least_leaf / max(leaf, 1e-6), 1.0, CLOSER))
+
+
+def closer_scale(plants: list[Plant], shape: tuple[int, ...], diameter: float, least_leaf: float = 0.0) -> float:
+    """Find the scale at which plants of an image are seen best, as `working_scale`, within what it may cost.
+
+    For the sake of small leaves it is raised only while the regions around the plants stay under two million pixels.
+    """
+    plain, wanted = working_scale(plants, diameter), working_scale(plants, diameter, least_leaf)
+    area = sum(region_size(place) for place in plant_regions(plants, shape))
+    return max(plain, min(wanted, float(np.sqrt(_AFFORDABLE / max(area, 1)))))
 
 
 def without_crumbs(plants: list[Plant]) -> list[Plant]:

@@ -12,7 +12,7 @@ import numpy as np
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.looks import Looks
-from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, working_scale
+from napari_leafseg.inference.plants import closer_scale, expose, plant_regions, plant_statistics
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
 from napari_leafseg.inference.search import Findings, find_plants, given_plants
 from napari_leafseg.inference.tiled_leaves import TiledLeaves
@@ -210,7 +210,7 @@ class Predictor:
             places, plants, findings = [whole], [], Findings()
         elif working is None:
             best = (self.card.diameter, self.card.least_leaf)
-            working = self._fit(working_scale(plants, *best) if plants else min(1.0, 512 / max(shape)))
+            working = self._fit(closer_scale(plants, shape, *best) if plants else min(1.0, 512 / max(shape)))
         if not places:
             if scale is None:
                 self._notes.append("No plant was found. If there is one, set the working scale by hand.")

@@ -15,6 +15,7 @@ import numpy as np
 from napari_leafseg.inference.plants import (
     DARK,
     Plant,
+    closer_scale,
     expose,
     gather_plants,
     leaf_white,
@@ -23,7 +24,6 @@ from napari_leafseg.inference.plants import (
     region_size,
     typical_size,
     without_crumbs,
-    working_scale,
 )
 from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps, TiledNetwork
 from napari_leafseg.io.arrays import resize
@@ -133,7 +133,7 @@ def _look_again(
     """Find plants anew, exposed for their leaves, at the scale that they call for, until that scale stays."""
     possible = _POSSIBLE if white >= 255 else _POSSIBLE_EXPOSED
     for _ in range(_LOOKS_AGAIN if plants else 0):
-        scale = working_scale(plants, *best)
+        scale = closer_scale(plants, image.shape, *best)
         places = plant_regions(plants, image.shape)
         if sum(region_size(place) for place in places) * scale**2 > _LARGE:
             break
@@ -147,7 +147,7 @@ def _look_again(
         still = [plant for plant in plants if any(_overlap(plant, other) for other in found)]
         if not still or not possible[0] < _area(found) / _area(still) < possible[1]:
             break  # seen closer, it looks quite different: keep to the overview
-        settled = abs(float(np.log2(working_scale(found, *best) / scale))) < _SETTLED
+        settled = abs(float(np.log2(closer_scale(found, image.shape, *best) / scale))) < _SETTLED
         plants = found
         if settled:
             break
