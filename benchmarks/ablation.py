@@ -101,7 +101,7 @@ def run(task: tuple[str, str, int, Path, Path | None, int]) -> str:
 
 
 def _configuration(arm, data, seed, output, fluorescence, steps):
-    from napari_leafseg.models.config import DistanceEmbeddingConfig, UNetConfig
+    from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig, UNetConfig
     from napari_leafseg.synthetic import SceneConfig, synthesize
     from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig
     from napari_leafseg.training.data import read_pairs
@@ -138,12 +138,12 @@ def _sweep(checkpoint: Path, tested: list[Pair]) -> tuple[np.ndarray, np.ndarray
     """Mean SBD and |DiC| for every seed threshold and angle, at the working scale of the true plants."""
     import torch
 
-    from napari_leafseg.grouping import AngularGrouping
+    from napari_leafseg.inference.distance_embedding_runner import TiledLeaves
     from napari_leafseg.inference.leaf_prediction import FOREGROUND
     from napari_leafseg.inference.plants import plant_statistics, typical_size
-    from napari_leafseg.inference.tiled_leaves import TiledLeaves
     from napari_leafseg.metrics import score
-    from napari_leafseg.models.checkpoint import load_checkpoint
+    from napari_leafseg.models.store.checkpoint import load_checkpoint
+    from napari_leafseg.postprocessing import AngularGrouping
     from napari_leafseg.training.augment import resize_labels, resize_picture, true_plants
 
     network, card = load_checkpoint(checkpoint)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.grouping import quantise
+from napari_leafseg.postprocessing import quantise
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.targets import distance_target
 

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import QApplication
 
 from benchmarks.test_editing import SIDE, middle, off, paint_field
 from napari_leafseg.editing.tools import TOOLS
-from napari_leafseg.widgets import keeper, layers
-from napari_leafseg.widgets.correct import CorrectWidget
+from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.state import layers, project_controller
 
 ROUNDS = 7
 
@@ -36,7 +36,7 @@ def main() -> None:
     """Measure and print."""
     folder = tempfile.mkdtemp()
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, folder)
-    keeper.unsaved_folder = lambda: Path(folder) / "unsaved"
+    project_controller.unsaved_folder = lambda: Path(folder) / "unsaved"
     labels, image = paint_field()
     viewer = napari.Viewer()
     widget = CorrectWidget(viewer)

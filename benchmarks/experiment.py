@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from napari_leafseg.experiment.picture import Task, _predictor, do_picture
-from napari_leafseg.experiment.run import run_batch
-from napari_leafseg.experiment.settings import BatchSettings
 from napari_leafseg.io import read_image, write_image
+from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.pipelines.batch.image_task import Task, do_picture
+from napari_leafseg.pipelines.batch.run import run_batch
+from napari_leafseg.pipelines.predictors import get_predictor
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
 SETTINGS = BatchSettings(device="cpu", threads=1)
@@ -92,7 +93,7 @@ def main() -> None:
     files = pictures(args.folder / "pictures", args.images)
     digest = SETTINGS.digest()
     out = str(args.folder / "alone")
-    predictor = _predictor(SETTINGS.model, SETTINGS.device, SETTINGS.looks, SETTINGS.threads)
+    predictor = get_predictor(SETTINGS.model, SETTINGS.device, SETTINGS.looks, SETTINGS.threads)
     do_picture(Task(str(files[0]), "warm"), out, SETTINGS, digest)
     alone, whole = [], []
     for path in files[:DRAWN]:

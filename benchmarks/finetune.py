@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.query_models import FRAMES, frames, measure, synthetic
-from napari_leafseg.models import zoo
-from napari_leafseg.models.card import read_card
-from napari_leafseg.training import finetune as engine
-from napari_leafseg.training import sessions
+from napari_leafseg.finetuning import config
+from napari_leafseg.finetuning import session as engine
+from napari_leafseg.finetuning.config import FinetuneSettings
+from napari_leafseg.finetuning.dataset import CorrectedPicture
+from napari_leafseg.models.store import zoo
+from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.training.config import FrameworkConfig
-from napari_leafseg.training.corrections import CorrectedPicture
-from napari_leafseg.training.sessions import FinetuneSettings
 
 
 def use_folder(folder: Path) -> Path:
     """Let the user's models lie in a folder of the benchmark."""
     models = folder / "models"
-    for place in (zoo, engine, sessions):
+    for place in (zoo, engine, config):
         place.user_folder = lambda: models  # type: ignore[attr-defined]
     return models
 

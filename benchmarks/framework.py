@@ -31,13 +31,13 @@ import torch
 from benchmarks.query_models import fluorescence, frames, measure
 from napari_leafseg import load_model
 from napari_leafseg.metrics import score
-from napari_leafseg.models.checkpoint import load_checkpoint
-from napari_leafseg.models.query import QueryModel
+from napari_leafseg.models.query.base import QueryModel
+from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.config import DataConfig, FrameworkConfig, SceneShare, TrainingConfig
 from napari_leafseg.training.data import ImagePool, draw_batch
 from napari_leafseg.training.loop import train
-from napari_leafseg.training.memory import FeatureMemory
+from napari_leafseg.training.memory_bank import FeatureMemory
 
 SINGLE = SceneConfig(size=(288, 288), diameter=(110, 280), habit="rosette")
 CROWDED = SceneConfig(size=(288, 288), diameter=(70, 170), plants=(3, 6), blank=0.0, habit="rosette")

@@ -16,15 +16,15 @@ import numpy as np
 
 from benchmarks.finetune import corrected_frames, use_folder
 from napari_leafseg import load_model
+from napari_leafseg.finetuning import session as engine
+from napari_leafseg.finetuning.config import FinetuneSettings
+from napari_leafseg.finetuning.dataset import CorrectedPicture, CorrectionPool
 from napari_leafseg.io import read_image, read_labels, to_rgb8
 from napari_leafseg.metrics import score
-from napari_leafseg.models.card import read_card
-from napari_leafseg.models.zoo import describe_model
-from napari_leafseg.training import finetune as engine
+from napari_leafseg.models.store.model_card import read_card
+from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.training.config import DataConfig, TrainingConfig
-from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool
 from napari_leafseg.training.loop import train
-from napari_leafseg.training.sessions import FinetuneSettings
 
 
 def sbd_of(model: str | Path, pictures: list[CorrectedPicture]) -> float:

@@ -24,8 +24,8 @@ from qtpy.QtWidgets import QApplication
 
 from benchmarks.query_models import frames
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.widgets import keeper, layers
-from napari_leafseg.widgets.finetune import FinetuneWidget
+from napari_leafseg.widgets.finetune.widget import FinetuneWidget
+from napari_leafseg.widgets.state import layers, project_controller
 
 TICK = 10  # milliseconds
 SIDE = 1024
@@ -121,7 +121,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(folder))
-    keeper.unsaved_folder = lambda: folder / "unsaved"
+    project_controller.unsaved_folder = lambda: folder / "unsaved"
     os.environ["XDG_DATA_HOME"] = str(folder)  # models and sessions, for the process that trains as well
     viewer = napari.Viewer()
     viewer.window.resize(*options.window)

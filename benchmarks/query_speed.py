@@ -20,7 +20,7 @@ from benchmarks.training_step import batch as usual_batch
 from napari_leafseg import load_model
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.models.build import build_network
-from napari_leafseg.models.zoo import describe_model
+from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.config import LossConfig
 from napari_leafseg.training.loop import compute_losses

@@ -15,7 +15,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QStyle, QStyleOptionSlider
 
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
 
 
 def settle(widget: SegmentWidget) -> None:

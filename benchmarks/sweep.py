@@ -9,7 +9,7 @@ import argparse
 import time
 
 from napari_leafseg import load_model
-from napari_leafseg.inference.advisor import sweep_parameters
+from napari_leafseg.inference.parameter_search import sweep_parameters
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
 

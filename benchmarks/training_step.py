@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional
 
 from napari_leafseg.losses.distance_embedding import distance_loss, embedding_loss, foreground_loss
-from napari_leafseg.models.config import SIZES
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+from napari_leafseg.models.distance_embedding.config import SIZES
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.targets import distance_target
 

@@ -44,10 +44,10 @@ def tiny_checkpoint(tmp_path) -> Path:
     """A small checkpoint with random weights."""
     import torch
 
-    from napari_leafseg.models.card import Card
-    from napari_leafseg.models.checkpoint import save_checkpoint
-    from napari_leafseg.models.config import SIZES
-    from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+    from napari_leafseg.models.distance_embedding.config import SIZES
+    from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
+    from napari_leafseg.models.store.checkpoint import save_checkpoint
+    from napari_leafseg.models.store.model_card import Card
 
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"

@@ -7,14 +7,15 @@ from typer.testing import CliRunner
 from napari_leafseg import _console
 from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
-from napari_leafseg.models import library, zoo
-from napari_leafseg.models.checkpoint import load_checkpoint
+from napari_leafseg.models.store import user_models, zoo
+from napari_leafseg.models.store.checkpoint import load_checkpoint
+from napari_leafseg.project import recent_projects
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The user's models lie in a folder of the test."""
-    for place in (zoo, library):
+    for place in (zoo, user_models):
         monkeypatch.setattr(place, "user_folder", lambda: tmp_path / "models")
     monkeypatch.setattr(_console.out, "width", 200)
     return tmp_path / "models"
@@ -84,10 +85,10 @@ def test_own_models_are_added_renamed_compared_taken_away_and_brought_back(folde
 
 
 def test_a_model_that_a_project_uses_is_taken_away_only_when_somebody_says_so(folder, tiny_checkpoint, monkeypatch):
-    from napari_leafseg.project import known
 
     run("add", tiny_checkpoint, "--name", "mine")
-    monkeypatch.setattr(known, "projects_using", lambda model: {folder / "trays": 12} if model == "mine" else {})
+    used = {folder / "trays": 12}
+    monkeypatch.setattr(recent_projects, "projects_using", lambda model: used if model == "mine" else {})
     command = ["models", "delete", "mine"]
     asked = CliRunner(env={"COLUMNS": "400"}).invoke(app, command, input="n\n")
     assert asked.exit_code == 1

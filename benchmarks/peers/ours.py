@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from benchmarks.peers.data import DIAMETER
-from napari_leafseg.grouping import AngularGrouping
+from napari_leafseg.inference.distance_embedding_runner import TiledLeaves
 from napari_leafseg.inference.leaf_prediction import FOREGROUND
 from napari_leafseg.inference.plants import plant_statistics
-from napari_leafseg.inference.tiled_leaves import TiledLeaves
 from napari_leafseg.io import find_pairs, label_path, read_image, read_labels, write_labels
 from napari_leafseg.metrics import score
-from napari_leafseg.models.checkpoint import load_checkpoint
+from napari_leafseg.models.store.checkpoint import load_checkpoint
+from napari_leafseg.postprocessing import AngularGrouping
 from napari_leafseg.training.augment import true_plants
 from napari_leafseg.training.config import DataConfig, LossConfig, TrainingConfig
 from napari_leafseg.training.loop import train

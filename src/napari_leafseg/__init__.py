@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_leafseg.inference.looks import Looks
     from napari_leafseg.inference.predictor import Predictor
+    from napari_leafseg.inference.tta import Looks
 
 try:
     __version__ = version("napari-leafseg")
@@ -29,7 +29,7 @@ def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = N
     device : str
         "auto", "cpu", "cuda" or "mps".
     looks : Looks, optional
-        Test-time augmentation, see `napari_leafseg.inference.looks`.
+        Test-time augmentation, see `napari_leafseg.inference.tta`.
 
     Returns
     -------
@@ -41,14 +41,14 @@ def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = N
         When there is no such model or device, or the file is no checkpoint.
     """
     from napari_leafseg.inference.predictor import Predictor
-    from napari_leafseg.models.zoo import load_network
+    from napari_leafseg.models.store.zoo import load_network
 
     network, card = load_network(name)
     return Predictor(network, card, device, looks)
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"io", "metrics", "synthetic", "grouping", "models", "traits", "training", "inference"}:
+    if name in {"io", "metrics", "synthetic", "postprocessing", "models", "traits", "training", "inference"}:
         return import_module(f"napari_leafseg.{name}")
     raise AttributeError(f"module 'napari_leafseg' has no attribute {name!r}")
 

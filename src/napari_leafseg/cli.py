@@ -19,7 +19,7 @@ from napari_leafseg._files import resource_folder
 from napari_leafseg.errors import UserError
 
 if TYPE_CHECKING:
-    from napari_leafseg.inference.advisor import Sweep
+    from napari_leafseg.inference.parameter_search import Sweep
 
 _PAPER = resource_folder() / "training" / "paper.yaml"
 
@@ -85,7 +85,7 @@ def predict(
     ] = False,
 ) -> None:
     """Segment the leaves of pictures."""
-    from napari_leafseg.batch import predict_files
+    from napari_leafseg.pipelines.predict import predict_files
 
     values = _given(seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
@@ -135,8 +135,8 @@ def batch(
     export: Annotated[list[str] | None, typer.Option(help="Also write labels as coco, labelme, png, imagej …")] = None,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
-    from napari_leafseg.experiment.run import run_batch
-    from napari_leafseg.experiment.settings import BatchSettings
+    from napari_leafseg.pipelines.batch.config import BatchSettings
+    from napari_leafseg.pipelines.batch.run import run_batch
 
     values = _given(seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
@@ -165,9 +165,9 @@ def rerun(
     device: Device = "auto",
 ) -> None:
     """Make the same labels again from their record."""
-    from napari_leafseg.experiment.rerun import read_records
-    from napari_leafseg.experiment.rerun import rerun as run_again
     from napari_leafseg.io import write_labels
+    from napari_leafseg.pipelines.batch.rerun import read_records
+    from napari_leafseg.pipelines.batch.rerun import rerun as run_again
 
     differ = 0
     for item in read_records(record):
@@ -190,7 +190,7 @@ def evaluate(
 ) -> None:
     """Compare label images: SBD, BestDice, FBD, DiC, |DiC|."""
     from napari_leafseg._files import write_atomically
-    from napari_leafseg.batch import evaluate_folders
+    from napari_leafseg.pipelines.evaluate import evaluate_folders
 
     result = evaluate_folders(prediction, truth, challenge)
     table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=f"{len(result['images'])} images")
@@ -217,9 +217,9 @@ def tune(
     """Find the values of the parameters that suit labelled pictures best."""
     from napari_leafseg import load_model
     from napari_leafseg._files import write_atomically
+    from napari_leafseg.pipelines.tune import labelled_files, reviewed_pictures
+    from napari_leafseg.pipelines.tune import tune as run_tuning
     from napari_leafseg.project import Project
-    from napari_leafseg.tuning import labelled_files, reviewed_pictures
-    from napari_leafseg.tuning import tune as run_tuning
 
     sweep = None
     with contextlib.ExitStack() as stack:
@@ -308,9 +308,9 @@ def challenge(
 ) -> None:
     """Leaf Segmentation Challenge (CVPPP): train on A1 to A4, score each subset, write the file to hand in."""
     from napari_leafseg import load_model
-    from napari_leafseg.challenge import predict_submission, score_challenge, split, train_on_challenge
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.io.exchange.challenge import read_challenge
+    from napari_leafseg.pipelines.challenge import predict_submission, score_challenge, split, train_on_challenge
     from napari_leafseg.training.config import read_training_config
 
     learned, held_out = split(read_challenge(*sources), share)
@@ -348,7 +348,7 @@ def synthesize(
     samples: Annotated[bool, typer.Option(help="Make the files of sample_data/ instead.")] = False,
 ) -> None:
     """Draw synthetic plants with the label of every leaf."""
-    from napari_leafseg.batch import synthesize_files
+    from napari_leafseg.pipelines.synthesize import synthesize_files
 
     with progress_bar() as bar:
         task = bar.add_task("Drawing plants", total=None)
@@ -396,13 +396,13 @@ def finetune(
 
     On several graphics cards: accelerate launch --num_processes 4 -m napari_leafseg.cli finetune PROJECT
     """
+    from napari_leafseg.finetuning.config import FinetuneSettings, new_name
+    from napari_leafseg.finetuning.dataset import gather
+    from napari_leafseg.finetuning.session import finetune_and_tidy
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.project import Project
     from napari_leafseg.training.config import FrameworkConfig
-    from napari_leafseg.training.corrections import gather
-    from napari_leafseg.training.finetune import finetune_and_tidy
-    from napari_leafseg.training.sessions import FinetuneSettings, new_name
-    from napari_leafseg.training.team import team_of
+    from napari_leafseg.training.distributed import team_of
 
     if effort not in {"quick", "thorough"}:
         raise UserError(f"There is no effort “{effort}”. Choose quick or thorough.")
@@ -435,7 +435,7 @@ def finetune(
 def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
     """Name the pictures that a model is least sure of."""
     from napari_leafseg import load_model
-    from napari_leafseg.inference.ranking import rank_pictures
+    from napari_leafseg.finetuning.active_learning import rank_pictures
     from napari_leafseg.project.review import image_order
 
     certainty = {}

@@ -30,7 +30,7 @@ def models(context: typer.Context) -> None:
     """List the models that there are, or import a published one."""
     if context.invoked_subcommand is not None:
         return
-    from napari_leafseg.models.zoo import describe_model, list_models, user_folder
+    from napari_leafseg.models.store.zoo import describe_model, list_models, user_folder
 
     table = Table(Column("name", no_wrap=True), "version", "licence", "size", "SBD", "what it is good at")
     for name, path in list_models().items():
@@ -56,9 +56,9 @@ def import_model(
     ] = False,
 ) -> None:
     """Make a published checkpoint one of your models: key by key, every shape checked, no code of it run."""
-    from napari_leafseg.models.checkpoint import save_checkpoint
-    from napari_leafseg.models.published.convert import import_published
-    from napari_leafseg.models.zoo import ENDING, list_models, user_folder
+    from napari_leafseg.models.query.pretrained.convert import import_published
+    from napari_leafseg.models.store.checkpoint import save_checkpoint
+    from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
 
     name = name or file.stem
     target = user_folder() / f"{name}{ENDING}"
@@ -74,7 +74,7 @@ def import_model(
 @app.command()
 def rename(name: Name, new: Annotated[str, typer.Argument(help="Its new name.")]) -> None:
     """Give one of your models another name."""
-    from napari_leafseg.models.library import rename_model
+    from napari_leafseg.models.store.user_models import rename_model
 
     out.print(str(rename_model(name, new)), soft_wrap=True, highlight=False)
 
@@ -85,8 +85,8 @@ def delete(
     force: Annotated[bool, typer.Option("--force", help="Also when projects use it, without asking.")] = False,
 ) -> None:
     """Take one of your models out of the list; its file is kept, “models restore” brings it back."""
-    from napari_leafseg.models.library import own_model, take_away
-    from napari_leafseg.project.known import projects_using
+    from napari_leafseg.models.store.user_models import own_model, take_away
+    from napari_leafseg.project.recent_projects import projects_using
 
     own_model(name)
     used = {} if force else projects_using(name)
@@ -101,7 +101,7 @@ def delete(
 @app.command()
 def restore(name: Name) -> None:
     """Bring a model back that was taken away."""
-    from napari_leafseg.models.library import bring_back
+    from napari_leafseg.models.store.user_models import bring_back
 
     out.print(str(bring_back(name)), soft_wrap=True, highlight=False)
 
@@ -112,7 +112,7 @@ def add(
     name: Annotated[str | None, typer.Option(help="Name in the list; the file's own if left out.")] = None,
 ) -> None:
     """Put a model file into the list."""
-    from napari_leafseg.models.library import add_model
+    from napari_leafseg.models.store.user_models import add_model
 
     out.print(str(add_model(file, name)), soft_wrap=True, highlight=False)
 
@@ -120,7 +120,7 @@ def add(
 @app.command()
 def export(name: Name, file: Annotated[Path, typer.Argument(help="Where to; “models add” reads it.")]) -> None:
     """Write one of your models to a single file, with all that is known of it."""
-    from napari_leafseg.models.library import export_model
+    from napari_leafseg.models.store.user_models import export_model
 
     out.print(str(export_model(name, file)), soft_wrap=True, highlight=False)
 
@@ -130,7 +130,7 @@ def compare(
     first: Annotated[str, typer.Argument(help="A model.")], second: Annotated[str, typer.Argument(help="Another one.")]
 ) -> None:
     """Show what two models' cards say, side by side."""
-    from napari_leafseg.models.library import describe_difference
+    from napari_leafseg.models.store.user_models import describe_difference
 
     table = Table("", first, second)
     for row in describe_difference(first, second):

@@ -9,17 +9,17 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
-from napari_leafseg.inference.looks import Looks, merge_scales
 from napari_leafseg.inference.plants import Plant, expose, gather_plants, plant_regions, typical_size
 from napari_leafseg.inference.prediction import Prediction, StackPrediction, enlarge_labels
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.search import find_plants
 from napari_leafseg.inference.tiling import PixelMaps, TiledNetwork, tile_spans
+from napari_leafseg.inference.tta import Looks, merge_scales
 from napari_leafseg.io import resize
 from napari_leafseg.metrics import foreground_dice, score
-from napari_leafseg.models.checkpoint import load_checkpoint
-from napari_leafseg.models.normalise import brightness_statistics
-from napari_leafseg.models.zoo import find_model
+from napari_leafseg.models.normalize import brightness_statistics
+from napari_leafseg.models.store.checkpoint import load_checkpoint
+from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from tests.conftest import discs
 

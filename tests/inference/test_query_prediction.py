@@ -10,20 +10,20 @@ from scipy.ndimage import gaussian_filter
 
 from napari_leafseg import load_model
 from napari_leafseg.errors import UserError
-from napari_leafseg.grouping.masks import cut_mask
-from napari_leafseg.inference.advisor import model_values, picture_values, sweep_parameters
 from napari_leafseg.inference.confidence import leaf_confidence
-from napari_leafseg.inference.looks import Looks
+from napari_leafseg.inference.parameter_search import model_values, picture_values, sweep_parameters
 from napari_leafseg.inference.prediction import ModelInfo, StackPrediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.prompts import PredictionModel
 from napari_leafseg.inference.query_prediction import MaskRegion, MaskSet, QueryPrediction
-from napari_leafseg.inference.tiled_queries import TiledQueries
+from napari_leafseg.inference.query_runner import TiledQueries
+from napari_leafseg.inference.tta import Looks
 from napari_leafseg.io.exchange.coco import masks_path, save_coco
 from napari_leafseg.metrics import average_precision, score
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.query import Candidates, QueryModel
-from napari_leafseg.models.query_config import QUERY_SIZES
+from napari_leafseg.models.query.base import Candidates, QueryModel
+from napari_leafseg.models.query.config import QUERY_SIZES
+from napari_leafseg.models.store.model_card import Card
+from napari_leafseg.postprocessing.masks import cut_mask
 from tests.conftest import discs
 
 INFO = ModelInfo("m", "1", {"score_threshold": 0.3, "smallest_working": 4})

@@ -9,12 +9,12 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.card import Card, read_card
-from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
-from napari_leafseg.models.config import SIZES, UNetConfig
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
-from napari_leafseg.models.normalise import brightness_statistics, standardise
-from napari_leafseg.models.zoo import describe_model, find_model, list_models
+from napari_leafseg.models.distance_embedding.config import SIZES, UNetConfig
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
+from napari_leafseg.models.normalize import brightness_statistics, standardise
+from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
+from napari_leafseg.models.store.model_card import Card, read_card
+from napari_leafseg.models.store.zoo import describe_model, find_model, list_models
 
 
 @pytest.mark.parametrize("size", ["tiny", "small", "paper"])

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_leafseg.grouping.masks import cut_mask, matrix_nms, overlaps
 from napari_leafseg.metrics import average_precision
-from napari_leafseg.models.backbones import TransformersBackbone
 from napari_leafseg.models.build import build_network
-from napari_leafseg.models.normalise import standardise
-from napari_leafseg.models.query import Queries
-from napari_leafseg.models.query_config import QUERY_SIZES, BackboneConfig
+from napari_leafseg.models.normalize import standardise
+from napari_leafseg.models.query.backbones import TransformersBackbone
+from napari_leafseg.models.query.base import Queries
+from napari_leafseg.models.query.config import QUERY_SIZES, BackboneConfig
+from napari_leafseg.postprocessing.masks import cut_mask, matrix_nms, overlaps
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.data import drop_small
 from tests.models import plain
@@ -253,7 +253,7 @@ def test_a_query_is_a_convolution_of_one_pixel(name):
 
 
 def test_mask2former_queries_where_nobody_annotated_learn_nothing():
-    from napari_leafseg.models.mask2former import _silent
+    from napari_leafseg.models.query.mask2former import _silent
 
     logits = torch.full((1, 2, 8, 8), -9.0)
     logits[0, 0, :, :3], logits[0, 1, :, 5:] = 9.0, 9.0

@@ -5,9 +5,9 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.build import build_network
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.checkpoint import begin_with, load_checkpoint, save_checkpoint
-from napari_leafseg.models.query_config import QUERY_SIZES
+from napari_leafseg.models.query.config import QUERY_SIZES
+from napari_leafseg.models.store.checkpoint import begin_with, load_checkpoint, save_checkpoint
+from napari_leafseg.models.store.model_card import Card
 from napari_leafseg.synthetic import SceneConfig
 from napari_leafseg.training.config import DataConfig, SceneShare, TrainingConfig
 from napari_leafseg.training.loop import train

@@ -11,10 +11,10 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.io import write_image, write_labels
-from napari_leafseg.models.checkpoint import load_checkpoint
-from napari_leafseg.models.config import SIZES
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
-from napari_leafseg.models.normalise import standardise
+from napari_leafseg.models.distance_embedding.config import SIZES
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
+from napari_leafseg.models.normalize import standardise
+from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.synthetic import SceneConfig
 from napari_leafseg.training import loop
 from napari_leafseg.training.augment import change_colours, expose_for_plants, random_crop, true_plants
@@ -382,8 +382,8 @@ def test_dropping_small_leaves_keeps_what_is_not_annotated():
 
 @pytest.mark.parametrize(("model", "slow"), [("tiny", ".down."), ("solov2-tiny", "backbone.")])
 def test_what_sees_the_pixels_first_learns_more_slowly(tmp_path, model, slow):
+    from napari_leafseg.training.distributed import team_of
     from napari_leafseg.training.loop import _Run
-    from napari_leafseg.training.team import team_of
 
     run = _Run(TrainingConfig(model=model, backbone_rate=0.25, crop=64), tmp_path, team_of("cpu"))
     fast_group, slow_group = run.optimiser.param_groups

@@ -7,14 +7,14 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_leafseg.experiment.rerun import read_records, rerun
 from napari_leafseg.io import write_image
+from napari_leafseg.pipelines.batch.rerun import read_records, rerun
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.widgets import batch as module
-from napari_leafseg.widgets.batch import BatchWidget
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.segment import SegmentWidget
-from napari_leafseg.widgets.session import settings
+from napari_leafseg.widgets.batch import widget as module
+from napari_leafseg.widgets.batch.widget import BatchWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.session import settings
 
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
 

@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QApplication
 
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
-from napari_leafseg.widgets.correct import CorrectWidget
-from napari_leafseg.widgets.correct_form import LEAF_ACTIONS, REVIEW_KEYS
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.keeper import left_behind
-from napari_leafseg.widgets.segment import SegmentWidget
-from napari_leafseg.widgets.session import Session
+from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS
+from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.project_controller import left_behind
+from napari_leafseg.widgets.state.session import Session
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def desk(shown, qtbot, plate, tmp_path):
     shown.window.add_dock_widget(widget, name="Correct")
     images.add([tmp_path / "plate.png"])
     qtbot.waitUntil(lambda: len(shown.layers) == 1, timeout=10000)
-    from napari_leafseg.widgets import layers
+    from napari_leafseg.widgets.state import layers
 
     session = Session.of(shown)
     layers.show_new_labels(session, shown.layers[0], labels.copy(), "segment with test")
@@ -388,7 +388,7 @@ def test_a_series_is_corrected_frame_by_frame(shown, qtbot, plate):
     picture, labels = plate
     shown.add_image(np.stack([picture] * 3), name="series", rgb=True)
     widget = CorrectWidget(shown)
-    from napari_leafseg.widgets import layers
+    from napari_leafseg.widgets.state import layers
 
     layers.show_new_labels(widget.session, shown.layers[0], np.stack([labels] * 3), "segment with test")
     shown.reset_view()

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_leafseg.finetuning import config
 from napari_leafseg.io import write_image
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.checkpoint import save_checkpoint
-from napari_leafseg.models.zoo import user_folder
+from napari_leafseg.models.store.checkpoint import save_checkpoint
+from napari_leafseg.models.store.model_card import Card
+from napari_leafseg.models.store.zoo import user_folder
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training import sessions
-from napari_leafseg.widgets.correct import CorrectWidget
-from napari_leafseg.widgets.finetune import FinetuneWidget
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.keeper import ProjectKeeper
-from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.finetune.widget import FinetuneWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.project_controller import ProjectKeeper
 
 SCENE = SceneConfig(size=(96, 96), diameter=(60, 80), blank=0.0, border=0.0)
 
@@ -25,7 +25,7 @@ def models(tmp_path, monkeypatch):
     import torch
 
     from napari_leafseg.models.build import build_network
-    from napari_leafseg.models.config import SIZES
+    from napari_leafseg.models.distance_embedding.config import SIZES
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # for the process that trains as well
     folder = user_folder()
@@ -122,7 +122,7 @@ def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, 
     qtbot.mouseClick(widget.use_button, Qt.MouseButton.LeftButton)
     assert corrected.model_name == "mine"
     assert "tiny" in [corrected.model_box.itemData(at) for at in range(corrected.model_box.count())]
-    assert not sessions.session_folder("mine").exists()
+    assert not config.session_folder("mine").exists()
 
 
 def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
@@ -145,7 +145,7 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     assert "Start goes on" in widget.message.text()
     assert widget.keep_button.isVisibleTo(widget)
     assert not (models / "mine.safetensors").exists()
-    assert [item.name for item in sessions.unfinished()] == ["mine"]
+    assert [item.name for item in config.unfinished()] == ["mine"]
     again = make(viewer)  # as after a restart of napari
     assert again.name_box.text() == "mine"
     assert "was not finished" in again.message.text()
@@ -163,7 +163,7 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
 
 def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, monkeypatch):
     said = []
-    monkeypatch.setattr("napari_leafseg.widgets.finetune.show_error", said.append)
+    monkeypatch.setattr("napari_leafseg.widgets.finetune.widget.show_error", said.append)
     widget = make(viewer)
     qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
     for name in ("", "a/b"):

@@ -6,8 +6,8 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_leafseg.io import write_image
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.session import Session
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.state.session import Session
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_next_and_previous_show_one_picture_at_a_time(widget, viewer, qtbot):
 
 def test_an_unreadable_picture_is_reported_and_the_next_one_opens(widget, viewer, qtbot, monkeypatch):
     shown = []
-    monkeypatch.setattr("napari_leafseg.widgets.images.show_error", shown.append)
+    monkeypatch.setattr("napari_leafseg.widgets.images.widget.show_error", shown.append)
     widget.list.setCurrentRow(2)
     qtbot.waitUntil(lambda: bool(shown), timeout=10000)
     assert "c.png" in shown[0]
@@ -95,7 +95,7 @@ def test_dropped_files_are_added(viewer, qtbot, folder):
 
 def test_a_wrong_folder_is_reported(viewer, tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr("napari_leafseg.widgets.images.show_error", shown.append)
+    monkeypatch.setattr("napari_leafseg.widgets.images.widget.show_error", shown.append)
     widget = ImagesWidget(viewer)
     widget.add([tmp_path / "none"])
     assert "none" in shown[0]

@@ -13,15 +13,15 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.notes import read_notes
+from napari_leafseg.project.measurement_settings import read_notes
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
-from napari_leafseg.widgets import layers
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.keeper import ProjectKeeper
-from napari_leafseg.widgets.measure import MeasureWidget
-from napari_leafseg.widgets.segment import SegmentWidget
-from napari_leafseg.widgets.session import Session
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.measure.widget import MeasureWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.project_controller import ProjectKeeper
+from napari_leafseg.widgets.state.session import Session
 from tests.conftest import discs
 from tests.widgets.test_correct import Hand
 
@@ -258,7 +258,7 @@ def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):
         qtbot.mouseClick(widget.figure_button, Qt.MouseButton.LeftButton)
         assert path.read_bytes().startswith(start)
     errors = []
-    monkeypatch.setattr("napari_leafseg.widgets.measure.show_error", errors.append)
+    monkeypatch.setattr("napari_leafseg.widgets.measure.widget.show_error", errors.append)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "figure.gif"), ""))
     qtbot.mouseClick(widget.figure_button, Qt.MouseButton.LeftButton)
     assert "saved as .png or .svg" in errors[0]
@@ -290,7 +290,7 @@ def test_the_scale_that_a_file_states(viewer, qtbot, labels, tmp_path, monkeypat
     assert widget.scale_box.value() == pytest.approx(10)
     assert "area_mm2" in widget.measured.leaves
     said = []
-    monkeypatch.setattr("napari_leafseg.widgets.measure.show_info", said.append)
+    monkeypatch.setattr("napari_leafseg.widgets.measure.widget.show_info", said.append)
     Image.open(tmp_path / "plant.png").convert("RGB").save(tmp_path / "plant.png", dpi=(1, 1))
     qtbot.mouseClick(widget.file_button, Qt.MouseButton.LeftButton)
     assert "states no scale" in said[0]

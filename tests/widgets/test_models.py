@@ -4,14 +4,14 @@ import pytest
 from qtpy.QtCore import QItemSelectionModel, Qt
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 
-from napari_leafseg.models import library, zoo
-from napari_leafseg.models.card import Card, read_card
-from napari_leafseg.models.checkpoint import save_checkpoint
-from napari_leafseg.widgets import models as module
-from napari_leafseg.widgets.advise import AdviseWidget
-from napari_leafseg.widgets.models import ModelsWidget
-from napari_leafseg.widgets.segment import SegmentWidget
-from napari_leafseg.widgets.session import settings
+from napari_leafseg.models.store import user_models, zoo
+from napari_leafseg.models.store.checkpoint import save_checkpoint
+from napari_leafseg.models.store.model_card import Card, read_card
+from napari_leafseg.widgets.models import widget as module
+from napari_leafseg.widgets.models.widget import ModelsWidget
+from napari_leafseg.widgets.parameter_search.widget import AdviseWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.session import settings
 
 
 @pytest.fixture(autouse=True)
@@ -20,12 +20,12 @@ def folder(tmp_path, monkeypatch):
     import torch
 
     from napari_leafseg.models.build import build_network
-    from napari_leafseg.models.config import SIZES
+    from napari_leafseg.models.distance_embedding.config import SIZES
 
     found = tmp_path / "data" / "models"
-    for place in (zoo, library):
+    for place in (zoo, user_models):
         monkeypatch.setattr(place, "user_folder", lambda: found)
-    monkeypatch.setattr("napari_leafseg.widgets.segment_form.user_folder", lambda: found)
+    monkeypatch.setattr("napari_leafseg.widgets.segment.form.user_folder", lambda: found)
     found.mkdir(parents=True)
     torch.manual_seed(0)
     about = {

@@ -12,8 +12,8 @@ from napari_leafseg.io import write_image
 from napari_leafseg.io.exchange.coco import read_coco
 from napari_leafseg.project import Project
 from napari_leafseg.project.lock import Lock, Owner
-from napari_leafseg.widgets import layers
-from napari_leafseg.widgets.images import ImagesWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.state import layers
 
 
 @pytest.fixture

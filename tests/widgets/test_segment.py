@@ -10,9 +10,9 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionSlider
 
 from napari_leafseg.io import read_labels, write_image
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.refresh import changed_box, show_region
-from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.refresh import changed_box, show_region
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def widget(viewer, picture):
 @pytest.fixture
 def errors(monkeypatch):
     shown = []
-    monkeypatch.setattr("napari_leafseg.widgets.segment.show_error", shown.append)
+    monkeypatch.setattr("napari_leafseg.widgets.segment.widget.show_error", shown.append)
     return shown
 
 
@@ -165,7 +165,7 @@ def test_stop_ends_a_run_without_leaving_anything(widget, viewer, qtbot, monkeyp
             time.sleep(0.01)
             yield PredictEvent(step, 10_000, "Working")
 
-    monkeypatch.setattr("napari_leafseg.widgets.segment.predict_job", endless)
+    monkeypatch.setattr("napari_leafseg.widgets.segment.widget.predict_job", endless)
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.progress.value() > 3, timeout=5000)
     assert not widget.run_button.isEnabled()

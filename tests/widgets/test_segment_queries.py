@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
 
 
 @pytest.fixture

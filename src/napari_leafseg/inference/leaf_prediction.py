@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.grouping import AngularGrouping
 from napari_leafseg.inference.prediction import Prediction, Region, Tunable, enlarge_labels
 from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
+from napari_leafseg.postprocessing import AngularGrouping
 
 FOREGROUND = 128
 _WIDE = np.cos(np.deg2rad(75))

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
-from napari_leafseg.models.normalise import brightness_statistics
+from napari_leafseg.models.normalize import brightness_statistics
 
 _LEAST_PEAK = 0.45 * DISTANCE_ONE
 _LEAST_AREA = 60

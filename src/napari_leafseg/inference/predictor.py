@@ -11,16 +11,16 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
-from napari_leafseg.inference.looks import Looks
+from napari_leafseg.inference.distance_embedding_runner import TiledLeaves
 from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_size
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
+from napari_leafseg.inference.query_runner import TiledQueries
 from napari_leafseg.inference.search import Findings, find_plants, given_plants
-from napari_leafseg.inference.tiled_leaves import TiledLeaves
-from napari_leafseg.inference.tiled_queries import TiledQueries
+from napari_leafseg.inference.tta import Looks
 from napari_leafseg.io import resize, to_rgb8
 from napari_leafseg.models.build import Network
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.query import QueryModel
+from napari_leafseg.models.query.base import QueryModel
+from napari_leafseg.models.store.model_card import Card
 
 SCALE_RANGE = (0.02, 8.0)
 

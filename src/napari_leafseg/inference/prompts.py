@@ -6,10 +6,10 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.grow import Growth
-from napari_leafseg.grouping.masks import SURE, SoftMask
 from napari_leafseg.inference.leaf_prediction import FOREGROUND, PixelRegion
 from napari_leafseg.inference.prediction import Prediction, Region, enlarge_labels
 from napari_leafseg.inference.query_prediction import MaskRegion
+from napari_leafseg.postprocessing.masks import SURE, SoftMask
 
 _REACH = 150  # working pixels around a seed that a leaf may fill
 Box = tuple[slice, slice]

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.grouping.masks import SURE, SoftMask, matrix_nms, overlaps
 from napari_leafseg.inference.prediction import Prediction, Region, Tunable
+from napari_leafseg.postprocessing.masks import SURE, SoftMask, matrix_nms, overlaps
 
 _LEAST_VISIBLE = 0.35  # of a mask: what better masks leave less of is no leaf of its own
 

@@ -26,7 +26,7 @@ from napari_leafseg.inference.plants import (
 )
 from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps, TiledNetwork
 from napari_leafseg.io.arrays import resize
-from napari_leafseg.models.normalise import brightness_statistics
+from napari_leafseg.models.normalize import brightness_statistics
 
 OVERVIEWS = (1024, 512, 256)
 FINE_OVERVIEW = 2560

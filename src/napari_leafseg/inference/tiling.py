@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.grouping import quantise
 from napari_leafseg.inference.device import computing
 from napari_leafseg.models.build import Network
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingOutput
-from napari_leafseg.models.normalise import standardise
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOutput
+from napari_leafseg.models.normalize import standardise
+from napari_leafseg.postprocessing import quantise
 
 TILE = 768
 HALO = 128

@@ -31,9 +31,9 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import list_images, read_image
 from napari_leafseg.project.document import Document, Snapshot, now
 from napari_leafseg.project.journal import Journal, Record, encode, read_journal
-from napari_leafseg.project.known import remember_project
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.migrate import FORMAT, migrate
+from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.writer import Writer
 
 State = Literal["new", "in progress", "done"]

@@ -9,8 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.config import SIZES
-from napari_leafseg.models.query_config import QUERY_SIZES, ModelConfig
+from napari_leafseg.models.distance_embedding.config import SIZES
+from napari_leafseg.models.query.config import QUERY_SIZES, ModelConfig
 from napari_leafseg.synthetic import SceneConfig
 
 
@@ -132,7 +132,7 @@ class TrainingConfig(BaseModel):
     name, description : str
         Name of the model, and a sentence about it.
     diameter, views, defaults
-        See `napari_leafseg.models.card.Card`; what the finished model is to be used with.
+        See `napari_leafseg.models.store.model_card.Card`; what the finished model is to be used with.
     model : str or ModelConfig
         A preset ("tiny", "small", "medium", "paper"; "condinst", "solov2", "sotr", "mask2former", each also with
         "-tiny" and "-coco") or the full configuration.

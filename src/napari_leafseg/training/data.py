@@ -12,7 +12,7 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.plants import Plant, typical_size
-from napari_leafseg.models.normalise import standardise
+from napari_leafseg.models.normalize import standardise
 from napari_leafseg.synthetic import synthesize
 from napari_leafseg.training.augment import (
     change_colours,

@@ -20,14 +20,14 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import training_autocast, turn
 from napari_leafseg.losses.distance_embedding import contacts, distance_loss, embedding_loss, foreground_loss
 from napari_leafseg.models.build import Network, build_network
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.checkpoint import begin_with, save_checkpoint
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet, DistanceEmbeddingOutput
-from napari_leafseg.models.zoo import find_model
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet, DistanceEmbeddingOutput
+from napari_leafseg.models.store.checkpoint import begin_with, save_checkpoint
+from napari_leafseg.models.store.model_card import Card
+from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.training.config import LossConfig, TrainingConfig
 from napari_leafseg.training.data import Drawer, ImagePool, draw_batch
-from napari_leafseg.training.framework import Framework
-from napari_leafseg.training.team import Team, team_of
+from napari_leafseg.training.distributed import Team, team_of
+from napari_leafseg.training.instance_unique import Framework
 from napari_leafseg.versions import software_versions, timestamp
 
 
@@ -131,7 +131,7 @@ class _Run:
 
     def _load_backbone(self) -> None:
         """A query-based model's backbone may begin with published weights."""
-        from napari_leafseg.models.backbones import TransformersBackbone
+        from napari_leafseg.models.query.backbones import TransformersBackbone
 
         backbone = getattr(self.network, "backbone", None)
         if isinstance(backbone, TransformersBackbone) and self.network.config.backbone.pretrained:  # type: ignore[union-attr]

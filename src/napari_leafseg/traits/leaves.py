@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
-from napari_leafseg.traits.colour import measure_colours
+from napari_leafseg.traits.color import measure_colours
 from napari_leafseg.traits.midrib import Midrib, trace_midrib
 
 _PROPERTIES = ("label", "area", "perimeter_crofton", "solidity", "centroid")
@@ -31,7 +31,7 @@ def measure_leaves(
     labels : numpy.ndarray
         Integer (H, W), 0 = background.
     image : numpy.ndarray, optional
-        uint8 (H, W, 3) RGB; adds colour, see `napari_leafseg.traits.colour`.
+        uint8 (H, W, 3) RGB; adds colour, see `napari_leafseg.traits.color`.
     centres : mapping, optional
         From leaf to the middle (y, x) of its plant: tells base from tip, and adds ``azimuth_deg``.
     confidence : mapping, optional

@@ -1,0 +1,79 @@
+"""From labelled pictures to better parameters, and `napari-leafseg tune`."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from napari_leafseg import load_model
+from napari_leafseg.cli import app, main
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import write_image, write_labels
+from napari_leafseg.pipelines.tune import labelled_files, reviewed_pictures, tune
+from napari_leafseg.project import Project
+from napari_leafseg.project.transfer import import_masks
+from napari_leafseg.synthetic import SceneConfig, synthesize
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled")
+    for seed in (108, 111):
+        scene = synthesize(seed, SceneConfig(size=(160, 160), diameter=(110, 140), border=0.0, blank=0.0))
+        write_image(folder / f"plant{seed}.png", scene.image)
+        write_labels(folder / f"plant{seed}_label.tif", scene.labels)
+    return folder
+
+
+def test_predictions_are_kept_and_a_second_sweep_runs_no_network(labelled):
+    pictures = labelled_files(labelled)
+    assert [picture.name for picture in pictures] == ["plant108.png", "plant111.png"]
+    predictor = load_model("leaf", "cpu")
+    sweep = list(tune(predictor, pictures))[-1].sweep
+    assert sweep.best_sbd >= sweep.sbd.mean()
+    assert all(picture.prediction is not None for picture in pictures)
+    predictor._tiled.network = None  # nothing may ask it
+    again = list(tune(predictor, pictures))[-1].sweep
+    assert np.array_equal(again.sbd, sweep.sbd)
+
+
+def test_reviewed_pictures_of_a_project_and_no_others(labelled, tmp_path):
+    with Project.create(tmp_path / "project") as project:
+        list(import_masks(project, labelled))
+        assert reviewed_pictures(project) == []
+        project.images[1].state = "done"
+        project.writer.flush()
+        (picture,) = reviewed_pictures(project)
+        assert picture.labels().max() > 2
+        assert picture.picture().shape == (160, 160, 3)
+        with pytest.raises(UserError, match="mark it as reviewed"):
+            next(tune(None, []))
+
+
+def test_a_series_counts_every_frame(labelled):
+    pictures = labelled_files(labelled)
+    frames = [(picture.picture(), picture.labels()) for picture in pictures]
+    series = labelled_files(labelled)[:1]
+    series[0].picture = lambda: np.stack([image for image, _ in frames])
+    series[0].labels = lambda: np.stack([labels for _, labels in frames])
+    assert list(tune(load_model("leaf", "cpu"), series))[-1].sweep.images == 2
+
+
+def test_command_line(labelled, tmp_path):
+    result = CliRunner().invoke(app, ["tune", str(labelled), "--json", str(tmp_path / "sweep.json")])
+    assert result.exit_code == 0
+    assert "2 pictures" in result.stdout
+    assert "--seed-threshold" in result.stdout
+    sweep = json.loads((tmp_path / "sweep.json").read_text())
+    assert np.array(sweep["sbd"]).shape == (10, 10, 5)
+    assert sweep["best_sbd"] >= sweep["current_sbd"]
+
+
+def test_command_line_without_labels_says_that_it_needs_some(tmp_path, monkeypatch, capsys):
+    write_image(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    monkeypatch.setattr("sys.argv", ["napari-leafseg", "tune", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "no labelled leaves" in " ".join(capsys.readouterr().err.split())

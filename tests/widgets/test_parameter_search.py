@@ -1,0 +1,144 @@
+"""The Advise widget: what it compares with, its map, and what it applies."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+from napari_leafseg.io import write_image, write_labels
+from napari_leafseg.synthetic import SceneConfig, synthesize
+from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.parameter_search.widget import AdviseWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+
+
+@pytest.fixture
+def scene():
+    return synthesize(108, SceneConfig(size=(160, 160), diameter=(110, 140), border=0.0, blank=0.0))
+
+
+@pytest.fixture
+def folder(tmp_path, scene):
+    place = tmp_path / "labelled"
+    place.mkdir()
+    write_image(place / "plant.png", scene.image)
+    write_labels(place / "plant_label.tif", scene.labels)
+    return place
+
+
+@pytest.fixture
+def widget(viewer):
+    widget = AdviseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Advise")
+    return widget
+
+
+def compare(widget, qtbot):
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    assert widget.worker is not None
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+
+
+def choose(widget, qtbot, folder, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    qtbot.mouseClick(widget.folder_button, Qt.MouseButton.LeftButton)
+
+
+def test_without_anything_to_compare_with_it_says_what_to_do(widget):
+    assert "Correct a picture and mark it as reviewed" in widget.truth_label.text()
+    assert not widget.run_button.isEnabled()
+    assert widget.map.isHidden()
+    assert widget.apply_button.isHidden()
+
+
+def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, qtbot, folder, monkeypatch):
+    choose(widget, qtbot, folder, monkeypatch)
+    assert "labelled" in widget.truth_label.text()
+    compare(widget, qtbot)
+    assert not widget.map.isHidden()
+    assert "1 picture" in widget.verdict.text()
+    assert widget.smallest_box.count() == 5
+    widget.map.resize(380, 300)
+    widget.map.show()
+    qtbot.wait(50)
+    cell = widget.map.place_of(3, 7).toPoint()
+    qtbot.mouseClick(widget.map.viewport(), Qt.MouseButton.LeftButton, pos=cell)
+    sweep = widget.sweep
+    assert f"threshold {sweep.rows[3]:.2f}, clustering angle {sweep.columns[7]:.0f}°" in widget.verdict.text()
+    advised = []
+    widget.session.values_advised.connect(lambda model, values: advised.append((model, values)))
+    qtbot.mouseClick(widget.apply_button, Qt.MouseButton.LeftButton)
+    ((model, values),) = advised
+    assert model == "leaf"
+    assert (values["seed_threshold"], values["angle"]) == (sweep.rows[3], sweep.columns[7])
+    qtbot.wait(600)  # not a double click
+    qtbot.mouseClick(widget.map.viewport(), Qt.MouseButton.LeftButton, pos=cell)
+    assert "Picked" not in widget.verdict.text()
+
+
+def test_a_reviewed_picture_on_the_screen_is_compared_by_its_corrected_leaves(viewer, qtbot, scene):
+    viewer.add_image(scene.image, name="plant", rgb=True)
+    segment, correct, advise = SegmentWidget(viewer), CorrectWidget(viewer), AdviseWidget(viewer)
+    for name, part in (("Segment", segment), ("Correct", correct), ("Advise", advise)):
+        viewer.window.add_dock_widget(part, name=name)
+    qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+    for _ in range(20):
+        qtbot.keyClick(segment.panel.rows["angle"].slider, Qt.Key.Key_Left)
+    qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
+    correction = segment.session.correction(segment.image)
+    correction.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
+    advise.keeper.keep(correction)
+    advise.keeper.set_state(correction, "done")
+    qtbot.waitUntil(lambda: advise.truth_label.text() == "Known leaves: 1 reviewed picture.", timeout=5000)
+    prediction = segment.session.derived(segment.image).prediction
+    compare(advise, qtbot)
+    assert advise.sweep.leaves == len(np.unique(scene.labels)) - 1
+    assert advise.sweep.current["angle"] == segment.panel.values()["angle"] == 40
+    if advise.apply_button.isEnabled():
+        best = advise.sweep.best
+        qtbot.mouseClick(advise.apply_button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
+        assert segment.panel.values()["angle"] == best["angle"]
+        assert segment.kept_values(prediction)["min_area"] == round(best["smallest_working"] / prediction.scale**2)
+
+
+def test_advised_values_hold_for_the_next_picture_and_reset_brings_the_defaults(viewer, qtbot, scene):
+    segment = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(segment, name="Segment")
+    segment.session.values_advised.emit("leaf", {"seed_threshold": 0.29, "angle": 50.0, "smallest_working": 32.0})
+    viewer.add_image(scene.image, name="plant", rgb=True)
+    qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+    prediction = segment.session.derived(segment.image).prediction
+    expected = {"seed_threshold": 0.29, "angle": 50.0, "min_area": float(round(32 / prediction.scale**2))}
+    assert segment.panel.values() == expected
+    qtbot.mouseClick(segment.panel.rows["angle"].reset, Qt.MouseButton.LeftButton)
+    assert segment.panel.values()["angle"] == prediction.defaults()["angle"]
+    qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
+
+
+def test_stop_ends_the_comparison_and_leaves_no_half_result(widget, qtbot, folder, monkeypatch):
+    choose(widget, qtbot, folder, monkeypatch)
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    assert widget.sweep is None
+    assert widget.run_button.isEnabled()
+
+
+def test_segment_opens_it(viewer, qtbot, monkeypatch):
+    segment = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(segment, name="Segment")
+    opened = []
+
+    def add(*names, tabify):
+        opened.append(names)
+        return viewer.window.add_dock_widget(AdviseWidget(viewer), name="Advise", tabify=tabify), None
+
+    monkeypatch.setattr(viewer.window, "add_plugin_dock_widget", add)
+    assert segment.advise_button.isHidden()
+    segment.panel.setVisible(True)
+    segment.advise_button.setVisible(True)
+    qtbot.mouseClick(segment.advise_button, Qt.MouseButton.LeftButton)
+    assert opened == [("napari-leafseg", "Advise")]
