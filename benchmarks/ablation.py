@@ -38,7 +38,7 @@ ARMS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "E = 16": ({"embedding": 16}, {}),
     "E = 32": ({"embedding": 32}, {}),
     "E = 64": ({"embedding": 64}, {}),
-    "global": ({}, {"neighbours": "global"}),
+    "global": ({}, {"neighbors": "global"}),
 }
 DATA = ("synthetic", "fluorescence")
 Pair = tuple[np.ndarray, np.ndarray]
@@ -123,7 +123,7 @@ def _configuration(arm, data, seed, output, fluorescence, steps):
         model=DistanceEmbeddingConfig(unet=UNetConfig(filters=8), **network),
         loss=LossConfig(distance=20.0, **loss),
         data=source,
-        diameter=88.0,
+        target_diameter=88.0,
         crop=96,
         batch=8,
         steps=steps,
@@ -138,7 +138,7 @@ def _sweep(checkpoint: Path, tested: list[Pair]) -> tuple[np.ndarray, np.ndarray
     """Mean SBD and |DiC| for every seed threshold and angle, at the working scale of the true plants."""
     import torch
 
-    from napari_leafseg.inference.distance_embedding_runner import TiledLeaves
+    from napari_leafseg.inference.distance_embedding_runner import DistanceEmbeddingRunner
     from napari_leafseg.inference.leaf_prediction import FOREGROUND
     from napari_leafseg.inference.plants import plant_statistics, typical_size
     from napari_leafseg.metrics import score
@@ -147,12 +147,12 @@ def _sweep(checkpoint: Path, tested: list[Pair]) -> tuple[np.ndarray, np.ndarray
     from napari_leafseg.training.augment import resize_labels, resize_picture, true_plants
 
     network, card = load_checkpoint(checkpoint)
-    tiled = TiledLeaves(network, torch.device("cpu"), print, 1)
+    tiled = DistanceEmbeddingRunner(network, torch.device("cpu"), print, 1)
     sbd = np.zeros((len(tested), len(SEED_THRESHOLDS), len(ANGLES)))
     count = np.zeros_like(sbd)
     for number, (image, truth) in enumerate(tested):
         plants = true_plants(truth)
-        factor = card.diameter / typical_size(plants) if plants else 1.0
+        factor = card.target_diameter / typical_size(plants) if plants else 1.0
         shape = (round(truth.shape[0] * factor), round(truth.shape[1] * factor))
         everywhere = (slice(0, truth.shape[0]), slice(0, truth.shape[1]))
         maps = tiled.maps(resize_picture(image, shape), plant_statistics(image, plants, everywhere))
@@ -236,10 +236,10 @@ def main() -> None:
     args = parser.parse_args()
     args.runs.mkdir(parents=True, exist_ok=True)
     if not args.report:
-        from napari_leafseg.training.data import ImagePool
+        from napari_leafseg.training.data import SyntheticDataset
 
         config, _ = _configuration(next(iter(ARMS)), "synthetic", 0, args.runs, None, 1)
-        for _ in ImagePool(args.runs / "pool", config.data).fill():
+        for _ in SyntheticDataset(args.runs / "pool", config.data).fill():
             pass
         kinds = DATA if args.fluorescence else DATA[:1]
         tasks = [

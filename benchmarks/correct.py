@@ -65,17 +65,17 @@ def main() -> None:
         print(f"{name}: median {np.median(spent):.1f} ms, longest {max(spent):.1f} ms")
         widget.choose(None)
     print(f"undo: median {np.median(undone):.1f} ms, longest {max(undone):.1f} ms")
-    correction = widget.correction
-    assert correction is not None
-    correction.verify([45], True)
+    binding = widget.binding
+    assert binding is not None
+    binding.verify([45], True)
     spent = []
     for _ in range(ROUNDS):
-        correction.document.changed = True
-        spent.append(timed(widget.keeper.autosave))
+        binding.document.changed = True
+        spent.append(timed(widget.controller.autosave))
     print(
         f"autosave, in the window's thread: median {np.median(spent):.1f} ms, longest {max(spent):.1f} ms (target 20)"
     )
-    widget.keeper.close()
+    widget.controller.close()
     viewer.close()
     print(f"{SIDE} × {SIDE}, {len(np.unique(labels)) - 1} leaves")
 

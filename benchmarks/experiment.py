@@ -19,7 +19,7 @@ import psutil
 
 from napari_leafseg.io import read_image, write_image
 from napari_leafseg.pipelines.batch.config import BatchSettings
-from napari_leafseg.pipelines.batch.image_task import Task, do_picture
+from napari_leafseg.pipelines.batch.image_task import Task, process_image
 from napari_leafseg.pipelines.batch.run import run_batch
 from napari_leafseg.pipelines.predictors import get_predictor
 from napari_leafseg.synthetic import SceneConfig, synthesize
@@ -93,13 +93,13 @@ def main() -> None:
     files = pictures(args.folder / "pictures", args.images)
     digest = SETTINGS.digest()
     out = str(args.folder / "alone")
-    predictor = get_predictor(SETTINGS.model, SETTINGS.device, SETTINGS.looks, SETTINGS.threads)
-    do_picture(Task(str(files[0]), "warm"), out, SETTINGS, digest)
+    predictor = get_predictor(SETTINGS.model, SETTINGS.device, SETTINGS.tta, SETTINGS.threads)
+    process_image(Task(str(files[0]), "warm"), out, SETTINGS, digest)
     alone, whole = [], []
     for path in files[:DRAWN]:
         array = read_image(path).array
         alone.append(seconds(lambda array=array: predictor.predict(array)))
-        whole.append(seconds(lambda path=path: do_picture(Task(str(path), path.stem), out, SETTINGS, digest)))
+        whole.append(seconds(lambda path=path: process_image(Task(str(path), path.stem), out, SETTINGS, digest)))
     print(
         f"one process: network {np.sum(alone) / DRAWN:.3f} s a picture, with measuring and writing "
         f"{np.sum(whole) / DRAWN:.3f} s: {np.sum(alone) / np.sum(whole):.2f} of its throughput",

@@ -21,7 +21,7 @@ from napari_leafseg.finetuning.config import FinetuneSettings
 from napari_leafseg.finetuning.dataset import CorrectedPicture
 from napari_leafseg.models.store import zoo
 from napari_leafseg.models.store.model_card import read_card
-from napari_leafseg.training.config import FrameworkConfig
+from napari_leafseg.training.config import InstanceUniqueConfig
 
 
 def use_folder(folder: Path) -> Path:
@@ -70,11 +70,16 @@ def main() -> None:
     models = use_folder(options.folder)
     pictures = corrected_frames(options.data)
     folds = len(engine.split(len(pictures), 0))
-    before, framework = None, FrameworkConfig(warm_up=30) if options.framework else None
+    before, framework = None, InstanceUniqueConfig(warm_up=30) if options.framework else None
     for seed in options.seeds:
         name = f"{Path(options.base).stem}-{options.effort}-{seed}{'-framework' * options.framework}"
         settings = FinetuneSettings(
-            base=options.base, name=name, effort=options.effort, seed=seed, framework=framework, steps=options.steps
+            base=options.base,
+            name=name,
+            effort=options.effort,
+            seed=seed,
+            instance_unique=framework,
+            steps=options.steps,
         )
         path, start, first = models / f"{name}.safetensors", time.perf_counter(), float("nan")
         if not path.exists():

@@ -18,7 +18,7 @@ from benchmarks.finetune import corrected_frames, use_folder
 from napari_leafseg import load_model
 from napari_leafseg.finetuning import session as engine
 from napari_leafseg.finetuning.config import FinetuneSettings
-from napari_leafseg.finetuning.dataset import CorrectedPicture, CorrectionPool
+from napari_leafseg.finetuning.dataset import CorrectedPicture, CorrectionDataset
 from napari_leafseg.io import read_image, read_labels, to_rgb8
 from napari_leafseg.metrics import score
 from napari_leafseg.models.store.model_card import read_card
@@ -48,11 +48,12 @@ def from_scratch(name: str, pictures: list[CorrectedPicture], folder: Path, step
     path = folder / name / "scratch.safetensors"
     card = describe_model("leaf")
     config = TrainingConfig(
-        name="scratch", model=card.config, diameter=card.diameter, defaults=card.defaults, data=DataConfig(count=1),
+        name="scratch", model=card.config, target_diameter=card.target_diameter, defaults=card.defaults,
+        data=DataConfig(count=1),
         steps=steps, crop=144, batch=FinetuneSettings(name=name).crops, average=0.98, warm_up=20, decay=0.7,
         validation_count=0, save_every=steps,
     )  # fmt: skip
-    pool = CorrectionPool(pictures, 0.0, 0.3, card.diameter)
+    pool = CorrectionDataset(pictures, 0.0, 0.3, card.target_diameter)
     for _ in train(config, folder / name, "cpu", pool):
         pass
     return path

@@ -130,11 +130,11 @@ def main() -> None:
     for number, (image, truth) in enumerate(frames(options.data)):
         layer = viewer.add_image(image, name=f"frame {number}", rgb=True)
         layers.show_new_labels(widget.session, layer, truth.astype(np.uint16), "segment")
-        correction = widget.session.correction(layer)
-        assert correction is not None
-        widget.keeper.keep(correction)
-        widget.keeper.set_state(correction, "done")
-        layer.visible = correction.layer.visible = False  # as in the list of pictures: the others are hidden
+        binding = widget.session.binding(layer)
+        assert binding is not None
+        widget.controller.track(binding)
+        widget.controller.set_state(binding, "done")
+        layer.visible = binding.layer.visible = False  # as in the list of pictures: the others are hidden
     scene = synthesize(1, SceneConfig(size=(SIDE, SIDE), diameter=(300, 400), plants=(4, 4)))
     layer = viewer.add_image(scene.image, name="to paint on", rgb=True)
     layers.show_new_labels(widget.session, layer, scene.labels.astype(np.uint16), "segment")
@@ -165,7 +165,7 @@ def main() -> None:
     widget.stop_button.click()
     spin(lambda: widget.worker is None, 30)
     print(f"{np.count_nonzero(labels.data != before)} pixels painted")
-    widget.keeper.close()
+    widget.controller.close()
     viewer.close()
 
 

@@ -52,7 +52,7 @@ def drag(widget: SegmentWidget, events: int = 60, seconds: float = 2.0) -> tuple
     settle(widget)
     ticker.stop()
     labels = widget.session.labels_layer(widget.image).data
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     assert len(shown) > 2, "the slider did not move"
     assert np.array_equal(labels, prediction.labels(**widget.panel.values())), "the last value did not win"
     return np.array(gaps), len(shown)

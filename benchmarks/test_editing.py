@@ -91,11 +91,11 @@ def test_add_by_the_embedding(benchmark):
     from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
     from napari_leafseg.inference.prediction import ModelInfo
     from napari_leafseg.inference.prompts import EmbeddingGrowth
-    from napari_leafseg.inference.tiling import PixelMaps
+    from napari_leafseg.inference.tiling import DenseOutput
 
     distance, foreground, embedding = network_maps(SIDE)
     everywhere = slice(0, SIDE)
-    maps = PixelMaps(distance, np.where(foreground, 255, 0).astype(np.uint8), embedding)
+    maps = DenseOutput(distance, np.where(foreground, 255, 0).astype(np.uint8), embedding)
     prediction = LeafPrediction((SIDE, SIDE), 1.0, [PixelRegion(everywhere, everywhere, maps)], ModelInfo("x", "1"))
     point = prediction.seeds(0.5)[:1]
     assert benchmark(lambda: EmbeddingGrowth(prediction, point).mask(45)) is not None

@@ -47,12 +47,12 @@ def tiny_checkpoint(tmp_path) -> Path:
     from napari_leafseg.models.distance_embedding.config import SIZES
     from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
     from napari_leafseg.models.store.checkpoint import save_checkpoint
-    from napari_leafseg.models.store.model_card import Card
+    from napari_leafseg.models.store.model_card import ModelCard
 
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
     config = SIZES["tiny"]
-    save_checkpoint(path, DistanceEmbeddingNet(config), Card("tiny", "1", config, defaults={"angle": 40.0}))
+    save_checkpoint(path, DistanceEmbeddingNet(config), ModelCard("tiny", "1", config, defaults={"angle": 40.0}))
     return path
 
 

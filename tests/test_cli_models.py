@@ -62,7 +62,7 @@ def test_nothing_half_written_remains_of_a_file_that_does_not_fit(folder, tmp_pa
     assert not folder.exists()
 
 
-def test_own_models_are_added_renamed_compared_taken_away_and_brought_back(folder, tiny_checkpoint, tmp_path):
+def test_own_models_are_added_renamed_compared_deleted_and_restored(folder, tiny_checkpoint, tmp_path):
     assert run("add", tiny_checkpoint, "--name", "first").exit_code == 0
     assert load_checkpoint(folder / "first.safetensors")[1].name == "first"
     assert "already" in str(run("add", tiny_checkpoint, "--name", "first").exception)
@@ -84,7 +84,7 @@ def test_own_models_are_added_renamed_compared_taken_away_and_brought_back(folde
     assert "second" in zoo.list_models()
 
 
-def test_a_model_that_a_project_uses_is_taken_away_only_when_somebody_says_so(folder, tiny_checkpoint, monkeypatch):
+def test_a_model_that_a_project_uses_is_deleted_only_when_somebody_says_so(folder, tiny_checkpoint, monkeypatch):
 
     run("add", tiny_checkpoint, "--name", "mine")
     used = {folder / "trays": 12}

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_leafseg._subprocess import apart
+from napari_leafseg._subprocess import run_in_subprocess
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.device import turn
+from napari_leafseg.inference.device import device_lock
 
 
 def numbers(count):
@@ -45,7 +45,7 @@ def counts_in(file):
 
 def holds_a_card():
     """Computes on a graphics card for a long time."""
-    with turn(torch.device("cuda:0")):
+    with device_lock(torch.device("cuda:0")):
         yield 1
         time.sleep(60)
 
@@ -68,7 +68,7 @@ def gone(pid, seconds=5.0):
 
 
 def test_it_yields_what_the_generator_yields_from_another_process_of_low_priority(capfd):
-    (pid, nice), *values = said(apart(numbers, 4))
+    (pid, nice), *values = said(run_in_subprocess(numbers, 4))
     assert pid != os.getpid()
     assert nice > os.nice(0)
     assert [list(value) for value in values] == [[number] * 3 for number in range(4)]
@@ -78,15 +78,15 @@ def test_it_yields_what_the_generator_yields_from_another_process_of_low_priorit
 
 def test_errors_for_a_person_come_as_they_are_and_others_with_their_traceback():
     with pytest.raises(UserError, match="mend it"):
-        list(apart(fails, UserError("mend it")))
+        list(run_in_subprocess(fails, UserError("mend it")))
     with pytest.raises(MemoryError):
-        list(apart(fails, MemoryError()))
+        list(run_in_subprocess(fails, MemoryError()))
     with pytest.raises(RuntimeError, match=r"in fails\n.*\nKeyError: 'what'"):
-        list(apart(fails, KeyError("what")))
+        list(run_in_subprocess(fails, KeyError("what")))
 
 
 def test_closing_it_ends_the_process_at_once_whatever_it_computes(tmp_path):
-    work = apart(sleeps, tmp_path / "done")
+    work = run_in_subprocess(sleeps, tmp_path / "done")
     pid = next(said(work))
     start = time.monotonic()
     assert next(work) is None  # a chance to stop while nothing comes
@@ -97,7 +97,7 @@ def test_closing_it_ends_the_process_at_once_whatever_it_computes(tmp_path):
 
 
 def test_a_process_that_is_killed_is_told_in_words(tmp_path):
-    work = said(apart(sleeps, tmp_path / "done"))
+    work = said(run_in_subprocess(sleeps, tmp_path / "done"))
     os.kill(next(work), signal.SIGKILL)
     with pytest.raises(UserError, match=r"signal 9.*memory"):
         next(work)
@@ -105,7 +105,7 @@ def test_a_process_that_is_killed_is_told_in_words(tmp_path):
 
 def test_it_computes_one_thing_ahead_and_then_waits(tmp_path):
     file = tmp_path / "number"
-    work = said(apart(counts_in, file))
+    work = said(run_in_subprocess(counts_in, file))
     assert next(work) == 0
     time.sleep(0.5)
     assert file.read_text() in {"0", "1"}
@@ -134,10 +134,10 @@ def test_a_graphics_card_is_taken_in_turns_by_processes_and_free_when_one_is_kil
     seen = []
 
     def predict():
-        with turn(torch.device("cuda:0")):
+        with device_lock(torch.device("cuda:0")):
             seen.append("predicted")
 
-    work = said(apart(holds_a_card))
+    work = said(run_in_subprocess(holds_a_card))
     next(work)
     thread = threading.Thread(target=predict)
     thread.start()

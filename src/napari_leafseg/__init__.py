@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.predictor import Predictor
-    from napari_leafseg.inference.tta import Looks
+    from napari_leafseg.inference.tta import TestTimeAugmentation
 
 try:
     __version__ = version("napari-leafseg")
@@ -19,7 +19,7 @@ except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0.0.0"
 
 
-def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = None) -> Predictor:
+def load_model(name: str = "leaf", device: str = "auto", tta: TestTimeAugmentation | None = None) -> Predictor:
     """Load a model.
 
     Parameters
@@ -28,7 +28,7 @@ def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = N
         A name from `napari-leafseg models`, or the path of a ``.safetensors`` checkpoint.
     device : str
         "auto", "cpu", "cuda" or "mps".
-    looks : Looks, optional
+    tta : TestTimeAugmentation, optional
         Test-time augmentation, see `napari_leafseg.inference.tta`.
 
     Returns
@@ -44,7 +44,7 @@ def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = N
     from napari_leafseg.models.store.zoo import load_network
 
     network, card = load_network(name)
-    return Predictor(network, card, device, looks)
+    return Predictor(network, card, device, tta)
 
 
 def __getattr__(name: str) -> Any:

@@ -20,12 +20,12 @@ from typing import IO, Any
 
 from napari_leafseg.errors import UserError
 
-_START = "from napari_leafseg._subprocess import serve; serve()"
+_START = "from napari_leafseg._subprocess import _child_main; _child_main()"
 _TURN = 0.1  # seconds between two chances to stop
 _GOODBYE = 5.0  # seconds until a process that does not end is killed
 
 
-def apart(job: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
+def run_in_subprocess(job: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
     """Run a generator in another process, which computes one thing ahead; closed, it ends the process at once.
 
     Parameters
@@ -137,7 +137,7 @@ def _receive(stream: IO[bytes]) -> Any:
     return pickle.loads(content) if len(content) == struct.unpack("<Q", head)[0] else None
 
 
-def serve() -> None:
+def _child_main() -> None:
     """The other process: does what it is told, and ends when the first one does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is meant for the first process
     if hasattr(os, "nice"):

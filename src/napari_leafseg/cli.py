@@ -14,14 +14,33 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from napari_leafseg import cli_models
-from napari_leafseg._console import complain, err, out
+from napari_leafseg._console import err, out, print_error
 from napari_leafseg._files import resource_folder
 from napari_leafseg.errors import UserError
 
 if TYPE_CHECKING:
-    from napari_leafseg.inference.parameter_search import Sweep
+    from napari_leafseg.inference.parameter_search import ParameterSearch
 
 _PAPER = resource_folder() / "training" / "paper.yaml"
+
+_RENAMED = {"--looks": "--tta", "--whole-masks": "--full-masks", "--framework": "--instance-unique"}
+
+
+class _Command(typer.core.TyperCommand):
+    """A command that still understands the options of earlier versions."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        return super().parse_args(ctx, [_today(argument) for argument in args])
+
+
+def _today(argument: str) -> str:
+    """An option's name of today, with a notice."""
+    name, equals, value = argument.partition("=")
+    if name not in _RENAMED:
+        return argument
+    err.print(f"[yellow]{name} is called {_RENAMED[name]} now.[/]", highlight=False)
+    return f"{_RENAMED[name]}{equals}{value}"
+
 
 app = typer.Typer(
     help="Outline, count and measure every leaf of a plant.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -37,7 +56,7 @@ Seeds = Annotated[float | None, typer.Option(help=f"{_LEAF}0.1 to 0.95; the mode
 Angle = Annotated[float | None, typer.Option(help=f"{_LEAF}clustering angle, 5 to 75 degrees.")]
 Score = Annotated[float | None, typer.Option(help=f"{_QUERY}how sure a leaf must be, 0.05 to 0.95.")]
 MaskThreshold = Annotated[float | None, typer.Option(help=f"{_QUERY}how sure a pixel must be, 0.1 to 0.9.")]
-Overlap = Annotated[float | None, typer.Option(help=f"{_QUERY}suppression of doubles, 0 to 10.")]
+Overlap = Annotated[float | None, typer.Option(help=f"{_QUERY}overlap suppression (NMS), 0 to 10.")]
 
 
 def _given(**values: float | None) -> dict[str, float]:
@@ -50,7 +69,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except UserError as error:
-        complain(error)
+        print_error(error)
         sys.exit(2)
 
 
@@ -65,7 +84,7 @@ def progress_bar() -> Progress:
     )
 
 
-@app.command()
+@app.command(cls=_Command)
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
     output: Annotated[Path, typer.Option(help="Folder for <stem>_label.tif and <stem>_label.json.")],
@@ -78,9 +97,9 @@ def predict(
     min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     device: Device = "auto",
-    looks: Annotated[str, typer.Option(help="standard, fast, careful (2 × the time) or thorough (13 ×).")] = "standard",
+    tta: Annotated[str, typer.Option(help="standard, fast, careful (2 × the time) or thorough (13 ×).")] = "standard",
     plant_masks: Annotated[Path | None, typer.Option(help="Folder of plant masks, <stem>_fg.png.")] = None,
-    whole_masks: Annotated[
+    full_masks: Annotated[
         bool, typer.Option(help=f"{_QUERY}also write the full masks, also where they overlap, as COCO.")
     ] = False,
 ) -> None:
@@ -92,11 +111,11 @@ def predict(
     failed = 0
     with progress_bar() as bar:
         task = bar.add_task("Predicting", total=None)
-        for event in predict_files(images, output, model, values, scale, device, looks, plant_masks, whole_masks):
+        for event in predict_files(images, output, model, values, scale, device, tta, plant_masks, full_masks):
             bar.update(task, description=event.message, completed=event.done, total=event.total)
             if event.error is not None:
                 failed += 1
-                complain(event.error)
+                print_error(event.error)
             elif event.written is not None:
                 notes = "".join(f" [yellow]{note}[/]" for note in event.notes)
                 out.print(
@@ -108,7 +127,7 @@ def predict(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(cls=_Command)
 def batch(
     images: Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns like “plants/**/*.jpg”.")],
     output: Annotated[
@@ -130,7 +149,7 @@ def batch(
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
     device: Device = "auto",
-    looks: Annotated[str, typer.Option(help="standard, fast, careful or thorough.")] = "standard",
+    tta: Annotated[str, typer.Option(help="standard, fast, careful or thorough.")] = "standard",
     scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimetre that each file states.")] = False,
     export: Annotated[list[str] | None, typer.Option(help="Also write labels as coco, labelme, png, imagej …")] = None,
 ) -> None:
@@ -142,7 +161,7 @@ def batch(
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
     settings = BatchSettings(
         model=model, values=values, scale=scale,
-        device=device, looks=looks, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
+        device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
     )  # fmt: skip
     failed = 0
     with progress_bar() as bar:
@@ -151,7 +170,7 @@ def batch(
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.result is not None and "error" in event.result:
                 failed += 1
-                complain(UserError(event.result["error"]))
+                print_error(UserError(event.result["error"]))
     out.print(f"{event.total - failed} pictures done, {failed} not. Report: {event.report}", soft_wrap=True)
     if failed:
         raise typer.Exit(2)
@@ -221,7 +240,7 @@ def tune(
     from napari_leafseg.pipelines.tune import tune as run_tuning
     from napari_leafseg.project import Project
 
-    sweep = None
+    search = None
     with contextlib.ExitStack() as stack:
         if (source / "project.json").exists():
             project = stack.enter_context(Project.open(source))
@@ -233,31 +252,31 @@ def tune(
         task = bar.add_task("Tuning", total=1000)
         for event in run_tuning(load_model(model, device), pictures):
             bar.update(task, description=event.message, completed=event.done)
-            sweep = event.sweep
-    assert sweep is not None
-    out.print(_heat_map(sweep))
-    best = sweep.best
-    options = [f"--{part.name.replace('_', '-')} {best[part.name]:g}" for part in (sweep.row, sweep.column)]
+            search = event.search
+    assert search is not None
+    out.print(_heat_map(search))
+    best = search.best
+    options = [f"--{part.name.replace('_', '-')} {best[part.name]:g}" for part in (search.row, search.column)]
     out.print(
-        f"{sweep.images} pictures, {sweep.leaves} leaves. SBD {sweep.current_sbd:.3f} with the model's values, "
-        f"{max(sweep.best_sbd, sweep.current_sbd):.3f} with {' '.join(options)} "
-        f"and a smallest leaf of {best['smallest_working']:g} pixels at the working scale.",
+        f"{search.images} pictures, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
+        f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} "
+        f"and a smallest leaf of {best['min_area_working']:g} pixels at the working scale.",
         highlight=False,
         soft_wrap=True,
     )
     if json_file is not None:
-        write_atomically(json_file, (json.dumps(sweep.as_dict(), indent=1) + "\n").encode())
+        write_atomically(json_file, (json.dumps(search.as_dict(), indent=1) + "\n").encode())
 
 
-def _heat_map(sweep: Sweep) -> Table:
+def _heat_map(search: ParameterSearch) -> Table:
     """SBD for the two tunables that matter most at the best smallest leaf; the best cell is marked."""
-    row_at, column_at, layer = sweep.best_index
-    plane = sweep.sbd[:, :, layer]
-    title = f"SBD in % by {sweep.row.label.lower()} and {sweep.column.label.lower()}"
-    names = [f"{value:g}{sweep.column.unit}" for value in sweep.columns]
+    row_at, column_at, layer = search.best_index
+    plane = search.sbd[:, :, layer]
+    title = f"SBD in % by {search.row.label.lower()} and {search.column.label.lower()}"
+    names = [f"{value:g}{search.column.unit}" for value in search.columns]
     table = Table("", *names, title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
     low, high = float(plane.min()), float(plane.max())
-    for row, threshold in enumerate(sweep.rows):
+    for row, threshold in enumerate(search.rows):
         cells = []
         for column, value in enumerate(plane[row]):
             share = (value - low) / max(high - low, 1e-9)
@@ -376,7 +395,7 @@ def export_project(
     out.print(f"{event.total} pictures’ labels are in {output}.", highlight=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=_Command)
 def finetune(
     project: Annotated[Path, typer.Argument(help="A project with corrected pictures.")],
     base: Annotated[str, typer.Option(help="Model to begin with: a name (see “models”) or a path.")] = "leaf",
@@ -384,7 +403,7 @@ def finetune(
         str | None, typer.Option(help="Name of the new model; the base's with the day if left out.")
     ] = None,
     effort: Annotated[str, typer.Option(help="quick (150 steps of 4 crops a run) or thorough (300 of 8).")] = "quick",
-    framework: Annotated[
+    instance_unique: Annotated[
         bool, typer.Option(help=f"{_QUERY}train for uniqueness and equivariance over your pictures as well.")
     ] = False,
     device: Device = "auto",
@@ -397,38 +416,41 @@ def finetune(
     On several graphics cards: accelerate launch --num_processes 4 -m napari_leafseg.cli finetune PROJECT
     """
     from napari_leafseg.finetuning.config import FinetuneSettings, new_name
-    from napari_leafseg.finetuning.dataset import gather
-    from napari_leafseg.finetuning.session import finetune_and_tidy
+    from napari_leafseg.finetuning.dataset import load_corrections
+    from napari_leafseg.finetuning.session import finetune_and_clean_up
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.project import Project
-    from napari_leafseg.training.config import FrameworkConfig
-    from napari_leafseg.training.distributed import team_of
+    from napari_leafseg.training.config import InstanceUniqueConfig
+    from napari_leafseg.training.distributed import process_group_of
 
     if effort not in {"quick", "thorough"}:
         raise UserError(f"There is no effort “{effort}”. Choose quick or thorough.")
     settings = FinetuneSettings(
-        base=base, name=name or new_name(base), effort=effort, framework=FrameworkConfig() if framework else None
+        base=base,
+        name=name or new_name(base),
+        effort=effort,
+        instance_unique=InstanceUniqueConfig() if instance_unique else None,
     )
-    team = team_of(choose_device(device))
+    processes = process_group_of(choose_device(device))
     found, others = None, []
-    if team.first:
+    if processes.is_main:
         with Project.open(project) as opened:
             opened.catch_up()
-            found = gather(opened)
+            found = load_corrections(opened)
             others = [opened.path_of(ref) for ref in opened.images if ref.state == "new"]
-    pictures, notes = team.same(found) or ([], [])
+    pictures, notes = processes.broadcast(found) or ([], [])
     for note in notes:
         err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
     with progress_bar() as bar:
         task = bar.add_task("Fine-tuning", total=None)
-        for event in finetune_and_tidy(settings, pictures, device):
+        for event in finetune_and_clean_up(settings, pictures, device):
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.kind in {"start", "held_out", "announce", "verdict"}:
                 out.print(event.message, soft_wrap=True, highlight=False)
-    for name, before, after in event.figures:
+    for name, before, after in event.summary:
         out.print(f"  {name}: {before:.3f} → {after:.3f}", soft_wrap=True, highlight=False)
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
-    if team.first and others and suggest:
+    if processes.is_main and others and suggest:
         _suggest(settings.name, device, others, suggest)
 
 
@@ -444,7 +466,7 @@ def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
         for item in rank_pictures(load_model(model, device), paths):
             bar.update(task, completed=item.done)
             if item.trouble:
-                complain(UserError(item.trouble))
+                print_error(UserError(item.trouble))
             else:
                 certainty[str(item.path)] = item.certainty
     out.print("Correct next (the least certain leaf of each picture):")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from napari_leafseg._console import complain, out
+from napari_leafseg._console import out, print_error
 from napari_leafseg.errors import UserError
 
 app = typer.Typer(invoke_without_command=True)
@@ -37,11 +37,11 @@ def models(context: typer.Context) -> None:
         try:
             card = describe_model(name)
         except UserError as error:
-            complain(error)
+            print_error(error)
             continue
         quality = card.quality
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        table.add_row(name, card.version, card.licence, size, quality, card.description)
+        table.add_row(name, card.version, card.license, size, quality, card.description)
     out.print(table)
     out.print(f"Your own models: {user_folder()}", soft_wrap=True)
 
@@ -84,26 +84,26 @@ def delete(
     name: Name,
     force: Annotated[bool, typer.Option("--force", help="Also when projects use it, without asking.")] = False,
 ) -> None:
-    """Take one of your models out of the list; its file is kept, “models restore” brings it back."""
-    from napari_leafseg.models.store.user_models import own_model, take_away
+    """Delete one of your models from the list; its file is kept, “models restore” undoes it."""
+    from napari_leafseg.models.store.user_models import delete_model, own_model
     from napari_leafseg.project.recent_projects import projects_using
 
     own_model(name)
     used = {} if force else projects_using(name)
     for folder, count in used.items():
         out.print(f"{folder}: “{name}” found the leaves of {count} pictures.", soft_wrap=True, highlight=False)
-    if used and not typer.confirm("Take it away all the same?"):
+    if used and not typer.confirm("Delete it all the same?"):
         raise typer.Exit(1)
-    kept = take_away(name)
+    kept = delete_model(name)
     out.print(f"It lies in {kept} now; “napari-leafseg models restore {kept.stem}” brings it back.", soft_wrap=True)
 
 
 @app.command()
 def restore(name: Name) -> None:
-    """Bring a model back that was taken away."""
-    from napari_leafseg.models.store.user_models import bring_back
+    """Restore a model that was deleted."""
+    from napari_leafseg.models.store.user_models import restore_model
 
-    out.print(str(bring_back(name)), soft_wrap=True, highlight=False)
+    out.print(str(restore_model(name)), soft_wrap=True, highlight=False)
 
 
 @app.command()

@@ -146,7 +146,7 @@ def test_the_border_takes_nothing_of_a_frozen_neighbour():
     stroke = np.array([[20.0, 46], [24, 56], [30, 60], [36, 56], [40, 46]])
     taken = after(labels, ops.move_border(labels, 1, stroke))
     assert (taken == 2).sum() < (labels == 2).sum()
-    kept = after(labels, ops.move_border(labels, 1, stroke, frozen={2}))
+    kept = after(labels, ops.move_border(labels, 1, stroke, locked={2}))
     assert (kept == 2).sum() == (labels == 2).sum()
     assert (kept == 1).sum() > (labels == 1).sum()
 

@@ -79,8 +79,8 @@ def test_add_on_the_background_adds_and_on_a_leaf_parts_it(plant):
     parted = tools.add(tools.Scene(joined, scene.image, PredictionModel(prediction)), place[None], 45.0)
     assert parted.growth is None
     assert sorted(np.unique(after(joined, parted.edit))) == [0, 1, 2]
-    frozen = tools.Scene(joined, scene.image, PredictionModel(prediction), frozenset({1}))
-    assert tools.add(frozen, place[None], 45.0).edit is None  # a verified leaf is not parted by a click
+    locked = tools.Scene(joined, scene.image, PredictionModel(prediction), frozenset({1}))
+    assert tools.add(locked, place[None], 45.0).edit is None  # a verified leaf is not parted by a click
 
 
 def test_without_a_prediction_a_click_parts_a_leaf_at_its_narrows():
@@ -114,7 +114,7 @@ def test_a_lasso_draws_a_new_leaf_or_the_old_one_anew():
     assert 0 < (redrawn == 1).sum() < (labels == 1).sum()
     assert np.array_equal(redrawn == 2, labels == 2)
     over = np.array([[20.0, 30], [20, 75], [40, 75], [40, 30]])
-    held = tools.Scene(labels, scene.image, frozen=frozenset({2}), largest=5)
+    held = tools.Scene(labels, scene.image, locked=frozenset({2}), largest=5)
     assert np.array_equal(after(labels, tools.lasso(held, over)) == 2, labels == 2)
 
 

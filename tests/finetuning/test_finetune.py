@@ -15,15 +15,15 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.finetuning import config, session, trainer
-from napari_leafseg.finetuning.config import FinetuneSettings, new_name, session_folder, unfinished
+from napari_leafseg.finetuning.config import FinetuneSettings, new_name, resumable_runs, session_folder
 from napari_leafseg.finetuning.dataset import (
     CorrectedPicture,
-    CorrectionPool,
-    gather,
-    known_labels,
+    CorrectionDataset,
+    load_corrections,
+    partial_labels,
     paste_leaf,
 )
-from napari_leafseg.finetuning.evaluation import HeldOut, figures, held_out_precision, held_out_score, judge
+from napari_leafseg.finetuning.evaluation import HeldOutScore, give_verdict, held_out_precision, held_out_score, summary
 from napari_leafseg.finetuning.publish import better_values
 from napari_leafseg.finetuning.session import Session, finetune, keep_best, split
 from napari_leafseg.io import write_image
@@ -56,7 +56,7 @@ def pictures_of(count, whole=True):
         labels = scene.labels.astype(np.int32)
         if not whole:
             leaves = np.unique(labels[labels > 0])
-            labels = known_labels(labels, leaves[: max(1, len(leaves) // 2)])
+            labels = partial_labels(labels, leaves[: max(1, len(leaves) // 2)])
         found.append(CorrectedPicture(f"p{number}", f"{number:064d}", scene.image, labels, whole))
     return found
 
@@ -82,16 +82,16 @@ def drive(settings, pictures, folder, stop=None):
 def test_only_verified_leaves_and_what_is_close_around_them_are_known():
     labels = np.zeros((60, 60), np.uint16)
     labels[10:20, 10:20], labels[10:20, 20:30], labels[40:50, 40:50] = 1, 2, 3
-    known = known_labels(labels, [1])
+    known = partial_labels(labels, [1])
     assert (known[labels == 1] == 1).all()
     assert (known[(labels == 2) | (labels == 3)] == -1).all()
     assert known[15, 8] == 0  # close to the verified outline
     assert known[30, 10] == known[45, 38] == -1
-    assert (known_labels(labels, []) == -1).all()
+    assert (partial_labels(labels, []) == -1).all()
 
 
 def test_what_nobody_verified_carries_no_gradient():
-    known = torch.tensor(known_labels(discs(), [1]))[None].long()
+    known = torch.tensor(partial_labels(discs(), [1]))[None].long()
     predicted = torch.rand(1, 1, 120, 120, requires_grad=True)
     weight = (known >= 0).float() * (1 + contacts(known).float())
     distance_loss(predicted, torch.zeros(1, 1, 120, 120), True, weight[:, None]).backward()
@@ -116,8 +116,8 @@ def test_a_project_is_gathered_by_review_and_by_leaf_and_changed_pictures_are_no
             ref.state = ("done", "in progress", "in progress", "done")[number]
         project.save_list()
         write_image(paths[3], np.zeros((96, 96, 3), np.uint8))
-        pictures, notes = gather(project)
-    assert [(item.name, item.whole) for item in pictures] == [("plant0", True), ("plant1", False)]
+        pictures, notes = load_corrections(project)
+    assert [(item.name, item.complete) for item in pictures] == [("plant0", True), ("plant1", False)]
     assert pictures[1].leaves == 2
     assert (pictures[1].labels == -1).any()
     assert len(notes) == 1
@@ -142,9 +142,9 @@ def test_pasted_leaves_bring_their_pixels_and_a_label_of_their_own():
 def test_the_pool_mixes_in_synthetic_plants_and_keeps_large_pictures_smaller():
     scene = synthesize(4_000, SceneConfig(size=(700, 700), diameter=(600, 650), blank=0.0, border=0.0))
     large = CorrectedPicture("large", "0", scene.image, scene.labels.astype(np.int32), True)
-    pool = CorrectionPool([large], 0.5, 0.0, diameter=100, scenes=2)
+    pool = CorrectionDataset([large], 0.5, 0.0, diameter=100, scenes=2)
     rng = np.random.default_rng(0)
-    drawn = [pool.draw(rng) for _ in range(40)]
+    drawn = [pool.sample(rng) for _ in range(40)]
     own = [item for item in drawn if item.source < 0]
     assert 10 < len(own) < 30
     assert own[0].labels.shape[0] < 300
@@ -178,7 +178,7 @@ def test_pictures_are_held_out_in_turns_or_once():
     ],
 )  # fmt: skip
 def test_the_verdict_asks_for_more_than_chance(gains, verdict):
-    found, words = judge([HeldOut(str(n), 0.7, 0.7 + gain) for n, gain in enumerate(gains)])
+    found, words = give_verdict([HeldOutScore(str(n), 0.7, 0.7 + gain) for n, gain in enumerate(gains)])
     assert found == verdict
     assert ("0.700 before" in words) == bool(gains)
 
@@ -190,7 +190,7 @@ def test_held_out_scores_go_by_what_is_known():
     sbd, dic = held_out_score(prediction, whole, score_threshold=0.75)
     assert dic == -1
     assert sbd < 0.8
-    part = CorrectedPicture("a", "", whole.image, known_labels(truth, [1, 2]), False)
+    part = CorrectedPicture("a", "", whole.image, partial_labels(truth, [1, 2]), False)
     value, dic = held_out_score(prediction, part, score_threshold=0.75)
     assert dic is None
     assert value > 0.95  # the third leaf, which nobody verified, is not missed
@@ -216,15 +216,15 @@ def test_the_sliders_values_change_only_where_more_than_one_picture_asks_for_it(
 
 
 def test_figures_are_means_of_what_is_known():
-    whole, other = HeldOut("a", 0.7, 0.9, -1, 0, 0.4, 0.6), HeldOut("b", 0.5, 0.6, 2, 1, 0.2, 0.2)
-    assert figures([whole, other]) == [
+    whole, other = HeldOutScore("a", 0.7, 0.9, -1, 0, 0.4, 0.6), HeldOutScore("b", 0.5, 0.6, 2, 1, 0.2, 0.2)
+    assert summary([whole, other]) == [
         ("SBD", pytest.approx(0.6), pytest.approx(0.75)), ("AP", pytest.approx(0.3), pytest.approx(0.4)),
         ("|DiC|", 1.5, 0.5),
     ]  # fmt: skip
-    assert figures([whole, HeldOut("c", 0.5, 0.6)]) == [
+    assert summary([whole, HeldOutScore("c", 0.5, 0.6)]) == [
         ("score", pytest.approx(0.6), pytest.approx(0.75)), ("AP", 0.4, 0.6), ("|DiC|", 1.0, 0.0)
     ]  # fmt: skip
-    assert figures([]) == []
+    assert summary([]) == []
 
 
 # -- sessions ------------------------------------------------------------------------------------------------------
@@ -246,12 +246,12 @@ def test_a_session_holds_out_judges_and_publishes_a_new_model(tmp_path, models, 
     card = read_card(events[-1].result)
     about = card.provenance
     assert about["parent"]["name"] == str(tiny_checkpoint)
-    assert [item["name"] for item in about["pictures"]] == ["p0", "p1", "p2"]
+    assert [item["name"] for item in about["images"]] == ["p0", "p1", "p2"]
     assert len(about["held_out"]) == 3
     assert about["verdict"] in {"better", "no clear difference", "worse"}
     assert about["curves"][0]["step"] == 1
     assert card.metrics["held_out_after"] >= card.metrics["held_out_before"]  # the best weights, the first included
-    assert [name for name, _, _ in events[-1].figures] == ["SBD", "AP", "|DiC|"]
+    assert [name for name, _, _ in events[-1].summary] == ["SBD", "AP", "|DiC|"]
     dic = [abs(item["dic_after"]) for item in about["held_out"]]
     assert card.metrics["held_out_abs_dic_after"] == pytest.approx(np.mean(dic))
     assert card.metrics["held_out_ap_after"] == pytest.approx(np.mean([item["ap_after"] for item in about["held_out"]]))
@@ -282,19 +282,21 @@ def test_query_based_models_are_fine_tuned_with_the_framework(tmp_path, models, 
     from napari_leafseg.models.build import build_network
     from napari_leafseg.models.query.config import QUERY_SIZES
     from napari_leafseg.models.store.checkpoint import save_checkpoint
-    from napari_leafseg.models.store.model_card import Card
-    from napari_leafseg.training.config import FrameworkConfig
+    from napari_leafseg.models.store.model_card import ModelCard
+    from napari_leafseg.training.config import InstanceUniqueConfig
 
     config = QUERY_SIZES[f"{name}-tiny"]
-    save_checkpoint(tmp_path / "q.safetensors", build_network(config), Card("q", "1", config, diameter=70.0))
-    settings = settings_of(tmp_path / "q.safetensors", steps=5, framework=FrameworkConfig())
+    save_checkpoint(
+        tmp_path / "q.safetensors", build_network(config), ModelCard("q", "1", config, target_diameter=70.0)
+    )
+    settings = settings_of(tmp_path / "q.safetensors", steps=5, instance_unique=InstanceUniqueConfig())
     events = drive(settings, pictures_of(2, whole=False), tmp_path / "s")
     steps = [event for event in events if event.kind == "step"]
     assert {"inter", "equi", "score", "mask"} <= set(steps[0].values)
     assert all(np.isfinite(event.values["total"]) for event in steps)
     assert events[-1].result.exists()
     training = read_card(tmp_path / "s" / "run0" / "run.safetensors").provenance["training"]
-    assert training["framework"]["warm_up"] == 1  # a fifth of the run, not the 200 steps of long trainings
+    assert training["instance_unique"]["warm_up"] == 1  # a fifth of the run, not the 200 steps of long trainings
 
 
 def test_a_stopped_session_goes_on_where_it_was(tmp_path, models, tiny_checkpoint):
@@ -317,8 +319,8 @@ def test_what_is_corrected_while_it_trains_is_for_the_next_session(tmp_path, mod
     repainted = replace(pictures[1], labels=np.where(pictures[1].labels > 1, -1, pictures[1].labels), whole=False)
     later = drive(settings, [repainted, pictures[2], pictures[0]], tmp_path / "s")
     assert sum("for the next one" in event.message for event in later) == 1
-    known = read_card(later[-1].result).provenance["pictures"]
-    assert [(item["name"], item["leaves"], item["whole"]) for item in known] == [
+    known = read_card(later[-1].result).provenance["images"]
+    assert [(item["name"], item["leaves"], item["complete"]) for item in known] == [
         (item.name, item.leaves, True) for item in pictures[:2]
     ]
 
@@ -579,7 +581,7 @@ def test_a_stopped_session_is_known_and_its_best_weights_can_be_kept(tmp_path, m
     settings, pictures = settings_of(tiny_checkpoint), pictures_of(6)
     folder = session_folder(settings.name)
     drive(settings, pictures, folder, lambda event: event.kind == "held_out" and event.done >= 2)
-    assert [item.name for item in unfinished()] == ["mine"]
+    assert [item.name for item in resumable_runs()] == ["mine"]
     event = keep_best(settings, pictures, folder)
     assert event.result == models / "mine.safetensors"
     assert read_card(event.result).provenance["verdict"] == event.verdict
@@ -600,7 +602,7 @@ def test_pictures_without_leaves_are_passed_over_and_a_resumed_preview_begins_wi
     first = drive(settings, pictures, tmp_path / "s", lambda event: event.kind == "held_out")
     later = drive(settings, pictures, tmp_path / "s")
     assert later[-1].kind == "finished"
-    assert [item["name"] for item in read_card(later[-1].result).provenance["pictures"]] == ["p0", "p1", "p2"]
+    assert [item["name"] for item in read_card(later[-1].result).provenance["images"]] == ["p0", "p1", "p2"]
     again = next(event for event in later if event.kind == "held_out" and event.fold == 0)
     assert np.array_equal(again.preview.before, first[-1].preview.before)
 

@@ -1,19 +1,19 @@
-"""The parameter advisor: what it scores, and what it advises."""
+"""The parameter search: what it scores, and what it suggests."""
 
 import numpy as np
 import pytest
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
-from napari_leafseg.inference.parameter_search import model_values, picture_values, sweep_parameters
+from napari_leafseg.inference.parameter_search import model_values, picture_values, search_parameters
 from napari_leafseg.inference.prediction import ModelInfo
-from napari_leafseg.inference.tiling import PixelMaps
+from napari_leafseg.inference.tiling import DenseOutput
 from napari_leafseg.metrics import score
 from napari_leafseg.postprocessing import quantise
 from napari_leafseg.training.targets import distance_target
 from tests.conftest import discs
 
-INFO = ModelInfo("m", "1", {"seed_threshold": 0.45, "angle": 45, "smallest_working": 16})
+INFO = ModelInfo("m", "1", {"seed_threshold": 0.45, "angle": 45, "min_area_working": 16})
 
 
 def prediction_of(labels, noise=0.0, scale=1.0, corner=(0, 0), shape=None, seed=0):
@@ -23,7 +23,7 @@ def prediction_of(labels, noise=0.0, scale=1.0, corner=(0, 0), shape=None, seed=
     embedding = table[labels % 9].transpose(2, 0, 1) + noise * rng.normal(size=(8, *labels.shape))
     embedding /= np.maximum(np.linalg.norm(embedding, axis=0), 1e-6)
     distance = (200 * distance_target(labels)).astype(np.uint8)
-    maps = PixelMaps(distance, (labels > 0).astype(np.uint8) * 255, quantise(embedding))
+    maps = DenseOutput(distance, (labels > 0).astype(np.uint8) * 255, quantise(embedding))
     size = [round(length / scale) for length in labels.shape]
     place = [slice(start, start + length) for start, length in zip(corner, size, strict=True)]
     return LeafPrediction(
@@ -32,35 +32,35 @@ def prediction_of(labels, noise=0.0, scale=1.0, corner=(0, 0), shape=None, seed=
 
 
 def swept(*arguments, **options):
-    events = list(sweep_parameters(*arguments, **options))
-    assert all(event.sweep is None for event in events[:-1])
+    events = list(search_parameters(*arguments, **options))
+    assert all(event.search is None for event in events[:-1])
     assert [event.done for event in events] == sorted(event.done for event in events)
     assert events[-1].done == events[-1].total
-    return events[-1].sweep
+    return events[-1].search
 
 
 def test_the_grid_holds_the_scores_of_the_labels_themselves():
     truth = discs()
     predictions = [prediction_of(truth, noise=0.25, seed=seed) for seed in range(2)]
-    sweep = swept(predictions, [truth, truth], rows=(0.3, 0.6, 0.9), columns=(10, 30, 60), smallest=(0, 30))
-    assert sweep.images == 2
-    assert sweep.leaves == 2 * len(np.unique(truth[truth > 0]))
-    for row, threshold in enumerate(sweep.rows):
-        for column, angle in enumerate(sweep.columns):
+    search = swept(predictions, [truth, truth], rows=(0.3, 0.6, 0.9), columns=(10, 30, 60), smallest=(0, 30))
+    assert search.images == 2
+    assert search.leaves == 2 * len(np.unique(truth[truth > 0]))
+    for row, threshold in enumerate(search.rows):
+        for column, angle in enumerate(search.columns):
             results = [
                 score(item.labels(seed_threshold=threshold, angle=angle, min_area=0), truth) for item in predictions
             ]
-            assert sweep.sbd[row, column, 0] == pytest.approx(np.mean([item.sbd for item in results]), abs=1e-9)
-            assert sweep.abs_dic[row, column, 0] == np.mean([item.abs_dic for item in results])
-    assert np.ptp(sweep.sbd[:, :, 0]) > 0.1
+            assert search.sbd[row, column, 0] == pytest.approx(np.mean([item.sbd for item in results]), abs=1e-9)
+            assert search.abs_dic[row, column, 0] == np.mean([item.abs_dic for item in results])
+    assert np.ptp(search.sbd[:, :, 0]) > 0.1
     current = [item.labels(seed_threshold=0.45, angle=45, min_area=16) for item in predictions]
-    assert sweep.current_sbd == pytest.approx(np.mean([score(item, truth).sbd for item in current]))
+    assert search.current_sbd == pytest.approx(np.mean([score(item, truth).sbd for item in current]))
 
 
-def test_it_advises_wider_angles_for_a_noisy_embedding_and_keeps_values_that_cannot_be_bettered():
+def test_it_suggests_wider_angles_for_a_noisy_embedding_and_keeps_values_that_cannot_be_bettered():
     truth = discs()
     noisy = swept(
-        [prediction_of(truth, noise=0.3)], [truth], {"seed_threshold": 0.45, "angle": 10, "smallest_working": 16}
+        [prediction_of(truth, noise=0.3)], [truth], {"seed_threshold": 0.45, "angle": 10, "min_area_working": 16}
     )
     assert noisy.best["angle"] > 30
     assert noisy.best_sbd > noisy.current_sbd + 0.1
@@ -75,9 +75,9 @@ def test_small_leaves_are_taken_out_as_the_labels_do_it():
     truth[5:35, 5:30], truth[5:30, 35:55], truth[45:53, 20:28] = 1, 2, 3
     wanted = np.where(truth == 3, 0, truth)
     options = {"smallest": (0.0, 65.0), "columns": (45,), "rows": (0.4,)}
-    sweep = swept([prediction_of(truth)], [wanted], **options)
-    assert sweep.abs_dic[0, 0].tolist() == [1, 0]
-    assert sweep.best_index == (0, 0, 1)
+    search = swept([prediction_of(truth)], [wanted], **options)
+    assert search.abs_dic[0, 0].tolist() == [1, 0]
+    assert search.best_index == (0, 0, 1)
 
 
 def test_a_picture_at_another_scale_with_leaves_outside_the_predicted_part():
@@ -87,12 +87,12 @@ def test_a_picture_at_another_scale_with_leaves_outside_the_predicted_part():
     truth[50:, 10:] = big
     truth[5:25, 5:25] = 99  # no region sees this leaf
     prediction = prediction_of(working, scale=0.5, corner=(50, 10), shape=truth.shape)
-    sweep = swept([prediction], [truth], columns=(45,), rows=(0.45,), smallest=(0,))
+    search = swept([prediction], [truth], columns=(45,), rows=(0.45,), smallest=(0,))
     exact = score(prediction.labels(seed_threshold=0.45, angle=45, min_area=0), truth)
     assert exact.dic == -1
-    assert sweep.abs_dic[0, 0, 0] == 1
-    assert sweep.sbd[0, 0, 0] == pytest.approx(exact.sbd, abs=0.02)
-    values = {"seed_threshold": 0.5, "angle": 40.0, "smallest_working": 12.0}
+    assert search.abs_dic[0, 0, 0] == 1
+    assert search.sbd[0, 0, 0] == pytest.approx(exact.sbd, abs=0.02)
+    values = {"seed_threshold": 0.5, "angle": 40.0, "min_area_working": 12.0}
     assert picture_values(values, prediction)["min_area"] == 48
     assert model_values(prediction, seed_threshold=0.5, angle=40.0, min_area=48) == values
 
@@ -101,6 +101,6 @@ def test_without_leaves_or_with_the_wrong_labels_it_says_what_to_do():
     truth = discs()
     prediction = prediction_of(truth)
     with pytest.raises(UserError, match="mark it as reviewed"):
-        next(sweep_parameters([prediction], [np.zeros_like(truth)]))
+        next(search_parameters([prediction], [np.zeros_like(truth)]))
     with pytest.raises(UserError, match="labels of p are"):
-        next(sweep_parameters([prediction], [truth[:-1]]))
+        next(search_parameters([prediction], [truth[:-1]]))

@@ -9,12 +9,12 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
-from napari_leafseg.inference.plants import Plant, expose, gather_plants, plant_regions, typical_size
+from napari_leafseg.inference.plants import Plant, adjust_exposure, gather_plants, plant_regions, typical_size
 from napari_leafseg.inference.prediction import Prediction, StackPrediction, enlarge_labels
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.search import find_plants
-from napari_leafseg.inference.tiling import PixelMaps, TiledNetwork, tile_spans
-from napari_leafseg.inference.tta import Looks, merge_scales
+from napari_leafseg.inference.tiling import DenseOutput, TiledNetwork, tile_spans
+from napari_leafseg.inference.tta import TestTimeAugmentation, merge_scales
 from napari_leafseg.io import resize
 from napari_leafseg.metrics import foreground_dice, score
 from napari_leafseg.models.normalize import brightness_statistics
@@ -217,7 +217,9 @@ def test_devices(monkeypatch):
 
 def maps_of(labels, peak=200):
     foreground = ((labels > 0) * 255).astype(np.uint8)
-    return PixelMaps(np.where(labels > 0, peak, 0).astype(np.uint8), foreground, np.zeros((0, *labels.shape), np.int8))
+    return DenseOutput(
+        np.where(labels > 0, peak, 0).astype(np.uint8), foreground, np.zeros((0, *labels.shape), np.int8)
+    )
 
 
 def test_pieces_near_each_other_are_one_plant_and_flat_ones_none():
@@ -278,11 +280,11 @@ def test_dark_leaves_beside_bright_paper_are_exposed_for(predictor, scene):
     dark = (scene.image * 0.3).astype(np.uint8)
     dark = np.pad(dark, ((80, 80), (80, 80), (0, 0)), constant_values=235)
     findings = list(find_plants(predictor._tiled, dark, 130))[-1][2]
-    assert findings.white < 150
+    assert findings.white_point < 150
     brightest = np.percentile(dark[80:-80, 80:-80][scene.labels > 0].max(1), 95)
-    assert findings.white == pytest.approx(1.25 * brightest, rel=0.15)
-    assert expose(dark, findings.white).max() == 255
-    assert expose(dark, 255.0) is dark
+    assert findings.white_point == pytest.approx(1.25 * brightest, rel=0.15)
+    assert adjust_exposure(dark, findings.white_point).max() == 255
+    assert adjust_exposure(dark, 255.0) is dark
     assert foreground_dice(predictor.predict(dark).labels()[80:-80, 80:-80], scene.labels) > 0.8
 
 
@@ -365,7 +367,7 @@ def test_maps_at_several_sizes_become_one_of_the_firsts_size():
         vectors[:] = vectors[:, :1, :1]  # one direction all over
         vectors /= np.linalg.norm(vectors, axis=0)
         full = np.full((height, width), value, np.uint8)
-        return PixelMaps(full, full, np.round(127 * vectors).astype(np.int8))
+        return DenseOutput(full, full, np.round(127 * vectors).astype(np.int8))
 
     first, second = maps(20, 30, 100), maps(25, 37, 50)
     merged = merge_scales([first, second])
@@ -378,25 +380,25 @@ def test_maps_at_several_sizes_become_one_of_the_firsts_size():
 
 def test_looks_reach_the_network_and_the_record(scene):
     network, card = load_checkpoint(find_model("leaf"))
-    prediction = Predictor(network, card, "cpu", Looks(views=1, scales=(1.0, 0.8))).predict(scene.image)
+    prediction = Predictor(network, card, "cpu", TestTimeAugmentation(views=1, scales=(1.0, 0.8))).predict(scene.image)
     size = network.config.embedding
     assert prediction.regions[0].maps.embedding.shape[0] == 2 * size
-    assert prediction.record()["looks"] == {"views": 1, "scales": [1.0, 0.8]}
+    assert prediction.record()["tta"] == {"views": 1, "scales": [1.0, 0.8]}
     assert score(prediction.labels(), scene.labels).sbd > 0.6
     standard = Predictor(network, card, "cpu").predict(scene.image)
-    assert standard.record()["looks"] == {"views": card.views, "scales": [1.0]}
+    assert standard.record()["tta"] == {"views": card.tta_views, "scales": [1.0]}
     assert standard.scale == prediction.scale
 
 
 def test_a_graphics_card_computes_one_thing_at_a_time_and_a_processor_several():
-    from napari_leafseg.inference.device import turn
+    from napari_leafseg.inference.device import device_lock
 
     def two(device):
         """Which of two threads was where, in order."""
         seen, inside = [], threading.Barrier(2, timeout=0.5)
 
         def work(name):
-            with turn(device):
+            with device_lock(device):
                 seen.append(("in", name))
                 with contextlib.suppress(threading.BrokenBarrierError):
                     inside.wait()  # both get here only where they need not wait for each other

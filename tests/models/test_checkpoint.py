@@ -13,7 +13,7 @@ from napari_leafseg.models.distance_embedding.config import SIZES, UNetConfig
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
 from napari_leafseg.models.normalize import brightness_statistics, standardise
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
-from napari_leafseg.models.store.model_card import Card, read_card
+from napari_leafseg.models.store.model_card import ModelCard, read_card
 from napari_leafseg.models.store.zoo import describe_model, find_model, list_models
 
 
@@ -63,7 +63,7 @@ def test_a_checkpoint_alone_rebuilds_its_model(tmp_path, half):
     torch.manual_seed(1)
     config = SIZES["tiny"].model_copy(update={"unet": UNetConfig(filters=3, depth=2), "embedding": 5})
     network = DistanceEmbeddingNet(config).eval()
-    card = Card("mine", "3", config, {"angle": 30.0}, {"sbd": 0.5}, {"steps": 7}, "A test.", diameter=99.0)
+    card = ModelCard("mine", "3", config, {"angle": 30.0}, {"sbd": 0.5}, {"steps": 7}, "A test.", target_diameter=99.0)
     save_checkpoint(tmp_path / "mine.safetensors", network, card, half)
     again, about = load_checkpoint(tmp_path / "mine.safetensors")
     assert about == card
@@ -111,7 +111,7 @@ def test_failed_writing_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("in the way")
     config = SIZES["tiny"]
     with pytest.raises(UserError, match="Cannot write"):
-        save_checkpoint(tmp_path / "file" / "m.safetensors", DistanceEmbeddingNet(config), Card("m", "1", config))
+        save_checkpoint(tmp_path / "file" / "m.safetensors", DistanceEmbeddingNet(config), ModelCard("m", "1", config))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -135,7 +135,7 @@ def test_black_surroundings_do_not_change_how_a_plant_looks():
 
 def test_cards_of_the_first_release_say_whether_they_mirror(tmp_path):
     config = SIZES["tiny"]
-    save_checkpoint(tmp_path / "m.safetensors", DistanceEmbeddingNet(config), Card("m", "1", config, views=4))
+    save_checkpoint(tmp_path / "m.safetensors", DistanceEmbeddingNet(config), ModelCard("m", "1", config, tta_views=4))
     assert read_card(tmp_path / "m.safetensors").views == 4
     with safe_open(tmp_path / "m.safetensors", framework="numpy") as file:
         metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -147,7 +147,7 @@ def test_every_weight_finds_its_place(tmp_path, small, kind):
             wanted = wanted.flip(1) * 58.8
         assert torch.equal(value, wanted), key
     assert card.config.classes == 5
-    assert card.whole == 1024
+    assert card.whole_image_size == 1024
     assert card.source == "the published file theirs.pth"
 
 

@@ -19,14 +19,14 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_labels, write_image
 from napari_leafseg.pipelines.batch import run as running
 from napari_leafseg.pipelines.batch.config import BatchSettings
-from napari_leafseg.pipelines.batch.image_task import Task, is_done, marker_path
+from napari_leafseg.pipelines.batch.image_task import Task, cached_result, marker_path
 from napari_leafseg.pipelines.batch.rerun import read_records
 from napari_leafseg.pipelines.batch.rerun import rerun as rerun_record
 from napari_leafseg.pipelines.batch.run import find_tasks, run_batch
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
 
-SETTINGS = BatchSettings(device="cpu", looks="fast", values={"angle": 50.0}, px_per_mm=4.0, threads=1)
+SETTINGS = BatchSettings(device="cpu", tta="fast", values={"angle": 50.0}, px_per_mm=4.0, threads=1)
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
 
 
@@ -108,8 +108,8 @@ def test_a_restart_does_only_what_is_missing_or_changed(pictures, tmp_path, monk
         if event.result is not None:
             break  # killed after the first picture
     done = []
-    original = running.do_picture
-    monkeypatch.setattr(running, "do_picture", lambda task, *rest: done.append(task.name) or original(task, *rest))
+    original = running.process_image
+    monkeypatch.setattr(running, "process_image", lambda task, *rest: done.append(task.name) or original(task, *rest))
     events = drive([pictures], out, SETTINGS, workers=0)
     assert done == ["plant1", "plant2"]
     assert len(results(events)) == 3
@@ -129,7 +129,7 @@ def test_a_half_written_picture_is_not_done(pictures, tmp_path):
     marker.parent.mkdir()
     for text in ("", "{", '{"digest": "x"}'):
         marker.write_text(text)
-        assert is_done(tmp_path, task, "x") is None
+        assert cached_result(tmp_path, task, "x") is None
 
 
 def test_errors_are_collected_and_the_others_done(pictures, tmp_path):
@@ -194,7 +194,7 @@ def test_rerun_makes_the_same_labels_and_tells_what_is_wrong(pictures, tmp_path)
         rerun(record, moved)
 
 
-def kill_once(task, output, settings, digest, original=running.do_picture):
+def kill_once(task, output, settings, digest, original=running.process_image):
     """Dies with its worker at the second picture, the first time."""
     mark = os.path.join(output, "killed")
     if task.name == "plant1" and not os.path.exists(mark):
@@ -206,7 +206,7 @@ def kill_once(task, output, settings, digest, original=running.do_picture):
 @pytest.mark.timeout(240)
 def test_a_worker_that_dies_loses_nothing(pictures, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(running, "do_picture", kill_once)
+        patch.setattr(running, "process_image", kill_once)
         events = drive([pictures], tmp_path / "out", SETTINGS, workers=2)
     assert (tmp_path / "out" / "killed").exists()
     found = {item["name"]: item["count"] for item in results(events)}

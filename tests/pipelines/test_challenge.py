@@ -161,7 +161,7 @@ def test_one_command_trains_scores_and_writes_the_submission(files, tmp_path):
     assert "A4" in result.stdout
     _, card = load_checkpoint(tmp_path / "run" / "small.safetensors")
     assert card.provenance["steps"] == 2  # three pictures, two at a time
-    assert card.whole == 64
+    assert card.whole_image_size == 64
     with h5py.File(tmp_path / "run" / "submission.h5") as file:
         assert len(file["A1"]) == 4
     scored = CliRunner().invoke(app, [*command[:4], "--model", "leaf", "--own-foreground"])
@@ -186,5 +186,5 @@ def test_every_training_configuration_that_is_shipped_is_valid(path):
     network = config.network()
     assert network.kind in {"distance_embedding", "condinst", "solov2", "sotr", "mask2former"}
     assert getattr(network, "embedding", 8) >= 4
-    if config.begin_with:
-        assert config.begin_with in list_models()
+    if config.init_from:
+        assert config.init_from in list_models()

@@ -30,12 +30,12 @@ def test_predictions_are_kept_and_a_second_sweep_runs_no_network(labelled):
     pictures = labelled_files(labelled)
     assert [picture.name for picture in pictures] == ["plant108.png", "plant111.png"]
     predictor = load_model("leaf", "cpu")
-    sweep = list(tune(predictor, pictures))[-1].sweep
-    assert sweep.best_sbd >= sweep.sbd.mean()
+    search = list(tune(predictor, pictures))[-1].search
+    assert search.best_sbd >= search.sbd.mean()
     assert all(picture.prediction is not None for picture in pictures)
     predictor._tiled.network = None  # nothing may ask it
-    again = list(tune(predictor, pictures))[-1].sweep
-    assert np.array_equal(again.sbd, sweep.sbd)
+    again = list(tune(predictor, pictures))[-1].search
+    assert np.array_equal(again.sbd, search.sbd)
 
 
 def test_reviewed_pictures_of_a_project_and_no_others(labelled, tmp_path):
@@ -57,7 +57,7 @@ def test_a_series_counts_every_frame(labelled):
     series = labelled_files(labelled)[:1]
     series[0].picture = lambda: np.stack([image for image, _ in frames])
     series[0].labels = lambda: np.stack([labels for _, labels in frames])
-    assert list(tune(load_model("leaf", "cpu"), series))[-1].sweep.images == 2
+    assert list(tune(load_model("leaf", "cpu"), series))[-1].search.images == 2
 
 
 def test_command_line(labelled, tmp_path):
@@ -65,9 +65,9 @@ def test_command_line(labelled, tmp_path):
     assert result.exit_code == 0
     assert "2 pictures" in result.stdout
     assert "--seed-threshold" in result.stdout
-    sweep = json.loads((tmp_path / "sweep.json").read_text())
-    assert np.array(sweep["sbd"]).shape == (10, 10, 5)
-    assert sweep["best_sbd"] >= sweep["current_sbd"]
+    search = json.loads((tmp_path / "sweep.json").read_text())
+    assert np.array(search["sbd"]).shape == (10, 10, 5)
+    assert search["best_sbd"] >= search["current_sbd"]
 
 
 def test_command_line_without_labels_says_that_it_needs_some(tmp_path, monkeypatch, capsys):

@@ -123,9 +123,9 @@ def test_marks_follow_what_is_done_by_hand(project):
     document.undo()
     assert document.verified == {(0, 9)}
     assert document.set_verified([(0, 9), (0, 77)], False).tool == "unlock"
-    assert document.frozen() == frozenset()
+    assert document.locked() == frozenset()
     document.undo()
-    assert document.frozen() == {9}
+    assert document.locked() == {9}
     assert document.set_verified([(0, 9)], True) is None
 
 
@@ -294,7 +294,7 @@ def test_a_series_keeps_its_frames_apart(tmp_path, project):
     with Project.open(project.folder) as again:
         found = again.open_document(again.images[1], (3, *SHAPE))
         assert found.leaves(2) == [4]
-        assert found.frozen(2) == {4}
+        assert found.locked(2) == {4}
         found.undo()
         assert not found.labels.any()
 

@@ -32,13 +32,13 @@ def make(folder, models):
 def test_projects_are_known_once_made_or_opened_the_last_first_until_they_are_gone(tmp_path, folder):
     make(tmp_path / "a", ["leaf"])
     make(tmp_path / "b", [])
-    assert recent_projects.known_projects() == [tmp_path / "b", tmp_path / "a"]
+    assert recent_projects.recent_projects() == [tmp_path / "b", tmp_path / "a"]
     Project.open(tmp_path / "a").close()
-    assert recent_projects.known_projects() == [tmp_path / "a", tmp_path / "b"]
+    assert recent_projects.recent_projects() == [tmp_path / "a", tmp_path / "b"]
     (tmp_path / "a" / "project.json").unlink()
-    assert recent_projects.known_projects() == [tmp_path / "b"]
+    assert recent_projects.recent_projects() == [tmp_path / "b"]
     (folder / "projects.json").write_text("[")
-    assert recent_projects.known_projects() == []
+    assert recent_projects.recent_projects() == []
 
 
 def test_models_of_projects(tmp_path):

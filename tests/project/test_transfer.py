@@ -78,7 +78,7 @@ def test_an_export_is_taken_in_again_by_a_project(tmp_path, project, masks, form
 
 def test_taken_in_leaves_are_verified_when_they_are_right(project):
     document = project.open_document(project.ref("a"), SHAPE)
-    assert document.frozen() == {1, 2, 7}
+    assert document.locked() == {1, 2, 7}
     assert document.undo().tool == "verify"
     assert document.undo().tool == "import"
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.training.distributed import Team, team_of
+from napari_leafseg.training.distributed import ProcessGroup, process_group_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,21 +33,21 @@ def launch(tmp_path, body, processes=2, check=True):
 
 def test_one_process_alone_shares_with_nobody(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    team = team_of("cpu")
-    assert type(team) is Team
-    assert team.first
+    processes = process_group_of("cpu")
+    assert type(processes) is ProcessGroup
+    assert processes.is_main
     value = torch.tensor([1.0, 2.0])
-    team.average([value])
+    processes.all_reduce_mean([value])
     assert value.tolist() == [1.0, 2.0]
-    assert team.same("x") == "x"
-    assert len(team.part({"image": torch.zeros(3, 1)})["image"]) == 3
+    assert processes.broadcast("x") == "x"
+    assert len(processes.shard({"image": torch.zeros(3, 1)})["image"]) == 3
 
 
 def test_too_many_processes_for_a_batch_are_refused():
-    team = Team(torch.device("cpu"))
-    team.rank, team.size = 1, 4
+    processes = ProcessGroup(torch.device("cpu"))
+    processes.rank, processes.size = 1, 4
     with pytest.raises(UserError, match="batch of 3 cannot be shared by 4"):
-        team.part({"image": torch.zeros(3, 1)})
+        processes.shard({"image": torch.zeros(3, 1)})
 
 
 def test_two_processes_share_batches_and_average(tmp_path):
@@ -56,15 +56,16 @@ def test_two_processes_share_batches_and_average(tmp_path):
         f"""
         import json, torch
         from pathlib import Path
-        from napari_leafseg.training.distributed import team_of
-        team = team_of("cpu")
-        first, second = torch.full((2, 2), float(team.rank)), torch.tensor(4.0 * team.rank)
-        team.average([first, second])
-        part = team.part({{"image": torch.arange(4)[:, None], "labels": torch.arange(4)}})
-        said = team.same({{"who": team.rank}})
-        team.wait()
-        out = dict(size=team.size, first=first.tolist(), second=float(second), part=part["labels"].tolist(), said=said)
-        (Path({str(tmp_path)!r}) / f"out{{team.rank}}.json").write_text(json.dumps(out))
+        from napari_leafseg.training.distributed import process_group_of
+        processes = process_group_of("cpu")
+        first, second = torch.full((2, 2), float(processes.rank)), torch.tensor(4.0 * processes.rank)
+        processes.all_reduce_mean([first, second])
+        part = processes.shard({{"image": torch.arange(4)[:, None], "labels": torch.arange(4)}})
+        said = processes.broadcast({{"who": processes.rank}})
+        processes.barrier()
+        out = dict(size=processes.size, first=first.tolist(), second=float(second), said=said)
+        out["part"] = part["labels"].tolist()
+        (Path({str(tmp_path)!r}) / f"out{{processes.rank}}.json").write_text(json.dumps(out))
         """,
     )
     found = [json.loads((tmp_path / f"out{rank}.json").read_text()) for rank in range(2)]
@@ -89,36 +90,36 @@ def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(tmp
         from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
         from napari_leafseg.training import loop
         from napari_leafseg.finetuning import config, session
-        from napari_leafseg.training.config import FrameworkConfig, TrainingConfig
-        from napari_leafseg.training.distributed import team_of
+        from napari_leafseg.training.config import InstanceUniqueConfig, TrainingConfig
+        from napari_leafseg.training.distributed import process_group_of
         from tests.finetuning.test_finetune import pictures_of, settings_of
-        team = team_of("cpu")
-        folder = Path({str(tmp_path)!r}) / f"of{{team.size}}"
+        processes = process_group_of("cpu")
+        folder = Path({str(tmp_path)!r}) / f"of{{processes.size}}"
         for place in (zoo, session, config):
             place.user_folder = lambda: folder / "models"
         base = folder / "base.safetensors"
-        if team.first:
+        if processes.is_main:
             torch.manual_seed(0)
             config = TrainingConfig(model={model!r}).network()
             save_checkpoint(base, build_network(config), Card(name="base", version="1", config=config))
-        team.wait()
+        processes.barrier()
         runs, real = [], loop._Run.save
         start = loop._Run.__init__
         def begin(self, *arguments):
             start(self, *arguments)
             runs.append(self)
         loop._Run.__init__ = begin
-        framework = FrameworkConfig(warm_up=0) if {model!r} != "tiny" else None
-        settings = settings_of(base, steps=4, batch=4, framework=framework)
+        framework = InstanceUniqueConfig(warm_up=0) if {model!r} != "tiny" else None
+        settings = settings_of(base, steps=4, batch=4, instance_unique=framework)
         events = [(e.kind, e.done, e.message) for e in session.finetune(settings, pictures_of(2), folder / "s", "cpu")]
         values = torch.cat([v.flatten() for v in runs[-1].network.state_dict().values() if v.is_floating_point()])
-        memory = len(runs[-1].framework.memory) if runs[-1].framework else 0
+        memory = len(runs[-1].instance_unique.memory) if runs[-1].instance_unique else 0
         digest = hashlib.sha256(values.numpy().tobytes()).hexdigest()
         out = dict(events=[e[:2] for e in events], sum=digest, memory=memory)
-        (folder / f"out{{team.rank}}.json").write_text(json.dumps(out))
+        (folder / f"out{{processes.rank}}.json").write_text(json.dumps(out))
         before, _ = load_checkpoint(base)
         first = torch.cat([v.flatten() for v in before.state_dict().values() if v.is_floating_point()])
-        torch.save(values - first, folder / f"moved{{team.rank}}.pt")
+        torch.save(values - first, folder / f"moved{{processes.rank}}.pt")
         """
     launch(tmp_path, body)
     script = tmp_path / "run.py"

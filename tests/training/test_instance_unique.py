@@ -19,11 +19,11 @@ from napari_leafseg.models.query.backbones import Backbone
 from napari_leafseg.models.query.base import gather_instances
 from napari_leafseg.models.query.config import QUERY_SIZES
 from napari_leafseg.models.store.checkpoint import load_checkpoint
-from napari_leafseg.training.config import FrameworkConfig
+from napari_leafseg.training.config import InstanceUniqueConfig
 from napari_leafseg.training.data import plant_numbers
-from napari_leafseg.training.instance_unique import Framework, leaf_equivariance, query_equivariance
+from napari_leafseg.training.instance_unique import InstanceUniqueLoss, leaf_equivariance, query_equivariance
 from napari_leafseg.training.loop import train
-from napari_leafseg.training.memory_bank import FeatureMemory
+from napari_leafseg.training.memory_bank import MemoryBank
 from napari_leafseg.training.transforms import GROUP, FreeTransform, GridTransform, draw_transform
 from tests.models import plain
 from tests.models.test_query_models import one_thread, plants, tiny
@@ -128,9 +128,9 @@ def test_memory_samples_each_leaf_and_the_background_alike_and_forgets_the_oldes
     labels[0, :4, :4], labels[0, 8:30, 8:30] = 1, 2
     labels[1, :, 16:] = -1
     features = torch.arange(2 * 16 * 16.0).reshape(2, 1, 16, 16).requires_grad_(True)
-    memory = FeatureMemory(images=3, per_instance=3)
+    memory = MemoryBank(images=3, per_instance=3)
     memory.add(features, labels, torch.tensor([7, 8]))
-    pixels, positions, keys = memory.draw()
+    pixels, positions, keys = memory.sample()
     assert not pixels.requires_grad
     assert (keys == 7).sum() == 9  # two leaves and the background
     assert (keys == 8).sum() == 3
@@ -143,19 +143,19 @@ def test_memory_samples_each_leaf_and_the_background_alike_and_forgets_the_oldes
 
 
 def test_memory_is_saved_and_restored_exactly():
-    memory = FeatureMemory(4, 2)
+    memory = MemoryBank(4, 2)
     memory.add(torch.randn(2, 3, 8, 8), torch.ones(2, 16, 16, dtype=torch.int64), torch.tensor([1, 2]))
-    again = FeatureMemory(4, 2)
+    again = MemoryBank(4, 2)
     again.load_state_dict(memory.state_dict(), torch.device("cpu"))
-    for first, second in zip(memory.draw(), again.draw(), strict=True):
+    for first, second in zip(memory.sample(), again.sample(), strict=True):
         assert torch.equal(first, second)
-    assert FeatureMemory(4, 2).draw() is None
+    assert MemoryBank(4, 2).draw() is None
 
 
 def test_no_image_is_its_own_negative_nor_the_same_plant_on_another_day():
     network = tiny("solov2").train()
     batch = batch_of((11, 12), [5, 5])
-    framework = Framework(FrameworkConfig(warm_up=0, equivariance=0))
+    framework = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0, equivariance=0))
     assert float(framework.losses(network, batch, 0)["inter"].detach()) == 0
     batch["source"] = torch.tensor([5, 6])
     assert float(framework.losses(network, batch, 1)["inter"].detach()) > 0
@@ -179,14 +179,14 @@ def test_every_process_keeps_what_all_sampled(tmp_path):
         textwrap.dedent("""
         import json, sys, torch
         from torch import distributed
-        from napari_leafseg.training.memory_bank import FeatureMemory
+        from napari_leafseg.training.memory_bank import MemoryBank
         rank, store = int(sys.argv[1]), sys.argv[2]
         distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-        memory = FeatureMemory(8, 2)
+        memory = MemoryBank(8, 2)
         labels = torch.ones(1, 8, 8, dtype=torch.int64)
         for step in range(2):
             memory.add(torch.full((1, 3, 4, 4), float(10 * rank + step)), labels, torch.tensor([100 * rank + step]))
-        pixels, _, keys = memory.draw()
+        pixels, _, keys = memory.sample()
         print(json.dumps([keys.tolist(), pixels[:, 0].tolist()]))
     """)
     )
@@ -219,7 +219,7 @@ def test_every_loss_reaches_the_query_branch_and_the_backbone(name, loss):
     for key, value in network.named_parameters():
         if key.endswith("gain"):
             value.data.fill_(0.5)  # SOTR's residuals begin at nothing
-    framework = Framework(FrameworkConfig(warm_up=0))
+    framework = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0))
     found = framework.losses(network, batch_of((11, 12)), 0)
     found[loss].backward()
     values = dict(network.named_parameters())
@@ -235,7 +235,7 @@ def test_every_loss_reaches_the_query_branch_and_the_backbone(name, loss):
 def test_the_uniqueness_gradient_agrees_with_finite_differences(name):
     network = tiny(name).eval()
     batch = batch_of((11, 12))
-    framework = Framework(FrameworkConfig(warm_up=0, equivariance=0, queries=10_000, memory_images=2))
+    framework = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0, equivariance=0, queries=10_000, memory_images=2))
     features = network.encode(batch["image"])
     torch.manual_seed(0)
     framework.memory.add(features.mask, batch["labels"], batch["source"])
@@ -344,7 +344,7 @@ def test_the_leaf_model_can_be_trained_for_equivariance_as_well():
     assert float(loss.detach()) > 0
     assert float(network.embedding_head.weight.grad.abs().max()) > 0
     assert float(network.distance_net.down[0][0].weight.grad.abs().max()) > 0
-    found = Framework(FrameworkConfig(warm_up=0)).losses(network, batch, 0)
+    found = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0)).losses(network, batch, 0)
     assert set(found) == {"equi"}
 
 
@@ -358,18 +358,18 @@ def test_each_loss_can_be_switched_off_and_they_warm_up():
         ({"equivariance": 0}, {"score", "mask", "inter"}),
         ({"uniqueness": 0, "equivariance": 0}, {"score", "mask"}),
     ):
-        framework = Framework(FrameworkConfig(warm_up=10, **update))
+        framework = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=10, **update))
         assert set(framework.losses(tiny("solov2").train(), batch, 3)) == names
     values = []
     for step in (0, 9):
         torch.manual_seed(5)
-        framework = Framework(FrameworkConfig(warm_up=10, equivariance=0))
+        framework = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=10, equivariance=0))
         values.append(float(framework.losses(tiny("solov2").train(), batch, step)["inter"].detach()))
     assert values[1] == pytest.approx(10 * values[0], rel=1e-4)
 
 
 def test_a_run_with_the_framework_logs_its_losses_and_goes_on_with_its_memory(tmp_path):
-    config = config_of("solov2", framework=FrameworkConfig(warm_up=0, memory_images=3))
+    config = config_of("solov2", instance_unique=InstanceUniqueConfig(warm_up=0, memory_images=3))
     run = train(config, tmp_path)
     for event in run:
         if event.kind == "saved":
@@ -384,7 +384,7 @@ def test_a_run_with_the_framework_logs_its_losses_and_goes_on_with_its_memory(tm
 
 def test_inference_is_untouched(tmp_path):
     plain_config = config_of("solov2")
-    framed = config_of("solov2", framework=FrameworkConfig())
+    framed = config_of("solov2", instance_unique=InstanceUniqueConfig())
     for config, folder in ((plain_config, tmp_path / "a"), (framed, tmp_path / "b")):
         for _ in train(config, folder):
             pass

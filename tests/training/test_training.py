@@ -19,7 +19,7 @@ from napari_leafseg.synthetic import SceneConfig
 from napari_leafseg.training import loop
 from napari_leafseg.training.augment import change_colours, expose_for_plants, random_crop, true_plants
 from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig, read_training_config
-from napari_leafseg.training.data import ImagePool, draw_batch, drop_small
+from napari_leafseg.training.data import SyntheticDataset, draw_batch, drop_small
 from napari_leafseg.training.loop import compute_losses, learning_rate, train
 from napari_leafseg.training.targets import distance_target
 from tests.conftest import REPOSITORY, discs
@@ -72,7 +72,7 @@ def test_a_plant_view_shows_the_whole_plant_at_the_size_that_prediction_aims_at(
             "elsewhere": 0.0,
         }
     )
-    pool = ImagePool(tmp_path, data)
+    pool = SyntheticDataset(tmp_path, data)
     assert list(pool.fill())[-1] == (6, 6)
     sizes = []
     for truth in draw_batch(pool, config, 0)["labels"].numpy():
@@ -204,7 +204,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path):
     for step, tolerance in ((3, 1e-3), (4, 3e-3), (5, 3e-2), (6, 3e-2)):
         assert losses["rest"][step] == pytest.approx(losses["whole"][step], rel=tolerance), step
     assert load_checkpoint(tmp_path / "parts" / "t.safetensors")[1].provenance["steps"] == 6
-    optimiser = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["optimiser"]
+    optimiser = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["optimizer"]
     assert {float(kept["step"]) for kept in optimiser["state"].values()} == {6.0}  # its moments went on, too
     assert [event.step for event in rest if event.kind == "step"] == [3, 4, 5, 6]
     assert whole[-1].kind == rest[-1].kind == "finished"
@@ -230,9 +230,9 @@ def test_another_models_run_is_not_overwritten(tmp_path):
 
 
 def test_batches_depend_on_seed_and_step_only(tmp_path):
-    pool = ImagePool(tmp_path, TINY.data)
+    pool = SyntheticDataset(tmp_path, TINY.data)
     list(pool.fill())
-    again = ImagePool(tmp_path, TINY.data)
+    again = SyntheticDataset(tmp_path, TINY.data)
     assert list(again.fill())[-1] == (4, 4)
     first, second = draw_batch(pool, TINY, 3), draw_batch(again, TINY, 3)
     assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first)
@@ -241,9 +241,9 @@ def test_batches_depend_on_seed_and_step_only(tmp_path):
 
 def test_own_pictures_join_in(tmp_path):
     config = DataConfig(count=2, scenes=TINY.data.scenes, folder=str(REPOSITORY / "sample_data"), folder_share=1.0)
-    pool = ImagePool(tmp_path, config)
+    pool = SyntheticDataset(tmp_path, config)
     list(pool.fill())
-    shapes = {pool.draw(np.random.default_rng(seed))[0].shape for seed in range(12)}
+    shapes = {pool.sample(np.random.default_rng(seed))[0].shape for seed in range(12)}
     assert (128, 128, 3) in shapes
 
 
@@ -350,7 +350,7 @@ def test_whole_pictures_keep_their_aspect_and_what_is_beside_them_is_not_annotat
     write_labels(tmp_path / "a_label.png", labels)
     data = DataConfig(count=0, folder=str(tmp_path))
     config = TINY.model_copy(update={"data": data, "whole": True, "augment": False, "crop": 64, "smallest_leaf": 4})
-    pool = ImagePool(tmp_path / "pool", data)
+    pool = SyntheticDataset(tmp_path / "pool", data)
     assert list(pool.fill()) == []
     batch = draw_batch(pool, config, 0)
     truth = batch["labels"][0].numpy()
@@ -360,7 +360,7 @@ def test_whole_pictures_keep_their_aspect_and_what_is_beside_them_is_not_annotat
     assert not batch["image"][0, :, 32:].any()
     assert batch["image"][0, 0, 10, 10] > batch["image"][0, 0, 30, 60]
     with pytest.raises(UserError, match="called b"):
-        list(ImagePool(tmp_path / "pool", data.model_copy(update={"stems": ("b",)})).fill())
+        list(SyntheticDataset(tmp_path / "pool", data.model_copy(update={"stems": ("b",)})).fill())
 
 
 def test_a_configuration_without_any_picture_is_refused():
@@ -382,11 +382,11 @@ def test_dropping_small_leaves_keeps_what_is_not_annotated():
 
 @pytest.mark.parametrize(("model", "slow"), [("tiny", ".down."), ("solov2-tiny", "backbone.")])
 def test_what_sees_the_pixels_first_learns_more_slowly(tmp_path, model, slow):
-    from napari_leafseg.training.distributed import team_of
+    from napari_leafseg.training.distributed import process_group_of
     from napari_leafseg.training.loop import _Run
 
-    run = _Run(TrainingConfig(model=model, backbone_rate=0.25, crop=64), tmp_path, team_of("cpu"))
-    fast_group, slow_group = run.optimiser.param_groups
+    run = _Run(TrainingConfig(model=model, backbone_rate=0.25, crop=64), tmp_path, process_group_of("cpu"))
+    fast_group, slow_group = run.optimizer.param_groups
     assert (fast_group["share"], slow_group["share"]) == (1.0, 0.25)
     names = {id(value): name for name, value in run.network.named_parameters()}
     assert all(slow in names[id(value)] for value in slow_group["params"])

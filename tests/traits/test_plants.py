@@ -14,7 +14,7 @@ def test_leaves_near_each_other_are_one_plant_numbered_as_one_reads():
     assert plants == {1: 2, 2: 2, 3: 1, 4: 3, 5: 3}
     assert len(set(gather_leaves(labels, gap=1).values())) == 5
     assert set(gather_leaves(labels, gap=300).values()) == {1}
-    assert gather_leaves(labels, corrections={5: 7, 99: 1})[5] == 7
+    assert gather_leaves(labels, plant_overrides={5: 7, 99: 1})[5] == 7
     assert gather_leaves(labels * 0) == {}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from napari_leafseg.synthetic import SceneConfig, growth_series
 from napari_leafseg.traits import measure
-from napari_leafseg.traits.tracking import TrackCorrections, growth, track_leaves
+from napari_leafseg.traits.tracking import TrackEdits, growth, track_leaves
 from tests.conftest import discs
 
 CONFIG = SceneConfig(size=(320, 320), diameter=(270, 290), border=0.0, blank=0.0, camera=False)
@@ -82,20 +82,20 @@ def test_two_plants_are_followed_apart():
 
 def test_corrections_hold_when_leaves_are_tracked_again():
     frames = moving(0)
-    corrections = TrackCorrections()
-    corrections.cut((1, 1), (2, 1))
-    tracks = track_leaves(frames, corrections)
+    track_edits = TrackEdits()
+    track_edits.cut((1, 1), (2, 1))
+    tracks = track_leaves(frames, track_edits)
     assert tracks["track"].nunique() == 5
-    corrections.link((1, 1), (2, 2))  # leaf 2's own link into frame 2 gives way
-    tracks = track_leaves(frames, corrections).set_index(["frame", "leaf"])["track"]
+    track_edits.link((1, 1), (2, 2))  # leaf 2's own link into frame 2 gives way
+    tracks = track_leaves(frames, track_edits).set_index(["frame", "leaf"])["track"]
     assert tracks[1, 1] == tracks[2, 2] == tracks[4, 2]
     assert tracks[1, 2] != tracks[2, 2]
-    again = TrackCorrections.from_dict(json.loads(json.dumps(corrections.as_dict())))
-    assert again == corrections
+    again = TrackEdits.from_dict(json.loads(json.dumps(track_edits.as_dict())))
+    assert again == track_edits
     assert track_leaves(frames, again).set_index(["frame", "leaf"])["track"].equals(tracks)
-    corrections.link((1, 1), (2, 1))
-    assert corrections.cuts == []
-    assert track_leaves(frames, corrections)["track"].nunique() == 4
+    track_edits.link((1, 1), (2, 1))
+    assert track_edits.cuts == []
+    assert track_leaves(frames, track_edits)["track"].nunique() == 4
 
 
 def test_growth_of_a_leaf():

@@ -7,14 +7,14 @@ from qtpy.QtCore import Qt
 from napari_leafseg.finetuning import config
 from napari_leafseg.io import write_image
 from napari_leafseg.models.store.checkpoint import save_checkpoint
-from napari_leafseg.models.store.model_card import Card
+from napari_leafseg.models.store.model_card import ModelCard
 from napari_leafseg.models.store.zoo import user_folder
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.finetune.widget import FinetuneWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
-from napari_leafseg.widgets.state.project_controller import ProjectKeeper
+from napari_leafseg.widgets.state.project_controller import ProjectController
 
 SCENE = SceneConfig(size=(96, 96), diameter=(60, 80), blank=0.0, border=0.0)
 
@@ -31,7 +31,7 @@ def models(tmp_path, monkeypatch):
     folder = user_folder()
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    card = Card("tiny", "1", SIZES["tiny"], diameter=70.0)
+    card = ModelCard("tiny", "1", SIZES["tiny"], target_diameter=70.0)
     save_checkpoint(folder / "tiny.safetensors", build_network(SIZES["tiny"]), card)
     return folder
 
@@ -54,16 +54,16 @@ def corrected(viewer, qtbot):
     segment = SegmentWidget(viewer)
     viewer.window.add_dock_widget(segment, name="Segment")
     segment.choose_model("tiny")
-    keeper = ProjectKeeper.of(segment.session)
+    controller = ProjectController.of(segment.session)
     for number in range(2):
         scene = synthesize(4_000 + number, SCENE)
         viewer.add_image(scene.image, name=f"plant{number}", rgb=True)
         qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
-        correction = segment.session.correction(segment.image)
-        correction.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
-        keeper.keep(correction)
-        keeper.set_state(correction, "done")
+        binding = segment.session.binding(segment.image)
+        binding.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
+        controller.track(binding)
+        controller.set_state(binding, "done")
     return segment
 
 
@@ -85,16 +85,16 @@ def test_without_corrections_it_says_what_to_do(viewer):
 
 
 def test_it_counts_what_the_project_holds_while_it_is_corrected_and_when_nothing_is_open(viewer, qtbot, corrected):
-    keeper, (first, second) = ProjectKeeper.of(corrected.session), corrected.session.corrections()
+    controller, (first, second) = ProjectController.of(corrected.session), corrected.session.bindings()
     widget = make(viewer)
     leaves = len(first.document.leaves()) + len(second.document.leaves())
     qtbot.waitUntil(lambda: f"2 reviewed pictures ({leaves} leaves)." in widget.truth_label.text(), timeout=5000)
-    keeper.set_state(second, "in progress")
+    controller.set_state(second, "in progress")
     second.verify(second.document.leaves(), False)
     second.verify([1, 2], True)
     words = f"1 reviewed picture ({len(first.document.leaves())} leaves) and 1 partly corrected picture (2 verified"
     qtbot.waitUntil(lambda: words in widget.truth_label.text(), timeout=5000)
-    keeper.autosave()
+    controller.autosave()
     viewer.layers.clear()
     widget.count()
     qtbot.wait(300)
@@ -145,14 +145,14 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     assert "Start goes on" in widget.message.text()
     assert widget.keep_button.isVisibleTo(widget)
     assert not (models / "mine.safetensors").exists()
-    assert [item.name for item in config.unfinished()] == ["mine"]
+    assert [item.name for item in config.resumable_runs()] == ["mine"]
     again = make(viewer)  # as after a restart of napari
     assert again.name_box.text() == "mine"
     assert "was not finished" in again.message.text()
     waiting, said = widget.event.done, []
     again._progress = lambda event, shown=again._progress: (said.append(getattr(event, "message", "")), shown(event))
-    correction = corrected.session.corrections()[0]
-    correction.layer.data_setitem((np.array([1, 1, 2]), np.array([1, 2, 1])), 1)  # corrected in the meantime
+    binding = corrected.session.bindings()[0]
+    binding.layer.data_setitem((np.array([1, 1, 2]), np.array([1, 2, 1])), 1)  # corrected in the meantime
     qtbot.waitUntil(lambda: again.start_button.isEnabled(), timeout=5000)
     qtbot.mouseClick(again.start_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: again.event is not None and again.event.done > waiting, timeout=60000)

@@ -13,14 +13,14 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.measurement_settings import read_notes
+from napari_leafseg.project.measurement_settings import read_measurement_settings
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.measure.widget import MeasureWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.project_controller import ProjectKeeper
+from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
 from tests.conftest import discs
 from tests.widgets.test_correct import Hand
@@ -154,8 +154,8 @@ def _move():
 
 
 def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, labels, tmp_path, monkeypatch):
-    keeper = ProjectKeeper.of(Session.of(viewer))
-    keeper.create(tmp_path / "project")
+    controller = ProjectController.of(Session.of(viewer))
+    controller.create(tmp_path / "project")
     widget = shown(viewer, qtbot, labels)
     widget.leaves.selectRow(1)
     titles = {action.text(): action for action in widget.leaf_menu().actions()[0].menu().actions()}
@@ -177,8 +177,8 @@ def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, lab
     settle(widget, qtbot)
     assert widget.measured.plants["name"].tolist() == ["wild type", "B2"]
     assert widget.measured.leaves["name"].tolist() == ["wild type", "B2", "B2"]
-    keeper.project.writer.flush()
-    notes = read_notes(tmp_path / "project").of("plant")
+    controller.project.writer.flush()
+    notes = read_measurement_settings(tmp_path / "project").of("plant")
     assert notes.plants == {0: {2: 2}}
     assert notes.names[1] == "wild type"
 
@@ -225,7 +225,7 @@ def test_pictures_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     viewer.window.add_dock_widget(images, name="Images")
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")
-    widget.keeper.open(tmp_path / "project")
+    widget.controller.open(tmp_path / "project")
     qtbot.mouseClick(
         widget.series_box, Qt.MouseButton.LeftButton, pos=widget.series_box.rect().center() * 0 + _point(8)
     )

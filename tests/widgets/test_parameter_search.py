@@ -1,4 +1,4 @@
-"""The Advise widget: what it compares with, its map, and what it applies."""
+"""The parameter search widget: what it compares with, its map, and what it applies."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_leafseg.io import write_image, write_labels
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.correct.widget import CorrectWidget
-from napari_leafseg.widgets.parameter_search.widget import AdviseWidget
+from napari_leafseg.widgets.parameter_search.widget import ParameterSearchWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 
 
@@ -28,8 +28,8 @@ def folder(tmp_path, scene):
 
 @pytest.fixture
 def widget(viewer):
-    widget = AdviseWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Advise")
+    widget = ParameterSearchWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Parameter search")
     return widget
 
 
@@ -63,14 +63,14 @@ def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, q
     qtbot.wait(50)
     cell = widget.map.place_of(3, 7).toPoint()
     qtbot.mouseClick(widget.map.viewport(), Qt.MouseButton.LeftButton, pos=cell)
-    sweep = widget.sweep
-    assert f"threshold {sweep.rows[3]:.2f}, clustering angle {sweep.columns[7]:.0f}°" in widget.verdict.text()
-    advised = []
-    widget.session.values_advised.connect(lambda model, values: advised.append((model, values)))
+    search = widget.search
+    assert f"threshold {search.rows[3]:.2f}, clustering angle {search.columns[7]:.0f}°" in widget.verdict.text()
+    suggested = []
+    widget.session.parameters_suggested.connect(lambda model, values: suggested.append((model, values)))
     qtbot.mouseClick(widget.apply_button, Qt.MouseButton.LeftButton)
-    ((model, values),) = advised
+    ((model, values),) = suggested
     assert model == "leaf"
-    assert (values["seed_threshold"], values["angle"]) == (sweep.rows[3], sweep.columns[7])
+    assert (values["seed_threshold"], values["angle"]) == (search.rows[3], search.columns[7])
     qtbot.wait(600)  # not a double click
     qtbot.mouseClick(widget.map.viewport(), Qt.MouseButton.LeftButton, pos=cell)
     assert "Picked" not in widget.verdict.text()
@@ -78,39 +78,39 @@ def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, q
 
 def test_a_reviewed_picture_on_the_screen_is_compared_by_its_corrected_leaves(viewer, qtbot, scene):
     viewer.add_image(scene.image, name="plant", rgb=True)
-    segment, correct, advise = SegmentWidget(viewer), CorrectWidget(viewer), AdviseWidget(viewer)
-    for name, part in (("Segment", segment), ("Correct", correct), ("Advise", advise)):
+    segment, correct, searching = SegmentWidget(viewer), CorrectWidget(viewer), ParameterSearchWidget(viewer)
+    for name, part in (("Segment", segment), ("Correct", correct), ("Parameter search", searching)):
         viewer.window.add_dock_widget(part, name=name)
     qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
     for _ in range(20):
         qtbot.keyClick(segment.panel.rows["angle"].slider, Qt.Key.Key_Left)
     qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
-    correction = segment.session.correction(segment.image)
-    correction.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
-    advise.keeper.keep(correction)
-    advise.keeper.set_state(correction, "done")
-    qtbot.waitUntil(lambda: advise.truth_label.text() == "Known leaves: 1 reviewed picture.", timeout=5000)
-    prediction = segment.session.derived(segment.image).prediction
-    compare(advise, qtbot)
-    assert advise.sweep.leaves == len(np.unique(scene.labels)) - 1
-    assert advise.sweep.current["angle"] == segment.panel.values()["angle"] == 40
-    if advise.apply_button.isEnabled():
-        best = advise.sweep.best
-        qtbot.mouseClick(advise.apply_button, Qt.MouseButton.LeftButton)
+    binding = segment.session.binding(segment.image)
+    binding.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
+    searching.controller.track(binding)
+    searching.controller.set_state(binding, "done")
+    qtbot.waitUntil(lambda: searching.truth_label.text() == "Known leaves: 1 reviewed picture.", timeout=5000)
+    prediction = segment.session.record(segment.image).prediction
+    compare(searching, qtbot)
+    assert searching.search.leaves == len(np.unique(scene.labels)) - 1
+    assert searching.search.current["angle"] == segment.panel.values()["angle"] == 40
+    if searching.apply_button.isEnabled():
+        best = searching.search.best
+        qtbot.mouseClick(searching.apply_button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
         assert segment.panel.values()["angle"] == best["angle"]
-        assert segment.kept_values(prediction)["min_area"] == round(best["smallest_working"] / prediction.scale**2)
+        assert segment.kept_values(prediction)["min_area"] == round(best["min_area_working"] / prediction.scale**2)
 
 
-def test_advised_values_hold_for_the_next_picture_and_reset_brings_the_defaults(viewer, qtbot, scene):
+def test_suggested_values_hold_for_the_next_picture_and_reset_brings_the_defaults(viewer, qtbot, scene):
     segment = SegmentWidget(viewer)
     viewer.window.add_dock_widget(segment, name="Segment")
-    segment.session.values_advised.emit("leaf", {"seed_threshold": 0.29, "angle": 50.0, "smallest_working": 32.0})
+    segment.session.parameters_suggested.emit("leaf", {"seed_threshold": 0.29, "angle": 50.0, "min_area_working": 32.0})
     viewer.add_image(scene.image, name="plant", rgb=True)
     qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
-    prediction = segment.session.derived(segment.image).prediction
+    prediction = segment.session.record(segment.image).prediction
     expected = {"seed_threshold": 0.29, "angle": 50.0, "min_area": float(round(32 / prediction.scale**2))}
     assert segment.panel.values() == expected
     qtbot.mouseClick(segment.panel.rows["angle"].reset, Qt.MouseButton.LeftButton)
@@ -123,7 +123,7 @@ def test_stop_ends_the_comparison_and_leaves_no_half_result(widget, qtbot, folde
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
-    assert widget.sweep is None
+    assert widget.search is None
     assert widget.run_button.isEnabled()
 
 
@@ -134,11 +134,13 @@ def test_segment_opens_it(viewer, qtbot, monkeypatch):
 
     def add(*names, tabify):
         opened.append(names)
-        return viewer.window.add_dock_widget(AdviseWidget(viewer), name="Advise", tabify=tabify), None
+        return viewer.window.add_dock_widget(
+            ParameterSearchWidget(viewer), name="Parameter search", tabify=tabify
+        ), None
 
     monkeypatch.setattr(viewer.window, "add_plugin_dock_widget", add)
-    assert segment.advise_button.isHidden()
+    assert segment.parameter_search_button.isHidden()
     segment.panel.setVisible(True)
-    segment.advise_button.setVisible(True)
-    qtbot.mouseClick(segment.advise_button, Qt.MouseButton.LeftButton)
-    assert opened == [("napari-leafseg", "Advise")]
+    segment.parameter_search_button.setVisible(True)
+    qtbot.mouseClick(segment.parameter_search_button, Qt.MouseButton.LeftButton)
+    assert opened == [("napari-leafseg", "Parameter search")]

@@ -58,7 +58,7 @@ def test_run_shows_leaves_sliders_and_count(widget, viewer, qtbot):
     assert layer.data.max() > 0
     assert widget.count_label.text().startswith(f"<b>{layer.data.max()} ")
     assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
-    assert widget.scale_box.value() == pytest.approx(100 * widget.session.derived(widget.image).prediction.scale, abs=1)
+    assert widget.scale_box.value() == pytest.approx(100 * widget.session.record(widget.image).prediction.scale, abs=1)
     assert widget.save_button.isEnabled()
 
 
@@ -76,7 +76,7 @@ def test_keys_on_the_slider_change_the_labels(widget, qtbot):
     for _ in range(25):
         qtbot.keyClick(slider, Qt.Key.Key_Left)
     settle(widget, qtbot)
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     values = widget.panel.values()
     assert values["angle"] == widget.panel.rows["angle"].tunable.default - 25
     assert np.array_equal(shown(widget), prediction.labels(**values))
@@ -127,14 +127,14 @@ def test_a_drag_of_60_events_in_2_seconds_ends_with_the_last_value(widget, viewe
     values = widget.panel.values()
     assert computed[-1] == values["angle"]
     assert 3 <= len(computed) <= 61
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     assert np.array_equal(shown(widget), prediction.labels(**values))
 
 
 def test_the_gui_thread_never_computes(widget, qtbot, monkeypatch):
     """However long the labels take, the event loop goes on and the newest value wins."""
     run(widget, qtbot)
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     real, asked = prediction.labels, []
 
     def slow(**values):
@@ -179,7 +179,7 @@ def test_stop_ends_a_run_without_leaving_anything(widget, viewer, qtbot, monkeyp
 def test_explaining_layers_come_and_go(widget, viewer, qtbot):
     run(widget, qtbot)
     for kind, name in (("distance", "distance map"), ("embedding", "embedding"), ("seeds", "seeds")):
-        widget.extras[kind].click()
+        widget.overlays[kind].click()
         qtbot.waitUntil(lambda name=name: f"plant {name}" in [x.name for x in viewer.layers], timeout=10000)
     seeds = len(viewer.layers["plant seeds"].data)
     widget.panel.rows["seed_threshold"].slider.setValue(80)
@@ -188,7 +188,7 @@ def test_explaining_layers_come_and_go(widget, viewer, qtbot):
     assert viewer.layers.selection.active is viewer.layers["plant leaves"]
     assert widget.session.image_layers() == [viewer.layers["plant"]]  # none of them is taken for a picture
     for kind in ("distance", "embedding", "seeds"):
-        widget.extras[kind].click()
+        widget.overlays[kind].click()
     assert [layer.name for layer in viewer.layers] == ["plant", "plant leaves"]
 
 
@@ -216,7 +216,7 @@ def test_new_layers_do_not_touch_the_sliders(widget, viewer, qtbot):
     viewer.layers.remove(viewer.layers[-1])
     assert widget.panel.rows["angle"].slider is slider
     settle(widget, qtbot)
-    assert widget.session.derived(widget.image).values["angle"] == 30
+    assert widget.session.record(widget.image).values["angle"] == 30
 
 
 def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, picture, qtbot):
@@ -277,7 +277,7 @@ def test_a_series_is_segmented_frame_by_frame(widget, viewer, qtbot, picture):
     assert layer.data.shape == (2, 128, 128)
     widget.panel.rows["angle"].slider.setValue(5)
     settle(widget, qtbot)
-    widget.extras["seeds"].click()
+    widget.overlays["seeds"].click()
     qtbot.waitUntil(lambda: "days seeds" in viewer.layers, timeout=10000)
     assert viewer.layers["days seeds"].data.shape[1] == 3
 
@@ -326,10 +326,10 @@ def test_choices_survive_a_restart(widget, viewer, qtbot):
     assert again.scale == pytest.approx(1.3)
     run(again, qtbot)
     assert again.panel.values()["angle"] == 33
-    assert again.session.derived(again.image).values["angle"] == 33  # the labels are those that the sliders show
+    assert again.session.record(again.image).values["angle"] == 33  # the labels are those that the sliders show
     again.panel.rows["angle"].set(again.panel.rows["angle"].tunable.default)
     settle(again, qtbot)
-    assert again.kept_values(again.session.derived(again.image).prediction) == {}
+    assert again.kept_values(again.session.record(again.image).prediction) == {}
     again.close()
 
 
@@ -358,10 +358,10 @@ def test_samples_open_from_the_menu(viewer, qtbot):
 
 
 def test_looks_are_used_and_kept(widget, viewer, qtbot):
-    widget.looks_box.setFocus()
-    qtbot.keyClick(widget.looks_box, Qt.Key.Key_Down)
-    assert widget.looks == "fast"
+    widget.tta_box.setFocus()
+    qtbot.keyClick(widget.tta_box, Qt.Key.Key_Down)
+    assert widget.tta == "fast"
     run(widget, qtbot)
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     assert prediction.model.views == 1
-    assert SegmentWidget(viewer).looks == "fast"
+    assert SegmentWidget(viewer).tta == "fast"

@@ -57,22 +57,22 @@ def test_its_own_sliders_change_the_leaves(widget, qtbot):
 
 def test_it_offers_the_layers_that_it_knows(widget, viewer, qtbot):
     run(widget, qtbot)
-    offered = {kind for kind, box in widget.extras.items() if not box.isHidden()}
+    offered = {kind for kind, box in widget.overlays.items() if not box.isHidden()}
     assert offered == {"certainty"}
-    box = widget.extras["certainty"]
+    box = widget.overlays["certainty"]
     qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))  # on its mark
     qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "certainty") is not None, timeout=20000)
     data = np.asarray(widget.session.find_layer(widget.image, "certainty").data)
     assert 0 <= data.min() < 0.1 < 0.3 < data.max() <= 1
     widget.choose_model("leaf")
     run(widget, qtbot)
-    offered = {kind for kind, box in widget.extras.items() if not box.isHidden()}
+    offered = {kind for kind, box in widget.overlays.items() if not box.isHidden()}
     assert offered == {"seeds", "distance", "embedding"}
     assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
     assert widget.masks_button.isHidden()
-    assert not widget.extras["certainty"].isChecked()
+    assert not widget.overlays["certainty"].isChecked()
     assert widget.session.find_layer(widget.image, "certainty") is None
-    seeds = widget.extras["seeds"]
+    seeds = widget.overlays["seeds"]
     qtbot.mouseClick(seeds, Qt.MouseButton.LeftButton, pos=QPoint(8, seeds.height() // 2))
     qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "seeds") is not None, timeout=20000)
     widget.choose_model("solov2")

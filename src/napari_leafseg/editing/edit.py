@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 
+LeafKey = tuple[int, int]  # frame (0 for a single image) and leaf
 Box = tuple[slice, slice]
 LARGEST_NUMBER = 65_535
 

@@ -1,7 +1,7 @@
 """Corrections of label images: pure functions from labels and a gesture to an `Edit`.
 
 All take labels as integer (H, W), 0 = background, points as (y, x) with pixel centres at whole numbers, and return an
-`Edit`, or None where there is nothing to do. What they are not asked to change stays as it is; leaves in `frozen` lose
+`Edit`, or None where there is nothing to do. What they are not asked to change stays as it is; leaves in `locked` lose
 no pixel to another leaf.
 """
 
@@ -25,7 +25,7 @@ def add_mask(
     mask: np.ndarray,
     box: Box,
     number: int,
-    frozen: Collection[int] = (),
+    locked: Collection[int] = (),
     over: bool = False,
     tool: str = "add",
 ) -> Edit | None:
@@ -39,23 +39,23 @@ def add_mask(
     box : tuple of slice
     number : int
         New or existing.
-    frozen : collection of int
+    locked : collection of int
     over : bool
         Take pixels of other leaves, too; else of the background only.
     """
     window = labels[box]
     free = (window == 0) | (window == number)
     if over:
-        free |= ~np.isin(window, list(frozen)) if frozen else True
+        free |= ~np.isin(window, list(locked)) if locked else True
     return difference(labels, box, np.where(mask & free, number, window), tool)
 
 
 def draw_polygon(
-    labels: np.ndarray, points: np.ndarray, number: int, frozen: Collection[int] = (), over: bool = True
+    labels: np.ndarray, points: np.ndarray, number: int, locked: Collection[int] = (), over: bool = True
 ) -> Edit | None:
     """Give what a lasso or polygon encloses to a leaf."""
     box = bounding_box(points, labels.shape, 1)
-    return add_mask(labels, polygon_mask(points, box), box, number, frozen, over, "lasso")
+    return add_mask(labels, polygon_mask(points, box), box, number, locked, over, "lasso")
 
 
 def delete(labels: np.ndarray, leaf: int) -> Edit | None:
@@ -186,7 +186,7 @@ def move_border(
     leaf: int,
     stroke: np.ndarray,
     image: np.ndarray | None = None,
-    frozen: Collection[int] = (),
+    locked: Collection[int] = (),
 ) -> Edit | None:
     """Replace the part of a leaf's outline that lies nearest to a stroke by the stroke.
 
@@ -198,7 +198,7 @@ def move_border(
         (N, 2), along the true border, N ≥ 2.
     image : numpy.ndarray, optional
         uint8 (H, W[, 3]); the stroke snaps to its edges.
-    frozen : collection of int
+    locked : collection of int
     """
     box = leaf_box(labels, leaf, 1) if leaf and len(stroke) >= 2 else None
     if box is None:
@@ -219,7 +219,7 @@ def move_border(
     window = labels[around]
     inside = polygon_mask(outline, around) | stroke_mask(outline, around)
     near = _near_arc(replaced, stroke, around)
-    gained = inside & near & ~np.isin(window, [value for value in frozen if value != leaf])
+    gained = inside & near & ~np.isin(window, [value for value in locked if value != leaf])
     lost = (window == leaf) & ~inside & near
     return difference(labels, around, np.where(gained, leaf, np.where(lost, 0, window)), "border")
 

@@ -44,7 +44,7 @@ class Scene:
     image : numpy.ndarray
         uint8 (H, W, 3).
     model : Model or None
-    frozen : frozenset of int
+    locked : frozenset of int
         Verified leaves.
     largest : int
         Largest number that was ever given.
@@ -53,7 +53,7 @@ class Scene:
     labels: np.ndarray
     image: np.ndarray
     model: Model | None = None
-    frozen: frozenset[int] = frozenset()
+    locked: frozenset[int] = frozenset()
     largest: int = 0
 
 
@@ -105,7 +105,7 @@ def add(scene: Scene, points: np.ndarray, angle: float) -> Adding:
     points = np.asarray(points, float)
     number = next_number(scene.labels, scene.largest)
     on = leaf_at(scene.labels, *points[0])
-    if on in scene.frozen:
+    if on in scene.locked:
         return Adding(number, None, None)
     if on:
         box = leaf_box(scene.labels, on)
@@ -165,7 +165,7 @@ def merge(scene: Scene, stroke: np.ndarray) -> list[Edit]:
 def border(scene: Scene, stroke: np.ndarray) -> Edit | None:
     """Move the border of the leaf that a stroke runs along; it snaps to the edge in the picture."""
     leaf = leaf_beside(scene.labels, stroke)
-    return ops.move_border(scene.labels, leaf, stroke, scene.image, scene.frozen - {leaf}) if leaf else None
+    return ops.move_border(scene.labels, leaf, stroke, scene.image, scene.locked - {leaf}) if leaf else None
 
 
 def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
@@ -179,7 +179,7 @@ def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
     whole = {leaf: int(np.count_nonzero(labels == leaf)) for leaf in held}
     redrawn = [leaf for leaf in held if within[leaf] > 0.5 * whole[leaf] and within[leaf] > 0.3 * inside.sum()]
     if not redrawn:
-        return ops.draw_polygon(labels, points, next_number(labels, scene.largest), scene.frozen)
+        return ops.draw_polygon(labels, points, next_number(labels, scene.largest), scene.locked)
     number = int(max(redrawn, key=lambda leaf: within[leaf]))
     old = leaf_box(labels, number)
     assert old is not None
@@ -189,7 +189,7 @@ def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
     around: Box = (both[0], both[1])
     mask = polygon_mask(points, around)
     before = labels[around]
-    free = ~np.isin(before, [leaf for leaf in scene.frozen if leaf != number])
+    free = ~np.isin(before, [leaf for leaf in scene.locked if leaf != number])
     after = np.where(mask & free, number, np.where(before == number, 0, before))
     return difference(labels, around, after, "lasso")
 

@@ -6,12 +6,13 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_leafseg.models.store.zoo import list_models, user_folder
-from napari_leafseg.training.config import FrameworkConfig
+from napari_leafseg.training.config import InstanceUniqueConfig
+from napari_leafseg.versions import with_new_names
 
 
 class FinetuneSettings(BaseModel):
@@ -36,8 +37,8 @@ class FinetuneSettings(BaseModel):
         (WiSE-FT, Wortsman et al. 2022). 0.15 when None, or 0.3 of a single picture: nothing can be held out there, and
         from the worst of the three Arabidopsis frames alone 0.15 made the others worse.
     synthetic_share, paste : float
-        See `napari_leafseg.finetuning.dataset.CorrectionPool`.
-    framework : FrameworkConfig, optional
+        See `napari_leafseg.finetuning.dataset.CorrectionDataset`.
+    instance_unique : InstanceUniqueConfig, optional
         Uniqueness and equivariance, with the memory over the user's own pictures; query-based models only.
     seed : int
     """
@@ -55,8 +56,13 @@ class FinetuneSettings(BaseModel):
     base_share: float | None = Field(None, ge=0, lt=1)
     synthetic_share: float = Field(0.3, ge=0, lt=1)
     paste: float = Field(0.3, ge=0, le=1)
-    framework: FrameworkConfig | None = None
+    instance_unique: InstanceUniqueConfig | None = None
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, entries: Any) -> Any:
+        return with_new_names(entries, {"framework": "instance_unique"})
 
     @property
     def run_steps(self) -> int:
@@ -91,7 +97,7 @@ def new_name(base: str) -> str:
     return stem if number == 1 else f"{stem}-{number}"
 
 
-def unfinished() -> list[FinetuneSettings]:
+def resumable_runs() -> list[FinetuneSettings]:
     """Sessions that were begun and not ended, the newest first."""
     found = []
     for path in sorted(_root().glob("*/session.json"), key=lambda item: -item.stat().st_mtime):

@@ -35,7 +35,7 @@ class CorrectedPicture:
         uint8 (H, W, 3).
     labels : numpy.ndarray
         int32 (H, W), -1 where nobody said what it is.
-    whole : bool
+    complete : bool
         Everything in it was reviewed.
     """
 
@@ -43,7 +43,7 @@ class CorrectedPicture:
     sha256: str
     image: np.ndarray
     labels: np.ndarray
-    whole: bool
+    complete: bool
 
     @property
     def leaves(self) -> int:
@@ -51,7 +51,7 @@ class CorrectedPicture:
         return int(np.count_nonzero(np.bincount(np.maximum(self.labels, 0).ravel())[1:]))
 
 
-def known_labels(labels: np.ndarray, verified: Iterable[int]) -> np.ndarray:
+def partial_labels(labels: np.ndarray, verified: Iterable[int]) -> np.ndarray:
     """Labels of a picture of which only some leaves were verified; -1 elsewhere.
 
     To verify a leaf is to verify its outline: background close around it is known as well. Other leaves are neither
@@ -74,7 +74,7 @@ def known_labels(labels: np.ndarray, verified: Iterable[int]) -> np.ndarray:
     return np.where(inside, labels, np.where(around & (labels == 0), 0, -1)).astype(np.int32)
 
 
-def gather(project: Project) -> tuple[list[CorrectedPicture], list[str]]:
+def load_corrections(project: Project) -> tuple[list[CorrectedPicture], list[str]]:
     """What a project holds to learn from, and what is left out and why.
 
     Returns
@@ -101,13 +101,13 @@ def gather(project: Project) -> tuple[list[CorrectedPicture], list[str]]:
         document = project.open_document(ref, array.shape[:3] if series else array.shape[:2])
         for frame in range(len(array) if series else 1):
             plane = document.labels[frame] if series else document.labels
-            verified = document.frozen(frame)
+            verified = document.locked(frame)
             whole = ref.state == "done"
             if not whole and not verified:
                 continue
             name = f"{ref.id}, frame {frame}" if series else ref.id
             picture = to_rgb8(np.asarray(array[frame] if series else array), name)
-            labels = plane.astype(np.int32) if whole else known_labels(plane, verified)
+            labels = plane.astype(np.int32) if whole else partial_labels(plane, verified)
             pictures.append(CorrectedPicture(name, loaded.sha256 or digest(picture), picture, labels, whole))
     return pictures, notes
 
@@ -123,7 +123,7 @@ def _scene(number: int) -> TrainingImage:
     return TrainingImage(scene.image, scene.labels.astype(np.int32), true_plants(scene.labels), number)
 
 
-class CorrectionPool:
+class CorrectionDataset:
     """Draws crops' pictures: corrected ones, with verified leaves pasted into some, and a share of synthetic plants.
 
     Parameters
@@ -151,7 +151,7 @@ class CorrectionPool:
         self.share, self.paste, self.scenes = synthetic_share, paste, scenes
         self._plants: list[list[Plant]] = [true_plants(np.maximum(item.labels, 0)) for item in self.pictures]
 
-    def draw(self, rng: np.random.Generator) -> TrainingImage:
+    def sample(self, rng: np.random.Generator) -> TrainingImage:
         """One picture, its labels, plants and source."""
         if rng.random() < self.share:
             return _scene(int(rng.integers(self.scenes)))

@@ -19,7 +19,7 @@ _CLEAR_GAIN = 0.02
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutScore:
     """A held-out picture's score before and after.
 
     Attributes
@@ -45,7 +45,7 @@ class HeldOut:
 def held_out_score(prediction: Prediction, picture: CorrectedPicture, **values: float) -> tuple[float, int | None]:
     """SBD and difference in count; of a partly corrected picture its verified leaves' mean best Dice, and None."""
     labels = prediction.labels(**values)
-    if picture.whole:
+    if picture.complete:
         found = score(labels, picture.labels)
         return found.sbd, found.dic
     count = int(labels.max(initial=0))
@@ -61,12 +61,12 @@ def held_out_score(prediction: Prediction, picture: CorrectedPicture, **values: 
 
 def held_out_precision(prediction: Prediction, picture: CorrectedPicture) -> float | None:
     """Average precision (COCO's) of a picture that was reviewed as a whole; None of a partly corrected one."""
-    if not picture.whole:
+    if not picture.complete:
         return None
     return average_precision([(np.maximum(picture.labels, 0), scored_masks(prediction))]).ap
 
 
-def figures(held_out: list[HeldOut]) -> list[tuple[str, float, float]]:
+def summary(held_out: list[HeldOutScore]) -> list[tuple[str, float, float]]:
     """What is known of held-out pictures, in the mean: rows of (name, before, after)."""
     whole = [item for item in held_out if item.dic_after is not None]
     name = "SBD" if len(whole) == len(held_out) else "score"
@@ -94,7 +94,7 @@ def clear_gain(gains: Sequence[float]) -> float:
     return min(need, _CLEAR_GAIN) if (values > 0).all() or (values < 0).all() else need
 
 
-def judge(held_out: list[HeldOut]) -> tuple[Verdict, str]:
+def give_verdict(held_out: list[HeldOutScore]) -> tuple[Verdict, str]:
     """A verdict and its reason: better or worse is said where the mean difference exceeds `clear_gain`."""
     if not held_out:
         return (
@@ -104,10 +104,10 @@ def judge(held_out: list[HeldOut]) -> tuple[Verdict, str]:
     gains = np.array([item.after - item.before for item in held_out])
     before, after = np.mean([item.before for item in held_out]), np.mean([item.after for item in held_out])
     noun = "picture" if len(gains) == 1 else "pictures"
-    figures = f"{before:.3f} before, {after:.3f} after, on {len(gains)} held-out {noun}"
+    summary = f"{before:.3f} before, {after:.3f} after, on {len(gains)} held-out {noun}"
     need, mean = clear_gain(gains.tolist()), float(gains.mean())
     if mean > need:
-        return "better", f"Better: {figures}."
+        return "better", f"Better: {summary}."
     if mean < -need:
-        return "worse", f"Worse: {figures}. The model that you have is kept."
-    return "no clear difference", f"No clear difference: {figures} (a difference of {need:.3f} would be clear)."
+        return "worse", f"Worse: {summary}. The model that you have is kept."
+    return "no clear difference", f"No clear difference: {summary} (a difference of {need:.3f} would be clear)."

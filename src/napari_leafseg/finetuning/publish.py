@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_leafseg.finetuning.evaluation import HeldOut, clear_gain, figures
-from napari_leafseg.inference.parameter_search import sweep_parameters
+from napari_leafseg.finetuning.evaluation import HeldOutScore, clear_gain, summary
+from napari_leafseg.inference.parameter_search import search_parameters
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.training.loop import read_curves
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 
 def publish(
-    session: Session, weights: Path, held_out: list[HeldOut], verdict: str, words: str, defaults: dict[str, float]
+    session: Session, weights: Path, held_out: list[HeldOutScore], verdict: str, words: str, defaults: dict[str, float]
 ) -> None:
     """Write the new model with a card that says where it comes from."""
     network, card = load_checkpoint(weights)
     curves = read_curves(weights.parent)
     metrics: dict[str, float] = {}
-    for name, before, after in figures(held_out):
+    for name, before, after in summary(held_out):
         what = {"AP": "_ap", "|DiC|": "_abs_dic"}.get(name, "")
         metrics |= {f"held_out{what}_before": before, f"held_out{what}_after": after}
     card = replace(
         card, name=session.settings.name, version=f"{datetime.date.today():%Y.%m.%d}",
         description=f"{session.settings.base}, fine-tuned on {len(session.pictures)} of your pictures.",
-        defaults={**session.card.defaults, **defaults}, licence=session.card.licence,
+        defaults={**session.card.defaults, **defaults}, license=session.card.license,
         metrics=metrics,
         provenance={
             "source": "your corrections",
             "parent": {"name": session.settings.base, "sha256": hashlib.sha256(session.base.read_bytes()).hexdigest()},
-            "pictures": [
-                {"name": item.name, "sha256": item.sha256, "leaves": item.leaves, "whole": item.whole}
+            "images": [
+                {"name": item.name, "sha256": item.sha256, "leaves": item.leaves, "complete": item.complete}
                 for item in session.pictures
             ],
             "settings": session.settings.model_dump(mode="json"),
@@ -63,8 +63,8 @@ def better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str,
     """
     if not predictions:
         return {}
-    sweep = None
-    for event in sweep_parameters([item for item, _ in predictions], [truth for _, truth in predictions]):
-        sweep = event.sweep
-    assert sweep is not None
-    return sweep.best if np.mean(sweep.gains) > clear_gain(sweep.gains) else {}
+    search = None
+    for event in search_parameters([item for item, _ in predictions], [truth for _, truth in predictions]):
+        search = event.search
+    assert search is not None
+    return search.best if np.mean(search.gains) > clear_gain(search.gains) else {}

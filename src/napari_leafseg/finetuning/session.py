@@ -11,18 +11,18 @@ import numpy as np
 from napari_leafseg.errors import UserError
 from napari_leafseg.finetuning.config import FinetuneSettings, discard, session_folder
 from napari_leafseg.finetuning.dataset import CorrectedPicture
-from napari_leafseg.finetuning.evaluation import HeldOut, figures, judge
+from napari_leafseg.finetuning.evaluation import HeldOutScore, give_verdict, summary
 from napari_leafseg.finetuning.publish import better_values, publish
-from napari_leafseg.finetuning.snapshot import as_begun, begin
+from napari_leafseg.finetuning.snapshot import load_snapshot, save_snapshot
 from napari_leafseg.finetuning.trainer import FinetuneEvent, FoldRun
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.models.store.zoo import ENDING, find_model, list_models, user_folder
 from napari_leafseg.training.config import DataConfig, TrainingConfig
-from napari_leafseg.training.distributed import team_of
+from napari_leafseg.training.distributed import process_group_of
 
-_LOOKS = 4  # how often the held-out pictures are looked at in a run
+_EVALUATIONS = 4  # how often the held-out pictures are looked at in a run
 _FOLDS = 3
 _SPLIT = 6  # from so many pictures on, a fifth is held out once
 
@@ -74,7 +74,7 @@ def finetune(
     if session.outdated:
         yield FinetuneEvent("announce", 0, session.total, "Going on with the corrections as they were when this "
                             "fine-tuning began; what was corrected since is for the next one.")  # fmt: skip
-    held_out: list[HeldOut] = []
+    held_out: list[HeldOutScore] = []
     predictions: list[tuple[Prediction, np.ndarray]] = []
     best_steps: list[int] = []
     for number, (train_on, held) in enumerate(session.folds):
@@ -89,15 +89,15 @@ def finetune(
         everything = FoldRun(session, len(session.folds), list(range(len(session.pictures))), [], steps)
         yield from everything.events()
         result = session.folder / f"run{len(session.folds)}" / f"best{ENDING}"
-    verdict, words = judge(held_out)
+    verdict, words = give_verdict(held_out)
     yield FinetuneEvent("verdict", session.total, session.total, words, verdict=verdict)
-    if session.team.first:
+    if session.processes.is_main:
         publish(session, result, held_out, verdict, words, better_values(predictions))
-    session.team.wait()
+    session.processes.barrier()
     yield session.finished(held_out, verdict, words)
 
 
-def finetune_and_tidy(
+def finetune_and_clean_up(
     settings: FinetuneSettings, pictures: list[CorrectedPicture], device: str = "auto"
 ) -> Iterator[FinetuneEvent]:
     """Fine-tune in the folder that sessions of this name have, which goes when the new model is there.
@@ -106,7 +106,7 @@ def finetune_and_tidy(
     """
     folder, device = session_folder(settings.name), str(choose_device(device))
     for event in finetune(settings, pictures, folder, device):
-        if event.kind == "finished" and team_of(device).first:
+        if event.kind == "finished" and process_group_of(device).is_main:
             discard(folder)
         yield event
 
@@ -115,8 +115,8 @@ class Session:
     """What all runs of a fine-tuning share, and its folder."""
 
     def __init__(self, settings: FinetuneSettings, pictures: list[CorrectedPicture], folder: Path, device: str) -> None:
-        usable, kept = [item for item in pictures if item.leaves], as_begun(folder, settings, pictures)
-        self.settings, self.folder, self.team = settings, folder, team_of(device)
+        usable, kept = [item for item in pictures if item.leaves], load_snapshot(folder, settings, pictures)
+        self.settings, self.folder, self.processes = settings, folder, process_group_of(device)
         self.pictures, self.outdated = kept or (usable, False)
         if not self.pictures:
             raise UserError(
@@ -131,9 +131,9 @@ class Session:
         self.folds = split(len(self.pictures), settings.seed)
         runs = len(self.folds) + (len(self.folds) > 1)
         self.total = runs * settings.run_steps
-        self.team.wait()
-        if self.team.first and kept is None:
-            begin(folder, settings, self.pictures)
+        self.processes.barrier()
+        if self.processes.is_main and kept is None:
+            save_snapshot(folder, settings, self.pictures)
 
     @property
     def base_share(self) -> float:
@@ -143,7 +143,7 @@ class Session:
 
     def describe(self) -> str:
         """What is trained on, in words."""
-        whole = sum(item.whole for item in self.pictures)
+        whole = sum(item.complete for item in self.pictures)
         leaves = sum(item.leaves for item in self.pictures)
         held = "none can be held out" if len(self.pictures) < 2 else "some are held out to see what is gained"
         return f"{len(self.pictures)} pictures ({whole} reviewed as a whole), {leaves} leaves; {held}."
@@ -151,22 +151,25 @@ class Session:
     def config(self, steps: int, seed: int) -> TrainingConfig:
         """The training of one run."""
         settings = self.settings
-        framework = settings.framework if self.card.config.kind != "distance_embedding" else None
-        if framework is not None:  # whole for most of a short run
-            framework = framework.model_copy(update={"warm_up": min(framework.warm_up, settings.run_steps // 5)})
+        instance_unique = settings.instance_unique if self.card.config.kind != "distance_embedding" else None
+        if instance_unique is not None:  # whole for most of a short run
+            instance_unique = instance_unique.model_copy(
+                update={"warm_up": min(instance_unique.warm_up, settings.run_steps // 5)}
+            )
         return TrainingConfig(
-            name="run", description=self.card.description, diameter=self.card.diameter, views=self.card.views,
-            defaults=self.card.defaults, model=self.card.config, begin_with=str(self.base), framework=framework,
+            name="run", description=self.card.description, target_diameter=self.card.target_diameter,
+            tta_views=self.card.tta_views, defaults=self.card.defaults, model=self.card.config,
+            init_from=str(self.base), instance_unique=instance_unique,
             data=DataConfig(count=1), seed=seed, steps=steps, batch=settings.crops, crop=settings.crop,
             learning_rate=settings.learning_rate, backbone_rate=settings.backbone_rate, warm_up=min(20, steps),
             decay=0.7, average=0.98, validation_count=0, frozen_statistics=True,
-            save_every=max(1, settings.run_steps // _LOOKS),
+            save_every=max(1, settings.run_steps // _EVALUATIONS),
         )  # fmt: skip
 
-    def finished(self, held_out: list[HeldOut], verdict: str, words: str) -> FinetuneEvent:
+    def finished(self, held_out: list[HeldOutScore], verdict: str, words: str) -> FinetuneEvent:
         """The last event."""
         return FinetuneEvent(
-            "finished", self.total, self.total, words, result=self.target, verdict=verdict, figures=figures(held_out)
+            "finished", self.total, self.total, words, result=self.target, verdict=verdict, summary=summary(held_out)
         )
 
 
@@ -186,15 +189,15 @@ def keep_best(settings: FinetuneSettings, pictures: list[CorrectedPicture], fold
         held = session.folds[number][1] if number < len(session.folds) else []
         run = FoldRun(session, number, [], held)
         if run.state_file.exists():
-            run.looks = json.loads(run.state_file.read_text(encoding="utf-8"))
+            run.evaluations = json.loads(run.state_file.read_text(encoding="utf-8"))
         trained = (run.folder / "curves.jsonl").exists()
-        if run.best_file.exists() and trained and (not run.looks or run.best_step > 0):
-            gain = run.looks[0]["mean"] if run.looks else 0.0
-            found.append((run.best()["mean"] - gain if run.looks else 0.0, number, run))
+        if run.best_file.exists() and trained and (not run.evaluations or run.best_step > 0):
+            gain = run.evaluations[0]["mean"] if run.evaluations else 0.0
+            found.append((run.best()["mean"] - gain if run.evaluations else 0.0, number, run))
     if not found:
         raise UserError("There are no weights yet that are better than those it began with.")
     _, _, best = max(found, key=lambda item: item[:2])
     held_out = best.held_out()
-    verdict, words = judge(held_out)
+    verdict, words = give_verdict(held_out)
     publish(session, best.best_file, held_out, verdict, words, {})
     return session.finished(held_out, verdict, words)

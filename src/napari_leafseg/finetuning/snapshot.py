@@ -15,11 +15,12 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.finetuning.config import FinetuneSettings
 from napari_leafseg.finetuning.dataset import CorrectedPicture
+from napari_leafseg.versions import with_new_names
 
 _LIST, _LABELS = "session.json", "labels.npz"
 
 
-def begin(folder: Path, settings: FinetuneSettings, pictures: list[CorrectedPicture]) -> None:
+def save_snapshot(folder: Path, settings: FinetuneSettings, pictures: list[CorrectedPicture]) -> None:
     """Keep settings and labels in a session's folder; pictures stay where they are, known by their hashes.
 
     Raises
@@ -32,12 +33,12 @@ def begin(folder: Path, settings: FinetuneSettings, pictures: list[CorrectedPict
     write_atomically(folder / _LABELS, buffer.getvalue())
     about = {
         "settings": settings.model_dump(mode="json"),
-        "pictures": [{"name": item.name, "sha256": item.sha256, "whole": item.whole} for item in pictures],
+        "images": [{"name": item.name, "sha256": item.sha256, "complete": item.complete} for item in pictures],
     }
     write_atomically(folder / _LIST, (json.dumps(about, indent=1) + "\n").encode())
 
 
-def as_begun(
+def load_snapshot(
     folder: Path, settings: FinetuneSettings, pictures: list[CorrectedPicture]
 ) -> tuple[list[CorrectedPicture], bool] | None:
     """The pictures with the corrections that a session began with.
@@ -65,21 +66,24 @@ def as_begun(
         return None
     try:
         about: dict[str, Any] = json.loads((folder / _LIST).read_text(encoding="utf-8"))
+        about = with_new_names(about, {"pictures": "images"})
+        about["images"] = [with_new_names(entry, {"whole": "complete"}) for entry in about["images"]]
+        began_with = FinetuneSettings.model_validate(about["settings"])
         with np.load(folder / _LABELS) as file:
-            labels = [file[f"arr_{number}"] for number in range(len(about["pictures"]))]
+            labels = [file[f"arr_{number}"] for number in range(len(about["images"]))]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{folder} is damaged ({error}). Begin with a new name.") from error
-    if about["settings"] != settings.model_dump(mode="json"):
+    if began_with != settings:
         raise UserError(f"{folder} holds a fine-tuning with other settings. Begin with a new name.")
     now = {(item.name, item.sha256): item for item in pictures}
     found, changed = [], sum(item.leaves > 0 for item in pictures) != len(labels)
-    for entry, known in zip(about["pictures"], labels, strict=True):
+    for entry, known in zip(about["images"], labels, strict=True):
         item = now.get((entry["name"], entry["sha256"]))
         if item is None or item.labels.shape != known.shape:
             raise UserError(
                 f"{entry['name']} is missing, was changed, or has no correction any more since this fine-tuning began. "
                 "Bring it back to go on, or begin with a new name."
             )
-        changed = changed or item.whole != entry["whole"] or not np.array_equal(item.labels, known)
-        found.append(replace(item, labels=known, whole=bool(entry["whole"])))
+        changed = changed or item.complete != entry["complete"] or not np.array_equal(item.labels, known)
+        found.append(replace(item, labels=known, complete=bool(entry["complete"])))
     return found, changed

@@ -13,8 +13,8 @@ import torch
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.finetuning.dataset import CorrectedPicture, CorrectionPool
-from napari_leafseg.finetuning.evaluation import HeldOut, held_out_precision, held_out_score
+from napari_leafseg.finetuning.dataset import CorrectedPicture, CorrectionDataset
+from napari_leafseg.finetuning.evaluation import HeldOutScore, held_out_precision, held_out_score
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
@@ -25,7 +25,7 @@ from napari_leafseg.training.loop import TrainingEvent, train
 if TYPE_CHECKING:
     from napari_leafseg.finetuning.session import Session
 
-_PATIENCE = 2  # looks without a gain, then a run ends
+_PATIENCE = 2  # evaluations without a gain, then a run ends
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class FinetuneEvent:
         The new model's file, with the last event.
     verdict : str
     preview : Preview or None
-        A held-out picture before and now, with the event of a look.
-    figures : list of (str, float, float)
+        A held-out picture before and now, with the event of an evaluation.
+    summary : list of (str, float, float)
         Mean SBD, AP and |DiC| of the held-out pictures before and after, with the last event.
     """
 
@@ -79,7 +79,7 @@ class FinetuneEvent:
     result: Path | None = None
     verdict: str = ""
     preview: Preview | None = None
-    figures: list[tuple[str, float, float]] = field(default_factory=list)
+    summary: list[tuple[str, float, float]] = field(default_factory=list)
 
 
 class FoldRun:
@@ -94,28 +94,28 @@ class FoldRun:
         self.train_on = [session.pictures[index] for index in train_on]
         self.steps = steps or session.settings.run_steps
         self.best_file, self.state_file = self.folder / f"best{ENDING}", self.folder / "looks.json"
-        self.looks: list[dict[str, Any]] = []
+        self.evaluations: list[dict[str, Any]] = []
         self.first: np.ndarray | None = None
         self.predictions: list[tuple[Prediction, np.ndarray]] = []
 
     @property
     def best_step(self) -> int:
         """At which step the held-out pictures were best; 0 = before training."""
-        return int(self.best()["step"]) if self.looks else self.steps
+        return int(self.best()["step"]) if self.evaluations else self.steps
 
     def best(self) -> dict[str, Any]:
-        """The look at which the held-out pictures were best."""
-        return max(self.looks, key=lambda look: look["mean"])
+        """The evaluation at which the held-out pictures were best."""
+        return max(self.evaluations, key=lambda evaluation: evaluation["mean"])
 
     def events(self) -> Iterator[FinetuneEvent]:
         """Train, or go on with, the run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.state_file.exists():
-            self.looks = json.loads(self.state_file.read_text(encoding="utf-8"))
-        self.session.team.wait()
-        if self.held and not self.looks:
-            yield self._look(0)
-            if not self.looks:
+            self.evaluations = json.loads(self.state_file.read_text(encoding="utf-8"))
+        self.session.processes.barrier()
+        if self.held and not self.evaluations:
+            yield self._evaluate(0)
+            if not self.evaluations:
                 raise UserError(f"Nothing can be written in {self.folder}. Free some space on the disk, then go on.")
         config = self.session.config(self.steps, self.session.settings.seed + self.number)
         while not self._finished():
@@ -143,9 +143,11 @@ class FoldRun:
 
     def _train(self, config: TrainingConfig) -> Iterator[FinetuneEvent]:
         settings = self.session.settings
-        pool = CorrectionPool(self.train_on, settings.synthetic_share, settings.paste, self.session.card.diameter)
+        pool = CorrectionDataset(
+            self.train_on, settings.synthetic_share, settings.paste, self.session.card.target_diameter
+        )
         kept = True
-        for event in train(config, self.folder, str(self.session.team.device), pool):
+        for event in train(config, self.folder, str(self.session.processes.device), pool):
             if event.kind == "step":
                 if not np.isfinite(event.values["total"]):
                     raise FloatingPointError
@@ -163,17 +165,19 @@ class FoldRun:
                 kept = yield from self._saved(event)
         if not kept or not self.best_file.exists():
             raise UserError(f"The last steps could not be saved in {self.folder}. Free some space, then go on.")
-        self.session.team.wait()
-        if self.session.team.first:
+        self.session.processes.barrier()
+        if self.session.processes.is_main:
             (self.folder / "done").touch()
 
     def _saved(self, event: TrainingEvent) -> Generator[FinetuneEvent, None, bool]:
         """Look at the held-out pictures; where there are none, the last weights are the best. Whether they are kept."""
         if self.held:
-            if event.step > max(look["step"] for look in self.looks):
-                yield self._look(event.step)
+            if event.step > max(evaluation["step"] for evaluation in self.evaluations):
+                yield self._evaluate(event.step)
             return True
-        trouble = self.session.team.attempt(lambda: write_atomically(self.best_file, self._blended().read_bytes()))
+        trouble = self.session.processes.run_on_main(
+            lambda: write_atomically(self.best_file, self._blended().read_bytes())
+        )
         if trouble:
             yield self._event("announce", event.step, trouble)
         return not trouble
@@ -192,43 +196,45 @@ class FoldRun:
         save_checkpoint(path, network, card, half=True)
         return path
 
-    def _look(self, step: int) -> FinetuneEvent:
+    def _evaluate(self, step: int) -> FinetuneEvent:
         """Score the held-out pictures; keep the weights where they are the best yet."""
-        team = self.session.team
-        look, shown, trouble = team.same(self._score(step) if team.first else ({}, None, ""))
+        processes = self.session.processes
+        evaluation, shown, trouble = processes.broadcast(
+            self._evaluation_of(step) if processes.is_main else ({}, None, "")
+        )
         if trouble:
             return self._event("announce", step, trouble)
-        self.looks.append(look)
-        before, mean = float(self.looks[0]["mean"]), float(look["mean"])
+        self.evaluations.append(evaluation)
+        before, mean = float(self.evaluations[0]["mean"]), float(evaluation["mean"])
         message = f"Held-out pictures: {mean:.3f} ({before:.3f} before)"
         event = self._event("held_out", step, message, {"score": mean, "before": before, "step": float(step)})
         return replace(event, preview=shown)
 
-    def _score(self, step: int) -> tuple[dict[str, Any], Preview | None, str]:
-        """A look, what to show of it, and what went wrong with keeping it."""
+    def _evaluation_of(self, step: int) -> tuple[dict[str, Any], Preview | None, str]:
+        """An evaluation, what to show of it, and what went wrong with keeping it."""
         try:
             weights = self._blended() if step else self.session.base
-        except UserError as error:  # training goes on; the next look may be kept
+        except UserError as error:  # training goes on; the next evaluation may be kept
             return {}, None, str(error)
         predictions = self._predict(weights, self.held)
         scores = [
             (*held_out_score(prediction, item), held_out_precision(prediction, item))
             for prediction, item in zip(predictions, self.held, strict=True)
         ]
-        look = {"step": step, "mean": float(np.mean([values[0] for values in scores])), "scores": scores}
+        evaluation = {"step": step, "mean": float(np.mean([values[0] for values in scores])), "scores": scores}
         shown = predictions[0].labels()
         if self.first is None:  # a session that goes on has lost it
             self.first = shown if step == 0 else self._predict(self.session.base, self.held[:1])[0].labels()
         try:
-            if not self.looks or look["mean"] > self.best()["mean"]:
+            if not self.evaluations or evaluation["mean"] > self.best()["mean"]:
                 write_atomically(self.best_file, weights.read_bytes())
-            write_atomically(self.state_file, json.dumps([*self.looks, look]).encode())
-        except UserError as error:  # training goes on; the next look may be kept
+            write_atomically(self.state_file, json.dumps([*self.evaluations, evaluation]).encode())
+        except UserError as error:  # training goes on; the next evaluation may be kept
             return {}, None, str(error)
-        return look, Preview(self.held[0].name, self.held[0].image, self.first, shown), ""
+        return evaluation, Preview(self.held[0].name, self.held[0].image, self.first, shown), ""
 
     def _stalled(self) -> bool:
-        return bool(self.held) and len(self.looks) - 1 - self.looks.index(self.best()) >= _PATIENCE
+        return bool(self.held) and len(self.evaluations) - 1 - self.evaluations.index(self.best()) >= _PATIENCE
 
     def _event(self, kind: str, step: int, message: str, values: dict[str, float] | None = None) -> FinetuneEvent:
         done = self.number * self.session.settings.run_steps + step
@@ -236,23 +242,23 @@ class FoldRun:
 
     def _keep_predictions(self) -> None:
         """Predictions of the best weights, to choose the sliders' values by; of whole pictures alone."""
-        whole = [item for item in self.held if item.whole]
-        if whole and self.session.team.first:
+        whole = [item for item in self.held if item.complete]
+        if whole and self.session.processes.is_main:
             found = self._predict(self.best_file, whole)
             self.predictions = [(prediction, item.labels) for prediction, item in zip(found, whole, strict=True)]
 
     def _predict(self, weights: Path, pictures: list[CorrectedPicture]) -> list[Prediction]:
         """What some weights say of pictures."""
         network, card = load_checkpoint(weights)
-        predictor = Predictor(network, card, str(self.session.team.device))
+        predictor = Predictor(network, card, str(self.session.processes.device))
         return [predictor.predict(item.image, name=item.name) for item in pictures]
 
-    def held_out(self) -> list[HeldOut]:
+    def held_out(self) -> list[HeldOutScore]:
         """Each held-out picture before training and with the best weights."""
-        if not self.looks:
+        if not self.evaluations:
             return []
-        first, best = self.looks[0]["scores"], self.best()["scores"]
+        first, best = self.evaluations[0]["scores"], self.best()["scores"]
         return [
-            HeldOut(item.name, *(value for pair in zip(before, after, strict=True) for value in pair))
+            HeldOutScore(item.name, *(value for pair in zip(before, after, strict=True) for value in pair))
             for item, before, after in zip(self.held, first, best, strict=True)
         ]

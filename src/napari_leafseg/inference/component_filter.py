@@ -11,7 +11,7 @@ from napari_leafseg._opencv import cv2
 _SMALL = 0.3
 
 
-def doubtful_pieces(foregrounds: Sequence[np.ndarray], least: int, certainty: float) -> list[np.ndarray]:
+def uncertain_components(foregrounds: Sequence[np.ndarray], least: int, certainty: float) -> list[np.ndarray]:
     """Pieces that are small beside the largest one of the picture (under 0.3 of its area), and less certain than it.
 
     A small plant beside a large one is about as certain as that.

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.component_filter import doubtful_pieces
+from napari_leafseg.inference.component_filter import uncertain_components
 from napari_leafseg.inference.leaf_prediction import FOREGROUND, LeafPrediction, PixelRegion
-from napari_leafseg.inference.tiling import PixelMaps, TiledNetwork
+from napari_leafseg.inference.tiling import DenseOutput, TiledNetwork
 from napari_leafseg.inference.tta import merge_scales
 
 
-class TiledLeaves(TiledNetwork):
+class DistanceEmbeddingRunner(TiledNetwork):
     """The distance + embedding model on a device; makes the regions of its predictions."""
 
     prediction = LeafPrediction
 
-    def region(self, rows: slice, columns: slice, seen: Sequence[PixelMaps], given: np.ndarray | None) -> PixelRegion:
+    def build_region(
+        self, rows: slice, columns: slice, seen: Sequence[DenseOutput], given: np.ndarray | None
+    ) -> PixelRegion:
         """The region of what was seen at one or several sizes; `given` is the plant mask there, bool (H, W)."""
         merged = merge_scales(seen)
         if given is not None:
@@ -27,12 +29,12 @@ class TiledLeaves(TiledNetwork):
             merged = merged._replace(foreground=leaf)
         return PixelRegion(rows, columns, merged)
 
-    def compare(self, regions: Sequence[PixelRegion], defaults: dict[str, float]) -> None:
+    def filter_regions(self, regions: Sequence[PixelRegion], defaults: dict[str, float]) -> None:
         """Leave out pieces that are doubtful beside the largest of all regions; their maps stay as they are."""
-        certainty = defaults.get("piece_certainty", 0.0)
+        certainty = defaults.get("min_component_confidence", 0.0)
         if not regions or not certainty:
             return
         foregrounds = [region.maps.foreground for region in regions]
-        for region, doubtful in zip(regions, doubtful_pieces(foregrounds, FOREGROUND, certainty), strict=True):
+        for region, doubtful in zip(regions, uncertain_components(foregrounds, FOREGROUND, certainty), strict=True):
             if doubtful.any():
                 region.group((region.maps.foreground >= FOREGROUND) & ~doubtful)

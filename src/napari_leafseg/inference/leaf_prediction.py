@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.prediction import Prediction, Region, Tunable, enlarge_labels
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
+from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
 from napari_leafseg.postprocessing import AngularGrouping
 
 FOREGROUND = 128
@@ -22,11 +22,11 @@ class PixelRegion(Region):
     ----------
     rows, columns : slice
         Where it lies in the picture, pixels.
-    maps : PixelMaps
+    maps : DenseOutput
         At the working scale.
     """
 
-    def __init__(self, rows: slice, columns: slice, maps: PixelMaps) -> None:
+    def __init__(self, rows: slice, columns: slice, maps: DenseOutput) -> None:
         height, width = maps.distance.shape
         super().__init__(rows, columns, (height, width))
         self.maps = maps
@@ -84,7 +84,7 @@ class LeafPrediction(Prediction):
 
     regions: Sequence[PixelRegion]
     layers = ("seeds", "distance", "embedding")
-    sweep = (
+    search = (
         ("seed_threshold", tuple(round(0.15 + 0.07 * step, 2) for step in range(10))),
         ("angle", tuple(float(angle) for angle in range(30, 80, 5))),
     )
@@ -137,7 +137,7 @@ class LeafPrediction(Prediction):
         return full
 
 
-def _principal_colours(maps: PixelMaps) -> np.ndarray:
+def _principal_colours(maps: DenseOutput) -> np.ndarray:
     inside = maps.foreground >= FOREGROUND
     colours = np.zeros((*inside.shape, 3), np.uint8)
     vectors = maps.embedding[:, inside].astype(np.float32).T

@@ -1,4 +1,4 @@
-"""Parameter advisor: which values of the tunables suit pictures whose leaves are known."""
+"""Parameter search: which values of the tunables suit pictures whose leaves are known."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference.prediction import Prediction, Region, Tunable
 from napari_leafseg.metrics import score
 
-SMALLEST = (0.0, 8.0, 16.0, 32.0, 64.0)  # pixels at the working scale
+MIN_AREAS = (0.0, 8.0, 16.0, 32.0, 64.0)  # pixels at the working scale
 
 
 @dataclass(frozen=True)
-class Sweep:
+class ParameterSearch:
     """Scores of every combination of the tunables' values, in the mean over pictures.
 
     Attributes
@@ -32,7 +32,7 @@ class Sweep:
     images, leaves : int
         How much it was compared with.
     current : dict
-        The values that it began from, ``smallest_working`` among them.
+        The values that it began from, ``min_area_working`` among them.
     current_sbd, best_sbd : float
         Exact, at the pictures' own size; NaN until the sweep is finished.
     gains : tuple of float
@@ -68,7 +68,7 @@ class Sweep:
             "leaves": self.leaves,
             self.row.name: list(self.rows),
             self.column.name: list(self.columns),
-            "smallest_working": list(self.smallest),
+            "min_area_working": list(self.smallest),
             "sbd": self.sbd.round(4).tolist(),
             "abs_dic": self.abs_dic.round(3).tolist(),
             "current": self.current,
@@ -89,7 +89,7 @@ class Sweep:
         return {
             self.row.name: self.rows[row],
             self.column.name: self.columns[column],
-            "smallest_working": self.smallest[layer],
+            "min_area_working": self.smallest[layer],
         }
 
     def describe(self, values: dict[str, float]) -> str:
@@ -100,19 +100,19 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class SweepEvent:
+class SearchEvent:
     """Progress of a sweep; the last event holds it."""
 
     done: int
     total: int
-    sweep: Sweep | None = None
+    search: ParameterSearch | None = None
 
 
 def picture_values(values: dict[str, float], prediction: Prediction) -> dict[str, float]:
     """Values of a sweep for one picture: the smallest leaf in its own pixels."""
-    smallest = values["smallest_working"] / prediction.scale**2
+    smallest = values["min_area_working"] / prediction.scale**2
     top = next(tunable.maximum for tunable in prediction.tunables if tunable.name == "min_area")
-    others = {name: value for name, value in values.items() if name != "smallest_working"}
+    others = {name: value for name, value in values.items() if name != "min_area_working"}
     return {**others, "min_area": float(min(round(smallest), top))}
 
 
@@ -120,17 +120,17 @@ def model_values(prediction: Prediction, **chosen: float) -> dict[str, float]:
     """The other way round: a picture's values as a sweep has them."""
     values = {**prediction.defaults(), **chosen}
     smallest = values.pop("min_area") * prediction.scale**2
-    return {**values, "smallest_working": smallest}
+    return {**values, "min_area_working": smallest}
 
 
-def sweep_parameters(
+def search_parameters(
     predictions: Sequence[Prediction],
     truths: Sequence[np.ndarray],
     current: dict[str, float] | None = None,
     rows: Sequence[float] | None = None,
     columns: Sequence[float] | None = None,
-    smallest: Sequence[float] = SMALLEST,
-) -> Iterator[SweepEvent]:
+    smallest: Sequence[float] = MIN_AREAS,
+) -> Iterator[SearchEvent]:
     """Score every combination on kept predictions; no network runs. May be stopped after any event.
 
     The grid is scored at the working scale, with leaves under the smallest size taken out after grouping; the best
@@ -142,15 +142,15 @@ def sweep_parameters(
     truths : sequence of numpy.ndarray
         Integer (H, W) each, all leaves of the picture, 0 = background.
     current : dict, optional
-        The tunables' values and ``smallest_working`` to compare with; the first model's defaults when None.
+        The tunables' values and ``min_area_working`` to compare with; the first model's defaults when None.
     rows, columns : sequence of float, optional
-        The grid, of the two tunables that the prediction names in `sweep`; its own values when None.
+        The grid, of the two tunables that the prediction names in `search`; its own values when None.
     smallest : sequence of float
         Smallest leaves, pixels at the working scale.
 
     Yields
     ------
-    SweepEvent
+    SearchEvent
 
     Raises
     ------
@@ -169,7 +169,7 @@ def sweep_parameters(
             raise UserError(f"The labels of {name} are {truth.shape}, the picture is {prediction.shape}.")
     first = usable[0][0]
     current = current or model_values(first)
-    (row_name, row_values), (column_name, column_values) = first.sweep
+    (row_name, row_values), (column_name, column_values) = first.search
     named = {tunable.name: tunable for tunable in first.tunables}
     rows, columns = tuple(rows or row_values), tuple(columns or column_values)
     total = len(usable) * len(rows) + 2 * len(usable)
@@ -184,21 +184,23 @@ def sweep_parameters(
                 values = {**current, row_name: upper, column_name: lower}
                 sbd[number, row, column], count[number, row, column] = scorer.scores(values, smallest)
             done += 1
-            yield SweepEvent(done, total)
-    rough = Sweep(named[row_name], named[column_name], rows, columns, tuple(smallest), sbd.mean(0), count.mean(0),
-                  len(usable), leaves, current)  # fmt: skip
+            yield SearchEvent(done, total)
+    rough = ParameterSearch(
+        named[row_name], named[column_name], rows, columns, tuple(smallest), sbd.mean(0), count.mean(0),
+        len(usable), leaves, current,
+    )  # fmt: skip
     exact = []
     for chosen in (current, {**current, **rough.best}):
         scores = []
         for prediction, truth in usable:
             scores.append(score(prediction.labels(**picture_values(chosen, prediction)), truth).sbd)
             done += 1
-            yield SweepEvent(done, total)
+            yield SearchEvent(done, total)
         exact.append(scores)
     before, after = (float(np.mean(scores)) for scores in exact)
     gains = tuple(one - other for other, one in zip(*exact, strict=True))
     finished = replace(rough, current_sbd=before, best_sbd=after, gains=gains)
-    yield SweepEvent(total, total, finished)
+    yield SearchEvent(total, total, finished)
 
 
 class _WorkingScorer:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
+from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
 from napari_leafseg.models.normalize import brightness_statistics
 
 _LEAST_PEAK = 0.45 * DISTANCE_ONE
@@ -59,7 +59,7 @@ class Plant:
         )
 
 
-def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Plant]:
+def gather_plants(maps: DenseOutput, scale: float, reach: float = 0.12) -> list[Plant]:
     """Group foreground into plants.
 
     Pieces closer than `reach` times a plant's size belong together. Pieces without the clear middle of a leaf in them
@@ -67,7 +67,7 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
 
     Parameters
     ----------
-    maps : PixelMaps
+    maps : DenseOutput
         At the overview's scale.
     scale : float
         Overview pixels per picture pixel.
@@ -96,7 +96,7 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
             top, left, bottom, right = (float(edge) for edge in edges)
             thickness = 2 * float(depth[rows, columns].max()) / scale
             plants.append(Plant(top, left, bottom, right, len(rows) / scale**2, thickness))
-    return without_crumbs(plants)
+    return drop_small_plants(plants)
 
 
 def typical_size(plants: list[Plant]) -> float:
@@ -104,7 +104,7 @@ def typical_size(plants: list[Plant]) -> float:
     return float(np.average([plant.size for plant in plants], weights=[plant.area for plant in plants]))
 
 
-def without_crumbs(plants: list[Plant]) -> list[Plant]:
+def drop_small_plants(plants: list[Plant]) -> list[Plant]:
     """Plants without those of less than 3 % of the largest one's leaf area."""
     largest = max((plant.area for plant in plants), default=0.0)
     return [plant for plant in plants if plant.area >= 0.03 * largest]
@@ -116,7 +116,7 @@ def region_size(place: tuple[slice, slice]) -> int:
 
 
 def plant_statistics(
-    image: np.ndarray, plants: list[Plant], place: tuple[slice, slice], white: float = 255.0
+    image: np.ndarray, plants: list[Plant], place: tuple[slice, slice], white_point: float = 255.0
 ) -> tuple[float, float]:
     """Brightness statistics of the plants in a box: of what lies close around them, not of all that surrounds them.
 
@@ -126,8 +126,8 @@ def plant_statistics(
         uint8 (H, W, 3), not exposed.
     plants : list of Plant
     place : tuple of slice
-    white : float
-        See `expose`.
+    white_point : float
+        See `adjust_exposure`.
     """
     rows, columns = place
     parts = []
@@ -139,18 +139,18 @@ def plant_statistics(
             step = max(1, int(np.sqrt((bottom - top) * (right - left) / 250_000)))
             parts.append(image[top:bottom:step, left:right:step].reshape(-1, 3))
     around = np.concatenate(parts)[None] if parts else image[rows, columns]
-    return brightness_statistics(expose(around, white))
+    return brightness_statistics(adjust_exposure(around, white_point))
 
 
-def expose(image: np.ndarray, white: float) -> np.ndarray:
-    """Brighten a picture so that `white` (of 255) becomes white: dark leaves beside bright paper get their contrast."""
-    if white >= 255:
+def adjust_exposure(image: np.ndarray, white_point: float) -> np.ndarray:
+    """Brighten a picture so that `white_point` (of 255) becomes white: dark leaves get their contrast."""
+    if white_point >= 255:
         return image
-    table = np.clip(np.arange(256) * (255 / white), 0, 255).astype(np.uint8)
+    table = np.clip(np.arange(256) * (255 / white_point), 0, 255).astype(np.uint8)
     return cv2.LUT(np.ascontiguousarray(image), table)
 
 
-def leaf_white(image: np.ndarray, foreground: np.ndarray, plants: list[Plant], scale: float) -> float:
+def estimate_white_point(image: np.ndarray, foreground: np.ndarray, plants: list[Plant], scale: float) -> float:
     """The brightness to expose for: a little above the brightest leaves.
 
     Parameters

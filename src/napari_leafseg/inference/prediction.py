@@ -137,8 +137,8 @@ class Prediction:
     """Whether it holds masks that overlap (`coco` gives them whole)."""
     layers: tuple[str, ...] = ()
     """Names of the layers that explain it, as the window offers them."""
-    sweep: tuple[tuple[str, tuple[float, ...]], tuple[str, tuple[float, ...]]]
-    """The two tunables that matter most, with the values that the parameter advisor compares."""
+    search: tuple[tuple[str, tuple[float, ...]], tuple[str, tuple[float, ...]]]
+    """The two tunables that matter most, with the values that the parameter search compares."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class Prediction:
     @property
     def _smallest(self) -> Tunable:
         """The smallest leaf: every model has it."""
-        smallest = max(1.0, round(self.model.defaults.get("smallest_working", 16.0) / self.scale**2))
+        smallest = max(1.0, round(self.model.defaults.get("min_area_working", 16.0) / self.scale**2))
         return Tunable(
             "min_area", "Smallest leaf", "px", 0.0, max(200.0, 40 * smallest), 1.0, smallest, 0,
             "Leaves with fewer pixels of the picture are left out.", per_picture=True,
@@ -231,7 +231,7 @@ class Prediction:
         return {
             "model": {"name": self.model.name, "version": self.model.version},
             "parameters": self.complete(values),
-            "looks": {"views": self.model.views, "scales": list(self.model.scales)},
+            "tta": {"views": self.model.views, "scales": list(self.model.scales)},
             "scale": self.scale,
             "scale_found": self.scale_found,
             "image": self.source,

@@ -11,16 +11,16 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
-from napari_leafseg.inference.distance_embedding_runner import TiledLeaves
-from napari_leafseg.inference.plants import expose, plant_regions, plant_statistics, typical_size
+from napari_leafseg.inference.distance_embedding_runner import DistanceEmbeddingRunner
+from napari_leafseg.inference.plants import adjust_exposure, plant_regions, plant_statistics, typical_size
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
-from napari_leafseg.inference.query_runner import TiledQueries
-from napari_leafseg.inference.search import Findings, find_plants, given_plants
-from napari_leafseg.inference.tta import Looks
+from napari_leafseg.inference.query_runner import QueryRunner
+from napari_leafseg.inference.search import PlantDetections, find_plants, given_plants
+from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import resize, to_rgb8
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.query.base import QueryModel
-from napari_leafseg.models.store.model_card import Card
+from napari_leafseg.models.store.model_card import ModelCard
 
 SCALE_RANGE = (0.02, 8.0)
 
@@ -55,7 +55,7 @@ class Predictor:
     card : Card
     device : str
         "auto", "cpu", "cuda", "mps".
-    looks : Looks
+    tta : TestTimeAugmentation
         How often, and at which sizes, the network looks at a picture.
 
     Examples
@@ -68,12 +68,14 @@ class Predictor:
     True
     """
 
-    def __init__(self, network: Network, card: Card, device: str = "auto", looks: Looks | None = None) -> None:
+    def __init__(
+        self, network: Network, card: ModelCard, device: str = "auto", tta: TestTimeAugmentation | None = None
+    ) -> None:
         self.card = card
-        self.looks = looks or Looks()
+        self.tta = tta or TestTimeAugmentation()
         self._notes: list[str] = []
-        kind = TiledQueries if isinstance(network, QueryModel) else TiledLeaves
-        self._tiled = kind(network, choose_device(device), self._notes.append, self.looks.views or card.views)
+        kind = QueryRunner if isinstance(network, QueryModel) else DistanceEmbeddingRunner
+        self._tiled = kind(network, choose_device(device), self._notes.append, self.tta.views or card.tta_views)
 
     @property
     def device(self) -> str:
@@ -196,20 +198,22 @@ class Predictor:
         picture = to_rgb8(image, name)
         shape = picture.shape[:2]
         given = _check_mask(mask, picture, name)
-        findings, whole = Findings(), (slice(0, shape[0]), slice(0, shape[1]))
+        findings, whole = PlantDetections(), (slice(0, shape[0]), slice(0, shape[1]))
         if given is not None:
             findings = given_plants(picture, given)
-        elif not self.card.whole:
-            for done, total, found in find_plants(self._tiled, picture, self.card.diameter):
+        elif not self.card.whole_image_size:
+            for done, total, found in find_plants(self._tiled, picture, self.card.target_diameter):
                 yield PredictEvent(done, 4 * total, "Looking for plants")
                 findings = found or findings
         plants = findings.plants
         working, places = scale, plant_regions(plants, shape)
-        if self.card.whole:
-            working = working or self._fit(self.card.whole / max(shape))
-            places, plants, findings = [whole], [], Findings()
+        if self.card.whole_image_size:
+            working = working or self._fit(self.card.whole_image_size / max(shape))
+            places, plants, findings = [whole], [], PlantDetections()
         elif working is None:
-            working = self._fit(self.card.diameter / typical_size(plants) if plants else min(1.0, 512 / max(shape)))
+            working = self._fit(
+                self.card.target_diameter / typical_size(plants) if plants else min(1.0, 512 / max(shape))
+            )
         if not places:
             if scale is None:
                 self._notes.append("No plant was found. If there is one, set the working scale by hand.")
@@ -217,12 +221,14 @@ class Predictor:
                 places = [whole]
         regions: list[Any] = []
         for number, (rows, columns) in enumerate(places):
-            statistics = plant_statistics(picture, plants, (rows, columns), findings.white)
+            statistics = plant_statistics(picture, plants, (rows, columns), findings.white_point)
             seen: list[Any] = []
-            for factor in self.looks.scales:
-                part = expose(resize(picture[rows, columns], self._fit(working * factor)), findings.white)
+            for factor in self.tta.scales:
+                part = adjust_exposure(
+                    resize(picture[rows, columns], self._fit(working * factor)), findings.white_point
+                )
                 for done, total, maps in self._tiled.run(part, statistics):
-                    share = (len(seen) + done / (total + 1)) / len(self.looks.scales)
+                    share = (len(seen) + done / (total + 1)) / len(self.tta.scales)
                     share = 0.25 + 0.75 * (number + share) / len(places)
                     yield PredictEvent(
                         int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the picture's size"
@@ -230,10 +236,10 @@ class Predictor:
                     if maps is not None:
                         seen.append(maps)
             inside = None if given is None else given[rows, columns]
-            regions.append(self._tiled.region(rows, columns, seen, inside))
+            regions.append(self._tiled.build_region(rows, columns, seen, inside))
         if given is None:
-            self._tiled.compare(regions, self.card.defaults)
-        info = ModelInfo(self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.looks.scales)
+            self._tiled.filter_regions(regions, self.card.defaults)
+        info = ModelInfo(self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.tta.scales)
         prediction = self._tiled.prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given
         )

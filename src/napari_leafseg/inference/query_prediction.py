@@ -50,7 +50,7 @@ class MaskRegion(Region):
         self.iou = overlaps(self.masks)
 
     def chosen(self, values: dict[str, float]) -> list[tuple[float, SoftMask]]:
-        """The masks that stay, with their scores after the suppression of doubles, best first."""
+        """The masks that stay, with their scores after the overlap suppression (NMS), best first."""
         scores = matrix_nms(self.scores, self.iou, values["overlap"])
         kept = [number for number in np.argsort(-scores, kind="stable") if scores[number] >= values["score_threshold"]]
         return [(float(scores[number]), self.masks[number]) for number in kept]
@@ -157,13 +157,13 @@ class QueryPrediction(Prediction):
     """What a query-based model said of one picture.
 
     Its tunables are ``score_threshold`` (0.05 to 0.95), ``mask_threshold`` (0.1 to 0.9), ``overlap`` (strength of the
-    suppression of doubles, 0 to 10) and ``min_area`` (smallest leaf, pixels of the picture).
+    overlap suppression (NMS), 0 to 10) and ``min_area`` (smallest leaf, pixels of the picture).
     """
 
     regions: Sequence[MaskRegion]
     layers = ("certainty",)
     overlapping = True
-    sweep = (
+    search = (
         ("score_threshold", tuple(round(0.1 + 0.07 * step, 2) for step in range(10))),
         ("overlap", tuple(float(strength) for strength in range(10))),
     )
@@ -182,7 +182,7 @@ class QueryPrediction(Prediction):
                 "A pixel belongs to a leaf when its mask is at least this sure of it. Lower gives larger leaves.",
             ),
             Tunable(
-                "overlap", "Suppress doubles", "", 0.0, 10.0, 0.1, defaults.get("overlap", 2.0), 1,
+                "overlap", "Overlap suppression (NMS)", "", 0.0, 10.0, 0.1, defaults.get("overlap", 2.0), 1,
                 "How much a mask's score falls when a better mask covers the same leaf. "
                 "Higher leaves fewer leaves on top of each other.",
             ),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.device import computing
+from napari_leafseg.inference.device import inference_context
 from napari_leafseg.inference.query_prediction import MaskRegion, MaskSet, QueryPrediction
 from napari_leafseg.inference.tiling import VIEWS, TiledNetwork, tile_pairs, turned, turned_back
 from napari_leafseg.models.normalize import standardise
@@ -19,11 +19,11 @@ from napari_leafseg.postprocessing.masks import SoftMask, cut_mask
 _TILE = 512
 
 
-class TiledQueries(TiledNetwork):
+class QueryRunner(TiledNetwork):
     """A query-based model on a device, with the fallbacks for too little memory.
 
     Each tile keeps the leaves whose middle lies in its inner part, so that none is found twice and none is cut that
-    fits into the overlap. Looks at flipped and turned images, and at other sizes, add their masks; the suppression of
+    fits into the overlap. Views of flipped and turned images, and at other sizes, add their masks; the suppression of
     doubles chooses the best.
     """
 
@@ -60,7 +60,7 @@ class TiledQueries(TiledNetwork):
         size = -(-height // stride), -(-width // stride)
         found = []
         for view in VIEWS[: self.views]:
-            with computing(self.device):
+            with inference_context(self.device):
                 seen = turned(batch, view).contiguous(memory_format=torch.channels_last)
                 (answer,) = self.network.candidates(seen)
             masks = turned_back(answer.masks, view)
@@ -71,7 +71,9 @@ class TiledQueries(TiledNetwork):
                     found.append(mask)
         return found
 
-    def region(self, rows: slice, columns: slice, seen: Sequence[MaskSet], given: np.ndarray | None) -> MaskRegion:
+    def build_region(
+        self, rows: slice, columns: slice, seen: Sequence[MaskSet], given: np.ndarray | None
+    ) -> MaskRegion:
         """The region of what was seen at one or several sizes."""
         first = seen[0]
         masks = list(first.masks)

@@ -15,16 +15,16 @@ import numpy as np
 from napari_leafseg.inference.plants import (
     DARK,
     Plant,
-    expose,
+    adjust_exposure,
+    drop_small_plants,
+    estimate_white_point,
     gather_plants,
-    leaf_white,
     plant_regions,
     plant_statistics,
     region_size,
     typical_size,
-    without_crumbs,
 )
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps, TiledNetwork
+from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput, TiledNetwork
 from napari_leafseg.io.arrays import resize
 from napari_leafseg.models.normalize import brightness_statistics
 
@@ -41,23 +41,23 @@ _TINY = 0.36  # plants this small, as a share of the best size, are easily overl
 
 
 @dataclass(frozen=True)
-class Findings:
+class PlantDetections:
     """What the search found.
 
     Attributes
     ----------
     plants : list of Plant
-    white : float
-        The brightness (of 255) that is to become white, see `napari_leafseg.inference.plants.expose`.
+    white_point : float
+        The brightness (of 255) that is to become white, see `napari_leafseg.inference.plants.adjust_exposure`.
     """
 
     plants: list[Plant] = field(default_factory=list)
-    white: float = 255.0
+    white_point: float = 255.0
 
 
 def find_plants(
     network: TiledNetwork, image: np.ndarray, diameter: float
-) -> Iterator[tuple[int, int, Findings | None]]:
+) -> Iterator[tuple[int, int, PlantDetections | None]]:
     """Look at a picture at several sizes and find its plants.
 
     The size at which a typical plant is nearest to `diameter` counts. From there the plants are looked at
@@ -89,16 +89,16 @@ def find_plants(
     if tiny and longest > max(OVERVIEWS):
         looks.append(_look(network, image, min(1.0, FINE_OVERVIEW / longest)))
         best = _best(looks, diameter)
-    white = best.white if best.white < DARK else 255.0
+    white_point = best.white_point if best.white_point < DARK else 255.0
     yield total - 1, total, None
-    yield total, total, Findings(_look_again(network, image, best.plants, diameter, white), white)
+    yield total, total, PlantDetections(_look_again(network, image, best.plants, diameter, white_point), white_point)
 
 
 @dataclass(frozen=True)
 class _Look:
     scale: float
     plants: list[Plant]
-    white: float
+    white_point: float
 
 
 def _look(network: TiledNetwork, image: np.ndarray, scale: float) -> _Look:
@@ -106,7 +106,7 @@ def _look(network: TiledNetwork, image: np.ndarray, scale: float) -> _Look:
     small = resize(image, scale)
     maps = network.maps(small, brightness_statistics(small), embed=False)
     plants = gather_plants(maps, scale)
-    return _Look(scale, plants, leaf_white(small, maps.foreground, plants, scale))
+    return _Look(scale, plants, estimate_white_point(small, maps.foreground, plants, scale))
 
 
 def _best(looks: list[_Look], diameter: float) -> _Look:
@@ -125,10 +125,10 @@ def _best(looks: list[_Look], diameter: float) -> _Look:
 
 
 def _look_again(
-    network: TiledNetwork, image: np.ndarray, plants: list[Plant], diameter: float, white: float
+    network: TiledNetwork, image: np.ndarray, plants: list[Plant], diameter: float, white_point: float
 ) -> list[Plant]:
     """Find plants anew, exposed for their leaves, at the scale that they call for, until that scale stays."""
-    possible = _POSSIBLE if white >= 255 else _POSSIBLE_EXPOSED
+    possible = _POSSIBLE if white_point >= 255 else _POSSIBLE_EXPOSED
     for _ in range(_LOOKS_AGAIN if plants else 0):
         scale = diameter / typical_size(plants)
         places = plant_regions(plants, image.shape)
@@ -136,11 +136,11 @@ def _look_again(
             break
         found: list[Plant] = []
         for rows, columns in places:
-            part = expose(resize(image[rows, columns], scale), white)
-            maps = network.maps(part, plant_statistics(image, plants, (rows, columns), white), embed=False)
+            part = adjust_exposure(resize(image[rows, columns], scale), white_point)
+            maps = network.maps(part, plant_statistics(image, plants, (rows, columns), white_point), embed=False)
             zoom = part.shape[0] / (rows.stop - rows.start)
             found += [plant.moved(rows.start, columns.start) for plant in gather_plants(maps, zoom)]
-        found = without_crumbs(found)
+        found = drop_small_plants(found)
         still = [plant for plant in plants if any(_overlap(plant, other) for other in found)]
         if not still or not possible[0] < _area(found) / _area(still) < possible[1]:
             break  # seen closer, it looks quite different: keep to the overview
@@ -164,7 +164,7 @@ def _area(plants: list[Plant]) -> float:
     return sum(plant.area for plant in plants)
 
 
-def given_plants(picture: np.ndarray, mask: np.ndarray) -> Findings:
+def given_plants(picture: np.ndarray, mask: np.ndarray) -> PlantDetections:
     """The plants of a given mask, and the light for their leaves.
 
     Parameters
@@ -175,9 +175,9 @@ def given_plants(picture: np.ndarray, mask: np.ndarray) -> Findings:
         bool (H, W).
     """
     leaf = np.where(mask, 255, 0).astype(np.uint8)
-    maps = PixelMaps(np.where(mask, DISTANCE_ONE, 0).astype(np.uint8), leaf, np.zeros((0, *mask.shape), np.int8))
+    maps = DenseOutput(np.where(mask, DISTANCE_ONE, 0).astype(np.uint8), leaf, np.zeros((0, *mask.shape), np.int8))
     plants = gather_plants(maps, 1.0)
     if not plants:
-        return Findings()
-    white = leaf_white(picture, leaf, plants, 1.0)
-    return Findings(plants, white if white < DARK else 255.0)
+        return PlantDetections()
+    white_point = estimate_white_point(picture, leaf, plants, 1.0)
+    return PlantDetections(plants, white_point if white_point < DARK else 255.0)

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.device import computing
+from napari_leafseg.inference.device import inference_context
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOutput
 from napari_leafseg.models.normalize import standardise
@@ -26,7 +26,7 @@ VIEWS: tuple[View, ...] = (
 )  # fmt: skip
 
 
-class PixelMaps(NamedTuple):
+class DenseOutput(NamedTuple):
     """What a network said of each pixel, stored compactly.
 
     Attributes
@@ -81,7 +81,7 @@ class TiledNetwork:
     network : DistanceEmbeddingNet or QueryModel
         In evaluation mode.
     device : torch.device
-    say : callable
+    warn : callable
         Takes a sentence for the user whenever a fallback happens.
     views : int
         At how many flipped and turned images of the picture the network looks, 1, 2, 4 or 8: better maps for as many
@@ -95,10 +95,10 @@ class TiledNetwork:
         self,
         network: Network,
         device: torch.device,
-        say: Callable[[str], None],
+        warn: Callable[[str], None],
         views: int = 1,
     ) -> None:
-        self.network, self.say, self.views = network, say, views
+        self.network, self.warn, self.views = network, warn, views
         self.device = device
         self.network.place(device)
         self.tile = self.largest
@@ -124,7 +124,7 @@ class TiledNetwork:
             except torch.OutOfMemoryError:
                 self._retreat()
 
-    def maps(self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True) -> PixelMaps:
+    def maps(self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True) -> DenseOutput:
         """As `run`, to its end."""
         result = None
         for _, _, maps in self.run(image, statistics, embed):
@@ -132,7 +132,7 @@ class TiledNetwork:
         assert result is not None
         return result
 
-    def compare(self, regions: Sequence[Any], defaults: dict[str, float]) -> None:
+    def filter_regions(self, regions: Sequence[Any], defaults: dict[str, float]) -> None:
         """Put what was found in one region in relation to the others, once all are known.
 
         Parameters
@@ -148,14 +148,14 @@ class TiledNetwork:
             torch.cuda.empty_cache()
         if self.tile > SMALLEST_TILE:
             self.tile = max(SMALLEST_TILE, self.tile // 2)
-            self.say(
+            self.warn(
                 f"The {self.device.type.upper()} device ran out of memory; going on in tiles of {self.tile} pixels."
             )
         elif self.device.type != "cpu":
             self.device = torch.device("cpu")
             self.tile = self.largest
             self.network.place(self.device)
-            self.say("The graphics card ran out of memory even with small tiles; going on with the CPU.")
+            self.warn("The graphics card ran out of memory even with small tiles; going on with the CPU.")
         else:
             raise UserError(
                 "There is too little memory for this picture. Close other programs, or lower the working scale."
@@ -164,7 +164,7 @@ class TiledNetwork:
     def _run(self, image: np.ndarray, statistics: tuple[float, float], embed: bool) -> Iterator[tuple[int, int, Any]]:
         height, width = image.shape[:2]
         channels = self._channels() if embed else 0
-        maps = PixelMaps(
+        maps = DenseOutput(
             np.zeros((height, width), np.uint8),
             np.zeros((height, width), np.uint8),
             np.zeros((channels, height, width), np.int8),
@@ -183,11 +183,11 @@ class TiledNetwork:
             yield done, len(tiles), maps if done == len(tiles) else None
 
     @torch.inference_mode()
-    def _infer(self, image: np.ndarray, embed: bool) -> PixelMaps:
+    def _infer(self, image: np.ndarray, embed: bool) -> DenseOutput:
         """One forward pass; pads to the network's stride by reflection."""
         height, width = image.shape[:2]
         batch = self._batch(image)
-        with computing(self.device):
+        with inference_context(self.device):
             if embed:
                 output = _together([self._seen_as(batch, view) for view in VIEWS[: self.views]])
             else:
@@ -247,7 +247,7 @@ def pad_to_stride(batch: torch.Tensor, stride: int) -> torch.Tensor:
     return functional.pad(batch, (0, right, 0, below), mode=mode) if below or right else batch
 
 
-def _to_maps(output: DistanceEmbeddingOutput, height: int, width: int) -> PixelMaps:
+def _to_maps(output: DistanceEmbeddingOutput, height: int, width: int) -> DenseOutput:
     distance = output.distance[0, 0, :height, :width].float()
     if output.foreground is not None:
         foreground = output.foreground[0, 0, :height, :width].float().sigmoid()
@@ -255,7 +255,7 @@ def _to_maps(output: DistanceEmbeddingOutput, height: int, width: int) -> PixelM
         # the published rule: leaf is where the distance exceeds a small share of a leaf's maximum (1)
         foreground = (distance / 0.04).clamp(0, 1)
     embedding = output.embedding[0, :, :height, :width].float().cpu().numpy()
-    return PixelMaps(
+    return DenseOutput(
         (distance * DISTANCE_ONE).clamp(0, 255).round().byte().cpu().numpy(),
         (foreground * 255).round().byte().cpu().numpy(),
         quantise(embedding),

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.tiling import PixelMaps
+from napari_leafseg.inference.tiling import DenseOutput
 
 
 @dataclass(frozen=True)
-class Looks:
+class TestTimeAugmentation:
     """How a picture is looked at.
 
     Attributes
@@ -28,16 +28,16 @@ class Looks:
     scales: tuple[float, ...] = (1.0,)
 
 
-LOOKS: dict[str, Looks] = {
-    "standard": Looks(),
-    "fast": Looks(views=1),
-    "careful": Looks(views=4),
-    "thorough": Looks(views=8, scales=(1.0, 0.8, 1.25)),
+TTA_PRESETS: dict[str, TestTimeAugmentation] = {
+    "standard": TestTimeAugmentation(),
+    "fast": TestTimeAugmentation(views=1),
+    "careful": TestTimeAugmentation(views=4),
+    "thorough": TestTimeAugmentation(views=8, scales=(1.0, 0.8, 1.25)),
 }
 """Choices by name; each takes about as many times the time as it makes views, times the squares of its scales."""
 
 
-def merge_scales(maps: Sequence[PixelMaps]) -> PixelMaps:
+def merge_scales(maps: Sequence[DenseOutput]) -> DenseOutput:
     """Maps of one picture at several sizes as one, at the first one's size.
 
     Distance and foreground are averaged. The embeddings are put side by side, so that the cosine of two pixels is the
@@ -53,7 +53,7 @@ def merge_scales(maps: Sequence[PixelMaps]) -> PixelMaps:
         vectors = np.stack([_resized(plane, width, height) for plane in item.embedding])
         length = np.linalg.norm(vectors, axis=0)
         embeddings.append(vectors * (127 / len(maps) ** 0.5 / np.maximum(length, 1e-6)))
-    return PixelMaps(
+    return DenseOutput(
         _mean([distance for distance, _ in plain]),
         _mean([foreground for _, foreground in plain]),
         np.round(np.concatenate(embeddings)).astype(np.int8),

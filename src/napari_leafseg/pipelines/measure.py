@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg.io import to_rgb8
-from napari_leafseg.project.measurement_settings import PictureNotes
-from napari_leafseg.traits import Measurements, in_millimetres, measure
+from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
+from napari_leafseg.traits import Measurements, in_millimeters, measure
 
 
 @dataclass
@@ -67,10 +67,12 @@ class MeasureEvent:
     measured: Measured | None = None
 
 
-def measure_job(frames: list[Frame], notes: PictureNotes, px_per_mm: float | None) -> Iterator[MeasureEvent]:
+def measure_job(
+    frames: list[Frame], notes: ImageMeasurementSettings, px_per_mm: float | None
+) -> Iterator[MeasureEvent]:
     """Measure frames; several are a series, whose leaves are followed."""
     from napari_leafseg.inference.confidence import leaf_confidence
-    from napari_leafseg.traits.tracking import TrackCorrections, growth, track_leaves
+    from napari_leafseg.traits.tracking import TrackEdits, growth, track_leaves
 
     pixels: list[Measurements] = []
     metric: list[Measurements] = []
@@ -80,11 +82,11 @@ def measure_job(frames: list[Frame], notes: PictureNotes, px_per_mm: float | Non
         confidence = None if frame.prediction is None else leaf_confidence(frame.prediction, labels)
         found = measure(labels, image, None, notes.plants.get(number), notes.names, confidence, frame.verified)
         pixels.append(found)
-        leaves, plants = in_millimetres(found.leaves, px_per_mm), in_millimetres(found.plants, px_per_mm)
+        leaves, plants = in_millimeters(found.leaves, px_per_mm), in_millimeters(found.plants, px_per_mm)
         metric.append(Measurements(leaves, plants, found.midribs))
         yield MeasureEvent(number + 1, len(frames) + 1, f"Measuring {frame.name}")
     series = len(frames) > 1
-    tracks = track_leaves(pixels, TrackCorrections(list(notes.links), list(notes.cuts))) if series else None
+    tracks = track_leaves(pixels, TrackEdits(list(notes.links), list(notes.cuts))) if series else None
     leaves, plants = (_joined([getattr(item, kind) for item in metric], frames) for kind in ("leaves", "plants"))
     curves, points = pd.DataFrame(), np.zeros((0, 4))
     if tracks is not None and len(tracks):

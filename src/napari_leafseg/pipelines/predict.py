@@ -45,8 +45,8 @@ class FileEvent:
 
 def predict_files(
     paths: Iterable[Path], output: Path, model: str = "leaf", values: dict[str, float] | None = None,
-    scale: float | None = None, device: str = "auto", looks: str = "standard", masks: Path | None = None,
-    whole_masks: bool = False,
+    scale: float | None = None, device: str = "auto", tta: str = "standard", masks: Path | None = None,
+    full_masks: bool = False,
 ) -> Iterator[FileEvent]:  # fmt: skip
     """Predict pictures and write ``<stem>_label.tif`` (uint16) and ``<stem>_label.json``.
 
@@ -60,11 +60,11 @@ def predict_files(
         Tunables by name; the model's defaults where left out.
     scale : float, optional
         Working scale.
-    looks : str
-        One of `napari_leafseg.inference.tta.LOOKS`.
+    tta : str
+        One of `napari_leafseg.inference.tta.TTA_PRESETS`.
     masks : path, optional
         Folder of plant masks ``<stem>.png`` or ``<stem>_fg.png`` (``plant001_fg.png`` for ``plant001_rgb.png``).
-    whole_masks : bool
+    full_masks : bool
         Also write ``<stem>_masks.json``: every leaf's full mask, also where they overlap, as COCO. Query-based models
         alone know them.
 
@@ -82,7 +82,7 @@ def predict_files(
     from napari_leafseg.inference.confidence import leaf_confidence
     from napari_leafseg.inference.prediction import Prediction
     from napari_leafseg.inference.query_prediction import QueryPrediction
-    from napari_leafseg.inference.tta import LOOKS
+    from napari_leafseg.inference.tta import TTA_PRESETS
     from napari_leafseg.io.exchange.coco import masks_path, save_coco
 
     files, missing = _split(paths)
@@ -91,10 +91,10 @@ def predict_files(
     if not files:
         return
     _check_output(output, files)
-    if looks not in LOOKS:
-        raise UserError(f"There is no way to look called “{looks}”. Choose one of: {', '.join(LOOKS)}.")
-    predictor = load_model(model, device, LOOKS[looks])
-    if whole_masks and predictor.card.config.kind == "distance_embedding":
+    if tta not in TTA_PRESETS:
+        raise UserError(f"There is no test-time augmentation “{tta}”. Choose one of: {', '.join(TTA_PRESETS)}.")
+    predictor = load_model(model, device, TTA_PRESETS[tta])
+    if full_masks and predictor.card.config.kind == "distance_embedding":
         raise UserError(f"{model} gives no overlapping masks; a query-based model does, see “napari-leafseg models”.")
     for number, path in enumerate(files):
         result = None
@@ -113,7 +113,7 @@ def predict_files(
             if isinstance(result, Prediction):
                 record["confidence"] = leaf_confidence(result, labels)
             write_labels(target, labels, record)
-            if whole_masks and isinstance(result, QueryPrediction):
+            if full_masks and isinstance(result, QueryPrediction):
                 save_coco(masks_path(target), result.coco(**(values or {})))
         except UserError as error:
             yield FileEvent(number + 1, len(files), path.name, error=error)

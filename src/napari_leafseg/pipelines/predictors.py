@@ -18,7 +18,7 @@ _LOCK = threading.Lock()
 
 
 def get_predictor(
-    model: str = "leaf", device: str = "auto", looks: str = "standard", threads: int | None = None
+    model: str = "leaf", device: str = "auto", tta: str = "standard", threads: int | None = None
 ) -> Predictor:
     """Load a model, or give the one that was loaded before.
 
@@ -26,8 +26,8 @@ def get_predictor(
     ----------
     model, device : str
         See `napari_leafseg.load_model`.
-    looks : str
-        One of `napari_leafseg.inference.tta.LOOKS`.
+    tta : str
+        One of `napari_leafseg.inference.tta.TTA_PRESETS`.
     threads : int, optional
         Of the network and OpenCV in this process; as they are when None.
 
@@ -38,9 +38,9 @@ def get_predictor(
     """
     from napari_leafseg import load_model
     from napari_leafseg._opencv import cv2
-    from napari_leafseg.inference.tta import LOOKS
+    from napari_leafseg.inference.tta import TTA_PRESETS
 
-    key = (*_file_state(find_model(model)), device, looks, threads)
+    key = (*_file_state(find_model(model)), device, tta, threads)
     with _LOCK:
         if key not in _LOADED:
             if threads is not None:
@@ -48,7 +48,7 @@ def get_predictor(
 
                 torch.set_num_threads(threads)
                 cv2.setNumThreads(threads)
-            _LOADED[key] = load_model(model, device, LOOKS[looks])
+            _LOADED[key] = load_model(model, device, TTA_PRESETS[tta])
         _LOADED.move_to_end(key)
         while len(_LOADED) > _KEPT:
             _LOADED.popitem(last=False)

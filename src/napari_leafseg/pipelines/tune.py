@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.parameter_search import Sweep, sweep_parameters
+from napari_leafseg.inference.parameter_search import ParameterSearch, search_parameters
 from napari_leafseg.inference.prediction import Prediction, StackPrediction
 from napari_leafseg.io import find_pairs, read_image, read_labels
 from napari_leafseg.project import Project
@@ -51,7 +51,7 @@ class TuneEvent:
     done: int
     total: int
     message: str
-    sweep: Sweep | None = None
+    search: ParameterSearch | None = None
 
 
 def reviewed_pictures(project: Project) -> list[LabelledPicture]:
@@ -93,7 +93,7 @@ def tune(
     pictures : sequence of LabelledPicture
         Their predictions are kept in them.
     current : dict, optional
-        See `napari_leafseg.inference.parameter_search.sweep_parameters`.
+        See `napari_leafseg.inference.parameter_search.search_parameters`.
 
     Raises
     ------
@@ -119,5 +119,5 @@ def tune(
         else:
             predictions.append(prediction)
             truths.append(labels)
-    for item in sweep_parameters(predictions, truths, current):
-        yield TuneEvent(800 + 200 * item.done // item.total, 1000, "Comparing parameters", item.sweep)
+    for item in search_parameters(predictions, truths, current):
+        yield TuneEvent(800 + 200 * item.done // item.total, 1000, "Comparing parameters", item.search)

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.postprocessing.seeds import find_hills, find_peaks
+from napari_leafseg.postprocessing.seeds import find_basins, find_peaks
 
 _UNIT = 127  # length of a stored embedding: int8
 _FAR = np.int16(-32768)
@@ -45,13 +45,13 @@ class GroupingOptions:
     Attributes
     ----------
     merge_angle : float
-        A peak is no leaf of its own when it lies next to a higher seed's hill and within this angle of it, degrees.
+        A peak is no leaf of its own when it lies next to a higher seed's basin and within this angle of it, degrees.
         The deeper the valley between them, the smaller the angle must be.
     valley : float
         At a valley this deep (pass over peak) two peaks are two leaves, whatever their directions; above it the angle
         allowed rises to `merge_angle`.
     home : float
-        Bonus, as a cosine, of the seed on whose hill a pixel lies.
+        Bonus, as a cosine, of the seed on whose basin a pixel lies.
     widest_angle : float
         Largest clustering angle that can be asked for, degrees.
     border : int
@@ -72,7 +72,7 @@ class _Candidate:
     direction: np.ndarray  # int16 (E,), length 127
     box: Box
     score: np.ndarray  # int16 cosine * 127² within the box, _FAR where not connected
-    hills: list[int]  # the hills of the distance map that this seed stands for
+    basins: list[int]  # the basins of the distance map that this seed stands for
 
 
 class AngularGrouping:
@@ -80,7 +80,7 @@ class AngularGrouping:
 
     Unlike the published growing (one neighbouring seed at a time, in an order), every pixel goes to the best of all
     seeds that it is connected to, and seeds whose directions agree are one, unless a valley of the distance map parts
-    them. Between seeds of nearly one direction a pixel prefers the one on whose hill of the distance map it lies.
+    them. Between seeds of nearly one direction a pixel prefers the one on whose basin of the distance map it lies.
 
     Parameters
     ----------
@@ -106,31 +106,31 @@ class AngularGrouping:
         self.shape = foreground.shape
         self._candidates: list[_Candidate] = []
         points, heights = find_peaks(distance, foreground)
-        self._hills, passes = find_hills(distance, foreground, points)
-        self._accept(points, heights, passes)
+        self._basins, saddles = find_basins(distance, foreground, points)
+        self._accept(points, heights, saddles)
         self._lock = Lock()  # what is kept between two calls is no business of two threads at a time
         self._used = -1
         self._seed_of: np.ndarray = np.zeros((0, 0), np.uint16)
         self._score: np.ndarray = np.zeros((0, 0), np.int16)
         self._boxes: list[Box | None] = []
 
-    def _accept(self, points: np.ndarray, heights: np.ndarray, passes: dict[tuple[int, int], float]) -> None:
+    def _accept(self, points: np.ndarray, heights: np.ndarray, saddles: dict[tuple[int, int], float]) -> None:
         """Keep each peak that no higher peak explains, with the scores of the pixels that it may win."""
         coarse = max(1, -(-max(self.shape) // 512))
         thin_embedding = np.ascontiguousarray(self.embedding[:, ::coarse, ::coarse])
         thin_foreground = np.ascontiguousarray(self.foreground[::coarse, ::coarse])
         neighbours: dict[int, list[tuple[int, float]]] = {}
-        for (a, b), height in passes.items():
+        for (a, b), height in saddles.items():
             neighbours.setdefault(a, []).append((b, height))
             neighbours.setdefault(b, []).append((a, height))
         owner: dict[int, _Candidate] = {}
-        for hill, ((y, x), height) in enumerate(zip(points.tolist(), heights.tolist(), strict=True), start=1):
+        for basin, ((y, x), height) in enumerate(zip(points.tolist(), heights.tolist(), strict=True), start=1):
             direction = self._direction(y, x)
-            known = [(owner[other], saddle) for other, saddle in neighbours.get(hill, ()) if other in owner]
+            known = [(owner[other], saddle) for other, saddle in neighbours.get(basin, ()) if other in owner]
             explaining = self._explaining(known, direction, height)
             if explaining:
-                owner[hill] = explaining[0]
-                explaining[0].hills.append(hill)
+                owner[basin] = explaining[0]
+                explaining[0].basins.append(basin)
                 self._join(explaining, owner)
                 continue
             box = self._reach(thin_embedding, thin_foreground, coarse, direction, (y, x))
@@ -140,9 +140,9 @@ class AngularGrouping:
             if part is None:
                 continue
             score[~part] = _FAR
-            candidate = _Candidate((y, x), height, direction, box, score, [hill])
+            candidate = _Candidate((y, x), height, direction, box, score, [basin])
             self._candidates.append(candidate)
-            owner[hill] = candidate
+            owner[basin] = candidate
 
     def _explaining(
         self, known: list[tuple[_Candidate, float]], direction: np.ndarray, height: float
@@ -157,12 +157,12 @@ class AngularGrouping:
         return sorted(found, key=lambda candidate: -candidate.height)
 
     def _join(self, together: list[_Candidate], owner: dict[int, _Candidate]) -> None:
-        """Make seeds that a lower hill connects one, where their directions agree."""
+        """Make seeds that a lower basin connects one, where their directions agree."""
         first = together[0]
         for other in together[1:]:
             if _dot(first.direction, other.direction) >= _cosine(self.options.merge_angle):
-                first.hills.extend(other.hills)
-                owner.update(dict.fromkeys(other.hills, first))
+                first.basins.extend(other.basins)
+                owner.update(dict.fromkeys(other.basins, first))
                 self._candidates.remove(other)
 
     def _direction(self, y: int, x: int) -> np.ndarray:
@@ -215,8 +215,8 @@ class AngularGrouping:
         self._boxes = list(boxes)
 
     def _rank(self, candidate: _Candidate) -> np.ndarray:
-        """Scores with the bonus for pixels on the candidate's own hills."""
-        home = np.isin(self._hills[candidate.box], np.array(candidate.hills, np.uint16)) & (candidate.score != _FAR)
+        """Scores with the bonus for pixels on the candidate's own basins."""
+        home = np.isin(self._basins[candidate.box], np.array(candidate.basins, np.uint16)) & (candidate.score != _FAR)
         return candidate.score + home * np.int16(round(self.options.home * _UNIT * _UNIT))
 
     def labels(self, seed_threshold: float = 0.45, angle: float = 45.0, smallest: float = 0) -> np.ndarray:

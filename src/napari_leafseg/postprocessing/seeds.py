@@ -45,10 +45,10 @@ def find_peaks(
     return points[order], heights[order].astype(np.float32)
 
 
-def find_hills(
+def find_basins(
     distance: np.ndarray, foreground: np.ndarray, points: np.ndarray, sigma: float = 1.0
 ) -> tuple[np.ndarray, dict[tuple[int, int], float]]:
-    """Part the foreground into the hills of a distance map, and find the passes between them.
+    """Part the foreground into the basins of a distance map, and find the saddles between them.
 
     Parameters
     ----------
@@ -61,10 +61,10 @@ def find_hills(
 
     Returns
     -------
-    hills : numpy.ndarray
-        uint16 (H, W); hill k + 1 belongs to peak k, 0 outside.
-    passes : dict
-        For pairs of hills that touch (smaller number first) the height of the highest way over, as a share of the
+    basins : numpy.ndarray
+        uint16 (H, W); basin k + 1 belongs to peak k, 0 outside.
+    saddles : dict
+        For pairs of basins that touch (smaller number first) the height of the highest way over, as a share of the
         map's maximum.
     """
     smooth = cv2.GaussianBlur(distance.astype(np.float32), (0, 0), sigma)
@@ -73,12 +73,12 @@ def find_hills(
     markers[tuple(points.T)] = np.arange(1, len(points) + 1)
     if not len(points):
         return markers.astype(np.uint16), {}
-    hills = watershed(-(smooth * 1000).astype(np.int16), markers, mask=foreground).astype(np.int32)
+    basins = watershed(-(smooth * 1000).astype(np.int16), markers, mask=foreground).astype(np.int32)
     count = len(points) + 1
     keys, heights = [], []
     for first, second, a, b in (
-        (hills[:, :-1], hills[:, 1:], smooth[:, :-1], smooth[:, 1:]),
-        (hills[:-1], hills[1:], smooth[:-1], smooth[1:]),
+        (basins[:, :-1], basins[:, 1:], smooth[:, :-1], smooth[:, 1:]),
+        (basins[:-1], basins[1:], smooth[:-1], smooth[1:]),
     ):
         meet = (first != second) & (first > 0) & (second > 0)
         low, high = np.minimum(first[meet], second[meet]), np.maximum(first[meet], second[meet])
@@ -88,5 +88,5 @@ def find_hills(
     pairs, index = np.unique(key, return_inverse=True)
     highest = np.zeros(len(pairs), np.float32)
     np.maximum.at(highest, index, height)
-    passes = {(int(k // count), int(k % count)): float(h) for k, h in zip(pairs, highest, strict=True)}
-    return hills.astype(np.uint16), passes
+    saddles = {(int(k // count), int(k % count)): float(h) for k, h in zip(pairs, highest, strict=True)}
+    return basins.astype(np.uint16), saddles

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_leafseg._files import write_atomically
+from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.errors import UserError
+from napari_leafseg.versions import with_new_names
 
 FILE = "measure.json"
-Node = tuple[int, int]
 
 
-class PictureNotes(BaseModel):
+class ImageMeasurementSettings(BaseModel):
     """Of one picture or series.
 
     Attributes
@@ -25,7 +27,7 @@ class PictureNotes(BaseModel):
     names : dict
         From plant to the name of its pot.
     links, cuts : list
-        Pairs of (frame, leaf), see `napari_leafseg.traits.tracking.TrackCorrections`.
+        Pairs of (frame, leaf), see `napari_leafseg.traits.tracking.TrackEdits`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -33,25 +35,30 @@ class PictureNotes(BaseModel):
     px_per_mm: float | None = Field(None, gt=0)
     plants: dict[int, dict[int, int]] = {}
     names: dict[int, str] = {}
-    links: list[tuple[Node, Node]] = []
-    cuts: list[tuple[Node, Node]] = []
+    links: list[tuple[LeafKey, LeafKey]] = []
+    cuts: list[tuple[LeafKey, LeafKey]] = []
 
 
-class MeasureNotes(BaseModel):
-    """Of a whole project; `pictures` by name, "*" for all pictures as one series."""
+class MeasurementSettings(BaseModel):
+    """Of a whole project; `images` by name, "*" for all pictures as one series."""
 
     model_config = ConfigDict(extra="forbid")
 
     px_per_mm: float | None = Field(None, gt=0)
-    pictures: dict[str, PictureNotes] = {}
+    images: dict[str, ImageMeasurementSettings] = {}
 
-    def of(self, name: str) -> PictureNotes:
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, entries: Any) -> Any:
+        return with_new_names(entries, {"pictures": "images"})
+
+    def of(self, name: str) -> ImageMeasurementSettings:
         """The notes of a picture, made when there are none."""
-        return self.pictures.setdefault(name, PictureNotes())
+        return self.images.setdefault(name, ImageMeasurementSettings())
 
     def scale_of(self, name: str) -> float | None:
         """Pixels a millimetre of a picture, None where nobody said."""
-        own = self.pictures[name].px_per_mm if name in self.pictures else None
+        own = self.images[name].px_per_mm if name in self.images else None
         return own or self.px_per_mm
 
     def write(self, folder: Path) -> None:
@@ -59,7 +66,7 @@ class MeasureNotes(BaseModel):
         write_atomically(folder / FILE, (self.model_dump_json(indent=1) + "\n").encode())
 
 
-def read_notes(folder: Path) -> MeasureNotes:
+def read_measurement_settings(folder: Path) -> MeasurementSettings:
     """Read a project's notes; empty ones where there are none.
 
     Raises
@@ -69,8 +76,8 @@ def read_notes(folder: Path) -> MeasureNotes:
     """
     path = folder / FILE
     if not path.exists():
-        return MeasureNotes()
+        return MeasurementSettings()
     try:
-        return MeasureNotes.model_validate_json(path.read_text(encoding="utf-8"))
+        return MeasurementSettings.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         raise UserError(f"{path} is damaged. Move it away; scale, pots and tracks have to be set again.") from error

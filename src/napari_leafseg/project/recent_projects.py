@@ -16,7 +16,7 @@ def _list_file() -> Path:
     return data_folder() / "projects.json"
 
 
-def known_projects() -> list[Path]:
+def recent_projects() -> list[Path]:
     """Folders of the projects that were opened on this computer and are still there, the last one first."""
     try:
         listed = json.loads(_list_file().read_text(encoding="utf-8"))
@@ -27,7 +27,7 @@ def known_projects() -> list[Path]:
 
 def remember_project(folder: Path) -> None:
     """Put a project at the head of the list; a list that cannot be written is no reason to stop."""
-    known = known_projects()
+    known = recent_projects()
     if known[:1] == [folder]:
         return
     others = [other for other in known if other != folder]
@@ -39,7 +39,7 @@ def remember_project(folder: Path) -> None:
 def projects_using(model: str) -> dict[Path, int]:
     """The known projects with pictures whose leaves a model found, and how many pictures."""
     found = {}
-    for folder in known_projects():
+    for folder in recent_projects():
         count = sum(_model_of(record) == model for record in sorted((folder / "records").glob("*.json")))
         if count:
             found[folder] = count

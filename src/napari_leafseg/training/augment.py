@@ -5,15 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.plants import DARK, Plant, expose, gather_plants, leaf_white, plant_statistics
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
+from napari_leafseg.inference.plants import (
+    DARK,
+    Plant,
+    adjust_exposure,
+    estimate_white_point,
+    gather_plants,
+    plant_statistics,
+)
+from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
 from napari_leafseg.training.targets import distance_target
 
 
-def true_maps(labels: np.ndarray) -> PixelMaps:
+def true_maps(labels: np.ndarray) -> DenseOutput:
     """What a perfect network would say of a picture with these leaves; without an embedding."""
     distance = np.round(distance_target(labels) * DISTANCE_ONE).astype(np.uint8)
-    return PixelMaps(distance, _true_foreground(labels), np.zeros((0, *labels.shape), np.int8))
+    return DenseOutput(distance, _true_foreground(labels), np.zeros((0, *labels.shape), np.int8))
 
 
 def _true_foreground(labels: np.ndarray) -> np.ndarray:
@@ -132,9 +139,9 @@ def expose_for_plants(
     statistics : tuple of float
         Mean and deviation to standardise any part of the picture with.
     """
-    white = leaf_white(image, _true_foreground(labels), plants, 1.0)
+    white = estimate_white_point(image, _true_foreground(labels), plants, 1.0)
     white = min(255.0, white * rng.uniform(0.9, 1.15)) if white < DARK else 255.0
     everywhere = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
     mean, deviation = plant_statistics(image, plants, everywhere, white)
     statistics = mean + deviation * float(rng.normal(0, 0.08)), deviation * float(np.exp(rng.normal(0, 0.08)))
-    return expose(image, white), statistics
+    return adjust_exposure(image, white), statistics

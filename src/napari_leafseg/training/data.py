@@ -38,7 +38,7 @@ class TrainingImage(NamedTuple):
     source: int = 0
 
 
-class ImagePool:
+class SyntheticDataset:
     """Training images in one memory-mapped file a kind, filled once and used again after a restart.
 
     Parameters
@@ -82,7 +82,7 @@ class ImagePool:
             self._own = read_pairs(folder, self.config.stems)
             self._sources = plant_numbers(pair_stems(folder, self.config.stems), self.config.same_plant)
 
-    def draw(self, rng: np.random.Generator) -> TrainingImage:
+    def sample(self, rng: np.random.Generator) -> TrainingImage:
         """One image, its labels and its plants."""
         if self._own and (not self.counts or rng.random() < self.config.folder_share):
             number = int(rng.integers(len(self._own)))
@@ -172,10 +172,10 @@ def plant_numbers(stems: list[str], same_plant: str | None) -> list[int]:
     return found
 
 
-class Drawer(Protocol):
+class SampleSource(Protocol):
     """Anything that training images are drawn from."""
 
-    def draw(self, rng: np.random.Generator) -> TrainingImage:
+    def sample(self, rng: np.random.Generator) -> TrainingImage:
         """One image, its labels and plants."""
 
 
@@ -186,7 +186,7 @@ def drop_small(labels: np.ndarray, smallest: int) -> np.ndarray:
     return np.where((areas[known] >= smallest) | (labels < 0), labels, 0)
 
 
-def draw_batch(pool: Drawer, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
+def draw_batch(pool: SampleSource, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
     """The batch of a step; the same for the same seed and step, so that a resumed run goes on as it would have.
 
     Returns
@@ -198,9 +198,9 @@ def draw_batch(pool: Drawer, config: TrainingConfig, step: int) -> dict[str, tor
     rng = np.random.default_rng([config.seed, step])
     images, labels, distances, sources = [], [], [], []
     for _ in range(config.batch):
-        drawn = pool.draw(rng)
+        drawn = pool.sample(rng)
         sources.append(drawn.source)
-        image, truth = draw_whole(rng, drawn, config) if config.whole else _draw_view(rng, drawn, config)
+        image, truth = draw_whole(rng, drawn, config) if config.whole_images else _draw_view(rng, drawn, config)
         images.append(image)
         truth = drop_small(truth, config.smallest_leaf)
         labels.append(truth)
@@ -236,7 +236,9 @@ def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingC
         factor = float(np.exp(rng.uniform(*np.log(config.zoom))))
         image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, turn=config.augment)
         return standardise(image), truth
-    factor = config.diameter / typical_size(drawn.plants) * float(np.exp(rng.normal(0, config.plant_view_spread)))
+    factor = (
+        config.target_diameter / typical_size(drawn.plants) * float(np.exp(rng.normal(0, config.plant_view_spread)))
+    )
     plant = drawn.plants[int(rng.integers(len(drawn.plants)))]
     centre = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
     if rng.random() < config.elsewhere:  # what is taken for a plant elsewhere is seen in the plants' light

@@ -13,7 +13,7 @@ from napari_leafseg.errors import UserError
 _Kind = TypeVar("_Kind")
 
 
-class Team:
+class ProcessGroup:
     """One process alone; what several processes do together costs nothing here.
 
     Attributes
@@ -30,11 +30,11 @@ class Team:
         self.device = device
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes the files and looks at held-out pictures."""
         return self.rank == 0
 
-    def part(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def shard(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """This process's share of a batch.
 
         Raises
@@ -47,28 +47,28 @@ class Team:
             raise UserError(f"A batch of {count} cannot be shared by {self.size} processes. Start fewer processes.")
         return {key: value[self.rank :: self.size] for key, value in batch.items()}
 
-    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+    def all_reduce_mean(self, tensors: Iterable[torch.Tensor]) -> None:
         """Put the processes' mean into each tensor."""
 
-    def same(self, value: _Kind) -> _Kind:
+    def broadcast(self, value: _Kind) -> _Kind:
         """What the first process has."""
         return value
 
-    def attempt(self, action: Callable[[], object]) -> str:
+    def run_on_main(self, action: Callable[[], object]) -> str:
         """Let the first process write something; all learn what went wrong, or "": training goes on."""
         trouble = ""
-        if self.first:
+        if self.is_main:
             try:
                 action()
             except UserError as error:
                 trouble = str(error)
-        return self.same(trouble)
+        return self.broadcast(trouble)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all are here."""
 
 
-class AcceleratedTeam(Team):
+class AcceleratedProcessGroup(ProcessGroup):
     """Processes that ``accelerate launch`` started."""
 
     def __init__(self, device: torch.device) -> None:
@@ -78,7 +78,7 @@ class AcceleratedTeam(Team):
         super().__init__(device if device.type == "cpu" else self._state.device)
         self.rank, self.size = self._state.process_index, self._state.num_processes
 
-    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+    def all_reduce_mean(self, tensors: Iterable[torch.Tensor]) -> None:
         from accelerate.utils import reduce
 
         tensors = list(tensors)
@@ -86,20 +86,20 @@ class AcceleratedTeam(Team):
         for item, mean in zip(tensors, together.split([item.numel() for item in tensors]), strict=True):
             item.copy_(mean.view_as(item))
 
-    def same(self, value: _Kind) -> _Kind:
+    def broadcast(self, value: _Kind) -> _Kind:
         from accelerate.utils import broadcast_object_list
 
         shared = [value]
         broadcast_object_list(shared)
         return shared[0]
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         self._state.wait_for_everyone()
 
 
-def team_of(device: str | torch.device) -> Team:
+def process_group_of(device: str | torch.device) -> ProcessGroup:
     """The processes that train together: those that ``accelerate launch`` started, or this one alone."""
     device = torch.device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return Team(device)
-    return AcceleratedTeam(device)
+        return ProcessGroup(device)
+    return AcceleratedProcessGroup(device)

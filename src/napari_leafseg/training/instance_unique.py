@@ -9,24 +9,24 @@ from napari_leafseg.losses.unique import angle_consistency, consistency_loss, un
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet, DistanceEmbeddingOutput
 from napari_leafseg.models.query.base import Matched, QueryModel
-from napari_leafseg.training.config import FrameworkConfig
-from napari_leafseg.training.memory_bank import FeatureMemory
+from napari_leafseg.training.config import InstanceUniqueConfig
+from napari_leafseg.training.memory_bank import MemoryBank
 from napari_leafseg.training.transforms import Transform, draw_transform
 
 
-class Framework:
+class InstanceUniqueLoss:
     """The losses that the framework adds, and the memory that one of them needs.
 
     Parameters
     ----------
-    config : FrameworkConfig
+    config : InstanceUniqueConfig
     seed : int
         Of the transforms.
     """
 
-    def __init__(self, config: FrameworkConfig, seed: int = 0) -> None:
+    def __init__(self, config: InstanceUniqueConfig, seed: int = 0) -> None:
         self.config, self.seed = config, seed
-        self.memory = FeatureMemory(config.memory_images, config.per_instance)
+        self.memory = MemoryBank(config.memory_images, config.per_instance)
 
     def losses(
         self,
@@ -70,7 +70,7 @@ class Framework:
     def uniqueness(self, network: QueryModel, matched: Matched, source: torch.Tensor) -> torch.Tensor:
         """L_inter_mask: the positive queries of a batch on the pixels of the memory."""
         queries = matched.queries
-        kept = self.memory.draw()
+        kept = self.memory.sample()
         if kept is None or not len(queries.image):
             return queries.weights.sum() * 0
         pixels, positions, keys = kept

@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     positions: torch.Tensor
 
 
-class FeatureMemory:
+class MemoryBank:
     """The last images' features, as many pixels of each leaf and as many of the background.
 
     Parameters
@@ -78,7 +78,7 @@ class FeatureMemory:
         for entry in _of_all(found, features.device):
             self.entries.append(entry)
 
-    def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+    def sample(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
         """Everything kept: features (P, D), positions (P, 2), keys (P,); None while empty."""
         if not self.entries:
             return None

@@ -25,7 +25,7 @@ def measure(
     labels: np.ndarray,
     image: np.ndarray | None = None,
     px_per_mm: float | None = None,
-    corrections: Mapping[int, int] | None = None,
+    plant_overrides: Mapping[int, int] | None = None,
     names: Mapping[int, str] | None = None,
     confidence: Mapping[int, float] | None = None,
     verified: Collection[int] | None = None,
@@ -52,7 +52,7 @@ def measure(
     -------
     Measurements
     """
-    plants = gather_leaves(labels, gap, corrections)
+    plants = gather_leaves(labels, gap, plant_overrides)
     midribs = trace_leaves(labels)
     groups: dict[int, list[int]] = {}
     for leaf, plant in plants.items():
@@ -65,7 +65,7 @@ def measure(
     if names:
         leaves.insert(1, "name", [names.get(plant, str(plant)) for plant in leaves["plant"]])
     table = measure_plants(labels, plants, centres, names)
-    return Measurements(in_millimetres(leaves, px_per_mm), in_millimetres(table, px_per_mm), midribs)
+    return Measurements(in_millimeters(leaves, px_per_mm), in_millimeters(table, px_per_mm), midribs)
 
 
 def area_column(table: pd.DataFrame) -> str:
@@ -73,7 +73,7 @@ def area_column(table: pd.DataFrame) -> str:
     return next((name for name in table.columns if name in {"area_px2", "area_mm2"}), "")
 
 
-def in_millimetres(table: pd.DataFrame, px_per_mm: float | None) -> pd.DataFrame:
+def in_millimeters(table: pd.DataFrame, px_per_mm: float | None) -> pd.DataFrame:
     """The same table with lengths (``_px``) in ``_mm`` and areas (``_px2``) in ``_mm2``; positions stay in pixels."""
     if px_per_mm is None:
         return table

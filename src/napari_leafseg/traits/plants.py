@@ -15,7 +15,7 @@ _ROUNDS = 8
 
 
 def gather_leaves(
-    labels: np.ndarray, gap: float | None = None, corrections: Mapping[int, int] | None = None
+    labels: np.ndarray, gap: float | None = None, plant_overrides: Mapping[int, int] | None = None
 ) -> dict[int, int]:
     """Which plant each leaf belongs to.
 
@@ -28,7 +28,7 @@ def gather_leaves(
         Integer (H, W), 0 = background.
     gap : float, optional
         Pixels; the side of a square of the median leaf's area when None.
-    corrections : mapping, optional
+    plant_overrides : mapping, optional
         From leaf to plant, as somebody decided; these leaves, too, get these numbers, and the others keep theirs.
 
     Returns
@@ -49,7 +49,7 @@ def gather_leaves(
     groups = {int(leaf): int(first[leaf]) for leaf in leaves}
     order = _reading_order({piece: pieces == piece for piece in set(groups.values())})
     found = {leaf: order[piece] for leaf, piece in groups.items()}
-    found.update({leaf: plant for leaf, plant in (corrections or {}).items() if leaf in found})
+    found.update({leaf: plant for leaf, plant in (plant_overrides or {}).items() if leaf in found})
     return found
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.traits.measure import Measurements, area_column
 
-Node = tuple[int, int]  # frame and leaf
-Edge = tuple[Node, Node]
+Edge = tuple[LeafKey, LeafKey]
 
 _AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
@@ -22,7 +22,7 @@ _STILL = 0.15  # a plant whose middle never moves by more than this share of its
 
 
 @dataclass
-class TrackCorrections:
+class TrackEdits:
     """What somebody decided about tracks; it holds whenever leaves are tracked again.
 
     Attributes
@@ -36,12 +36,12 @@ class TrackCorrections:
     links: list[Edge] = field(default_factory=list)
     cuts: list[Edge] = field(default_factory=list)
 
-    def link(self, before: Node, after: Node) -> None:
+    def link(self, before: LeafKey, after: LeafKey) -> None:
         """Say that two are one leaf; takes back what was said of either before."""
         self.links = [edge for edge in self.links if edge[0] != before and edge[1] != after] + [(before, after)]
         self.cuts = [edge for edge in self.cuts if edge != (before, after)]
 
-    def cut(self, before: Node, after: Node) -> None:
+    def cut(self, before: LeafKey, after: LeafKey) -> None:
         """Say that two are not one leaf."""
         self.links = [edge for edge in self.links if edge != (before, after)]
         self.cuts = [edge for edge in self.cuts if edge != (before, after)] + [(before, after)]
@@ -51,7 +51,7 @@ class TrackCorrections:
         return {"links": self.links, "cuts": self.cuts}
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> TrackCorrections:
+    def from_dict(cls, content: dict[str, Any]) -> TrackEdits:
         """From a JSON file."""
 
         def edges(name: str) -> list[Edge]:
@@ -60,7 +60,7 @@ class TrackCorrections:
         return cls(edges("links"), edges("cuts"))
 
 
-def track_leaves(frames: Sequence[Measurements], corrections: TrackCorrections | None = None) -> pd.DataFrame:
+def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None = None) -> pd.DataFrame:
     """Follow every leaf through a time series.
 
     A leaf keeps its direction from the middle of its rosette while it grows: the linear assignment (LapTrack; Fukai and
@@ -72,7 +72,7 @@ def track_leaves(frames: Sequence[Measurements], corrections: TrackCorrections |
     ----------
     frames : sequence of Measurements
         In pixels, one a frame.
-    corrections : TrackCorrections, optional
+    track_edits : TrackEdits, optional
 
     Returns
     -------
@@ -86,8 +86,8 @@ def track_leaves(frames: Sequence[Measurements], corrections: TrackCorrections |
     edges: set[Edge] = set()
     for _, plant in nodes.groupby("plant_track"):
         edges |= _edges(_registered(plant))
-    if corrections is not None:
-        edges = apply_corrections(edges, corrections)
+    if track_edits is not None:
+        edges = apply_edits(edges, track_edits)
     chain = _chains(edges, nodes)
     result = nodes[["frame", "leaf"]].copy()
     result["track"] = [chain[frame, leaf] for frame, leaf in zip(nodes["frame"], nodes["leaf"], strict=True)]
@@ -168,22 +168,22 @@ def _edges(leaves: pd.DataFrame) -> set[Edge]:
     return edges
 
 
-def apply_corrections(edges: Iterable[Edge], corrections: TrackCorrections) -> set[Edge]:
+def apply_edits(edges: Iterable[Edge], track_edits: TrackEdits) -> set[Edge]:
     """Links without those that were cut, and with those that were made: these replace what they contradict."""
-    kept = set(edges) - set(corrections.cuts)
-    for before, after in corrections.links:
+    kept = set(edges) - set(track_edits.cuts)
+    for before, after in track_edits.links:
         kept = {edge for edge in kept if edge[0] != before and edge[1] != after}
         kept.add((before, after))
     return kept
 
 
-def _chains(edges: set[Edge], nodes: pd.DataFrame) -> dict[Node, int]:
+def _chains(edges: set[Edge], nodes: pd.DataFrame) -> dict[LeafKey, int]:
     """Number of the track of each leaf."""
     after = dict(edges)
     begun = {node for _, node in edges}
     rows = nodes.sort_values(["plant_track", "frame", "area_px2"], ascending=[True, True, False])
     known = {(int(frame), int(leaf)) for frame, leaf in zip(rows["frame"], rows["leaf"], strict=True)}
-    tracks: dict[Node, int] = {}
+    tracks: dict[LeafKey, int] = {}
     number = 0
     for frame, leaf in zip(rows["frame"], rows["leaf"], strict=True):
         node = (int(frame), int(leaf))

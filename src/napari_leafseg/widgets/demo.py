@@ -102,7 +102,7 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) 
 
     image = segment.image
     assert image is not None
-    layer, item = segment.session.labels_layer(image), segment.session.derived(image)
+    layer, item = segment.session.labels_layer(image), segment.session.record(image)
     assert layer is not None
     assert item.prediction is not None
     record = {**item.prediction.record(**item.values), "count": item.count}

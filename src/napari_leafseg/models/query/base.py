@@ -294,7 +294,7 @@ class QueryModel(nn.Module):
         self.backbone.train(not first)
 
 
-def known_cells(known: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+def annotated_cells(known: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     """Which cells of a grid are annotated in the main: bool (N, h * w)."""
     return functional.interpolate(known[:, None], size=shape, mode="area").flatten(1) > 0.5
 

@@ -92,7 +92,7 @@ class GridConfig(QueryConfig):
         any size.
     point_nms : bool
         Only cells whose score is the largest of the cells beside them make a mask, as published. It silences leaves
-        whose cell lies beside another leaf's, which is common in a rosette; the suppression of doubles does without.
+        whose cell lies beside another leaf's, which is common in a rosette; the overlap suppression (NMS) does without.
     ranges : tuple of tuple of float
         Square root of the box areas, in pixels, that each grid is responsible for.
     sigma : float

@@ -12,8 +12,8 @@ from napari_leafseg.models.query.base import (
     Matched,
     Queries,
     QueryModel,
+    annotated_cells,
     best_first,
-    known_cells,
 )
 from napari_leafseg.models.query.config import GridConfig
 from napari_leafseg.models.query.layers import FeaturePyramid, UnifiedMaskBranch
@@ -126,7 +126,7 @@ class GridQueryModel(QueryModel):
             one_hot[:, 0] = (target >= 0).to(logits.dtype)
             wanted.append(one_hot.flatten(2))
             given.append(logits.flatten(2))
-            counted.append(known_cells(instances.known, (rows, columns)) | (target.flatten(1) >= 0))
+            counted.append(annotated_cells(instances.known, (rows, columns)) | (target.flatten(1) >= 0))
         queries = Queries(*(torch.cat(values) for values in zip(*parts, strict=True)))
         errors = focal_loss(torch.cat(given, 2), torch.cat(wanted, 2)) * torch.cat(counted, 1)[:, None]
         instance = torch.cat(leaves)

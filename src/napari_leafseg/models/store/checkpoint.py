@@ -12,12 +12,12 @@ from safetensors.torch import save
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.build import Network, build_network
-from napari_leafseg.models.store.model_card import FORMAT, Card, read_card
+from napari_leafseg.models.store.model_card import FORMAT, ModelCard, read_card
 
 _HALF = 65504.0  # float16's largest
 
 
-def save_checkpoint(path: str | Path, network: Network, card: Card, half: bool = False) -> None:
+def save_checkpoint(path: str | Path, network: Network, card: ModelCard, half: bool = False) -> None:
     """Write a checkpoint, whole or not at all.
 
     Parameters
@@ -44,7 +44,7 @@ def save_checkpoint(path: str | Path, network: Network, card: Card, half: bool =
     write_atomically(Path(path), save(tensors, metadata))
 
 
-def load_checkpoint(path: str | Path) -> tuple[Network, Card]:
+def load_checkpoint(path: str | Path) -> tuple[Network, ModelCard]:
     """Rebuild the network of a checkpoint, in evaluation mode, float32, on the CPU.
 
     Raises
@@ -64,7 +64,7 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Card]:
     return network.eval().place("cpu"), card
 
 
-def begin_with(network: Network, path: str | Path) -> int:
+def load_partial(network: Network, path: str | Path) -> int:
     """Take over another model's weights, as far as they fit; how many tensors did.
 
     A distance + embedding model's weights also fit the backbone of a query-based model that stands on one.

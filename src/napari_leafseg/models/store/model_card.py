@@ -12,13 +12,16 @@ from safetensors import SafetensorError, safe_open
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.query.config import ModelConfig
+from napari_leafseg.versions import with_new_names
 
 FORMAT = "napari-leafseg 1"
+_EARLIER = {"licence": "license", "diameter": "target_diameter", "views": "tta_views", "whole": "whole_image_size"}
+EARLIER_DEFAULTS = {"smallest_working": "min_area_working", "piece_certainty": "min_component_confidence"}
 _ANY: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """What a checkpoint says of itself.
 
     Attributes
@@ -33,13 +36,14 @@ class Card:
         Measured figures.
     provenance : dict
         Training configuration, steps, date, software versions.
-    description, licence : str
-    diameter : float
+    description, license : str
+    target_diameter : float
         Diameter of a plant, in pixels, that the network sees best: the working scale aims at it.
-    views : int
+    tta_views : int
         At how many flipped and turned images of a picture the predictor looks: 1, 2, 4 or 8.
-    whole : int
-        Longer side, in pixels, to which the model wants whole pictures brought; 0 where it wants plants of `diameter`.
+    whole_image_size : int
+        Longer side, in pixels, to which the model wants whole pictures brought; 0 where it wants plants of
+        `target_diameter`.
     """
 
     name: str
@@ -49,10 +53,10 @@ class Card:
     metrics: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     description: str = ""
-    licence: str = "BSD-3-Clause"
-    diameter: float = 160.0
-    views: int = 1
-    whole: int = 0
+    license: str = "BSD-3-Clause"
+    target_diameter: float = 160.0
+    tta_views: int = 1
+    whole_image_size: int = 0
 
     @property
     def source(self) -> str:
@@ -69,14 +73,14 @@ class Card:
         return ", ".join(found) or (f"{self.metrics['sbd']:.2f}" if "sbd" in self.metrics else "–")
 
     @property
-    def tunable_names(self) -> tuple[str, ...]:
+    def parameter_names(self) -> tuple[str, ...]:
         """The tunables whose values mean the same in every picture."""
         if self.config.kind == "distance_embedding":
             return "seed_threshold", "angle"
         return "score_threshold", "mask_threshold", "overlap"
 
 
-def read_card(path: str | Path) -> Card:
+def read_card(path: str | Path) -> ModelCard:
     """Read what a checkpoint says of itself, without its weights.
 
     Raises
@@ -104,8 +108,11 @@ def read_card(path: str | Path) -> Card:
         config = _ANY.validate_json(metadata["config"])
         entries = json.loads(metadata["card"])
         if "mirror" in entries:  # until 0.1.0: the mirror image or not
-            entries["views"] = 2 if entries.pop("mirror") else 1
-        return Card(config=config, **entries)
+            entries["tta_views"] = 2 if entries.pop("mirror") else 1
+        entries = with_new_names(entries, _EARLIER)
+        entries["defaults"] = with_new_names(entries.get("defaults", {}), EARLIER_DEFAULTS)
+        entries["provenance"] = with_new_names(entries.get("provenance", {}), {"pictures": "images"})
+        return ModelCard(config=config, **entries)
     except (ValidationError, TypeError, KeyError, ValueError) as error:
         raise UserError(
             f"{path} holds another kind of model than this version knows. "

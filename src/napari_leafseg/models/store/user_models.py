@@ -1,4 +1,4 @@
-"""The user's own models: rename, take away, bring back, carry to another computer; needs no torch."""
+"""The user's own models: rename, delete, restore, carry to another computer; needs no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
 
-AWAY = "taken away"
+TRASH, _EARLIER_TRASH = "trash", "taken away"
 
 
 def own_model(name: str) -> Path:
@@ -67,8 +67,8 @@ def rename_model(name: str, new: str) -> Path:
     return target
 
 
-def take_away(name: str) -> Path:
-    """Take a model of the user's out of the list; its file is kept, and `bring_back` undoes it.
+def delete_model(name: str) -> Path:
+    """Take a model of the user's out of the list; its file is kept, and `restore_model` undoes it.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def take_away(name: str) -> Path:
         When there is no such model of the user's.
     """
     source = own_model(name)
-    folder = user_folder() / AWAY
+    folder = user_folder() / TRASH
     folder.mkdir(exist_ok=True)
     target = folder / source.name
     number = 2
@@ -86,17 +86,17 @@ def take_away(name: str) -> Path:
     return source.rename(target)
 
 
-def bring_back(name: str) -> Path:
-    """Put a model that was taken away into the list again.
+def restore_model(name: str) -> Path:
+    """Put a model that was deleted into the list again.
 
     Raises
     ------
     UserError
         When it is not there, or its name is taken now.
     """
-    source = user_folder() / AWAY / f"{name}{ENDING}"
-    if not source.is_file():
-        raise UserError(f"No model “{name}” was taken away. There are: {', '.join(taken_away()) or 'none'}.")
+    source = next((path for path in _deleted() if path.stem == name), None)
+    if source is None:
+        raise UserError(f"No model “{name}” was deleted. There are: {', '.join(deleted_models()) or 'none'}.")
     return source.rename(_free(name))
 
 
@@ -116,9 +116,14 @@ def add_model(file: Path, name: str | None = None) -> Path:
     return target
 
 
-def taken_away() -> list[str]:
-    """Names of the models that were taken away and can be brought back."""
-    return sorted(path.stem for path in (user_folder() / AWAY).glob(f"*{ENDING}"))
+def deleted_models() -> list[str]:
+    """Names of the models that were deleted and can be restored."""
+    return sorted({path.stem for path in _deleted()})
+
+
+def _deleted() -> list[Path]:
+    """Files of the models that were deleted."""
+    return [path for folder in (TRASH, _EARLIER_TRASH) for path in (user_folder() / folder).glob(f"*{ENDING}")]
 
 
 def export_model(name: str, file: Path) -> Path:
@@ -149,12 +154,12 @@ def describe_models() -> list[dict[str, str]]:
                 "whose": "yours" if path.parent == user_folder() else "bundled",
                 "SBD": " → ".join(f"{value:.3f}" for value in scores) or card.quality,
                 "began with": str(about.get("parent", {}).get("name", "")),
-                "pictures": str(len(about["pictures"])) if "pictures" in about else "",
+                "pictures": str(len(about["images"])) if "images" in about else "",
                 "date": str(about.get("date", ""))[:10],
                 "verdict": str(about.get("verdict_in_words", "")),
                 "description": card.description,
                 "version": card.version,
-                "licence": card.licence,
+                "licence": card.license,
             }
         )
     return rows
@@ -169,7 +174,7 @@ def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
     rows.append(("kind", *(card.config.kind.replace("_", " + ") for card in cards)))
     rows.append(("version", *(card.version for card in cards)))
     rows.append(("begun with", *(str(card.provenance.get("parent", {}).get("name", "–")) for card in cards)))
-    rows.append(("pictures", *(str(len(card.provenance.get("pictures", []))) for card in cards)))
+    rows.append(("pictures", *(str(len(card.provenance.get("images", []))) for card in cards)))
     rows.append(("verdict", *(str(card.provenance.get("verdict_in_words", "–")) for card in cards)))
     for key in sorted({key for card in cards for key in card.metrics}):
         rows.append((key, *(f"{card.metrics[key]:.3f}" if key in card.metrics else "–" for card in cards)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_leafseg._files import data_folder, resource_folder
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.store.model_card import Card, read_card
+from napari_leafseg.models.store.model_card import ModelCard, read_card
 
 if TYPE_CHECKING:
     from napari_leafseg.models.build import Network
@@ -54,12 +54,12 @@ def find_model(name: str) -> Path:
     )
 
 
-def describe_model(name: str) -> Card:
+def describe_model(name: str) -> ModelCard:
     """A model's card, without loading its weights or torch."""
     return read_card(find_model(name))
 
 
-def load_network(name: str) -> tuple[Network, Card]:
+def load_network(name: str) -> tuple[Network, ModelCard]:
     """Load a model's network and card.
 
     Raises

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_leafseg.models.store.zoo import find_model
+from napari_leafseg.versions import with_new_names
 
 
 class BatchSettings(BaseModel):
@@ -24,7 +26,7 @@ class BatchSettings(BaseModel):
         Working scale; found for each picture when None.
     device : str
         "auto", "cpu", "cuda", "mps".
-    looks : str
+    tta : str
         See `napari_leafseg.inference.tta`.
     px_per_mm : float, optional
         Pixels a millimetre; traits are in pixels when None.
@@ -43,11 +45,16 @@ class BatchSettings(BaseModel):
     values: dict[str, float] = {}
     scale: float | None = None
     device: str = "auto"
-    looks: str = "standard"
+    tta: str = "standard"
     px_per_mm: float | None = Field(None, gt=0)
     scale_from_file: bool = False
     exports: tuple[str, ...] = ()
     threads: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, entries: Any) -> Any:
+        return with_new_names(entries, {"looks": "tta"})
 
     @property
     def metric(self) -> bool:
@@ -56,8 +63,9 @@ class BatchSettings(BaseModel):
 
     def digest(self) -> str:
         """A hash of everything that changes a result, the weights included: what was done with it need not be again."""
-        told = self.model_dump(exclude={"device", "threads", "exports"})
-        return hashlib.sha256(f"{told} {file_hash(find_model(self.model))}".encode()).hexdigest()[:16]
+        settings = self.model_dump(exclude={"device", "threads", "exports"})
+        fingerprint_input = {"looks" if name == "tta" else name: value for name, value in settings.items()}  # as ever
+        return hashlib.sha256(f"{fingerprint_input} {file_hash(find_model(self.model))}".encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=8)

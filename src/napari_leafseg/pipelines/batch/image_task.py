@@ -46,7 +46,7 @@ def file_state(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def is_done(output: Path, task: Task, digest: str) -> dict[str, Any] | None:
+def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | None:
     """What the marker says when the picture was done with the same settings and did not change since."""
     try:
         content: dict[str, Any] = json.loads(marker_path(output, task.name).read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ def _own_device(device: str) -> str:
     return device
 
 
-def do_picture(task: Task, output: str, settings: BatchSettings, digest: str) -> dict[str, Any]:
+def process_image(task: Task, output: str, settings: BatchSettings, digest: str) -> dict[str, Any]:
     """Predict, measure and write one picture.
 
     Returns
@@ -81,7 +81,7 @@ def do_picture(task: Task, output: str, settings: BatchSettings, digest: str) ->
     try:
         state = file_state(path) if path.exists() else []
         image = read_image(path)
-        predictor = get_predictor(settings.model, _own_device(settings.device), settings.looks, settings.threads)
+        predictor = get_predictor(settings.model, _own_device(settings.device), settings.tta, settings.threads)
         source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256}
         prediction = predictor.predict_any(image.array, settings.scale, str(path), source)
         if isinstance(prediction, StackPrediction):

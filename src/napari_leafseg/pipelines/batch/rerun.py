@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.tta import Looks
+from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import label_path, list_images, read_image
 from napari_leafseg.models.store.zoo import describe_model
 
@@ -108,8 +108,8 @@ def rerun(record: Record, images: Path | None = None, device: str = "auto") -> R
             f"{path.name} was made with version {version} of the model “{model}”, here is {card.version}. "
             "Install that version again to make the same labels."
         )
-    looks = content.get("looks", {"views": None, "scales": [1.0]})
-    predictor = load_model(location, device, Looks(looks["views"], tuple(looks["scales"])))
+    tta = content.get("tta", content.get("looks", {"views": None, "scales": [1.0]}))
+    predictor = load_model(location, device, TestTimeAugmentation(tta["views"], tuple(tta["scales"])))
     scale = None if content.get("scale_found", True) else content["scale"]
     if isinstance(scale, list):  # of the frames of a series
         scale = scale[0]

@@ -18,7 +18,7 @@ from napari_leafseg.io import list_images
 from napari_leafseg.io.exchange.formats import check_format
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
-from napari_leafseg.pipelines.batch.image_task import Task, do_picture, is_done
+from napari_leafseg.pipelines.batch.image_task import Task, cached_result, process_image
 from napari_leafseg.pipelines.batch.report import write_exports, write_report, write_tables
 from napari_leafseg.versions import software_versions, timestamp
 
@@ -44,7 +44,7 @@ class BatchEvent:
         Pictures.
     message : str
     result : dict or None
-        Of the picture that was just done (or skipped, as it had been done before), see `do_picture`.
+        Of the picture that was just done (or skipped, as it had been done before), see `process_image`.
     report : pathlib.Path or None
         With the last event.
     """
@@ -157,7 +157,7 @@ def run_batch(
     for number, error in enumerate(errors, start=1):
         yield BatchEvent(number, total, error["error"], error)
     for task in tasks:
-        known = is_done(place, task, digest)
+        known = cached_result(place, task, digest)
         if known is None:
             left.append(task)
         else:
@@ -189,7 +189,7 @@ def run_batch(
 
 def _here(tasks: list[Task], output: str, settings: BatchSettings, digest: str) -> Iterator[dict[str, Any] | None]:
     for task in tasks:
-        yield do_picture(task, output, settings, digest)
+        yield process_image(task, output, settings, digest)
 
 
 @contextlib.contextmanager
@@ -242,7 +242,7 @@ def _distributed(
         while rest or waiting:
             while rest and len(waiting) < _AHEAD * workers:
                 task = rest.pop()
-                waiting[client.submit(do_picture, task, str(Path(output).resolve()), own, digest, pure=False)] = task
+                waiting[client.submit(process_image, task, str(Path(output).resolve()), own, digest, pure=False)] = task
             try:
                 finished = wait(list(waiting), timeout=0.25, return_when="FIRST_COMPLETED").done
             except TimeoutError:

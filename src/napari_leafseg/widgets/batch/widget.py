@@ -31,7 +31,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.common.controls import list_again, models_box, thin_progress
-from napari_leafseg.widgets.state.session import Session, settings
+from napari_leafseg.widgets.state.session import Session, chosen_tta, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
 
@@ -168,7 +168,7 @@ class BatchWidget(QWidget):
             "model": model,
             "values": self._values(model),
             "device": str(settings().value("segment/device", "auto")),
-            "looks": str(settings().value("segment/looks", "standard")),
+            "tta": chosen_tta(),
             "px_per_mm": self.scale_box.value() or None,
         }
         self.errors.clear()
@@ -190,7 +190,7 @@ class BatchWidget(QWidget):
             card = describe_model(model)
         except UserError:  # the run will say so
             return {}
-        found = {name: store.value(f"tunables/{card.name}/{name}") for name in card.tunable_names}
+        found = {name: store.value(f"tunables/{card.name}/{name}") for name in card.parameter_names}
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def stop(self) -> None:
@@ -255,7 +255,7 @@ class BatchWidget(QWidget):
         """Records of all predictions that are kept, as `napari-leafseg rerun` takes them."""
         records = []
         for image in self.session.image_layers():
-            item = self.session.derived(image)
+            item = self.session.record(image)
             if item.prediction is None:
                 continue
             entry = self.session.entry_of(image)

@@ -17,7 +17,7 @@ BOX_WIDTH = 118  # room for napari's − and + beside five digits and a unit
 class TunableRow:
     """Label, slider, number box with unit, and reset button of one tunable, placed into a grid's row."""
 
-    def __init__(self, panel: TunablePanel, grid: QGridLayout, row: int, tunable: Tunable, value: float) -> None:
+    def __init__(self, panel: ParameterPanel, grid: QGridLayout, row: int, tunable: Tunable, value: float) -> None:
         self.tunable = tunable
         self._panel = panel
         name = QLabel(tunable.label)
@@ -78,7 +78,7 @@ class TunableRow:
         self.set(value)
 
 
-class TunablePanel(QWidget):
+class ParameterPanel(QWidget):
     """Rows for a prediction's tunables; knows no model by name.
 
     Signals

@@ -21,10 +21,10 @@ from napari_leafseg.project.review import Progress, image_order, leaf_queue
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS, CorrectForm
 from napari_leafseg.widgets.correct.gestures import Gestures
 from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.labels_binding import Correction
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import Marks, outline_leaf
-from napari_leafseg.widgets.state.project_controller import ProjectKeeper
-from napari_leafseg.widgets.state.session import Session, labels_shape, picture_of, settings
+from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.session import Session, image_data, labels_shape, settings
 
 _ANGLE = 45.0
 _WHEEL = 3.0  # degrees a step
@@ -44,7 +44,7 @@ class CorrectWidget(CorrectForm):
         super().__init__(parent)
         self.session = Session.of(napari_viewer)
         self.viewer = viewer = self.session.viewer
-        self.keeper = ProjectKeeper.of(self.session)
+        self.controller = ProjectController.of(self.session)
         self.gestures = Gestures(viewer, self._gesture, self._wheel)
         self.tool: tools.Tool | None = None
         self.adding: tools.Adding | None = None
@@ -90,58 +90,56 @@ class CorrectWidget(CorrectForm):
     # -- what is on the screen ---------------------------------------------------------------------------------------
 
     @property
-    def correction(self) -> Correction | None:
+    def binding(self) -> LabelsBinding | None:
         """The labels of the picture that the user looks at."""
-        return self.session.correction(self.session.focus())
+        return self.session.binding(self.session.focus())
 
-    def _prediction(self, correction: Correction) -> Any:
+    def _prediction(self, binding: LabelsBinding) -> Any:
         """What the model said of the frame on the screen; None where it was not asked."""
-        prediction = self.session.derived(correction.image).prediction
+        prediction = self.session.record(binding.image).prediction
         frames = getattr(prediction, "frames", None)
-        return prediction if frames is None else frames[correction.frame]
+        return prediction if frames is None else frames[binding.frame]
 
-    def _scene(self, correction: Correction) -> tools.Scene:
-        model, prediction = None, self._prediction(correction)
+    def _scene(self, binding: LabelsBinding) -> tools.Scene:
+        model, prediction = None, self._prediction(binding)
         if prediction is not None:
             from napari_leafseg.inference.prompts import PredictionModel
 
             model = PredictionModel(prediction)
-        return tools.Scene(
-            correction.plane, self._picture(correction), model, correction.frozen, correction.document.largest
-        )
+        return tools.Scene(binding.plane, self._picture(binding), model, binding.locked, binding.document.largest)
 
-    def _picture(self, correction: Correction) -> np.ndarray:
+    def _picture(self, binding: LabelsBinding) -> np.ndarray:
         """The picture on the screen, uint8 (H, W, 3); pictures in another type are converted once."""
-        data, stack = picture_of(correction.image)
-        plane = data[correction.frame] if stack else data
+        data, stack = image_data(binding.image)
+        plane = data[binding.frame] if stack else data
         if isinstance(plane, np.ndarray) and plane.dtype == np.uint8 and plane.ndim == 3 and plane.shape[2] >= 3:
             return plane[..., :3]
-        key = id(correction.image)
+        key = id(binding.image)
         kept = self._pictures.get(key)
-        if kept is None or kept[0] != correction.frame:
-            kept = self._pictures[key] = (correction.frame, to_rgb8(np.asarray(plane), correction.image.name))
+        if kept is None or kept[0] != binding.frame:
+            kept = self._pictures[key] = (binding.frame, to_rgb8(np.asarray(plane), binding.image.name))
         return kept[1]
 
     def _layer_chosen(self, _event: Any = None) -> None:
-        correction = self.correction
-        if self.tool is not None and (correction is None or self.gestures.layer is not correction.layer):
-            if correction is None:
+        binding = self.binding
+        if self.tool is not None and (binding is None or self.gestures.layer is not binding.layer):
+            if binding is None:
                 self.choose(None)
             else:
-                self.gestures.start(correction.layer, self.tool.gesture == "loop")
+                self.gestures.start(binding.layer, self.tool.gesture == "loop")
         self._refresh()
 
-    def _corrected(self, correction: Correction) -> None:
-        if correction is self.correction and self.reviewed:
-            if not (correction.plane == self.reviewed).any():
+    def _corrected(self, binding: LabelsBinding) -> None:
+        if binding is self.binding and self.reviewed:
+            if not (binding.plane == self.reviewed).any():
                 self.reviewed = 0
-            outline_leaf(self.session, correction, self.reviewed)
-        marks = self._marks.get(id(correction))
+            outline_leaf(self.session, binding, self.reviewed)
+        marks = self._marks.get(id(binding))
         if marks is None:
-            self._marks[id(correction)] = Marks(self.session, correction)
+            self._marks[id(binding)] = Marks(self.session, binding)
             return
-        step = correction.document.history.undoable
-        redoable = correction.document.history.redoable
+        step = binding.document.history.undoable
+        redoable = binding.document.history.redoable
         touched = {
             (edit.frame or 0, leaf)
             for each in (step, redoable)
@@ -171,33 +169,33 @@ class CorrectWidget(CorrectForm):
             self.gestures.stop()
         else:
             assert image is not None
-            correction = self.correction or self._begin(image)
-            self.viewer.layers.selection.active = correction.layer
-            self.gestures.start(correction.layer, tool.gesture == "loop")
+            binding = self.binding or self._begin(image)
+            self.viewer.layers.selection.active = binding.layer
+            self.gestures.start(binding.layer, tool.gesture == "loop")
         self._refresh()
 
-    def _begin(self, image: Image) -> Correction:
+    def _begin(self, image: Image) -> LabelsBinding:
         """Labels for a picture that was not segmented."""
         return layers.add_labels(self.session, image, Document(np.zeros(labels_shape(image), np.uint16)))
 
     def _gesture(self, points: np.ndarray, click: bool) -> None:
-        correction, tool = self.correction, self.tool
-        if correction is None or tool is None:
+        binding, tool = self.binding, self.tool
+        if binding is None or tool is None:
             return
         try:
-            self._use(tool, correction, points, click)
+            self._use(tool, binding, points, click)
         except UserError as error:
             show_error(str(error))
         self._refresh()
 
-    def _use(self, tool: tools.Tool, correction: Correction, points: np.ndarray, click: bool) -> None:
-        correction.end_tuning()
+    def _use(self, tool: tools.Tool, binding: LabelsBinding, points: np.ndarray, click: bool) -> None:
+        binding.end_tuning()
         if tool.gesture == "click":
-            inside = (points >= 0).all(1) & (points <= np.array(correction.plane.shape) - 1).all(1)
+            inside = (points >= 0).all(1) & (points <= np.array(binding.plane.shape) - 1).all(1)
             if not inside.any():
                 return
-            self.adding = tools.add(self._scene(correction), points[inside], self.angle_box.value())
-            self._report(correction.perform(self.adding.edit))
+            self.adding = tools.add(self._scene(binding), points[inside], self.angle_box.value())
+            self._report(binding.perform(self.adding.edit))
             return
         if click and tool.gesture == "cut":
             self._clicks.append(points[0])
@@ -208,17 +206,17 @@ class CorrectWidget(CorrectForm):
         if click:
             self.hint.setText(tool.help)
             return
-        made = tools.STROKES[tool.name](self._scene(correction), points)
+        made = tools.STROKES[tool.name](self._scene(binding), points)
         if isinstance(made, list):
-            made = _as_one(correction, made)
-        self._report(correction.perform(made))
+            made = _as_one(binding, made)
+        self._report(binding.perform(made))
 
     def _part(self) -> None:
         """Part the leaf between the clicks."""
-        correction, clicks = self.correction, np.array(self._clicks)
+        binding, clicks = self.binding, np.array(self._clicks)
         self._clicks = []
-        if correction is not None:
-            self._report(correction.perform(tools.split_points(self._scene(correction), clicks)))
+        if binding is not None:
+            self._report(binding.perform(tools.split_points(self._scene(binding), clicks)))
 
     def _report(self, step: Any) -> None:
         if step is None and self.tool is not None:
@@ -235,94 +233,94 @@ class CorrectWidget(CorrectForm):
         self.angle_slider.setValue(round(angle))
         self.angle_slider.blockSignals(False)
         settings().setValue("correct/angle", angle)
-        correction, adding = self.correction, self.adding
-        if correction is None or adding is None or adding.growth is None:
+        binding, adding = self.binding, self.adding
+        if binding is None or adding is None or adding.growth is None:
             return
-        last = correction.document.history.undoable
+        last = binding.document.history.undoable
         if adding.edit is not None and (last is None or last.tool != "add"):
             self.adding = None
             return
         if adding.edit is not None:
-            correction.undo()
-        correction.perform(adding.at(self._scene(correction), angle))
+            binding.undo()
+        binding.perform(adding.at(self._scene(binding), angle))
 
     # -- one leaf ----------------------------------------------------------------------------------------------------
 
-    def _leaf_under_mouse(self, correction: Correction) -> int:
+    def _leaf_under_mouse(self, binding: LabelsBinding) -> int:
         if self.gestures.cursor is None:
             return 0
-        y, x = correction.layer.world_to_data(self.gestures.cursor)[-2:]
-        return leaf_at(correction.plane, y, x)
+        y, x = binding.layer.world_to_data(self.gestures.cursor)[-2:]
+        return leaf_at(binding.plane, y, x)
 
     def act(self, name: str) -> None:
         """Do something with the leaf under the mouse."""
-        correction = self.correction
-        leaf = 0 if correction is None else self._leaf_under_mouse(correction)
-        if correction is None or not leaf:
+        binding = self.binding
+        leaf = 0 if binding is None else self._leaf_under_mouse(binding)
+        if binding is None or not leaf:
             self.hint.setText("There is no leaf under the mouse.")
             return
         if name == "verify":
-            correction.verify([leaf], leaf not in correction.frozen)
+            binding.verify([leaf], leaf not in binding.locked)
         else:
-            self._report(correction.perform(_OPERATIONS[name](correction.plane, leaf)))
+            self._report(binding.perform(_OPERATIONS[name](binding.plane, leaf)))
         self._refresh()
 
     def act_on_all(self, name: str) -> None:
         """Do it with all leaves that are not verified."""
-        correction = self.correction
-        if correction is None:
+        binding = self.binding
+        if binding is None:
             return
         if name == "verify":
-            correction.verify(correction.document.leaves(correction.frame), True)
+            binding.verify(binding.document.leaves(binding.frame), True)
         else:
-            labels, frozen = correction.plane, correction.frozen
-            free = np.where(np.isin(labels, list(frozen)), 0, labels) if frozen else labels
+            labels, locked = binding.plane, binding.locked
+            free = np.where(np.isin(labels, list(locked)), 0, labels) if locked else labels
             edit = _OPERATIONS[name](free, None)
-            if edit is not None and frozen:
-                held = np.isin(labels[edit.box], list(frozen))
+            if edit is not None and locked:
+                held = np.isin(labels[edit.box], list(locked))
                 edit = difference(labels, edit.box, np.where(held, labels[edit.box], edit.after), edit.tool)
-            correction.perform(edit, verify=False)
+            binding.perform(edit, verify=False)
         self._refresh()
 
     def undo(self) -> None:
         """Take back the last step."""
-        if self.correction is not None:
+        if self.binding is not None:
             self.adding = None
-            self.correction.undo()
+            self.binding.undo()
             self._refresh()
 
     def redo(self) -> None:
         """Make it again."""
-        if self.correction is not None:
-            self.correction.redo()
+        if self.binding is not None:
+            self.binding.redo()
             self._refresh()
 
     # -- review ------------------------------------------------------------------------------------------------------
 
-    def _queue(self, correction: Correction) -> list[int]:
-        document, frame = correction.document, correction.frame
+    def _queue(self, binding: LabelsBinding) -> list[int]:
+        document, frame = binding.document, binding.frame
         return leaf_queue(
-            self._confidences(correction), document.leaves(frame), correction.frozen, self.filter_box.currentData()
+            self._confidences(binding), document.leaves(frame), binding.locked, self.filter_box.currentData()
         )
 
-    def _confidences(self, correction: Correction) -> dict[int, float]:
-        prediction = self._prediction(correction)
+    def _confidences(self, binding: LabelsBinding) -> dict[int, float]:
+        prediction = self._prediction(binding)
         if prediction is None:
             return {}
-        key, number = id(prediction), correction.document.number
+        key, number = id(prediction), binding.document.number
         kept = self._confidence.get(key)
         if kept is None or kept[0] != number:
             from napari_leafseg.inference.confidence import leaf_confidence
 
-            kept = self._confidence[key] = (number, leaf_confidence(prediction, correction.plane))
+            kept = self._confidence[key] = (number, leaf_confidence(prediction, binding.plane))
         return kept[1]
 
     def step(self, by: int) -> None:
         """Go to the next or previous leaf of the queue."""
-        correction = self.correction
-        if correction is None:
+        binding = self.binding
+        if binding is None:
             return
-        queue = self._queue(correction)
+        queue = self._queue(binding)
         if not queue:
             self.reviewed = 0
             show_info("No leaf of this picture is left to review.")
@@ -333,14 +331,14 @@ class CorrectWidget(CorrectForm):
 
     def show_leaf(self, leaf: int) -> None:
         """Bring a leaf into the middle of the canvas, large, and select it."""
-        correction = self.correction
-        box = None if correction is None else leaf_box(correction.plane, leaf)
-        if correction is None or box is None:
+        binding = self.binding
+        box = None if binding is None else leaf_box(binding.plane, leaf)
+        if binding is None or box is None:
             return
         self.reviewed = leaf
-        layer = correction.layer
+        layer = binding.layer
         corners = [
-            layer.data_to_world((*([correction.frame] if layer.ndim == 3 else []), y, x))[-2:]
+            layer.data_to_world((*([binding.frame] if layer.ndim == 3 else []), y, x))[-2:]
             for y, x in ((box[0].start, box[1].start), (box[0].stop, box[1].stop))
         ]
         low, high = np.min(corners, axis=0), np.max(corners, axis=0)
@@ -348,64 +346,64 @@ class CorrectWidget(CorrectForm):
         canvas = getattr(self.viewer, "_canvas_size", (600, 800))
         self.viewer.camera.zoom = float(0.35 * min(canvas) / max(1e-6, (high - low).max()))
         layer.selected_label = leaf
-        outline_leaf(self.session, correction, leaf)
+        outline_leaf(self.session, binding, leaf)
         self._refresh()
 
     def accept(self) -> None:
         """Verify the leaf under review and go on."""
-        self._decide(lambda correction: correction.verify([self.reviewed], True))
+        self._decide(lambda binding: binding.verify([self.reviewed], True))
 
     def discard(self) -> None:
         """Delete the leaf under review and go on."""
-        self._decide(lambda correction: correction.perform(ops.delete(correction.plane, self.reviewed)))
+        self._decide(lambda binding: binding.perform(ops.delete(binding.plane, self.reviewed)))
 
-    def _decide(self, what: Callable[[Correction], Any]) -> None:
-        correction = self.correction
-        if correction is None:
+    def _decide(self, what: Callable[[LabelsBinding], Any]) -> None:
+        binding = self.binding
+        if binding is None:
             return
         if not self.reviewed:
             self.step(1)
             return
-        queue = self._queue(correction)
+        queue = self._queue(binding)
         after = queue[queue.index(self.reviewed) + 1 :] if self.reviewed in queue else []
-        what(correction)
+        what(binding)
         self.reviewed = 0
-        outline_leaf(self.session, correction, 0)
-        remaining = [leaf for leaf in after if leaf in self._queue(correction)]
+        outline_leaf(self.session, binding, 0)
+        remaining = [leaf for leaf in after if leaf in self._queue(binding)]
         if remaining:
             self.show_leaf(remaining[0])
         else:
             self.step(1)
 
     def _set_done(self, done: bool) -> None:
-        correction = self.correction
-        if correction is None:
+        binding = self.binding
+        if binding is None:
             return
         if done:
-            correction.verify(correction.document.leaves(correction.frame), True)
-            self.keeper.keep(correction)
-            self.keeper.set_region(correction, None)
-        self.keeper.set_state(correction, "done" if done else "in progress")
+            binding.verify(binding.document.leaves(binding.frame), True)
+            self.controller.track(binding)
+            self.controller.set_region(binding, None)
+        self.controller.set_state(binding, "done" if done else "in progress")
         self._refresh()
 
     def _set_region(self) -> None:
         """Only what is in view was reviewed: its leaves count as right, the rest of the picture as unknown."""
-        correction = self.correction
-        if correction is None:
+        binding = self.binding
+        if binding is None:
             return
-        layer, plane = correction.layer, correction.plane
+        layer, plane = binding.layer, binding.plane
         half = np.array(getattr(self.viewer, "_canvas_size", (600, 800))) / 2 / self.viewer.camera.zoom
         middle = np.array(self.viewer.camera.center)[-2:]
-        start = [correction.frame] if layer.ndim == 3 else []
+        start = [binding.frame] if layer.ndim == 3 else []
         corners = [layer.world_to_data((*start, *(middle + side * half)))[-2:] for side in (-1, 1)]
         low = np.clip(np.floor(corners[0]).astype(int), 0, plane.shape)
         high = np.clip(np.ceil(corners[1]).astype(int) + 1, 0, plane.shape)
         inside = np.bincount(plane[low[0] : high[0], low[1] : high[1]].ravel(), minlength=1)
         whole = np.bincount(plane.ravel(), minlength=len(inside))
         leaves = [leaf for leaf in range(1, len(inside)) if inside[leaf] and inside[leaf] == whole[leaf]]
-        correction.verify(leaves, True)
-        self.keeper.keep(correction)
-        self.keeper.set_region(correction, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
+        binding.verify(leaves, True)
+        self.controller.track(binding)
+        self.controller.set_region(binding, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
         show_info(f"{len(leaves)} leaves in view count as right; the rest of the picture counts as not reviewed.")
         self._refresh()
 
@@ -416,10 +414,10 @@ class CorrectWidget(CorrectForm):
             if not entry.waits:
                 continue
             layer = self.session.layer_of(entry)
-            correction = None if layer is None else self.session.correction(layer)
-            if correction is not None:
-                self._note_certainty(correction)
-                certainty[str(number)] = self.session.derived(correction.image).certainty
+            binding = None if layer is None else self.session.binding(layer)
+            if binding is not None:
+                self._note_certainty(binding)
+                certainty[str(number)] = self.session.record(binding.image).certainty
             else:
                 certainty[str(number)] = entry.certainty
         order = image_order({name: value for name, value in certainty.items() if value is not None})
@@ -428,28 +426,28 @@ class CorrectWidget(CorrectForm):
         else:
             show_info("No picture with a prediction is left to review. Segment the next ones first.")
 
-    def _note_certainty(self, correction: Correction) -> None:
-        found = self._confidences(correction)
-        open_leaves = [value for leaf, value in found.items() if leaf not in correction.frozen]
-        self.session.derived(correction.image).certainty = min(open_leaves, default=1.0) if found else None
+    def _note_certainty(self, binding: LabelsBinding) -> None:
+        found = self._confidences(binding)
+        open_leaves = [value for leaf, value in found.items() if leaf not in binding.locked]
+        self.session.record(binding.image).certainty = min(open_leaves, default=1.0) if found else None
 
     def progress(self) -> Progress:
         """How far the review of all pictures is."""
         leaves = verified = 0
-        for correction in self.session.corrections():
-            verified += len(correction.document.verified)
-            leaves += self.session.derived(correction.image).count
-        done, total = self.keeper.reviewed()
+        for binding in self.session.bindings():
+            verified += len(binding.document.verified)
+            leaves += self.session.record(binding.image).count
+        done, total = self.controller.reviewed()
         return Progress(min(verified, leaves), leaves, done, total)
 
     # -- the window --------------------------------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        image, correction = self.session.focus(), self.correction
+        image, binding = self.session.focus(), self.binding
         for name, button in self.tool_buttons.items():
             button.setChecked(self.tool is not None and self.tool.name == name)
             button.setEnabled(image is not None)
-        history = None if correction is None else correction.document.history
+        history = None if binding is None else binding.document.history
         undoable, redoable = (None, None) if history is None else (history.undoable, history.redoable)
         self.undo_button.setEnabled(undoable is not None)
         self.redo_button.setEnabled(redoable is not None)
@@ -461,36 +459,36 @@ class CorrectWidget(CorrectForm):
             self.done_button,
             self.region_button,
         ):
-            button.setEnabled(correction is not None)
+            button.setEnabled(binding is not None)
         growing = self.tool is not None and self.tool.gesture == "click"
         for widget in (self.angle_label, self.angle_slider, self.angle_box):
             widget.setEnabled(growing)
         if self.tool is not None and not self._clicks and not self.hint.text().startswith("Nothing was"):
             self.hint.setText(self.tool.help)
         elif self.tool is None:
-            self.hint.setText("" if correction is not None else _NOTHING)
+            self.hint.setText("" if binding is not None else _NOTHING)
         self.image_label.setText(f"<b>{image.name}</b>" if image is not None else "No picture is open.")
-        if correction is None:
+        if binding is None:
             self.leaf_label.setText("")
             self.progress_label.setText("")
             return
         self.progress_label.setText(str(self.progress()))
-        self.done_button.setChecked(self.keeper.state(correction) == "done")
-        self._describe(correction)
+        self.done_button.setChecked(self.controller.state(binding) == "done")
+        self._describe(binding)
 
-    def _describe(self, correction: Correction) -> None:
+    def _describe(self, binding: LabelsBinding) -> None:
         if not self.reviewed:
             self.leaf_label.setText("Press N for the least certain leaf.")
             return
-        confidence = self._confidences(correction).get(self.reviewed)
+        confidence = self._confidences(binding).get(self.reviewed)
         sure = "" if confidence is None else f" · confidence {confidence:.2f}"
-        state = "verified" if self.reviewed in correction.frozen else "not verified"
+        state = "verified" if self.reviewed in binding.locked else "not verified"
         self.leaf_label.setText(f"Leaf {self.reviewed} · {state}{sure}")
 
     def closeEvent(self, event: Any) -> None:
         """Give the mouse back."""
         self.gestures.close()
-        self.keeper.autosave()
+        self.controller.autosave()
         super().closeEvent(event)
 
 
@@ -502,13 +500,13 @@ _OPERATIONS: dict[str, Callable[[np.ndarray, int | None], Edit | None]] = {
 }
 
 
-def _as_one(correction: Correction, edits: list[Edit]) -> Edit | None:
+def _as_one(binding: LabelsBinding, edits: list[Edit]) -> Edit | None:
     """Edits that follow each other as a single one."""
     if not edits:
         return None
-    after = correction.plane.copy()
+    after = binding.plane.copy()
     for edit in edits:
         edit.apply(after)
     rows = slice(min(e.box[0].start for e in edits), max(e.box[0].stop for e in edits))
     columns = slice(min(e.box[1].start for e in edits), max(e.box[1].stop for e in edits))
-    return difference(correction.plane, (rows, columns), after[rows, columns], edits[0].tool)
+    return difference(binding.plane, (rows, columns), after[rows, columns], edits[0].tool)

@@ -18,7 +18,7 @@ from napari_leafseg.widgets.state.workers import start_worker
 _SHOWN = 6
 
 
-class NextPictures(QWidget):
+class SuggestedImages(QWidget):
     """Looks at the pictures that nobody reviewed, in the background, and lists the least certain ones.
 
     Parameters

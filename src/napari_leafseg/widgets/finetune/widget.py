@@ -35,8 +35,8 @@ from napari_leafseg.widgets.common.controls import (
     wrapped_label,
 )
 from napari_leafseg.widgets.finetune.plots import CurvePlot, PreviewLabel, outlined
-from napari_leafseg.widgets.finetune.suggestions import NextPictures
-from napari_leafseg.widgets.state.project_controller import ProjectKeeper
+from napari_leafseg.widgets.finetune.suggestions import SuggestedImages
+from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -62,7 +62,7 @@ class FinetuneWidget(QWidget):
         super().__init__(parent)
         self.setObjectName("napari-leafseg-finetune")
         self.session = Session.of(napari_viewer)
-        self.keeper = ProjectKeeper.of(self.session)
+        self.controller = ProjectController.of(self.session)
         self.worker: Any = None
         self.event: Any = None
         self.settings: FinetuneSettings | None = None
@@ -73,7 +73,7 @@ class FinetuneWidget(QWidget):
         self._soon = burst_timer(self, self.count)  # review marks change in bursts
         for signal in (self.session.images_changed, self.session.project_changed, self.session.corrected):
             signal.connect(self._count_soon)
-        self.keeper.changed.connect(self._count_soon)
+        self.controller.changed.connect(self._count_soon)
         self.session.models_changed.connect(self._models_changed)
         self._base_chosen()
         self.count()
@@ -144,7 +144,7 @@ class FinetuneWidget(QWidget):
         column.addWidget(self.keep_button)
         column.addWidget(self.progress)
         column.addWidget(self.message)
-        self.next = NextPictures(self.session)
+        self.next = SuggestedImages(self.session)
         for part in (self.verdict, self.use_button, self.next, self.score_plot, self.preview, self.loss_plot):
             column.addWidget(part)
         column.addStretch(1)
@@ -160,13 +160,13 @@ class FinetuneWidget(QWidget):
 
     def count(self) -> None:
         """Say what will be trained on, or what is missing; the project is read in a worker."""
-        project = self.keeper.project
+        project = self.controller.project
         if project is None:
             self._counter = None
             self._counted(None, Tally())
             return
         worker = self._counter = start_worker(
-            tally, project, self.keeper.marks(),
+            tally, project, self.controller.marks(),
             on_result=lambda found: self._counted(worker, found), on_error=self._failed, owner=self,
         )  # fmt: skip
 
@@ -187,10 +187,10 @@ class FinetuneWidget(QWidget):
         self.start_button.setEnabled(self._known and self._state != "running")
 
     def _base_chosen(self) -> None:
-        from napari_leafseg.finetuning.config import new_name, unfinished
+        from napari_leafseg.finetuning.config import new_name, resumable_runs
 
         base = str(self.base_box.currentData())
-        waiting = [item for item in unfinished() if item.base == base]
+        waiting = [item for item in resumable_runs() if item.base == base]
         self.name_box.setText(waiting[0].name if waiting else new_name(base))
         self.message.setText(f"“{waiting[0].name}” was not finished; Start goes on with it." if waiting else "")
         try:
@@ -213,10 +213,10 @@ class FinetuneWidget(QWidget):
         if not name or Path(name).name != name:
             show_error("Give the new model a name without slashes.")
             return
-        project = self.keeper.project
+        project = self.controller.project
         if project is None:
             return
-        self.keeper.autosave()
+        self.controller.autosave()
         self.settings = self.wanted(name)
         for plot in (self.score_plot, self.loss_plot):
             plot.clear_curves()
@@ -234,11 +234,11 @@ class FinetuneWidget(QWidget):
     def wanted(self, name: str) -> FinetuneSettings:
         """The session that the form describes."""
         from napari_leafseg.finetuning.config import FinetuneSettings
-        from napari_leafseg.training.config import FrameworkConfig
+        from napari_leafseg.training.config import InstanceUniqueConfig
 
         return FinetuneSettings(
             base=str(self.base_box.currentData()), name=name, effort=self.effort_box.currentData(),
-            framework=FrameworkConfig() if self.framework_box.isChecked() else None,
+            framework=InstanceUniqueConfig() if self.framework_box.isChecked() else None,
         )  # fmt: skip
 
     def pause(self) -> None:
@@ -255,7 +255,7 @@ class FinetuneWidget(QWidget):
 
     def keep(self) -> None:
         """Make the best weights so far a model."""
-        project = self.keeper.project
+        project = self.controller.project
         if self.settings is None or project is None or self.worker is not None:
             return
         self._show_state("running")
@@ -294,7 +294,7 @@ class FinetuneWidget(QWidget):
         if event.kind == "finished":
             self.session.models_changed.emit()
             self.message.setText("")
-            self.verdict.setText(f"<b>“{self.settings.name}”: {event.message}</b>{figures_table(event.figures)}")
+            self.verdict.setText(f"<b>“{self.settings.name}”: {event.message}</b>{summary_table(event.summary)}")
             self.verdict.setVisible(True)
             better = event.verdict == "better"
             self.use_button.setText("Use this model" if better else "Use this model all the same")
@@ -359,7 +359,7 @@ class FinetuneWidget(QWidget):
         super().closeEvent(event)
 
 
-def figures_table(rows: list[tuple[str, float, float]]) -> str:
+def summary_table(rows: list[tuple[str, float, float]]) -> str:
     """Means of the held-out pictures before and after, as rich text; "" where nothing was held out."""
     if not rows:
         return ""
@@ -377,13 +377,13 @@ def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
 
     Yields sentences for the user, `FinetuneEvent`, and a held-out picture's outlines before and now.
     """
-    from napari_leafseg._subprocess import apart
-    from napari_leafseg.finetuning.dataset import gather
-    from napari_leafseg.finetuning.session import finetune_and_tidy
+    from napari_leafseg._subprocess import run_in_subprocess
+    from napari_leafseg.finetuning.dataset import load_corrections
+    from napari_leafseg.finetuning.session import finetune_and_clean_up
 
-    pictures, notes = gather(project)
+    pictures, notes = load_corrections(project)
     yield from notes
-    for event in apart(finetune_and_tidy, wanted, pictures, device):
+    for event in run_in_subprocess(finetune_and_clean_up, wanted, pictures, device):
         yield event
         if event is not None and (shown := event.preview) is not None:
             around = (shown.before > 0) | (shown.after > 0)
@@ -393,10 +393,10 @@ def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
 def keep_job(wanted: Any, project: Any) -> Iterator[Any]:
     """Make the best weights of a stopped session a model; yields its `FinetuneEvent`."""
     from napari_leafseg.finetuning.config import discard, session_folder
-    from napari_leafseg.finetuning.dataset import gather
+    from napari_leafseg.finetuning.dataset import load_corrections
     from napari_leafseg.finetuning.session import keep_best
 
-    pictures, _ = gather(project)
+    pictures, _ = load_corrections(project)
     folder = session_folder(wanted.name)
     event = keep_best(wanted, pictures, folder)
     discard(folder)

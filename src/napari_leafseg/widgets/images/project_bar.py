@@ -24,7 +24,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.project import Project
 from napari_leafseg.project.lock import ProjectLocked
 from napari_leafseg.project.transfer import FORMATS, export_labels, import_labels, import_masks
-from napari_leafseg.widgets.state.project_controller import ProjectKeeper, left_behind
+from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
 from napari_leafseg.widgets.state.session import Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -39,7 +39,7 @@ class ProjectBar(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session, self.keeper = session, ProjectKeeper.of(session)
+        self.session, self.controller = session, ProjectController.of(session)
         self.name = QLabel()
         self.name.setObjectName("project_name")
         self.button = QPushButton("Project")
@@ -74,16 +74,16 @@ class ProjectBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
         column.addWidget(self.recover)
-        self.keeper.changed.connect(self.refresh)
+        self.controller.changed.connect(self.refresh)
         session.project_changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show how things stand."""
-        project = self.keeper.project
+        project = self.controller.project
         if project is None:
             text, tip = "No project", "Corrections are kept by themselves; a project keeps them where you choose."
-        elif self.keeper.automatic:
+        elif self.controller.is_scratch:
             text, tip = "Kept, not in a project yet", f"In {project.folder}. Choose “New project …” to give it a place."
         else:
             text, tip = f"<b>{project.file.name}</b>", str(project.folder)
@@ -91,11 +91,11 @@ class ProjectBar(QWidget):
             text, tip = f"⚠ {text}: not saved", project.writer.error
         self.name.setText(text)
         self.name.setToolTip(tip)
-        chosen = project is not None and not self.keeper.automatic
+        chosen = project is not None and not self.controller.is_scratch
         for name in ("import", "labels", "export", "relink", "close"):
             self.actions_by_name[name].setEnabled(chosen)
         self.actions_by_name["elsewhere"].setEnabled(project is not None)
-        left = left_behind() if project is None else []
+        left = recoverable_projects() if project is None else []
         self.recover.setVisible(bool(left))
         if left:
             self.recover.setText(f"Open the corrections of {left[0].name[:16].replace('.', ':')}")
@@ -124,7 +124,7 @@ class ProjectBar(QWidget):
     def _new(self) -> None:
         folder = self._folder("An empty folder for the new project")
         if folder is not None:
-            self.keeper.create(folder)
+            self.controller.create(folder)
 
     def _open(self) -> None:
         folder = self._folder("The project's folder")
@@ -134,7 +134,7 @@ class ProjectBar(QWidget):
     def open(self, folder: Path) -> None:
         """Open a project; ask where another computer seems to have it open."""
         try:
-            self.keeper.open(folder)
+            self.controller.open(folder)
         except ProjectLocked as locked:
             if locked.owner.host == locked.owner.me().host:
                 raise
@@ -142,20 +142,20 @@ class ProjectBar(QWidget):
                 self, "Open elsewhere", f"{locked}\n\nIf you know that it is not open there any more, open it here?"
             )
             if answer == QMessageBox.StandardButton.Yes:
-                self.keeper.open(folder, force=True)
+                self.controller.open(folder, force=True)
 
     def _recover(self) -> None:
-        left = left_behind()
+        left = recoverable_projects()
         if left:
-            self._guarded(partial(self.keeper.open, left[0], False, True))()
+            self._guarded(partial(self.controller.open, left[0], False, True))()
 
     def _import(self) -> None:
         folder = self._folder("The folder of pictures with label images")
-        if folder is None or self.keeper.project is None:
+        if folder is None or self.controller.project is None:
             return
         answer = QMessageBox.question(self, "Label images", "Are these leaves right, so that no model may change them?")
         verified = answer == QMessageBox.StandardButton.Yes
-        self._run(import_masks(self.keeper.project, folder, verified), "pictures taken in", self._imported)
+        self._run(import_masks(self.controller.project, folder, verified), "pictures taken in", self._imported)
 
     def _import_labels(self) -> None:
         files, _ = QFileDialog.getOpenFileNames(
@@ -164,35 +164,35 @@ class ProjectBar(QWidget):
             self._last(),
             "Labels (*.json *.zip *.geojson *.tif *.tiff *.png)",
         )
-        project = self.keeper.project
+        project = self.controller.project
         if not files or project is None:
             return
         answer = QMessageBox.question(self, "Labels", "Are these leaves right, so that no model may change them?")
         folder = project.folder
-        self.keeper.close()  # what is on the screen is written first, and read again afterwards
+        self.controller.close()  # what is on the screen is written first, and read again afterwards
         reopened = Project.open(folder)
         events = import_labels(reopened, [Path(file) for file in files], answer == QMessageBox.StandardButton.Yes)
         self._run(events, "files of labels taken in", lambda: self._reopen(reopened), lambda: self._reopen(reopened))
 
     def _reopen(self, project: Project) -> None:
         project.close()
-        self._guarded(partial(self.keeper.open, project.folder))()
+        self._guarded(partial(self.controller.open, project.folder))()
 
     def _imported(self) -> None:
-        if self.keeper.project is not None:
-            folder = self.keeper.project.folder
-            self.keeper.close()
-            self._guarded(partial(self.keeper.open, folder))()
+        if self.controller.project is not None:
+            folder = self.controller.project.folder
+            self.controller.close()
+            self._guarded(partial(self.controller.open, folder))()
 
     def _export(self) -> None:
         labels = list(FORMATS.values())
         label, chosen = QInputDialog.getItem(self, "Export labels", "Format", labels, 0, False)
         folder = self._folder("A folder for the exported labels") if chosen else None
-        if folder is None or self.keeper.project is None:
+        if folder is None or self.controller.project is None:
             return
-        self.keeper.autosave()
+        self.controller.autosave()
         form = list(FORMATS)[labels.index(label)]
-        self._run(export_labels(self.keeper.project, folder, form), f"pictures’ labels written to {folder}", None)
+        self._run(export_labels(self.controller.project, folder, form), f"pictures’ labels written to {folder}", None)
 
     def _run(
         self,
@@ -222,18 +222,18 @@ class ProjectBar(QWidget):
 
     def _relink(self) -> None:
         folder = self._folder("The folder that the pictures were moved to")
-        if folder is not None and self.keeper.project is not None:
-            project = self.keeper.project
+        if folder is not None and self.controller.project is not None:
+            project = self.controller.project
             found, missing = project.relink(folder), project.missing()
             show_info(f"{len(found)} pictures found again, {len(missing)} still missing.")
             place = project.folder
-            self.keeper.close()
-            self.keeper.open(place)
+            self.controller.close()
+            self.controller.open(place)
 
     def _elsewhere(self) -> None:
         folder = self._folder("An empty folder on another disk")
         if folder is not None:
-            self.keeper.save_elsewhere(folder)
+            self.controller.save_elsewhere(folder)
 
     def _close(self) -> None:
-        self.keeper.close()
+        self.controller.close()

@@ -29,7 +29,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, LoadedImage, list_images
 from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
 from napari_leafseg.widgets.images.project_bar import ProjectBar
-from napari_leafseg.widgets.state.project_controller import ProjectKeeper
+from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import KEY, ImageEntry, Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -51,7 +51,7 @@ class ImagesWidget(QWidget):
         self.setObjectName("napari-leafseg-images")
         self.session = Session.of(napari_viewer)
         self.viewer = viewer = self.session.viewer
-        self.keeper = ProjectKeeper.of(self.session)
+        self.controller = ProjectController.of(self.session)
         self._items: dict[Path, QListWidgetItem] = {}
         self._wanted: ImageEntry | None = None
         self._loader: Any = None
@@ -60,7 +60,7 @@ class ImagesWidget(QWidget):
         self.setAcceptDrops(True)
         self.session.images_changed.connect(self._refresh)
         self.session.image_wanted.connect(self._choose)
-        self.keeper.opened.connect(self._project_opened)
+        self.controller.opened.connect(self._project_opened)
         viewer.bind_key(NEXT_KEY, lambda _viewer: self.step(1), overwrite=True)
         viewer.bind_key(PREVIOUS_KEY, lambda _viewer: self.step(-1), overwrite=True)
         self._refresh()
@@ -139,7 +139,7 @@ class ImagesWidget(QWidget):
             return
         first = not self.session.images
         self.session.images.extend(ImageEntry(path) for path in new)
-        self.keeper.add_pictures()
+        self.controller.add_pictures()
         settings().setValue("images/folder", str(new[0].parent))
         worker = start_worker(
             thumbnail_job, new, THUMBNAIL,

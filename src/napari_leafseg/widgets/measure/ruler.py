@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QInputDialog, QWidget
 
 from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.session import Session, picture_of
+from napari_leafseg.widgets.state.session import Session, image_data
 
 
 class Ruler:
@@ -35,7 +35,7 @@ class Ruler:
         """Begin; a line that was begun before is given up."""
         self._remove()
         image = self._session.focus()
-        size = 300.0 if image is None else float(max(picture_of(image)[0].shape[:2]))
+        size = 300.0 if image is None else float(max(image_data(image)[0].shape[:2]))
         options = {} if image is None else layers.geometry(image, 2)
         viewer: Any = self._session.viewer
         self._layer = viewer.add_shapes(

@@ -18,19 +18,19 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_image
 from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.pipelines.measure import Frame, Measured, MeasureEvent, measure_job
-from napari_leafseg.project.measurement_settings import MeasureNotes, PictureNotes
+from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column, name_pots
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.ruler import Ruler
-from napari_leafseg.widgets.measure.settings import NotesKeeper
+from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.labels_binding import Correction
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import outline_leaf
-from napari_leafseg.widgets.state.project_controller import ProjectKeeper
-from napari_leafseg.widgets.state.session import Session, picture_of
+from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.session import Session, image_data
 from napari_leafseg.widgets.state.workers import start_worker
 
 _NOTHING = "Nothing to measure yet: press Run in Segment, or open a picture with labels."
@@ -50,10 +50,10 @@ class MeasureWidget(MeasureForm):
         super().__init__(parent)
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
-        self.keeper = ProjectKeeper.of(self.session)
+        self.controller = ProjectController.of(self.session)
         self.worker: Any = None
         self.measured: Measured | None = None
-        self.notes_keeper = NotesKeeper(self.keeper)
+        self.settings_store = MeasurementSettingsStore(self.controller)
         self._again = False
         self.ruler = Ruler(self, self.session, self.scale_box.setValue)
         self._soon = burst_timer(self, self.refresh, 250)
@@ -64,7 +64,7 @@ class MeasureWidget(MeasureForm):
         self.session.corrected.connect(self._ask)
         self.session.layer_state_changed.connect(self._ask)
         self.session.images_changed.connect(self._ask)
-        self.notes_keeper.changed.connect(self._ask)
+        self.settings_store.changed.connect(self._ask)
         self.viewer.layers.selection.events.active.connect(self._ask)
         self.viewer.layers.events.removed.connect(self._ask)
         self.viewer.mouse_drag_callbacks.append(self._clicked)
@@ -87,39 +87,39 @@ class MeasureWidget(MeasureForm):
     # -- what is measured --------------------------------------------------------------------------------------------
 
     @property
-    def correction(self) -> Correction | None:
+    def binding(self) -> LabelsBinding | None:
         """The labels of the picture that the user looks at."""
-        return self.session.correction(self.session.focus())
+        return self.session.binding(self.session.focus())
 
     @property
-    def notes(self) -> MeasureNotes:
+    def notes(self) -> MeasurementSettings:
         """What people decided about the project's pictures."""
-        return self.notes_keeper.notes
+        return self.settings_store.notes
 
     @property
     def name(self) -> str:
         """The notes' name of what is measured."""
-        correction = self.correction
-        if self.series_box.isChecked() or correction is None:
+        binding = self.binding
+        if self.series_box.isChecked() or binding is None:
             return _ALL
-        entry = self.session.entry_of(correction.image)
-        return entry.path.name if entry else correction.image.name
+        entry = self.session.entry_of(binding.image)
+        return entry.path.name if entry else binding.image.name
 
     def _ask(self, _what: Any = None) -> None:
         self._soon.start()
 
-    def _picture_notes(self) -> PictureNotes:
+    def _image_settings(self) -> ImageMeasurementSettings:
         return self.notes.of(self.name)
 
     def _frames(self) -> list[Frame]:
         if self.series_box.isChecked():
             return self._list_frames()
-        correction = self.correction
-        if correction is None:
+        binding = self.binding
+        if binding is None:
             return []
-        document, image, labels = correction.document, correction.image, correction.document.labels
-        data, _ = picture_of(image)
-        prediction = self.session.derived(image).prediction
+        document, image, labels = binding.document, binding.image, binding.document.labels
+        data, _ = image_data(image)
+        prediction = self.session.record(image).prediction
         if labels.ndim == 2:
             verified = {leaf for _, leaf in document.verified}
             return [Frame(image.name, labels.copy, lambda: data, prediction, verified)]
@@ -133,15 +133,15 @@ class MeasureWidget(MeasureForm):
     def _list_frames(self) -> list[Frame]:
         """Pictures of the list that have labels: those of open layers, else what the project has saved."""
         found = []
-        project = self.keeper.project
+        project = self.controller.project
         saved = {} if project is None else {project.path_of(ref): ref for ref in project.images}
         for entry in self.session.images:
             image = self.session.layer_of(entry)
-            correction = self.session.correction(image) if image is not None else None
-            if correction is not None and correction.document.labels.ndim == 2:
-                labels, data = correction.document.labels, picture_of(correction.image)[0]
-                verified = {leaf for _, leaf in correction.document.verified}
-                prediction = self.session.derived(correction.image).prediction
+            binding = self.session.binding(image) if image is not None else None
+            if binding is not None and binding.document.labels.ndim == 2:
+                labels, data = binding.document.labels, image_data(binding.image)[0]
+                verified = {leaf for _, leaf in binding.document.verified}
+                prediction = self.session.record(binding.image).prediction
                 found.append(Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified))
             elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
                 read = partial(project.read_labels, saved[entry.path])
@@ -158,12 +158,12 @@ class MeasureWidget(MeasureForm):
             return
         frames = self._frames()
         self._show_scale()
-        if not frames or not (self.series_box.isChecked() or self.correction):
+        if not frames or not (self.series_box.isChecked() or self.binding):
             self.measured = None
             self.show_state(_NOTHING, False, False)
             self.progress.hide()
             return
-        notes = self.notes.pictures.get(self.name, PictureNotes()).model_copy(deep=True)
+        notes = self.notes.pictures.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
         self.worker = start_worker(
             measure_job, frames, notes, self.notes.scale_of(self.name),
             on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
@@ -224,10 +224,10 @@ class MeasureWidget(MeasureForm):
 
     def _show_tracks(self, measured: Measured) -> None:
         """Tracks of a series layer as napari shows them."""
-        correction = self.correction
-        if correction is None or not measured.series or self.series_box.isChecked():
+        binding = self.binding
+        if binding is None or not measured.series or self.series_box.isChecked():
             return
-        layer = self.session.find_layer(correction.image, "tracks")
+        layer = self.session.find_layer(binding.image, "tracks")
         if not len(measured.tracks):
             if layer is not None:
                 self.viewer.layers.remove(layer)
@@ -237,8 +237,8 @@ class MeasureWidget(MeasureForm):
             return
         active = self.viewer.layers.selection.active
         self.viewer.add_tracks(
-            measured.tracks, name=f"{correction.image.name} tracks", tail_length=4,
-            metadata=self.session.mark(correction.image, "tracks"), **layers.geometry(correction.image, 3),
+            measured.tracks, name=f"{binding.image.name} tracks", tail_length=4,
+            metadata=self.session.mark(binding.image, "tracks"), **layers.geometry(binding.image, 3),
         )  # fmt: skip
         self.viewer.layers.selection.active = active
 
@@ -261,27 +261,27 @@ class MeasureWidget(MeasureForm):
 
     def _go_to(self, leaf: Any) -> None:
         """Centre a leaf and draw a line around it."""
-        correction = self._correction_of(leaf)
-        if correction is None:
+        binding = self._correction_of(leaf)
+        if binding is None:
             if "picture" in leaf:
                 show_info(f"Open {leaf['picture']} in Images to see this leaf.")
             return
-        layer = correction.layer
+        layer = binding.layer
         place = [leaf["centroid_y_px"], leaf["centroid_x_px"]]
         if layer.ndim == 3:
             self.viewer.dims.set_current_step(0, int(leaf["frame"]))
             place = [leaf["frame"], *place]
         self.viewer.camera.center = tuple(layer.data_to_world(place)[-2:])
-        outline_leaf(self.session, correction, int(leaf["leaf"]))
+        outline_leaf(self.session, binding, int(leaf["leaf"]))
         layer.selected_label = int(leaf["leaf"])
 
-    def _correction_of(self, leaf: Any) -> Correction | None:
+    def _correction_of(self, leaf: Any) -> LabelsBinding | None:
         if not self.series_box.isChecked():
-            return self.correction
+            return self.binding
         for entry in self.session.images:
             if entry.path.name == leaf["picture"]:
                 image = self.session.layer_of(entry)
-                return None if image is None else self.session.correction(image)
+                return None if image is None else self.session.binding(image)
         return None
 
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
@@ -289,28 +289,28 @@ class MeasureWidget(MeasureForm):
         yield
         if event.type == "mouse_move":
             return
-        correction = self.correction
-        if correction is None or self.measured is None or not self.isVisible():
+        binding = self.binding
+        if binding is None or self.measured is None or not self.isVisible():
             return
-        layer = correction.layer
+        layer = binding.layer
         if layer.mode != "pan_zoom":
             return
         point = np.array(layer.world_to_data(event.position))[-2:]
-        leaf = leaf_at(correction.plane, float(point[0]), float(point[1]))
+        leaf = leaf_at(binding.plane, float(point[0]), float(point[1]))
         table = self.measured.leaves
         rows = table["leaf"] == leaf
         if self.measured.series:
-            entry = self.session.entry_of(correction.image)
+            entry = self.session.entry_of(binding.image)
             rows &= (
                 table["picture"] == (entry.path.name if entry else "")
                 if self.series_box.isChecked()
-                else table["frame"] == correction.frame
+                else table["frame"] == binding.frame
             )
         found = np.flatnonzero(rows.to_numpy())
         if leaf and len(found):
             self.tabs.setCurrentWidget(self.leaves)
             self.leaves.choose(int(found[0]))
-            outline_leaf(self.session, correction, leaf)
+            outline_leaf(self.session, binding, leaf)
 
     # -- scale -------------------------------------------------------------------------------------------------------
 
@@ -325,8 +325,8 @@ class MeasureWidget(MeasureForm):
         if self.every_box.isChecked():
             self.notes.px_per_mm = value or None
         else:
-            self._picture_notes().px_per_mm = value or None
-        self.notes_keeper.keep()
+            self._image_settings().px_per_mm = value or None
+        self.settings_store.keep()
         self._ask()
 
     def _scale_from_file(self) -> None:
@@ -371,7 +371,7 @@ class MeasureWidget(MeasureForm):
         return menu
 
     def _move(self, rows: Any, plant: int) -> None:
-        plants = self._picture_notes().plants
+        plants = self._image_settings().plants
         for _, row in rows.iterrows():
             plants.setdefault(int(row.get("frame", 0)), {})[int(row["leaf"])] = plant
         self._noted()
@@ -381,17 +381,17 @@ class MeasureWidget(MeasureForm):
         before = table[(table["track"] == row["track"]) & (table["frame"] < row["frame"])]
         if len(before):
             last = before.sort_values("frame").iloc[-1]
-            self._corrections(lambda tracks: tracks.cut(_node(last), _node(row)))
+            self._edit_tracks(lambda tracks: tracks.cut(_node(last), _node(row)))
 
     def _link(self, rows: Any) -> None:
         first, second = (row for _, row in rows.sort_values("frame").iterrows())
-        self._corrections(lambda tracks: tracks.link(_node(first), _node(second)))
+        self._edit_tracks(lambda tracks: tracks.link(_node(first), _node(second)))
 
-    def _corrections(self, change: Any) -> None:
-        from napari_leafseg.traits.tracking import TrackCorrections
+    def _edit_tracks(self, change: Any) -> None:
+        from napari_leafseg.traits.tracking import TrackEdits
 
-        notes = self._picture_notes()
-        tracks = TrackCorrections(list(notes.links), list(notes.cuts))
+        notes = self._image_settings()
+        tracks = TrackEdits(list(notes.links), list(notes.cuts))
         change(tracks)
         notes.links, notes.cuts = tracks.links, tracks.cuts
         self._noted()
@@ -399,27 +399,27 @@ class MeasureWidget(MeasureForm):
     def _name_edited(self, row: int, _column: str, text: str) -> None:
         assert self.measured is not None
         plant = int(self.measured.plants.iloc[row]["plant"])
-        self._picture_notes().names[plant] = text.strip() or str(plant)
+        self._image_settings().names[plant] = text.strip() or str(plant)
         self._noted()
 
     def _name_pots(self) -> None:
         """Name plants by the cell of a tray in which they stand."""
         text, given = QInputDialog.getText(self, "Pots", "Rows × columns of the tray", text="4 × 5")
         numbers = [int(part) for part in text.replace("×", "x").lower().split("x") if part.strip().isdigit()]
-        correction = self.correction
-        if not given or correction is None or self.measured is None:
+        binding = self.binding
+        if not given or binding is None or self.measured is None:
             return
         if len(numbers) != 2 or min(numbers) < 1:
             show_error(f"“{text}” is no number of rows and columns. Write it like 4 × 5.")
             return
         plants = self.measured.plants.drop_duplicates("plant")
         middles = {int(row["plant"]): (row["centre_y_px"], row["centre_x_px"]) for _, row in plants.iterrows()}
-        shape = correction.plane.shape
-        self._picture_notes().names.update(name_pots(middles, numbers[0], numbers[1], (shape[0], shape[1])))
+        shape = binding.plane.shape
+        self._image_settings().names.update(name_pots(middles, numbers[0], numbers[1], (shape[0], shape[1])))
         self._noted()
 
     def _noted(self) -> None:
-        self.notes_keeper.keep()
+        self.settings_store.keep()
         self._ask()
 
     # -- saving ------------------------------------------------------------------------------------------------------
@@ -432,7 +432,7 @@ class MeasureWidget(MeasureForm):
         """How the tables came about: scale, and the records of the predictions that are kept."""
         shown = [self.session.layer_of(entry) for entry in self.session.images] if self.series_box.isChecked() else []
         images = [image for image in shown if image is not None] or [self.session.focus()]
-        items = [self.session.derived(image) for image in images if image is not None]
+        items = [self.session.record(image) for image in images if image is not None]
         return {
             "px_per_mm": self.notes.scale_of(self.name),
             "pictures": [item.prediction.record(**item.values) for item in items if item.prediction is not None],

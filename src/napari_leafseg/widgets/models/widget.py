@@ -35,7 +35,7 @@ _HINT = "Choose a model to see what is known of it, two to compare them. A doubl
 
 
 class ModelsWidget(QWidget):
-    """Lists, compares, renames, takes away, brings back, exports and adds models.
+    """Lists, compares, renames, deletes, restores, exports and adds models.
 
     Parameters
     ----------
@@ -68,15 +68,15 @@ class ModelsWidget(QWidget):
         self.export_button = push_button("export", "Export …", self.export, tip)
         tip = "A file that was exported on another computer, or trained there"
         self.add_button = push_button("add", "Add …", self.add, tip)
-        tip = "Out of the list; the file is kept, and “Bring back” undoes it"
-        self.delete_button = push_button("delete", "Take away", self.delete, tip)
-        self.back_button = QPushButton("Bring back")
-        self.back_button.setObjectName("back")
-        self.back_button.setMenu(QMenu(self.back_button))
+        tip = "Out of the list; the file is kept, and “Restore” undoes it"
+        self.delete_button = push_button("delete", "Delete", self.delete, tip)
+        self.restore_button = QPushButton("Restore")
+        self.restore_button.setObjectName("restore")
+        self.restore_button.setMenu(QMenu(self.restore_button))
         first, second = QHBoxLayout(), QHBoxLayout()
         for button in (self.use_button, self.rename_button, self.delete_button):
             first.addWidget(button)
-        for button in (self.add_button, self.export_button, self.back_button):
+        for button in (self.add_button, self.export_button, self.restore_button):
             second.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
@@ -104,11 +104,11 @@ class ModelsWidget(QWidget):
         for number, row in enumerate(self.rows):
             if row["model"] in before[:1]:
                 self.view.choose(number)
-        menu = self.back_button.menu()
+        menu = self.restore_button.menu()
         menu.clear()
-        for name in user_models.taken_away():
-            menu.addAction(name, lambda name=name: self.bring_back(name))
-        self.back_button.setEnabled(not menu.isEmpty())
+        for name in user_models.deleted_models():
+            menu.addAction(name, lambda name=name: self.restore(name))
+        self.restore_button.setEnabled(not menu.isEmpty())
         self._selected()
 
     def _selected(self, *_what: Any) -> None:
@@ -197,23 +197,23 @@ class ModelsWidget(QWidget):
             return
         if settings().value("segment/model", "leaf") == name:
             settings().setValue("segment/model", next(iter(list_models())))
-        self._do(f"“{name}” was taken away; “Bring back” undoes it.", user_models.take_away, name)
+        self._do(f"“{name}” was deleted; “Restore” undoes it.", user_models.delete_model, name)
 
     def _sure(self, name: str, used: dict[Path, int]) -> bool:
         lines = "\n".join(f"{folder}: {count} picture{'' if count == 1 else 's'}" for folder, count in used.items())
         words = (
             f"“{name}” found leaves in projects of yours:\n\n{lines}\n\nTheir leaves stay, but without the model they "
-            "cannot be found again in the same way. Take it away all the same?"
+            "cannot be found again in the same way. Delete it all the same?"
         )
         answer = QMessageBox.question(
-            self, "Take the model away", words,
+            self, "Delete the model", words,
             QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Cancel,
         )  # fmt: skip
         return bool(answer == QMessageBox.StandardButton.Yes)
 
-    def bring_back(self, name: str) -> None:
-        """Put a model that was taken away into the list again."""
-        self._do(f"“{name}” is back.", user_models.bring_back, name)
+    def restore(self, name: str) -> None:
+        """Put a model that was deleted into the list again."""
+        self._do(f"“{name}” is back.", user_models.restore_model, name)
 
 
 def _about(row: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Long work of *Advise*, as a generator that runs in a worker thread."""
+"""Long work of *Parameter search*, as a generator that runs in a worker thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_leafseg.pipelines.predictors import get_predictor
 def tune_job(
     model: str,
     device: str,
-    looks: str,
+    tta: str,
     pictures: list[Any],
     current: dict[str, float] | None,
 ) -> Iterator[Any]:
@@ -19,4 +19,4 @@ def tune_job(
     from napari_leafseg.pipelines.tune import TuneEvent, tune
 
     yield TuneEvent(0, 1000, f"Loading the model “{model}”")
-    yield from tune(get_predictor(model, device, looks), pictures, current)
+    yield from tune(get_predictor(model, device, tta), pictures, current)

@@ -1,4 +1,4 @@
-"""The *Advise* dock widget: which parameters suit the pictures whose leaves are known."""
+"""The *Parameter search* dock widget: which parameters suit the pictures whose leaves are known."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.controls import burst_timer, list_again, models_box, thin_progress
 from napari_leafseg.widgets.parameter_search.heat_map import HeatMap
 from napari_leafseg.widgets.parameter_search.jobs import tune_job
-from napari_leafseg.widgets.state.project_controller import ProjectKeeper
-from napari_leafseg.widgets.state.session import Session, settings
+from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.session import Session, chosen_tta, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
 
-class AdviseWidget(QWidget):
+class ParameterSearchWidget(QWidget):
     """Compares every combination of the tunables with what people corrected, and applies the best.
 
     Parameters
@@ -40,22 +40,22 @@ class AdviseWidget(QWidget):
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("napari-leafseg-advise")
+        self.setObjectName("napari-leafseg-parameter-search")
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
-        self.keeper = ProjectKeeper.of(self.session)
+        self.controller = ProjectController.of(self.session)
         self.worker: Any = None
-        self.sweep: Any = None
+        self.search: Any = None
         self._folder: Path | None = None
         self._picked: tuple[int, int] | None = None
         self._build()
         self._soon = burst_timer(self, self.count)  # review marks change in bursts
         for signal in (self.session.images_changed, self.session.project_changed):
             signal.connect(self._count_soon)
-        self.keeper.changed.connect(self._count_soon)
+        self.controller.changed.connect(self._count_soon)
         self.session.models_changed.connect(self._models_changed)
         self.count()
-        self._show_sweep()
+        self._show_search()
 
     def _build(self) -> None:
         self.model_box = models_box("model", str(settings().value("segment/model", "leaf")))
@@ -137,7 +137,7 @@ class AdviseWidget(QWidget):
             self.truth_label.setText(f"Known leaves: label images in {self._folder.name}.")
             known = True
         else:
-            number = len(self.keeper.reviewed_refs())
+            number = len(self.controller.reviewed_refs())
             known = number > 0
             noun = "picture" if number == 1 else "pictures"
             self.truth_label.setText(
@@ -159,15 +159,15 @@ class AdviseWidget(QWidget):
 
         if self._folder is not None:
             return labelled_files(self._folder)
-        project = self.keeper.project
+        project = self.controller.project
         if project is None:
             return []
         pictures = reviewed_pictures(project)
-        for picture, (_, correction) in zip(pictures, self.keeper.reviewed_refs(), strict=True):
-            if correction is not None:
-                labels = correction.document.labels.copy()
+        for picture, (_, binding) in zip(pictures, self.controller.reviewed_refs(), strict=True):
+            if binding is not None:
+                labels = binding.document.labels.copy()
                 picture.labels = lambda labels=labels: labels
-                prediction = self.session.derived(correction.image).prediction
+                prediction = self.session.record(binding.image).prediction
                 if prediction is not None and prediction.model.name == self.model_name:
                     picture.prediction = prediction
         return pictures
@@ -184,10 +184,10 @@ class AdviseWidget(QWidget):
             show_error(str(error))
             return
         device = str(settings().value("segment/device", "auto"))
-        looks = str(settings().value("segment/looks", "standard"))
+        tta = chosen_tta()
         self._show_running(True)
         self.worker = start_worker(
-            tune_job, self.model_name, device, looks, pictures, self._current(),
+            tune_job, self.model_name, device, tta, pictures, self._current(),
             on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
             owner=self,
         )  # fmt: skip
@@ -197,7 +197,7 @@ class AdviseWidget(QWidget):
         from napari_leafseg.inference.parameter_search import model_values
 
         image = self.session.focus()
-        item = None if image is None else self.session.derived(image)
+        item = None if image is None else self.session.record(image)
         prediction = None if item is None else item.prediction
         if item is None or prediction is None or prediction.model.name != self.model_name:
             return None
@@ -213,9 +213,9 @@ class AdviseWidget(QWidget):
     def _progress(self, event: Any) -> None:
         self.progress.setValue(event.done)
         self.message.setText(event.message)
-        if event.sweep is not None:
-            self.sweep, self._picked = event.sweep, None
-            self._show_sweep()
+        if event.search is not None:
+            self.search, self._picked = event.search, None
+            self._show_search()
 
     def _ended(self, worker: Any) -> None:
         if worker is self.worker:
@@ -235,51 +235,51 @@ class AdviseWidget(QWidget):
 
     # -- showing and applying ----------------------------------------------------------------------------------------
 
-    def _show_sweep(self) -> None:
-        shown = self.sweep is not None
+    def _show_search(self) -> None:
+        shown = self.search is not None
         for part in (self.map, self.smallest_row, self.verdict, self.apply_button):
             part.setVisible(shown)
         if not shown:
             return
         self.smallest_box.blockSignals(True)
         self.smallest_box.clear()
-        for value in self.sweep.smallest:
+        for value in self.search.smallest:
             self.smallest_box.addItem("no limit" if value == 0 else f"{value:g} px at the working scale", value)
-        self.smallest_box.setCurrentIndex(self.sweep.best_index[2])
+        self.smallest_box.setCurrentIndex(self.search.best_index[2])
         self.smallest_box.blockSignals(False)
         self._show_plane()
 
     def _show_plane(self) -> None:
-        sweep = self.sweep
+        search = self.search
         layer = self.smallest_box.currentIndex()
-        row, column = sweep.row.name, sweep.column.name
+        row, column = search.row.name, search.column.name
         self.map.show_titles(*(f"{part.label} ({part.unit})" if part.unit else part.label
-                               for part in (sweep.row, sweep.column)))  # fmt: skip
-        self.map.show_values(sweep.sbd[:, :, layer], sweep.rows, sweep.columns)
-        self.map.mark("current", sweep.current[column], sweep.current[row])
-        best = sweep.best
+                               for part in (search.row, search.column)))  # fmt: skip
+        self.map.show_values(search.sbd[:, :, layer], search.rows, search.columns)
+        self.map.mark("current", search.current[column], search.current[row])
+        best = search.best
         self.map.mark("best", best[column], best[row])
         if self._picked is None:
             self.map.mark("picked", None)
-            gain = sweep.best_sbd - sweep.current_sbd
-            noun = "picture" if sweep.images == 1 else "pictures"
+            gain = search.best_sbd - search.current_sbd
+            noun = "picture" if search.images == 1 else "pictures"
             self.verdict.setText(
-                f"<b>SBD {sweep.current_sbd:.3f} now, {sweep.best_sbd:.3f} at best</b> ({sweep.images} {noun}, "
-                f"{sweep.leaves} leaves): {sweep.describe(best)}, "
-                f"smallest leaf {best['smallest_working']:.0f} px at the working scale."
+                f"<b>SBD {search.current_sbd:.3f} now, {search.best_sbd:.3f} at best</b> ({search.images} {noun}, "
+                f"{search.leaves} leaves): {search.describe(best)}, "
+                f"smallest leaf {best['min_area_working']:.0f} px at the working scale."
                 if gain > 0
-                else f"<b>The values now are the best that was found:</b> SBD {sweep.current_sbd:.3f} "
-                f"({sweep.images} {noun}, {sweep.leaves} leaves)."
+                else f"<b>The values now are the best that was found:</b> SBD {search.current_sbd:.3f} "
+                f"({search.images} {noun}, {search.leaves} leaves)."
             )
             self.apply_button.setText("Apply best")
             self.apply_button.setEnabled(gain > 0)
             return
         place = (*self._picked, layer)
-        values = sweep.at(*place)
+        values = search.at(*place)
         self.map.mark("picked", values[column], values[row])
         self.verdict.setText(
-            f"Picked: {sweep.describe(values)}: "
-            f"SBD {sweep.sbd[place]:.3f}, count off by {sweep.abs_dic[place]:.1f} on average."
+            f"Picked: {search.describe(values)}: "
+            f"SBD {search.sbd[place]:.3f}, count off by {search.abs_dic[place]:.1f} on average."
         )
         self.apply_button.setText("Apply picked")
         self.apply_button.setEnabled(True)
@@ -290,9 +290,9 @@ class AdviseWidget(QWidget):
 
     def apply(self) -> None:
         """Use the best or the picked values from now on."""
-        sweep = self.sweep
-        values = sweep.best if self._picked is None else sweep.at(*self._picked, self.smallest_box.currentIndex())
-        self.session.values_advised.emit(self.model_name, values)
+        search = self.search
+        values = search.best if self._picked is None else search.at(*self._picked, self.smallest_box.currentIndex())
+        self.session.parameters_suggested.emit(self.model_name, values)
         show_info("These values are used from now on; undo brings the leaves back, ↺ the defaults.")
 
     def closeEvent(self, event: Any) -> None:

@@ -30,12 +30,12 @@ from qtpy.QtWidgets import (
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
 from napari_leafseg.widgets.common.controls import fill_models, list_again, thin_progress
-from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, TunablePanel
+from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, ParameterPanel
 from napari_leafseg.widgets.segment.live import seed_points
 from napari_leafseg.widgets.state.session import settings
 
 
-class Extra(NamedTuple):
+class Overlay(NamedTuple):
     """A layer that explains a prediction: its check box and how its data is computed."""
 
     label: str
@@ -55,19 +55,19 @@ def _frames(name: str) -> Callable[[Any, dict[str, float]], Any]:
     return compute
 
 
-EXTRAS = {
-    "distance": Extra(
+OVERLAYS = {
+    "distance": Overlay(
         "Distance map", "How far inside a leaf a pixel lies: 0 at its border, 1 in its middle.", _frames("distance_map")
     ),
-    "embedding": Extra(
+    "embedding": Overlay(
         "Embedding",
         "The embedding's three principal components as colour: one leaf, one colour.",
         _frames("embedding_rgb"),
     ),
-    "certainty": Extra(
+    "certainty": Overlay(
         "Certainty", "How sure the model is that a pixel belongs to any leaf: 0 to 1.", _frames("certainty")
     ),
-    "seeds": Extra(
+    "seeds": Overlay(
         "Seeds",
         "The points that leaves grow from.",
         lambda prediction, values: seed_points(prediction, values["seed_threshold"]),
@@ -85,11 +85,11 @@ def plausible_devices() -> list[tuple[str, str]]:
     return found
 
 
-LOOKS = {  # names in `napari_leafseg.inference.tta`, which is not imported before it is used
+_TTA_TITLES = {  # names in `napari_leafseg.inference.tta`, which is not imported before it is used
     "standard": ("Standard", "As the model's author chose"),
-    "fast": ("Fast", "One look: about half the time"),
-    "careful": ("Careful", "Four looks, turned and mirrored: about twice the time"),
-    "thorough": ("Thorough", "Eight looks at three sizes: about thirteen times the time"),
+    "fast": ("Fast", "One view: about half the time"),
+    "careful": ("Careful", "Four views, turned and mirrored: about twice the time"),
+    "thorough": ("Thorough", "Eight views at three sizes: about thirteen times the time"),
 }
 _OTHER = "Other file …"
 
@@ -137,11 +137,11 @@ class SegmentForm(QWidget):
         self.device_box = _combo("device")
         for title, name in plausible_devices():
             self.device_box.addItem(title, name)
-        self.looks_box = _combo("looks")
-        for name, (title, help_text) in LOOKS.items():
-            self.looks_box.addItem(title, name)
-            self.looks_box.setItemData(self.looks_box.count() - 1, help_text, Qt.ItemDataRole.ToolTipRole)
-        self.looks_box.setToolTip("How often the model looks at a picture: more often is better and slower.")
+        self.tta_box = _combo("tta")
+        for name, (title, help_text) in _TTA_TITLES.items():
+            self.tta_box.addItem(title, name)
+            self.tta_box.setItemData(self.tta_box.count() - 1, help_text, Qt.ItemDataRole.ToolTipRole)
+        self.tta_box.setToolTip("How often the model looks at a picture: more often is better and slower.")
         self.scale_auto = QCheckBox("find by itself")
         self.scale_auto.setObjectName("scale_auto")
         self.scale_auto.setChecked(True)
@@ -164,7 +164,7 @@ class SegmentForm(QWidget):
         form.addRow("Model", self.model_box)
         form.addRow("", self.model_text)
         form.addRow("Device", self.device_box)
-        form.addRow("Looks", self.looks_box)
+        form.addRow("Accuracy", self.tta_box)
         form.addRow("Working scale", scale_row)
         return form
 
@@ -191,15 +191,15 @@ class SegmentForm(QWidget):
         column = QVBoxLayout(self.tuning)
         self.count_label = QLabel()
         self.count_label.setObjectName("count")
-        self.panel = TunablePanel()
+        self.panel = ParameterPanel()
         self.empty_label = _hint("Press Run; then the sliders change the leaves while they move.")
         column.addWidget(self.count_label)
         column.addWidget(self.empty_label)
         column.addWidget(self.panel)
-        self.advise_button = QPushButton("Find the best values …")
-        self.advise_button.setObjectName("advise")
-        self.advise_button.setToolTip("Compare all values on the pictures that you have corrected")
-        column.addWidget(self.advise_button)
+        self.parameter_search_button = QPushButton("Parameter search …")
+        self.parameter_search_button.setObjectName("parameter_search")
+        self.parameter_search_button.setToolTip("Compare all values on the pictures that you have corrected")
+        column.addWidget(self.parameter_search_button)
         return self.tuning
 
     def _views(self) -> QGroupBox:
@@ -208,15 +208,15 @@ class SegmentForm(QWidget):
         first, second = QHBoxLayout(), QHBoxLayout()
         self.outline_box = QCheckBox("Outlines only")
         self.outline_box.setToolTip("Draw the leaves as outlines instead of filled")
-        self.extras: dict[str, QCheckBox] = {}
-        for kind, extra in EXTRAS.items():
-            box = QCheckBox(extra.label)
+        self.overlays: dict[str, QCheckBox] = {}
+        for kind, overlay in OVERLAYS.items():
+            box = QCheckBox(overlay.label)
             box.setObjectName(f"show_{kind}")
-            box.setToolTip(extra.help)
-            self.extras[kind] = box
+            box.setToolTip(overlay.help)
+            self.overlays[kind] = box
         for row, boxes in (
-            (first, (self.outline_box, self.extras["seeds"], self.extras["certainty"])),
-            (second, (self.extras["distance"], self.extras["embedding"])),
+            (first, (self.outline_box, self.overlays["seeds"], self.overlays["certainty"])),
+            (second, (self.overlays["distance"], self.overlays["embedding"])),
         ):
             for box in boxes:
                 row.addWidget(box, 1)
@@ -226,7 +226,7 @@ class SegmentForm(QWidget):
 
     def _show_layers(self, names: tuple[str, ...]) -> None:
         """Offer the layers that this kind of model has."""
-        for kind, box in self.extras.items():
+        for kind, box in self.overlays.items():
             box.setVisible(kind in names)
             if kind not in names:
                 box.setChecked(False)  # what another kind of model had shown goes
@@ -262,9 +262,9 @@ class SegmentForm(QWidget):
         return str(self.device_box.currentData())
 
     @property
-    def looks(self) -> str:
-        """Name of the chosen looks."""
-        return str(self.looks_box.currentData())
+    def tta(self) -> str:
+        """Name of the chosen test-time augmentation."""
+        return str(self.tta_box.currentData())
 
     @property
     def scale(self) -> float | None:
@@ -335,7 +335,7 @@ class SegmentForm(QWidget):
         """No prediction for this image."""
         self.panel.show_tunables((), {})
         self.panel.setVisible(False)
-        self.advise_button.setVisible(False)
+        self.parameter_search_button.setVisible(False)
         self.count_label.setVisible(False)
         self.empty_label.setVisible(True)
         self.views.setEnabled(False)
@@ -347,7 +347,7 @@ class SegmentForm(QWidget):
         """Sliders and scale of a prediction."""
         self.panel.show_tunables(prediction.tunables, values)
         self.panel.setVisible(True)
-        self.advise_button.setVisible(True)
+        self.parameter_search_button.setVisible(True)
         self.empty_label.setVisible(False)
         self.views.setEnabled(True)
         self._show_layers(prediction.layers)

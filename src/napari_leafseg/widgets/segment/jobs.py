@@ -20,13 +20,13 @@ def predict_job(
     scale: float | None,
     name: str,
     source: dict[str, Any],
-    looks: str = "standard",
+    tta: str = "standard",
 ) -> Iterator[Any]:
     """Load the model where it is not loaded yet, then predict; yields `PredictEvent`. The last holds the result."""
     from napari_leafseg.inference.predictor import PredictEvent
 
     yield PredictEvent(0, 100, f"Loading the model “{model}”")
-    predictor = get_predictor(model, device, looks)
+    predictor = get_predictor(model, device, tta)
     array = data if stack else np.asarray(data)
     events = predictor.run_stack(array, scale, name) if stack else predictor.run(array, scale, name, source)
     yield from events

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_leafseg.editing.combine import with_frozen
+from napari_leafseg.editing.combine import keep_locked
 from napari_leafseg.widgets.state.refresh import Box, changed_box
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -28,21 +28,21 @@ class LabelResult:
 
 
 @dataclass(frozen=True)
-class Shown:
+class DisplayedLabels:
     """What is on the screen when labels are asked for.
 
     Attributes
     ----------
     labels : numpy.ndarray
         (H, W) or (T, H, W).
-    frozen : frozenset of (frame, leaf)
+    locked : frozenset of (frame, leaf)
         Verified leaves, which nothing changes.
     largest, version : int
         Largest number ever given; number of the last step.
     """
 
     labels: np.ndarray
-    frozen: frozenset[tuple[int, int]] = frozenset()
+    locked: frozenset[tuple[int, int]] = frozenset()
     largest: int = 0
     version: int = -1
 
@@ -64,7 +64,7 @@ class LiveLabels(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._wanted: tuple[Any, Any, dict[str, float], Callable[[], Shown | None], bool] | None = None
+        self._wanted: tuple[Any, Any, dict[str, float], Callable[[], DisplayedLabels | None], bool] | None = None
         self._worker: Any = None
 
     @property
@@ -72,12 +72,12 @@ class LiveLabels(QObject):
         """Whether a computation is running or waiting."""
         return self._worker is not None or self._wanted is not None
 
-    def ask(
+    def request(
         self,
         target: Any,
         prediction: Any,
         values: dict[str, float],
-        shown: Callable[[], Shown | None],
+        shown: Callable[[], DisplayedLabels | None],
         with_seeds: bool = False,
     ) -> None:
         """Want labels for these values.
@@ -125,11 +125,11 @@ class LiveLabels(QObject):
 
 
 def _compute(
-    target: Any, prediction: Any, values: dict[str, float], shown: Shown | None, with_seeds: bool
+    target: Any, prediction: Any, values: dict[str, float], shown: DisplayedLabels | None, with_seeds: bool
 ) -> LabelResult:
     labels = prediction.labels(**values)
     same = shown is not None and shown.labels.shape == labels.shape
-    if shown is not None and same and shown.frozen:
+    if shown is not None and same and shown.locked:
         labels = _beside_verified(labels, shown)
     box = changed_box(shown.labels, labels) if shown is not None and same else tuple(slice(0, n) for n in labels.shape)
     planes = labels[None] if labels.ndim == 2 else labels
@@ -140,13 +140,13 @@ def _compute(
     return LabelResult(target, values, labels, box, count, seeds, -1 if shown is None else shown.version)
 
 
-def _beside_verified(labels: np.ndarray, shown: Shown) -> np.ndarray:
+def _beside_verified(labels: np.ndarray, shown: DisplayedLabels) -> np.ndarray:
     if labels.ndim == 2:
-        return with_frozen(labels, shown.labels, {leaf for _, leaf in shown.frozen}, shown.largest)
+        return keep_locked(labels, shown.labels, {leaf for _, leaf in shown.locked}, shown.largest)
     planes = []
     for frame, plane in enumerate(labels):
-        frozen = {leaf for at, leaf in shown.frozen if at == frame}
-        planes.append(with_frozen(plane, shown.labels[frame], frozen, shown.largest) if frozen else plane)
+        locked = {leaf for at, leaf in shown.locked if at == frame}
+        planes.append(keep_locked(plane, shown.labels[frame], locked, shown.largest) if locked else plane)
     return np.stack(planes)
 
 

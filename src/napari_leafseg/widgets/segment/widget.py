@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.controls import burst_timer
-from napari_leafseg.widgets.segment.form import EXTRAS, SegmentForm
+from napari_leafseg.widgets.segment.form import OVERLAYS, SegmentForm
 from napari_leafseg.widgets.segment.jobs import predict_job, save_job, save_masks_job
-from napari_leafseg.widgets.segment.live import LabelResult, LiveLabels, Shown
+from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, LiveLabels
 from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.project_controller import ProjectKeeper
-from napari_leafseg.widgets.state.session import KEY, Session, picture_of, settings
+from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.session import KEY, Session, chosen_tta, image_data, kept_min_area, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
 SAVE_KEY = "S"
@@ -36,7 +36,7 @@ class SegmentWidget(SegmentForm):
         super().__init__(parent)
         self.session = Session.of(napari_viewer)
         self.viewer = viewer = self.session.viewer
-        ProjectKeeper.of(self.session)
+        ProjectController.of(self.session)
         self.worker: Any = None
         self.live = LiveLabels(self)
         self._settle = burst_timer(self, self._end_tuning, 500)  # a drag is one step, recorded when it has come to rest
@@ -47,19 +47,19 @@ class SegmentWidget(SegmentForm):
         self.save_button.clicked.connect(lambda: self.save())
         self.folder_button.clicked.connect(self._choose_folder)
         self.masks_button.clicked.connect(self.save_masks)
-        self.advise_button.clicked.connect(self._open_advisor)
+        self.parameter_search_button.clicked.connect(self._open_parameter_search)
         self.image_box.currentIndexChanged.connect(self._image_chosen)
         self.panel.changed.connect(self._tune)
         self.live.ready.connect(self._show_live)
         self.live.failed.connect(self._report)
-        for kind, box in self.extras.items():
+        for kind, box in self.overlays.items():
             box.toggled.connect(lambda _on, kind=kind: self._toggle_extra(kind))
         self.outline_box.toggled.connect(lambda _on: self._outline())
         viewer.layers.events.inserted.connect(self._layers_changed)
         viewer.layers.events.removed.connect(self._layers_changed)
         viewer.layers.selection.events.active.connect(self._active_changed)
         self.session.layer_state_changed.connect(self._state_changed)
-        self.session.values_advised.connect(self._advised)
+        self.session.parameters_suggested.connect(self._take_over)
         self.session.model_wanted.connect(self.choose_model)
         self.session.models_changed.connect(self.list_models_again)
         viewer.bind_key(SAVE_KEY, lambda _viewer: self.save(), overwrite=True)
@@ -94,15 +94,15 @@ class SegmentWidget(SegmentForm):
     def _image_chosen(self, _index: int = 0) -> None:
         image = self.image
         self.live.cancel()
-        prediction = self.session.derived(image).prediction if image is not None else None
+        prediction = self.session.record(image).prediction if image is not None else None
         if prediction is None:
             self.show_nothing(image is not None)
         else:
-            values = {**prediction.defaults(), **self.session.derived(image).values}
+            values = {**prediction.defaults(), **self.session.record(image).values}
             self.show_prediction(prediction, values)
             if self.session.labels_layer(image) is None:  # the image was left before its labels were there
-                self.live.ask(image, prediction, values, lambda: self._shown(image))
-            for kind, box in self.extras.items():
+                self.live.request(image, prediction, values, lambda: self._shown(image))
+            for kind, box in self.overlays.items():
                 box.blockSignals(True)
                 box.setChecked(self.session.find_layer(image, kind) is not None)
                 box.blockSignals(False)
@@ -110,7 +110,7 @@ class SegmentWidget(SegmentForm):
 
     def _state_changed(self, image: Any) -> None:
         if image is not None and image is self.image:
-            item = self.session.derived(image)
+            item = self.session.record(image)
             self.show_count(item.count, item.prediction is not None, item.verified)
             self.save_button.setEnabled(self.session.labels_layer(image) is not None and self.worker is None)
 
@@ -122,7 +122,7 @@ class SegmentWidget(SegmentForm):
         if image is None or self.worker is not None:
             return
         try:
-            data, stack = picture_of(image)
+            data, stack = image_data(image)
         except UserError as error:
             show_error(str(error))
             return
@@ -136,7 +136,7 @@ class SegmentWidget(SegmentForm):
         self.show_running(True)
         self.worker = start_worker(
             predict_job, self.model_name, self.device_name, data, stack, self.scale,
-            f"The layer “{image.name}”", source, self.looks,
+            f"The layer “{image.name}”", source, self.tta,
             on_result=lambda event: self._progress(image, event), on_error=self._report, on_end=self._run_ended,
         )  # fmt: skip
 
@@ -154,12 +154,12 @@ class SegmentWidget(SegmentForm):
     def _accept(self, image: Image, prediction: Any) -> None:
         """A prediction arrived: keep it, and ask for its labels."""
         values = {**prediction.defaults(), **self.kept_values(prediction)}
-        item = self.session.derived(image)
+        item = self.session.record(image)
         item.prediction, item.values = prediction, {}
         settings().setValue(f"speed/{prediction.model.name}/{self.device_name}", round(prediction.seconds, 2))
         if image is self.image:
             self.show_prediction(prediction, values)
-        self.live.ask(image, prediction, values, lambda: self._shown(image))
+        self.live.request(image, prediction, values, lambda: self._shown(image))
         for note in prediction.notes:
             show_warning(note)
 
@@ -179,42 +179,44 @@ class SegmentWidget(SegmentForm):
         image = self.image
         if image is None:
             return
-        item = self.session.derived(image)
+        item = self.session.record(image)
         if item.prediction is None:
             return
         values = self.panel.values()
         self.keep_values(item.prediction, values)
-        self.live.ask(image, item.prediction, values, lambda: self._shown(image), self.extras["seeds"].isChecked())
+        self.live.request(
+            image, item.prediction, values, lambda: self._shown(image), self.overlays["seeds"].isChecked()
+        )
 
-    def _shown(self, image: Image) -> Shown | None:
+    def _shown(self, image: Image) -> DisplayedLabels | None:
         """What is on the screen of an image; None where a new layer is needed."""
-        correction = self.session.correction(image)
-        if correction is None:
+        binding = self.session.binding(image)
+        if binding is None:
             return None
-        document = correction.document
-        return Shown(correction.layer.data, frozenset(document.verified), document.largest, document.number)
+        document = binding.document
+        return DisplayedLabels(binding.layer.data, frozenset(document.verified), document.largest, document.number)
 
     def _show_live(self, result: LabelResult) -> None:
         image = result.target
         if image not in self.viewer.layers:
             return
-        item = self.session.derived(image)
-        correction = self.session.correction(image)
-        if correction is not None and result.version not in (-1, correction.document.number):
-            self.live.ask(image, item.prediction, result.values, lambda: self._shown(image))  # corrected meanwhile
+        item = self.session.record(image)
+        binding = self.session.binding(image)
+        if binding is not None and result.version not in (-1, binding.document.number):
+            self.live.request(image, item.prediction, result.values, lambda: self._shown(image))  # corrected meanwhile
             return
-        shape = None if correction is None else correction.layer.data.shape
-        fresh = item.values == {} or correction is None or shape != result.labels.shape
+        shape = None if binding is None else binding.layer.data.shape
+        fresh = item.values == {} or binding is None or shape != result.labels.shape
         if fresh:
-            correction = layers.show_new_labels(
+            binding = layers.show_new_labels(
                 self.session, image, result.labels, f"segment with {item.prediction.model.name}"
             )
-            if correction is not self.session.derived(image).listened:
-                self.session.derived(image).listened = correction
-                correction.values_restored.connect(lambda values: self._values_restored(image, values))
+            if binding is not self.session.record(image).undo_source:
+                self.session.record(image).undo_source = binding
+                binding.values_restored.connect(lambda values: self._values_restored(image, values))
             self._outline()
-        elif correction is not None:
-            correction.show_tuned(result.labels, result.box, item.values, result.values)
+        elif binding is not None:
+            binding.show_tuned(result.labels, result.box, item.values, result.values)
             self._settle.start()
         item.count = result.count
         self.session.keep_prediction(image, item.prediction, result.values)
@@ -223,33 +225,33 @@ class SegmentWidget(SegmentForm):
             entry.state = f"{result.count} leaves, not saved"
             self.session.images_changed.emit()
         if result.seeds is not None:
-            layers.show_extra(self.session, image, "seeds", result.seeds)
+            layers.show_overlay(self.session, image, "seeds", result.seeds)
         if fresh:
-            for kind, box in self.extras.items():
+            for kind, box in self.overlays.items():
                 if box.isChecked() and image is self.image:
                     self._toggle_extra(kind)
 
     def _values_restored(self, image: Image, values: dict[str, float]) -> None:
         """Undo and redo move the sliders, too."""
-        item = self.session.derived(image)
+        item = self.session.record(image)
         item.values = dict(values)
         if image is self.image and item.prediction is not None:
             for name, value in values.items():
                 self.panel.rows[name].set(value, tell=False)
             self.keep_values(item.prediction, self.panel.values())
 
-    def _open_advisor(self) -> None:
-        """Show the parameter advisor."""
-        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Advise", tabify=True)  # type: ignore[attr-defined]
+    def _open_parameter_search(self) -> None:
+        """Show the parameter search."""
+        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Parameter search", tabify=True)  # type: ignore[attr-defined]
         dock.raise_()
 
-    def _advised(self, model: str, values: dict[str, float]) -> None:
-        """Take over what the parameter advisor found: for this picture now, for others when they are predicted."""
+    def _take_over(self, model: str, values: dict[str, float]) -> None:
+        """Take over what the parameter search found: for this picture now, for others when they are predicted."""
         store = settings()
         for name, value in values.items():
             store.setValue(f"tunables/{model}/{name}", value)
         image = self.image
-        prediction = self.session.derived(image).prediction if image is not None else None
+        prediction = self.session.record(image).prediction if image is not None else None
         if prediction is None or prediction.model.name != model:
             return
         for name, value in self.kept_values(prediction).items():
@@ -260,8 +262,8 @@ class SegmentWidget(SegmentForm):
         if self.live.busy:
             self._settle.start()
             return
-        for correction in self.session.corrections():
-            correction.end_tuning()
+        for binding in self.session.bindings():
+            binding.end_tuning()
 
     def _outline(self) -> None:
         image = self.image
@@ -275,18 +277,18 @@ class SegmentWidget(SegmentForm):
         image = self.image
         if image is None:
             return
-        prediction = self.session.derived(image).prediction
-        if prediction is None or kind not in prediction.layers or not self.extras[kind].isChecked():
-            layers.hide_extra(self.session, image, kind)
+        prediction = self.session.record(image).prediction
+        if prediction is None or kind not in prediction.layers or not self.overlays[kind].isChecked():
+            layers.hide_overlay(self.session, image, kind)
             return
         start_worker(
-            EXTRAS[kind].compute, prediction, self.panel.values(),
-            on_result=lambda data: self._show_extra(image, kind, data), on_error=self._report,
+            OVERLAYS[kind].compute, prediction, self.panel.values(),
+            on_result=lambda data: self._show_overlay(image, kind, data), on_error=self._report,
         )  # fmt: skip
 
-    def _show_extra(self, image: Image, kind: str, data: Any) -> None:
-        if image in self.viewer.layers and self.extras[kind].isChecked():
-            layers.show_extra(self.session, image, kind, data)
+    def _show_overlay(self, image: Image, kind: str, data: Any) -> None:
+        if image in self.viewer.layers and self.overlays[kind].isChecked():
+            layers.show_overlay(self.session, image, kind, data)
 
     # -- saving ------------------------------------------------------------------------------------------------------
 
@@ -300,7 +302,7 @@ class SegmentWidget(SegmentForm):
         folder = self._target_folder(image)
         if folder is None:
             return
-        item = self.session.derived(image)
+        item = self.session.record(image)
         if item.prediction is None:
             record: dict[str, Any] = {}
         else:
@@ -314,7 +316,7 @@ class SegmentWidget(SegmentForm):
     def save_masks(self) -> None:
         """Save the full masks of a query-based model, also where they overlap, in the background."""
         image = self.image
-        item = self.session.derived(image) if image is not None else None
+        item = self.session.record(image) if image is not None else None
         if image is None or item is None or item.prediction is None:
             return
         folder = self._target_folder(image)
@@ -347,7 +349,7 @@ class SegmentWidget(SegmentForm):
         return self._folder
 
     def _saved(self, image: Image, path: Path) -> None:
-        item = self.session.derived(image)
+        item = self.session.record(image)
         entry = self.session.entry_of(image)
         if entry is not None:
             entry.state = f"{item.count} leaves, saved"
@@ -362,7 +364,7 @@ class SegmentWidget(SegmentForm):
         store = settings()
         store.setValue("segment/model", self.model_name)
         store.setValue("segment/device", self.device_name)
-        store.setValue("segment/looks", self.looks)
+        store.setValue("segment/tta", self.tta)
         store.setValue("segment/scale_auto", self.scale_auto.isChecked())
         store.setValue("segment/scale", self.scale_box.value())
         store.setValue("segment/outline", self.outline_box.isChecked())
@@ -375,16 +377,16 @@ class SegmentWidget(SegmentForm):
             self.add_model(model)
         self.choose_model(model)
         self.choose_device(str(store.value("segment/device", "auto")))
-        self.looks_box.setCurrentIndex(max(0, self.looks_box.findData(str(store.value("segment/looks", "standard")))))
+        self.tta_box.setCurrentIndex(max(0, self.tta_box.findData(chosen_tta())))
         self.scale_auto.setChecked(str(store.value("segment/scale_auto", "true")).lower() == "true")
         self.scale_box.setValue(float(store.value("segment/scale", 100.0)))
         self.outline_box.setChecked(str(store.value("segment/outline", "false")).lower() == "true")
 
     def kept_values(self, prediction: Any) -> dict[str, float]:
         """Values that the user chose earlier for this model. The smallest leaf depends on the picture: it is kept only
-        as the advisor gives it, in pixels at the working scale."""
+        as the parameter search gives it, in pixels at the working scale."""
         store, found = settings(), {}
-        smallest = store.value(f"tunables/{prediction.model.name}/smallest_working")
+        smallest = kept_min_area(prediction.model.name)
         if smallest is not None:
             found["min_area"] = float(round(float(smallest) / prediction.scale**2))
         for tunable in prediction.tunables:

@@ -17,7 +17,7 @@ from napari_leafseg.project.document import Document
 from napari_leafseg.widgets.state.refresh import changed_box, show_region
 
 
-class Correction:
+class LabelsBinding:
     """Labels of one image under correction.
 
     Signals
@@ -59,9 +59,9 @@ class Correction:
         return self.document.plane(self.frame)
 
     @property
-    def frozen(self) -> frozenset[int]:
+    def locked(self) -> frozenset[int]:
         """Verified leaves on the screen."""
-        return self.document.frozen(self.frame)
+        return self.document.locked(self.frame)
 
     # -- changing ----------------------------------------------------------------------------------------------------
 

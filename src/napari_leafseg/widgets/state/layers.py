@@ -9,7 +9,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_leafseg.project.document import Document
-from napari_leafseg.widgets.state.labels_binding import Correction
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.session import Session
 
 NAMES = {
@@ -27,24 +27,24 @@ def geometry(image: Image, labels_ndim: int) -> dict[str, Any]:
     }
 
 
-def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: str) -> Correction:
+def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: str) -> LabelsBinding:
     """Put the labels of a new prediction on the screen, as one step that can be undone.
 
     The image's labels layer is used again; verified leaves in it are in `labels` already.
     """
-    correction = session.correction(image)
-    if correction is not None and correction.layer.data.shape != labels.shape:
-        session.viewer.layers.remove(correction.layer)
-        correction = None
-    if correction is None:
-        correction = add_labels(session, image, Document(np.zeros(labels.shape, np.uint16)))
-    correction.replace(labels, tool)
-    correction.layer.visible = True
-    session.viewer.layers.selection.active = correction.layer
-    return correction
+    binding = session.binding(image)
+    if binding is not None and binding.layer.data.shape != labels.shape:
+        session.viewer.layers.remove(binding.layer)
+        binding = None
+    if binding is None:
+        binding = add_labels(session, image, Document(np.zeros(labels.shape, np.uint16)))
+    binding.replace(labels, tool)
+    binding.layer.visible = True
+    session.viewer.layers.selection.active = binding.layer
+    return binding
 
 
-def add_labels(session: Session, image: Image, document: Document) -> Correction:
+def add_labels(session: Session, image: Image, document: Document) -> LabelsBinding:
     """Show a document as the labels layer of an image; every change of it is recorded from now on."""
     layer = Labels(
         document.labels,
@@ -55,7 +55,7 @@ def add_labels(session: Session, image: Image, document: Document) -> Correction
     )
     layer.colormap = leaf_colours()
     session.viewer.add_layer(layer)
-    return session.start_correction(image, layer, document)
+    return session.bind_labels(image, layer, document)
 
 
 def leaf_colours() -> CyclicLabelColormap:
@@ -68,7 +68,7 @@ def leaf_colours() -> CyclicLabelColormap:
     return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colours]), seed=0.5)
 
 
-def show_extra(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:
+def show_overlay(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:
     """Show the distance map, the embedding or the seeds of an image; the layer is made once and then updated."""
     viewer = session.viewer
     layer = session.find_layer(image, kind)
@@ -96,7 +96,7 @@ def show_extra(session: Session, image: Image, kind: str, data: np.ndarray) -> L
     return layer
 
 
-def hide_extra(session: Session, image: Image, kind: str) -> None:
+def hide_overlay(session: Session, image: Image, kind: str) -> None:
     """Take such a layer away."""
     layer = session.find_layer(image, kind)
     if layer is not None:

@@ -11,15 +11,15 @@ from napari.layers import Points, Shapes
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.edit import leaf_box
 from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.labels_binding import Correction
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.session import Session
 
 
 class Marks:
     """Keeps the diamonds of one image where its verified leaves are."""
 
-    def __init__(self, session: Session, correction: Correction) -> None:
-        self._session, self._correction = session, correction
+    def __init__(self, session: Session, binding: LabelsBinding) -> None:
+        self._session, self._correction = session, binding
         self._places: dict[tuple[int, int], tuple[float, ...]] = {}
         self.refresh()
 
@@ -56,11 +56,11 @@ class Marks:
         viewer.layers.selection.active = active
 
 
-def outline_leaf(session: Session, correction: Correction, leaf: int) -> None:
+def outline_leaf(session: Session, binding: LabelsBinding, leaf: int) -> None:
     """Draw a line around a leaf; 0 takes it away."""
     viewer = session.viewer
-    layer = session.find_layer(correction.image, "review")
-    plane = correction.plane
+    layer = session.find_layer(binding.image, "review")
+    plane = binding.plane
     box = leaf_box(plane, leaf, 1) if leaf else None
     if box is None:
         if layer is not None:
@@ -71,8 +71,8 @@ def outline_leaf(session: Session, correction: Correction, leaf: int) -> None:
     active = viewer.layers.selection.active
     if layer is None:
         layer = Shapes(
-            ndim=2, name=f"{correction.image.name} under review", metadata=session.mark(correction.image, "review"),
-            **layers.geometry(correction.image, 2),
+            ndim=2, name=f"{binding.image.name} under review", metadata=session.mark(binding.image, "review"),
+            **layers.geometry(binding.image, 2),
         )  # fmt: skip
         viewer.add_layer(layer)
     layer.data = []

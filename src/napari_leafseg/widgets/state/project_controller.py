@@ -22,8 +22,8 @@ from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.store import ImageRef, State
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
-from napari_leafseg.widgets.state.labels_binding import Correction
-from napari_leafseg.widgets.state.session import KEY, ImageEntry, Session, labels_shape, picture_of
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.session import KEY, ImageEntry, Session, image_data, labels_shape
 from napari_leafseg.widgets.state.workers import start_worker
 
 AUTOSAVE = 2000  # milliseconds
@@ -36,7 +36,7 @@ def unsaved_folder() -> Path:
     return Path(platformdirs.user_data_dir("napari-leafseg", appauthor=False)) / _UNSAVED
 
 
-def left_behind() -> list[Path]:
+def recoverable_projects() -> list[Path]:
     """Such corrections of applications that no longer run, the newest first."""
     found = [path.parent for path in unsaved_folder().glob("*/project.json")]
     free = []
@@ -47,7 +47,7 @@ def left_behind() -> list[Path]:
     return sorted(free, reverse=True)
 
 
-class ProjectKeeper(QObject):
+class ProjectController(QObject):
     """The project of a viewer.
 
     Signals
@@ -68,7 +68,7 @@ class ProjectKeeper(QObject):
         super().__init__()
         self._session = weakref.ref(session)
         self.project: Project | None = None
-        self.automatic = False  # nobody chose the project: it was made to lose nothing
+        self.is_scratch = False  # nobody chose the project: it was made to lose nothing
         self._refs: dict[int, ImageRef] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(AUTOSAVE)
@@ -82,7 +82,7 @@ class ProjectKeeper(QObject):
             application.aboutToQuit.connect(self.close)
 
     @classmethod
-    def of(cls, session: Session) -> ProjectKeeper:
+    def of(cls, session: Session) -> ProjectController:
         """The session's keeper, made when it has none."""
         if session.projects is None:
             session.projects = cls(session)
@@ -100,25 +100,25 @@ class ProjectKeeper(QObject):
     def create(self, folder: Path) -> None:
         """Make a project of the pictures in the list, and of all corrections so far."""
         project = Project.create(folder, failed=self.trouble.emit)
-        before, was_automatic = self.project, self.automatic
+        before, was_scratch = self.project, self.is_scratch
         self._take(project, False)
         for entry in self.session.images:
             project.add_known(entry.path, entry.sha256)
         self._refs.clear()
-        for correction in self.session.corrections():
-            if correction.document.history.done:
-                self.keep(correction)
+        for binding in self.session.bindings():
+            if binding.document.history.done:
+                self.track(binding)
         if before is not None:
             before.close()
-            if was_automatic and project.writer.flush():
+            if was_scratch and project.writer.flush():
                 shutil.rmtree(before.folder, ignore_errors=True)
         self.changed.emit()
 
-    def open(self, folder: Path, force: bool = False, automatic: bool = False) -> None:
+    def open(self, folder: Path, force: bool = False, is_scratch: bool = False) -> None:
         """Open a project: its pictures become the list."""
         project = Project.open(folder, force, self.trouble.emit)
         self.close()
-        self._take(project, automatic)
+        self._take(project, is_scratch)
         for image in list(self.session.image_layers()):
             for layer in [x for x in self.session.viewer.layers if self._belongs(x, image)]:
                 self.session.viewer.layers.remove(layer)
@@ -139,40 +139,40 @@ class ProjectKeeper(QObject):
         mark = layer.metadata.get(KEY)
         return layer is image or bool(mark and mark["image"] == id(image))
 
-    def _take(self, project: Project, automatic: bool) -> None:
-        self.project, self.automatic = project, automatic
+    def _take(self, project: Project, is_scratch: bool) -> None:
+        self.project, self.is_scratch = project, is_scratch
 
     def close(self) -> None:
         """Write everything and give the project up."""
         project, self.project = self.project, None
         if project is None:
             return
-        for correction in self.session.corrections():
-            correction.end_tuning()
-            ref = self._refs.get(id(correction.document))
+        for binding in self.session.bindings():
+            binding.end_tuning()
+            ref = self._refs.get(id(binding.document))
             if ref is not None:
-                project.save(ref, correction.document)
+                project.save(ref, binding.document)
         project.close()
         self._refs.clear()
         self.changed.emit()
 
     def add_pictures(self) -> None:
         """Take new pictures of the list into the project."""
-        if self.project is not None and not self.automatic:
+        if self.project is not None and not self.is_scratch:
             for entry in self.session.images:
                 self.project.add_known(entry.path, entry.sha256)
 
     # -- corrections -------------------------------------------------------------------------------------------------
 
-    def watch(self, correction: Correction) -> None:
+    def watch(self, binding: LabelsBinding) -> None:
         """Keep a document as soon as somebody changes it by hand; at once in a project that somebody chose."""
-        correction.by_hand.connect(lambda: self.keep(correction))
-        if self.project is not None and not self.automatic and correction.document.history.done:
-            self.keep(correction)
+        binding.by_hand.connect(lambda: self.track(binding))
+        if self.project is not None and not self.is_scratch and binding.document.history.done:
+            self.track(binding)
 
-    def keep(self, correction: Correction) -> None:
+    def track(self, binding: LabelsBinding) -> None:
         """See that everything of a document is written, from its first step on."""
-        if id(correction.document) in self._refs:
+        if id(binding.document) in self._refs:
             return
         try:
             if self.project is None:
@@ -180,14 +180,14 @@ class ProjectKeeper(QObject):
                 self._take(Project.create(unsaved_folder() / stamp, stamp[:16], self.trouble.emit), True)
                 self.changed.emit()
             assert self.project is not None
-            ref = self._ref_of(correction.image)
+            ref = self._ref_of(binding.image)
         except UserError as error:
             show_error(f"Your corrections cannot be saved: {error} They are kept in memory; save them elsewhere.")
             return
-        self._refs[id(correction.document)] = ref
-        self.project.adopt(ref, correction.document)
+        self._refs[id(binding.document)] = ref
+        self.project.adopt(ref, binding.document)
         if ref.state == "new":
-            self.set_state(correction, "in progress")
+            self.set_state(binding, "in progress")
 
     def _ref_of(self, image: Image) -> ImageRef:
         assert self.project is not None
@@ -197,7 +197,7 @@ class ProjectKeeper(QObject):
         source = image.source.path
         if source and Path(source).is_file():
             return self.project.add_known(source)
-        project, array = self.project, np.asarray(picture_of(image)[0])
+        project, array = self.project, np.asarray(image_data(image)[0])
         ref = project.add_known(project.folder / "images" / f"{id(image)}.png", name=image.name)
         target = project.path_of(ref)
         if array.ndim in (2, 3) and array.dtype == np.uint8:
@@ -222,41 +222,41 @@ class ProjectKeeper(QObject):
     def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any) -> None:
         if project is not self.project or image not in self.session.viewer.layers:
             return
-        if self.session.correction(image) is not None:
+        if self.session.binding(image) is not None:
             return
         self._refs[id(document)] = ref
-        correction = layers.add_labels(self.session, image, document)
-        self.session.derived(image).count = len(document.leaves())
-        self.session.viewer.layers.selection.active = correction.layer
-        correction.changed.emit(None)
+        binding = layers.add_labels(self.session, image, document)
+        self.session.record(image).count = len(document.leaves())
+        self.session.viewer.layers.selection.active = binding.layer
+        binding.changed.emit(None)
 
-    def state(self, correction: Correction) -> str:
+    def state(self, binding: LabelsBinding) -> str:
         """The review state of a picture: "new", "in progress" or "done"."""
-        ref = self._refs.get(id(correction.document))
+        ref = self._refs.get(id(binding.document))
         return "new" if ref is None else ref.state
 
-    def set_state(self, correction: Correction, state: State) -> None:
+    def set_state(self, binding: LabelsBinding, state: State) -> None:
         """Change it; the list of pictures says so."""
-        ref = self._refs.get(id(correction.document))
+        ref = self._refs.get(id(binding.document))
         if ref is None or self.project is None or ref.state == state:
             return
         ref.state = state
         self.project.writer.put(self.project.save_list, key="list")
-        entry = self.session.entry_of(correction.image)
+        entry = self.session.entry_of(binding.image)
         if entry is not None:
             entry.state = _IN_WORDS[state]
         self.session.images_changed.emit()
 
-    def set_region(self, correction: Correction, region: tuple[int, int, int, int] | None) -> None:
+    def set_region(self, binding: LabelsBinding, region: tuple[int, int, int, int] | None) -> None:
         """Remember which part of a picture was reviewed: top, left, bottom, right in pixels; None = see its leaves."""
-        ref = self._refs.get(id(correction.document))
+        ref = self._refs.get(id(binding.document))
         if ref is not None and self.project is not None and ref.region != region:
             ref.region = region
             self.project.writer.put(self.project.save_list, key="list")
 
     def marks(self) -> dict[str, int]:
         """How many leaves are verified in each picture that is open, by the name that the project gives it."""
-        known = ((self._refs.get(id(item.document)), item) for item in self.session.corrections())
+        known = ((self._refs.get(id(item.document)), item) for item in self.session.bindings())
         return {ref.id: len(item.document.verified) for ref, item in known if ref is not None}
 
     def reviewed(self) -> tuple[int, int]:
@@ -266,11 +266,11 @@ class ProjectKeeper(QObject):
             return 0, total
         return sum(ref.state == "done" for ref in self.project.images), max(total, len(self.project.images))
 
-    def reviewed_refs(self) -> list[tuple[ImageRef, Correction | None]]:
+    def reviewed_refs(self) -> list[tuple[ImageRef, LabelsBinding | None]]:
         """Pictures that are done, with their corrections where they are open."""
         if self.project is None:
             return []
-        opened = {id(self._refs.get(id(item.document))): item for item in self.session.corrections()}
+        opened = {id(self._refs.get(id(item.document))): item for item in self.session.bindings()}
         return [(ref, opened.get(id(ref))) for ref in self.project.images if ref.state == "done"]
 
     # -- saving ------------------------------------------------------------------------------------------------------
@@ -279,20 +279,20 @@ class ProjectKeeper(QObject):
         """Have what changed written; a stroke that is being painted, too."""
         if self.project is None:
             return
-        for correction in self.session.corrections():
-            self.save(correction)
+        for binding in self.session.bindings():
+            self.save(binding)
 
-    def save(self, correction: Correction) -> None:
+    def save(self, binding: LabelsBinding) -> None:
         """Have one document written when it changed."""
-        ref = self._refs.get(id(correction.document))
+        ref = self._refs.get(id(binding.document))
         if self.project is None or ref is None:
             return
-        painting = bool(getattr(correction.layer, "_staged_history", None))
-        if correction.document.changed or painting:
-            item = self.session.derived(correction.image)
+        painting = bool(getattr(binding.layer, "_staged_history", None))
+        if binding.document.changed or painting:
+            item = self.session.record(binding.image)
             if item.prediction is not None:
-                correction.document.info.update(item.prediction.record(**item.values))
-            self.project.save(ref, correction.document)
+                binding.document.info.update(item.prediction.record(**item.values))
+            self.project.save(ref, binding.document)
 
     def _tell(self, problem: str) -> None:
         if problem:
@@ -307,11 +307,11 @@ class ProjectKeeper(QObject):
         """Write the project to another folder and go on there."""
         assert self.project is not None
         documents = {}
-        for correction in self.session.corrections():
-            ref = self._refs.get(id(correction.document))
+        for binding in self.session.bindings():
+            ref = self._refs.get(id(binding.document))
             if ref is not None:
-                correction.end_tuning()
-                documents[ref.id] = correction.document
+                binding.end_tuning()
+                documents[ref.id] = binding.document
         old = self.project
         new = old.save_elsewhere(folder, documents)
         new.writer.failed = self.trouble.emit

@@ -14,7 +14,7 @@ from psygnal import Signal
 from qtpy.QtCore import QSettings
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.widgets.state.labels_binding import Correction
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
@@ -54,20 +54,20 @@ class ImageEntry:
 
 
 @dataclass
-class Derived:
+class ImageRecord:
     """What belongs to one image layer."""
 
     prediction: Prediction | StackPrediction | None = None
     values: dict[str, float] = field(default_factory=dict)
     count: int = 0
-    correction: Correction | None = None
-    listened: Correction | None = None  # whose undo the sliders follow
+    binding: LabelsBinding | None = None
+    undo_source: LabelsBinding | None = None  # whose undo the sliders follow
     certainty: float | None = None  # confidence of the least certain leaf that nobody verified
 
     @property
     def verified(self) -> int:
         """Leaves that somebody verified or corrected: nothing changes those."""
-        return 0 if self.correction is None else len(self.correction.document.verified)
+        return 0 if self.binding is None else len(self.binding.document.verified)
 
 
 class Session:
@@ -87,12 +87,12 @@ class Session:
         A picture of the list is to be shown.
     project_changed()
         A project was opened, closed, or fails to be written.
-    values_advised(str, dict)
+    parameters_suggested(str, dict)
         Values of the tunables for a model, to be used from now on.
     model_wanted(str)
         A model is to be chosen in *Segment*.
     models_changed()
-        There is a new model, or one got another name or was taken away.
+        There is a new model, or one got another name or was deleted.
     """
 
     images_changed = Signal()
@@ -101,14 +101,14 @@ class Session:
     image_loaded = Signal(object)
     image_wanted = Signal(object)
     project_changed = Signal()
-    values_advised = Signal(str, dict)
+    parameters_suggested = Signal(str, dict)
     model_wanted = Signal(str)
     models_changed = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
         self.images: list[ImageEntry] = []
-        self._derived: OrderedDict[int, Derived] = OrderedDict()
+        self._records: OrderedDict[int, ImageRecord] = OrderedDict()
         self._entries: weakref.WeakKeyDictionary[Layer, ImageEntry] = weakref.WeakKeyDictionary()
         self.projects: Any = None  # the keeper of the open project, made by the first widget that needs it
         viewer.layers.events.removed.connect(self._forget)
@@ -161,25 +161,25 @@ class Session:
                 return layer
         return None
 
-    def derived(self, layer: Layer) -> Derived:
+    def record(self, layer: Layer) -> ImageRecord:
         """What belongs to an image layer; made when there is nothing yet."""
-        item = self._derived.setdefault(id(layer), Derived())
-        self._derived.move_to_end(id(layer))
+        item = self._records.setdefault(id(layer), ImageRecord())
+        self._records.move_to_end(id(layer))
         return item
 
     def keep_prediction(self, layer: Layer, prediction: Prediction | StackPrediction, values: dict[str, float]) -> None:
         """Keep a prediction; the oldest are dropped where there are many (their labels stay)."""
-        item = self.derived(layer)
+        item = self.record(layer)
         item.prediction, item.values = prediction, dict(values)
-        kept = [other for other in self._derived.values() if other.prediction is not None]
+        kept = [other for other in self._records.values() if other.prediction is not None]
         for old in kept[:-_KEPT_PREDICTIONS]:
             old.prediction = None
         self.layer_state_changed.emit(layer)
 
     def _forget(self, event: Any) -> None:
-        item = self._derived.pop(id(event.value), None)
-        if item is not None and item.correction is not None and self.projects is not None:
-            self.projects.save(item.correction)
+        item = self._records.pop(id(event.value), None)
+        if item is not None and item.binding is not None and self.projects is not None:
+            self.projects.save(item.binding)
 
     def focus(self) -> Image | None:
         """The picture that the user looks at: the active layer's, else the last that is shown."""
@@ -210,38 +210,38 @@ class Session:
         """Metadata that ties a layer of ours to its image."""
         return {KEY: {"kind": kind, "image": id(image)}}
 
-    def start_correction(self, image: Image, layer: Labels, document: Document) -> Correction:
+    def bind_labels(self, image: Image, layer: Labels, document: Document) -> LabelsBinding:
         """Record what happens to a labels layer in a document."""
-        correction = Correction(image, layer, document, self.viewer.dims)
-        self.derived(image).correction = correction
-        correction.changed.connect(lambda step: self._corrected(correction, step))
+        binding = LabelsBinding(image, layer, document, self.viewer.dims)
+        self.record(image).binding = binding
+        binding.changed.connect(lambda step: self._corrected(binding, step))
         if self.projects is not None:
-            self.projects.watch(correction)
-        return correction
+            self.projects.watch(binding)
+        return binding
 
-    def _corrected(self, correction: Correction, step: Any) -> None:
-        if step is not None and correction.layer.ndim == 2:
-            self.derived(correction.image).count = len(correction.document.leaves())
-        self.corrected.emit(correction)
-        self.layer_state_changed.emit(correction.image)
+    def _corrected(self, binding: LabelsBinding, step: Any) -> None:
+        if step is not None and binding.layer.ndim == 2:
+            self.record(binding.image).count = len(binding.document.leaves())
+        self.corrected.emit(binding)
+        self.layer_state_changed.emit(binding.image)
 
-    def correction(self, image: Layer | None) -> Correction | None:
+    def binding(self, image: Layer | None) -> LabelsBinding | None:
         """The labels of an image under correction; None where it has none."""
-        item = None if image is None else self._derived.get(id(image))
-        if item is None or item.correction is None or item.correction.layer not in self.viewer.layers:
+        item = None if image is None else self._records.get(id(image))
+        if item is None or item.binding is None or item.binding.layer not in self.viewer.layers:
             return None
-        return item.correction
+        return item.binding
 
-    def corrections(self) -> list[Correction]:
+    def bindings(self) -> list[LabelsBinding]:
         """All of them."""
-        return [item.correction for item in self._derived.values() if item.correction is not None]
+        return [item.binding for item in self._records.values() if item.binding is not None]
 
     def labels_layer(self, image: Layer) -> Labels | None:
         """The labels that belong to an image layer."""
         return self.find_layer(image, "labels")
 
 
-def picture_of(layer: Image) -> tuple[np.ndarray, bool]:
+def image_data(layer: Image) -> tuple[np.ndarray, bool]:
     """The array behind an image layer, and whether it is a time series.
 
     Parameters
@@ -271,10 +271,22 @@ def picture_of(layer: Image) -> tuple[np.ndarray, bool]:
 
 def labels_shape(layer: Image) -> tuple[int, ...]:
     """Shape of the labels of an image layer: (H, W), or (T, H, W) for a time series."""
-    data, stack = picture_of(layer)
+    data, stack = image_data(layer)
     return tuple(data.shape[: 3 if stack else 2])
 
 
 def settings() -> QSettings:
     """Settings that survive a restart."""
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, KEY, "widgets")
+
+
+def chosen_tta() -> str:
+    """Name of the test-time augmentation that *Segment* was last run with; also under its earlier key."""
+    store = settings()
+    return str(store.value("segment/tta", store.value("segment/looks", "standard")))
+
+
+def kept_min_area(model: str) -> Any:
+    """The smallest leaf that was chosen for a model, pixels at the working scale; None where nobody chose one."""
+    store = settings()
+    return store.value(f"tunables/{model}/min_area_working", store.value(f"tunables/{model}/smallest_working"))

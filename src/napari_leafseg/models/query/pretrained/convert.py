@@ -25,7 +25,7 @@ from napari_leafseg.models.query.config import (
 )
 from napari_leafseg.models.query.pretrained.key_mapping import NOT_WEIGHTS, RULES, Rules
 from napari_leafseg.models.query.pretrained.read import read_folder_config, read_weights
-from napari_leafseg.models.store.model_card import Card
+from napari_leafseg.models.store.model_card import ModelCard
 
 Kind = Literal["condinst", "solov2", "sotr", "mask2former"]
 AnyConfig = CondInstConfig | Solov2Config | SotrConfig | Mask2FormerConfig
@@ -133,7 +133,7 @@ def _folder_weights(path: Path) -> dict[str, torch.Tensor]:
     return dict(network.state_dict())
 
 
-def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tuple[QueryModel, Card]:
+def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tuple[QueryModel, ModelCard]:
     """Read a published checkpoint as one of our models.
 
     Parameters
@@ -174,9 +174,9 @@ def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tupl
     for part in sorted(path.glob("*")) if path.is_dir() else [path]:
         if part.is_file():
             digest.update(part.read_bytes())
-    card = Card(
+    card = ModelCard(
         name, "imported", config, description=f"Published {kind} weights, imported from {path.name}.",
-        licence="as its authors say", whole=1024,
+        license="as its authors say", whole_image_size=1024,
         provenance={"imported": str(path.name), "sha256": digest.hexdigest(), "leaf_head": leaf_head},
     )  # fmt: skip
     return network.eval(), card
