@@ -3,9 +3,9 @@
 Run ``python -m benchmarks.ablation RUNS [--fluorescence FOLDER] [--steps N] [--jobs N]``; called again, it goes on.
 ``--report`` only writes the table and the plots of what is finished.
 
-Every arm has the same pictures, steps, seeds and batches. It is trained and scored on synthetic plants, and on real
+Every arm has the same images, steps, seeds and batches. It is trained and scored on synthetic plants, and on real
 labelled fluorescence images (``images/NAME.png``, ``labels/NAME_label.png``), whose folds keep the images of one plant
-together: seed k is scored on fold k. Pictures are scored at the scale of their true plants, so that the search for
+together: seed k is scored on fold k. Images are scored at the scale of their true plants, so that the search for
 plants plays no part.
 """
 
@@ -144,7 +144,7 @@ def _sweep(checkpoint: Path, tested: list[Pair]) -> tuple[np.ndarray, np.ndarray
     from napari_leafseg.metrics import score
     from napari_leafseg.models.store.checkpoint import load_checkpoint
     from napari_leafseg.postprocessing import AngularGrouping
-    from napari_leafseg.training.augment import resize_labels, resize_picture, true_plants
+    from napari_leafseg.training.augment import resize_image, resize_labels, true_plants
 
     network, card = load_checkpoint(checkpoint)
     tiled = DistanceEmbeddingRunner(network, torch.device("cpu"), print, 1)
@@ -155,7 +155,7 @@ def _sweep(checkpoint: Path, tested: list[Pair]) -> tuple[np.ndarray, np.ndarray
         factor = card.target_diameter / typical_size(plants) if plants else 1.0
         shape = (round(truth.shape[0] * factor), round(truth.shape[1] * factor))
         everywhere = (slice(0, truth.shape[0]), slice(0, truth.shape[1]))
-        maps = tiled.maps(resize_picture(image, shape), plant_statistics(image, plants, everywhere))
+        maps = tiled.maps(resize_image(image, shape), plant_statistics(image, plants, everywhere))
         grouping = AngularGrouping(maps.distance, maps.foreground >= FOREGROUND, maps.embedding)
         wanted = resize_labels(truth, shape)
         for row, threshold in enumerate(SEED_THRESHOLDS):

@@ -314,15 +314,15 @@ def _longest_line(skeleton: np.ndarray) -> np.ndarray:
 
 
 def cases(count: int, real: Path | None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Pictures with truth: labelled frames, and synthetic plants that training never draws."""
+    """Images with truth: labelled frames, and synthetic plants that training never draws."""
     from napari_leafseg.io import read_image, read_labels, to_rgb8
     from napari_leafseg.synthetic import synthesize
 
     if real is not None:
         for path in sorted((real / "labels").glob("*_label.*")):
             stem = path.stem.removesuffix("_label")
-            (picture,) = (real / "images").glob(f"{stem}.*")
-            yield f"real {stem}", to_rgb8(read_image(picture).array), read_labels(path)
+            (image,) = (real / "images").glob(f"{stem}.*")
+            yield f"real {stem}", to_rgb8(read_image(image).array), read_labels(path)
     for number in range(count):
         scene = synthesize(520_000 + number)
         if scene.labels.any():
@@ -330,7 +330,7 @@ def cases(count: int, real: Path | None) -> Iterator[tuple[str, np.ndarray, np.n
 
 
 def run(count: int = 50, real: Path | None = None, say: bool = True) -> dict[str, list[Result]]:
-    """Let both annotators correct all pictures."""
+    """Let both annotators correct all images."""
     predictor = load_model("leaf")
     results: dict[str, list[Result]] = {"tools": [], "brush": []}
     for name, image, truth in cases(count, real):
@@ -346,7 +346,7 @@ def run(count: int = 50, real: Path | None = None, say: bool = True) -> dict[str
 
 
 def summary(results: dict[str, list[Result]]) -> dict[str, dict[str, float]]:
-    """Median and 90th percentile of the interactions, and how many pictures reached the goal."""
+    """Median and 90th percentile of the interactions, and how many images reached the goal."""
     return {
         kind: {
             "median": float(np.median([item.interactions for item in found])),

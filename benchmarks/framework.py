@@ -174,7 +174,7 @@ def cell(values: list[float]) -> str:
 
 
 def tables(results: list[dict[str, Any]]) -> str:
-    """Mean ± spread over seeds, as Markdown; one table for each set of pictures, one of what it costs."""
+    """Mean ± spread over seeds, as Markdown; one table for each set of images, one of what it costs."""
     lines = []
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for item in sorted(results, key=lambda item: item["seed"]):

@@ -134,7 +134,7 @@ def main() -> None:
         assert binding is not None
         widget.controller.track(binding)
         widget.controller.set_state(binding, "done")
-        layer.visible = binding.layer.visible = False  # as in the list of pictures: the others are hidden
+        layer.visible = binding.layer.visible = False  # as in the list of images: the others are hidden
     scene = synthesize(1, SceneConfig(size=(SIDE, SIDE), diameter=(300, 400), plants=(4, 4)))
     layer = viewer.add_image(scene.image, name="to paint on", rgb=True)
     layers.show_new_labels(widget.session, layer, scene.labels.astype(np.uint16), "segment")

@@ -59,7 +59,7 @@ def drag(widget: SegmentWidget, events: int = 60, seconds: float = 2.0) -> tuple
 
 
 def main() -> None:
-    """Measure on a small and on a large picture."""
+    """Measure on a small and on a large image."""
     settings = tempfile.TemporaryDirectory()  # a person's own settings stay as they are
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, settings.name)
     viewer = napari.Viewer()

@@ -1,4 +1,4 @@
-"""Time of the parameter search's sweep: 10 x 10 values over 20 pictures of 512 x 512, on kept predictions.
+"""Time of the parameter search's sweep: 10 x 10 values over 20 images of 512 x 512, on kept predictions.
 
 Run ``python -m benchmarks.sweep [--images 20] [--size 512]``.
 """
@@ -30,7 +30,7 @@ def main() -> None:
     assert search is not None
     seconds = time.perf_counter() - began
     grid = " x ".join(str(len(values)) for _, values in predictions[0].search) + f" x {len(search.smallest)}"
-    print(f"{grid} values, {args.images} pictures: {seconds:.1f} s")
+    print(f"{grid} values, {args.images} images: {seconds:.1f} s")
     print(f"SBD now {search.current_sbd:.3f}, best {search.best_sbd:.3f} at {search.best}")
 
 

@@ -14,7 +14,7 @@ SIDE, LEAVES = 2048, 100
 
 
 def paint_field():
-    """100 leaves of about 200 pixels on a grid, overlapping in rows, and a picture of them."""
+    """100 leaves of about 200 pixels on a grid, overlapping in rows, and an image of them."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:SIDE, :SIDE]
     labels = np.zeros((SIDE, SIDE), np.uint16)

@@ -79,7 +79,7 @@ def test_looks_and_plant_masks(tmp_path):
 
 def test_a_bad_file_does_not_stop_the_others(tmp_path):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "notes.png").write_text("no picture")
+    (tmp_path / "in" / "notes.png").write_text("no image")
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "in" / "black.png")
     Image.open(SAMPLES / "seedling.png").save(tmp_path / "in" / "plant.png")
     text = call("predict", tmp_path / "in", tmp_path / "gone.png", "--output", tmp_path / "out", code=2)

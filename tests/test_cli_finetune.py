@@ -58,7 +58,7 @@ def test_a_project_makes_a_model_and_names_what_to_correct_next(tmp_path, models
     assert result.exit_code == 0, result.output
     card = read_card(models / "mine.safetensors")
     assert [item["name"] for item in card.provenance["images"]] == ["plant0", "plant1"]
-    assert "2 pictures (2 reviewed as a whole)" in result.stdout
+    assert "2 images (2 reviewed as a whole)" in result.stdout
     assert re.search(r"SBD: \d\.\d{3} → \d\.\d{3}\n  AP: \d\.\d{3} → \d\.\d{3}\n  \|DiC\|: ", result.stdout)
     assert "Use it as --model mine" in result.stdout
     assert not config.session_folder("mine").exists()

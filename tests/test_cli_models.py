@@ -92,7 +92,7 @@ def test_a_model_that_a_project_uses_is_deleted_only_when_somebody_says_so(folde
     command = ["models", "delete", "mine"]
     asked = CliRunner(env={"COLUMNS": "400"}).invoke(app, command, input="n\n")
     assert asked.exit_code == 1
-    assert "trays: “mine” found the leaves of 12 pictures" in asked.stdout
+    assert "trays: “mine” found the leaves of 12 images" in asked.stdout
     assert "mine" in zoo.list_models()
     assert CliRunner().invoke(app, command, input="y\n").exit_code == 0
     assert "mine" not in zoo.list_models()

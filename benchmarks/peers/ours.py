@@ -44,7 +44,7 @@ def timed(folder: Path, run: Path, minutes: float) -> None:
 
 
 def predictor(run: Path) -> Callable[[np.ndarray, np.ndarray], AngularGrouping]:
-    """Maps of a picture, which already has the working size."""
+    """Maps of an image, which already has the working size."""
     network, _ = load_checkpoint(run / f"{NAME}.safetensors")
     tiled = DistanceEmbeddingRunner(network, torch.device("cpu"), print, 1)
 

@@ -86,7 +86,7 @@ def progress_bar() -> Progress:
 
 @app.command(cls=_Command)
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
+    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.")],
     output: Annotated[Path, typer.Option(help="Folder for <stem>_label.tif and <stem>_label.json.")],
     model: Model = "leaf",
     seed_threshold: Seeds = None,
@@ -94,7 +94,7 @@ def predict(
     score_threshold: Score = None,
     mask_threshold: MaskThreshold = None,
     overlap: Overlap = None,
-    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
+    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the image.")] = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     device: Device = "auto",
     tta: Annotated[str, typer.Option(help="standard, fast, careful (2 × the time) or thorough (13 ×).")] = "standard",
@@ -103,7 +103,7 @@ def predict(
         bool, typer.Option(help=f"{_QUERY}also write the full masks, also where they overlap, as COCO.")
     ] = False,
 ) -> None:
-    """Segment the leaves of pictures."""
+    """Segment the leaves of images."""
     from napari_leafseg.pipelines.predict import predict_files
 
     values = _given(seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
@@ -129,7 +129,7 @@ def predict(
 
 @app.command(cls=_Command)
 def batch(
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns like “plants/**/*.jpg”.")],
+    images: Annotated[list[str], typer.Argument(help="Images, folders, or patterns like “plants/**/*.jpg”.")],
     output: Annotated[
         Path, typer.Option(help="Folder of the experiment; what is done there already is not done again.")
     ],
@@ -139,7 +139,7 @@ def batch(
     score_threshold: Score = None,
     mask_threshold: MaskThreshold = None,
     overlap: Overlap = None,
-    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
+    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the image.")] = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     px_per_mm: Annotated[
         float | None, typer.Option(help="Pixels a millimetre; traits are in pixels if left out.")
@@ -171,7 +171,7 @@ def batch(
             if event.result is not None and "error" in event.result:
                 failed += 1
                 print_error(UserError(event.result["error"]))
-    out.print(f"{event.total - failed} pictures done, {failed} not. Report: {event.report}", soft_wrap=True)
+    out.print(f"{event.total - failed} images done, {failed} not. Report: {event.report}", soft_wrap=True)
     if failed:
         raise typer.Exit(2)
 
@@ -180,7 +180,7 @@ def batch(
 def rerun(
     record: Annotated[Path, typer.Argument(help="NAME_label.json, or a session saved from the window.")],
     output: Annotated[Path | None, typer.Option(help="Folder to write the labels to.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, when they were moved.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, when they were moved.")] = None,
     device: Device = "auto",
 ) -> None:
     """Make the same labels again from their record."""
@@ -227,16 +227,16 @@ def evaluate(
 
 @app.command()
 def tune(
-    source: Annotated[Path, typer.Argument(help="A project, or a folder of pictures with label images beside them.")],
+    source: Annotated[Path, typer.Argument(help="A project, or a folder of images with label images beside them.")],
     truth: Annotated[Path | None, typer.Option(help="Folder of the label images where they lie elsewhere.")] = None,
     model: Model = "leaf",
     device: Device = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole sweep to this file.")] = None,
 ) -> None:
-    """Find the values of the parameters that suit labelled pictures best."""
+    """Find the values of the parameters that suit labelled images best."""
     from napari_leafseg import load_model
     from napari_leafseg._files import write_atomically
-    from napari_leafseg.pipelines.tune import labelled_files, reviewed_pictures
+    from napari_leafseg.pipelines.tune import labelled_files, reviewed_images
     from napari_leafseg.pipelines.tune import tune as run_tuning
     from napari_leafseg.project import Project
 
@@ -245,12 +245,12 @@ def tune(
         if (source / "project.json").exists():
             project = stack.enter_context(Project.open(source))
             project.catch_up()
-            pictures = reviewed_pictures(project)
+            images = reviewed_images(project)
         else:
-            pictures = labelled_files(source, truth)
+            images = labelled_files(source, truth)
         bar = stack.enter_context(progress_bar())
         task = bar.add_task("Tuning", total=1000)
-        for event in run_tuning(load_model(model, device), pictures):
+        for event in run_tuning(load_model(model, device), images):
             bar.update(task, description=event.message, completed=event.done)
             search = event.search
     assert search is not None
@@ -258,7 +258,7 @@ def tune(
     best = search.best
     options = [f"--{part.name.replace('_', '-')} {best[part.name]:g}" for part in (search.row, search.column)]
     out.print(
-        f"{search.images} pictures, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
+        f"{search.images} images, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
         f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} "
         f"and a smallest leaf of {best['min_area_working']:g} pixels at the working scale.",
         highlight=False,
@@ -318,10 +318,10 @@ def challenge(
     sources: Annotated[list[Path], typer.Argument(help="Folders (A1/plant001_rgb.png …) or HDF5 files, with truth.")],
     output: Annotated[Path, typer.Option(help="Folder of the run; a run that is there already goes on.")],
     config: Annotated[Path, typer.Option(help="Training configuration; the paper's if left out.")] = _PAPER,
-    epochs: Annotated[int | None, typer.Option(min=1, help="How often to see each picture; 600 in the paper.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How often to see each image; 600 in the paper.")] = None,
     model: Annotated[str | None, typer.Option(help="Score this model instead of training one.")] = None,
     share: Annotated[float, typer.Option(min=0, max=0.5, help="Share held out of each subset for scoring.")] = 0.2,
-    test: Annotated[list[Path] | None, typer.Option(help="Test pictures to predict into submission.h5.")] = None,
+    test: Annotated[list[Path] | None, typer.Option(help="Test images to predict into submission.h5.")] = None,
     own_foreground: Annotated[bool, typer.Option(help="Do not use the given plant masks.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -359,11 +359,11 @@ def challenge(
 
 @app.command()
 def synthesize(
-    output: Annotated[Path, typer.Option(help="Folder for the pictures and labels.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 10,
-    seed: Annotated[int, typer.Option(help="The first picture's seed.")] = 0,
+    output: Annotated[Path, typer.Option(help="Folder for the images and labels.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 10,
+    seed: Annotated[int, typer.Option(help="The first image's seed.")] = 0,
     size: Annotated[int, typer.Option(min=16, help="Height and width, pixels.")] = 288,
-    plants: Annotated[int, typer.Option(min=0, help="Plants in a picture.")] = 1,
+    plants: Annotated[int, typer.Option(min=0, help="Plants in an image.")] = 1,
     samples: Annotated[bool, typer.Option(help="Make the files of sample_data/ instead.")] = False,
 ) -> None:
     """Draw synthetic plants with the label of every leaf."""
@@ -392,23 +392,23 @@ def export_project(
         task = bar.add_task("Exporting", total=None)
         for event in export_labels(opened, output, form):
             bar.update(task, completed=event.done, total=event.total)
-    out.print(f"{event.total} pictures’ labels are in {output}.", highlight=False, soft_wrap=True)
+    out.print(f"{event.total} images’ labels are in {output}.", highlight=False, soft_wrap=True)
 
 
 @app.command(cls=_Command)
 def finetune(
-    project: Annotated[Path, typer.Argument(help="A project with corrected pictures.")],
+    project: Annotated[Path, typer.Argument(help="A project with corrected images.")],
     base: Annotated[str, typer.Option(help="Model to begin with: a name (see “models”) or a path.")] = "leaf",
     name: Annotated[
         str | None, typer.Option(help="Name of the new model; the base's with the day if left out.")
     ] = None,
     effort: Annotated[str, typer.Option(help="quick (150 steps of 4 crops a run) or thorough (300 of 8).")] = "quick",
     instance_unique: Annotated[
-        bool, typer.Option(help=f"{_QUERY}train for uniqueness and equivariance over your pictures as well.")
+        bool, typer.Option(help=f"{_QUERY}train for uniqueness and equivariance over your images as well.")
     ] = False,
     device: Device = "auto",
     suggest: Annotated[
-        int, typer.Option(help="Name so many of the other pictures, those that the new model is least sure of.")
+        int, typer.Option(help="Name so many of the other images, those that the new model is least sure of.")
     ] = 5,
 ) -> None:
     """Fine-tune a model on a project's corrections; killed and called again with the same name, it goes on.
@@ -438,12 +438,12 @@ def finetune(
             opened.catch_up()
             found = load_corrections(opened)
             others = [opened.path_of(ref) for ref in opened.images if ref.state == "new"]
-    pictures, notes = processes.broadcast(found) or ([], [])
+    images, notes = processes.broadcast(found) or ([], [])
     for note in notes:
         err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
     with progress_bar() as bar:
         task = bar.add_task("Fine-tuning", total=None)
-        for event in finetune_and_clean_up(settings, pictures, device):
+        for event in finetune_and_clean_up(settings, images, device):
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.kind in {"start", "held_out", "announce", "verdict"}:
                 out.print(event.message, soft_wrap=True, highlight=False)
@@ -455,21 +455,21 @@ def finetune(
 
 
 def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
-    """Name the pictures that a model is least sure of."""
+    """Name the images that a model is least sure of."""
     from napari_leafseg import load_model
-    from napari_leafseg.finetuning.active_learning import rank_pictures
+    from napari_leafseg.finetuning.active_learning import rank_images
     from napari_leafseg.project.review import image_order
 
     certainty = {}
     with progress_bar() as bar:
-        task = bar.add_task("Looking at the other pictures", total=len(paths))
-        for item in rank_pictures(load_model(model, device), paths):
+        task = bar.add_task("Looking at the other images", total=len(paths))
+        for item in rank_images(load_model(model, device), paths):
             bar.update(task, completed=item.done)
             if item.trouble:
                 print_error(UserError(item.trouble))
             else:
                 certainty[str(item.path)] = item.certainty
-    out.print("Correct next (the least certain leaf of each picture):")
+    out.print("Correct next (the least certain leaf of each image):")
     for path in image_order(certainty)[:count]:
         out.print(f"  {certainty[path]:.2f}  {path}", soft_wrap=True, highlight=False)
 

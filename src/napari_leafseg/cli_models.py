@@ -91,7 +91,7 @@ def delete(
     own_model(name)
     used = {} if force else projects_using(name)
     for folder, count in used.items():
-        out.print(f"{folder}: “{name}” found the leaves of {count} pictures.", soft_wrap=True, highlight=False)
+        out.print(f"{folder}: “{name}” found the leaves of {count} images.", soft_wrap=True, highlight=False)
     if used and not typer.confirm("Delete it all the same?"):
         raise typer.Exit(1)
     kept = delete_model(name)

@@ -130,7 +130,7 @@ def test_the_border_snaps_to_the_true_edge_outwards_and_inwards():
         assert dice > 0.97 > 2 * (wrong & truth).sum() / (wrong.sum() + truth.sum()) - 0.01
 
 
-def test_a_stroke_beside_the_picture_adds_no_leaf():
+def test_a_stroke_beside_the_image_adds_no_leaf():
     labels = two_discs()
     image = np.zeros((*labels.shape, 3), np.uint8)
     outside = np.array([[-30.0, -20], [-25, -40]])

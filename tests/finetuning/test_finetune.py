@@ -17,7 +17,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.finetuning import config, session, trainer
 from napari_leafseg.finetuning.config import FinetuneSettings, new_name, resumable_runs, session_folder
 from napari_leafseg.finetuning.dataset import (
-    CorrectedPicture,
+    CorrectedImage,
     CorrectionDataset,
     load_corrections,
     partial_labels,
@@ -49,7 +49,7 @@ def models(tmp_path, monkeypatch):
     return folder
 
 
-def pictures_of(count, whole=True):
+def images_of(count, whole=True):
     found = []
     for number in range(count):
         scene = synthesize(4_000 + number, SCENE)
@@ -57,7 +57,7 @@ def pictures_of(count, whole=True):
         if not whole:
             leaves = np.unique(labels[labels > 0])
             labels = partial_labels(labels, leaves[: max(1, len(leaves) // 2)])
-        found.append(CorrectedPicture(f"p{number}", f"{number:064d}", scene.image, labels, whole))
+        found.append(CorrectedImage(f"p{number}", f"{number:064d}", scene.image, labels, whole))
     return found
 
 
@@ -67,9 +67,9 @@ def settings_of(base, **update):
     )
 
 
-def drive(settings, pictures, folder, stop=None):
+def drive(settings, images, folder, stop=None):
     events = []
-    for event in finetune(settings, pictures, folder):
+    for event in finetune(settings, images, folder):
         events.append(event)
         if stop is not None and stop(event):
             break
@@ -100,7 +100,7 @@ def test_what_nobody_verified_carries_no_gradient():
     assert float(gradient[known[0] < 0].abs().max()) == 0
 
 
-def test_a_project_is_gathered_by_review_and_by_leaf_and_changed_pictures_are_noticed(tmp_path):
+def test_a_project_is_gathered_by_review_and_by_leaf_and_changed_images_are_noticed(tmp_path):
     paths = []
     for number in range(4):
         paths.append(tmp_path / f"plant{number}.png")
@@ -116,16 +116,16 @@ def test_a_project_is_gathered_by_review_and_by_leaf_and_changed_pictures_are_no
             ref.state = ("done", "in progress", "in progress", "done")[number]
         project.save_list()
         write_image(paths[3], np.zeros((96, 96, 3), np.uint8))
-        pictures, notes = load_corrections(project)
-    assert [(item.name, item.complete) for item in pictures] == [("plant0", True), ("plant1", False)]
-    assert pictures[1].leaves == 2
-    assert (pictures[1].labels == -1).any()
+        images, notes = load_corrections(project)
+    assert [(item.name, item.complete) for item in images] == [("plant0", True), ("plant1", False)]
+    assert images[1].leaves == 2
+    assert (images[1].labels == -1).any()
     assert len(notes) == 1
     assert "plant3.png was changed since it was corrected" in notes[0]
 
 
 def test_pasted_leaves_bring_their_pixels_and_a_label_of_their_own():
-    first, second = pictures_of(2)
+    first, second = images_of(2)
     changed = 0
     for seed in range(10):
         image, labels = paste_leaf(np.random.default_rng(seed), first, second)
@@ -139,9 +139,9 @@ def test_pasted_leaves_bring_their_pixels_and_a_label_of_their_own():
     assert first.labels.max() < labels.max()
 
 
-def test_the_pool_mixes_in_synthetic_plants_and_keeps_large_pictures_smaller():
+def test_the_pool_mixes_in_synthetic_plants_and_keeps_large_images_smaller():
     scene = synthesize(4_000, SceneConfig(size=(700, 700), diameter=(600, 650), blank=0.0, border=0.0))
-    large = CorrectedPicture("large", "0", scene.image, scene.labels.astype(np.int32), True)
+    large = CorrectedImage("large", "0", scene.image, scene.labels.astype(np.int32), True)
     pool = CorrectionDataset([large], 0.5, 0.0, diameter=100, scenes=2)
     rng = np.random.default_rng(0)
     drawn = [pool.sample(rng) for _ in range(40)]
@@ -154,7 +154,7 @@ def test_the_pool_mixes_in_synthetic_plants_and_keeps_large_pictures_smaller():
 # -- evidence ------------------------------------------------------------------------------------------------------
 
 
-def test_pictures_are_held_out_in_turns_or_once():
+def test_images_are_held_out_in_turns_or_once():
     assert split(1, 0) == [([0], [])]
     for count in (2, 3, 5):
         folds = split(count, 0)
@@ -186,11 +186,11 @@ def test_the_verdict_asks_for_more_than_chance(gains, verdict):
 def test_held_out_scores_go_by_what_is_known():
     truth = discs()
     prediction = prediction_of(planes_of(truth), [0.9, 0.8, 0.7])
-    whole = CorrectedPicture("a", "", np.zeros((120, 120, 3), np.uint8), truth, True)
+    whole = CorrectedImage("a", "", np.zeros((120, 120, 3), np.uint8), truth, True)
     sbd, dic = held_out_score(prediction, whole, score_threshold=0.75)
     assert dic == -1
     assert sbd < 0.8
-    part = CorrectedPicture("a", "", whole.image, partial_labels(truth, [1, 2]), False)
+    part = CorrectedImage("a", "", whole.image, partial_labels(truth, [1, 2]), False)
     value, dic = held_out_score(prediction, part, score_threshold=0.75)
     assert dic is None
     assert value > 0.95  # the third leaf, which nobody verified, is not missed
@@ -200,10 +200,10 @@ def test_held_out_scores_go_by_what_is_known():
     assert held_out_precision(prediction, part) is None
 
 
-def test_the_sliders_values_change_only_where_more_than_one_picture_asks_for_it():
+def test_the_sliders_values_change_only_where_more_than_one_image_asks_for_it():
     truth = discs()
 
-    def pairs(*third):  # the score of each picture's third leaf
+    def pairs(*third):  # the score of each image's third leaf
         return [(prediction_of(planes_of(truth), [0.9, 0.8, score]), truth) for score in third]
 
     default = pairs(0.5)[0][0].defaults()["score_threshold"]
@@ -232,13 +232,13 @@ def test_figures_are_means_of_what_is_known():
 
 def test_a_session_holds_out_judges_and_publishes_a_new_model(tmp_path, models, tiny_checkpoint):
     before = tiny_checkpoint.read_bytes()
-    events = drive(settings_of(tiny_checkpoint), pictures_of(3), tmp_path / "s")
+    events = drive(settings_of(tiny_checkpoint), images_of(3), tmp_path / "s")
     kinds = [event.kind for event in events]
     assert kinds[0] == "start"
-    assert "3 pictures (3 reviewed as a whole)" in events[0].message
+    assert "3 images (3 reviewed as a whole)" in events[0].message
     assert kinds[-2:] == ["verdict", "finished"]
     assert {event.fold for event in events if event.kind == "held_out"} == {0, 1, 2}
-    assert max(event.fold for event in events) == 3  # the last run is on all pictures
+    assert max(event.fold for event in events) == 3  # the last run is on all images
     assert [event.done for event in events if event.kind == "step"] == sorted(
         event.done for event in events if event.kind == "step"
     )
@@ -258,18 +258,18 @@ def test_a_session_holds_out_judges_and_publishes_a_new_model(tmp_path, models, 
     assert tiny_checkpoint.read_bytes() == before
     assert "mine" in zoo.list_models()
     with pytest.raises(UserError, match="already"):
-        drive(settings_of(tiny_checkpoint), pictures_of(3), tmp_path / "other")
+        drive(settings_of(tiny_checkpoint), images_of(3), tmp_path / "other")
 
 
-def test_six_pictures_are_split_once(tmp_path, models, tiny_checkpoint):
-    events = drive(settings_of(tiny_checkpoint, steps=4), pictures_of(6), tmp_path / "s")
+def test_six_images_are_split_once(tmp_path, models, tiny_checkpoint):
+    events = drive(settings_of(tiny_checkpoint, steps=4), images_of(6), tmp_path / "s")
     assert {event.fold for event in events} == {0}
     assert len(read_card(events[-1].result).provenance["held_out"]) == 2
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_one_picture_is_trained_on_but_not_judged(tmp_path, models, tiny_checkpoint, whole):
-    events = drive(settings_of(tiny_checkpoint, steps=4), pictures_of(1, whole), tmp_path / "s")
+def test_one_image_is_trained_on_but_not_judged(tmp_path, models, tiny_checkpoint, whole):
+    events = drive(settings_of(tiny_checkpoint, steps=4), images_of(1, whole), tmp_path / "s")
     assert events[-1].verdict == "not judged"
     trained, _ = load_checkpoint(events[-1].result)
     base, _ = load_checkpoint(tiny_checkpoint)
@@ -290,7 +290,7 @@ def test_query_based_models_are_fine_tuned_with_the_framework(tmp_path, models, 
         tmp_path / "q.safetensors", build_network(config), ModelCard("q", "1", config, target_diameter=70.0)
     )
     settings = settings_of(tmp_path / "q.safetensors", steps=5, instance_unique=InstanceUniqueConfig())
-    events = drive(settings, pictures_of(2, whole=False), tmp_path / "s")
+    events = drive(settings, images_of(2, whole=False), tmp_path / "s")
     steps = [event for event in events if event.kind == "step"]
     assert {"inter", "equi", "score", "mask"} <= set(steps[0].values)
     assert all(np.isfinite(event.values["total"]) for event in steps)
@@ -300,42 +300,42 @@ def test_query_based_models_are_fine_tuned_with_the_framework(tmp_path, models, 
 
 
 def test_a_stopped_session_goes_on_where_it_was(tmp_path, models, tiny_checkpoint):
-    settings, pictures = settings_of(tiny_checkpoint), pictures_of(2)
-    first = drive(settings, pictures, tmp_path / "s", lambda event: event.fold == 1 and event.kind == "held_out")
+    settings, images = settings_of(tiny_checkpoint), images_of(2)
+    first = drive(settings, images, tmp_path / "s", lambda event: event.fold == 1 and event.kind == "held_out")
     assert not (models / "mine.safetensors").exists()
-    later = drive(settings, pictures, tmp_path / "s")
+    later = drive(settings, images, tmp_path / "s")
     steps = [(event.fold, event.done) for event in later if event.kind == "step"]
     done = [(event.fold, event.done) for event in first if event.kind == "step"]
     assert not set(steps) & {item for item in done if item[0] == 0}
     assert later[-1].kind == "finished"
     with pytest.raises(UserError, match="with other settings"):
-        drive(settings.model_copy(update={"name": "other"}), pictures, tmp_path / "s")
+        drive(settings.model_copy(update={"name": "other"}), images, tmp_path / "s")
 
 
 def test_what_is_corrected_while_it_trains_is_for_the_next_session(tmp_path, models, tiny_checkpoint):
-    settings, pictures = settings_of(tiny_checkpoint), pictures_of(3)
-    first = drive(settings, pictures[:2], tmp_path / "s", lambda event: event.kind == "held_out")
+    settings, images = settings_of(tiny_checkpoint), images_of(3)
+    first = drive(settings, images[:2], tmp_path / "s", lambda event: event.kind == "held_out")
     assert not any("for the next one" in event.message for event in first)
-    repainted = replace(pictures[1], labels=np.where(pictures[1].labels > 1, -1, pictures[1].labels), whole=False)
-    later = drive(settings, [repainted, pictures[2], pictures[0]], tmp_path / "s")
+    repainted = replace(images[1], labels=np.where(images[1].labels > 1, -1, images[1].labels), whole=False)
+    later = drive(settings, [repainted, images[2], images[0]], tmp_path / "s")
     assert sum("for the next one" in event.message for event in later) == 1
     known = read_card(later[-1].result).provenance["images"]
     assert [(item["name"], item["leaves"], item["complete"]) for item in known] == [
-        (item.name, item.leaves, True) for item in pictures[:2]
+        (item.name, item.leaves, True) for item in images[:2]
     ]
 
 
-def test_a_single_picture_gives_less_weight_than_several(tmp_path, models, tiny_checkpoint):
+def test_a_single_image_gives_less_weight_than_several(tmp_path, models, tiny_checkpoint):
     def share(count, **wanted):
         settings = settings_of(tiny_checkpoint, **wanted)
-        return Session(settings, pictures_of(count), tmp_path / f"{count}{wanted}", "cpu").base_share
+        return Session(settings, images_of(count), tmp_path / f"{count}{wanted}", "cpu").base_share
 
     assert (share(1), share(2), share(1, base_share=0.0)) == (0.3, 0.15, 0.0)
 
 
 @pytest.mark.parametrize("now", ["missing", "another", "smaller"])
-def test_a_session_does_not_go_on_without_its_pictures(tmp_path, models, tiny_checkpoint, now):
-    settings, (one, two) = settings_of(tiny_checkpoint), pictures_of(2)
+def test_a_session_does_not_go_on_without_its_images(tmp_path, models, tiny_checkpoint, now):
+    settings, (one, two) = settings_of(tiny_checkpoint), images_of(2)
     drive(settings, [one, two], tmp_path / "s", lambda event: event.kind == "held_out")
     changes = {
         "missing": [one],
@@ -354,10 +354,10 @@ def test_a_session_does_not_go_on_without_its_pictures(tmp_path, models, tiny_ch
 
 
 def test_nothing_to_learn_from_is_explained(tmp_path, models, tiny_checkpoint):
-    empty = CorrectedPicture("e", "", np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.int32), True)
-    for pictures in ([], [empty]):
+    empty = CorrectedImage("e", "", np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.int32), True)
+    for images in ([], [empty]):
         with pytest.raises(UserError, match="nothing to learn from yet"):
-            drive(settings_of(tiny_checkpoint), pictures, tmp_path / "s")
+            drive(settings_of(tiny_checkpoint), images, tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
 
@@ -370,7 +370,7 @@ def test_short_memory_means_smaller_batches_and_is_said(tmp_path, models, tiny_c
         return real(self, batch)
 
     monkeypatch.setattr(loop._Run, "train_step", step)
-    events = drive(settings_of(tiny_checkpoint, steps=3), pictures_of(1), tmp_path / "s")
+    events = drive(settings_of(tiny_checkpoint, steps=3), images_of(1), tmp_path / "s")
     assert [event.message for event in events if event.kind == "announce"] == ["Out of memory: going on with batch 1."]
     assert events[-1].kind == "finished"
 
@@ -384,7 +384,7 @@ def test_losses_that_run_away_mean_a_step_back_at_half_the_rate(tmp_path, models
         return {**found, "total": float("nan")} if len(rates) == 3 else found
 
     monkeypatch.setattr(loop._Run, "train_step", step)
-    events = drive(settings_of(tiny_checkpoint, steps=4), pictures_of(1), tmp_path / "s")
+    events = drive(settings_of(tiny_checkpoint, steps=4), images_of(1), tmp_path / "s")
     assert any("half the rate" in event.message for event in events)
     assert rates[-1] == rates[0] / 2
     assert events[-1].kind == "finished"
@@ -400,7 +400,7 @@ def test_a_full_disk_does_not_end_the_training(tmp_path, models, tiny_checkpoint
         real(self)
 
     monkeypatch.setattr(loop._Run, "save", save)
-    events = drive(settings_of(tiny_checkpoint, steps=8), pictures_of(1), tmp_path / "s")
+    events = drive(settings_of(tiny_checkpoint, steps=8), images_of(1), tmp_path / "s")
     assert any("no space left" in event.message for event in events if event.kind == "announce")
     assert events[-1].kind == "finished"
 
@@ -415,7 +415,7 @@ def test_looks_that_cannot_be_kept_are_said_and_training_goes_on(tmp_path, model
 
     monkeypatch.setattr(trainer, "write_atomically", write)
     events = []
-    for event in finetune(settings_of(tiny_checkpoint), pictures_of(6), tmp_path / "s"):
+    for event in finetune(settings_of(tiny_checkpoint), images_of(6), tmp_path / "s"):
         events.append(event)
         full[0] = event.kind == "step" and event.done <= 4
     assert next(event.message for event in events if event.kind == "announce").endswith("no space left on device.")
@@ -432,18 +432,18 @@ def test_a_disk_that_stays_full_ends_with_words_and_the_session_goes_on_later(
         raise UserError("Cannot write: no space left on device.")
 
     monkeypatch.setattr(loop._Run, "save", save)
-    settings, pictures = settings_of(tiny_checkpoint, steps=4), pictures_of(1)
+    settings, images = settings_of(tiny_checkpoint, steps=4), images_of(1)
     with pytest.raises(UserError, match="Free some space, then go on"):
-        drive(settings, pictures, tmp_path / "s")
+        drive(settings, images, tmp_path / "s")
     assert not list(models.glob("*")) if models.exists() else True
     monkeypatch.setattr(loop._Run, "save", real)
-    assert drive(settings, pictures, tmp_path / "s")[-1].kind == "finished"
+    assert drive(settings, images, tmp_path / "s")[-1].kind == "finished"
 
 
 def test_curves_that_cannot_be_written_do_not_end_the_training(tmp_path, models, tiny_checkpoint):
     (tmp_path / "s" / "run0" / "curves.jsonl").mkdir(parents=True)  # no file can be written there
     events = []
-    for event in finetune(settings_of(tiny_checkpoint, steps=4), pictures_of(1), tmp_path / "s"):
+    for event in finetune(settings_of(tiny_checkpoint, steps=4), images_of(1), tmp_path / "s"):
         events.append(event.kind)
         if event.kind == "verdict":  # the disk has room again
             (tmp_path / "s" / "run0" / "curves.jsonl").rmdir()
@@ -457,7 +457,7 @@ def test_a_line_of_the_curves_that_was_cut_short_is_left_out(tmp_path):
 
 
 def test_batch_statistics_stay_as_they_came(tmp_path, models, tiny_checkpoint):
-    events = drive(settings_of(tiny_checkpoint, steps=4), pictures_of(1), tmp_path / "s")
+    events = drive(settings_of(tiny_checkpoint, steps=4), images_of(1), tmp_path / "s")
     after, before = (load_checkpoint(path)[0].state_dict() for path in (events[-1].result, tiny_checkpoint))
     statistics = [key for key in before if "running" in key]
     assert statistics
@@ -468,11 +468,9 @@ def test_batch_statistics_stay_as_they_came(tmp_path, models, tiny_checkpoint):
 @pytest.mark.parametrize("count", [1, 6])
 def test_the_new_weights_hold_a_share_of_the_old(tmp_path, models, tiny_checkpoint, monkeypatch, count):
     scores = iter(np.linspace(0.1, 0.9, 40))
-    monkeypatch.setattr(
-        trainer, "held_out_score", lambda prediction, picture: (next(scores), 0)
-    )  # the last is the best
+    monkeypatch.setattr(trainer, "held_out_score", lambda prediction, image: (next(scores), 0))  # the last is the best
     settings = settings_of(tiny_checkpoint, steps=4, base_share=0.25, learning_rate=0.02)
-    result = drive(settings, pictures_of(count), tmp_path / "s")[-1].result
+    result = drive(settings, images_of(count), tmp_path / "s")[-1].result
 
     def weights(path):
         return torch.cat([value.flatten() for value in load_checkpoint(path)[0].parameters()]).detach()
@@ -485,8 +483,8 @@ def test_the_new_weights_hold_a_share_of_the_old(tmp_path, models, tiny_checkpoi
 
 def test_early_stopping_ends_a_run_without_gain(tmp_path, models, tiny_checkpoint, monkeypatch):
     scores = iter([0.9, 0.5, 0.4, 0.3, 0.2] * 4)
-    monkeypatch.setattr(trainer, "held_out_score", lambda prediction, picture: (next(scores), 0))
-    events = drive(settings_of(tiny_checkpoint), pictures_of(6), tmp_path / "s")
+    monkeypatch.setattr(trainer, "held_out_score", lambda prediction, image: (next(scores), 0))
+    events = drive(settings_of(tiny_checkpoint), images_of(6), tmp_path / "s")
     assert any("stopped early" in event.message for event in events)
     trained, _ = load_checkpoint(events[-1].result)
     base, _ = load_checkpoint(tiny_checkpoint)
@@ -503,12 +501,12 @@ def test_a_killed_session_leaves_nothing_half_written_and_goes_on(tmp_path, tiny
         sys.path.insert(0, {str(trainer.__file__).split("/src/")[0]!r})
         from napari_leafseg.models.store import zoo
         from napari_leafseg.finetuning import config, session
-        from tests.finetuning.test_finetune import pictures_of, settings_of
+        from tests.finetuning.test_finetune import images_of, settings_of
         folder = Path({str(tmp_path)!r})
         for place in (zoo, session, config):
             place.user_folder = lambda: folder / "models"
         print("ready", flush=True)
-        for event in session.finetune(settings_of({str(tiny_checkpoint)!r}, steps=12), pictures_of(2), folder / "s"):
+        for event in session.finetune(settings_of({str(tiny_checkpoint)!r}, steps=12), images_of(2), folder / "s"):
             print(event.kind, event.done, flush=True)
     """)
     )
@@ -540,13 +538,13 @@ def test_a_killed_session_leaves_nothing_half_written_and_goes_on(tmp_path, tiny
 @pytest.mark.parametrize("count", [1, 6])
 def test_a_kill_between_the_last_save_and_its_look_loses_neither(tmp_path, models, tiny_checkpoint, monkeypatch, count):
     monkeypatch.setattr(trainer, "_PATIENCE", 99)
-    settings, pictures = settings_of(tiny_checkpoint, steps=4), pictures_of(count)
-    drive(settings, pictures, tmp_path / "s", lambda event: event.kind == "step" and event.done == 4)
+    settings, images = settings_of(tiny_checkpoint, steps=4), images_of(count)
+    drive(settings, images, tmp_path / "s", lambda event: event.kind == "step" and event.done == 4)
     # the generator was left at its last step: save as it would have, without looking
     run = tmp_path / "s" / "run0"
     state = torch.load(run / "state.pt", weights_only=True)
     torch.save({**state, "step": 4}, run / "state.pt")
-    events = drive(settings, pictures, tmp_path / "s")
+    events = drive(settings, images, tmp_path / "s")
     assert events[-1].kind == "finished"
     assert not [event for event in events if event.kind == "step"]
     if count > 1:
@@ -567,40 +565,40 @@ def test_a_kill_between_the_two_files_of_a_save_loses_no_weights(tmp_path, model
 
     for name in real:
         monkeypatch.setattr(loop, name, once(name))
-    settings, pictures = settings_of(tiny_checkpoint, steps=1), pictures_of(1)
+    settings, images = settings_of(tiny_checkpoint, steps=1), images_of(1)
     with pytest.raises(KeyboardInterrupt):
-        drive(settings, pictures, tmp_path / "s")
+        drive(settings, images, tmp_path / "s")
     for name, function in real.items():
         monkeypatch.setattr(loop, name, function)
-    assert drive(settings, pictures, tmp_path / "s")[-1].kind == "finished"
+    assert drive(settings, images, tmp_path / "s")[-1].kind == "finished"
 
 
 def test_a_stopped_session_is_known_and_its_best_weights_can_be_kept(tmp_path, models, tiny_checkpoint, monkeypatch):
     scores = iter(np.linspace(0.3, 0.9, 60))
-    monkeypatch.setattr(trainer, "held_out_score", lambda prediction, picture: (float(next(scores)), 0))
-    settings, pictures = settings_of(tiny_checkpoint), pictures_of(6)
+    monkeypatch.setattr(trainer, "held_out_score", lambda prediction, image: (float(next(scores)), 0))
+    settings, images = settings_of(tiny_checkpoint), images_of(6)
     folder = session_folder(settings.name)
-    drive(settings, pictures, folder, lambda event: event.kind == "held_out" and event.done >= 2)
+    drive(settings, images, folder, lambda event: event.kind == "held_out" and event.done >= 2)
     assert [item.name for item in resumable_runs()] == ["mine"]
-    event = keep_best(settings, pictures, folder)
+    event = keep_best(settings, images, folder)
     assert event.result == models / "mine.safetensors"
     assert read_card(event.result).provenance["verdict"] == event.verdict
 
 
 def test_keeping_nothing_is_explained(tmp_path, models, tiny_checkpoint):
-    settings, pictures = settings_of(tiny_checkpoint), pictures_of(2)
-    drive(settings, pictures, tmp_path / "s", lambda event: event.kind == "step")
+    settings, images = settings_of(tiny_checkpoint), images_of(2)
+    drive(settings, images, tmp_path / "s", lambda event: event.kind == "step")
     with pytest.raises(UserError, match="no weights yet"):
-        keep_best(settings, pictures, tmp_path / "s")
+        keep_best(settings, images, tmp_path / "s")
 
 
-def test_pictures_without_leaves_are_passed_over_and_a_resumed_preview_begins_with_the_base(
+def test_images_without_leaves_are_passed_over_and_a_resumed_preview_begins_with_the_base(
     tmp_path, models, tiny_checkpoint
 ):
-    empty = CorrectedPicture("e", "", np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.int32), True)
-    settings, pictures = settings_of(tiny_checkpoint), [empty, *pictures_of(3)]
-    first = drive(settings, pictures, tmp_path / "s", lambda event: event.kind == "held_out")
-    later = drive(settings, pictures, tmp_path / "s")
+    empty = CorrectedImage("e", "", np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.int32), True)
+    settings, images = settings_of(tiny_checkpoint), [empty, *images_of(3)]
+    first = drive(settings, images, tmp_path / "s", lambda event: event.kind == "held_out")
+    later = drive(settings, images, tmp_path / "s")
     assert later[-1].kind == "finished"
     assert [item["name"] for item in read_card(later[-1].result).provenance["images"]] == ["p0", "p1", "p2"]
     again = next(event for event in later if event.kind == "held_out" and event.fold == 0)

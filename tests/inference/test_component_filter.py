@@ -10,7 +10,7 @@ from napari_leafseg.inference.leaf_prediction import PixelRegion
 from napari_leafseg.inference.tiling import DenseOutput
 
 
-def picture(*pieces, size=80):
+def image(*pieces, size=80):
     """Foreground with squares of (top, left, side, value)."""
     found = np.zeros((size, size), np.uint8)
     for top, left, side, value in pieces:
@@ -19,25 +19,25 @@ def picture(*pieces, size=80):
 
 
 def test_small_and_uncertain_pieces_are_doubtful_whatever_region_they_lie_in():
-    plant = picture((10, 10, 40, 250), (60, 60, 10, 180), (60, 10, 10, 245))
-    elsewhere = picture((10, 10, 10, 180), (40, 40, 30, 180))
+    plant = image((10, 10, 40, 250), (60, 60, 10, 180), (60, 10, 10, 245))
+    elsewhere = image((10, 10, 10, 180), (40, 40, 30, 180))
     found = uncertain_components([plant, elsewhere], 128, 0.92)
-    assert np.array_equal(found[0], picture((60, 60, 10, 1)).astype(bool))
-    assert np.array_equal(found[1], picture((10, 10, 10, 1)).astype(bool)), "the larger one is not small"
+    assert np.array_equal(found[0], image((60, 60, 10, 1)).astype(bool))
+    assert np.array_equal(found[1], image((10, 10, 10, 1)).astype(bool)), "the larger one is not small"
 
 
 def test_values_below_the_foreground_are_no_pieces_and_count_in_none():
-    plant = picture((10, 10, 40, 250), (60, 60, 10, 120), (60, 10, 10, 245))
+    plant = image((10, 10, 40, 250), (60, 60, 10, 120), (60, 10, 10, 245))
     assert not uncertain_components([plant], 128, 0.92)[0].any()
 
 
 def test_no_plant_no_doubt():
-    assert not uncertain_components([picture()], 128, 0.92)[0].any()
+    assert not uncertain_components([image()], 128, 0.92)[0].any()
 
 
 @pytest.mark.parametrize("defaults", [{}, {"min_component_confidence": 0.92}])
 def test_a_model_that_says_so_leaves_them_out_and_their_maps_stay(predictor, defaults):
-    foreground = picture((10, 10, 40, 250), (60, 60, 10, 180))
+    foreground = image((10, 10, 40, 250), (60, 60, 10, 180))
     maps = DenseOutput(foreground // 2, foreground, np.full((8, 80, 80), 45, np.int8))
     region = PixelRegion(slice(0, 80), slice(0, 80), maps)
     predictor._tiled.filter_regions([region], defaults)

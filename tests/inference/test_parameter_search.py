@@ -5,7 +5,7 @@ import pytest
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
-from napari_leafseg.inference.parameter_search import model_values, picture_values, search_parameters
+from napari_leafseg.inference.parameter_search import image_values, model_values, search_parameters
 from napari_leafseg.inference.prediction import ModelInfo
 from napari_leafseg.inference.tiling import DenseOutput
 from napari_leafseg.metrics import score
@@ -17,7 +17,7 @@ INFO = ModelInfo("m", "1", {"seed_threshold": 0.45, "angle": 45, "min_area_worki
 
 
 def prediction_of(labels, noise=0.0, scale=1.0, corner=(0, 0), shape=None, seed=0):
-    """What a network says of a picture whose part at `corner` holds these leaves."""
+    """What a network says of an image whose part at `corner` holds these leaves."""
     rng = np.random.default_rng(seed)
     table = np.concatenate([np.zeros((1, 8)), np.linalg.qr(rng.normal(size=(8, 8)))[0]])
     embedding = table[labels % 9].transpose(2, 0, 1) + noise * rng.normal(size=(8, *labels.shape))
@@ -80,7 +80,7 @@ def test_small_leaves_are_taken_out_as_the_labels_do_it():
     assert search.best_index == (0, 0, 1)
 
 
-def test_a_picture_at_another_scale_with_leaves_outside_the_predicted_part():
+def test_a_image_at_another_scale_with_leaves_outside_the_predicted_part():
     working = discs()
     big = np.kron(working, np.ones((2, 2), np.int64)).astype(np.int32)
     truth = np.zeros((big.shape[0] + 50, big.shape[1] + 10), np.int32)
@@ -93,7 +93,7 @@ def test_a_picture_at_another_scale_with_leaves_outside_the_predicted_part():
     assert search.abs_dic[0, 0, 0] == 1
     assert search.sbd[0, 0, 0] == pytest.approx(exact.sbd, abs=0.02)
     values = {"seed_threshold": 0.5, "angle": 40.0, "min_area_working": 12.0}
-    assert picture_values(values, prediction)["min_area"] == 48
+    assert image_values(values, prediction)["min_area"] == 48
     assert model_values(prediction, seed_threshold=0.5, angle=40.0, min_area=48) == values
 
 

@@ -61,7 +61,7 @@ def test_the_record_tells_how_labels_came_about(prediction):
 
 
 @pytest.mark.parametrize("kind", ["grey", "uint16", "float", "rgba"])
-def test_other_kinds_of_pictures_give_about_the_same_plant(predictor, prediction, scene, kind):
+def test_other_kinds_of_images_give_about_the_same_plant(predictor, prediction, scene, kind):
     image = scene.image
     changed = {
         "grey": image.mean(2).astype(np.uint8),
@@ -87,7 +87,7 @@ def test_a_given_scale_is_used(predictor, scene):
         predictor.predict(scene.image, scale=100)
 
 
-def test_a_small_plant_in_a_large_picture_is_found(predictor):
+def test_a_small_plant_in_a_large_image_is_found(predictor):
     config = SceneConfig(
         size=(220, 220), diameter=(180, 190), background="soil", habit="rosette", border=0.0, blank=0.0
     )
@@ -100,7 +100,7 @@ def test_a_small_plant_in_a_large_picture_is_found(predictor):
     alone = predictor.predict(plant.image)
     assert not result.labels()[:700].any()
     assert score(result.labels()[900:1120, 300:520], alone.labels()).sbd > 0.8
-    assert all(region.shape[0] < 600 for region in result.regions)  # the rest of the picture is not worked on
+    assert all(region.shape[0] < 600 for region in result.regions)  # the rest of the image is not worked on
 
 
 def test_no_plant_gives_no_leaves_and_says_so(predictor):
@@ -112,10 +112,10 @@ def test_no_plant_gives_no_leaves_and_says_so(predictor):
     assert not result.embedding_rgb().any()
 
 
-def test_bad_pictures_are_named(predictor):
+def test_bad_images_are_named(predictor):
     with pytest.raises(UserError, match=r"layer.png is 1 × 1"):
         predictor.predict(np.zeros((1, 1, 3), np.uint8), name="layer.png")
-    with pytest.raises(UserError, match="not one picture"):
+    with pytest.raises(UserError, match="not one image"):
         predictor.predict(np.zeros((4, 50, 60), np.uint8))
     with pytest.raises(UserError, match="NaN"):
         predictor.predict(np.full((40, 40), np.nan))
@@ -255,8 +255,8 @@ def test_false_plants_that_a_closer_look_does_not_confirm_are_dropped(monkeypatc
         return seen if len(calls) % 2 else []
 
     monkeypatch.setattr(search, "gather_plants", gather)
-    picture = np.zeros((400, 400, 3), np.uint8)
-    (found,) = search._look_again(Network(), picture, [real, false], 100, 255.0)
+    image = np.zeros((400, 400, 3), np.uint8)
+    (found,) = search._look_again(Network(), image, [real, false], 100, 255.0)
     assert found.area == 4100
 
 
@@ -309,7 +309,7 @@ def test_enlarged_neighbours_leave_no_gap():
     assert (result[30:50, 30:50] > 0).all()
 
 
-def test_explaining_pictures_have_the_images_size(prediction, scene):
+def test_explaining_images_have_the_images_size(prediction, scene):
     assert isinstance(prediction, Prediction)
     distance = prediction.distance_map()
     assert distance.shape == scene.labels.shape
@@ -330,13 +330,13 @@ def test_explaining_pictures_have_the_images_size(prediction, scene):
         (8, lambda maps: np.swapaxes(maps, -1, -2)[..., ::-1]),
     ],
 )
-def test_all_views_together_do_not_depend_on_how_the_picture_lies(scene, views, same):
+def test_all_views_together_do_not_depend_on_how_the_image_lies(scene, views, same):
     network, _ = load_checkpoint(find_model("leaf"))
     tiled = TiledNetwork(network, torch.device("cpu"), print, views=views)
-    picture = np.ascontiguousarray(scene.image[:192, :192])
-    statistics = brightness_statistics(picture)
-    maps = tiled.maps(picture, statistics)
-    planes = np.moveaxis(picture, -1, 0)
+    image = np.ascontiguousarray(scene.image[:192, :192])
+    statistics = brightness_statistics(image)
+    maps = tiled.maps(image, statistics)
+    planes = np.moveaxis(image, -1, 0)
     other = tiled.maps(np.ascontiguousarray(np.moveaxis(same(planes), 0, -1)), statistics)
     assert np.abs(same(maps.distance).astype(int) - other.distance).max() <= 3
     assert np.abs(same(maps.foreground).astype(int) - other.foreground).max() <= 5
@@ -349,7 +349,7 @@ def test_all_views_together_do_not_depend_on_how_the_picture_lies(scene, views, 
 
 
 def test_the_mirror_image_gives_the_mirrored_maps(scene):
-    """With mirroring, distance and foreground of a picture and of its mirror image are mirror images."""
+    """With mirroring, distance and foreground of an image and of its mirror image are mirror images."""
     network, _ = load_checkpoint(find_model("leaf"))
     tiled = TiledNetwork(network, torch.device("cpu"), print, views=2)
     statistics = brightness_statistics(scene.image)

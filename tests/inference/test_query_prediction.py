@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from napari_leafseg import load_model
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.confidence import leaf_confidence
-from napari_leafseg.inference.parameter_search import model_values, picture_values, search_parameters
+from napari_leafseg.inference.parameter_search import image_values, model_values, search_parameters
 from napari_leafseg.inference.prediction import ModelInfo, StackPrediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.prompts import PredictionModel
@@ -30,7 +30,7 @@ INFO = ModelInfo("m", "1", {"score_threshold": 0.3, "min_area_working": 4})
 
 
 def prediction_of(planes, scores, stride=2, shape=None):
-    """What a model says of a picture at its own size: `planes` are probabilities at the masks' stride."""
+    """What a model says of an image at its own size: `planes` are probabilities at the masks' stride."""
     masks = [
         cut_mask(score, np.round(255 * plane).astype(np.uint8)) for score, plane in zip(scores, planes, strict=True)
     ]
@@ -153,13 +153,13 @@ def test_the_search_finds_the_values_that_score_best():
     assert search.best_sbd > search.current_sbd
     assert "score threshold 0." in search.describe(search.best)
     values = model_values(prediction, score_threshold=0.4)
-    assert picture_values(values, prediction)["mask_threshold"] == 0.5
+    assert image_values(values, prediction)["mask_threshold"] == 0.5
     exact = score(prediction.labels(score_threshold=search.rows[0], overlap=search.columns[2], min_area=0), truth).sbd
     assert search.sbd[0, 2, 0] == pytest.approx(exact, abs=0.02)
 
 
 class Bright(QueryModel):
-    """Says that each bright spot of the picture is a leaf; knows nothing else."""
+    """Says that each bright spot of the image is a leaf; knows nothing else."""
 
     def __init__(self, limit=10**9):
         torch.nn.Module.__init__(self)

@@ -104,7 +104,7 @@ def test_what_is_not_annotated_carries_no_mask_loss(name):
     mask.backward()
     beyond = features.mask.grad[..., 40 // network.mask_stride + 2 :]
     assert float(features.mask.grad.abs().max()) > 0
-    if name != "mask2former":  # its masks also steer its own attention, all over the picture
+    if name != "mask2former":  # its masks also steer its own attention, all over the image
         assert float(beyond.abs().max()) == 0
 
 

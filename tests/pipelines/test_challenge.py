@@ -30,7 +30,7 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def folder(scenes, tmp_path_factory):
-    """As the challenge's archive: palette PNG labels, RGBA pictures."""
+    """As the challenge's archive: palette PNG labels, RGBA images."""
     root = tmp_path_factory.mktemp("challenge")
     for (subset, name), scene in scenes.items():
         (root / subset).mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def folder(scenes, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def files(scenes, tmp_path_factory):
-    """As the HDF5 download: pictures in one file, truth in another."""
+    """As the HDF5 download: images in one file, truth in another."""
     root = tmp_path_factory.mktemp("files")
     images, truth = root / "CVPPP2017_training_images.h5", root / "CVPPP2017_training_truth.h5"
     with h5py.File(images, "w") as first, h5py.File(truth, "w") as second:
@@ -60,16 +60,16 @@ def files(scenes, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["folder", "files"])
 def test_reader(kind, scenes, request):
-    pictures = read_challenge(request.getfixturevalue(kind))
-    assert [(item.subset, item.name) for item in pictures] == sorted(scenes)
-    for item in pictures:
+    images = read_challenge(request.getfixturevalue(kind))
+    assert [(item.subset, item.name) for item in images] == sorted(scenes)
+    for item in images:
         scene = scenes[item.subset, item.name]
         assert np.array_equal(item.image(), scene.image)
         assert np.array_equal(item.labels(), scene.labels)
         assert np.array_equal(item.foreground(), scene.labels > 0)
 
 
-def test_reader_takes_one_subset_and_test_pictures_without_truth(folder, files, tmp_path):
+def test_reader_takes_one_subset_and_test_images_without_truth(folder, files, tmp_path):
     assert {item.subset for item in read_challenge(folder / "A1")} == {"A1"}
     with h5py.File(tmp_path / "testing_images.h5", "w") as file:
         file["A5/plant001/rgb"] = np.zeros((4, 4, 3), np.uint8)
@@ -84,7 +84,7 @@ def test_reader_takes_one_subset_and_test_pictures_without_truth(folder, files, 
 def test_reader_says_what_is_wrong(tmp_path):
     with pytest.raises(UserError, match="There is no file or folder"):
         read_challenge(tmp_path / "nothing")
-    with pytest.raises(UserError, match="no picture of the challenge"):
+    with pytest.raises(UserError, match="no image of the challenge"):
         read_challenge(tmp_path)
     (tmp_path / "text.h5").write_text("no")
     with pytest.raises(UserError, match="as an HDF5 file"):
@@ -128,8 +128,8 @@ def test_the_given_mask_decides_where_leaves_are(scenes):
 
 
 def test_scores_by_subset_follow_the_challenges_rules(folder, tmp_path):
-    pictures = read_challenge(folder)
-    events = list(score_challenge(load_model("leaf", "cpu"), pictures, True, tmp_path))
+    images = read_challenge(folder)
+    events = list(score_challenge(load_model("leaf", "cpu"), images, True, tmp_path))
     table = events[-1].table
     assert set(table) == {"A1", "A4", "mean"}
     assert table["A1"]["images"] == 4
@@ -160,7 +160,7 @@ def test_one_command_trains_scores_and_writes_the_submission(files, tmp_path):
     assert result.exit_code == 0, result.output
     assert "A4" in result.stdout
     _, card = load_checkpoint(tmp_path / "run" / "small.safetensors")
-    assert card.provenance["steps"] == 2  # three pictures, two at a time
+    assert card.provenance["steps"] == 2  # three images, two at a time
     assert card.whole_image_size == 64
     with h5py.File(tmp_path / "run" / "submission.h5") as file:
         assert len(file["A1"]) == 4
@@ -169,7 +169,7 @@ def test_one_command_trains_scores_and_writes_the_submission(files, tmp_path):
     assert json.loads((tmp_path / "run" / "scores.json").read_text())["given_foreground"] is False
 
 
-def test_a_model_of_whole_pictures_sees_whole_pictures(files, tmp_path, scenes):
+def test_a_model_of_whole_images_sees_whole_images(files, tmp_path, scenes):
     (tmp_path / "config.yaml").write_text(CONFIG)
     command = ["challenge", str(files), "--output", str(tmp_path / "run"), "--config", str(tmp_path / "config.yaml"),
                "--epochs", "1"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""From labelled pictures to better parameters, and `napari-leafseg tune`."""
+"""From labelled images to better parameters, and `napari-leafseg tune`."""
 
 import json
 
@@ -10,7 +10,7 @@ from napari_leafseg import load_model
 from napari_leafseg.cli import app, main
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import write_image, write_labels
-from napari_leafseg.pipelines.tune import labelled_files, reviewed_pictures, tune
+from napari_leafseg.pipelines.tune import labelled_files, reviewed_images, tune
 from napari_leafseg.project import Project
 from napari_leafseg.project.transfer import import_masks
 from napari_leafseg.synthetic import SceneConfig, synthesize
@@ -27,35 +27,35 @@ def labelled(tmp_path_factory):
 
 
 def test_predictions_are_kept_and_a_second_sweep_runs_no_network(labelled):
-    pictures = labelled_files(labelled)
-    assert [picture.name for picture in pictures] == ["plant108.png", "plant111.png"]
+    images = labelled_files(labelled)
+    assert [image.name for image in images] == ["plant108.png", "plant111.png"]
     predictor = load_model("leaf", "cpu")
-    search = list(tune(predictor, pictures))[-1].search
+    search = list(tune(predictor, images))[-1].search
     assert search.best_sbd >= search.sbd.mean()
-    assert all(picture.prediction is not None for picture in pictures)
+    assert all(image.prediction is not None for image in images)
     predictor._tiled.network = None  # nothing may ask it
-    again = list(tune(predictor, pictures))[-1].search
+    again = list(tune(predictor, images))[-1].search
     assert np.array_equal(again.sbd, search.sbd)
 
 
-def test_reviewed_pictures_of_a_project_and_no_others(labelled, tmp_path):
+def test_reviewed_images_of_a_project_and_no_others(labelled, tmp_path):
     with Project.create(tmp_path / "project") as project:
         list(import_masks(project, labelled))
-        assert reviewed_pictures(project) == []
+        assert reviewed_images(project) == []
         project.images[1].state = "done"
         project.writer.flush()
-        (picture,) = reviewed_pictures(project)
-        assert picture.labels().max() > 2
-        assert picture.picture().shape == (160, 160, 3)
+        (image,) = reviewed_images(project)
+        assert image.labels().max() > 2
+        assert image.image().shape == (160, 160, 3)
         with pytest.raises(UserError, match="mark it as reviewed"):
             next(tune(None, []))
 
 
 def test_a_series_counts_every_frame(labelled):
-    pictures = labelled_files(labelled)
-    frames = [(picture.picture(), picture.labels()) for picture in pictures]
+    images = labelled_files(labelled)
+    frames = [(image.image(), image.labels()) for image in images]
     series = labelled_files(labelled)[:1]
-    series[0].picture = lambda: np.stack([image for image, _ in frames])
+    series[0].image = lambda: np.stack([image for image, _ in frames])
     series[0].labels = lambda: np.stack([labels for _, labels in frames])
     assert list(tune(load_model("leaf", "cpu"), series))[-1].search.images == 2
 
@@ -63,7 +63,7 @@ def test_a_series_counts_every_frame(labelled):
 def test_command_line(labelled, tmp_path):
     result = CliRunner().invoke(app, ["tune", str(labelled), "--json", str(tmp_path / "sweep.json")])
     assert result.exit_code == 0
-    assert "2 pictures" in result.stdout
+    assert "2 images" in result.stdout
     assert "--seed-threshold" in result.stdout
     search = json.loads((tmp_path / "sweep.json").read_text())
     assert np.array(search["sbd"]).shape == (10, 10, 5)

@@ -16,7 +16,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def make(folder, models):
-    """A project whose pictures' leaves were found by these models."""
+    """A project whose images' leaves were found by these models."""
     folder.parent.mkdir(exist_ok=True, parents=True)
     paths = []
     for number in range(len(models)):

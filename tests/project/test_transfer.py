@@ -21,7 +21,7 @@ SHAPE = (40, 56)
 
 @pytest.fixture
 def masks(tmp_path):
-    """Two pictures with label images; the first has a leaf with a hole."""
+    """Two images with label images; the first has a leaf with a hole."""
     rng = np.random.default_rng(0)
     folder, found = tmp_path / "masks", {}
     for number, name in enumerate(("a", "b")):
@@ -100,7 +100,7 @@ def test_mistakes_are_named(tmp_path, project, masks):
     folder = masks[0]
     with pytest.raises(UserError, match="no format “svg”"):
         list(export_labels(project, tmp_path, "svg"))
-    with pytest.raises(UserError, match="no picture with a label image"):
+    with pytest.raises(UserError, match="no image with a label image"):
         list(import_masks(project, tmp_path))
     with pytest.raises(UserError, match="is no folder"):
         list(import_masks(project, tmp_path / "nowhere"))

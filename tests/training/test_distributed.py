@@ -92,7 +92,7 @@ def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(tmp
         from napari_leafseg.finetuning import config, session
         from napari_leafseg.training.config import InstanceUniqueConfig, TrainingConfig
         from napari_leafseg.training.distributed import process_group_of
-        from tests.finetuning.test_finetune import pictures_of, settings_of
+        from tests.finetuning.test_finetune import images_of, settings_of
         processes = process_group_of("cpu")
         folder = Path({str(tmp_path)!r}) / f"of{{processes.size}}"
         for place in (zoo, session, config):
@@ -111,7 +111,7 @@ def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(tmp
         loop._Run.__init__ = begin
         framework = InstanceUniqueConfig(warm_up=0) if {model!r} != "tiny" else None
         settings = settings_of(base, steps=4, batch=4, instance_unique=framework)
-        events = [(e.kind, e.done, e.message) for e in session.finetune(settings, pictures_of(2), folder / "s", "cpu")]
+        events = [(e.kind, e.done, e.message) for e in session.finetune(settings, images_of(2), folder / "s", "cpu")]
         values = torch.cat([v.flatten() for v in runs[-1].network.state_dict().values() if v.is_floating_point()])
         memory = len(runs[-1].instance_unique.memory) if runs[-1].instance_unique else 0
         digest = hashlib.sha256(values.numpy().tobytes()).hexdigest()

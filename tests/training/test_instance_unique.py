@@ -87,25 +87,25 @@ def test_the_group_has_eight_and_each_can_be_undone():
         assert torch.equal(back.flip(-1) if transform.mirror else back, values)
 
 
-def test_maps_at_a_stride_move_like_the_picture():
-    picture = torch.randn(1, 1, 16, 16)
+def test_maps_at_a_stride_move_like_the_image():
+    image = torch.randn(1, 1, 16, 16)
     for transform in GROUP:
-        pooled = functional.avg_pool2d(transform.maps(picture), 4)
-        torch.testing.assert_close(pooled, transform.maps(functional.avg_pool2d(picture, 4)))
+        pooled = functional.avg_pool2d(transform.maps(image), 4)
+        torch.testing.assert_close(pooled, transform.maps(functional.avg_pool2d(image, 4)))
 
 
-def test_free_transforms_move_pictures_labels_and_maps_alike():
+def test_free_transforms_move_images_labels_and_maps_alike():
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     labels = (((y - 20) ** 2 + (x - 40) ** 2) < 80).long()[None]
-    picture = labels[:, None].float()
+    image = labels[:, None].float()
     transform = FreeTransform(30.0, 1.2, (0.1, -0.05))
     moved = transform.labels(labels)
     assert (moved == -1).any()  # from beyond
     inside = moved >= 0
-    agree = ((transform.maps(picture)[:, 0] > 0.5) == (moved > 0))[inside].float().mean()
+    agree = ((transform.maps(image)[:, 0] > 0.5) == (moved > 0))[inside].float().mean()
     assert float(agree) > 0.99
-    small = functional.interpolate(transform.maps(picture), scale_factor=0.25, mode="area")
-    direct = transform.maps(functional.interpolate(picture, scale_factor=0.25, mode="area"))
+    small = functional.interpolate(transform.maps(image), scale_factor=0.25, mode="area")
+    direct = transform.maps(functional.interpolate(image, scale_factor=0.25, mode="area"))
     valid = transform.valid(direct)
     assert float(((small - direct).abs() * valid).max()) < 0.3
     assert float(((small - direct).abs() * valid).mean()) < 0.02
@@ -259,7 +259,7 @@ def test_the_uniqueness_gradient_agrees_with_finite_differences(name):
 
 
 class Pooled(Backbone):
-    """Averages of the picture: moves with it exactly."""
+    """Averages of the image: moves with it exactly."""
 
     channels, strides = (3, 3, 3, 3), (2, 4, 8, 16)
 

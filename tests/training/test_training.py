@@ -239,7 +239,7 @@ def test_batches_depend_on_seed_and_step_only(tmp_path):
     assert not torch.equal(first["image"], draw_batch(pool, TINY, 4)["image"])
 
 
-def test_own_pictures_join_in(tmp_path):
+def test_own_images_join_in(tmp_path):
     config = DataConfig(count=2, scenes=TINY.data.scenes, folder=str(REPOSITORY / "sample_data"), folder_share=1.0)
     pool = SyntheticDataset(tmp_path, config)
     list(pool.fill())
@@ -341,7 +341,7 @@ def test_staged_training_trains_the_first_network_and_then_freezes_it(tmp_path):
     assert changed("embedding_net", 1, 3)
 
 
-def test_whole_pictures_keep_their_aspect_and_what_is_beside_them_is_not_annotated(tmp_path):
+def test_whole_images_keep_their_aspect_and_what_is_beside_them_is_not_annotated(tmp_path):
     labels = np.zeros((40, 80), np.uint16)
     labels[10:30, 10:30] = 7
     image = np.zeros((40, 80, 3), np.uint8)
@@ -363,7 +363,7 @@ def test_whole_pictures_keep_their_aspect_and_what_is_beside_them_is_not_annotat
         list(SyntheticDataset(tmp_path / "pool", data.model_copy(update={"stems": ("b",)})).fill())
 
 
-def test_a_configuration_without_any_picture_is_refused():
+def test_a_configuration_without_any_image_is_refused():
     with pytest.raises(ValueError, match="a folder, or both"):
         TrainingConfig(data=DataConfig(count=0))
 

@@ -14,7 +14,7 @@ from tests.conftest import discs
 
 
 def draw_leaf(shape, length, turn):
-    """A generator's leaf as a mask; its base lies in the middle of the picture."""
+    """A generator's leaf as a mask; its base lies in the middle of the image."""
     corners = outline(shape, 160) * length
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     side = int(2.6 * length)

@@ -85,7 +85,7 @@ def test_millimetres():
     assert not [name for name in metric.leaves.columns if name.endswith(("_px2", "length_px"))]
 
 
-def test_an_empty_picture_gives_empty_tables():
+def test_an_empty_image_gives_empty_tables():
     empty = measure(np.zeros((10, 10), int), np.zeros((10, 10, 3), np.uint8))
     assert len(empty.leaves) == len(empty.plants) == 0
     assert "area_px2" in empty.leaves

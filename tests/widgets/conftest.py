@@ -22,6 +22,6 @@ def viewer(make_napari_viewer):
 
 
 @pytest.fixture
-def picture():
+def plant_image():
     """One plant, 256 pixels."""
     return synthesize(108, SceneConfig(size=(256, 256), diameter=(190, 210), border=0.0, blank=0.0)).image

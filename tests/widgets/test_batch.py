@@ -24,7 +24,7 @@ def folder(tmp_path):
     place = tmp_path / "plants"
     for seed in range(3):
         write_image(place / f"plant{seed}.png", synthesize(400 + seed, SCENE).image)
-    (place / "notes.png").write_text("no picture")
+    (place / "notes.png").write_text("no image")
     return place
 
 
@@ -55,8 +55,8 @@ def test_a_folder_is_done_with_errors_listed_and_a_report(widget, qtbot, folder,
     qtbot.keyClicks(widget.output_box, str(tmp_path / "out"))
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
-    assert widget.message.text() == "3 pictures done, 1 not done."
-    assert "not a picture" in widget.errors.item(0).text()
+    assert widget.message.text() == "3 images done, 1 not done."
+    assert "not an image" in widget.errors.item(0).text()
     assert not widget.report_button.isHidden()
     assert widget.report.exists()
     assert len(pd.read_csv(tmp_path / "out" / "images.csv")) == 3
@@ -80,7 +80,7 @@ def test_stop_and_go_on(widget, qtbot, folder, tmp_path):
 
 def test_what_is_missing_is_said(widget, qtbot, errors):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    assert "no pictures" in errors[-1]
+    assert "no images" in errors[-1]
     widget.source_box.setText("/nowhere")
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     assert "folder to write to" in errors[-1]

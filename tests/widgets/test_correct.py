@@ -31,20 +31,20 @@ def shown(make_napari_viewer, qtbot):
 
 @pytest.fixture
 def plate():
-    """A picture of three discs of leaf green, 120 × 160; the third is not labelled."""
+    """An image of three discs of leaf green, 120 × 160; the third is not labelled."""
     y, x = np.mgrid[:120, :160]
     labels = np.zeros((120, 160), np.uint16)
-    picture = np.full((120, 160, 3), (110, 85, 60), np.uint8)
+    plant_image = np.full((120, 160, 3), (110, 85, 60), np.uint8)
     for leaf, (cy, cx) in enumerate(((40, 40), (40, 72), (85, 110)), start=1):
         disc = np.hypot(y - cy, x - cx) < 18
-        picture[disc] = (40 + 8 * leaf, 150, 60)
+        plant_image[disc] = (40 + 8 * leaf, 150, 60)
         if leaf < 3:
             labels[disc & (labels == 0)] = leaf
-    return picture, labels
+    return plant_image, labels
 
 
 class Hand:
-    """Mouse and keys over the canvas, in the picture's pixels."""
+    """Mouse and keys over the canvas, in the image's pixels."""
 
     def __init__(self, viewer, qtbot):
         self.viewer, self.qtbot = viewer, qtbot
@@ -100,9 +100,9 @@ class Hand:
 
 @pytest.fixture
 def desk(shown, qtbot, plate, tmp_path):
-    """A picture with labels that a person is about to correct: (widget, labels layer, hand)."""
-    picture, labels = plate
-    write_image(tmp_path / "plate.png", picture)
+    """An image with labels that a person is about to correct: (widget, labels layer, hand)."""
+    plant_image, labels = plate
+    write_image(tmp_path / "plate.png", plant_image)
     images = ImagesWidget(shown)
     widget = CorrectWidget(shown)
     shown.window.add_dock_widget(images, name="Images")
@@ -155,7 +155,7 @@ def test_merge_split_and_undo_by_strokes_and_keys(desk):
     centre = np.array(hand.viewer.camera.center)
     hand.stroke((40, 35), (40, 80))
     assert sorted(np.unique(layer.data)) == [0, 1]
-    assert np.array_equal(hand.viewer.camera.center, centre)  # the picture does not move with the stroke
+    assert np.array_equal(hand.viewer.camera.center, centre)  # the image does not move with the stroke
     hand.key(Qt.Key.Key_K)
     hand.stroke((15, 56), (65, 56))
     assert sorted(np.unique(layer.data)) == [0, 1, 3]  # 2 was given before: colours stay apart
@@ -253,7 +253,7 @@ def test_review_visits_accepts_and_deletes(desk):
     assert Session.of(widget.viewer).images[0].state == "reviewed"
 
 
-def test_a_part_of_a_picture_can_be_done(desk):
+def test_a_part_of_a_image_can_be_done(desk):
     widget, _layer, _hand = desk
     widget.show_leaf(2)
     widget.region_button.click()
@@ -268,7 +268,7 @@ def test_a_part_of_a_picture_can_be_done(desk):
     assert ref.state == "done"
 
 
-def test_the_least_certain_picture_comes_first(desk, tmp_path, qtbot, monkeypatch):
+def test_the_least_certain_image_comes_first(desk, tmp_path, qtbot, monkeypatch):
     widget, _layer, _hand = desk
     session = widget.session
     from napari_leafseg.project.review import image_order
@@ -333,7 +333,7 @@ def test_what_is_corrected_without_a_project_is_kept_and_offered_again(desk, tmp
         assert document.undo().tool == "delete"
 
 
-def test_a_project_keeps_labels_of_all_pictures_and_opens_again(desk, tmp_path, qtbot):
+def test_a_project_keeps_labels_of_all_images_and_opens_again(desk, tmp_path, qtbot):
     widget, layer, hand = desk
     controller = widget.controller
     controller.create(tmp_path / "project")
@@ -351,8 +351,8 @@ def test_a_project_keeps_labels_of_all_pictures_and_opens_again(desk, tmp_path, 
     assert 1 in viewer.layers["plate leaves"].data
 
 
-def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbot, picture):
-    image = shown.add_image(picture, name="plant", rgb=True)
+def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbot, plant_image):
+    image = shown.add_image(plant_image, name="plant", rgb=True)
     segment, widget = SegmentWidget(shown), CorrectWidget(shown)
     segment.run()
     qtbot.waitUntil(lambda: segment.worker is None and "plant leaves" in shown.layers, timeout=60000)
@@ -385,8 +385,8 @@ def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbo
 
 
 def test_a_series_is_corrected_frame_by_frame(shown, qtbot, plate):
-    picture, labels = plate
-    shown.add_image(np.stack([picture] * 3), name="series", rgb=True)
+    plant_image, labels = plate
+    shown.add_image(np.stack([plant_image] * 3), name="series", rgb=True)
     widget = CorrectWidget(shown)
     from napari_leafseg.widgets.state import layers
 

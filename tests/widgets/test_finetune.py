@@ -50,7 +50,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def corrected(viewer, qtbot):
-    """Two pictures, segmented, corrected and reviewed as a whole."""
+    """Two images, segmented, corrected and reviewed as a whole."""
     segment = SegmentWidget(viewer)
     viewer.window.add_dock_widget(segment, name="Segment")
     segment.choose_model("tiny")
@@ -76,23 +76,23 @@ def make(viewer):
 
 def test_without_corrections_it_says_what_to_do(viewer):
     widget = make(viewer)
-    assert "Correct a picture in the Correct widget" in widget.truth_label.text()
+    assert "Correct an image in the Correct widget" in widget.truth_label.text()
     assert not widget.start_button.isEnabled()
     assert widget.name_box.text().startswith("tiny-20")
-    assert not widget.framework_box.isVisibleTo(widget)
+    assert not widget.instance_unique_box.isVisibleTo(widget)
     widget.base_box.setCurrentIndex(widget.base_box.findData("solov2"))
-    assert widget.framework_box.isVisibleTo(widget)
+    assert widget.instance_unique_box.isVisibleTo(widget)
 
 
 def test_it_counts_what_the_project_holds_while_it_is_corrected_and_when_nothing_is_open(viewer, qtbot, corrected):
     controller, (first, second) = ProjectController.of(corrected.session), corrected.session.bindings()
     widget = make(viewer)
     leaves = len(first.document.leaves()) + len(second.document.leaves())
-    qtbot.waitUntil(lambda: f"2 reviewed pictures ({leaves} leaves)." in widget.truth_label.text(), timeout=5000)
+    qtbot.waitUntil(lambda: f"2 reviewed images ({leaves} leaves)." in widget.truth_label.text(), timeout=5000)
     controller.set_state(second, "in progress")
     second.verify(second.document.leaves(), False)
     second.verify([1, 2], True)
-    words = f"1 reviewed picture ({len(first.document.leaves())} leaves) and 1 partly corrected picture (2 verified"
+    words = f"1 reviewed image ({len(first.document.leaves())} leaves) and 1 partly corrected image (2 verified"
     qtbot.waitUntil(lambda: words in widget.truth_label.text(), timeout=5000)
     controller.autosave()
     viewer.layers.clear()
@@ -104,7 +104,7 @@ def test_it_counts_what_the_project_holds_while_it_is_corrected_and_when_nothing
 
 def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, qtbot, corrected, quick, models):
     widget = make(viewer)
-    qtbot.waitUntil(lambda: "2 reviewed pictures" in widget.truth_label.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "2 reviewed images" in widget.truth_label.text(), timeout=5000)
     widget.name_box.setText("mine")
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     assert not widget.base_box.isEnabled()
@@ -177,7 +177,7 @@ def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, monkeyp
     assert "already" in said[-1]
 
 
-def test_after_training_the_other_pictures_are_looked_at_and_the_least_certain_is_a_click_away(
+def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_a_click_away(
     viewer, qtbot, corrected, quick, tmp_path
 ):
     images = ImagesWidget(viewer)
@@ -208,12 +208,12 @@ def test_after_training_the_other_pictures_are_looked_at_and_the_least_certain_i
     assert viewer.layers.selection.active.name == f"other{least}"
     correct = CorrectWidget(viewer)  # and the review's button knows it as well
     images.list.setCurrentRow((least + 1) % 3)
-    correct.least_certain_picture()
+    correct.least_certain_image()
     assert images.list.currentRow() == least
     qtbot.waitUntil(lambda: images._loader is None, timeout=20000)
 
 
-def test_looking_through_pictures_needs_no_training_and_can_be_stopped(viewer, qtbot, tmp_path):
+def test_looking_through_images_needs_no_training_and_can_be_stopped(viewer, qtbot, tmp_path):
     images = ImagesWidget(viewer)
     viewer.window.add_dock_widget(images, name="Images")
     widget = make(viewer)

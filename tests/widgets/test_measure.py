@@ -42,10 +42,10 @@ def viewer(make_napari_viewer, qtbot):
     return viewer
 
 
-def shown(viewer, qtbot, labels, picture=None):
+def shown(viewer, qtbot, labels, plant_image=None):
     """Labels on the screen and the widget beside them."""
-    picture = np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8) if picture is None else picture
-    image = viewer.add_image(picture, name="plant", rgb=True)
+    plant_image = np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8) if plant_image is None else plant_image
+    image = viewer.add_image(plant_image, name="plant", rgb=True)
     layers.add_labels(Session.of(viewer), image, Document(labels.copy()))
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")
@@ -192,8 +192,8 @@ def frames():
 
 
 def test_a_series_is_followed_shown_and_corrected(viewer, qtbot, frames):
-    picture = np.repeat(frames[..., None] * 40, 3, -1).astype(np.uint8)
-    widget = shown(viewer, qtbot, frames, picture)
+    plant_image = np.repeat(frames[..., None] * 40, 3, -1).astype(np.uint8)
+    widget = shown(viewer, qtbot, frames, plant_image)
     assert widget.measured.leaves["track"].nunique() == 3
     assert "plant tracks" in viewer.layers
     assert len(viewer.layers["plant tracks"].data) == 9
@@ -213,7 +213,7 @@ def test_a_series_is_followed_shown_and_corrected(viewer, qtbot, frames):
     assert widget.measured.leaves["track"].nunique() == 3
 
 
-def test_pictures_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
+def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     with Project.create(tmp_path / "project") as project:
         for day, labels in enumerate(frames):
             path = tmp_path / "days" / f"day{day}.png"
@@ -231,7 +231,7 @@ def test_pictures_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     )
     settle(widget, qtbot)
     assert widget.measured.series
-    assert widget.measured.leaves["picture"].unique().tolist() == ["day0.png", "day1.png", "day2.png"]
+    assert widget.measured.leaves["image"].unique().tolist() == ["day0.png", "day1.png", "day2.png"]
     assert widget.measured.growth.groupby("track").size().tolist() == [3, 3, 3]
     widget.plot_box.setCurrentIndex(widget.plot_box.findData("over time"))
     assert widget.plot.kind == "over time"

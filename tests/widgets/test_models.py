@@ -29,8 +29,8 @@ def folder(tmp_path, monkeypatch):
     found.mkdir(parents=True)
     torch.manual_seed(0)
     about = {
-        "parent": {"name": "leaf", "sha256": "0"}, "pictures": [{}, {}], "date": "2026-11-20T10:00:00",
-        "verdict_in_words": "Better: 0.800 before, 0.900 after, on 2 held-out pictures.",
+        "parent": {"name": "leaf", "sha256": "0"}, "images": [{}, {}], "date": "2026-11-20T10:00:00",
+        "verdict_in_words": "Better: 0.800 before, 0.900 after, on 2 held-out images.",
     }  # fmt: skip
     for name in ("alpha", "beta"):
         metrics = {"held_out_before": 0.8, "held_out_after": 0.9} if name == "alpha" else {}
@@ -69,7 +69,7 @@ def test_it_lists_all_models_and_says_what_is_known_of_one(widget, qtbot):
     click(qtbot, widget, "alpha")
     assert "0.800 before, 0.900 after" in widget.text.text()
     row = widget.rows[row_of(widget, "alpha")]
-    assert (row["began with"], row["pictures"], row["SBD"], row["date"]) == (
+    assert (row["began with"], row["images"], row["SBD"], row["date"]) == (
         "leaf", "2", "0.800 → 0.900", "2026-11-20",
     )  # fmt: skip
     assert widget.delete_button.isEnabled()
@@ -156,7 +156,7 @@ def test_a_model_that_projects_use_is_never_deleted_silently(widget, qtbot, fold
     click(qtbot, widget, "beta")
     qtbot.mouseClick(widget.delete_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(asked))
-    assert "trays: 3 pictures" in asked[0]
+    assert "trays: 3 images" in asked[0]
     if answer == QMessageBox.StandardButton.Yes:
         qtbot.waitUntil(lambda: not (folder / "beta.safetensors").exists())
     else:

@@ -45,7 +45,7 @@ def choose(widget, qtbot, folder, monkeypatch):
 
 
 def test_without_anything_to_compare_with_it_says_what_to_do(widget):
-    assert "Correct a picture and mark it as reviewed" in widget.truth_label.text()
+    assert "Correct an image and mark it as reviewed" in widget.truth_label.text()
     assert not widget.run_button.isEnabled()
     assert widget.map.isHidden()
     assert widget.apply_button.isHidden()
@@ -56,7 +56,7 @@ def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, q
     assert "labelled" in widget.truth_label.text()
     compare(widget, qtbot)
     assert not widget.map.isHidden()
-    assert "1 picture" in widget.verdict.text()
+    assert "1 image" in widget.verdict.text()
     assert widget.smallest_box.count() == 5
     widget.map.resize(380, 300)
     widget.map.show()
@@ -76,7 +76,7 @@ def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, q
     assert "Picked" not in widget.verdict.text()
 
 
-def test_a_reviewed_picture_on_the_screen_is_compared_by_its_corrected_leaves(viewer, qtbot, scene):
+def test_a_reviewed_image_on_the_screen_is_compared_by_its_corrected_leaves(viewer, qtbot, scene):
     viewer.add_image(scene.image, name="plant", rgb=True)
     segment, correct, searching = SegmentWidget(viewer), CorrectWidget(viewer), ParameterSearchWidget(viewer)
     for name, part in (("Segment", segment), ("Correct", correct), ("Parameter search", searching)):
@@ -90,7 +90,7 @@ def test_a_reviewed_picture_on_the_screen_is_compared_by_its_corrected_leaves(vi
     binding.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
     searching.controller.track(binding)
     searching.controller.set_state(binding, "done")
-    qtbot.waitUntil(lambda: searching.truth_label.text() == "Known leaves: 1 reviewed picture.", timeout=5000)
+    qtbot.waitUntil(lambda: searching.truth_label.text() == "Known leaves: 1 reviewed image.", timeout=5000)
     prediction = segment.session.record(segment.image).prediction
     compare(searching, qtbot)
     assert searching.search.leaves == len(np.unique(scene.labels)) - 1
@@ -103,7 +103,7 @@ def test_a_reviewed_picture_on_the_screen_is_compared_by_its_corrected_leaves(vi
         assert segment.kept_values(prediction)["min_area"] == round(best["min_area_working"] / prediction.scale**2)
 
 
-def test_suggested_values_hold_for_the_next_picture_and_reset_brings_the_defaults(viewer, qtbot, scene):
+def test_suggested_values_hold_for_the_next_image_and_reset_brings_the_defaults(viewer, qtbot, scene):
     segment = SegmentWidget(viewer)
     viewer.window.add_dock_widget(segment, name="Segment")
     segment.session.parameters_suggested.emit("leaf", {"seed_threshold": 0.29, "angle": 50.0, "min_area_working": 32.0})

@@ -1,4 +1,4 @@
-"""The project's line and menu above the pictures."""
+"""The project's line and menu above the images."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from napari_leafseg.widgets.state import layers
 
 @pytest.fixture
 def desk(viewer, qtbot, tmp_path):
-    """The list of pictures with one picture in it, its labels, and a way to answer file dialogs."""
+    """The list of images with one image in it, its labels, and a way to answer file dialogs."""
     rng = np.random.default_rng(0)
-    write_image(tmp_path / "pictures" / "a.png", rng.integers(0, 255, (50, 60, 3)).astype(np.uint8))
+    write_image(tmp_path / "images" / "a.png", rng.integers(0, 255, (50, 60, 3)).astype(np.uint8))
     images = ImagesWidget(viewer)
     qtbot.addWidget(images)
     images.show()
-    images.add([tmp_path / "pictures"])
+    images.add([tmp_path / "images"])
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=10000)
     labels = np.zeros((50, 60), np.uint16)
     labels[10:30, 10:40] = 1

@@ -16,8 +16,8 @@ from napari_leafseg.widgets.state.refresh import changed_box, show_region
 
 
 @pytest.fixture
-def widget(viewer, picture):
-    viewer.add_image(picture, name="plant", rgb=True)
+def widget(viewer, plant_image):
+    viewer.add_image(plant_image, name="plant", rgb=True)
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment")
     return widget
@@ -186,7 +186,7 @@ def test_explaining_layers_come_and_go(widget, viewer, qtbot):
     settle(widget, qtbot)
     assert len(viewer.layers["plant seeds"].data) < seeds
     assert viewer.layers.selection.active is viewer.layers["plant leaves"]
-    assert widget.session.image_layers() == [viewer.layers["plant"]]  # none of them is taken for a picture
+    assert widget.session.image_layers() == [viewer.layers["plant"]]  # none of them is taken for an image
     for kind in ("distance", "embedding", "seeds"):
         widget.overlays[kind].click()
     assert [layer.name for layer in viewer.layers] == ["plant", "plant leaves"]
@@ -219,9 +219,9 @@ def test_new_layers_do_not_touch_the_sliders(widget, viewer, qtbot):
     assert widget.session.record(widget.image).values["angle"] == 30
 
 
-def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, picture, qtbot):
+def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, plant_image, qtbot):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    viewer.add_image(picture[::-1], name="other", rgb=True)
+    viewer.add_image(plant_image[::-1], name="other", rgb=True)
     assert widget.image.name == "other"
     qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
     assert widget.image.name == "other"
@@ -232,9 +232,9 @@ def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, pi
     assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
 
 
-def test_the_right_image_is_chosen(widget, viewer, picture, qtbot):
+def test_the_right_image_is_chosen(widget, viewer, plant_image, qtbot):
     viewer.add_labels(np.zeros((256, 256), int), name="mine")
-    other = viewer.add_image(picture[::-1], name="other", rgb=True)
+    other = viewer.add_image(plant_image[::-1], name="other", rgb=True)
     assert widget.image is other
     viewer.layers.selection.active = viewer.layers["plant"]
     assert widget.image.name == "plant"
@@ -246,7 +246,7 @@ def test_the_right_image_is_chosen(widget, viewer, picture, qtbot):
     assert [widget.image_box.itemText(i) for i in range(widget.image_box.count())] == ["other"]
 
 
-def test_bad_pictures_are_reported_with_the_layers_name(widget, viewer, qtbot, errors):
+def test_bad_images_are_reported_with_the_layers_name(widget, viewer, qtbot, errors):
     for name, data in (("dark", np.zeros((64, 64), np.uint8)), ("holes", np.full((64, 64), np.nan, np.float32))):
         viewer.add_image(data, name=name, contrast_limits=(0, 1))
         run(widget, qtbot)
@@ -269,8 +269,8 @@ def test_bad_weights_are_reported(widget, qtbot, errors, tmp_path, monkeypatch):
     assert "broken.safetensors" in errors[0]
 
 
-def test_a_series_is_segmented_frame_by_frame(widget, viewer, qtbot, picture):
-    small = picture[::2, ::2]
+def test_a_series_is_segmented_frame_by_frame(widget, viewer, qtbot, plant_image):
+    small = plant_image[::2, ::2]
     viewer.add_image(np.stack([small, small[::-1]]), name="days", rgb=True)
     run(widget, qtbot)
     layer = viewer.layers["days leaves"]
@@ -282,8 +282,8 @@ def test_a_series_is_segmented_frame_by_frame(widget, viewer, qtbot, picture):
     assert viewer.layers["days seeds"].data.shape[1] == 3
 
 
-def test_the_s_key_saves_labels_with_a_record(viewer, qtbot, tmp_path, picture):
-    write_image(tmp_path / "plant.png", picture)
+def test_the_s_key_saves_labels_with_a_record(viewer, qtbot, tmp_path, plant_image):
+    write_image(tmp_path / "plant.png", plant_image)
     images = ImagesWidget(viewer)
     widget = SegmentWidget(viewer)
     for item in (images, widget):

@@ -10,8 +10,8 @@ from napari_leafseg.widgets.segment.widget import SegmentWidget
 
 
 @pytest.fixture
-def widget(viewer, picture, tmp_path):
-    viewer.add_image(picture, name="plant", rgb=True)
+def widget(viewer, plant_image, tmp_path):
+    viewer.add_image(plant_image, name="plant", rgb=True)
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment")
     widget.choose_model("solov2")
@@ -99,4 +99,4 @@ def test_how_long_it_takes_here_is_remembered(widget, qtbot):
     run(widget, qtbot)
     widget.choose_model("leaf")
     widget.choose_model("solov2")
-    assert " s a picture here" in widget.model_text.text()
+    assert " s an image here" in widget.model_text.text()

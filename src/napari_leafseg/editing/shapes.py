@@ -84,7 +84,7 @@ def snap_to_edge(stroke: np.ndarray, image: np.ndarray, reach: int = 4) -> np.nd
     """
     box = bounding_box(stroke, image.shape, reach + 3)
     band = stroke_mask(stroke, box, 2 * reach + 1)
-    if not band.any():  # beside the picture
+    if not band.any():  # beside the image
         return stroke
     edges = edge_strength(image[box])
     strong = max(float(np.percentile(edges[band], 95)), 1e-6)

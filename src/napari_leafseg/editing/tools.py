@@ -1,4 +1,4 @@
-"""The correction tools as gestures: what a click or a stroke does, with all that is known of the picture.
+"""The correction tools as gestures: what a click or a stroke does, with all that is known of the image.
 
 Nothing here knows the window: the dock widget hands over clicks and strokes, and so does the simulated annotator.
 """
@@ -163,7 +163,7 @@ def merge(scene: Scene, stroke: np.ndarray) -> list[Edit]:
 
 
 def border(scene: Scene, stroke: np.ndarray) -> Edit | None:
-    """Move the border of the leaf that a stroke runs along; it snaps to the edge in the picture."""
+    """Move the border of the leaf that a stroke runs along; it snaps to the edge in the image."""
     leaf = leaf_beside(scene.labels, stroke)
     return ops.move_border(scene.labels, leaf, stroke, scene.image, scene.locked - {leaf}) if leaf else None
 

@@ -1,4 +1,4 @@
-"""Which pictures a model is least sure of: what to correct next."""
+"""Which images a model is least sure of: what to correct next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FRAMES = 3  # of a time series: the first, the middle one and the last
 
 @dataclass(frozen=True)
 class Ranked:
-    """How sure a model is of a picture.
+    """How sure a model is of an image.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class Ranked:
         Confidence of its least certain leaf, 0 to 1; 0 where no leaf was found.
     leaves : int
     done, total : int
-        Pictures looked at so far, and of all.
+        Images looked at so far, and of all.
     trouble : str
-        Why a picture could not be used; "" where it could.
+        Why an image could not be used; "" where it could.
     """
 
     path: Path
@@ -40,8 +40,8 @@ class Ranked:
     trouble: str = ""
 
 
-def rank_pictures(predictor: Predictor, paths: Sequence[Path]) -> Iterator[Ranked]:
-    """Look at pictures one by one; a file that cannot be used is told and passed over.
+def rank_images(predictor: Predictor, paths: Sequence[Path]) -> Iterator[Ranked]:
+    """Look at images one by one; a file that cannot be used is told and passed over.
 
     Parameters
     ----------
@@ -70,6 +70,6 @@ def _frames(array: np.ndarray) -> list[np.ndarray]:
     return [np.asarray(array[frame]) for frame in chosen]
 
 
-def _confidences(predictor: Predictor, picture: np.ndarray, path: Path) -> list[float]:
-    prediction = predictor.predict(picture, name=path.name)
+def _confidences(predictor: Predictor, image: np.ndarray, path: Path) -> list[float]:
+    prediction = predictor.predict(image, name=path.name)
     return list(leaf_confidence(prediction, prediction.labels()).values())

@@ -34,12 +34,12 @@ class FinetuneSettings(BaseModel):
         Share of it for a query-based model's backbone, or a distance + embedding model's contracting paths.
     base_share : float, optional
         Share of the base model's own weights in the new ones: what lies between both forgets less than it gives up
-        (WiSE-FT, Wortsman et al. 2022). 0.15 when None, or 0.3 of a single picture: nothing can be held out there, and
+        (WiSE-FT, Wortsman et al. 2022). 0.15 when None, or 0.3 of a single image: nothing can be held out there, and
         from the worst of the three Arabidopsis frames alone 0.15 made the others worse.
     synthetic_share, paste : float
         See `napari_leafseg.finetuning.dataset.CorrectionDataset`.
     instance_unique : InstanceUniqueConfig, optional
-        Uniqueness and equivariance, with the memory over the user's own pictures; query-based models only.
+        Uniqueness and equivariance, with the memory over the user's own images; query-based models only.
     seed : int
     """
 

@@ -1,4 +1,4 @@
-"""What a person corrected, as training images: whole pictures, or only the leaves that were verified."""
+"""What a person corrected, as training images: whole images, or only the leaves that were verified."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_leafseg.inference.plants import Plant, typical_size
 from napari_leafseg.io import read_image, to_rgb8
 from napari_leafseg.project import Project
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training.augment import resize_labels, resize_picture, true_plants
+from napari_leafseg.training.augment import resize_image, resize_labels, true_plants
 from napari_leafseg.training.data import TrainingImage
 
 _RING = 4  # pixels around a verified leaf whose background is verified with it
@@ -23,14 +23,14 @@ _FIRST_SEED = 7_000_000
 
 
 @dataclass(frozen=True)
-class CorrectedPicture:
-    """A picture, or a frame of a series, with what is known of its leaves.
+class CorrectedImage:
+    """An image, or a frame of a series, with what is known of its leaves.
 
     Attributes
     ----------
     name : str
     sha256 : str
-        Of the picture's file.
+        Of the image's file.
     image : numpy.ndarray
         uint8 (H, W, 3).
     labels : numpy.ndarray
@@ -52,7 +52,7 @@ class CorrectedPicture:
 
 
 def partial_labels(labels: np.ndarray, verified: Iterable[int]) -> np.ndarray:
-    """Labels of a picture of which only some leaves were verified; -1 elsewhere.
+    """Labels of an image of which only some leaves were verified; -1 elsewhere.
 
     To verify a leaf is to verify its outline: background close around it is known as well. Other leaves are neither
     leaf nor background.
@@ -74,16 +74,16 @@ def partial_labels(labels: np.ndarray, verified: Iterable[int]) -> np.ndarray:
     return np.where(inside, labels, np.where(around & (labels == 0), 0, -1)).astype(np.int32)
 
 
-def load_corrections(project: Project) -> tuple[list[CorrectedPicture], list[str]]:
+def load_corrections(project: Project) -> tuple[list[CorrectedImage], list[str]]:
     """What a project holds to learn from, and what is left out and why.
 
     Returns
     -------
-    pictures : list of CorrectedPicture
+    images : list of CorrectedImage
     notes : list of str
-        A sentence for each picture that cannot be used: missing, or not the picture that was corrected.
+        A sentence for each image that cannot be used: missing, or not the image that was corrected.
     """
-    pictures: list[CorrectedPicture] = []
+    images: list[CorrectedImage] = []
     notes: list[str] = []
     for ref in project.images:
         if ref.state == "new":
@@ -106,10 +106,10 @@ def load_corrections(project: Project) -> tuple[list[CorrectedPicture], list[str
             if not whole and not verified:
                 continue
             name = f"{ref.id}, frame {frame}" if series else ref.id
-            picture = to_rgb8(np.asarray(array[frame] if series else array), name)
+            image = to_rgb8(np.asarray(array[frame] if series else array), name)
             labels = plane.astype(np.int32) if whole else partial_labels(plane, verified)
-            pictures.append(CorrectedPicture(name, loaded.sha256 or digest(picture), picture, labels, whole))
-    return pictures, notes
+            images.append(CorrectedImage(name, loaded.sha256 or digest(image), image, labels, whole))
+    return images, notes
 
 
 def digest(array: np.ndarray) -> str:
@@ -124,68 +124,68 @@ def _scene(number: int) -> TrainingImage:
 
 
 class CorrectionDataset:
-    """Draws crops' pictures: corrected ones, with verified leaves pasted into some, and a share of synthetic plants.
+    """Draws crops' images: corrected ones, with verified leaves pasted into some, and a share of synthetic plants.
 
     Parameters
     ----------
-    pictures : list of CorrectedPicture
+    images : list of CorrectedImage
     synthetic_share : float
         Share of synthetic plants, so that nothing is forgotten.
     paste : float
-        Share of the corrected pictures into which leaves of others are pasted.
+        Share of the corrected images into which leaves of others are pasted.
     diameter : float
-        Of a plant as the network sees it, pixels; much larger pictures are kept smaller.
+        Of a plant as the network sees it, pixels; much larger images are kept smaller.
     scenes : int
         How many synthetic plants there are; each is drawn when it is first needed.
     """
 
     def __init__(
         self,
-        pictures: list[CorrectedPicture],
+        images: list[CorrectedImage],
         synthetic_share: float,
         paste: float,
         diameter: float = 144.0,
         scenes: int = 96,
     ) -> None:
-        self.pictures = [_smaller(item, 2 * diameter) for item in pictures]
+        self.images = [_smaller(item, 2 * diameter) for item in images]
         self.share, self.paste, self.scenes = synthetic_share, paste, scenes
-        self._plants: list[list[Plant]] = [true_plants(np.maximum(item.labels, 0)) for item in self.pictures]
+        self._plants: list[list[Plant]] = [true_plants(np.maximum(item.labels, 0)) for item in self.images]
 
     def sample(self, rng: np.random.Generator) -> TrainingImage:
-        """One picture, its labels, plants and source."""
+        """One image, its labels, plants and source."""
         if rng.random() < self.share:
             return _scene(int(rng.integers(self.scenes)))
-        number = int(rng.integers(len(self.pictures)))
-        picture = self.pictures[number]
+        number = int(rng.integers(len(self.images)))
+        chosen = self.images[number]
         if rng.random() < self.paste:
-            donor = self.pictures[int(rng.integers(len(self.pictures)))]
-            image, labels = paste_leaf(rng, picture, donor)
+            donor = self.images[int(rng.integers(len(self.images)))]
+            image, labels = paste_leaf(rng, chosen, donor)
             return TrainingImage(image, labels, self._plants[number], -1 - number)
-        return TrainingImage(picture.image, picture.labels, self._plants[number], -1 - number)
+        return TrainingImage(chosen.image, chosen.labels, self._plants[number], -1 - number)
 
 
-def _smaller(picture: CorrectedPicture, most: float) -> CorrectedPicture:
-    """The picture, made smaller where its plants are larger than `most` pixels."""
-    plants = true_plants(np.maximum(picture.labels, 0))
+def _smaller(corrected: CorrectedImage, most: float) -> CorrectedImage:
+    """The image, made smaller where its plants are larger than `most` pixels."""
+    plants = true_plants(np.maximum(corrected.labels, 0))
     factor = most / typical_size(plants) if plants else 1.0
     if factor >= 1:
-        return picture
-    height, width = (max(16, round(length * factor)) for length in picture.labels.shape)
-    image = resize_picture(picture.image, (height, width))
-    return replace(picture, image=image, labels=resize_labels(picture.labels, (height, width)))
+        return corrected
+    height, width = (max(16, round(length * factor)) for length in corrected.labels.shape)
+    image = resize_image(corrected.image, (height, width))
+    return replace(corrected, image=image, labels=resize_labels(corrected.labels, (height, width)))
 
 
 def paste_leaf(
-    rng: np.random.Generator, picture: CorrectedPicture, donor: CorrectedPicture
+    rng: np.random.Generator, target: CorrectedImage, donor: CorrectedImage
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lay a verified leaf of one picture, turned, over the plant of another.
+    """Lay a verified leaf of one image, turned, over the plant of another.
 
     Returns
     -------
     tuple of numpy.ndarray
         uint8 (H, W, 3) and int32 (H, W), copies.
     """
-    image, labels = picture.image.copy(), picture.labels.copy()
+    image, labels = target.image.copy(), target.labels.copy()
     leaves = np.unique(donor.labels[donor.labels > 0])
     there = np.flatnonzero(labels > 0)
     if not len(leaves) or not len(there):

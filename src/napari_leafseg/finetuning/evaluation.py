@@ -1,4 +1,4 @@
-"""Evidence of a fine-tuning: scores of held-out pictures before and after, and a verdict in words."""
+"""Evidence of a fine-tuning: scores of held-out images before and after, and a verdict in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_leafseg.finetuning.dataset import CorrectedPicture
+from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.inference.confidence import scored_masks
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.metrics import average_precision, score
@@ -20,17 +20,17 @@ _CLEAR_GAIN = 0.02
 
 @dataclass(frozen=True)
 class HeldOutScore:
-    """A held-out picture's score before and after.
+    """A held-out image's score before and after.
 
     Attributes
     ----------
     name : str
     before, after : float
-        SBD of a picture that was reviewed as a whole; else the mean best Dice of its verified leaves.
+        SBD of an image that was reviewed as a whole; else the mean best Dice of its verified leaves.
     dic_before, dic_after : int or None
         Difference in count; None where only some leaves were verified.
     ap_before, ap_after : float or None
-        Average precision of this picture, 0 to 1; None where only some leaves were verified.
+        Average precision of this image, 0 to 1; None where only some leaves were verified.
     """
 
     name: str
@@ -42,32 +42,32 @@ class HeldOutScore:
     ap_after: float | None = None
 
 
-def held_out_score(prediction: Prediction, picture: CorrectedPicture, **values: float) -> tuple[float, int | None]:
-    """SBD and difference in count; of a partly corrected picture its verified leaves' mean best Dice, and None."""
+def held_out_score(prediction: Prediction, image: CorrectedImage, **values: float) -> tuple[float, int | None]:
+    """SBD and difference in count; of a partly corrected image its verified leaves' mean best Dice, and None."""
     labels = prediction.labels(**values)
-    if picture.complete:
-        found = score(labels, picture.labels)
+    if image.complete:
+        found = score(labels, image.labels)
         return found.sbd, found.dic
     count = int(labels.max(initial=0))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     dice = []
-    for leaf in np.unique(picture.labels[picture.labels > 0]):
-        own = picture.labels == leaf
+    for leaf in np.unique(image.labels[image.labels > 0]):
+        own = image.labels == leaf
         under = np.bincount(labels[own], minlength=count + 1)
         best = 2 * under[1:] / np.maximum(sizes[1:] + own.sum(), 1)
         dice.append(float(best.max(initial=0.0)))
     return float(np.mean(dice)) if dice else 0.0, None
 
 
-def held_out_precision(prediction: Prediction, picture: CorrectedPicture) -> float | None:
-    """Average precision (COCO's) of a picture that was reviewed as a whole; None of a partly corrected one."""
-    if not picture.complete:
+def held_out_precision(prediction: Prediction, image: CorrectedImage) -> float | None:
+    """Average precision (COCO's) of an image that was reviewed as a whole; None of a partly corrected one."""
+    if not image.complete:
         return None
-    return average_precision([(np.maximum(picture.labels, 0), scored_masks(prediction))]).ap
+    return average_precision([(np.maximum(image.labels, 0), scored_masks(prediction))]).ap
 
 
 def summary(held_out: list[HeldOutScore]) -> list[tuple[str, float, float]]:
-    """What is known of held-out pictures, in the mean: rows of (name, before, after)."""
+    """What is known of held-out images, in the mean: rows of (name, before, after)."""
     whole = [item for item in held_out if item.dic_after is not None]
     name = "SBD" if len(whole) == len(held_out) else "score"
     pairs: list[tuple[str, list[Any]]] = [
@@ -84,10 +84,10 @@ def summary(held_out: list[HeldOutScore]) -> list[tuple[str, float, float]]:
 
 
 def clear_gain(gains: Sequence[float]) -> float:
-    """From which mean gain on pictures a difference is clear.
+    """From which mean gain on images a difference is clear.
 
-    Twice its standard error, and 0.005 at least; or 0.02 where no picture speaks against it. With fewer than three
-    pictures there is no error to go by, and 0.02 is asked for.
+    Twice its standard error, and 0.005 at least; or 0.02 where no image speaks against it. With fewer than three
+    images there is no error to go by, and 0.02 is asked for.
     """
     values = np.asarray(gains, float)
     need = _CLEAR_GAIN if len(values) < 3 else max(_LEAST_GAIN, 2 * float(values.std(ddof=1)) / len(values) ** 0.5)
@@ -99,11 +99,11 @@ def give_verdict(held_out: list[HeldOutScore]) -> tuple[Verdict, str]:
     if not held_out:
         return (
             "not judged",
-            "With a single picture nothing can be held out. Correct a second one to see what is gained.",
+            "With a single image nothing can be held out. Correct a second one to see what is gained.",
         )
     gains = np.array([item.after - item.before for item in held_out])
     before, after = np.mean([item.before for item in held_out]), np.mean([item.after for item in held_out])
-    noun = "picture" if len(gains) == 1 else "pictures"
+    noun = "image" if len(gains) == 1 else "images"
     summary = f"{before:.3f} before, {after:.3f} after, on {len(gains)} held-out {noun}"
     need, mean = clear_gain(gains.tolist()), float(gains.mean())
     if mean > need:

@@ -33,7 +33,7 @@ def publish(
         metrics |= {f"held_out{what}_before": before, f"held_out{what}_after": after}
     card = replace(
         card, name=session.settings.name, version=f"{datetime.date.today():%Y.%m.%d}",
-        description=f"{session.settings.base}, fine-tuned on {len(session.pictures)} of your pictures.",
+        description=f"{session.settings.base}, fine-tuned on {len(session.images)} of your images.",
         defaults={**session.card.defaults, **defaults}, license=session.card.license,
         metrics=metrics,
         provenance={
@@ -41,7 +41,7 @@ def publish(
             "parent": {"name": session.settings.base, "sha256": hashlib.sha256(session.base.read_bytes()).hexdigest()},
             "images": [
                 {"name": item.name, "sha256": item.sha256, "leaves": item.leaves, "complete": item.complete}
-                for item in session.pictures
+                for item in session.images
             ],
             "settings": session.settings.model_dump(mode="json"),
             "held_out": [item.__dict__ for item in held_out],
@@ -57,9 +57,9 @@ def publish(
 
 
 def better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str, float]:
-    """Values of the tunables that suit the held-out pictures clearly better than the model's own; else none.
+    """Values of the tunables that suit the held-out images clearly better than the model's own; else none.
 
-    Values that are merely the best on three pictures cost other plants more than they bring.
+    Values that are merely the best on three images cost other plants more than they bring.
     """
     if not predictions:
         return {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.finetuning.config import FinetuneSettings, discard, session_folder
-from napari_leafseg.finetuning.dataset import CorrectedPicture
+from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.finetuning.evaluation import HeldOutScore, give_verdict, summary
 from napari_leafseg.finetuning.publish import better_values, publish
 from napari_leafseg.finetuning.snapshot import load_snapshot, save_snapshot
@@ -22,15 +22,15 @@ from napari_leafseg.models.store.zoo import ENDING, find_model, list_models, use
 from napari_leafseg.training.config import DataConfig, TrainingConfig
 from napari_leafseg.training.distributed import process_group_of
 
-_EVALUATIONS = 4  # how often the held-out pictures are looked at in a run
+_EVALUATIONS = 4  # how often the held-out images are looked at in a run
 _FOLDS = 3
-_SPLIT = 6  # from so many pictures on, a fifth is held out once
+_SPLIT = 6  # from so many images on, a fifth is held out once
 
 
 def split(count: int, seed: int) -> list[tuple[list[int], list[int]]]:
-    """Which pictures are trained on and which are held out, run by run.
+    """Which images are trained on and which are held out, run by run.
 
-    From six pictures on a fifth is held out once; of two to five, each is held out in one of at most three runs; a
+    From six images on a fifth is held out once; of two to five, each is held out in one of at most three runs; a
     single one cannot be held out.
     """
     order = [int(number) for number in np.random.default_rng([seed, 99]).permutation(count)]
@@ -44,18 +44,18 @@ def split(count: int, seed: int) -> list[tuple[list[int], list[int]]]:
 
 
 def finetune(
-    settings: FinetuneSettings, pictures: list[CorrectedPicture], folder: Path, device: str = "cpu"
+    settings: FinetuneSettings, images: list[CorrectedImage], folder: Path, device: str = "cpu"
 ) -> Iterator[FinetuneEvent]:
     """Fine-tune a model; may be stopped after any event, and called again with the same folder goes on.
 
-    The base model is never changed. The best weights on held-out pictures are kept; the new model is written, whole or
+    The base model is never changed. The best weights on held-out images are kept; the new model is written, whole or
     not at all, into the folder of the user's models. Started by ``accelerate launch``, several processes share each
-    batch; the first one looks at held-out pictures and writes the files.
+    batch; the first one looks at held-out images and writes the files.
 
     Parameters
     ----------
     settings : FinetuneSettings
-    pictures : list of CorrectedPicture
+    images : list of CorrectedImage
     folder : pathlib.Path
         Of the session.
     device : str
@@ -69,7 +69,7 @@ def finetune(
     UserError
         When there is nothing to learn from, the name is taken, or the folder holds another session.
     """
-    session = Session(settings, pictures, folder, device)
+    session = Session(settings, images, folder, device)
     yield FinetuneEvent("start", 0, session.total, session.describe())
     if session.outdated:
         yield FinetuneEvent("announce", 0, session.total, "Going on with the corrections as they were when this "
@@ -86,7 +86,7 @@ def finetune(
     result = session.folder / "run0" / f"best{ENDING}"
     if len(session.folds) > 1:
         steps = max(1, int(np.median(best_steps)))
-        everything = FoldRun(session, len(session.folds), list(range(len(session.pictures))), [], steps)
+        everything = FoldRun(session, len(session.folds), list(range(len(session.images))), [], steps)
         yield from everything.events()
         result = session.folder / f"run{len(session.folds)}" / f"best{ENDING}"
     verdict, words = give_verdict(held_out)
@@ -98,14 +98,14 @@ def finetune(
 
 
 def finetune_and_clean_up(
-    settings: FinetuneSettings, pictures: list[CorrectedPicture], device: str = "auto"
+    settings: FinetuneSettings, images: list[CorrectedImage], device: str = "auto"
 ) -> Iterator[FinetuneEvent]:
     """Fine-tune in the folder that sessions of this name have, which goes when the new model is there.
 
     Parameters and errors are those of `finetune`; `device` may be "auto".
     """
     folder, device = session_folder(settings.name), str(choose_device(device))
-    for event in finetune(settings, pictures, folder, device):
+    for event in finetune(settings, images, folder, device):
         if event.kind == "finished" and process_group_of(device).is_main:
             discard(folder)
         yield event
@@ -114,13 +114,13 @@ def finetune_and_clean_up(
 class Session:
     """What all runs of a fine-tuning share, and its folder."""
 
-    def __init__(self, settings: FinetuneSettings, pictures: list[CorrectedPicture], folder: Path, device: str) -> None:
-        usable, kept = [item for item in pictures if item.leaves], load_snapshot(folder, settings, pictures)
+    def __init__(self, settings: FinetuneSettings, images: list[CorrectedImage], folder: Path, device: str) -> None:
+        usable, kept = [item for item in images if item.leaves], load_snapshot(folder, settings, images)
         self.settings, self.folder, self.processes = settings, folder, process_group_of(device)
-        self.pictures, self.outdated = kept or (usable, False)
-        if not self.pictures:
+        self.images, self.outdated = kept or (usable, False)
+        if not self.images:
             raise UserError(
-                "There is nothing to learn from yet. Correct a picture in the Correct widget, and verify its leaves or "
+                "There is nothing to learn from yet. Correct an image in the Correct widget, and verify its leaves or "
                 "mark it as reviewed."
             )
         self.base = find_model(settings.base)
@@ -128,25 +128,25 @@ class Session:
         self.target = user_folder() / f"{settings.name}{ENDING}"
         if settings.name in list_models():
             raise UserError(f"There is a model “{settings.name}” already. Choose another name.")
-        self.folds = split(len(self.pictures), settings.seed)
+        self.folds = split(len(self.images), settings.seed)
         runs = len(self.folds) + (len(self.folds) > 1)
         self.total = runs * settings.run_steps
         self.processes.barrier()
         if self.processes.is_main and kept is None:
-            save_snapshot(folder, settings, self.pictures)
+            save_snapshot(folder, settings, self.images)
 
     @property
     def base_share(self) -> float:
         """Share of the base model's weights in the new ones."""
-        wanted, judged = self.settings.base_share, len(self.pictures) > 1
+        wanted, judged = self.settings.base_share, len(self.images) > 1
         return wanted if wanted is not None else 0.15 if judged else 0.3
 
     def describe(self) -> str:
         """What is trained on, in words."""
-        whole = sum(item.complete for item in self.pictures)
-        leaves = sum(item.leaves for item in self.pictures)
-        held = "none can be held out" if len(self.pictures) < 2 else "some are held out to see what is gained"
-        return f"{len(self.pictures)} pictures ({whole} reviewed as a whole), {leaves} leaves; {held}."
+        whole = sum(item.complete for item in self.images)
+        leaves = sum(item.leaves for item in self.images)
+        held = "none can be held out" if len(self.images) < 2 else "some are held out to see what is gained"
+        return f"{len(self.images)} images ({whole} reviewed as a whole), {leaves} leaves; {held}."
 
     def config(self, steps: int, seed: int) -> TrainingConfig:
         """The training of one run."""
@@ -173,17 +173,17 @@ class Session:
         )
 
 
-def keep_best(settings: FinetuneSettings, pictures: list[CorrectedPicture], folder: Path) -> FinetuneEvent:
+def keep_best(settings: FinetuneSettings, images: list[CorrectedImage], folder: Path) -> FinetuneEvent:
     """End a session that was stopped: its best weights so far become the new model.
 
-    The run with the largest gain on its held-out pictures is taken, and only these are the evidence.
+    The run with the largest gain on its held-out images is taken, and only these are the evidence.
 
     Raises
     ------
     UserError
         When nothing was saved yet.
     """
-    session = Session(settings, pictures, folder, "cpu")
+    session = Session(settings, images, folder, "cpu")
     found = []
     for number in range(len(session.folds) + 1):
         held = session.folds[number][1] if number < len(session.folds) else []

@@ -14,14 +14,14 @@ import numpy as np
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.finetuning.config import FinetuneSettings
-from napari_leafseg.finetuning.dataset import CorrectedPicture
+from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.versions import with_new_names
 
 _LIST, _LABELS = "session.json", "labels.npz"
 
 
-def save_snapshot(folder: Path, settings: FinetuneSettings, pictures: list[CorrectedPicture]) -> None:
-    """Keep settings and labels in a session's folder; pictures stay where they are, known by their hashes.
+def save_snapshot(folder: Path, settings: FinetuneSettings, images: list[CorrectedImage]) -> None:
+    """Keep settings and labels in a session's folder; images stay where they are, known by their hashes.
 
     Raises
     ------
@@ -29,38 +29,38 @@ def save_snapshot(folder: Path, settings: FinetuneSettings, pictures: list[Corre
         When it cannot be written.
     """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, *(item.labels for item in pictures))
+    np.savez_compressed(buffer, *(item.labels for item in images))
     write_atomically(folder / _LABELS, buffer.getvalue())
     about = {
         "settings": settings.model_dump(mode="json"),
-        "images": [{"name": item.name, "sha256": item.sha256, "complete": item.complete} for item in pictures],
+        "images": [{"name": item.name, "sha256": item.sha256, "complete": item.complete} for item in images],
     }
     write_atomically(folder / _LIST, (json.dumps(about, indent=1) + "\n").encode())
 
 
 def load_snapshot(
-    folder: Path, settings: FinetuneSettings, pictures: list[CorrectedPicture]
-) -> tuple[list[CorrectedPicture], bool] | None:
-    """The pictures with the corrections that a session began with.
+    folder: Path, settings: FinetuneSettings, images: list[CorrectedImage]
+) -> tuple[list[CorrectedImage], bool] | None:
+    """The images with the corrections that a session began with.
 
     Parameters
     ----------
     folder : pathlib.Path
         Of the session.
     settings : FinetuneSettings
-    pictures : list of CorrectedPicture
+    images : list of CorrectedImage
         As they are now.
 
     Returns
     -------
-    pictures : list of CorrectedPicture
+    images : list of CorrectedImage
     changed : bool
         Whether something was corrected since. None instead of both where no session began in the folder.
 
     Raises
     ------
     UserError
-        When the session has other settings, or one of its pictures is missing or another one now.
+        When the session has other settings, or one of its images is missing or another one now.
     """
     if not (folder / _LIST).exists():
         return None
@@ -75,8 +75,8 @@ def load_snapshot(
         raise UserError(f"{folder} is damaged ({error}). Begin with a new name.") from error
     if began_with != settings:
         raise UserError(f"{folder} holds a fine-tuning with other settings. Begin with a new name.")
-    now = {(item.name, item.sha256): item for item in pictures}
-    found, changed = [], sum(item.leaves > 0 for item in pictures) != len(labels)
+    now = {(item.name, item.sha256): item for item in images}
+    found, changed = [], sum(item.leaves > 0 for item in images) != len(labels)
     for entry, known in zip(about["images"], labels, strict=True):
         item = now.get((entry["name"], entry["sha256"]))
         if item is None or item.labels.shape != known.shape:

@@ -1,4 +1,4 @@
-"""One run of a fine-tuning: trained on some pictures, looked at on others."""
+"""One run of a fine-tuning: trained on some images, looked at on others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.finetuning.dataset import CorrectedPicture, CorrectionDataset
+from napari_leafseg.finetuning.dataset import CorrectedImage, CorrectionDataset
 from napari_leafseg.finetuning.evaluation import HeldOutScore, held_out_precision, held_out_score
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.inference.predictor import Predictor
@@ -30,7 +30,7 @@ _PATIENCE = 2  # evaluations without a gain, then a run ends
 
 @dataclass(frozen=True)
 class Preview:
-    """A held-out picture with the leaves found in it before and now.
+    """A held-out image with the leaves found in it before and now.
 
     Attributes
     ----------
@@ -58,16 +58,16 @@ class FinetuneEvent:
         Steps of all runs.
     message : str
     values : dict
-        Losses of a step, or the mean score of held-out pictures ("score", "before").
+        Losses of a step, or the mean score of held-out images ("score", "before").
     fold : int
-        Which run; the last one, where there are several, is on all pictures.
+        Which run; the last one, where there are several, is on all images.
     result : pathlib.Path or None
         The new model's file, with the last event.
     verdict : str
     preview : Preview or None
-        A held-out picture before and now, with the event of an evaluation.
+        A held-out image before and now, with the event of an evaluation.
     summary : list of (str, float, float)
-        Mean SBD, AP and |DiC| of the held-out pictures before and after, with the last event.
+        Mean SBD, AP and |DiC| of the held-out images before and after, with the last event.
     """
 
     kind: str
@@ -83,15 +83,15 @@ class FinetuneEvent:
 
 
 class FoldRun:
-    """One run: trained on some pictures, looked at on others; its best weights are kept."""
+    """One run: trained on some images, looked at on others; its best weights are kept."""
 
     def __init__(
         self, session: Session, number: int, train_on: list[int], held: list[int], steps: int | None = None
     ) -> None:
         self.session, self.number = session, number
         self.folder = session.folder / f"run{number}"
-        self.held = [session.pictures[index] for index in held]
-        self.train_on = [session.pictures[index] for index in train_on]
+        self.held = [session.images[index] for index in held]
+        self.train_on = [session.images[index] for index in train_on]
         self.steps = steps or session.settings.run_steps
         self.best_file, self.state_file = self.folder / f"best{ENDING}", self.folder / "looks.json"
         self.evaluations: list[dict[str, Any]] = []
@@ -100,11 +100,11 @@ class FoldRun:
 
     @property
     def best_step(self) -> int:
-        """At which step the held-out pictures were best; 0 = before training."""
+        """At which step the held-out images were best; 0 = before training."""
         return int(self.best()["step"]) if self.evaluations else self.steps
 
     def best(self) -> dict[str, Any]:
-        """The evaluation at which the held-out pictures were best."""
+        """The evaluation at which the held-out images were best."""
         return max(self.evaluations, key=lambda evaluation: evaluation["mean"])
 
     def events(self) -> Iterator[FinetuneEvent]:
@@ -159,7 +159,7 @@ class FoldRun:
             elif event.kind == "saved":
                 kept = yield from self._saved(event)
                 if self._stalled():
-                    yield self._event("announce", event.step, "No gain on held-out pictures any more: stopped early.")
+                    yield self._event("announce", event.step, "No gain on held-out images any more: stopped early.")
                     break
             elif event.kind == "finished" and kept:  # again, in case that a kill came between saving and looking
                 kept = yield from self._saved(event)
@@ -170,7 +170,7 @@ class FoldRun:
             (self.folder / "done").touch()
 
     def _saved(self, event: TrainingEvent) -> Generator[FinetuneEvent, None, bool]:
-        """Look at the held-out pictures; where there are none, the last weights are the best. Whether they are kept."""
+        """Look at the held-out images; where there are none, the last weights are the best. Whether they are kept."""
         if self.held:
             if event.step > max(evaluation["step"] for evaluation in self.evaluations):
                 yield self._evaluate(event.step)
@@ -197,7 +197,7 @@ class FoldRun:
         return path
 
     def _evaluate(self, step: int) -> FinetuneEvent:
-        """Score the held-out pictures; keep the weights where they are the best yet."""
+        """Score the held-out images; keep the weights where they are the best yet."""
         processes = self.session.processes
         evaluation, shown, trouble = processes.broadcast(
             self._evaluation_of(step) if processes.is_main else ({}, None, "")
@@ -206,7 +206,7 @@ class FoldRun:
             return self._event("announce", step, trouble)
         self.evaluations.append(evaluation)
         before, mean = float(self.evaluations[0]["mean"]), float(evaluation["mean"])
-        message = f"Held-out pictures: {mean:.3f} ({before:.3f} before)"
+        message = f"Held-out images: {mean:.3f} ({before:.3f} before)"
         event = self._event("held_out", step, message, {"score": mean, "before": before, "step": float(step)})
         return replace(event, preview=shown)
 
@@ -241,20 +241,20 @@ class FoldRun:
         return FinetuneEvent(kind, done, self.session.total, message, values or {}, self.number)
 
     def _keep_predictions(self) -> None:
-        """Predictions of the best weights, to choose the sliders' values by; of whole pictures alone."""
+        """Predictions of the best weights, to choose the sliders' values by; of whole images alone."""
         whole = [item for item in self.held if item.complete]
         if whole and self.session.processes.is_main:
             found = self._predict(self.best_file, whole)
             self.predictions = [(prediction, item.labels) for prediction, item in zip(found, whole, strict=True)]
 
-    def _predict(self, weights: Path, pictures: list[CorrectedPicture]) -> list[Prediction]:
-        """What some weights say of pictures."""
+    def _predict(self, weights: Path, images: list[CorrectedImage]) -> list[Prediction]:
+        """What some weights say of images."""
         network, card = load_checkpoint(weights)
         predictor = Predictor(network, card, str(self.session.processes.device))
-        return [predictor.predict(item.image, name=item.name) for item in pictures]
+        return [predictor.predict(item.image, name=item.name) for item in images]
 
     def held_out(self) -> list[HeldOutScore]:
-        """Each held-out picture before training and with the best weights."""
+        """Each held-out image before training and with the best weights."""
         if not self.evaluations:
             return []
         first, best = self.evaluations[0]["scores"], self.best()["scores"]

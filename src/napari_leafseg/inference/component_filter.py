@@ -12,14 +12,14 @@ _SMALL = 0.3
 
 
 def uncertain_components(foregrounds: Sequence[np.ndarray], least: int, certainty: float) -> list[np.ndarray]:
-    """Pieces that are small beside the largest one of the picture (under 0.3 of its area), and less certain than it.
+    """Pieces that are small beside the largest one of the image (under 0.3 of its area), and less certain than it.
 
     A small plant beside a large one is about as certain as that.
 
     Parameters
     ----------
     foregrounds : sequence of numpy.ndarray
-        uint8 (H, W) of each region of a picture, at one scale; 255 = certainly leaf.
+        uint8 (H, W) of each region of an image, at one scale; 255 = certainly leaf.
     least : int
         From this value on a pixel is foreground.
     certainty : float

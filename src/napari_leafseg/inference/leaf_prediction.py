@@ -1,4 +1,4 @@
-"""What the distance + embedding model says of a picture."""
+"""What the distance + embedding model says of an image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WIDE = np.cos(np.deg2rad(75))
 
 
 class PixelRegion(Region):
-    """A part of the picture with what the network said of each pixel.
+    """A part of the image with what the network said of each pixel.
 
     Parameters
     ----------
     rows, columns : slice
-        Where it lies in the picture, pixels.
+        Where it lies in the image, pixels.
     maps : DenseOutput
         At the working scale.
     """
@@ -76,10 +76,10 @@ class PixelRegion(Region):
 
 
 class LeafPrediction(Prediction):
-    """What the distance + embedding model said of one picture.
+    """What the distance + embedding model said of one image.
 
     Its tunables are ``seed_threshold`` (0.1 to 0.95, share of the distance map's maximum), ``angle`` (5 to 75 degrees)
-    and ``min_area`` (smallest leaf, pixels of the picture).
+    and ``min_area`` (smallest leaf, pixels of the image).
     """
 
     regions: Sequence[PixelRegion]
@@ -91,7 +91,7 @@ class LeafPrediction(Prediction):
 
     @property
     def tunables(self) -> tuple[Tunable, ...]:
-        """What can be tuned, with ranges and defaults for this picture."""
+        """What can be tuned, with ranges and defaults for this image."""
         defaults = self.model.defaults
         return (
             Tunable(
@@ -108,7 +108,7 @@ class LeafPrediction(Prediction):
         )  # fmt: skip
 
     def seeds(self, seed_threshold: float | None = None) -> np.ndarray:
-        """Seeds in the picture: float (N, 2), y and x in pixels."""
+        """Seeds in the image: float (N, 2), y and x in pixels."""
         threshold = self.complete({} if seed_threshold is None else {"seed_threshold": seed_threshold})[
             "seed_threshold"
         ]
@@ -119,7 +119,7 @@ class LeafPrediction(Prediction):
         return np.concatenate(found)
 
     def distance_map(self) -> np.ndarray:
-        """The distance map at the picture's size, float32 (H, W), about 0 to 1."""
+        """The distance map at the image's size, float32 (H, W), about 0 to 1."""
         full = np.zeros(self.shape, np.float32)
         for region in self.regions:
             height, width = region.shape

@@ -1,4 +1,4 @@
-"""Parameter search: which values of the tunables suit pictures whose leaves are known."""
+"""Parameter search: which values of the tunables suit images whose leaves are known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_AREAS = (0.0, 8.0, 16.0, 32.0, 64.0)  # pixels at the working scale
 
 @dataclass(frozen=True)
 class ParameterSearch:
-    """Scores of every combination of the tunables' values, in the mean over pictures.
+    """Scores of every combination of the tunables' values, in the mean over images.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class ParameterSearch:
     rows, columns : tuple of float
         Their values.
     smallest : tuple of float
-        Smallest leaf, in pixels at the working scale, so that it means the same for pictures of any size.
+        Smallest leaf, in pixels at the working scale, so that it means the same for images of any size.
     sbd, abs_dic : numpy.ndarray
         (rows, columns, smallest), SBD 0 to 1 and the difference in count.
     images, leaves : int
@@ -34,9 +34,9 @@ class ParameterSearch:
     current : dict
         The values that it began from, ``min_area_working`` among them.
     current_sbd, best_sbd : float
-        Exact, at the pictures' own size; NaN until the sweep is finished.
+        Exact, at the images' own size; NaN until the sweep is finished.
     gains : tuple of float
-        What the best values bring each picture, exact; empty until the sweep is finished.
+        What the best values bring each image, exact; empty until the sweep is finished.
     """
 
     row: Tunable
@@ -108,8 +108,8 @@ class SearchEvent:
     search: ParameterSearch | None = None
 
 
-def picture_values(values: dict[str, float], prediction: Prediction) -> dict[str, float]:
-    """Values of a sweep for one picture: the smallest leaf in its own pixels."""
+def image_values(values: dict[str, float], prediction: Prediction) -> dict[str, float]:
+    """Values of a sweep for one image: the smallest leaf in its own pixels."""
     smallest = values["min_area_working"] / prediction.scale**2
     top = next(tunable.maximum for tunable in prediction.tunables if tunable.name == "min_area")
     others = {name: value for name, value in values.items() if name != "min_area_working"}
@@ -117,7 +117,7 @@ def picture_values(values: dict[str, float], prediction: Prediction) -> dict[str
 
 
 def model_values(prediction: Prediction, **chosen: float) -> dict[str, float]:
-    """The other way round: a picture's values as a sweep has them."""
+    """The other way round: an image's values as a sweep has them."""
     values = {**prediction.defaults(), **chosen}
     smallest = values.pop("min_area") * prediction.scale**2
     return {**values, "min_area_working": smallest}
@@ -140,7 +140,7 @@ def search_parameters(
     ----------
     predictions : sequence of Prediction
     truths : sequence of numpy.ndarray
-        Integer (H, W) each, all leaves of the picture, 0 = background.
+        Integer (H, W) each, all leaves of the image, 0 = background.
     current : dict, optional
         The tunables' values and ``min_area_working`` to compare with; the first model's defaults when None.
     rows, columns : sequence of float, optional
@@ -155,18 +155,18 @@ def search_parameters(
     Raises
     ------
     UserError
-        Without any leaf to compare with, or when labels and picture differ in size.
+        Without any leaf to compare with, or when labels and image differ in size.
     """
     usable = [(prediction, truth) for prediction, truth in zip(predictions, truths, strict=True) if truth.any()]
     if not usable:
         raise UserError(
-            "There are no labelled leaves to compare with. Correct a picture and mark it as reviewed, or give pictures "
+            "There are no labelled leaves to compare with. Correct an image and mark it as reviewed, or give images "
             "that have label images."
         )
     for prediction, truth in usable:
         if truth.shape != prediction.shape:
-            name = prediction.source.get("name", "a picture")
-            raise UserError(f"The labels of {name} are {truth.shape}, the picture is {prediction.shape}.")
+            name = prediction.source.get("name", "an image")
+            raise UserError(f"The labels of {name} are {truth.shape}, the image is {prediction.shape}.")
     first = usable[0][0]
     current = current or model_values(first)
     (row_name, row_values), (column_name, column_values) = first.search
@@ -193,7 +193,7 @@ def search_parameters(
     for chosen in (current, {**current, **rough.best}):
         scores = []
         for prediction, truth in usable:
-            scores.append(score(prediction.labels(**picture_values(chosen, prediction)), truth).sbd)
+            scores.append(score(prediction.labels(**image_values(chosen, prediction)), truth).sbd)
             done += 1
             yield SearchEvent(done, total)
         exact.append(scores)

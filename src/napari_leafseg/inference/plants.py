@@ -22,7 +22,7 @@ SPREAD = 1.75  # diameter of a rosette of area 1
 
 @dataclass(frozen=True)
 class Plant:
-    """A plant's box in the picture, pixels.
+    """A plant's box in the image, pixels.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ def gather_plants(maps: DenseOutput, scale: float, reach: float = 0.12) -> list[
     maps : DenseOutput
         At the overview's scale.
     scale : float
-        Overview pixels per picture pixel.
+        Overview pixels per image pixel.
     """
     leaf = (maps.foreground >= _LIKELY).astype(np.uint8)
     leaf = cv2.morphologyEx(leaf, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
@@ -143,7 +143,7 @@ def plant_statistics(
 
 
 def adjust_exposure(image: np.ndarray, white_point: float) -> np.ndarray:
-    """Brighten a picture so that `white_point` (of 255) becomes white: dark leaves get their contrast."""
+    """Brighten an image so that `white_point` (of 255) becomes white: dark leaves get their contrast."""
     if white_point >= 255:
         return image
     table = np.clip(np.arange(256) * (255 / white_point), 0, 255).astype(np.uint8)
@@ -160,7 +160,7 @@ def estimate_white_point(image: np.ndarray, foreground: np.ndarray, plants: list
     foreground : numpy.ndarray
         uint8 (h, w), 255 = certainly leaf.
     plants : list of Plant
-        In pixels of the whole picture.
+        In pixels of the whole image.
     scale : float
     """
     leaf = np.zeros(image.shape[:2], bool)
@@ -181,7 +181,7 @@ def plant_regions(plants: list[Plant], shape: tuple[int, ...], margin: float = 0
     Returns
     -------
     list of tuple of slice
-        Rows and columns in the picture.
+        Rows and columns in the image.
     """
     if not plants:
         return []

@@ -1,4 +1,4 @@
-"""The predictor: pictures in, kept predictions out, as a generator of progress events."""
+"""The predictor: images in, kept predictions out, as a generator of progress events."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Predictor:
     device : str
         "auto", "cpu", "cuda", "mps".
     tta : TestTimeAugmentation
-        How often, and at which sizes, the network looks at a picture.
+        How often, and at which sizes, the network looks at an image.
 
     Examples
     --------
@@ -90,14 +90,14 @@ class Predictor:
         source: dict[str, Any] | None = None,
         mask: np.ndarray | None = None,
     ) -> Prediction:
-        """Predict one picture.
+        """Predict one image.
 
         Parameters
         ----------
         image : numpy.ndarray
             (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16 or float.
         scale : float, optional
-            Working scale, 0.02 to 8: pixels that the network sees per pixel of the picture. Found by itself when None.
+            Working scale, 0.02 to 8: pixels that the network sees per pixel of the image. Found by itself when None.
         name : str
             File or layer, for messages.
         source : dict, optional
@@ -113,7 +113,7 @@ class Predictor:
         Raises
         ------
         UserError
-            When the picture cannot be worked on; the message names it.
+            When the image cannot be worked on; the message names it.
         """
         result = None
         for event in self.run(image, scale, name, source, mask):
@@ -136,7 +136,7 @@ class Predictor:
         name: str = "The image",
         source: dict[str, Any] | None = None,
     ) -> Prediction | StackPrediction:
-        """Predict a picture, or a time series where there are four axes; see `predict`."""
+        """Predict an image, or a time series where there are four axes; see `predict`."""
         result = None
         for event in self.run_any(array, scale, name, source):
             result = event.prediction
@@ -151,7 +151,7 @@ class Predictor:
         source: dict[str, Any] | None = None,
         mask: np.ndarray | None = None,
     ) -> Iterator[PredictEvent]:
-        """As `predict_any`, with progress; a `mask` is for a picture, a series takes none."""
+        """As `predict_any`, with progress; a `mask` is for an image, a series takes none."""
         return self.run_stack(array, scale, name) if array.ndim == 4 else self.run(array, scale, name, source, mask)
 
     def run_stack(
@@ -195,14 +195,14 @@ class Predictor:
             )
         self._notes.clear()
         started = time.perf_counter()
-        picture = to_rgb8(image, name)
-        shape = picture.shape[:2]
-        given = _check_mask(mask, picture, name)
+        rgb = to_rgb8(image, name)
+        shape = rgb.shape[:2]
+        given = _check_mask(mask, rgb, name)
         findings, whole = PlantDetections(), (slice(0, shape[0]), slice(0, shape[1]))
         if given is not None:
-            findings = given_plants(picture, given)
+            findings = given_plants(rgb, given)
         elif not self.card.whole_image_size:
-            for done, total, found in find_plants(self._tiled, picture, self.card.target_diameter):
+            for done, total, found in find_plants(self._tiled, rgb, self.card.target_diameter):
                 yield PredictEvent(done, 4 * total, "Looking for plants")
                 findings = found or findings
         plants = findings.plants
@@ -221,17 +221,15 @@ class Predictor:
                 places = [whole]
         regions: list[Any] = []
         for number, (rows, columns) in enumerate(places):
-            statistics = plant_statistics(picture, plants, (rows, columns), findings.white_point)
+            statistics = plant_statistics(rgb, plants, (rows, columns), findings.white_point)
             seen: list[Any] = []
             for factor in self.tta.scales:
-                part = adjust_exposure(
-                    resize(picture[rows, columns], self._fit(working * factor)), findings.white_point
-                )
+                part = adjust_exposure(resize(rgb[rows, columns], self._fit(working * factor)), findings.white_point)
                 for done, total, maps in self._tiled.run(part, statistics):
                     share = (len(seen) + done / (total + 1)) / len(self.tta.scales)
                     share = 0.25 + 0.75 * (number + share) / len(places)
                     yield PredictEvent(
-                        int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the picture's size"
+                        int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the image's size"
                     )
                     if maps is not None:
                         seen.append(maps)
@@ -251,13 +249,13 @@ class Predictor:
         return float(np.clip(scale, *SCALE_RANGE))
 
 
-def _check_mask(mask: np.ndarray | None, picture: np.ndarray, name: str) -> np.ndarray | None:
+def _check_mask(mask: np.ndarray | None, image: np.ndarray, name: str) -> np.ndarray | None:
     """The given plant mask as bool (H, W)."""
     if mask is None:
         return None
     given = (mask if mask.ndim == 2 else mask[..., :3].max(-1)) > 0
-    if given.shape != picture.shape[:2]:
-        raise UserError(f"The plant mask of {name} is {given.shape}, the picture is {picture.shape[:2]}.")
+    if given.shape != image.shape[:2]:
+        raise UserError(f"The plant mask of {name} is {given.shape}, the image is {image.shape[:2]}.")
     if not given.any():
         raise UserError(f"The plant mask of {name} is empty: it says that there is no plant. Leave it out.")
     return given

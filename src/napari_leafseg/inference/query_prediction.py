@@ -1,4 +1,4 @@
-"""What a query-based model says of a picture: soft masks that overlap, made into leaves for any values."""
+"""What a query-based model says of an image: soft masks that overlap, made into leaves for any values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEAST_VISIBLE = 0.35  # of a mask: what better masks leave less of is no leaf o
 
 
 class MaskSet(NamedTuple):
-    """Masks of a part of a picture.
+    """Masks of a part of an image.
 
     Attributes
     ----------
@@ -33,12 +33,12 @@ class MaskSet(NamedTuple):
 
 
 class MaskRegion(Region):
-    """A part of the picture with its masks, best first.
+    """A part of the image with its masks, best first.
 
     Parameters
     ----------
     rows, columns : slice
-        Where it lies in the picture, pixels.
+        Where it lies in the image, pixels.
     found : MaskSet
     """
 
@@ -56,7 +56,7 @@ class MaskRegion(Region):
         return [(float(scores[number]), self.masks[number]) for number in kept]
 
     def enlarge(self, mask: SoftMask) -> tuple[tuple[slice, slice], np.ndarray]:
-        """A mask at the picture's size: where it lies in the region, and uint8 values there."""
+        """A mask at the image's size: where it lies in the region, and uint8 values there."""
         zoom = np.array([self.stride / factor for factor in self.zoom])
         height, width = mask.values.shape
         start = np.floor(np.maximum(np.array([mask.top, mask.left]) - 1, 0) * zoom).astype(int)
@@ -154,10 +154,10 @@ def _draw(
 
 
 class QueryPrediction(Prediction):
-    """What a query-based model said of one picture.
+    """What a query-based model said of one image.
 
     Its tunables are ``score_threshold`` (0.05 to 0.95), ``mask_threshold`` (0.1 to 0.9), ``overlap`` (strength of the
-    overlap suppression (NMS), 0 to 10) and ``min_area`` (smallest leaf, pixels of the picture).
+    overlap suppression (NMS), 0 to 10) and ``min_area`` (smallest leaf, pixels of the image).
     """
 
     regions: Sequence[MaskRegion]
@@ -170,7 +170,7 @@ class QueryPrediction(Prediction):
 
     @property
     def tunables(self) -> tuple[Tunable, ...]:
-        """What can be tuned, with ranges and defaults for this picture."""
+        """What can be tuned, with ranges and defaults for this image."""
         defaults = self.model.defaults
         return (
             Tunable(
@@ -202,7 +202,7 @@ class QueryPrediction(Prediction):
         return full
 
     def whole_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
-        """Every leaf's full mask, also where others lie over it: score, place in the picture, bool mask; best first."""
+        """Every leaf's full mask, also where others lie over it: score, place in the image, bool mask; best first."""
         chosen = self.complete(values)
         cut = _cut(chosen)
         found = []

@@ -1,7 +1,7 @@
-"""Finding the plants of a picture, the light in which they lie, and the scale at which the network sees them best.
+"""Finding the plants of an image, the light in which they lie, and the scale at which the network sees them best.
 
-The first U-Net looks at the picture at a few sizes. On each, what it takes for leaf is gathered into plants. The
-picture is then worked on at the scale that gives a typical plant the diameter that the model was trained for, and only
+The first U-Net looks at the image at a few sizes. On each, what it takes for leaf is gathered into plants. The
+image is then worked on at the scale that gives a typical plant the diameter that the model was trained for, and only
 around the plants: gravel, wire and paper far from any plant are never grouped into leaves.
 """
 
@@ -58,11 +58,11 @@ class PlantDetections:
 def find_plants(
     network: TiledNetwork, image: np.ndarray, diameter: float
 ) -> Iterator[tuple[int, int, PlantDetections | None]]:
-    """Look at a picture at several sizes and find its plants.
+    """Look at an image at several sizes and find its plants.
 
     The size at which a typical plant is nearest to `diameter` counts. From there the plants are looked at
     again at just that diameter, exposed for their leaves where these are dark, so that what is found does not depend on
-    how much else there is in the picture.
+    how much else there is in the image.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class _Look:
 
 
 def _look(network: TiledNetwork, image: np.ndarray, scale: float) -> _Look:
-    """Plants of the whole picture at one size, and the brightness to expose for."""
+    """Plants of the whole image at one size, and the brightness to expose for."""
     small = resize(image, scale)
     maps = network.maps(small, brightness_statistics(small), embed=False)
     plants = gather_plants(maps, scale)
@@ -164,12 +164,12 @@ def _area(plants: list[Plant]) -> float:
     return sum(plant.area for plant in plants)
 
 
-def given_plants(picture: np.ndarray, mask: np.ndarray) -> PlantDetections:
+def given_plants(image: np.ndarray, mask: np.ndarray) -> PlantDetections:
     """The plants of a given mask, and the light for their leaves.
 
     Parameters
     ----------
-    picture : numpy.ndarray
+    image : numpy.ndarray
         uint8 (H, W, 3).
     mask : numpy.ndarray
         bool (H, W).
@@ -179,5 +179,5 @@ def given_plants(picture: np.ndarray, mask: np.ndarray) -> PlantDetections:
     plants = gather_plants(maps, 1.0)
     if not plants:
         return PlantDetections()
-    white_point = estimate_white_point(picture, leaf, plants, 1.0)
+    white_point = estimate_white_point(image, leaf, plants, 1.0)
     return PlantDetections(plants, white_point if white_point < DARK else 255.0)

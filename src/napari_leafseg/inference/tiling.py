@@ -68,7 +68,7 @@ def tile_spans(length: int, tile: int, halo: int) -> list[tuple[slice, slice]]:
 
 
 def tile_pairs(height: int, width: int, tile: int) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-    """Tiles of a picture as pairs of `tile_spans`, along y and along x."""
+    """Tiles of an image as pairs of `tile_spans`, along y and along x."""
     halo = min(HALO, tile // 4)
     return [(rows, columns) for rows in tile_spans(height, tile, halo) for columns in tile_spans(width, tile, halo)]
 
@@ -84,7 +84,7 @@ class TiledNetwork:
     warn : callable
         Takes a sentence for the user whenever a fallback happens.
     views : int
-        At how many flipped and turned images of the picture the network looks, 1, 2, 4 or 8: better maps for as many
+        At how many flipped and turned images of the image the network looks, 1, 2, 4 or 8: better maps for as many
         times the time. Distance and foreground are averaged; the embeddings are put side by side, so that the cosine
         of two pixels is the mean of their cosines in all views.
     """
@@ -158,7 +158,7 @@ class TiledNetwork:
             self.warn("The graphics card ran out of memory even with small tiles; going on with the CPU.")
         else:
             raise UserError(
-                "There is too little memory for this picture. Close other programs, or lower the working scale."
+                "There is too little memory for this image. Close other programs, or lower the working scale."
             )
 
     def _run(self, image: np.ndarray, statistics: tuple[float, float], embed: bool) -> Iterator[tuple[int, int, Any]]:
@@ -204,7 +204,7 @@ class TiledNetwork:
         return pad_to_stride(batch, self.network.stride).contiguous(memory_format=torch.channels_last)
 
     def _seen_as(self, batch: torch.Tensor, view: View) -> DistanceEmbeddingOutput:
-        """What the network says of a flipped and turned picture, turned and flipped back."""
+        """What the network says of a flipped and turned image, turned and flipped back."""
         output = self.network(turned(batch, view).contiguous(memory_format=torch.channels_last))
         found = (None if maps is None else turned_back(maps, view) for maps in output)
         return DistanceEmbeddingOutput(*found)  # type: ignore[arg-type]

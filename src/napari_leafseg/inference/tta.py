@@ -1,4 +1,4 @@
-"""Test-time augmentation: how often, and at which sizes, the network looks at a picture."""
+"""Test-time augmentation: how often, and at which sizes, the network looks at an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_leafseg.inference.tiling import DenseOutput
 
 @dataclass(frozen=True)
 class TestTimeAugmentation:
-    """How a picture is looked at.
+    """How an image is looked at.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ TTA_PRESETS: dict[str, TestTimeAugmentation] = {
 
 
 def merge_scales(maps: Sequence[DenseOutput]) -> DenseOutput:
-    """Maps of one picture at several sizes as one, at the first one's size.
+    """Maps of one image at several sizes as one, at the first one's size.
 
     Distance and foreground are averaged. The embeddings are put side by side, so that the cosine of two pixels is the
     mean of their cosines at all sizes.

@@ -14,7 +14,7 @@ import numpy as np
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import label_path, write_image, write_labels
-from napari_leafseg.io.exchange.challenge import ChallengePicture, write_submission
+from napari_leafseg.io.exchange.challenge import ChallengeImage, write_submission
 from napari_leafseg.metrics import score
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChallengeEvent:
-    """Progress; `table` comes when all held-out pictures are scored: mean scores by subset, and "mean"."""
+    """Progress; `table` comes when all held-out images are scored: mean scores by subset, and "mean"."""
 
     done: float
     total: float
@@ -32,59 +32,57 @@ class ChallengeEvent:
     table: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def split(
-    pictures: Sequence[ChallengePicture], share: float = 0.2
-) -> tuple[list[ChallengePicture], list[ChallengePicture]]:
-    """Hold out every n-th labelled picture of each subset; the same ones each time.
+def split(images: Sequence[ChallengeImage], share: float = 0.2) -> tuple[list[ChallengeImage], list[ChallengeImage]]:
+    """Hold out every n-th labelled image of each subset; the same ones each time.
 
     Returns
     -------
-    learned, held_out : list of ChallengePicture
+    learned, held_out : list of ChallengeImage
 
     Raises
     ------
     UserError
-        When no picture has labels.
+        When no image has labels.
     """
-    labelled = [picture for picture in pictures if picture.has("label")]
+    labelled = [image for image in images if image.has("label")]
     if not labelled:
-        raise UserError("None of these pictures has labels to train on. Give the training data, with its truth.")
+        raise UserError("None of these images has labels to train on. Give the training data, with its truth.")
     every = max(2, round(1 / share)) if share else 0
-    learned: list[ChallengePicture] = []
-    held_out: list[ChallengePicture] = []
+    learned: list[ChallengeImage] = []
+    held_out: list[ChallengeImage] = []
     numbers: dict[str, int] = defaultdict(int)
-    for picture in labelled:
-        numbers[picture.subset] += 1
-        (held_out if every and numbers[picture.subset] % every == 0 else learned).append(picture)
+    for image in labelled:
+        numbers[image.subset] += 1
+        (held_out if every and numbers[image.subset] % every == 0 else learned).append(image)
     return learned, held_out
 
 
 def train_on_challenge(
-    pictures: Sequence[ChallengePicture], output: Path, config: TrainingConfig, device: str = "cpu",
+    images: Sequence[ChallengeImage], output: Path, config: TrainingConfig, device: str = "cpu",
     epochs: int | None = None,
 ) -> Iterator[ChallengeEvent]:  # fmt: skip
-    """Train a configuration on labelled pictures of the challenge; goes on where it was.
+    """Train a configuration on labelled images of the challenge; goes on where it was.
 
     Parameters
     ----------
-    pictures : sequence of ChallengePicture
+    images : sequence of ChallengeImage
     output : path
-        Folder of the run; the pictures are copied into it.
+        Folder of the run; the images are copied into it.
     config : TrainingConfig
-        Its folder of pictures is replaced by these.
+        Its folder of images is replaced by these.
     epochs : int, optional
-        How often each picture is seen, in the mean, instead of the configuration's number of steps.
+        How often each image is seen, in the mean, instead of the configuration's number of steps.
     """
     from napari_leafseg.training.loop import train
 
     folder = output / "pictures"
-    for number, picture in enumerate(pictures):
-        if not label_path(folder, picture.stem).exists():
-            write_image(folder / f"{picture.stem}.png", picture.image())
-            write_labels(label_path(folder, picture.stem), picture.labels())
-        yield ChallengeEvent(number + 1, len(pictures), "Reading the pictures")
-    stems = tuple(picture.stem for picture in pictures)
-    steps = config.steps if epochs is None else max(1, round(epochs * len(pictures) / config.batch))
+    for number, image in enumerate(images):
+        if not label_path(folder, image.stem).exists():
+            write_image(folder / f"{image.stem}.png", image.image())
+            write_labels(label_path(folder, image.stem), image.labels())
+        yield ChallengeEvent(number + 1, len(images), "Reading the images")
+    stems = tuple(image.stem for image in images)
+    steps = config.steps if epochs is None else max(1, round(epochs * len(images) / config.batch))
     data = config.data.model_copy(update={"folder": str(folder), "stems": stems})
     settings = config.model_copy(update={"data": data, "steps": steps})
     for event in train(settings, output, device):
@@ -93,24 +91,24 @@ def train_on_challenge(
 
 
 def score_challenge(
-    predictor: Predictor, pictures: Sequence[ChallengePicture], given_foreground: bool, output: Path
+    predictor: Predictor, images: Sequence[ChallengeImage], given_foreground: bool, output: Path
 ) -> Iterator[ChallengeEvent]:
-    """Predict labelled pictures and score them by subset, by the challenge's rules; writes ``scores.json``.
+    """Predict labelled images and score them by subset, by the challenge's rules; writes ``scores.json``.
 
     Parameters
     ----------
     predictor : Predictor
-    pictures : sequence of ChallengePicture
+    images : sequence of ChallengeImage
     given_foreground : bool
         Use the given plant masks where there are any, as the challenge allows.
     output : path
     """
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for number, picture in enumerate(pictures):
-        result = score(_predict(predictor, picture, given_foreground), _numbered(picture.labels()), challenge=True)
+    for number, image in enumerate(images):
+        result = score(_predict(predictor, image, given_foreground), _numbered(image.labels()), challenge=True)
         values = {"SBD": result.sbd, "BestDice": result.best_dice, "FBD": result.fbd, "DiC": float(result.dic)}
-        rows[picture.subset].append(values | {"absDiC": float(result.abs_dic)})
-        yield ChallengeEvent(number + 1, len(pictures), f"Scoring {picture.subset}/{picture.name}")
+        rows[image.subset].append(values | {"absDiC": float(result.abs_dic)})
+        yield ChallengeEvent(number + 1, len(images), f"Scoring {image.subset}/{image.name}")
     every = [row for subset in rows.values() for row in subset]
     table = {name: _mean(items) for name, items in [*sorted(rows.items()), ("mean", every)] if items}
     content = {"given_foreground": given_foreground, "model": predictor.card.name, "table": table, "images": rows}
@@ -119,20 +117,20 @@ def score_challenge(
 
 
 def predict_submission(
-    predictor: Predictor, pictures: Sequence[ChallengePicture], given_foreground: bool, path: Path
+    predictor: Predictor, images: Sequence[ChallengeImage], given_foreground: bool, path: Path
 ) -> Iterator[ChallengeEvent]:
-    """Predict pictures and write the file to hand in."""
+    """Predict images and write the file to hand in."""
     labels = {}
-    for number, picture in enumerate(pictures):
-        labels[picture.subset, picture.name] = _predict(predictor, picture, given_foreground)
-        yield ChallengeEvent(number + 1, len(pictures), f"Predicting {picture.subset}/{picture.name}")
+    for number, image in enumerate(images):
+        labels[image.subset, image.name] = _predict(predictor, image, given_foreground)
+        yield ChallengeEvent(number + 1, len(images), f"Predicting {image.subset}/{image.name}")
     write_submission(path, labels)
 
 
-def _predict(predictor: Predictor, picture: ChallengePicture, given_foreground: bool) -> np.ndarray:
-    mask = picture.foreground() if given_foreground and picture.has("fg") else None
-    name = f"{picture.subset}/{picture.name}"
-    return predictor.predict(picture.image(), name=name, mask=mask).labels()
+def _predict(predictor: Predictor, image: ChallengeImage, given_foreground: bool) -> np.ndarray:
+    mask = image.foreground() if given_foreground and image.has("fg") else None
+    name = f"{image.subset}/{image.name}"
+    return predictor.predict(image.image(), name=name, mask=mask).labels()
 
 
 def _numbered(labels: np.ndarray) -> np.ndarray:

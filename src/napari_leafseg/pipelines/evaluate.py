@@ -63,6 +63,6 @@ def _label_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in LABEL_ENDINGS)
     marked = [path for path in files if path.stem.endswith(LABEL_SUFFIX)]
-    for path in marked or files:  # pictures may lie beside their labels
+    for path in marked or files:  # images may lie beside their labels
         found[path.stem.removesuffix(LABEL_SUFFIX)] = path
     return found

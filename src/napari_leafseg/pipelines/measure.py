@@ -16,13 +16,13 @@ from napari_leafseg.traits import Measurements, in_millimeters, measure
 
 @dataclass
 class Frame:
-    """A picture to be measured.
+    """An image to be measured.
 
     Attributes
     ----------
     name : str
-    labels, picture : callable
-        Read (H, W) labels and the (H, W) or (H, W, C) picture, or None.
+    labels, image : callable
+        Read (H, W) labels and the (H, W) or (H, W, C) image, or None.
     prediction : Prediction or None
         For the leaves' confidence.
     verified : set of int
@@ -30,21 +30,21 @@ class Frame:
 
     name: str
     labels: Callable[[], np.ndarray]
-    picture: Callable[[], Any]
+    image: Callable[[], Any]
     prediction: Any = None
     verified: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Tables of a picture or series.
+    """Tables of an image or series.
 
     Attributes
     ----------
     leaves, plants : pandas.DataFrame
-        With a column ``frame`` (and ``picture``) for a series.
+        With a column ``frame`` (and ``image``) for a series.
     growth : pandas.DataFrame
-        Empty for a single picture.
+        Empty for a single image.
     tracks : numpy.ndarray
         (N, 4) track, frame, y, x, as napari's Tracks layer has them.
     series : bool
@@ -77,8 +77,8 @@ def measure_job(
     pixels: list[Measurements] = []
     metric: list[Measurements] = []
     for number, frame in enumerate(frames):
-        labels, picture = frame.labels(), frame.picture()
-        image = None if picture is None else to_rgb8(np.asarray(picture), frame.name)
+        labels, raw = frame.labels(), frame.image()
+        image = None if raw is None else to_rgb8(np.asarray(raw), frame.name)
         confidence = None if frame.prediction is None else leaf_confidence(frame.prediction, labels)
         found = measure(labels, image, None, notes.plants.get(number), notes.names, confidence, frame.verified)
         pixels.append(found)
@@ -105,6 +105,6 @@ def _joined(tables: list[pd.DataFrame], frames: list[Frame]) -> pd.DataFrame:
     full = [table.copy() for table in tables]
     for number, (table, frame) in enumerate(zip(full, frames, strict=True)):
         table.insert(0, "frame", number)
-        table.insert(1, "picture", frame.name)
+        table.insert(1, "image", frame.name)
     filled = [table for table in full if len(table)] or full[:1]
     return pd.concat(filled, ignore_index=True)

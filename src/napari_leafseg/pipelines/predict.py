@@ -1,4 +1,4 @@
-"""Predict many pictures and write their labels, as a generator that the command line drives."""
+"""Predict many images and write their labels, as a generator that the command line drives."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def predict_files(
     scale: float | None = None, device: str = "auto", tta: str = "standard", masks: Path | None = None,
     full_masks: bool = False,
 ) -> Iterator[FileEvent]:  # fmt: skip
-    """Predict pictures and write ``<stem>_label.tif`` (uint16) and ``<stem>_label.json``.
+    """Predict images and write ``<stem>_label.tif`` (uint16) and ``<stem>_label.json``.
 
     Parameters
     ----------
     paths : iterable of path
-        Pictures and folders.
+        Images and folders.
     output : path
     model, device : str
     values : dict, optional
@@ -87,7 +87,7 @@ def predict_files(
 
     files, missing = _split(paths)
     for number, error in enumerate(missing):
-        yield FileEvent(number, len(missing) + len(files), "Looking for pictures", error=error)
+        yield FileEvent(number, len(missing) + len(files), "Looking for images", error=error)
     if not files:
         return
     _check_output(output, files)
@@ -122,7 +122,7 @@ def predict_files(
 
 
 def _plant_mask(folder: Path | None, path: Path) -> np.ndarray | None:
-    """The plant mask of a picture."""
+    """The plant mask of an image."""
     if folder is None:
         return None
     names = [f"{stem}{suffix}.png" for stem in (path.stem, path.stem.removesuffix("_rgb")) for suffix in ("_fg", "")]
@@ -145,7 +145,7 @@ def _split(paths: Iterable[Path]) -> tuple[list[Path], list[UserError]]:
 
 
 def _check_output(output: Path, files: list[Path]) -> None:
-    """Refuse a folder that cannot be written, and two pictures that would overwrite each other's labels."""
+    """Refuse a folder that cannot be written, and two images that would overwrite each other's labels."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         probe = output / ".napari-leafseg-writable"

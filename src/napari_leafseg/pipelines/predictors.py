@@ -1,4 +1,4 @@
-"""Loaded models, kept for the next picture: one cache for each process."""
+"""Loaded models, kept for the next image: one cache for each process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From labelled pictures to better parameters: gather, predict, sweep; for the window and the command line."""
+"""From labelled images to better parameters: gather, predict, sweep; for the window and the command line."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from napari_leafseg.inference.predictor import Predictor
 
 NOTHING = (
-    "There are no labelled leaves to compare with. Correct a picture in the Correct widget and mark it as reviewed, or "
-    "give a folder of pictures that have label images (plant.png with plant_label.png)."
+    "There are no labelled leaves to compare with. Correct an image in the Correct widget and mark it as reviewed, or "
+    "give a folder of images that have label images (plant.png with plant_label.png)."
 )
 
 
 @dataclass
-class LabelledPicture:
-    """A picture whose leaves are all known.
+class LabelledImage:
+    """An image whose leaves are all known.
 
     Attributes
     ----------
     name : str
-    picture, labels : callable
-        Read the picture, (H, W), (H, W, C) or (T, H, W, C), and its labels, (H, W) or (T, H, W).
+    image, labels : callable
+        Read the image, (H, W), (H, W, C) or (T, H, W, C), and its labels, (H, W) or (T, H, W).
     prediction : Prediction or StackPrediction or None
         Where the model has seen it already; else filled in by `tune`.
     """
 
     name: str
-    picture: Callable[[], np.ndarray]
+    image: Callable[[], np.ndarray]
     labels: Callable[[], np.ndarray]
     prediction: Prediction | StackPrediction | None = None
 
@@ -54,17 +54,17 @@ class TuneEvent:
     search: ParameterSearch | None = None
 
 
-def reviewed_pictures(project: Project) -> list[LabelledPicture]:
-    """The pictures of a project that were reviewed as a whole."""
+def reviewed_images(project: Project) -> list[LabelledImage]:
+    """The images of a project that were reviewed as a whole."""
     return [
-        LabelledPicture(ref.id, partial(_read, project.path_of(ref)), partial(project.read_labels, ref))
+        LabelledImage(ref.id, partial(_read, project.path_of(ref)), partial(project.read_labels, ref))
         for ref in project.images
         if ref.state == "done"
     ]
 
 
-def labelled_files(folder: Path, truth: Path | None = None) -> list[LabelledPicture]:
-    """Pictures of a folder with label images beside them, in ``labels/`` or in another folder.
+def labelled_files(folder: Path, truth: Path | None = None) -> list[LabelledImage]:
+    """Images of a folder with label images beside them, in ``labels/`` or in another folder.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def labelled_files(folder: Path, truth: Path | None = None) -> list[LabelledPict
         if not place.is_dir():
             raise UserError(f"There is no folder {place}.")
     pairs = find_pairs(folder) if truth is None else find_pairs(folder, truth)
-    return [LabelledPicture(image.name, partial(_read, image), partial(read_labels, label)) for image, label in pairs]
+    return [LabelledImage(image.name, partial(_read, image), partial(read_labels, label)) for image, label in pairs]
 
 
 def _read(path: Path) -> np.ndarray:
@@ -83,14 +83,14 @@ def _read(path: Path) -> np.ndarray:
 
 
 def tune(
-    predictor: Predictor, pictures: Sequence[LabelledPicture], current: dict[str, float] | None = None
+    predictor: Predictor, images: Sequence[LabelledImage], current: dict[str, float] | None = None
 ) -> Iterator[TuneEvent]:
-    """Predict labelled pictures where that was not done yet, then sweep the tunables; may be stopped after any event.
+    """Predict labelled images where that was not done yet, then sweep the tunables; may be stopped after any event.
 
     Parameters
     ----------
     predictor : Predictor
-    pictures : sequence of LabelledPicture
+    images : sequence of LabelledImage
         Their predictions are kept in them.
     current : dict, optional
         See `napari_leafseg.inference.parameter_search.search_parameters`.
@@ -100,18 +100,18 @@ def tune(
     UserError
         When there is no labelled leaf, or a file cannot be read.
     """
-    if not pictures:
+    if not images:
         raise UserError(NOTHING)
     predictions: list[Prediction] = []
     truths: list[np.ndarray] = []
-    share = 800 // len(pictures)
-    for number, picture in enumerate(pictures):
-        message = f"{picture.name} ({number + 1} of {len(pictures)})"
-        if picture.prediction is None:
-            for event in predictor.run_any(picture.picture(), None, picture.name, {"name": picture.name}):
-                picture.prediction = event.prediction
+    share = 800 // len(images)
+    for number, image in enumerate(images):
+        message = f"{image.name} ({number + 1} of {len(images)})"
+        if image.prediction is None:
+            for event in predictor.run_any(image.image(), None, image.name, {"name": image.name}):
+                image.prediction = event.prediction
                 yield TuneEvent(number * share + share * event.done // event.total, 1000, f"{message}: {event.message}")
-        labels, prediction = picture.labels(), picture.prediction
+        labels, prediction = image.labels(), image.prediction
         assert prediction is not None
         if isinstance(prediction, StackPrediction):
             predictions += prediction.frames

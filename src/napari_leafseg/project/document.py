@@ -1,4 +1,4 @@
-"""The labels of one picture while they are corrected: array, marks, history, and what is written of them."""
+"""The labels of one image while they are corrected: array, marks, history, and what is written of them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ FILE = "measure.json"
 
 
 class ImageMeasurementSettings(BaseModel):
-    """Of one picture or series.
+    """Of one image or series.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class ImageMeasurementSettings(BaseModel):
 
 
 class MeasurementSettings(BaseModel):
-    """Of a whole project; `images` by name, "*" for all pictures as one series."""
+    """Of a whole project; `images` by name, "*" for all images as one series."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,11 +53,11 @@ class MeasurementSettings(BaseModel):
         return with_new_names(entries, {"pictures": "images"})
 
     def of(self, name: str) -> ImageMeasurementSettings:
-        """The notes of a picture, made when there are none."""
+        """The notes of an image, made when there are none."""
         return self.images.setdefault(name, ImageMeasurementSettings())
 
     def scale_of(self, name: str) -> float | None:
-        """Pixels a millimetre of a picture, None where nobody said."""
+        """Pixels a millimetre of an image, None where nobody said."""
         own = self.images[name].px_per_mm if name in self.images else None
         return own or self.px_per_mm
 

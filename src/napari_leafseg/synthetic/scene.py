@@ -35,7 +35,7 @@ class SceneConfig(BaseModel):
     border : float
         Chance that a plant is placed so that the image's border may cut it.
     blank : float
-        Chance that the picture is a crop laid into a black field.
+        Chance that the image is a crop laid into a black field.
     same_species : float
         Chance that all plants of a scene are of one species.
     pots : float
@@ -77,7 +77,7 @@ class Scene:
         uint16 (H, W), the plant that a pixel belongs to, 0 = background.
     identities : numpy.ndarray
         int (N + 1,), which of its plant's leaves a label is, in the order of birth from 1 on: the same leaf has the
-        same number in every picture of a growth series. 0 for the background.
+        same number in every image of a growth series. 0 for the background.
     """
 
     image: np.ndarray
@@ -222,10 +222,10 @@ def _compose(
         eye = camera_rng or eye
         if eye.random() < config.blank:
             labels, owners, image = _crop_in_black(eye, labels, owners, image)
-        picture = photograph(eye, image)
+        result = photograph(eye, image)
     else:
-        picture = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return Scene(picture, labels, owners, identities)
+        result = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return Scene(result, labels, owners, identities)
 
 
 def _draw_one(

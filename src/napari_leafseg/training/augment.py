@@ -18,7 +18,7 @@ from napari_leafseg.training.targets import distance_target
 
 
 def true_maps(labels: np.ndarray) -> DenseOutput:
-    """What a perfect network would say of a picture with these leaves; without an embedding."""
+    """What a perfect network would say of an image with these leaves; without an embedding."""
     distance = np.round(distance_target(labels) * DISTANCE_ONE).astype(np.uint8)
     return DenseOutput(distance, _true_foreground(labels), np.zeros((0, *labels.shape), np.int8))
 
@@ -28,7 +28,7 @@ def _true_foreground(labels: np.ndarray) -> np.ndarray:
 
 
 def true_plants(labels: np.ndarray) -> list[Plant]:
-    """The plants that prediction would find in a picture with these leaves."""
+    """The plants that prediction would find in an image with these leaves."""
     return gather_plants(true_maps(labels), 1.0)
 
 
@@ -53,7 +53,7 @@ def random_crop(
     size : int
         Side of the result, pixels.
     factor : float
-        Magnification; more where the picture is too small for it.
+        Magnification; more where the image is too small for it.
     centre : tuple of int, optional
         About where (y, x) the middle is; else mostly on any pixel of a leaf.
     turn : bool
@@ -77,18 +77,18 @@ def random_crop(
     truth = labels[top : top + window, left : left + window].astype(np.int32)
     if turn:
         piece, truth = turn_and_mirror(rng, piece, truth)
-    return resize_picture(piece, (size, size)), resize_labels(truth, (size, size))
+    return resize_image(piece, (size, size)), resize_labels(truth, (size, size))
 
 
 def turn_and_mirror(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One of the eight ways to turn and mirror a picture and its labels."""
+    """One of the eight ways to turn and mirror an image and its labels."""
     turns, mirror = int(rng.integers(4)), rng.random() < 0.5
     image, labels = np.rot90(image, turns), np.rot90(labels, turns)
     return (image[:, ::-1], labels[:, ::-1]) if mirror else (image, labels)
 
 
-def resize_picture(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A picture (H, W, C) in another size, without aliasing."""
+def resize_image(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """An image (H, W, C) in another size, without aliasing."""
     how = cv2.INTER_AREA if image.shape[0] > shape[0] else cv2.INTER_CUBIC
     return cv2.resize(np.ascontiguousarray(image), (shape[1], shape[0]), interpolation=how)
 
@@ -120,7 +120,7 @@ def change_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 def expose_for_plants(
     rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, plants: list[Plant]
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """Expose a picture for its plants and measure their light, as prediction does, with the errors that it makes.
+    """Expose an image for its plants and measure their light, as prediction does, with the errors that it makes.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def expose_for_plants(
     image : numpy.ndarray
         uint8 (H, W, 3).
     statistics : tuple of float
-        Mean and deviation to standardise any part of the picture with.
+        Mean and deviation to standardise any part of the image with.
     """
     white = estimate_white_point(image, _true_foreground(labels), plants, 1.0)
     white = min(255.0, white * rng.uniform(0.9, 1.15)) if white < DARK else 255.0

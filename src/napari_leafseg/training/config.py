@@ -161,8 +161,8 @@ class TrainingConfig(BaseModel):
     smallest_leaf : int
         Leaves of fewer pixels in a crop (slivers, cut by its border) are not trained on as leaves.
     whole_images : bool
-        Train on whole pictures, resized to fit into `crop` with their aspect kept, instead of on crops; what is beside
-        the picture carries no loss.
+        Train on whole images, resized to fit into `crop` with their aspect kept, instead of on crops; what is beside
+        the image carries no loss.
     augment : bool
         Change colours, turn and mirror; the paper's training does not.
     staged : float
@@ -170,7 +170,7 @@ class TrainingConfig(BaseModel):
         are trained together throughout when 0. Of a query-based model: share of the steps in which its backbone is kept
         as it came.
     frozen_statistics : bool
-        Batch normalisation keeps the means and variances that it came with: for fine-tuning on few pictures, whose own
+        Batch normalisation keeps the means and variances that it came with: for fine-tuning on few images, whose own
         would make the network forget everything that looks otherwise.
     optimizer : {"adamw", "adam"}
     learning_rate, weight_decay : float
@@ -185,7 +185,7 @@ class TrainingConfig(BaseModel):
     plant_view_spread : float
         Standard deviation of the logarithm of the plants' size in those crops.
     elsewhere : float
-        Share of those crops that lie anywhere in the picture instead of on a plant.
+        Share of those crops that lie anywhere in the image instead of on a plant.
     zoom : tuple of float
         Range of magnifications of the other crops.
     validate_every, save_every : int

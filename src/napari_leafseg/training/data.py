@@ -18,8 +18,8 @@ from napari_leafseg.training.augment import (
     change_colours,
     expose_for_plants,
     random_crop,
+    resize_image,
     resize_labels,
-    resize_picture,
     true_plants,
     turn_and_mirror,
 )
@@ -214,27 +214,27 @@ def draw_batch(pool: SampleSource, config: TrainingConfig, step: int) -> dict[st
 
 
 def draw_whole(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """A whole picture in a square of `config.crop` pixels, standardised by itself; labels are -1 beside it."""
-    picture, truth = drawn.image, drawn.labels
+    """A whole image in a square of `config.crop` pixels, standardised by itself; labels are -1 beside it."""
+    source, truth = drawn.image, drawn.labels
     if config.augment:
-        picture, truth = turn_and_mirror(rng, change_colours(rng, picture), truth)
+        source, truth = turn_and_mirror(rng, change_colours(rng, source), truth)
     side = config.crop
     factor = side / max(truth.shape)
     height, width = (max(1, round(length * factor)) for length in truth.shape)
-    picture = resize_picture(picture, (height, width))
+    source = resize_image(source, (height, width))
     labels = np.full((side, side), -1, np.int32)
     labels[:height, :width] = resize_labels(truth, (height, width))
     image = np.zeros((side, side, 3), np.float32)
-    image[:height, :width] = standardise(picture)
+    image[:height, :width] = standardise(source)
     return image, labels
 
 
 def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
     """A crop as the network gets it: of a plant, as for its leaves, or of anything, as for the search for plants."""
-    picture = change_colours(rng, drawn.image) if config.augment else drawn.image
+    source = change_colours(rng, drawn.image) if config.augment else drawn.image
     if not drawn.plants or rng.random() >= config.plant_views:
         factor = float(np.exp(rng.uniform(*np.log(config.zoom))))
-        image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, turn=config.augment)
+        image, truth = random_crop(rng, source, drawn.labels, config.crop, factor, turn=config.augment)
         return standardise(image), truth
     factor = (
         config.target_diameter / typical_size(drawn.plants) * float(np.exp(rng.normal(0, config.plant_view_spread)))
@@ -243,6 +243,6 @@ def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingC
     centre = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
     if rng.random() < config.elsewhere:  # what is taken for a plant elsewhere is seen in the plants' light
         centre = int(rng.integers(drawn.labels.shape[0])), int(rng.integers(drawn.labels.shape[1]))
-    picture, statistics = expose_for_plants(rng, picture, drawn.labels, drawn.plants)
-    image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, centre, config.augment)
+    source, statistics = expose_for_plants(rng, source, drawn.labels, drawn.plants)
+    image, truth = random_crop(rng, source, drawn.labels, config.crop, factor, centre, config.augment)
     return standardise(image, statistics), truth

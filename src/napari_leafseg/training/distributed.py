@@ -31,7 +31,7 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes the files and looks at held-out pictures."""
+        """Whether this process writes the files and looks at held-out images."""
         return self.rank == 0
 
     def shard(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""A picture's leaves and plants, measured together, in pixels or millimetres."""
+"""An image's leaves and plants, measured together, in pixels or millimetres."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_leafseg.traits.plants import gather_leaves, measure_plants, rosette_
 
 
 class Measurements(NamedTuple):
-    """What was measured in a picture: a row a leaf, a row a plant, and the leaves' midribs."""
+    """What was measured in an image: a row a leaf, a row a plant, and the leaves' midribs."""
 
     leaves: pd.DataFrame
     plants: pd.DataFrame

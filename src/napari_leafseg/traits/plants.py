@@ -179,9 +179,9 @@ def name_pots(
     centres : mapping
         From plant to its middle (y, x).
     rows, columns : int
-        Of the tray, which fills the picture.
+        Of the tray, which fills the image.
     shape : tuple of int
-        Height and width of the picture.
+        Height and width of the image.
     """
     names = {}
     for plant, (y, x) in centres.items():

@@ -1,4 +1,4 @@
-"""Labels of many pictures in any of the formats that other programs read."""
+"""Labels of many images in any of the formats that other programs read."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ FORMATS: dict[str, str] = {
 
 
 class Labelled(NamedTuple):
-    """A picture's labels to be written: a name for the files, the picture's file name, and how to read them."""
+    """An image's labels to be written: a name for the files, the image's file name, and how to read them."""
 
     name: str
-    picture: str
+    image: str
     labels: Callable[[], np.ndarray]
 
 
@@ -46,7 +46,7 @@ def check_format(form: str) -> None:
 
 
 def write_format(folder: Path, items: Iterable[Labelled], form: str) -> Iterator[str]:
-    """Write labels; yields the name of each picture before it is written.
+    """Write labels; yields the name of each image before it is written.
 
     Parameters
     ----------
@@ -71,11 +71,11 @@ def write_format(folder: Path, items: Iterable[Labelled], form: str) -> Iterator
         if labels.ndim != 2:
             raise UserError(f"“{item.name}” is a time series, which only the TIFF format can hold. Export it as tiff.")
         if form.startswith("coco"):
-            collected.append((item.picture, labels))
+            collected.append((item.image, labels))
         elif form == "png":
             write_image(folder / f"{item.name}_label.png", labels)
         elif form == "labelme":
-            write_labelme(folder / f"{Path(item.picture).stem}.json", labels, item.picture)
+            write_labelme(folder / f"{Path(item.image).stem}.json", labels, item.image)
         elif form == "imagej":
             write_imagej(folder / f"{item.name}_rois.zip", labels)
         else:

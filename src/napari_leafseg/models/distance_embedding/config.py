@@ -40,8 +40,8 @@ class DistanceEmbeddingConfig(BaseModel):
     unet : UNetConfig
         Both U-Nets.
     layout : {"cascaded", "parallel", "shared"}
-        How the second network hangs on the first. "cascaded": it sees the picture and the first one's last features
-        (Wu et al. 2020). "parallel": it sees the picture alone, the same set-up without the concatenation. "shared":
+        How the second network hangs on the first. "cascaded": it sees the image and the first one's last features
+        (Wu et al. 2020). "parallel": it sees the image alone, the same set-up without the concatenation. "shared":
         one encoder with two decoders (Chen et al. 2019).
     embedding : int
         Dimensions E of a pixel's embedding; 4, 8, 16, 32 and 64 are the paper's.

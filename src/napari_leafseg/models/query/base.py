@@ -165,7 +165,7 @@ class QueryModel(nn.Module):
 
     @property
     def mask_stride(self) -> int:
-        """Picture pixels per pixel of the masks."""
+        """Image pixels per pixel of the masks."""
         return self.backbone.strides[0]
 
     def place(self, device: torch.device | str) -> QueryModel:

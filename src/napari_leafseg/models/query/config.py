@@ -63,7 +63,7 @@ class QueryConfig(BaseModel):
     classes : int
         1: leaf. Published weights know the 80 classes of COCO.
     candidates : int
-        At most so many masks of a picture are kept.
+        At most so many masks of an image are kept.
     score_floor : float
         Masks of less score are not kept: what the slider begins at.
     """
@@ -88,7 +88,7 @@ class GridConfig(QueryConfig):
     levels : tuple of int
         Levels of the pyramid that the grids stand on, 0 = finest.
     grids : tuple of int, optional
-        Cells along each side; None: a cell for each pixel of the level, so that cells have the same size in pictures of
+        Cells along each side; None: a cell for each pixel of the level, so that cells have the same size in images of
         any size.
     point_nms : bool
         Only cells whose score is the largest of the cells beside them make a mask, as published. It silences leaves
@@ -102,7 +102,7 @@ class GridConfig(QueryConfig):
     mask_width : int
         Channels of the mask branch.
     span : float, optional
-        Pixels that make one unit of the coordinates; None: -1 to 1 across the picture (published).
+        Pixels that make one unit of the coordinates; None: -1 to 1 across the image (published).
     """
 
     levels: tuple[int, ...] = (1, 2, 3)
@@ -178,7 +178,7 @@ class CondInstConfig(QueryConfig):
         A learned factor on each level's distances.
     corner_aligned : bool
         Enlarge the mask branch's coarser levels with their first pixels in one corner, as published. That moves them by
-        half a pixel, so that a mirrored picture does not give mirrored features; False puts middles on middles.
+        half a pixel, so that a mirrored image does not give mirrored features; False puts middles on middles.
     semantic : bool
         Keep the semantic branch of the published weights (used in training only, by the original).
     """

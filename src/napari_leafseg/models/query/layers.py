@@ -18,9 +18,9 @@ def coordinates(like: torch.Tensor, stride: float, span: float | None) -> torch.
     like : torch.Tensor
         (N, C, h, w).
     stride : float
-        Picture pixels per pixel of the map.
+        Image pixels per pixel of the map.
     span : float, optional
-        Picture pixels that make one unit; None: -1 to 1 from the first to the last pixel (CoordConv, as published).
+        Image pixels that make one unit; None: -1 to 1 from the first to the last pixel (CoordConv, as published).
 
     Returns
     -------
@@ -41,7 +41,7 @@ def coordinates(like: torch.Tensor, stride: float, span: float | None) -> torch.
 
 
 def locations(shape: tuple[int, int], stride: int, device: torch.device) -> torch.Tensor:
-    """Picture coordinates (x, y) of the pixels' middles, float32 (h * w, 2) row by row (FCOS)."""
+    """Image coordinates (x, y) of the pixels' middles, float32 (h * w, 2) row by row (FCOS)."""
     y, x = torch.meshgrid(torch.arange(shape[0], device=device), torch.arange(shape[1], device=device), indexing="ij")
     return torch.stack([x, y], -1).reshape(-1, 2) * stride + stride // 2
 

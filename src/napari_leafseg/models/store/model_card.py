@@ -40,9 +40,9 @@ class ModelCard:
     target_diameter : float
         Diameter of a plant, in pixels, that the network sees best: the working scale aims at it.
     tta_views : int
-        At how many flipped and turned images of a picture the predictor looks: 1, 2, 4 or 8.
+        At how many flipped and turned images of an image the predictor looks: 1, 2, 4 or 8.
     whole_image_size : int
-        Longer side, in pixels, to which the model wants whole pictures brought; 0 where it wants plants of
+        Longer side, in pixels, to which the model wants whole images brought; 0 where it wants plants of
         `target_diameter`.
     """
 
@@ -74,7 +74,7 @@ class ModelCard:
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """The tunables whose values mean the same in every picture."""
+        """The tunables whose values mean the same in every image."""
         if self.config.kind == "distance_embedding":
             return "seed_threshold", "angle"
         return "score_threshold", "mask_threshold", "overlap"

@@ -154,7 +154,7 @@ def describe_models() -> list[dict[str, str]]:
                 "whose": "yours" if path.parent == user_folder() else "bundled",
                 "SBD": " → ".join(f"{value:.3f}" for value in scores) or card.quality,
                 "began with": str(about.get("parent", {}).get("name", "")),
-                "pictures": str(len(about["images"])) if "images" in about else "",
+                "images": str(len(about["images"])) if "images" in about else "",
                 "date": str(about.get("date", ""))[:10],
                 "verdict": str(about.get("verdict_in_words", "")),
                 "description": card.description,
@@ -174,7 +174,7 @@ def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
     rows.append(("kind", *(card.config.kind.replace("_", " + ") for card in cards)))
     rows.append(("version", *(card.version for card in cards)))
     rows.append(("begun with", *(str(card.provenance.get("parent", {}).get("name", "–")) for card in cards)))
-    rows.append(("pictures", *(str(len(card.provenance.get("images", []))) for card in cards)))
+    rows.append(("images", *(str(len(card.provenance.get("images", []))) for card in cards)))
     rows.append(("verdict", *(str(card.provenance.get("verdict_in_words", "–")) for card in cards)))
     for key in sorted({key for card in cards for key in card.metrics}):
         rows.append((key, *(f"{card.metrics[key]:.3f}" if key in card.metrics else "–" for card in cards)))

@@ -1,4 +1,4 @@
-"""What is done with every picture of an experiment."""
+"""What is done with every image of an experiment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_leafseg.versions import with_new_names
 
 
 class BatchSettings(BaseModel):
-    """What is done with every picture; frozen, written into the experiment's folder.
+    """What is done with every image; frozen, written into the experiment's folder.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class BatchSettings(BaseModel):
     values : dict
         Tunables by name; the model's defaults where left out.
     scale : float, optional
-        Working scale; found for each picture when None.
+        Working scale; found for each image when None.
     device : str
         "auto", "cpu", "cuda", "mps".
     tta : str

@@ -1,4 +1,4 @@
-"""One picture of an experiment: predict, measure, write; runs in any process of any machine."""
+"""One image of an experiment: predict, measure, write; runs in any process of any machine."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _COLOURS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
 
 
 class Task(NamedTuple):
-    """A picture to be done: its file, and the name of everything that is written of it."""
+    """An image to be done: its file, and the name of everything that is written of it."""
 
     path: str
     name: str
 
 
 def marker_path(output: Path, name: str) -> Path:
-    """The file that says that a picture is done; written last."""
+    """The file that says that an image is done; written last."""
     return output / "parts" / f"{name}.json"
 
 
@@ -47,7 +47,7 @@ def file_state(path: Path) -> list[int]:
 
 
 def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | None:
-    """What the marker says when the picture was done with the same settings and did not change since."""
+    """What the marker says when the image was done with the same settings and did not change since."""
     try:
         content: dict[str, Any] = json.loads(marker_path(output, task.name).read_text(encoding="utf-8"))
         if content["digest"] == digest and content["file"] == file_state(Path(task.path)):
@@ -68,13 +68,13 @@ def _own_device(device: str) -> str:
 
 
 def process_image(task: Task, output: str, settings: BatchSettings, digest: str) -> dict[str, Any]:
-    """Predict, measure and write one picture.
+    """Predict, measure and write one image.
 
     Returns
     -------
     dict
         What the marker says: ``name``, ``path``, ``count``, ``plants``, ``area``, ``scale``, ``notes``, ``seconds``; or
-        ``name``, ``path`` and ``error``, a sentence, when the picture cannot be done.
+        ``name``, ``path`` and ``error``, a sentence, when the image cannot be done.
     """
     began = time.perf_counter()
     place, path = Path(output), Path(task.path)
@@ -92,11 +92,11 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
         labels = prediction.labels(**values)
         px_per_mm, measured = _scale_of(path, settings), []
         for frame, source_frame, one in zip(frames, sources, labels.reshape(-1, *labels.shape[-2:]), strict=True):
-            picture = to_rgb8(np.asarray(source_frame), str(path))  # one of a series at a time
-            measured.append(measure(one, picture, px_per_mm, confidence=leaf_confidence(frame, one)))
+            rgb = to_rgb8(np.asarray(source_frame), str(path))  # one of a series at a time
+            measured.append(measure(one, rgb, px_per_mm, confidence=leaf_confidence(frame, one)))
         record = {**prediction.record(**values), "image": source, "px_per_mm": px_per_mm}
         record["batch"] = settings.model_dump()
-        result = _write(place, task, settings, prediction, labels, measured, picture, record)
+        result = _write(place, task, settings, prediction, labels, measured, rgb, record)
     except UserError as error:
         return {"name": task.name, "path": task.path, "error": str(error)}
     result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
@@ -105,7 +105,7 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
 
 
 def _scale_of(path: Path, settings: BatchSettings) -> float | None:
-    """Pixels a millimetre of a picture."""
+    """Pixels a millimetre of an image."""
     if settings.px_per_mm is not None or not settings.scale_from_file:
         return settings.px_per_mm
     found = read_resolution(path)
@@ -116,9 +116,9 @@ def _scale_of(path: Path, settings: BatchSettings) -> float | None:
 
 def _write(
     place: Path, task: Task, settings: BatchSettings, prediction: Prediction | StackPrediction, labels: np.ndarray,
-    measured: list[Measurements], picture: np.ndarray, record: dict[str, Any],
+    measured: list[Measurements], image: np.ndarray, record: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """Labels with their record, tables, a small picture with outlines."""
+    """Labels with their record, tables, a small image with outlines."""
     count = int(sum(len(item.leaves) for item in measured))
     write_labels(label_path(place / "labels", task.name), labels, {**record, "count": count})
     for kind in ("leaves", "plants"):
@@ -132,7 +132,7 @@ def _write(
         whole.insert(0, "image", task.name)
         write_atomically(place / "parts" / f"{task.name}.{kind}.parquet", whole.to_parquet(index=False))
     last = labels if labels.ndim == 2 else labels[-1]
-    small = imageio.imwrite("<bytes>", overlay(picture, last), extension=".jpg", quality=80)
+    small = imageio.imwrite("<bytes>", overlay(image, last), extension=".jpg", quality=80)
     write_atomically(place / "overlays" / f"{task.name}.jpg", small)
     plants = [item.plants for item in measured if len(item.plants)]
     area = "area_mm2" if settings.metric else "area_px2"
@@ -148,7 +148,7 @@ def _write(
 
 
 def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """A small picture with every leaf outlined in a colour of its own, uint8 (h, w, 3)."""
+    """A small image with every leaf outlined in a colour of its own, uint8 (h, w, 3)."""
     factor = min(1.0, THUMBNAIL / max(labels.shape))
     small = resize(image, factor).copy()
     shape = (small.shape[1], small.shape[0])

@@ -20,12 +20,12 @@ from napari_leafseg.io.exchange.formats import Labelled, write_format
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.traits import area_column
 
-_SHOWN = 400  # pictures in the report; all are in the tables
+_SHOWN = 400  # images in the report; all are in the tables
 TABLES = ("leaves", "plants")
 
 
 def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.DataFrame:
-    """A table of all pictures, "leaves" or "plants"."""
+    """A table of all images, "leaves" or "plants"."""
     names = [item["name"] for item in results if "error" not in item]
     tables = [pd.read_parquet(place / "parts" / f"{name}.{kind}.parquet") for name in names]
     filled = [table for table in tables if len(table)] or tables[:1]
@@ -48,7 +48,7 @@ def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
-    """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each picture."""
+    """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
     items = [
         Labelled(
             item["name"], Path(item["path"]).name, partial(tifffile.imread, label_path(place / "labels", item["name"]))
@@ -65,7 +65,7 @@ def _csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFrame, settings: BatchSettings) -> Path:
-    """Write ``report.html``: overlays, counts, plots, parameters, versions; pictures are inside the file."""
+    """Write ``report.html``: overlays, counts, plots, parameters, versions; images are inside the file."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape
 
     from napari_leafseg import __version__
@@ -85,12 +85,12 @@ def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFram
         settings=settings.model_dump(exclude={"threads"}),
         defaults=card.defaults,
         unit=unit,
-        done=[{**item, "picture": _picture(place, item)} for item in done[:_SHOWN]],
+        done=[{**item, "image": _image(place, item)} for item in done[:_SHOWN]],
         left_out=max(0, len(done) - _SHOWN),
         failed=[item for item in results if "error" in item],
         leaves=sum(item["count"] for item in done),
         plants=sum(item["plants"] for item in done),
-        pictures=len(done),
+        images=len(done),
         plots=_plots(done, leaves, unit) if done else [],
     )
     target = place / "report.html"
@@ -98,7 +98,7 @@ def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFram
     return target
 
 
-def _picture(place: Path, item: dict[str, Any]) -> str:
+def _image(place: Path, item: dict[str, Any]) -> str:
     return _data_url((place / "overlays" / f"{item['name']}.jpg").read_bytes(), "image/jpeg")
 
 
@@ -119,10 +119,10 @@ def _plots(done: list[dict[str, Any]], leaves: pd.DataFrame, unit: str) -> list[
         axes = figure.subplots()
         if draw == "count":
             axes.hist(counts, bins=(np.arange(counts.min(), counts.max() + 2) - 0.5).tolist(), color="#3a7d44")
-            axes.set(xlabel="leaves in a picture", ylabel="pictures")
+            axes.set(xlabel="leaves in an image", ylabel="images")
         elif draw == "area":
             axes.plot(np.arange(1, len(areas) + 1), areas, color="#3a7d44", marker="." if len(areas) < 100 else "")
-            axes.set(xlabel="picture, in order", ylabel=f"leaf area ({unit})", ylim=(0, None))
+            axes.set(xlabel="image, in order", ylabel=f"leaf area ({unit})", ylim=(0, None))
         else:
             axes.hist(sizes, bins=40, color="#3a7d44")
             axes.set(xlabel=f"area of a leaf ({unit})", ylabel="leaves")

@@ -34,12 +34,12 @@ class Rerun(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a file says of one picture.
+    """What a file says of one image.
 
     Attributes
     ----------
     path : pathlib.Path
-        The record's file; of a session's pictures, the file that it would have beside the session's.
+        The record's file; of a session's images, the file that it would have beside the session's.
     content : dict
     labels : pathlib.Path or None
         The labels that lie beside a record of its own.
@@ -66,9 +66,7 @@ def read_records(path: str | Path) -> list[Record]:
     except ValueError as error:
         raise UserError(f"{path} is no record: it is not a JSON file. Choose a NAME_label.json.") from error
     if isinstance(content, dict) and "session" in content:
-        names = [
-            Path(item["image"].get("name") or f"picture{number}") for number, item in enumerate(content["session"])
-        ]
+        names = [Path(item["image"].get("name") or f"image{number}") for number, item in enumerate(content["session"])]
         records = [
             Record(label_path(path.parent, name.stem).with_suffix(".json"), item)
             for name, item in zip(names, content["session"], strict=True)
@@ -77,7 +75,7 @@ def read_records(path: str | Path) -> list[Record]:
         records = [Record(path, content, path.with_suffix(".tif"))]
     for _, item, _ in records:
         if not isinstance(item, dict) or not {"model", "parameters", "image"} <= set(item):
-            raise UserError(f"{path} is no record of a prediction: it names no model, parameters and picture.")
+            raise UserError(f"{path} is no record of a prediction: it names no model, parameters and image.")
     return records
 
 
@@ -88,18 +86,18 @@ def rerun(record: Record, images: Path | None = None, device: str = "auto") -> R
     ----------
     record : Record
     images : path, optional
-        Folder in which to look for the picture, by its hash, when it is no longer where it was.
+        Folder in which to look for the image, by its hash, when it is no longer where it was.
     device : str
 
     Raises
     ------
     UserError
-        When the picture is missing or another one, or the model is missing or of another version.
+        When the image is missing or another one, or the model is missing or of another version.
     """
     from napari_leafseg import load_model
 
     path, content, beside = record
-    picture = _find_picture(path, content["image"], images)
+    image = _find_image(path, content["image"], images)
     model, version = content["model"]["name"], content["model"]["version"]
     location = content.get("batch", {}).get("model", model)
     card = describe_model(location)
@@ -113,7 +111,7 @@ def rerun(record: Record, images: Path | None = None, device: str = "auto") -> R
     scale = None if content.get("scale_found", True) else content["scale"]
     if isinstance(scale, list):  # of the frames of a series
         scale = scale[0]
-    prediction = predictor.predict_any(read_image(picture).array, scale, str(picture), content["image"])
+    prediction = predictor.predict_any(read_image(image).array, scale, str(image), content["image"])
     values = content["parameters"]
     labels = prediction.labels(**values)
     same = None
@@ -122,8 +120,8 @@ def rerun(record: Record, images: Path | None = None, device: str = "auto") -> R
     return Rerun(labels, {**prediction.record(**values), "image": content["image"]}, same)
 
 
-def _find_picture(path: Path, image: dict[str, Any], images: Path | None) -> Path:
-    """The picture of a record: where it was, beside the record, or in a folder; told by its hash."""
+def _find_image(path: Path, image: dict[str, Any], images: Path | None) -> Path:
+    """The image of a record: where it was, beside the record, or in a folder; told by its hash."""
     wanted, name = image.get("sha256"), image.get("name", "")
     places = [Path(image["path"])] if image.get("path") else []
     places += [path.parent / name, path.parent.parent / name] if name else []
@@ -138,6 +136,6 @@ def _find_picture(path: Path, image: dict[str, Any], images: Path | None) -> Pat
         other = place
     if other is not None and images is None:
         raise UserError(
-            f"{other} is not the picture of {path.name}: it was changed since. Give the folder of the old one."
+            f"{other} is not the image of {path.name}: it was changed since. Give the folder of the old one."
         )
-    raise UserError(f"The picture {name or ''} of {path.name} was not found. Give its folder with --images.")
+    raise UserError(f"The image {name or ''} of {path.name} was not found. Give its folder with --images.")

@@ -1,4 +1,4 @@
-"""Many pictures on one machine or on a cluster: the same code, resumable, with errors collected."""
+"""Many images on one machine or on a cluster: the same code, resumable, with errors collected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
 }  # fmt: skip
 _PATIENCE = 10  # seconds for a scheduler to answer
-_AHEAD = 3  # pictures handed out to each worker at a time: memory stays flat, workers never wait
+_AHEAD = 3  # images handed out to each worker at a time: memory stays flat, workers never wait
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class BatchEvent:
     Attributes
     ----------
     done, total : int
-        Pictures.
+        Images.
     message : str
     result : dict or None
-        Of the picture that was just done (or skipped, as it had been done before), see `process_image`.
+        Of the image that was just done (or skipped, as it had been done before), see `process_image`.
     report : pathlib.Path or None
         With the last event.
     """
@@ -57,12 +57,12 @@ class BatchEvent:
 
 
 def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[str, Any]]]:
-    """Pictures of files, folders and patterns (``plants/**/*.jpg``), and complaints about what is not there.
+    """Images of files, folders and patterns (``plants/**/*.jpg``), and complaints about what is not there.
 
     Raises
     ------
     UserError
-        When there is no picture at all.
+        When there is no image at all.
     """
     files: dict[Path, None] = {}
     errors = []
@@ -77,7 +77,7 @@ def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[st
             except UserError as error:
                 errors.append({"name": str(item), "path": str(item), "error": str(error)})
     if not files:
-        raise UserError(errors[0]["error"] if errors else "There are no pictures. Give files, folders or patterns.")
+        raise UserError(errors[0]["error"] if errors else "There are no images. Give files, folders or patterns.")
     often = Counter(path.stem for path in files)
     common = Path(os.path.commonpath([path.resolve().parent for path in files]))
     tasks = []
@@ -111,7 +111,7 @@ def run_batch(
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> Iterator[BatchEvent]:
-    """Predict, measure and report pictures; may be stopped after any event, and goes on where it was.
+    """Predict, measure and report images; may be stopped after any event, and goes on where it was.
 
     Written into `output`: ``labels/NAME_label.tif`` and ``.json`` (the record that `rerun` takes),
     ``overlays/NAME.jpg``, ``leaves.csv``, ``plants.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and
@@ -131,12 +131,12 @@ def run_batch(
     Yields
     ------
     BatchEvent
-        A picture that cannot be done yields its error; the others go on.
+        An image that cannot be done yields its error; the others go on.
 
     Raises
     ------
     UserError
-        When nothing can be done at all: no picture, no such model, a folder that cannot be written, no scheduler.
+        When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
     place = Path(output)
     for form in settings.exports:
@@ -147,7 +147,7 @@ def run_batch(
     content = {
         "settings": settings.model_dump(),
         "digest": digest,
-        "pictures": len(tasks),
+        "images": len(tasks),
         "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
         "software": software_versions(),
         "created": timestamp(),

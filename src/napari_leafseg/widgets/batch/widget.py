@@ -44,7 +44,7 @@ def batch_job(patterns: list[str], output: str, options: dict[str, Any], workers
 
 
 class BatchWidget(QWidget):
-    """Predicts, measures and reports many pictures while the window stays usable.
+    """Predicts, measures and reports many images while the window stays usable.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class BatchWidget(QWidget):
     def _build(self) -> None:
         self.source_box = QLineEdit()
         self.source_box.setObjectName("source")
-        self.source_box.setPlaceholderText("Folder, or a pattern like plants/**/*.jpg; empty: the pictures of the list")
+        self.source_box.setPlaceholderText("Folder, or a pattern like plants/**/*.jpg; empty: the images of the list")
         self.output_box = QLineEdit()
         self.output_box.setObjectName("output")
         self.output_box.setPlaceholderText("Folder for labels, tables and report")
@@ -85,7 +85,7 @@ class BatchWidget(QWidget):
         self.worker_box.setSpecialValueText("one a core or graphics card")
         self.worker_box.setToolTip("Processes; each loads the model")
         form = QFormLayout()
-        form.addRow("Pictures", self._with_button(self.source_box, "source_folder", "Pictures"))
+        form.addRow("Images", self._with_button(self.source_box, "source_folder", "Images"))
         form.addRow("Write to", self._with_button(self.output_box, "output_folder", "Write to"))
         form.addRow("Model", self.model_box)
         form.addRow("Scale", self.scale_box)
@@ -112,7 +112,7 @@ class BatchWidget(QWidget):
         self.report_button.clicked.connect(self._open_report)
         self.session_button = QPushButton("Save this session as a record …")
         self.session_button.setObjectName("save_session")
-        self.session_button.setToolTip("“napari-leafseg rerun RECORD” makes the labels of the open pictures again")
+        self.session_button.setToolTip("“napari-leafseg rerun RECORD” makes the labels of the open images again")
         self.session_button.clicked.connect(self._save_session)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
@@ -157,7 +157,7 @@ class BatchWidget(QWidget):
         patterns = [text] if text else [str(entry.path) for entry in self.session.images]
         output = self.output_box.text().strip()
         if not patterns:
-            show_error("There are no pictures. Choose a folder, or add pictures in Images.")
+            show_error("There are no images. Choose a folder, or add images in Images.")
             return
         if not output:
             show_error("Choose a folder to write to.")
@@ -184,7 +184,7 @@ class BatchWidget(QWidget):
 
     @staticmethod
     def _values(model: str) -> dict[str, float]:
-        """What the sliders were set to for a model; what depends on the picture is left to it."""
+        """What the sliders were set to for a model; what depends on the image is left to it."""
         store = settings()
         try:
             card = describe_model(model)
@@ -194,7 +194,7 @@ class BatchWidget(QWidget):
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def stop(self) -> None:
-        """Stop after the pictures that are being computed."""
+        """Stop after the images that are being computed."""
         if self.worker is not None:
             self._stopping = True
             self.worker.quit()
@@ -217,7 +217,7 @@ class BatchWidget(QWidget):
         if event.report is not None:
             self.report = event.report
             self.report_button.show()
-            self.message.setText(f"{event.total - self._failed} pictures done{failed}.")
+            self.message.setText(f"{event.total - self._failed} images done{failed}.")
 
     def _time_left(self, event: Any) -> str:
         fresh = event.done - self._skipped
@@ -284,7 +284,7 @@ class BatchWidget(QWidget):
             return
         corrected = sum(record["corrected"] for record in content["session"])
         kept = f" {corrected} corrected leaves are kept in the project, not in the record." if corrected else ""
-        show_info(f"{len(content['session'])} pictures in {chosen}.{kept}")
+        show_info(f"{len(content['session'])} images in {chosen}.{kept}")
 
     # -- settings ----------------------------------------------------------------------------------------------------
 

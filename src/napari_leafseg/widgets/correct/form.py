@@ -113,7 +113,7 @@ class CorrectForm(QWidget):
             button = QPushButton("Verify all" if name == "verify" else "All leaves")
             button.setObjectName(f"all_{name}")
             button.setToolTip(
-                "Mark all leaves of this picture as right."
+                "Mark all leaves of this image as right."
                 if name == "verify"
                 else f"{label}: all leaves that are not verified."
             )
@@ -170,18 +170,16 @@ class CorrectForm(QWidget):
         self.region_button = QPushButton("View is done")
         self.region_button.setObjectName("view_done")
         self.region_button.setToolTip(
-            "Only the part of the picture that is in view was reviewed: its leaves are right and none is missing there."
+            "Only the part of the image that is in view was reviewed: its leaves are right and none is missing there."
         )
-        self.done_button = QPushButton("Picture is done")
-        self.done_button.setObjectName("picture_done")
+        self.done_button = QPushButton("Image is done")
+        self.done_button.setObjectName("image_done")
         self.done_button.setCheckable(True)
-        self.done_button.setToolTip(
-            "All leaves of this picture are right and none is missing. Training may count on it."
-        )
+        self.done_button.setToolTip("All leaves of this image are right and none is missing. Training may count on it.")
         row.addWidget(self.region_button)
         row.addWidget(self.done_button)
         column.addLayout(row)
-        self.least_button = QPushButton("Go to the least certain picture")
-        self.least_button.setObjectName("least_certain_picture")
+        self.least_button = QPushButton("Go to the least certain image")
+        self.least_button.setObjectName("least_certain_image")
         column.addWidget(self.least_button)
         return group

@@ -32,7 +32,7 @@ _NOTHING = "Nothing to correct here yet: press Run in Segment, or choose “Add 
 
 
 class CorrectWidget(CorrectForm):
-    """Steers the correction of the picture that the user looks at.
+    """Steers the correction of the image that the user looks at.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class CorrectWidget(CorrectForm):
         self._clicks: list[np.ndarray] = []
         self._marks: dict[int, Marks] = {}
         self._confidence: dict[int, tuple[int, dict[int, float]]] = {}
-        self._pictures: dict[int, tuple[Any, np.ndarray]] = {}
+        self._images: dict[int, tuple[Any, np.ndarray]] = {}
         self._connect()
         self.angle_box.setValue(float(settings().value("correct/angle", _ANGLE)))
         self._refresh()
@@ -75,7 +75,7 @@ class CorrectWidget(CorrectForm):
             self._bind(REVIEW_KEYS[name], job)
         self.done_button.clicked.connect(self._set_done)
         self.region_button.clicked.connect(self._set_region)
-        self.least_button.clicked.connect(self.least_certain_picture)
+        self.least_button.clicked.connect(self.least_certain_image)
         self.filter_box.currentIndexChanged.connect(lambda _index: self._refresh())
         self.angle_slider.valueChanged.connect(self.angle_box.setValue)
         self.angle_box.valueChanged.connect(self._angle_changed)
@@ -91,7 +91,7 @@ class CorrectWidget(CorrectForm):
 
     @property
     def binding(self) -> LabelsBinding | None:
-        """The labels of the picture that the user looks at."""
+        """The labels of the image that the user looks at."""
         return self.session.binding(self.session.focus())
 
     def _prediction(self, binding: LabelsBinding) -> Any:
@@ -106,18 +106,18 @@ class CorrectWidget(CorrectForm):
             from napari_leafseg.inference.prompts import PredictionModel
 
             model = PredictionModel(prediction)
-        return tools.Scene(binding.plane, self._picture(binding), model, binding.locked, binding.document.largest)
+        return tools.Scene(binding.plane, self._image(binding), model, binding.locked, binding.document.largest)
 
-    def _picture(self, binding: LabelsBinding) -> np.ndarray:
-        """The picture on the screen, uint8 (H, W, 3); pictures in another type are converted once."""
+    def _image(self, binding: LabelsBinding) -> np.ndarray:
+        """The image on the screen, uint8 (H, W, 3); images in another type are converted once."""
         data, stack = image_data(binding.image)
         plane = data[binding.frame] if stack else data
         if isinstance(plane, np.ndarray) and plane.dtype == np.uint8 and plane.ndim == 3 and plane.shape[2] >= 3:
             return plane[..., :3]
         key = id(binding.image)
-        kept = self._pictures.get(key)
+        kept = self._images.get(key)
         if kept is None or kept[0] != binding.frame:
-            kept = self._pictures[key] = (binding.frame, to_rgb8(np.asarray(plane), binding.image.name))
+            kept = self._images[key] = (binding.frame, to_rgb8(np.asarray(plane), binding.image.name))
         return kept[1]
 
     def _layer_chosen(self, _event: Any = None) -> None:
@@ -161,7 +161,7 @@ class CorrectWidget(CorrectForm):
         if tool is not None and tool is self.tool:
             tool = None
         if tool is not None and image is None:
-            show_info("Open a picture first.")
+            show_info("Open an image first.")
             tool = None
         self.adding, self._clicks = None, []
         self.tool = tool
@@ -175,7 +175,7 @@ class CorrectWidget(CorrectForm):
         self._refresh()
 
     def _begin(self, image: Image) -> LabelsBinding:
-        """Labels for a picture that was not segmented."""
+        """Labels for an image that was not segmented."""
         return layers.add_labels(self.session, image, Document(np.zeros(labels_shape(image), np.uint16)))
 
     def _gesture(self, points: np.ndarray, click: bool) -> None:
@@ -323,7 +323,7 @@ class CorrectWidget(CorrectForm):
         queue = self._queue(binding)
         if not queue:
             self.reviewed = 0
-            show_info("No leaf of this picture is left to review.")
+            show_info("No leaf of this image is left to review.")
             self._refresh()
             return
         place = queue.index(self.reviewed) + by if self.reviewed in queue else (0 if by > 0 else -1)
@@ -387,7 +387,7 @@ class CorrectWidget(CorrectForm):
         self._refresh()
 
     def _set_region(self) -> None:
-        """Only what is in view was reviewed: its leaves count as right, the rest of the picture as unknown."""
+        """Only what is in view was reviewed: its leaves count as right, the rest of the image as unknown."""
         binding = self.binding
         if binding is None:
             return
@@ -404,11 +404,11 @@ class CorrectWidget(CorrectForm):
         binding.verify(leaves, True)
         self.controller.track(binding)
         self.controller.set_region(binding, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
-        show_info(f"{len(leaves)} leaves in view count as right; the rest of the picture counts as not reviewed.")
+        show_info(f"{len(leaves)} leaves in view count as right; the rest of the image counts as not reviewed.")
         self._refresh()
 
-    def least_certain_picture(self) -> None:
-        """Show the picture of the list whose least certain leaf is the least certain; those not segmented last."""
+    def least_certain_image(self) -> None:
+        """Show the image of the list whose least certain leaf is the least certain; those not segmented last."""
         certainty = {}
         for number, entry in enumerate(self.session.images):
             if not entry.waits:
@@ -424,7 +424,7 @@ class CorrectWidget(CorrectForm):
         if order:
             self.session.image_wanted.emit(self.session.images[int(order[0])])
         else:
-            show_info("No picture with a prediction is left to review. Segment the next ones first.")
+            show_info("No image with a prediction is left to review. Segment the next ones first.")
 
     def _note_certainty(self, binding: LabelsBinding) -> None:
         found = self._confidences(binding)
@@ -432,7 +432,7 @@ class CorrectWidget(CorrectForm):
         self.session.record(binding.image).certainty = min(open_leaves, default=1.0) if found else None
 
     def progress(self) -> Progress:
-        """How far the review of all pictures is."""
+        """How far the review of all images is."""
         leaves = verified = 0
         for binding in self.session.bindings():
             verified += len(binding.document.verified)
@@ -467,7 +467,7 @@ class CorrectWidget(CorrectForm):
             self.hint.setText(self.tool.help)
         elif self.tool is None:
             self.hint.setText("" if binding is not None else _NOTHING)
-        self.image_label.setText(f"<b>{image.name}</b>" if image is not None else "No picture is open.")
+        self.image_label.setText(f"<b>{image.name}</b>" if image is not None else "No image is open.")
         if binding is None:
             self.leaf_label.setText("")
             self.progress_label.setText("")

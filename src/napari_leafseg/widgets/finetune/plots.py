@@ -1,4 +1,4 @@
-"""What one looks at while a model is fine-tuned: curves, and a held-out picture before and after."""
+"""What one looks at while a model is fine-tuned: curves, and a held-out image before and after."""
 
 from __future__ import annotations
 
@@ -90,22 +90,22 @@ class CurvePlot(pg.PlotWidget):
 
 
 class PreviewLabel(QLabel):
-    """A picture with the outlines of its leaves."""
+    """An image with the outlines of its leaves."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setMinimumSize(_SIDE, _SIDE)
 
-    def show_picture(self, picture: np.ndarray) -> None:
+    def show_image(self, image: np.ndarray) -> None:
         """Show uint8 (H, W, 3)."""
-        data = np.ascontiguousarray(picture)
+        data = np.ascontiguousarray(image)
         height, width = data.shape[:2]
         self.setPixmap(QPixmap.fromImage(QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)))
 
 
 def outlined(image: np.ndarray, labels: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """A small picture of leaves' outlines; no work for the window's thread.
+    """A small image of leaves' outlines; no work for the window's thread.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What to correct next: the pictures that a model is least sure of, as a list to click on."""
+"""What to correct next: the images that a model is least sure of, as a list to click on."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from napari_leafseg.widgets.state.workers import start_worker
 _SHOWN = 6
 
 
-class SuggestedImages(QWidget):
-    """Looks at the pictures that nobody reviewed, in the background, and lists the least certain ones.
+class ImageSuggestions(QWidget):
+    """Looks at the images that nobody reviewed, in the background, and lists the least certain ones.
 
     Parameters
     ----------
@@ -28,23 +28,21 @@ class SuggestedImages(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("next_pictures")
+        self.setObjectName("suggested_images")
         self.session = session
         self.model = ""
         self.worker: Any = None
         self._ranked: dict[str, Any] = {}  # `Ranked` by path
         self.words = wrapped_label("next_words", "<b>Correct next</b>")
-        tip = "Find the leaves of all pictures that nobody reviewed; the least certain come first"
-        text = "Look through the other pictures"
+        tip = "Find the leaves of all images that nobody reviewed; the least certain come first"
+        text = "Look through the other images"
         self.look_button = push_button("look", text, lambda: self.look(self.model), tip)
         self.stop_button = push_button("stop_looking", "Stop", self.stop)
         self.list = QListWidget()
         self.list.setObjectName("next_list")
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setToolTip(
-            "How sure the model is of the picture's least certain leaf, 0 to 1; a click shows the picture"
-        )
+        self.list.setToolTip("How sure the model is of the image's least certain leaf, 0 to 1; a click shows the image")
         self.list.itemClicked.connect(self._clicked)
         row = QHBoxLayout()
         row.addWidget(self.look_button, 2)
@@ -59,11 +57,11 @@ class SuggestedImages(QWidget):
 
     @property
     def remaining(self) -> list[ImageEntry]:
-        """Pictures of the list that nobody reviewed."""
+        """Images of the list that nobody reviewed."""
         return [entry for entry in self.session.images if entry.waits]
 
     def _count(self) -> None:
-        """Show what there is to do; nothing while the list has no picture left."""
+        """Show what there is to do; nothing while the list has no image left."""
         self.setVisible(bool(self.remaining) or bool(self._ranked))
         self.look_button.setEnabled(self.worker is None and bool(self.remaining) and bool(self.model))
         self.stop_button.setVisible(self.worker is not None)
@@ -75,13 +73,13 @@ class SuggestedImages(QWidget):
         self._count()
 
     def look(self, model: str) -> None:
-        """Find the leaves of the remaining pictures with a model."""
+        """Find the leaves of the remaining images with a model."""
         if self.worker is not None or not self.remaining:
             return
         self.model, self._ranked = model, {}
         device = str(settings().value("segment/device", "auto"))
         paths = [entry.path for entry in self.remaining]
-        self.words.setText(f"<b>Correct next</b>: “{model}” looks at {len(paths)} pictures …")
+        self.words.setText(f"<b>Correct next</b>: “{model}” looks at {len(paths)} images …")
         self.worker = start_worker(
             rank_job, model, device, paths,
             on_result=self._looked, on_error=self._failed, on_end=self._ended, owner=self,
@@ -89,7 +87,7 @@ class SuggestedImages(QWidget):
         self._count()
 
     def stop(self) -> None:
-        """Stop after the picture that is being looked at; the list so far stays."""
+        """Stop after the image that is being looked at; the list so far stays."""
         if self.worker is not None:
             self.worker.quit()
 
@@ -98,7 +96,7 @@ class SuggestedImages(QWidget):
         if entry is not None and not ranked.trouble:
             entry.certainty = ranked.certainty
             self._ranked[str(ranked.path)] = ranked
-        self.words.setText(f"<b>Correct next</b>: {ranked.done} of {ranked.total} pictures looked at")
+        self.words.setText(f"<b>Correct next</b>: {ranked.done} of {ranked.total} images looked at")
         self._show()
 
     def _show(self) -> None:
@@ -123,17 +121,15 @@ class SuggestedImages(QWidget):
     def _ended(self, worker: Any) -> None:
         if worker is self.worker:
             self.worker = None
-            found = (
-                f"the least certain of {len(self._ranked)} pictures" if self._ranked else "nothing could be looked at"
-            )
+            found = f"the least certain of {len(self._ranked)} images" if self._ranked else "nothing could be looked at"
             self.words.setText(f"<b>Correct next</b>: {found}, as “{self.model}” sees them")
             self._count()
             self.session.images_changed.emit()
 
 
 def rank_job(model: str, device: str, paths: list[Path]) -> Iterator[Any]:
-    """Load a model and look at pictures; yields `Ranked`."""
-    from napari_leafseg.finetuning.active_learning import rank_pictures
+    """Load a model and look at images; yields `Ranked`."""
+    from napari_leafseg.finetuning.active_learning import rank_images
     from napari_leafseg.pipelines.predictors import get_predictor
 
-    yield from rank_pictures(get_predictor(model, device), paths)
+    yield from rank_images(get_predictor(model, device), paths)

@@ -35,7 +35,7 @@ from napari_leafseg.widgets.common.controls import (
     wrapped_label,
 )
 from napari_leafseg.widgets.finetune.plots import CurvePlot, PreviewLabel, outlined
-from napari_leafseg.widgets.finetune.suggestions import SuggestedImages
+from napari_leafseg.widgets.finetune.suggestions import ImageSuggestions
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
@@ -103,17 +103,17 @@ class FinetuneWidget(QWidget):
             self.effort_box.addItem(title, name)
             self.effort_box.setItemData(self.effort_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.effort_box.setToolTip("\n".join(f"{title}: {tip}" for title, tip in EFFORTS.values()))
-        self.framework_box = QCheckBox("Uniqueness and equivariance")
-        self.framework_box.setObjectName("framework")
-        self.framework_box.setToolTip(
-            "Leaves must not be found in other pictures, and a turned picture must give turned leaves "
+        self.instance_unique_box = QCheckBox("Uniqueness and equivariance")
+        self.instance_unique_box.setObjectName("instance_unique")
+        self.instance_unique_box.setToolTip(
+            "Leaves must not be found in other images, and a turned image must give turned leaves "
             "(Wang et al. 2022); about twice the time"
         )
         form = QFormLayout()
         form.addRow("Base model", self.base_box)
         form.addRow("New model", self.name_box)
         form.addRow("Effort", self.effort_box)
-        form.addRow("", self.framework_box)
+        form.addRow("", self.instance_unique_box)
         self.start_button = push_button("start", "Start", self.start)
         self.pause_button = push_button("pause", "Pause", self.pause)
         self.stop_button = push_button("stop", "Stop", self.stop)
@@ -133,9 +133,9 @@ class FinetuneWidget(QWidget):
         self.preview = QWidget()
         grid = QGridLayout(self.preview)
         grid.setContentsMargins(0, 0, 0, 0)
-        for at, (title, picture) in enumerate((("Before", self.before), ("Now, a picture held out", self.after))):
+        for at, (title, image) in enumerate((("Before", self.before), ("Now, an image held out", self.after))):
             grid.addWidget(QLabel(title), 0, at)
-            grid.addWidget(picture, 1, at)
+            grid.addWidget(image, 1, at)
         self.verdict = wrapped_label("verdict")
         self.use_button = push_button("use", "Use this model", self.use)
         column.addWidget(self.truth_label)
@@ -144,7 +144,7 @@ class FinetuneWidget(QWidget):
         column.addWidget(self.keep_button)
         column.addWidget(self.progress)
         column.addWidget(self.message)
-        self.next = SuggestedImages(self.session)
+        self.next = ImageSuggestions(self.session)
         for part in (self.verdict, self.use_button, self.next, self.score_plot, self.preview, self.loss_plot):
             column.addWidget(part)
         column.addStretch(1)
@@ -176,13 +176,13 @@ class FinetuneWidget(QWidget):
         self._known = bool(found.whole or found.partly)
         if not self._known:
             words = (
-                "Nothing to learn from yet. Correct a picture in the Correct widget, and verify its leaves or mark it "
+                "Nothing to learn from yet. Correct an image in the Correct widget, and verify its leaves or mark it "
                 "as reviewed."
             )
         else:
             words = f"Learns from {found}."
             if found.whole + found.partly < 2:
-                words += " With a second picture it could show what it gained: correct one more."
+                words += " With a second image it could show what it gained: correct one more."
         self.truth_label.setText(words)
         self.start_button.setEnabled(self._known and self._state != "running")
 
@@ -198,8 +198,8 @@ class FinetuneWidget(QWidget):
         except UserError:
             query = False
         self.next.offer(base)
-        self.framework_box.setVisible(query)
-        self.framework_box.setChecked(False)
+        self.instance_unique_box.setVisible(query)
+        self.instance_unique_box.setChecked(False)
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class FinetuneWidget(QWidget):
         self._started, self._fold = (0.0, 0), 0
         device = str(settings().value("segment/device", "auto"))
         self._show_state("running")
-        self.message.setText("Reading the corrected pictures …")
+        self.message.setText("Reading the corrected images …")
         self.worker = start_worker(
             finetune_job, self.settings, project, device,
             on_result=self._progress, on_error=self._failed, on_end=self._ended, owner=self,
@@ -238,7 +238,7 @@ class FinetuneWidget(QWidget):
 
         return FinetuneSettings(
             base=str(self.base_box.currentData()), name=name, effort=self.effort_box.currentData(),
-            framework=InstanceUniqueConfig() if self.framework_box.isChecked() else None,
+            instance_unique=InstanceUniqueConfig() if self.instance_unique_box.isChecked() else None,
         )  # fmt: skip
 
     def pause(self) -> None:
@@ -269,8 +269,8 @@ class FinetuneWidget(QWidget):
             show_warning(event)
             return
         if isinstance(event, tuple):
-            for label, picture in zip((self.before, self.after), event, strict=True):
-                label.show_picture(picture)
+            for label, image in zip((self.before, self.after), event, strict=True):
+                label.show_image(image)
             self.preview.setVisible(True)
             return
         self.event = event
@@ -336,7 +336,7 @@ class FinetuneWidget(QWidget):
         self.stop_button.setEnabled(busy)
         self.keep_button.setVisible(state == "stopped")
         self.progress.setVisible(busy)
-        for part in (self.base_box, self.name_box, self.effort_box, self.framework_box):
+        for part in (self.base_box, self.name_box, self.effort_box, self.instance_unique_box):
             part.setEnabled(state in {"idle", "finished"})
         curves = state != "idle"
         self.score_plot.setVisible(curves)
@@ -360,7 +360,7 @@ class FinetuneWidget(QWidget):
 
 
 def summary_table(rows: list[tuple[str, float, float]]) -> str:
-    """Means of the held-out pictures before and after, as rich text; "" where nothing was held out."""
+    """Means of the held-out images before and after, as rich text; "" where nothing was held out."""
     if not rows:
         return ""
     space = "&nbsp;" * 4
@@ -375,15 +375,15 @@ def summary_table(rows: list[tuple[str, float, float]]) -> str:
 def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
     """Read the corrections and fine-tune in another process.
 
-    Yields sentences for the user, `FinetuneEvent`, and a held-out picture's outlines before and now.
+    Yields sentences for the user, `FinetuneEvent`, and a held-out image's outlines before and now.
     """
     from napari_leafseg._subprocess import run_in_subprocess
     from napari_leafseg.finetuning.dataset import load_corrections
     from napari_leafseg.finetuning.session import finetune_and_clean_up
 
-    pictures, notes = load_corrections(project)
+    images, notes = load_corrections(project)
     yield from notes
-    for event in run_in_subprocess(finetune_and_clean_up, wanted, pictures, device):
+    for event in run_in_subprocess(finetune_and_clean_up, wanted, images, device):
         yield event
         if event is not None and (shown := event.preview) is not None:
             around = (shown.before > 0) | (shown.after > 0)
@@ -396,8 +396,8 @@ def keep_job(wanted: Any, project: Any) -> Iterator[Any]:
     from napari_leafseg.finetuning.dataset import load_corrections
     from napari_leafseg.finetuning.session import keep_best
 
-    pictures, _ = load_corrections(project)
+    images, _ = load_corrections(project)
     folder = session_folder(wanted.name)
-    event = keep_best(wanted, pictures, folder)
+    event = keep_best(wanted, images, folder)
     discard(folder)
     yield event

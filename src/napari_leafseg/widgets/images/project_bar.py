@@ -1,4 +1,4 @@
-"""The line above the pictures that says which project they belong to, with the project's menu."""
+"""The line above the images that says which project they belong to, with the project's menu."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class ProjectBar(QWidget):
             ("new", "New project …", self._new),
             ("open", "Open project …", self._open),
             ("", "", None),
-            ("import", "Add pictures with label images …", self._import),
+            ("import", "Add images with label images …", self._import),
             ("labels", "Add labels from files …", self._import_labels),
             ("export", "Export labels …", self._export),
             ("", "", None),
-            ("relink", "Find moved pictures …", self._relink),
+            ("relink", "Find moved images …", self._relink),
             ("elsewhere", "Save elsewhere …", self._elsewhere),
             ("close", "Close project", self._close),
         ):
@@ -150,17 +150,17 @@ class ProjectBar(QWidget):
             self._guarded(partial(self.controller.open, left[0], False, True))()
 
     def _import(self) -> None:
-        folder = self._folder("The folder of pictures with label images")
+        folder = self._folder("The folder of images with label images")
         if folder is None or self.controller.project is None:
             return
         answer = QMessageBox.question(self, "Label images", "Are these leaves right, so that no model may change them?")
         verified = answer == QMessageBox.StandardButton.Yes
-        self._run(import_masks(self.controller.project, folder, verified), "pictures taken in", self._imported)
+        self._run(import_masks(self.controller.project, folder, verified), "images taken in", self._imported)
 
     def _import_labels(self) -> None:
         files, _ = QFileDialog.getOpenFileNames(
             self,
-            "Labels of pictures in this project",
+            "Labels of images in this project",
             self._last(),
             "Labels (*.json *.zip *.geojson *.tif *.tiff *.png)",
         )
@@ -192,7 +192,7 @@ class ProjectBar(QWidget):
             return
         self.controller.autosave()
         form = list(FORMATS)[labels.index(label)]
-        self._run(export_labels(self.controller.project, folder, form), f"pictures’ labels written to {folder}", None)
+        self._run(export_labels(self.controller.project, folder, form), f"images’ labels written to {folder}", None)
 
     def _run(
         self,
@@ -221,11 +221,11 @@ class ProjectBar(QWidget):
         start_worker(job, on_result=progress, on_error=fail)
 
     def _relink(self) -> None:
-        folder = self._folder("The folder that the pictures were moved to")
+        folder = self._folder("The folder that the images were moved to")
         if folder is not None and self.controller.project is not None:
             project = self.controller.project
             found, missing = project.relink(folder), project.missing()
-            show_info(f"{len(found)} pictures found again, {len(missing)} still missing.")
+            show_info(f"{len(found)} images found again, {len(missing)} still missing.")
             place = project.folder
             self.controller.close()
             self.controller.open(place)

@@ -1,4 +1,4 @@
-"""The *Images* dock widget: the pictures of an experiment as a list with thumbnails and states."""
+"""The *Images* dock widget: the images of an experiment as a list with thumbnails and states."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NEXT_KEY, PREVIOUS_KEY = "PageDown", "PageUp"
 
 
 class ImagesWidget(QWidget):
-    """Adds files and folders, shows one picture at a time.
+    """Adds files and folders, shows one image at a time.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class ImagesWidget(QWidget):
         self.list.setUniformItemSizes(True)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.currentRowChanged.connect(self._row_chosen)
-        self.empty = QLabel("No pictures yet.\n\nAdd files or a folder,\nor drop them here.")
+        self.empty = QLabel("No images yet.\n\nAdd files or a folder,\nor drop them here.")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.stack = QStackedWidget()
         self.stack.addWidget(self.empty)
@@ -95,10 +95,10 @@ class ImagesWidget(QWidget):
         column.addWidget(self.stack, 1)
         self.previous_button = QPushButton("◀ Previous")
         self.previous_button.setObjectName("previous")
-        self.previous_button.setToolTip(f"Previous picture ({PREVIOUS_KEY})")
+        self.previous_button.setToolTip(f"Previous image ({PREVIOUS_KEY})")
         self.next_button = QPushButton("Next ▶")
         self.next_button.setObjectName("next")
-        self.next_button.setToolTip(f"Next picture ({NEXT_KEY})")
+        self.next_button.setToolTip(f"Next image ({NEXT_KEY})")
         self.previous_button.clicked.connect(lambda: self.step(-1))
         self.next_button.clicked.connect(lambda: self.step(1))
         self.position = QLabel()
@@ -114,11 +114,11 @@ class ImagesWidget(QWidget):
 
     def _ask_files(self) -> None:
         endings = " ".join(f"*{ending}" for ending in IMAGE_ENDINGS)
-        files, _ = QFileDialog.getOpenFileNames(self, "Add pictures", self._last_folder(), f"Pictures ({endings})")
+        files, _ = QFileDialog.getOpenFileNames(self, "Add images", self._last_folder(), f"Images ({endings})")
         self.add(files)
 
     def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Add the pictures of a folder", self._last_folder())
+        folder = QFileDialog.getExistingDirectory(self, "Add the images of a folder", self._last_folder())
         if folder:
             self.add([folder])
 
@@ -139,7 +139,7 @@ class ImagesWidget(QWidget):
             return
         first = not self.session.images
         self.session.images.extend(ImageEntry(path) for path in new)
-        self.controller.add_pictures()
+        self.controller.add_images()
         settings().setValue("images/folder", str(new[0].parent))
         worker = start_worker(
             thumbnail_job, new, THUMBNAIL,
@@ -162,7 +162,7 @@ class ImagesWidget(QWidget):
     # -- showing -----------------------------------------------------------------------------------------------------
 
     def _project_opened(self) -> None:
-        """List the pictures of a project that was opened."""
+        """List the images of a project that was opened."""
         paths = [entry.path for entry in self.session.images]
         self._items.clear()
         self.list.clear()
@@ -196,15 +196,15 @@ class ImagesWidget(QWidget):
         return QIcon(pixmap)
 
     def _show_thumbnail(self, result: tuple[Path, np.ndarray | str]) -> None:
-        path, picture = result
+        path, thumbnail = result
         if path not in self._items:
             return  # another project was opened meanwhile
-        if isinstance(picture, str):
-            self._fail(path, picture)
+        if isinstance(thumbnail, str):
+            self._fail(path, thumbnail)
             return
-        picture = np.ascontiguousarray(picture)
-        height, width = picture.shape[:2]
-        image = QImage(picture.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+        thumbnail = np.ascontiguousarray(thumbnail)
+        height, width = thumbnail.shape[:2]
+        image = QImage(thumbnail.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
         square = QPixmap(THUMBNAIL, THUMBNAIL)
         square.fill(Qt.GlobalColor.transparent)
         from qtpy.QtGui import QPainter
@@ -230,7 +230,7 @@ class ImagesWidget(QWidget):
     # -- choosing ----------------------------------------------------------------------------------------------------
 
     def step(self, by: int) -> None:
-        """Go to the next or previous picture."""
+        """Go to the next or previous image."""
         row = self.list.currentRow() + by
         if 0 <= row < self.list.count():
             self.list.setCurrentRow(row)
@@ -286,7 +286,7 @@ class ImagesWidget(QWidget):
             self._load(wanted)
 
     def _show_only(self, layer: Image) -> None:
-        """Show one picture with what belongs to it; hide the list's other pictures and drop those without results."""
+        """Show one image with what belongs to it; hide the list's other images and drop those without results."""
         for other in list(self.session.image_layers()):
             if other is layer or self.session.entry_of(other) is None:
                 continue

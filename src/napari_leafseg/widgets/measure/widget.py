@@ -33,7 +33,7 @@ from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session, image_data
 from napari_leafseg.widgets.state.workers import start_worker
 
-_NOTHING = "Nothing to measure yet: press Run in Segment, or open a picture with labels."
+_NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
 _ALL = "*"
 
 
@@ -88,12 +88,12 @@ class MeasureWidget(MeasureForm):
 
     @property
     def binding(self) -> LabelsBinding | None:
-        """The labels of the picture that the user looks at."""
+        """The labels of the image that the user looks at."""
         return self.session.binding(self.session.focus())
 
     @property
     def notes(self) -> MeasurementSettings:
-        """What people decided about the project's pictures."""
+        """What people decided about the project's images."""
         return self.settings_store.notes
 
     @property
@@ -131,7 +131,7 @@ class MeasureWidget(MeasureForm):
         ]  # fmt: skip
 
     def _list_frames(self) -> list[Frame]:
-        """Pictures of the list that have labels: those of open layers, else what the project has saved."""
+        """Images of the list that have labels: those of open layers, else what the project has saved."""
         found = []
         project = self.controller.project
         saved = {} if project is None else {project.path_of(ref): ref for ref in project.images}
@@ -163,7 +163,7 @@ class MeasureWidget(MeasureForm):
             self.show_state(_NOTHING, False, False)
             self.progress.hide()
             return
-        notes = self.notes.pictures.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
+        notes = self.notes.images.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
         self.worker = start_worker(
             measure_job, frames, notes, self.notes.scale_of(self.name),
             on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
@@ -204,7 +204,7 @@ class MeasureWidget(MeasureForm):
         if measured.series:
             tracks = measured.leaves["track"].nunique() if "track" in measured.leaves else 0
             frames = measured.leaves["frame"].nunique() if leaves else 0
-            self.summary.setText(f"<b>{tracks} leaves</b> followed over {frames} pictures")
+            self.summary.setText(f"<b>{tracks} leaves</b> followed over {frames} images")
         else:
             area = area_column(measured.plants)
             unit = "mm²" if area.endswith("mm2") else "px²"
@@ -263,8 +263,8 @@ class MeasureWidget(MeasureForm):
         """Centre a leaf and draw a line around it."""
         binding = self._correction_of(leaf)
         if binding is None:
-            if "picture" in leaf:
-                show_info(f"Open {leaf['picture']} in Images to see this leaf.")
+            if "image" in leaf:
+                show_info(f"Open {leaf['image']} in Images to see this leaf.")
             return
         layer = binding.layer
         place = [leaf["centroid_y_px"], leaf["centroid_x_px"]]
@@ -279,7 +279,7 @@ class MeasureWidget(MeasureForm):
         if not self.series_box.isChecked():
             return self.binding
         for entry in self.session.images:
-            if entry.path.name == leaf["picture"]:
+            if entry.path.name == leaf["image"]:
                 image = self.session.layer_of(entry)
                 return None if image is None else self.session.binding(image)
         return None
@@ -302,7 +302,7 @@ class MeasureWidget(MeasureForm):
         if self.measured.series:
             entry = self.session.entry_of(binding.image)
             rows &= (
-                table["picture"] == (entry.path.name if entry else "")
+                table["image"] == (entry.path.name if entry else "")
                 if self.series_box.isChecked()
                 else table["frame"] == binding.frame
             )
@@ -317,7 +317,7 @@ class MeasureWidget(MeasureForm):
     def _show_scale(self) -> None:
         self.scale_box.blockSignals(True)
         self.scale_box.setValue(self.notes.scale_of(self.name) or 0)
-        own = self.notes.pictures.get(self.name)
+        own = self.notes.images.get(self.name)
         self.every_box.setChecked(own is None or own.px_per_mm is None)
         self.scale_box.blockSignals(False)
 
@@ -435,7 +435,7 @@ class MeasureWidget(MeasureForm):
         items = [self.session.record(image) for image in images if image is not None]
         return {
             "px_per_mm": self.notes.scale_of(self.name),
-            "pictures": [item.prediction.record(**item.values) for item in items if item.prediction is not None],
+            "images": [item.prediction.record(**item.values) for item in items if item.prediction is not None],
             "software": software_versions(),
         }
 

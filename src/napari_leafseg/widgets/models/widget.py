@@ -30,7 +30,7 @@ from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.state.session import Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
-_COLUMNS = ("model", "whose", "SBD", "began with", "pictures", "date")
+_COLUMNS = ("model", "whose", "SBD", "began with", "images", "date")
 _HINT = "Choose a model to see what is known of it, two to compare them. A double click on a name of yours renames it."
 
 
@@ -200,7 +200,7 @@ class ModelsWidget(QWidget):
         self._do(f"“{name}” was deleted; “Restore” undoes it.", user_models.delete_model, name)
 
     def _sure(self, name: str, used: dict[Path, int]) -> bool:
-        lines = "\n".join(f"{folder}: {count} picture{'' if count == 1 else 's'}" for folder, count in used.items())
+        lines = "\n".join(f"{folder}: {count} image{'' if count == 1 else 's'}" for folder, count in used.items())
         words = (
             f"“{name}” found leaves in projects of yours:\n\n{lines}\n\nTheir leaves stay, but without the model they "
             "cannot be found again in the same way. Delete it all the same?"

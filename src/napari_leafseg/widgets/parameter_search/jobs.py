@@ -12,11 +12,11 @@ def tune_job(
     model: str,
     device: str,
     tta: str,
-    pictures: list[Any],
+    images: list[Any],
     current: dict[str, float] | None,
 ) -> Iterator[Any]:
-    """Load the model where it is not loaded yet, then predict labelled pictures and sweep; yields `TuneEvent`."""
+    """Load the model where it is not loaded yet, then predict labelled images and sweep; yields `TuneEvent`."""
     from napari_leafseg.pipelines.tune import TuneEvent, tune
 
     yield TuneEvent(0, 1000, f"Loading the model “{model}”")
-    yield from tune(get_predictor(model, device, tta), pictures, current)
+    yield from tune(get_predictor(model, device, tta), images, current)

@@ -1,4 +1,4 @@
-"""The *Parameter search* dock widget: which parameters suit the pictures whose leaves are known."""
+"""The *Parameter search* dock widget: which parameters suit the images whose leaves are known."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ParameterSearchWidget(QWidget):
         self.truth_label.setWordWrap(True)
         self.folder_button = QToolButton()
         self.folder_button.setText("Folder …")
-        self.folder_button.setToolTip("Compare with pictures of a folder that have label images (plant_label.png)")
+        self.folder_button.setToolTip("Compare with images of a folder that have label images (plant_label.png)")
         self.folder_button.clicked.connect(self._choose_folder)
         truth_row = QHBoxLayout()
         truth_row.addWidget(self.truth_label, 1)
@@ -74,7 +74,7 @@ class ParameterSearchWidget(QWidget):
         form.addRow("Model", self.model_box)
         self.run_button = QPushButton("Compare")
         self.run_button.setObjectName("compare")
-        self.run_button.setToolTip("Try 500 combinations on the pictures whose leaves are known")
+        self.run_button.setToolTip("Try 500 combinations on the images whose leaves are known")
         self.run_button.clicked.connect(self.run)
         self.stop_button = QPushButton("Stop")
         self.stop_button.setObjectName("stop")
@@ -132,45 +132,45 @@ class ParameterSearchWidget(QWidget):
         self._soon.start()
 
     def count(self) -> None:
-        """Say with how many pictures is compared, or what to do where there are none."""
+        """Say with how many images is compared, or what to do where there are none."""
         if self._folder is not None:
             self.truth_label.setText(f"Known leaves: label images in {self._folder.name}.")
             known = True
         else:
             number = len(self.controller.reviewed_refs())
             known = number > 0
-            noun = "picture" if number == 1 else "pictures"
+            noun = "image" if number == 1 else "images"
             self.truth_label.setText(
                 f"Known leaves: {number} reviewed {noun}."
                 if known
-                else "No leaves are known yet. Correct a picture and mark it as reviewed, "
+                else "No leaves are known yet. Correct an image and mark it as reviewed, "
                 "or choose a folder with label images."
             )
         self.run_button.setEnabled(known and self.worker is None)
 
     def _choose_folder(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Pictures with label images", str(self._folder or Path.home()))
+        chosen = QFileDialog.getExistingDirectory(self, "Images with label images", str(self._folder or Path.home()))
         self._folder = Path(chosen) if chosen else None
         self.count()
 
-    def _pictures(self) -> list[Any]:
+    def _images(self) -> list[Any]:
         """Everything that is known, with predictions that are there already."""
-        from napari_leafseg.pipelines.tune import labelled_files, reviewed_pictures
+        from napari_leafseg.pipelines.tune import labelled_files, reviewed_images
 
         if self._folder is not None:
             return labelled_files(self._folder)
         project = self.controller.project
         if project is None:
             return []
-        pictures = reviewed_pictures(project)
-        for picture, (_, binding) in zip(pictures, self.controller.reviewed_refs(), strict=True):
+        images = reviewed_images(project)
+        for image, (_, binding) in zip(images, self.controller.reviewed_refs(), strict=True):
             if binding is not None:
                 labels = binding.document.labels.copy()
-                picture.labels = lambda labels=labels: labels
+                image.labels = lambda labels=labels: labels
                 prediction = self.session.record(binding.image).prediction
                 if prediction is not None and prediction.model.name == self.model_name:
-                    picture.prediction = prediction
-        return pictures
+                    image.prediction = prediction
+        return images
 
     # -- comparing ---------------------------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class ParameterSearchWidget(QWidget):
         if self.worker is not None:
             return
         try:
-            pictures = self._pictures()
+            images = self._images()
         except UserError as error:
             show_error(str(error))
             return
@@ -187,13 +187,13 @@ class ParameterSearchWidget(QWidget):
         tta = chosen_tta()
         self._show_running(True)
         self.worker = start_worker(
-            tune_job, self.model_name, device, tta, pictures, self._current(),
+            tune_job, self.model_name, device, tta, images, self._current(),
             on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
             owner=self,
         )  # fmt: skip
 
     def _current(self) -> dict[str, float] | None:
-        """The values in use: of the picture on the screen where it is predicted, else None: the model's own."""
+        """The values in use: of the image on the screen where it is predicted, else None: the model's own."""
         from napari_leafseg.inference.parameter_search import model_values
 
         image = self.session.focus()
@@ -262,7 +262,7 @@ class ParameterSearchWidget(QWidget):
         if self._picked is None:
             self.map.mark("picked", None)
             gain = search.best_sbd - search.current_sbd
-            noun = "picture" if search.images == 1 else "pictures"
+            noun = "image" if search.images == 1 else "images"
             self.verdict.setText(
                 f"<b>SBD {search.current_sbd:.3f} now, {search.best_sbd:.3f} at best</b> ({search.images} {noun}, "
                 f"{search.leaves} leaves): {search.describe(best)}, "

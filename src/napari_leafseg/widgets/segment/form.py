@@ -141,7 +141,7 @@ class SegmentForm(QWidget):
         for name, (title, help_text) in _TTA_TITLES.items():
             self.tta_box.addItem(title, name)
             self.tta_box.setItemData(self.tta_box.count() - 1, help_text, Qt.ItemDataRole.ToolTipRole)
-        self.tta_box.setToolTip("How often the model looks at a picture: more often is better and slower.")
+        self.tta_box.setToolTip("How often the model looks at an image: more often is better and slower.")
         self.scale_auto = QCheckBox("find by itself")
         self.scale_auto.setObjectName("scale_auto")
         self.scale_auto.setChecked(True)
@@ -153,7 +153,7 @@ class SegmentForm(QWidget):
         self.scale_box.setValue(100)
         self.scale_box.setEnabled(False)
         self.scale_box.setMinimumWidth(BOX_WIDTH)
-        tip = "The size at which the model sees the picture, so that a plant is as large as those it learned from."
+        tip = "The size at which the model sees the image, so that a plant is as large as those it learned from."
         self.scale_auto.setToolTip(tip)
         self.scale_box.setToolTip(tip)
         self.scale_auto.toggled.connect(lambda on: self.scale_box.setEnabled(not on))
@@ -198,7 +198,7 @@ class SegmentForm(QWidget):
         column.addWidget(self.panel)
         self.parameter_search_button = QPushButton("Parameter search …")
         self.parameter_search_button.setObjectName("parameter_search")
-        self.parameter_search_button.setToolTip("Compare all values on the pictures that you have corrected")
+        self.parameter_search_button.setToolTip("Compare all values on the images that you have corrected")
         column.addWidget(self.parameter_search_button)
         return self.tuning
 
@@ -279,7 +279,7 @@ class SegmentForm(QWidget):
         self.image_box.clear()
         for layer in found:
             self.image_box.addItem(layer.name, layer)
-        self.image_box.setPlaceholderText("Open a picture first")
+        self.image_box.setPlaceholderText("Open an image first")
         self.image_box.setCurrentIndex(found.index(chosen) if chosen in found else -1)
         self.image_box.blockSignals(False)
 
@@ -325,10 +325,10 @@ class SegmentForm(QWidget):
             self.model_text.setText(str(error))
             return
         seconds = settings().value(f"speed/{card.name}/{self.device_name}")
-        speed = "" if seconds is None else f" About {float(seconds):.1f} s a picture here."
+        speed = "" if seconds is None else f" About {float(seconds):.1f} s an image here."
         source = f", from {card.source}" if card.source else ""
         self.model_text.setText(
-            f"{card.description or card.name}{speed} Version {card.version}, {card.licence}{source}."
+            f"{card.description or card.name}{speed} Version {card.version}, {card.license}{source}."
         )
 
     def show_nothing(self, image: bool) -> None:
@@ -341,7 +341,7 @@ class SegmentForm(QWidget):
         self.views.setEnabled(False)
         self.save_button.setEnabled(False)
         self.run_button.setEnabled(image)
-        self.message.setText("" if image else "Open a picture: File ▸ Open, the Images widget, or File ▸ Open Sample.")
+        self.message.setText("" if image else "Open an image: File ▸ Open, the Images widget, or File ▸ Open Sample.")
 
     def show_prediction(self, prediction: Any, values: dict[str, float]) -> None:
         """Sliders and scale of a prediction."""
@@ -384,7 +384,7 @@ class SegmentForm(QWidget):
 
     def show_folder(self, folder: Path | None) -> None:
         """Where labels are saved."""
-        where = str(folder) if folder else "a folder “leaves” beside the picture"
+        where = str(folder) if folder else "a folder “leaves” beside the image"
         self.save_button.setToolTip(f"Saves to {where}; key S on the canvas")
         self.folder_button.setToolTip(f"Choose where to save. Now: {where}")
 

@@ -246,7 +246,7 @@ class SegmentWidget(SegmentForm):
         dock.raise_()
 
     def _take_over(self, model: str, values: dict[str, float]) -> None:
-        """Take over what the parameter search found: for this picture now, for others when they are predicted."""
+        """Take over what the parameter search found: for this image now, for others when they are predicted."""
         store = settings()
         for name, value in values.items():
             store.setValue(f"tunables/{model}/{name}", value)
@@ -331,7 +331,7 @@ class SegmentWidget(SegmentForm):
         return entry.path.stem if entry else image.name
 
     def _target_folder(self, image: Image) -> Path | None:
-        """The chosen folder; else a folder beside the picture; else the user is asked."""
+        """The chosen folder; else a folder beside the image; else the user is asked."""
         if self._folder is not None:
             return self._folder
         entry = self.session.entry_of(image)
@@ -383,7 +383,7 @@ class SegmentWidget(SegmentForm):
         self.outline_box.setChecked(str(store.value("segment/outline", "false")).lower() == "true")
 
     def kept_values(self, prediction: Any) -> dict[str, float]:
-        """Values that the user chose earlier for this model. The smallest leaf depends on the picture: it is kept only
+        """Values that the user chose earlier for this model. The smallest leaf depends on the image: it is kept only
         as the parameter search gives it, in pixels at the working scale."""
         store, found = settings(), {}
         smallest = kept_min_area(prediction.model.name)
@@ -400,7 +400,7 @@ class SegmentWidget(SegmentForm):
         store = settings()
         for tunable in prediction.tunables:
             key = f"tunables/{prediction.model.name}/{tunable.name}"
-            if tunable.per_picture:
+            if tunable.per_image:
                 continue
             if abs(values[tunable.name] - tunable.default) > tunable.step / 2:
                 store.setValue(key, values[tunable.name])

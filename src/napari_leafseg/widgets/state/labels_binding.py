@@ -47,7 +47,7 @@ class LabelsBinding:
 
     @property
     def frame(self) -> int:
-        """The frame on the screen; 0 for a single picture."""
+        """The frame on the screen; 0 for a single image."""
         if self.layer.ndim == 2:
             return 0
         place = self.layer.world_to_data(self._dims.point[-self.layer.ndim :])[0]

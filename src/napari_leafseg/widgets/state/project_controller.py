@@ -55,7 +55,7 @@ class ProjectController(QObject):
     changed()
         There is another project, or none.
     opened()
-        A project was opened: its pictures are the list now.
+        A project was opened: its images are the list now.
     trouble(str)
         Why writing fails; "" when it works again.
     """
@@ -98,7 +98,7 @@ class ProjectController(QObject):
     # -- projects ----------------------------------------------------------------------------------------------------
 
     def create(self, folder: Path) -> None:
-        """Make a project of the pictures in the list, and of all corrections so far."""
+        """Make a project of the images in the list, and of all corrections so far."""
         project = Project.create(folder, failed=self.trouble.emit)
         before, was_scratch = self.project, self.is_scratch
         self._take(project, False)
@@ -115,7 +115,7 @@ class ProjectController(QObject):
         self.changed.emit()
 
     def open(self, folder: Path, force: bool = False, is_scratch: bool = False) -> None:
-        """Open a project: its pictures become the list."""
+        """Open a project: its images become the list."""
         project = Project.open(folder, force, self.trouble.emit)
         self.close()
         self._take(project, is_scratch)
@@ -130,8 +130,8 @@ class ProjectController(QObject):
         missing = project.missing()
         if missing:
             show_error(
-                f"{len(missing)} of {len(project.images)} pictures are no longer where they were, for example "
-                f"{project.path_of(missing[0])}. Choose “Find moved pictures …” in the project's menu."
+                f"{len(missing)} of {len(project.images)} images are no longer where they were, for example "
+                f"{project.path_of(missing[0])}. Choose “Find moved images …” in the project's menu."
             )
 
     @staticmethod
@@ -156,8 +156,8 @@ class ProjectController(QObject):
         self._refs.clear()
         self.changed.emit()
 
-    def add_pictures(self) -> None:
-        """Take new pictures of the list into the project."""
+    def add_images(self) -> None:
+        """Take new images of the list into the project."""
         if self.project is not None and not self.is_scratch:
             for entry in self.session.images:
                 self.project.add_known(entry.path, entry.sha256)
@@ -205,7 +205,7 @@ class ProjectController(QObject):
         return ref
 
     def restore(self, image: Image) -> None:
-        """Show what the project has of a picture that was just loaded; read in a worker."""
+        """Show what the project has of an image that was just loaded; read in a worker."""
         entry = self.session.entry_of(image)
         if self.project is None or entry is None:
             return
@@ -231,12 +231,12 @@ class ProjectController(QObject):
         binding.changed.emit(None)
 
     def state(self, binding: LabelsBinding) -> str:
-        """The review state of a picture: "new", "in progress" or "done"."""
+        """The review state of an image: "new", "in progress" or "done"."""
         ref = self._refs.get(id(binding.document))
         return "new" if ref is None else ref.state
 
     def set_state(self, binding: LabelsBinding, state: State) -> None:
-        """Change it; the list of pictures says so."""
+        """Change it; the list of images says so."""
         ref = self._refs.get(id(binding.document))
         if ref is None or self.project is None or ref.state == state:
             return
@@ -248,26 +248,26 @@ class ProjectController(QObject):
         self.session.images_changed.emit()
 
     def set_region(self, binding: LabelsBinding, region: tuple[int, int, int, int] | None) -> None:
-        """Remember which part of a picture was reviewed: top, left, bottom, right in pixels; None = see its leaves."""
+        """Remember which part of an image was reviewed: top, left, bottom, right in pixels; None = see its leaves."""
         ref = self._refs.get(id(binding.document))
         if ref is not None and self.project is not None and ref.region != region:
             ref.region = region
             self.project.writer.put(self.project.save_list, key="list")
 
     def marks(self) -> dict[str, int]:
-        """How many leaves are verified in each picture that is open, by the name that the project gives it."""
+        """How many leaves are verified in each image that is open, by the name that the project gives it."""
         known = ((self._refs.get(id(item.document)), item) for item in self.session.bindings())
         return {ref.id: len(item.document.verified) for ref, item in known if ref is not None}
 
     def reviewed(self) -> tuple[int, int]:
-        """Pictures that are done, and pictures in all."""
+        """Images that are done, and images in all."""
         total = max(len(self.session.images), len(self.session.image_layers()))
         if self.project is None:
             return 0, total
         return sum(ref.state == "done" for ref in self.project.images), max(total, len(self.project.images))
 
     def reviewed_refs(self) -> list[tuple[ImageRef, LabelsBinding | None]]:
-        """Pictures that are done, with their corrections where they are open."""
+        """Images that are done, with their corrections where they are open."""
         if self.project is None:
             return []
         opened = {id(self._refs.get(id(item.document))): item for item in self.session.bindings()}
@@ -327,5 +327,5 @@ class ProjectController(QObject):
 
 def _state(project: Project, ref: ImageRef) -> str:
     if not project.path_of(ref).exists():
-        return "picture not found"
+        return "image not found"
     return _IN_WORDS[ref.state]

@@ -29,7 +29,7 @@ _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
 @dataclass
 class ImageEntry:
-    """A picture of the *Images* list.
+    """An image of the *Images* list.
 
     Attributes
     ----------
@@ -82,9 +82,9 @@ class Session:
     corrected(Correction)
         Labels or marks of an image changed.
     image_loaded(layer)
-        A picture of the list is on the screen for the first time.
+        An image of the list is on the screen for the first time.
     image_wanted(ImageEntry)
-        A picture of the list is to be shown.
+        An image of the list is to be shown.
     project_changed()
         A project was opened, closed, or fails to be written.
     parameters_suggested(str, dict)
@@ -129,10 +129,10 @@ class Session:
         assert viewer is not None
         return viewer
 
-    # -- pictures and models -----------------------------------------------------------------------------------------
+    # -- images and models -----------------------------------------------------------------------------------------
 
     def entry_at(self, path: Path) -> ImageEntry | None:
-        """The picture of the list that a file holds."""
+        """The image of the list that a file holds."""
         return next((entry for entry in self.images if entry.path == path), None)
 
     def prefer_model(self, name: str) -> None:
@@ -143,7 +143,7 @@ class Session:
     # -- image layers ------------------------------------------------------------------------------------------------
 
     def image_layers(self) -> list[Image]:
-        """Image layers that hold pictures (not our own distance and embedding layers)."""
+        """Image layers that hold images (not our own distance and embedding layers)."""
         return [layer for layer in self.viewer.layers if isinstance(layer, Image) and KEY not in layer.metadata]
 
     def bind(self, layer: Layer, entry: ImageEntry) -> None:
@@ -182,7 +182,7 @@ class Session:
             self.projects.save(item.binding)
 
     def focus(self) -> Image | None:
-        """The picture that the user looks at: the active layer's, else the last that is shown."""
+        """The image that the user looks at: the active layer's, else the last that is shown."""
         active = self.viewer.layers.selection.active
         found = self.image_layers()
         if active in found:
@@ -265,7 +265,7 @@ def image_data(layer: Image) -> tuple[np.ndarray, bool]:
     if extra == 1:
         return (data if layer.rgb else data[..., None]), True
     raise UserError(
-        f"The layer “{layer.name}” has {data.ndim} axes. A picture has height and width, a time series one axis more."
+        f"The layer “{layer.name}” has {data.ndim} axes. An image has height and width, a time series one axis more."
     )
 
 
