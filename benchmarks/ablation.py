@@ -4,7 +4,7 @@ Run ``python -m benchmarks.ablation RUNS [--fluorescence FOLDER] [--steps N] [--
 ``--report`` only writes the table and the plots of what is finished.
 
 Every arm has the same images, steps, seeds and batches. It is trained and scored on synthetic plants, and on real
-labelled fluorescence images (``images/NAME.png``, ``labels/NAME_label.png``), whose folds keep the images of one plant
+labeled fluorescence images (``images/NAME.png``, ``labels/NAME_label.png``), whose folds keep the images of one plant
 together: seed k is scored on fold k. Images are scored at the scale of their true plants, so that the search for
 plants plays no part.
 """
@@ -45,7 +45,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def plant_folds(folder: Path) -> list[list[str]]:
-    """Names of the labelled images in five folds; images of one plant share a fold."""
+    """Names of the labeled images in five folds; images of one plant share a fold."""
     groups: dict[str, list[str]] = defaultdict(list)
     for path in sorted((folder / "images").glob("*.png")):
         plant = re.search(r"tray\d+_plant\d+", path.stem)
@@ -56,7 +56,7 @@ def plant_folds(folder: Path) -> list[list[str]]:
     return folds
 
 
-def labelled_folder(source: Path, target: Path) -> Path:
+def labeled_folder(source: Path, target: Path) -> Path:
     """Images and labels side by side, as training reads them."""
     target.mkdir(parents=True, exist_ok=True)
     for path in [*(source / "images").glob("*.png"), *(source / "labels").glob("*.png")]:
@@ -113,7 +113,7 @@ def _configuration(arm, data, seed, output, fluorescence, steps):
         scenes = (synthesize(3_900_000 + number, scene) for number in range(2 * TESTED))
         tested = [(item.image, item.labels) for item in scenes if item.labels.any()][:TESTED]
     else:
-        folder = labelled_folder(fluorescence, output / "fluorescence")
+        folder = labeled_folder(fluorescence, output / "fluorescence")
         folds = plant_folds(fluorescence)
         learned = tuple(name for number, fold in enumerate(folds) if number != seed for name in fold)
         source = DataConfig(count=0, folder=str(folder), stems=learned)

@@ -144,7 +144,7 @@ class ToolAnnotator:
                     yield self._one("front", ops.to_front(labels, best, other))
             yield self._one("lasso", tools.lasso(scene, _contour(mask)))
             yield from self._pieces(scene, mask)
-            if scene.locked:  # a neighbour that was touched is held: unlock it first
+            if scene.locked:  # a neighbor that was touched is held: unlock it first
                 unlocked = replace(scene, locked=frozenset())
                 yield self._one("unlock, lasso", tools.lasso(unlocked, _contour(mask)), 2)
         yield self._one("smooth all", ops.smooth(labels))
@@ -314,7 +314,7 @@ def _longest_line(skeleton: np.ndarray) -> np.ndarray:
 
 
 def cases(count: int, real: Path | None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Images with truth: labelled frames, and synthetic plants that training never draws."""
+    """Images with truth: labeled frames, and synthetic plants that training never draws."""
     from napari_leafseg.io import read_image, read_labels, to_rgb8
     from napari_leafseg.synthetic import synthesize
 

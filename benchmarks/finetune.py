@@ -33,7 +33,7 @@ def use_folder(folder: Path) -> Path:
 
 
 def corrected_frames(data: Path) -> list[CorrectedImage]:
-    """The three labelled frames as if somebody had corrected them."""
+    """The three labeled frames as if somebody had corrected them."""
     return [
         CorrectedImage(f"day {day}", str(day), image, labels.astype(np.int32), True)
         for day, (image, labels) in zip(FRAMES, frames(data), strict=True)

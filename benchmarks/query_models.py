@@ -33,7 +33,7 @@ def synthetic(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def frames(data: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The three labelled frames of a real Arabidopsis."""
+    """The three labeled frames of a real Arabidopsis."""
     for day in FRAMES:
         stem = f"2019-10-{day}-11-05_11"
         folder = data / "arabidopsis"

@@ -7,7 +7,7 @@ from benchmarks.cases import network_maps
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import leaf_box
-from napari_leafseg.editing.grow import ColourGrowth
+from napari_leafseg.editing.grow import ColorGrowth
 from napari_leafseg.project.document import Document
 
 SIDE, LEAVES = 2048, 100
@@ -43,7 +43,7 @@ def off(at, down, right):
 
 
 OPERATIONS = {
-    "add (colour)": lambda scene, at: tools.Adding(200, ColourGrowth(scene.image, at[None]), None).at(scene, 45),
+    "add (color)": lambda scene, at: tools.Adding(200, ColorGrowth(scene.image, at[None]), None).at(scene, 45),
     "add (part of a leaf)": lambda scene, at: tools.add(scene, off(at, 0, 60)[None], 45).edit,
     "split by stroke": lambda scene, at: tools.split(scene, np.array([off(at, -90, -0), off(at, 90, 0)])),
     "split by points": lambda scene, at: tools.split_points(scene, np.array([off(at, -0, -60), off(at, 0, 60)])),

@@ -25,7 +25,7 @@ RADIUS = 10
 
 
 def plain_embedding_loss(embedding: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Within + between, leaf by leaf; a leaf's neighbours are those that its dilated mask touches."""
+    """Within + between, leaf by leaf; a leaf's neighbors are those that its dilated mask touches."""
     offsets = torch.arange(-RADIUS, RADIUS + 1)
     disc = ((offsets[:, None] ** 2 + offsets[None] ** 2) <= RADIUS**2).float()[None, None]
     within, between = [], []

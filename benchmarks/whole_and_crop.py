@@ -1,7 +1,7 @@
 """Do a whole photograph and a tight crop around its plant give the same leaves?
 
 ``python -m benchmarks.whole_and_crop FOLDER`` with the four potato photographs (4608 x 3456) of
-github.com/fengchen025/PhenoAssistant, ``data/PotatoLeaf`` (MIT licence).
+github.com/fengchen025/PhenoAssistant, ``data/PotatoLeaf`` (MIT license).
 """
 
 from __future__ import annotations

@@ -56,10 +56,10 @@ def tiny_checkpoint(tmp_path) -> Path:
     return path
 
 
-def discs(size: int = 120, centres: tuple = ((30, 30), (30, 90), (85, 60)), radius: int = 20) -> np.ndarray:
+def discs(size: int = 120, centers: tuple = ((30, 30), (30, 90), (85, 60)), radius: int = 20) -> np.ndarray:
     """Labels of separate discs."""
     yy, xx = np.mgrid[:size, :size]
     labels = np.zeros((size, size), np.int32)
-    for number, (y, x) in enumerate(centres, start=1):
+    for number, (y, x) in enumerate(centers, start=1):
         labels[(yy - y) ** 2 + (xx - x) ** 2 <= radius**2] = number
     return labels

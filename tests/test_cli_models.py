@@ -25,7 +25,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["models", *map(str, arguments)])
 
 
-def test_models_are_listed_with_quality_size_and_licence(folder):
+def test_models_are_listed_with_quality_size_and_license(folder):
     result = run()
     assert result.exit_code == 0
     for word in ("leaf-fluorescence", "condinst", "mask2former", "BSD-3-Clause", " MB", str(folder)[:20]):

@@ -54,8 +54,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 _LEAF, _QUERY = "leaf models: ", "query-based models: "
 Seeds = Annotated[float | None, typer.Option(help=f"{_LEAF}0.1 to 0.95; the model's default if left out.")]
 Angle = Annotated[float | None, typer.Option(help=f"{_LEAF}clustering angle, 5 to 75 degrees.")]
-Score = Annotated[float | None, typer.Option(help=f"{_QUERY}how sure a leaf must be, 0.05 to 0.95.")]
-MaskThreshold = Annotated[float | None, typer.Option(help=f"{_QUERY}how sure a pixel must be, 0.1 to 0.9.")]
+Score = Annotated[float | None, typer.Option(help=f"{_QUERY}confidence that a leaf needs, 0.05 to 0.95.")]
+MaskThreshold = Annotated[float | None, typer.Option(help=f"{_QUERY}confidence that a pixel needs, 0.1 to 0.9.")]
 Overlap = Annotated[float | None, typer.Option(help=f"{_QUERY}overlap suppression (NMS), 0 to 10.")]
 
 
@@ -142,7 +142,7 @@ def batch(
     min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the image.")] = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     px_per_mm: Annotated[
-        float | None, typer.Option(help="Pixels a millimetre; traits are in pixels if left out.")
+        float | None, typer.Option(help="Pixels a millimeter; traits are in pixels if left out.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes; one a core or graphics card if left out.")
@@ -150,7 +150,7 @@ def batch(
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
     device: Device = "auto",
     tta: Annotated[str, typer.Option(help="standard, fast, careful or thorough.")] = "standard",
-    scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimetre that each file states.")] = False,
+    scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimeter that each file states.")] = False,
     export: Annotated[list[str] | None, typer.Option(help="Also write labels as coco, labelme, png, imagej …")] = None,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
@@ -233,10 +233,10 @@ def tune(
     device: Device = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole sweep to this file.")] = None,
 ) -> None:
-    """Find the values of the parameters that suit labelled images best."""
+    """Find the values of the parameters that suit labeled images best."""
     from napari_leafseg import load_model
     from napari_leafseg._files import write_atomically
-    from napari_leafseg.pipelines.tune import labelled_files, reviewed_images
+    from napari_leafseg.pipelines.tune import labeled_files, reviewed_images
     from napari_leafseg.pipelines.tune import tune as run_tuning
     from napari_leafseg.project import Project
 
@@ -247,7 +247,7 @@ def tune(
             project.catch_up()
             images = reviewed_images(project)
         else:
-            images = labelled_files(source, truth)
+            images = labeled_files(source, truth)
         bar = stack.enter_context(progress_bar())
         task = bar.add_task("Tuning", total=1000)
         for event in run_tuning(load_model(model, device), images):
@@ -380,7 +380,7 @@ def synthesize(
 def export_project(
     project: Annotated[Path, typer.Argument(help="A project's folder.")],
     output: Annotated[Path, typer.Option(help="Folder for the labels.")],
-    form: Annotated[
+    fmt: Annotated[
         str, typer.Option("--format", help="coco, coco-polygons, labelme, tiff, png, imagej or geojson.")
     ] = "coco",
 ) -> None:
@@ -390,7 +390,7 @@ def export_project(
 
     with Project.open(project) as opened, progress_bar() as bar:
         task = bar.add_task("Exporting", total=None)
-        for event in export_labels(opened, output, form):
+        for event in export_labels(opened, output, fmt):
             bar.update(task, completed=event.done, total=event.total)
     out.print(f"{event.total} images’ labels are in {output}.", highlight=False, soft_wrap=True)
 
@@ -460,7 +460,7 @@ def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
     from napari_leafseg.finetuning.active_learning import rank_images
     from napari_leafseg.project.review import image_order
 
-    certainty = {}
+    confidence = {}
     with progress_bar() as bar:
         task = bar.add_task("Looking at the other images", total=len(paths))
         for item in rank_images(load_model(model, device), paths):
@@ -468,10 +468,10 @@ def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
             if item.trouble:
                 print_error(UserError(item.trouble))
             else:
-                certainty[str(item.path)] = item.certainty
+                confidence[str(item.path)] = item.confidence
     out.print("Correct next (the least certain leaf of each image):")
-    for path in image_order(certainty)[:count]:
-        out.print(f"  {certainty[path]:.2f}  {path}", soft_wrap=True, highlight=False)
+    for path in image_order(confidence)[:count]:
+        out.print(f"  {confidence[path]:.2f}  {path}", soft_wrap=True, highlight=False)
 
 
 @app.command()

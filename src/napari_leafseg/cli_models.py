@@ -32,7 +32,7 @@ def models(context: typer.Context) -> None:
         return
     from napari_leafseg.models.store.zoo import describe_model, list_models, user_folder
 
-    table = Table(Column("name", no_wrap=True), "version", "licence", "size", "SBD", "what it is good at")
+    table = Table(Column("name", no_wrap=True), "version", "license", "size", "SBD", "what it is good at")
     for name, path in list_models().items():
         try:
             card = describe_model(name)

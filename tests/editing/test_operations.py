@@ -141,7 +141,7 @@ def test_a_stroke_beside_the_image_adds_no_leaf():
         assert edit is None or set(np.unique(after(labels, edit))) <= {0, 1, 2}
 
 
-def test_the_border_takes_nothing_of_a_frozen_neighbour():
+def test_the_border_takes_nothing_of_a_frozen_neighbor():
     labels = two_discs(gap=4)
     stroke = np.array([[20.0, 46], [24, 56], [30, 60], [36, 56], [40, 46]])
     taken = after(labels, ops.move_border(labels, 1, stroke))

@@ -6,7 +6,7 @@ from benchmarks.annotator import run, summary
 
 from napari_leafseg import load_model
 from napari_leafseg.editing import tools
-from napari_leafseg.editing.grow import ColourGrowth
+from napari_leafseg.editing.grow import ColorGrowth
 from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.inference.prompts import EmbeddingGrowth, PredictionModel
 from napari_leafseg.synthetic import SceneConfig, synthesize
@@ -49,12 +49,12 @@ def test_a_click_grows_the_leaf_under_it_and_the_angle_widens_it(plant):
     assert np.median(good) > 0.7
 
 
-def test_colour_growth_fills_an_even_leaf_and_stops_at_its_edge():
+def test_color_growth_fills_an_even_leaf_and_stops_at_its_edge():
     y, x = np.mgrid[:120, :160]
     disc = np.hypot(y - 60, x - 70) < 25
     rng = np.random.default_rng(0)
     image = np.where(disc[..., None], (50, 150, 60), (120, 90, 70)) + rng.normal(0, 6, (120, 160, 3))
-    growth = ColourGrowth(np.clip(image, 0, 255).astype(np.uint8), np.array([[60.0, 70], [65, 75]]))
+    growth = ColorGrowth(np.clip(image, 0, 255).astype(np.uint8), np.array([[60.0, 70], [65, 75]]))
     grown = np.zeros(disc.shape, bool)
     mask, box = growth.mask(45)
     grown[box] = mask

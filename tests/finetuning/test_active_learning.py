@@ -25,9 +25,9 @@ def test_images_are_ranked_by_their_least_certain_leaf(tmp_path, predictor):
         prediction = predictor.predict(image)
         expected = leaf_confidence(prediction, prediction.labels())
         assert item.leaves == len(expected)
-        assert item.certainty == min(expected.values())
+        assert item.confidence == min(expected.values())
     assert "broken.png" in found[1].trouble
-    assert (found[3].certainty, found[3].leaves) == (0.0, 0)
+    assert (found[3].confidence, found[3].leaves) == (0.0, 0)
 
 
 def test_of_a_series_a_few_frames_are_looked_at(tmp_path, predictor, monkeypatch):

@@ -9,7 +9,7 @@ from napari_leafseg.inference.parameter_search import image_values, model_values
 from napari_leafseg.inference.prediction import ModelInfo
 from napari_leafseg.inference.tiling import DenseOutput
 from napari_leafseg.metrics import score
-from napari_leafseg.postprocessing import quantise
+from napari_leafseg.postprocessing import quantize
 from napari_leafseg.training.targets import distance_target
 from tests.conftest import discs
 
@@ -23,7 +23,7 @@ def prediction_of(labels, noise=0.0, scale=1.0, corner=(0, 0), shape=None, seed=
     embedding = table[labels % 9].transpose(2, 0, 1) + noise * rng.normal(size=(8, *labels.shape))
     embedding /= np.maximum(np.linalg.norm(embedding, axis=0), 1e-6)
     distance = (200 * distance_target(labels)).astype(np.uint8)
-    maps = DenseOutput(distance, (labels > 0).astype(np.uint8) * 255, quantise(embedding))
+    maps = DenseOutput(distance, (labels > 0).astype(np.uint8) * 255, quantize(embedding))
     size = [round(length / scale) for length in labels.shape]
     place = [slice(start, start + length) for start, length in zip(corner, size, strict=True)]
     return LeafPrediction(

@@ -60,17 +60,17 @@ def test_the_record_tells_how_labels_came_about(prediction):
     assert record["scale_found"] is True
 
 
-@pytest.mark.parametrize("kind", ["grey", "uint16", "float", "rgba"])
+@pytest.mark.parametrize("kind", ["gray", "uint16", "float", "rgba"])
 def test_other_kinds_of_images_give_about_the_same_plant(predictor, prediction, scene, kind):
     image = scene.image
     changed = {
-        "grey": image.mean(2).astype(np.uint8),
+        "gray": image.mean(2).astype(np.uint8),
         "uint16": image.astype(np.uint16) * 257,
         "float": image.astype(np.float32) / 255,
         "rgba": np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]),
     }[kind]
     result = predictor.predict(changed)
-    assert foreground_dice(result.labels(), scene.labels) > (0.6 if kind == "grey" else 0.85)
+    assert foreground_dice(result.labels(), scene.labels) > (0.6 if kind == "gray" else 0.85)
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
@@ -302,7 +302,7 @@ def test_enlarged_labels_keep_place_and_area(factor):
             assert here == pytest.approx(there, abs=0.4)
 
 
-def test_enlarged_neighbours_leave_no_gap():
+def test_enlarged_neighbors_leave_no_gap():
     labels = np.zeros((20, 20), np.uint16)
     labels[5:15, 5:10], labels[5:15, 10:15] = 1, 2
     result = enlarge_labels(labels, (80, 80))
@@ -314,8 +314,8 @@ def test_explaining_images_have_the_images_size(prediction, scene):
     distance = prediction.distance_map()
     assert distance.shape == scene.labels.shape
     assert distance[scene.labels > 0].mean() > 5 * distance[scene.labels == 0].mean()
-    colours = prediction.embedding_rgb()
-    assert colours.shape == scene.image.shape
+    colors = prediction.embedding_rgb()
+    assert colors.shape == scene.image.shape
     seeds = prediction.seeds(0.3)
     assert len(seeds) >= len(prediction.seeds(0.8))
     inside = prediction.labels(seed_threshold=0.3, min_area=0)[tuple(np.round(seeds).astype(int).T)]

@@ -127,7 +127,7 @@ def test_confidence_is_high_where_a_mask_agrees():
 
 
 def test_a_click_gives_the_best_mask_there_and_ridges_lie_between_leaves():
-    truth = discs(centres=((60, 40), (60, 76)))
+    truth = discs(centers=((60, 40), (60, 76)))
     prediction = prediction_of([gaussian_filter(plane, 1.5) for plane in planes_of(truth)], [0.9, 0.8])
     model = PredictionModel(prediction)
     growth = model.growth(np.array([[60.0, 40.0]]))
@@ -185,8 +185,8 @@ class Bright(QueryModel):
 
 
 def spots(size=700):
-    centres = [(y, x) for y in range(40, size - 20, 70) for x in range(40, size - 20, 70)]
-    return discs(size, tuple(centres), 18)
+    centers = [(y, x) for y in range(40, size - 20, 70) for x in range(40, size - 20, 70)]
+    return discs(size, tuple(centers), 18)
 
 
 def test_tiles_find_every_leaf_once():
@@ -255,15 +255,15 @@ def test_the_bundled_models_segment_a_plant_live_and_repeatably(name, scene):
     record = prediction.record(score_threshold=0.4)
     assert record["parameters"]["score_threshold"] == 0.4
     assert record["model"]["name"] == name
-    certainty = prediction.certainty()
-    assert certainty.shape == scene.labels.shape
-    assert certainty[scene.labels > 0].mean() > 3 * certainty[scene.labels == 0].mean()
+    confidence = prediction.confidence()
+    assert confidence.shape == scene.labels.shape
+    assert confidence[scene.labels > 0].mean() > 3 * confidence[scene.labels == 0].mean()
 
 
 def test_series_and_looks(scene):
     predictor = load_model("solov2", "cpu", TestTimeAugmentation(views=2))
     stack = predictor.predict_stack(np.stack([scene.image[:128, :128], scene.image[64:192, 64:192]]))
     assert isinstance(stack, StackPrediction)
-    assert stack.layers == ("certainty",)
+    assert stack.layers == ("confidence",)
     assert stack.labels(score_threshold=0.2).shape == (2, 128, 128)
     assert stack.record()["tta"] == {"views": 2, "scales": [1.0]}

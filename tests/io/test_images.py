@@ -44,7 +44,7 @@ def test_exif_rotation_is_applied(tmp_path):
     assert array[0].mean() < array[-1].mean()  # left of the stored image is the top of the upright one
 
 
-def test_16_bit_grey_palette_and_alpha(tmp_path):
+def test_16_bit_gray_palette_and_alpha(tmp_path):
     deep = (IMAGE[..., 0].astype(np.uint16) * 200) + 7
     imageio.imwrite(tmp_path / "deep.png", deep)
     assert np.array_equal(read_image(tmp_path / "deep.png").array, deep)
@@ -80,7 +80,7 @@ def test_bad_files_are_named(tmp_path):
     [
         (np.zeros((1, 1, 3), np.uint8), "1 × 1"),
         (np.zeros((50, 50, 3), np.uint8), "black all over"),
-        (np.full((50, 50), 7, np.uint8), "one colour"),
+        (np.full((50, 50), 7, np.uint8), "one color"),
         (np.full((50, 50), np.nan, np.float32), "NaN"),
         (np.where(np.eye(50) > 0, np.inf, 0.5), "infinity"),
         (np.zeros((5, 50, 50), np.uint8), "not one image"),
@@ -94,10 +94,10 @@ def test_what_no_model_can_work_on_is_refused(array, words):
 
 
 def test_all_kinds_of_arrays_become_the_same_rgb():
-    grey = IMAGE[..., 0]
+    gray = IMAGE[..., 0]
     assert np.array_equal(to_rgb8(IMAGE), IMAGE)
-    assert np.array_equal(to_rgb8(grey)[..., 2], grey)
-    assert np.array_equal(to_rgb8(grey[..., None])[..., 1], grey)
+    assert np.array_equal(to_rgb8(gray)[..., 2], gray)
+    assert np.array_equal(to_rgb8(gray[..., None])[..., 1], gray)
     assert np.array_equal(to_rgb8(IMAGE.astype(np.float32) / 255), IMAGE)
     deep = to_rgb8(IMAGE.astype(np.uint16) * 257)
     assert np.abs(deep.astype(int) - IMAGE).max() <= 3
@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_colour_images_are_no_labels(tmp_path):
+def test_color_images_are_no_labels(tmp_path):
     Image.fromarray(IMAGE).save(tmp_path / "x_label.png")
     with pytest.raises(UserError, match="no label image"):
         read_labels(tmp_path / "x_label.png")

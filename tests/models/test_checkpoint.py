@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.distance_embedding.config import SIZES, UNetConfig
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
-from napari_leafseg.models.normalize import brightness_statistics, standardise
+from napari_leafseg.models.normalize import brightness_statistics, standardize
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.store.model_card import ModelCard, read_card
 from napari_leafseg.models.store.zoo import describe_model, find_model, list_models
@@ -129,8 +129,8 @@ def test_black_surroundings_do_not_change_how_a_plant_looks():
     image = np.random.default_rng(0).integers(1, 255, (20, 20, 3)).astype(np.uint8)
     framed = np.pad(image, ((50, 50), (50, 50), (0, 0)))
     assert brightness_statistics(framed) == pytest.approx(brightness_statistics(image))
-    assert np.allclose(standardise(framed)[50:-50, 50:-50], standardise(image))
-    assert np.isfinite(standardise(np.zeros((4, 4, 3), np.uint8))).all()
+    assert np.allclose(standardize(framed)[50:-50, 50:-50], standardize(image))
+    assert np.isfinite(standardize(np.zeros((4, 4, 3), np.uint8))).all()
 
 
 def test_cards_of_the_first_release_say_whether_they_mirror(tmp_path):

@@ -143,7 +143,7 @@ def test_every_weight_finds_its_place(tmp_path, small, kind):
     stem = "backbone.net.embedder.embedder.convolution.weight"
     for key, value in found.state_dict().items():
         wanted = network.state_dict()[key]
-        if key == stem:  # blue, green, red and undivided pixels become red, green, blue and standardised ones
+        if key == stem:  # blue, green, red and undivided pixels become red, green, blue and standardized ones
             wanted = wanted.flip(1) * 58.8
         assert torch.equal(value, wanted), key
     assert card.config.classes == 5

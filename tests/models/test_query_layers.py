@@ -6,7 +6,7 @@ import torch
 
 from napari_leafseg.losses.masks import dice_loss, focal_loss, giou_loss
 from napari_leafseg.models.query.base import gather_instances
-from napari_leafseg.models.query.condinst import assign_locations, box_nms, centreness
+from napari_leafseg.models.query.condinst import assign_locations, box_nms, centerness
 from napari_leafseg.models.query.grid import assign_cells, point_nms
 from napari_leafseg.models.query.layers import (
     coordinates,
@@ -82,8 +82,8 @@ def test_locations_go_to_the_leaves_that_plain_loops_give_them_to():
                     assert sides[number * len(points) + place].tolist() == [x - x0, y - y0, x1 - x, y1 - y]
 
 
-def test_centreness():
-    found = centreness(torch.tensor([[2.0, 3.0, 4.0, 9.0], [5, 5, 5, 5]]))
+def test_centerness():
+    found = centerness(torch.tensor([[2.0, 3.0, 4.0, 9.0], [5, 5, 5, 5]]))
     np.testing.assert_allclose(found.numpy(), [np.sqrt(0.5 / 3), 1], rtol=1e-6)
 
 
@@ -93,7 +93,7 @@ def test_leaves_of_a_batch():
     for at, leaf in enumerate(np.unique(labels[labels > 0])):
         ys, xs = np.nonzero(labels == leaf)
         assert instances.boxes[at].tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
-        np.testing.assert_allclose(instances.centres[at].tolist(), [xs.mean() + 0.5, ys.mean() + 0.5], rtol=1e-5)
+        np.testing.assert_allclose(instances.centers[at].tolist(), [xs.mean() + 0.5, ys.mean() + 0.5], rtol=1e-5)
         np.testing.assert_allclose(instances.masks[at].sum() * 4, len(ys))
     assert (instances.image == 0).all()
     assert instances.known[0].sum() == 0.75 * labels.size
@@ -129,7 +129,7 @@ def test_box_nms():
         assert found.tolist() == plain.box_nms(boxes.tolist(), scores.tolist(), most)
 
 
-def test_point_nms_keeps_the_first_of_neighbours_that_are_largest():
+def test_point_nms_keeps_the_first_of_neighbors_that_are_largest():
     scores = torch.tensor([[0.1, 0.9, 0.2], [0.3, 0.4, 0.8], [0.7, 0.1, 0.2]])[None, None]
     kept = point_nms(scores)[0, 0]
     for y in range(3):

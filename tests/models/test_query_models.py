@@ -6,7 +6,7 @@ import torch
 
 from napari_leafseg.metrics import average_precision
 from napari_leafseg.models.build import build_network
-from napari_leafseg.models.normalize import standardise
+from napari_leafseg.models.normalize import standardize
 from napari_leafseg.models.query.backbones import TransformersBackbone
 from napari_leafseg.models.query.base import Queries
 from napari_leafseg.models.query.config import QUERY_SIZES, BackboneConfig
@@ -36,7 +36,7 @@ def tiny(name, seed=0, **update):
 
 def plants(seeds):
     scenes = [synthesize(seed, SCENE) for seed in seeds]
-    images = torch.from_numpy(np.stack([standardise(scene.image) for scene in scenes])).permute(0, 3, 1, 2)
+    images = torch.from_numpy(np.stack([standardize(scene.image) for scene in scenes])).permute(0, 3, 1, 2)
     labels = np.stack([drop_small(scene.labels.astype(np.int32), 16) for scene in scenes])
     return images, torch.from_numpy(labels.astype(np.int64))
 
@@ -113,14 +113,14 @@ def test_it_learns_four_plants_by_heart(name):
     images, labels = plants((11, 12, 13, 14))
     network = tiny(name, score_floor=0.05).train()
     steps = 220 if name == "mask2former" else 150
-    optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(steps):
         loss = sum(network.losses(images, labels).values())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     assert ap_of(network.eval(), images, labels).ap50 >= 0.95
 

@@ -1,4 +1,4 @@
-"""From labelled images to better parameters, and `napari-leafseg tune`."""
+"""From labeled images to better parameters, and `napari-leafseg tune`."""
 
 import json
 
@@ -10,15 +10,15 @@ from napari_leafseg import load_model
 from napari_leafseg.cli import app, main
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import write_image, write_labels
-from napari_leafseg.pipelines.tune import labelled_files, reviewed_images, tune
+from napari_leafseg.pipelines.tune import labeled_files, reviewed_images, tune
 from napari_leafseg.project import Project
 from napari_leafseg.project.transfer import import_masks
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("labelled")
+def labeled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labeled")
     for seed in (108, 111):
         scene = synthesize(seed, SceneConfig(size=(160, 160), diameter=(110, 140), border=0.0, blank=0.0))
         write_image(folder / f"plant{seed}.png", scene.image)
@@ -26,8 +26,8 @@ def labelled(tmp_path_factory):
     return folder
 
 
-def test_predictions_are_kept_and_a_second_sweep_runs_no_network(labelled):
-    images = labelled_files(labelled)
+def test_predictions_are_kept_and_a_second_sweep_runs_no_network(labeled):
+    images = labeled_files(labeled)
     assert [image.name for image in images] == ["plant108.png", "plant111.png"]
     predictor = load_model("leaf", "cpu")
     search = list(tune(predictor, images))[-1].search
@@ -38,9 +38,9 @@ def test_predictions_are_kept_and_a_second_sweep_runs_no_network(labelled):
     assert np.array_equal(again.sbd, search.sbd)
 
 
-def test_reviewed_images_of_a_project_and_no_others(labelled, tmp_path):
+def test_reviewed_images_of_a_project_and_no_others(labeled, tmp_path):
     with Project.create(tmp_path / "project") as project:
-        list(import_masks(project, labelled))
+        list(import_masks(project, labeled))
         assert reviewed_images(project) == []
         project.images[1].state = "done"
         project.writer.flush()
@@ -51,17 +51,17 @@ def test_reviewed_images_of_a_project_and_no_others(labelled, tmp_path):
             next(tune(None, []))
 
 
-def test_a_series_counts_every_frame(labelled):
-    images = labelled_files(labelled)
+def test_a_series_counts_every_frame(labeled):
+    images = labeled_files(labeled)
     frames = [(image.image(), image.labels()) for image in images]
-    series = labelled_files(labelled)[:1]
+    series = labeled_files(labeled)[:1]
     series[0].image = lambda: np.stack([image for image, _ in frames])
     series[0].labels = lambda: np.stack([labels for _, labels in frames])
     assert list(tune(load_model("leaf", "cpu"), series))[-1].search.images == 2
 
 
-def test_command_line(labelled, tmp_path):
-    result = CliRunner().invoke(app, ["tune", str(labelled), "--json", str(tmp_path / "sweep.json")])
+def test_command_line(labeled, tmp_path):
+    result = CliRunner().invoke(app, ["tune", str(labeled), "--json", str(tmp_path / "sweep.json")])
     assert result.exit_code == 0
     assert "2 images" in result.stdout
     assert "--seed-threshold" in result.stdout
@@ -76,4 +76,4 @@ def test_command_line_without_labels_says_that_it_needs_some(tmp_path, monkeypat
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    assert "no labelled leaves" in " ".join(capsys.readouterr().err.split())
+    assert "no labeled leaves" in " ".join(capsys.readouterr().err.split())

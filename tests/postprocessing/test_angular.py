@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_leafseg.metrics import score
-from napari_leafseg.postprocessing import AngularGrouping, GroupingOptions, find_peaks, quantise
+from napari_leafseg.postprocessing import AngularGrouping, GroupingOptions, find_peaks, quantize
 from napari_leafseg.training.targets import distance_target
 from tests.conftest import discs
 
@@ -23,7 +23,7 @@ def ideal(labels: np.ndarray, directions: dict[int, int] | None = None, dimensio
     if noise:
         embedding += noise * np.random.default_rng(0).normal(size=embedding.shape).astype(np.float32)
         embedding /= np.linalg.norm(embedding, axis=0)
-    return distance_target(labels), labels > 0, quantise(embedding)
+    return distance_target(labels), labels > 0, quantize(embedding)
 
 
 def touching() -> np.ndarray:
@@ -52,7 +52,7 @@ def test_leaves_apart_that_share_a_direction_stay_apart():
 
 
 def test_a_leaf_is_connected_to_its_seed():
-    labels = discs(centres=((30, 30), (85, 85)))
+    labels = discs(centers=((30, 30), (85, 85)))
     distance, foreground, embedding = ideal(labels, {1: 0, 2: 0})
     distance[labels == 2] *= 0.05  # too flat for a seed
     result = AngularGrouping(distance, foreground, embedding, GroupingOptions(border=0)).labels(0.45, 45)
@@ -67,7 +67,7 @@ def test_two_peaks_are_one_leaf_unless_direction_or_a_valley_parts_them():
     distance[:, 45:55] *= 0.95
     assert len(AngularGrouping(distance, foreground, embedding).seeds(0.3).points) == 1
     turned = embedding.copy()
-    turned[:, :, 50:] = quantise(np.eye(8, dtype=np.float32)[3])[:, None, None]
+    turned[:, :, 50:] = quantize(np.eye(8, dtype=np.float32)[3])[:, None, None]
     assert AngularGrouping(distance, foreground, turned).labels(0.3, 45).max() == 2
     distance[:, 45:55] *= 0.5
     parted = AngularGrouping(distance, foreground, embedding).labels(0.3, 45)
@@ -86,8 +86,8 @@ def test_small_leaves_and_specks_are_dropped_holes_are_filled():
 
 
 def test_a_leaf_lying_on_another_is_no_hole():
-    labels = discs(centres=((60, 60),), radius=40)
-    inner = discs(centres=((60, 60),), radius=8) > 0
+    labels = discs(centers=((60, 60),), radius=40)
+    inner = discs(centers=((60, 60),), radius=8) > 0
     labels[inner] = 2
     result = AngularGrouping(*ideal(labels)).labels(0.2, 45)
     assert score(result, labels) == (1.0, 1.0, 1.0, 0)
@@ -116,9 +116,9 @@ def test_cosines_agree_with_floating_point():
     vectors /= np.linalg.norm(vectors, axis=0)
     from napari_leafseg.postprocessing.angular import _scores
 
-    direction = quantise(vectors)[:, 4, 4].astype(np.int16)
+    direction = quantize(vectors)[:, 4, 4].astype(np.int16)
     exact = np.einsum("eyx,e->yx", vectors, vectors[:, 4, 4])
-    assert np.abs(_scores(quantise(vectors), direction) / 127**2 - exact).max() < 0.02
+    assert np.abs(_scores(quantize(vectors), direction) / 127**2 - exact).max() < 0.02
 
 
 def test_no_foreground_gives_no_leaf():

@@ -314,7 +314,7 @@ def test_an_equivariant_network_loses_nothing_by_a_transform(name, transform):
         assert float(consistency_loss(moved.mask, transform.maps(features.mask))) < 1e-9
         before = network.losses_of(features, batch["labels"])
         after = network.losses_of(moved, transform.labels(batch["labels"]))
-    names = {"score", "mask"} if name != "condinst" else {"score", "centre", "mask"}
+    names = {"score", "mask"} if name != "condinst" else {"score", "center", "mask"}
     for key in names:  # the boxes' four sides change places: they are compared with the truth, not with each other
         assert float(after[key]) == pytest.approx(float(before[key]), rel=2e-3, abs=1e-5), key
     with torch.no_grad():
@@ -331,7 +331,7 @@ def test_boxes_follow_a_flip():
         [width - first.boxes[:, 2], first.boxes[:, 1], width - first.boxes[:, 0], first.boxes[:, 3]], 1
     )
     torch.testing.assert_close(second.boxes, wanted)
-    torch.testing.assert_close(second.centres[:, 0], width - first.centres[:, 0])
+    torch.testing.assert_close(second.centers[:, 0], width - first.centers[:, 0])
     torch.testing.assert_close(second.masks, first.masks.flip(-1))
 
 

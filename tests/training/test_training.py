@@ -13,11 +13,11 @@ from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.io import write_image, write_labels
 from napari_leafseg.models.distance_embedding.config import SIZES
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
-from napari_leafseg.models.normalize import standardise
+from napari_leafseg.models.normalize import standardize
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.synthetic import SceneConfig
 from napari_leafseg.training import loop
-from napari_leafseg.training.augment import change_colours, expose_for_plants, random_crop, true_plants
+from napari_leafseg.training.augment import change_colors, expose_for_plants, random_crop, true_plants
 from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig, read_training_config
 from napari_leafseg.training.data import SyntheticDataset, draw_batch, drop_small
 from napari_leafseg.training.loop import compute_losses, learning_rate, train
@@ -94,7 +94,7 @@ def test_a_plant_view_is_exposed_for_dark_leaves_and_measured_around_the_plant()
     exposed, statistics = expose_for_plants(rng, dark, labels, true_plants(labels))
     assert 170 < exposed[45, 45, 1] < 255
     contrast = [
-        float(view[45, 45, 1] - view[27, 45, 1]) for view in (standardise(exposed, statistics), standardise(dark))
+        float(view[45, 45, 1] - view[27, 45, 1]) for view in (standardize(exposed, statistics), standardize(dark))
     ]
     assert contrast[0] > 1.0
     assert contrast[1] < 0.5
@@ -127,21 +127,21 @@ def test_crops_keep_image_and_labels_together(seed):
     assert np.mean(np.abs(piece[..., 0].astype(int) - truth * 60) <= 8) > 0.93
 
 
-def test_colours_change_but_not_the_range():
+def test_colors_change_but_not_the_range():
     image = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
-    results = [change_colours(np.random.default_rng(seed), image) for seed in range(20)]
+    results = [change_colors(np.random.default_rng(seed), image) for seed in range(20)]
     assert any(not np.array_equal(result, image) for result in results)
     assert all(result.min() >= 0 and result.max() <= 255 for result in results)
 
 
-def test_colour_mixing_keeps_grey_grey_and_greys_some():
-    grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, 2).repeat(2, 1)
-    coloured = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+def test_color_mixing_keeps_gray_gray_and_grays_some():
+    gray = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, 2).repeat(2, 1)
+    colored = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
     for seed in range(40):
-        result = change_colours(np.random.default_rng(seed), grey).astype(int)
+        result = change_colors(np.random.default_rng(seed), gray).astype(int)
         assert (np.diff(result, axis=0) >= 0).all()  # brighter stays brighter
-    greyed = [change_colours(np.random.default_rng(seed), coloured) for seed in range(200)]
-    assert 2 <= sum(bool((np.ptp(result.astype(int), axis=2) == 0).all()) for result in greyed) <= 16
+    grayed = [change_colors(np.random.default_rng(seed), colored) for seed in range(200)]
+    assert 2 <= sum(bool((np.ptp(result.astype(int), axis=2) == 0).all()) for result in grayed) <= 16
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -204,8 +204,8 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path):
     for step, tolerance in ((3, 1e-3), (4, 3e-3), (5, 3e-2), (6, 3e-2)):
         assert losses["rest"][step] == pytest.approx(losses["whole"][step], rel=tolerance), step
     assert load_checkpoint(tmp_path / "parts" / "t.safetensors")[1].provenance["steps"] == 6
-    optimiser = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["optimizer"]
-    assert {float(kept["step"]) for kept in optimiser["state"].values()} == {6.0}  # its moments went on, too
+    optimizer = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["optimizer"]
+    assert {float(kept["step"]) for kept in optimizer["state"].values()} == {6.0}  # its moments went on, too
     assert [event.step for event in rest if event.kind == "step"] == [3, 4, 5, 6]
     assert whole[-1].kind == rest[-1].kind == "finished"
 

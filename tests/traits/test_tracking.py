@@ -48,7 +48,7 @@ def moving(shift):
     for day in range(5):
         y, x = 60 + shift * day, 60
         spots = [(y - 30, x), (y + 20, x + 25), (y + 20, x - 25)] + ([(y, x + 40)] if day >= 3 else [])
-        frames.append(measure(discs(centres=tuple(spots), radius=9 + day, size=180), gap=45))
+        frames.append(measure(discs(centers=tuple(spots), radius=9 + day, size=180), gap=45))
     return frames
 
 
@@ -61,7 +61,7 @@ def test_tracks_are_numbered_as_leaves_emerge(shift):
 
 def test_a_leaf_may_be_missing_for_a_day():
     frames = moving(0)
-    labels = discs(centres=((30, 60), (80, 85), (80, 35)), radius=11, size=180)
+    labels = discs(centers=((30, 60), (80, 85), (80, 35)), radius=11, size=180)
     labels[labels == 2] = 0
     frames[2] = measure(labels, gap=45)
     tracks = track_leaves(frames)
@@ -74,7 +74,7 @@ def test_two_plants_are_followed_apart():
     frames = []
     for day in range(3):
         spots = [(y, x + column) for column in (0, 150) for y, x in ((40, 40), (75, 65), (75, 35))]
-        frames.append(measure(discs(centres=tuple(spots), radius=9 + day, size=280), gap=45))
+        frames.append(measure(discs(centers=tuple(spots), radius=9 + day, size=280), gap=45))
     tracks = track_leaves(frames)
     assert tracks.groupby("plant_track")["track"].nunique().tolist() == [3, 3]
     assert tracks.groupby("track").size().tolist() == [3] * 6

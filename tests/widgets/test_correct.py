@@ -31,7 +31,7 @@ def shown(make_napari_viewer, qtbot):
 
 @pytest.fixture
 def plate():
-    """An image of three discs of leaf green, 120 × 160; the third is not labelled."""
+    """An image of three discs of leaf green, 120 × 160; the third is not labeled."""
     y, x = np.mgrid[:120, :160]
     labels = np.zeros((120, 160), np.uint16)
     plant_image = np.full((120, 160, 3), (110, 85, 60), np.uint8)
@@ -52,8 +52,8 @@ class Hand:
 
     def place(self, y, x):
         size = self.native.size()
-        centre, zoom = np.array(self.viewer.camera.center)[-2:], self.viewer.camera.zoom
-        down, right = (np.array([y, x]) - centre) * zoom
+        center, zoom = np.array(self.viewer.camera.center)[-2:], self.viewer.camera.zoom
+        down, right = (np.array([y, x]) - center) * zoom
         return QPoint(round(size.width() / 2 + right), round(size.height() / 2 + down))
 
     def _send(self, kind, where, button, buttons):
@@ -143,22 +143,22 @@ def test_add_by_click_and_the_wheel_with_shift_changes_it(desk, plate):
     assert widget.tool is None
     assert not [x for x in widget.viewer.layers if isinstance(x, Shapes)]
     assert widget.viewer.camera.mouse_pan
-    centre = np.array(widget.viewer.camera.center)
+    center = np.array(widget.viewer.camera.center)
     hand.stroke((60, 60), (80, 80))
-    assert not np.array_equal(widget.viewer.camera.center, centre)  # without a tool it does
+    assert not np.array_equal(widget.viewer.camera.center, center)  # without a tool it does
 
 
 def test_merge_split_and_undo_by_strokes_and_keys(desk):
     _widget, layer, hand = desk
     start = layer.data.copy()
     hand.key(Qt.Key.Key_G)
-    centre = np.array(hand.viewer.camera.center)
+    center = np.array(hand.viewer.camera.center)
     hand.stroke((40, 35), (40, 80))
     assert sorted(np.unique(layer.data)) == [0, 1]
-    assert np.array_equal(hand.viewer.camera.center, centre)  # the image does not move with the stroke
+    assert np.array_equal(hand.viewer.camera.center, center)  # the image does not move with the stroke
     hand.key(Qt.Key.Key_K)
     hand.stroke((15, 56), (65, 56))
-    assert sorted(np.unique(layer.data)) == [0, 1, 3]  # 2 was given before: colours stay apart
+    assert sorted(np.unique(layer.data)) == [0, 1, 3]  # 2 was given before: colors stay apart
     assert np.mean(layer.data[:, :54][start[:, :54] > 0] == layer.data[40, 30]) > 0.98
     hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     hand.click(40, 30)
@@ -281,7 +281,7 @@ def test_the_least_certain_image_comes_first(desk, tmp_path, qtbot, monkeypatch)
     monkeypatch.setattr(widget, "_confidences", lambda binding: {1: 0.3, 2: 0.8})
     widget.least_button.click()
     assert wanted == [session.images[0]]
-    assert session.record(session.layer_of(session.images[0])).certainty == 0.3
+    assert session.record(session.layer_of(session.images[0])).confidence == 0.3
 
 
 def test_all_leaves_at_once_leave_verified_ones_alone(desk):

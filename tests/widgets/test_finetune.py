@@ -193,7 +193,7 @@ def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_
     qtbot.waitUntil(lambda: widget.worker is None and widget.event.kind == "finished", timeout=120000)
     qtbot.waitUntil(lambda: widget.next.worker is None, timeout=60000)
     assert widget.next.list.count() == 3
-    sure = [entry.certainty for entry in widget.session.images]
+    sure = [entry.confidence for entry in widget.session.images]
     assert all(0 <= value <= 1 for value in sure)
     first = widget.next.list.item(0)
     least = min(range(3), key=lambda number: (sure[number], widget.session.images[number].path.name))

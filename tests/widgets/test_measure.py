@@ -31,7 +31,7 @@ SPOTS = ((30, 30), (30, 62), (90, 100))
 @pytest.fixture
 def labels():
     """Three leaves: two of one plant, one of another."""
-    return discs(centres=SPOTS, radius=14).astype(np.uint16)
+    return discs(centers=SPOTS, radius=14).astype(np.uint16)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_sorting_and_filtering(viewer, qtbot, labels):
     qtbot.keyClicks(widget.filter_box, "plant == 2")
     assert widget.leaves.shown()["leaf"].tolist() == [3]
     widget.filter_box.selectAll()
-    qtbot.keyClicks(widget.filter_box, "colour >")
+    qtbot.keyClicks(widget.filter_box, "color >")
     assert "Cannot read" in widget.filter_hint.text()
     assert len(widget.leaves.shown()) == 3
 
@@ -187,7 +187,7 @@ def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, lab
 def frames():
     """Three days of three leaves that stay one plant."""
     return np.stack(
-        [discs(centres=((40, 40), (40, 66), (64, 52)), radius=10 + day, size=110).astype(np.uint16) for day in range(3)]
+        [discs(centers=((40, 40), (40, 66), (64, 52)), radius=10 + day, size=110).astype(np.uint16) for day in range(3)]
     )
 
 

@@ -19,7 +19,7 @@ def scene():
 
 @pytest.fixture
 def folder(tmp_path, scene):
-    place = tmp_path / "labelled"
+    place = tmp_path / "labeled"
     place.mkdir()
     write_image(place / "plant.png", scene.image)
     write_labels(place / "plant_label.tif", scene.labels)
@@ -53,7 +53,7 @@ def test_without_anything_to_compare_with_it_says_what_to_do(widget):
 
 def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, qtbot, folder, monkeypatch):
     choose(widget, qtbot, folder, monkeypatch)
-    assert "labelled" in widget.truth_label.text()
+    assert "labeled" in widget.truth_label.text()
     compare(widget, qtbot)
     assert not widget.map.isHidden()
     assert "1 image" in widget.verdict.text()

@@ -58,11 +58,11 @@ def test_its_own_sliders_change_the_leaves(widget, qtbot):
 def test_it_offers_the_layers_that_it_knows(widget, viewer, qtbot):
     run(widget, qtbot)
     offered = {kind for kind, box in widget.overlays.items() if not box.isHidden()}
-    assert offered == {"certainty"}
-    box = widget.overlays["certainty"]
+    assert offered == {"confidence"}
+    box = widget.overlays["confidence"]
     qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))  # on its mark
-    qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "certainty") is not None, timeout=20000)
-    data = np.asarray(widget.session.find_layer(widget.image, "certainty").data)
+    qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "confidence") is not None, timeout=20000)
+    data = np.asarray(widget.session.find_layer(widget.image, "confidence").data)
     assert 0 <= data.min() < 0.1 < 0.3 < data.max() <= 1
     widget.choose_model("leaf")
     run(widget, qtbot)
@@ -70,8 +70,8 @@ def test_it_offers_the_layers_that_it_knows(widget, viewer, qtbot):
     assert offered == {"seeds", "distance", "embedding"}
     assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
     assert widget.masks_button.isHidden()
-    assert not widget.overlays["certainty"].isChecked()
-    assert widget.session.find_layer(widget.image, "certainty") is None
+    assert not widget.overlays["confidence"].isChecked()
+    assert widget.session.find_layer(widget.image, "confidence") is None
     seeds = widget.overlays["seeds"]
     qtbot.mouseClick(seeds, Qt.MouseButton.LeftButton, pos=QPoint(8, seeds.height() // 2))
     qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "seeds") is not None, timeout=20000)

@@ -99,7 +99,7 @@ def next_number(labels: np.ndarray, taken: int = 0) -> int:
     ----------
     labels : numpy.ndarray
     taken : int
-        Largest number that was given before: a deleted leaf's number, and so its colour, is not given again.
+        Largest number that was given before: a deleted leaf's number, and so its color, is not given again.
 
     Raises
     ------

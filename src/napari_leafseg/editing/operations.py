@@ -1,6 +1,6 @@
 """Corrections of label images: pure functions from labels and a gesture to an `Edit`.
 
-All take labels as integer (H, W), 0 = background, points as (y, x) with pixel centres at whole numbers, and return an
+All take labels as integer (H, W), 0 = background, points as (y, x) with pixel centers at whole numbers, and return an
 `Edit`, or None where there is nothing to do. What they are not asked to change stays as it is; leaves in `locked` lose
 no pixel to another leaf.
 """
@@ -99,10 +99,10 @@ def _prolonged(stroke: np.ndarray, mask: np.ndarray, box: Box) -> np.ndarray:
     length = float(np.hypot(*mask.shape))
     ends = []
     reach = min(len(stroke), max(2, len(stroke) // 4))
-    for end, neighbour in ((stroke[0], stroke[reach - 1]), (stroke[-1], stroke[-reach])):
+    for end, neighbor in ((stroke[0], stroke[reach - 1]), (stroke[-1], stroke[-reach])):
         y, x = np.round(end - (box[0].start, box[1].start)).astype(int)
         inside = 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x]
-        direction = end - neighbour
+        direction = end - neighbor
         norm = float(np.hypot(*direction))
         ends.append(end + direction * (length / norm) if inside and norm > 0 else end)
     return np.concatenate([ends[0][None], stroke, ends[1][None]])
@@ -284,7 +284,7 @@ def smooth(labels: np.ndarray, leaf: int | None = None, sigma: float = 2.0) -> E
     def smoothed(window: np.ndarray, number: int) -> np.ndarray:
         mask = window == number
         other = (window != number) & (window != 0)
-        # next to another leaf the outline stays: count the neighbour as the leaf's own there
+        # next to another leaf the outline stays: count the neighbor as the leaf's own there
         soft = cv2.GaussianBlur((mask | other).astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
         wanted = (soft >= 0.5) & (ndimage.binary_dilation(mask, iterations=2) | mask)
         if not (wanted & mask).any():

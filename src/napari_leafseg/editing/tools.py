@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing.edit import Box, Edit, difference, leaf_at, leaf_box, next_number
-from napari_leafseg.editing.grow import ColourGrowth, Growth
+from napari_leafseg.editing.grow import ColorGrowth, Growth
 from napari_leafseg.editing.shapes import bounding_box, polygon_mask
 
 _NEAR = 6  # pixels by which a click may miss a leaf
@@ -99,7 +99,7 @@ def _clipped(grown: tuple[np.ndarray, Box], scene: Scene) -> tuple[np.ndarray, B
 def add(scene: Scene, points: np.ndarray, angle: float) -> Adding:
     """Add a leaf at a click or along a scribble.
 
-    On the background a leaf grows by the embedding, or by colour where there is no prediction. On a leaf that nobody
+    On the background a leaf grows by the embedding, or by color where there is no prediction. On a leaf that nobody
     verified, the click's part of it becomes a leaf of its own; on a verified one nothing happens.
     """
     points = np.asarray(points, float)
@@ -118,7 +118,7 @@ def add(scene: Scene, points: np.ndarray, angle: float) -> Adding:
         )
         return Adding(number, None, edit)
     growth = scene.model.growth(points) if scene.model else None
-    adding = Adding(number, growth or ColourGrowth(scene.image, points), None)
+    adding = Adding(number, growth or ColorGrowth(scene.image, points), None)
     adding.at(scene, angle)
     return adding
 

@@ -23,7 +23,7 @@ class Ranked:
     Attributes
     ----------
     path : pathlib.Path
-    certainty : float
+    confidence : float
         Confidence of its least certain leaf, 0 to 1; 0 where no leaf was found.
     leaves : int
     done, total : int
@@ -33,7 +33,7 @@ class Ranked:
     """
 
     path: Path
-    certainty: float
+    confidence: float
     leaves: int
     done: int
     total: int
@@ -51,7 +51,7 @@ def rank_images(predictor: Predictor, paths: Sequence[Path]) -> Iterator[Ranked]
     Yields
     ------
     Ranked
-        In the order of `paths`; sort them by ``certainty``.
+        In the order of `paths`; sort them by ``confidence``.
     """
     for number, path in enumerate(paths, start=1):
         try:

@@ -11,7 +11,7 @@ from napari_leafseg._opencv import cv2
 _SMALL = 0.3
 
 
-def uncertain_components(foregrounds: Sequence[np.ndarray], least: int, certainty: float) -> list[np.ndarray]:
+def uncertain_components(foregrounds: Sequence[np.ndarray], least: int, confidence: float) -> list[np.ndarray]:
     """Pieces that are small beside the largest one of the image (under 0.3 of its area), and less certain than it.
 
     A small plant beside a large one is about as certain as that.
@@ -22,7 +22,7 @@ def uncertain_components(foregrounds: Sequence[np.ndarray], least: int, certaint
         uint8 (H, W) of each region of an image, at one scale; 255 = certainly leaf.
     least : int
         From this value on a pixel is foreground.
-    certainty : float
+    confidence : float
         A piece's mean foreground as a share of the largest piece's, 0 to 1; doubtful are those below it.
 
     Returns
@@ -35,7 +35,7 @@ def uncertain_components(foregrounds: Sequence[np.ndarray], least: int, certaint
     most = int(areas.argmax())
     certain = float(np.concatenate([means for *_, means in found])[most])
     return [
-        ((areas_here < _SMALL * areas[most]) & (means < certainty * certain))[pieces] & (pieces > 0)
+        ((areas_here < _SMALL * areas[most]) & (means < confidence * certain))[pieces] & (pieces > 0)
         for pieces, areas_here, means in found
     ]
 

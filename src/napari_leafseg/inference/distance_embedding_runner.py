@@ -31,10 +31,10 @@ class DistanceEmbeddingRunner(TiledNetwork):
 
     def filter_regions(self, regions: Sequence[PixelRegion], defaults: dict[str, float]) -> None:
         """Leave out pieces that are doubtful beside the largest of all regions; their maps stay as they are."""
-        certainty = defaults.get("min_component_confidence", 0.0)
-        if not regions or not certainty:
+        confidence = defaults.get("min_component_confidence", 0.0)
+        if not regions or not confidence:
             return
         foregrounds = [region.maps.foreground for region in regions]
-        for region, doubtful in zip(regions, uncertain_components(foregrounds, FOREGROUND, certainty), strict=True):
+        for region, doubtful in zip(regions, uncertain_components(foregrounds, FOREGROUND, confidence), strict=True):
             if doubtful.any():
                 region.group((region.maps.foreground >= FOREGROUND) & ~doubtful)

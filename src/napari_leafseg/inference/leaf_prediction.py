@@ -128,29 +128,29 @@ class LeafPrediction(Prediction):
         return full
 
     def embedding_rgb(self) -> np.ndarray:
-        """The embedding as colour: three principal components of its leaf pixels, uint8 (H, W, 3), black outside."""
+        """The embedding as color: three principal components of its leaf pixels, uint8 (H, W, 3), black outside."""
         full = np.zeros((*self.shape, 3), np.uint8)
         for region in self.regions:
             height, width = region.shape
-            small = _principal_colours(region.maps)
+            small = _principal_colors(region.maps)
             full[region.rows, region.columns] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         return full
 
 
-def _principal_colours(maps: DenseOutput) -> np.ndarray:
+def _principal_colors(maps: DenseOutput) -> np.ndarray:
     inside = maps.foreground >= FOREGROUND
-    colours = np.zeros((*inside.shape, 3), np.uint8)
+    colors = np.zeros((*inside.shape, 3), np.uint8)
     vectors = maps.embedding[:, inside].astype(np.float32).T
     if len(vectors) < 2:
-        return colours
+        return colors
     sample = vectors[:: max(1, len(vectors) // 20_000)]
     mean = sample.mean(0)
     _, axes = np.linalg.eigh((sample - mean).T @ (sample - mean))
     projected = (vectors - mean) @ axes[:, : -1 - min(3, axes.shape[1]) : -1]
     low, high = np.percentile(projected, [1, 99], axis=0)
     scaled = np.clip((projected - low) / np.maximum(high - low, 1e-6), 0, 1) * 215 + 40
-    colours[inside, : scaled.shape[1]] = scaled
-    return colours
+    colors[inside, : scaled.shape[1]] = scaled
+    return colors
 
 
 def _contacts(labels: np.ndarray) -> np.ndarray:

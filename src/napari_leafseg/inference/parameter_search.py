@@ -55,8 +55,8 @@ class ParameterSearch:
 
     @property
     def best_index(self) -> tuple[int, int, int]:
-        """Where the best combination lies; of equally good ones (within 0.002) the one amid the best neighbours."""
-        smooth = _neighbourhood_mean(self.sbd)
+        """Where the best combination lies; of equally good ones (within 0.002) the one amid the best neighbors."""
+        smooth = _neighborhood_mean(self.sbd)
         good = self.sbd >= self.sbd.max() - 0.002
         place = np.unravel_index(int(np.where(good, smooth, -1).argmax()), self.sbd.shape)
         return int(place[0]), int(place[1]), int(place[2])
@@ -160,7 +160,7 @@ def search_parameters(
     usable = [(prediction, truth) for prediction, truth in zip(predictions, truths, strict=True) if truth.any()]
     if not usable:
         raise UserError(
-            "There are no labelled leaves to compare with. Correct an image and mark it as reviewed, or give images "
+            "There are no labeled leaves to compare with. Correct an image and mark it as reviewed, or give images "
             "that have label images."
         )
     for prediction, truth in usable:
@@ -241,7 +241,7 @@ class _WorkingScorer:
         return sbd, counts
 
 
-def _neighbourhood_mean(values: np.ndarray) -> np.ndarray:
+def _neighborhood_mean(values: np.ndarray) -> np.ndarray:
     from scipy import ndimage
 
     return ndimage.uniform_filter(values, size=(3, 3, 1), mode="nearest")

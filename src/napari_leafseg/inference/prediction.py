@@ -280,7 +280,7 @@ def enlarge_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
             min(shape[0], int(np.ceil((top + mask.shape[0]) * zoom_y))),
             min(shape[1], int(np.ceil((left + mask.shape[1]) * zoom_x))),
         )
-        # centres of pixels: full = (working + 0.5) * zoom - 0.5
+        # centers of pixels: full = (working + 0.5) * zoom - 0.5
         matrix = np.array(
             [
                 [zoom_x, 0, (left + 0.5) * zoom_x - 0.5 - start[1]],

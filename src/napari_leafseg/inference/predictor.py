@@ -165,7 +165,7 @@ class Predictor:
             When `stack` is not (T, H, W, C), or a frame cannot be worked on.
         """
         if stack.ndim != 4:
-            raise UserError(f"{name} has {stack.ndim} dimensions; a time series has time × height × width × colours.")
+            raise UserError(f"{name} has {stack.ndim} dimensions; a time series has time × height × width × colors.")
         frames: list[Prediction] = []
         total = len(stack)
         for number in range(total):

@@ -163,7 +163,7 @@ def elevation(prediction: Prediction, box: Box) -> np.ndarray | None:
     low, high = to_working(region, np.array([[box[0].start, box[1].start], [box[0].stop, box[1].stop]]))
     window = slice(max(0, low[0] - 2), high[0] + 3), slice(max(0, low[1] - 2), high[1] + 3)
     both = region.ridges(window)
-    # image pixel -> working pixel, centres to centres
+    # image pixel -> working pixel, centers to centers
     zoom = region.zoom
     matrix = np.array(
         [

@@ -62,7 +62,7 @@ class MaskRegion(Region):
         start = np.floor(np.maximum(np.array([mask.top, mask.left]) - 1, 0) * zoom).astype(int)
         stop = np.ceil(np.array([mask.top + height + 1, mask.left + width + 1]) * zoom).astype(int)
         stop = np.minimum(stop, self.shape)
-        # centres of pixels: full = (small + 0.5) * zoom - 0.5
+        # centers of pixels: full = (small + 0.5) * zoom - 0.5
         offset = (np.array([mask.top, mask.left]) + 0.5) * zoom - 0.5 - start
         matrix = np.array([[zoom[1], 0, offset[1]], [0, zoom[0], offset[0]]])
         size = (int(max(1, stop[1] - start[1])), int(max(1, stop[0] - start[0])))
@@ -161,7 +161,7 @@ class QueryPrediction(Prediction):
     """
 
     regions: Sequence[MaskRegion]
-    layers = ("certainty",)
+    layers = ("confidence",)
     overlapping = True
     search = (
         ("score_threshold", tuple(round(0.1 + 0.07 * step, 2) for step in range(10))),
@@ -189,7 +189,7 @@ class QueryPrediction(Prediction):
             self._smallest,
         )  # fmt: skip
 
-    def certainty(self) -> np.ndarray:
+    def confidence(self) -> np.ndarray:
         """The largest mask probability times score at each pixel, float32 (H, W), 0 to 1."""
         full = np.zeros(self.shape, np.float32)
         for region in self.regions:

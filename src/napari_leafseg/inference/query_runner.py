@@ -12,7 +12,7 @@ from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.device import inference_context
 from napari_leafseg.inference.query_prediction import MaskRegion, MaskSet, QueryPrediction
 from napari_leafseg.inference.tiling import VIEWS, TiledNetwork, tile_pairs, turned, turned_back
-from napari_leafseg.models.normalize import standardise
+from napari_leafseg.models.normalize import standardize
 from napari_leafseg.models.query.base import QueryModel
 from napari_leafseg.postprocessing.masks import SoftMask, cut_mask
 
@@ -42,7 +42,7 @@ class QueryRunner(TiledNetwork):
         masks: list[SoftMask] = []
         tiles = tile_pairs(height, width, self.tile)
         for done, ((seen_y, kept_y), (seen_x, kept_x)) in enumerate(tiles, start=1):
-            part = standardise(image[seen_y, seen_x], statistics)
+            part = standardize(image[seen_y, seen_x], statistics)
             for mask in self._masks(part):
                 top, left = mask.top + seen_y.start // stride, mask.left + seen_x.start // stride
                 y, x = _middle(mask.values)
@@ -83,7 +83,7 @@ class QueryRunner(TiledNetwork):
 
 
 def _middle(values: np.ndarray) -> tuple[float, float]:
-    """Centre of mass, in pixels of the mask."""
+    """Center of mass, in pixels of the mask."""
     weight = values.astype(np.float64)
     total = weight.sum()
     y = (weight.sum(1) * (np.arange(values.shape[0]) + 0.5)).sum() / total

@@ -13,8 +13,8 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import inference_context
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOutput
-from napari_leafseg.models.normalize import standardise
-from napari_leafseg.postprocessing import quantise
+from napari_leafseg.models.normalize import standardize
+from napari_leafseg.postprocessing import quantize
 
 TILE = 768
 HALO = 128
@@ -113,7 +113,7 @@ class TiledNetwork:
         image : numpy.ndarray
             uint8 (H, W, 3) at the working scale.
         statistics : tuple of float
-            For `standardise`.
+            For `standardize`.
         embed : bool
             Compute the embedding too; without, only the first U-Net runs.
         """
@@ -171,7 +171,7 @@ class TiledNetwork:
         )
         tiles = tile_pairs(height, width, self.tile)
         for done, ((seen_y, kept_y), (seen_x, kept_x)) in enumerate(tiles, start=1):
-            part = self._infer(standardise(image[seen_y, seen_x], statistics), embed)
+            part = self._infer(standardize(image[seen_y, seen_x], statistics), embed)
             inner = (
                 slice(kept_y.start - seen_y.start, kept_y.stop - seen_y.start),
                 slice(kept_x.start - seen_x.start, kept_x.stop - seen_x.start),
@@ -199,7 +199,7 @@ class TiledNetwork:
         return self.network.config.embedding * self.views  # type: ignore[union-attr]
 
     def _batch(self, image: np.ndarray) -> torch.Tensor:
-        """A standardised image as (1, 3, H, W) on the device, padded to the network's stride."""
+        """A standardized image as (1, 3, H, W) on the device, padded to the network's stride."""
         batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
         return pad_to_stride(batch, self.network.stride).contiguous(memory_format=torch.channels_last)
 
@@ -258,5 +258,5 @@ def _to_maps(output: DistanceEmbeddingOutput, height: int, width: int) -> DenseO
     return DenseOutput(
         (distance * DISTANCE_ONE).clamp(0, 255).round().byte().cpu().numpy(),
         (foreground * 255).round().byte().cpu().numpy(),
-        quantise(embedding),
+        quantize(embedding),
     )

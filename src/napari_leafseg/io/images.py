@@ -109,7 +109,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
-    """Decode by content, not by name; a palette's `numbers` instead of its colours where they are asked for."""
+    """Decode by content, not by name; a palette's `numbers` instead of its colors where they are asked for."""
     tiff = content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     try:
         if tiff:

@@ -12,7 +12,7 @@ import tifffile
 from napari_leafseg.errors import UserError
 
 LARGE = 512 * 2**20  # bytes of a TIFF file from which on it is not read as a whole
-_COLOURS = (1, 3, 4)
+_COLORS = (1, 3, 4)
 
 
 def is_zarr(path: Path) -> bool:
@@ -28,14 +28,14 @@ def arrange(array: Any, axes: str, name: str) -> Any:
     array : array
         NumPy or Dask.
     axes : str
-        A letter for each axis: y, x; c or s = colours; t, z, i, q or r = time (one of them longer than 1).
+        A letter for each axis: y, x; c or s = colors; t, z, i, q or r = time (one of them longer than 1).
     name : str
         For messages.
 
     Raises
     ------
     UserError
-        For two series axes, or a number of channels that is neither grey, RGB nor RGBA.
+        For two series axes, or a number of channels that is neither gray, RGB nor RGBA.
     """
     axes = axes.lower().replace("s", "c")
     if len(axes) != array.ndim or not {"y", "x"} <= set(axes):
@@ -46,11 +46,11 @@ def arrange(array: Any, axes: str, name: str) -> Any:
     series = [axis for axis in axes if axis not in "yxc"]
     if len(series) > 1 or axes.count("c") > 1:
         raise UserError(
-            f"{name} has axes “{axes.upper()}”. A time series has one axis beside height, width and colours."
+            f"{name} has axes “{axes.upper()}”. A time series has one axis beside height, width and colors."
         )
     wanted = "".join(series) + "yx" + ("c" if "c" in axes else "")
     array = array.transpose([axes.index(axis) for axis in wanted])
-    if "c" in axes and array.shape[-1] not in _COLOURS:
+    if "c" in axes and array.shape[-1] not in _COLORS:
         raise UserError(f"{name} has {array.shape[-1]} channels. Export one of them, or three as RGB.")
     if series and "c" not in axes:
         array = array[..., None]

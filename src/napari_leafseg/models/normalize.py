@@ -1,4 +1,4 @@
-"""Standardisation of images before a network sees them; the same in training and prediction."""
+"""Standardization of images before a network sees them; the same in training and prediction."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def brightness_statistics(image: np.ndarray) -> tuple[float, float]:
     return float(seen.mean()), float(max(seen.std(), 1e-3 * max(1.0, abs(float(seen.mean())))))
 
 
-def standardise(image: np.ndarray, statistics: tuple[float, float] | None = None) -> np.ndarray:
-    """Shift and scale an image to mean 0 and deviation 1 (one value for all channels, so that colour is kept).
+def standardize(image: np.ndarray, statistics: tuple[float, float] | None = None) -> np.ndarray:
+    """Shift and scale an image to mean 0 and deviation 1 (one value for all channels, so that color is kept).
 
     Parameters
     ----------

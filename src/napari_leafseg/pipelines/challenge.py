@@ -33,7 +33,7 @@ class ChallengeEvent:
 
 
 def split(images: Sequence[ChallengeImage], share: float = 0.2) -> tuple[list[ChallengeImage], list[ChallengeImage]]:
-    """Hold out every n-th labelled image of each subset; the same ones each time.
+    """Hold out every n-th labeled image of each subset; the same ones each time.
 
     Returns
     -------
@@ -44,14 +44,14 @@ def split(images: Sequence[ChallengeImage], share: float = 0.2) -> tuple[list[Ch
     UserError
         When no image has labels.
     """
-    labelled = [image for image in images if image.has("label")]
-    if not labelled:
+    labeled = [image for image in images if image.has("label")]
+    if not labeled:
         raise UserError("None of these images has labels to train on. Give the training data, with its truth.")
     every = max(2, round(1 / share)) if share else 0
     learned: list[ChallengeImage] = []
     held_out: list[ChallengeImage] = []
     numbers: dict[str, int] = defaultdict(int)
-    for image in labelled:
+    for image in labeled:
         numbers[image.subset] += 1
         (held_out if every and numbers[image.subset] % every == 0 else learned).append(image)
     return learned, held_out
@@ -61,7 +61,7 @@ def train_on_challenge(
     images: Sequence[ChallengeImage], output: Path, config: TrainingConfig, device: str = "cpu",
     epochs: int | None = None,
 ) -> Iterator[ChallengeEvent]:  # fmt: skip
-    """Train a configuration on labelled images of the challenge; goes on where it was.
+    """Train a configuration on labeled images of the challenge; goes on where it was.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def train_on_challenge(
 def score_challenge(
     predictor: Predictor, images: Sequence[ChallengeImage], given_foreground: bool, output: Path
 ) -> Iterator[ChallengeEvent]:
-    """Predict labelled images and score them by subset, by the challenge's rules; writes ``scores.json``.
+    """Predict labeled images and score them by subset, by the challenge's rules; writes ``scores.json``.
 
     Parameters
     ----------

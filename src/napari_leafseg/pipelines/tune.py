@@ -1,4 +1,4 @@
-"""From labelled images to better parameters: gather, predict, sweep; for the window and the command line."""
+"""From labeled images to better parameters: gather, predict, sweep; for the window and the command line."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from napari_leafseg.inference.predictor import Predictor
 
 NOTHING = (
-    "There are no labelled leaves to compare with. Correct an image in the Correct widget and mark it as reviewed, or "
+    "There are no labeled leaves to compare with. Correct an image in the Correct widget and mark it as reviewed, or "
     "give a folder of images that have label images (plant.png with plant_label.png)."
 )
 
 
 @dataclass
-class LabelledImage:
+class LabeledImage:
     """An image whose leaves are all known.
 
     Attributes
@@ -54,16 +54,16 @@ class TuneEvent:
     search: ParameterSearch | None = None
 
 
-def reviewed_images(project: Project) -> list[LabelledImage]:
+def reviewed_images(project: Project) -> list[LabeledImage]:
     """The images of a project that were reviewed as a whole."""
     return [
-        LabelledImage(ref.id, partial(_read, project.path_of(ref)), partial(project.read_labels, ref))
+        LabeledImage(ref.id, partial(_read, project.path_of(ref)), partial(project.read_labels, ref))
         for ref in project.images
         if ref.state == "done"
     ]
 
 
-def labelled_files(folder: Path, truth: Path | None = None) -> list[LabelledImage]:
+def labeled_files(folder: Path, truth: Path | None = None) -> list[LabeledImage]:
     """Images of a folder with label images beside them, in ``labels/`` or in another folder.
 
     Raises
@@ -75,7 +75,7 @@ def labelled_files(folder: Path, truth: Path | None = None) -> list[LabelledImag
         if not place.is_dir():
             raise UserError(f"There is no folder {place}.")
     pairs = find_pairs(folder) if truth is None else find_pairs(folder, truth)
-    return [LabelledImage(image.name, partial(_read, image), partial(read_labels, label)) for image, label in pairs]
+    return [LabeledImage(image.name, partial(_read, image), partial(read_labels, label)) for image, label in pairs]
 
 
 def _read(path: Path) -> np.ndarray:
@@ -83,14 +83,14 @@ def _read(path: Path) -> np.ndarray:
 
 
 def tune(
-    predictor: Predictor, images: Sequence[LabelledImage], current: dict[str, float] | None = None
+    predictor: Predictor, images: Sequence[LabeledImage], current: dict[str, float] | None = None
 ) -> Iterator[TuneEvent]:
-    """Predict labelled images where that was not done yet, then sweep the tunables; may be stopped after any event.
+    """Predict labeled images where that was not done yet, then sweep the tunables; may be stopped after any event.
 
     Parameters
     ----------
     predictor : Predictor
-    images : sequence of LabelledImage
+    images : sequence of LabeledImage
         Their predictions are kept in them.
     current : dict, optional
         See `napari_leafseg.inference.parameter_search.search_parameters`.
@@ -98,7 +98,7 @@ def tune(
     Raises
     ------
     UserError
-        When there is no labelled leaf, or a file cannot be read.
+        When there is no labeled leaf, or a file cannot be read.
     """
     if not images:
         raise UserError(NOTHING)

@@ -26,7 +26,7 @@ _FAR = np.int16(-32768)
 Box = tuple[slice, slice]
 
 
-def quantise(embedding: np.ndarray) -> np.ndarray:
+def quantize(embedding: np.ndarray) -> np.ndarray:
     """Store unit embeddings (E, H, W) as int8; the error of an angle is under half a degree."""
     return np.round(embedding * _UNIT).astype(np.int8)
 
@@ -78,7 +78,7 @@ class _Candidate:
 class AngularGrouping:
     """Groups pixels into leaves; keeps what does not depend on the tunables.
 
-    Unlike the published growing (one neighbouring seed at a time, in an order), every pixel goes to the best of all
+    Unlike the published growing (one neighboring seed at a time, in an order), every pixel goes to the best of all
     seeds that it is connected to, and seeds whose directions agree are one, unless a valley of the distance map parts
     them. Between seeds of nearly one direction a pixel prefers the one on whose basin of the distance map it lies.
 
@@ -89,7 +89,7 @@ class AngularGrouping:
     foreground : numpy.ndarray
         bool (H, W).
     embedding : numpy.ndarray
-        int8 (E, H, W) from `quantise`.
+        int8 (E, H, W) from `quantize`.
     options : GroupingOptions
     """
 
@@ -119,14 +119,14 @@ class AngularGrouping:
         coarse = max(1, -(-max(self.shape) // 512))
         thin_embedding = np.ascontiguousarray(self.embedding[:, ::coarse, ::coarse])
         thin_foreground = np.ascontiguousarray(self.foreground[::coarse, ::coarse])
-        neighbours: dict[int, list[tuple[int, float]]] = {}
+        neighbors: dict[int, list[tuple[int, float]]] = {}
         for (a, b), height in saddles.items():
-            neighbours.setdefault(a, []).append((b, height))
-            neighbours.setdefault(b, []).append((a, height))
+            neighbors.setdefault(a, []).append((b, height))
+            neighbors.setdefault(b, []).append((a, height))
         owner: dict[int, _Candidate] = {}
         for basin, ((y, x), height) in enumerate(zip(points.tolist(), heights.tolist(), strict=True), start=1):
             direction = self._direction(y, x)
-            known = [(owner[other], saddle) for other, saddle in neighbours.get(basin, ()) if other in owner]
+            known = [(owner[other], saddle) for other, saddle in neighbors.get(basin, ()) if other in owner]
             explaining = self._explaining(known, direction, height)
             if explaining:
                 owner[basin] = explaining[0]

@@ -57,7 +57,7 @@ class MeasurementSettings(BaseModel):
         return self.images.setdefault(name, ImageMeasurementSettings())
 
     def scale_of(self, name: str) -> float | None:
-        """Pixels a millimetre of an image, None where nobody said."""
+        """Pixels a millimeter of an image, None where nobody said."""
         own = self.images[name].px_per_mm if name in self.images else None
         return own or self.px_per_mm
 

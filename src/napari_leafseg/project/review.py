@@ -110,12 +110,12 @@ def leaf_queue(
     return sorted(chosen, key=lambda leaf: (confidence.get(leaf, 0.0), leaf))
 
 
-def image_order(certainty: Mapping[str, float]) -> list[str]:
+def image_order(confidence: Mapping[str, float]) -> list[str]:
     """Images in the order of review.
 
     Parameters
     ----------
-    certainty : mapping of str to float
+    confidence : mapping of str to float
         Confidence of each image's least certain leaf that nobody verified; 1 where all are verified.
     """
-    return sorted(certainty, key=lambda name: (certainty[name], name))
+    return sorted(confidence, key=lambda name: (confidence[name], name))

@@ -13,7 +13,7 @@ import numpy as np
 from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import find_pairs, read_image, read_labels
-from napari_leafseg.io.exchange.formats import FORMATS, Labelled, check_format, write_format
+from napari_leafseg.io.exchange.formats import FORMATS, Labeled, check_format, write_format
 from napari_leafseg.project.store import ImageRef, Project
 
 __all__ = ["FORMATS", "TransferEvent", "export_labels", "import_labels", "import_masks"]
@@ -134,7 +134,7 @@ def _named(project: Project, name: str, path: Path) -> ImageRef:
     raise UserError(f"{path} is of an image “{name}”, which the project does not have. Add the image first.")
 
 
-def export_labels(project: Project, folder: str | Path, form: str) -> Iterator[TransferEvent]:
+def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[TransferEvent]:
     """Write the labels of all images that have some.
 
     Parameters
@@ -142,7 +142,7 @@ def export_labels(project: Project, folder: str | Path, form: str) -> Iterator[T
     project : Project
         What waits to be written is written first.
     folder : path
-    form : str
+    fmt : str
         One of `FORMATS`.
 
     Raises
@@ -150,12 +150,12 @@ def export_labels(project: Project, folder: str | Path, form: str) -> Iterator[T
     UserError
         For an unknown format, a series (export its frames as TIFF), or a folder that cannot be written.
     """
-    check_format(form)
+    check_format(fmt)
     project.catch_up()
     refs = [ref for ref in project.images if project.labels_path(ref).exists()]
     if not refs:
         raise UserError(f"The project {project.folder} has no labels to export yet.")
-    items = [Labelled(ref.id, Path(ref.path).name, partial(project.read_labels, ref)) for ref in refs]
-    for number, name in enumerate(write_format(Path(folder), items, form)):
+    items = [Labeled(ref.id, Path(ref.path).name, partial(project.read_labels, ref)) for ref in refs]
+    for number, name in enumerate(write_format(Path(folder), items, fmt)):
         yield TransferEvent(number, len(refs), name)
     yield TransferEvent(len(refs), len(refs), "")

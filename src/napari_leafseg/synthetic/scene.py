@@ -125,8 +125,8 @@ def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
         plant = draw_plant(rng, config.habit, species=shared)
         last = max(leaf.born for leaf in plant.leaves)
         drawn.append((plant, float(rng.uniform(0.3, 1.0) * last + rng.uniform(2, 9))))
-    centres = _place(rng, config, diameters[:number])
-    return _compose(rng, config, drawn, centres, diameters)
+    centers = _place(rng, config, diameters[:number])
+    return _compose(rng, config, drawn, centers, diameters)
 
 
 def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -> list[Scene]:
@@ -150,7 +150,7 @@ def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -
     plant = draw_plant(np.random.default_rng([seed, 1]), config.habit or "rosette", leaves=13)
     last = max(leaf.born for leaf in plant.leaves) + 8
     first = plant.leaves[2].born + 4.5
-    centre = np.array(config.size, float)[None] / 2
+    center = np.array(config.size, float)[None] / 2
     scenes = []
     for index in range(days):
         day = first + (last - first) * index / max(1, days - 1)
@@ -161,7 +161,7 @@ def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -
                 rng,
                 config,
                 [(plant, day)],
-                centre,
+                center,
                 np.array([diameter]),
                 unit=config.diameter[1],
                 camera_rng=np.random.default_rng([seed, 3, index]),
@@ -171,9 +171,9 @@ def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -
 
 
 def _place(rng: np.random.Generator, config: SceneConfig, diameters: np.ndarray) -> np.ndarray:
-    """Plant centres (y, x): apart from each other where there is room, within the image but for border crops."""
+    """Plant centers (y, x): apart from each other where there is room, within the image but for border crops."""
     size = np.array(config.size, float)
-    centres: list[np.ndarray] = []
+    centers: list[np.ndarray] = []
     for diameter in diameters:
         margin = np.minimum(diameter * 0.5, size * 0.48)
         if rng.random() < config.border:
@@ -181,20 +181,20 @@ def _place(rng: np.random.Generator, config: SceneConfig, diameters: np.ndarray)
         best, best_gap = size / 2, -np.inf
         for _ in range(12):
             trial = rng.uniform(margin, size - margin)
-            gap = min((np.hypot(*(trial - other)) for other in centres), default=np.inf)
+            gap = min((np.hypot(*(trial - other)) for other in centers), default=np.inf)
             if gap > best_gap:
                 best, best_gap = trial, gap
             if gap > diameter * 0.95:
                 break
-        centres.append(best)
-    return np.array(centres).reshape(-1, 2)
+        centers.append(best)
+    return np.array(centers).reshape(-1, 2)
 
 
 def _compose(
     rng: np.random.Generator,
     config: SceneConfig,
     plants: list[tuple[PlantSpec, float]],
-    centres: np.ndarray,
+    centers: np.ndarray,
     diameters: np.ndarray,
     unit: float | None = None,
     camera_rng: np.random.Generator | None = None,
@@ -205,15 +205,15 @@ def _compose(
     image = np.ascontiguousarray(draw_background(scenery, config.size, unit, config.background))
     canvas = _Canvas(image, np.zeros(config.size, np.uint16), np.zeros(config.size, np.uint16))
     pot_chance = min(1.0, 2 * config.pots) if scenery.random() < max(0.5, config.pots) else 0.0
-    for centre, diameter in zip(centres, diameters, strict=False):
+    for center, diameter in zip(centers, diameters, strict=False):
         if scenery.random() < pot_chance:
-            draw_pot(scenery, image, centre, max(diameter, 0.8 * unit) * scenery.uniform(0.7, 1.5))
+            draw_pot(scenery, image, center, max(diameter, 0.8 * unit) * scenery.uniform(0.7, 1.5))
     if config.distractors:
         draw_distractors(scenery, image, unit)
     angle = lamp.uniform(0, 2 * np.pi)
-    for index, ((plant, day), centre, diameter) in enumerate(zip(plants, centres, diameters, strict=False)):
+    for index, ((plant, day), center, diameter) in enumerate(zip(plants, centers, diameters, strict=False)):
         painter = np.random.default_rng(seeds[4 + index])
-        _draw_one(painter, canvas, plant, day, centre, diameter, (np.cos(angle), np.sin(angle)), index + 1)
+        _draw_one(painter, canvas, plant, day, center, diameter, (np.cos(angle), np.sin(angle)), index + 1)
     labels, owners, identities = _tidy(canvas, config.smallest_leaf)
     eye = np.random.default_rng(seeds[2])
     image = canvas.image
@@ -233,7 +233,7 @@ def _draw_one(
     canvas: _Canvas,
     plant: PlantSpec,
     day: float,
-    centre: np.ndarray,
+    center: np.ndarray,
     diameter: float,
     sun: tuple[float, float],
     number: int,
@@ -246,7 +246,7 @@ def _draw_one(
         length, flat = leaf.length(day) * scale, leaf.foreshortening(day)
         if length < 3:
             continue
-        base = centre + leaf.base(day) * scale
+        base = center + leaf.base(day) * scale
         corners = outline(leaf.shape, int(np.clip(length / 2, 16, 160))) * length
         corners[:, 0] *= flat
         cos, sin = np.cos(leaf.azimuth), np.sin(leaf.azimuth)
@@ -258,9 +258,9 @@ def _draw_one(
             continue
         alpha, origin = drawn
         _cast_shadow(canvas.image, alpha, origin, sun, shadow_depth, shadow_reach, shadow_blur)
-        colour = paint_blade(rng, alpha.shape, origin, base, leaf.azimuth, length, flat, leaf.shape, leaf.paint, sun)
+        color = paint_blade(rng, alpha.shape, origin, base, leaf.azimuth, length, flat, leaf.shape, leaf.paint, sun)
         window = (slice(origin[0], origin[0] + alpha.shape[0]), slice(origin[1], origin[1] + alpha.shape[1]))
-        canvas.image[window] += alpha[..., None] * (colour - canvas.image[window])
+        canvas.image[window] += alpha[..., None] * (color - canvas.image[window])
         canvas.leaves += 1
         canvas.owner_area.append(diameter**2)
         canvas.identities.append(plant.leaves.index(leaf) + 1)

@@ -1,4 +1,4 @@
-"""Random crops and changes of colour for training."""
+"""Random crops and changes of color for training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def random_crop(
     labels: np.ndarray,
     size: int,
     factor: float,
-    centre: tuple[int, int] | None = None,
+    center: tuple[int, int] | None = None,
     turn: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a zoomed, turned and mirrored square that usually holds part of a plant.
@@ -54,7 +54,7 @@ def random_crop(
         Side of the result, pixels.
     factor : float
         Magnification; more where the image is too small for it.
-    centre : tuple of int, optional
+    center : tuple of int, optional
         About where (y, x) the middle is; else mostly on any pixel of a leaf.
     turn : bool
         Turn and mirror.
@@ -67,9 +67,9 @@ def random_crop(
     height, width = labels.shape
     window = int(np.clip(round(size / factor), 16, min(height, width)))
     top, left = int(rng.integers(0, height - window + 1)), int(rng.integers(0, width - window + 1))
-    if centre is not None or (labels.any() and rng.random() < 0.85):
-        y, x = _leaf_pixel(rng, labels) if centre is None else centre
-        reach = window // 4 if centre is None else window // 10
+    if center is not None or (labels.any() and rng.random() < 0.85):
+        y, x = _leaf_pixel(rng, labels) if center is None else center
+        reach = window // 4 if center is None else window // 10
         jitter = rng.integers(-reach, reach + 1, 2)
         top = int(np.clip(y - window // 2 + jitter[0], 0, height - window))
         left = int(np.clip(x - window // 2 + jitter[1], 0, width - window))
@@ -105,8 +105,8 @@ def _leaf_pixel(rng: np.random.Generator, labels: np.ndarray) -> tuple[int, int]
     return y, x
 
 
-def change_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Random gains, gamma, channel mixing and greying; uint8 in and out."""
+def change_colors(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Random gains, gamma, channel mixing and graying; uint8 in and out."""
     if rng.random() < 0.04:
         return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() >= 0.6:
@@ -137,7 +137,7 @@ def expose_for_plants(
     image : numpy.ndarray
         uint8 (H, W, 3).
     statistics : tuple of float
-        Mean and deviation to standardise any part of the image with.
+        Mean and deviation to standardize any part of the image with.
     """
     white = estimate_white_point(image, _true_foreground(labels), plants, 1.0)
     white = min(255.0, white * rng.uniform(0.9, 1.15)) if white < DARK else 255.0

@@ -157,20 +157,20 @@ class TrainingConfig(BaseModel):
         The learning rate of a query-based model's backbone, or of a distance + embedding model's contracting paths, as
         a share of the rate of everything else.
     steps, batch, crop : int
-        Optimiser steps, images a step, side of the square crops in pixels.
+        Optimizer steps, images a step, side of the square crops in pixels.
     smallest_leaf : int
         Leaves of fewer pixels in a crop (slivers, cut by its border) are not trained on as leaves.
     whole_images : bool
         Train on whole images, resized to fit into `crop` with their aspect kept, instead of on crops; what is beside
         the image carries no loss.
     augment : bool
-        Change colours, turn and mirror; the paper's training does not.
+        Change colors, turn and mirror; the paper's training does not.
     staged : float
         Share of the steps in which the first network is trained alone; it is then frozen and the second trained. Both
         are trained together throughout when 0. Of a query-based model: share of the steps in which its backbone is kept
         as it came.
     frozen_statistics : bool
-        Batch normalisation keeps the means and variances that it came with: for fine-tuning on few images, whose own
+        Batch normalization keeps the means and variances that it came with: for fine-tuning on few images, whose own
         would make the network forget everything that looks otherwise.
     optimizer : {"adamw", "adam"}
     learning_rate, weight_decay : float
@@ -181,7 +181,7 @@ class TrainingConfig(BaseModel):
         Decay of the moving average of the weights, which is what is saved.
     plant_views : float
         Share of the crops that show plants as the finished model will see them: near `target_diameter`, exposed and
-        standardised for their leaves. The other crops are what the search for plants sees.
+        standardized for their leaves. The other crops are what the search for plants sees.
     plant_view_spread : float
         Standard deviation of the logarithm of the plants' size in those crops.
     elsewhere : float

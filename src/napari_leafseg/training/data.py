@@ -12,10 +12,10 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.plants import Plant, typical_size
-from napari_leafseg.models.normalize import standardise
+from napari_leafseg.models.normalize import standardize
 from napari_leafseg.synthetic import synthesize
 from napari_leafseg.training.augment import (
-    change_colours,
+    change_colors,
     expose_for_plants,
     random_crop,
     resize_image,
@@ -192,7 +192,7 @@ def draw_batch(pool: SampleSource, config: TrainingConfig, step: int) -> dict[st
     Returns
     -------
     dict of torch.Tensor
-        ``image`` (N, 3, H, W) float32 standardised, ``labels`` (N, H, W) int64 (negative = not annotated),
+        ``image`` (N, 3, H, W) float32 standardized, ``labels`` (N, H, W) int64 (negative = not annotated),
         ``distance`` (N, 1, H, W) float32, ``source`` (N,) int64: what only images of one plant share.
     """
     rng = np.random.default_rng([config.seed, step])
@@ -214,10 +214,10 @@ def draw_batch(pool: SampleSource, config: TrainingConfig, step: int) -> dict[st
 
 
 def draw_whole(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """A whole image in a square of `config.crop` pixels, standardised by itself; labels are -1 beside it."""
+    """A whole image in a square of `config.crop` pixels, standardized by itself; labels are -1 beside it."""
     source, truth = drawn.image, drawn.labels
     if config.augment:
-        source, truth = turn_and_mirror(rng, change_colours(rng, source), truth)
+        source, truth = turn_and_mirror(rng, change_colors(rng, source), truth)
     side = config.crop
     factor = side / max(truth.shape)
     height, width = (max(1, round(length * factor)) for length in truth.shape)
@@ -225,24 +225,24 @@ def draw_whole(rng: np.random.Generator, drawn: TrainingImage, config: TrainingC
     labels = np.full((side, side), -1, np.int32)
     labels[:height, :width] = resize_labels(truth, (height, width))
     image = np.zeros((side, side, 3), np.float32)
-    image[:height, :width] = standardise(source)
+    image[:height, :width] = standardize(source)
     return image, labels
 
 
 def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
     """A crop as the network gets it: of a plant, as for its leaves, or of anything, as for the search for plants."""
-    source = change_colours(rng, drawn.image) if config.augment else drawn.image
+    source = change_colors(rng, drawn.image) if config.augment else drawn.image
     if not drawn.plants or rng.random() >= config.plant_views:
         factor = float(np.exp(rng.uniform(*np.log(config.zoom))))
         image, truth = random_crop(rng, source, drawn.labels, config.crop, factor, turn=config.augment)
-        return standardise(image), truth
+        return standardize(image), truth
     factor = (
         config.target_diameter / typical_size(drawn.plants) * float(np.exp(rng.normal(0, config.plant_view_spread)))
     )
     plant = drawn.plants[int(rng.integers(len(drawn.plants)))]
-    centre = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
+    center = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
     if rng.random() < config.elsewhere:  # what is taken for a plant elsewhere is seen in the plants' light
-        centre = int(rng.integers(drawn.labels.shape[0])), int(rng.integers(drawn.labels.shape[1]))
+        center = int(rng.integers(drawn.labels.shape[0])), int(rng.integers(drawn.labels.shape[1]))
     source, statistics = expose_for_plants(rng, source, drawn.labels, drawn.plants)
-    image, truth = random_crop(rng, source, drawn.labels, config.crop, factor, centre, config.augment)
-    return standardise(image, statistics), truth
+    image, truth = random_crop(rng, source, drawn.labels, config.crop, factor, center, config.augment)
+    return standardize(image, statistics), truth

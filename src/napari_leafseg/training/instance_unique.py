@@ -86,7 +86,7 @@ def query_equivariance(
 ) -> torch.Tensor:
     """L_equi: f(g(I)) against g(f(I)), and g(I)'s own queries and features against g(M).
 
-    Everything that has a direction (boxes, centres, grid cells, coordinates) is taken from the transformed image and
+    Everything that has a direction (boxes, centers, grid cells, coordinates) is taken from the transformed image and
     labels, so that each model's own conventions hold.
 
     Parameters

@@ -112,7 +112,7 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
 
 
 class _Run:
-    """State of one run in its folder: network, average, optimiser, step; saved and restored."""
+    """State of one run in its folder: network, average, optimizer, step; saved and restored."""
 
     def __init__(self, config: TrainingConfig, folder: Path, processes: ProcessGroup) -> None:
         self.config, self.folder, self.processes, self.device = config, folder, processes, processes.device
@@ -226,7 +226,7 @@ class _Run:
             return {name: float(value.detach()) for name, value in losses.items()}
 
     def _learn(self, batch: dict[str, torch.Tensor], first_only: bool) -> dict[str, torch.Tensor]:
-        """One step of the optimiser; returns the losses."""
+        """One step of the optimizer; returns the losses."""
         batch = {key: value.to(self.device) for key, value in batch.items()}
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
         with training_autocast(self.device) if self.config.mixed_precision else nullcontext():

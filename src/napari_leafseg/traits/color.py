@@ -1,4 +1,4 @@
-"""Colour of leaves: RGB, HSV and greenness."""
+"""Color of leaves: RGB, HSV and greenness."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from skimage.color import rgb2hsv
 
-COLOURS = ("red", "green", "blue", "hue", "saturation", "value", "excess_green", "green_leaf_index", "ngrdi")
+COLORS = ("red", "green", "blue", "hue", "saturation", "value", "excess_green", "green_leaf_index", "ngrdi")
 
 
-def colour_planes(image: np.ndarray) -> dict[str, np.ndarray]:
-    """Planes whose means over a leaf are its colour traits.
+def color_planes(image: np.ndarray) -> dict[str, np.ndarray]:
+    """Planes whose means over a leaf are its color traits.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def colour_planes(image: np.ndarray) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def measure_colours(index: np.ndarray, count: int, pixels: np.ndarray) -> pd.DataFrame:
+def measure_colors(index: np.ndarray, count: int, pixels: np.ndarray) -> pd.DataFrame:
     """Mean and standard deviation of every plane over groups of pixels.
 
     The mean hue is the direction of the mean vector, its deviation the circular one, both in degrees.
@@ -61,7 +61,7 @@ def measure_colours(index: np.ndarray, count: int, pixels: np.ndarray) -> pd.Dat
         return np.bincount(index, values, count) / sizes
 
     columns = {}
-    for name, values in colour_planes(pixels).items():
+    for name, values in color_planes(pixels).items():
         if name == "hue":
             angle = np.deg2rad(values)
             x, y = mean(np.cos(angle)), mean(np.sin(angle))

@@ -102,7 +102,7 @@ def _nodes(frames: Sequence[Measurements]) -> pd.DataFrame:
         return pd.DataFrame()
     plants = pd.concat([item.plants.assign(frame=number) for number, item in full], ignore_index=True)
     leaves = pd.concat([item.leaves.assign(frame=number) for number, item in full], ignore_index=True)
-    wanted = ["frame", "plant", "plant_track", "centre_y_px", "centre_x_px", "diameter_px"]
+    wanted = ["frame", "plant", "plant_track", "center_y_px", "center_x_px", "diameter_px"]
     plants["plant_track"] = _plant_tracks(plants)
     columns = ["frame", "plant", "leaf", "area_px2", "centroid_y_px", "centroid_x_px"]
     return leaves[columns].merge(plants[wanted], on=["frame", "plant"])
@@ -115,8 +115,8 @@ def _plant_tracks(plants: pd.DataFrame) -> np.ndarray:
     reach = float(plants["diameter_px"].median()) / 2
     tracker = LapTrack(cutoff=reach**2, gap_closing_cutoff=reach**2, gap_closing_max_frame_count=_GAP)
     tracked, _, _ = tracker.predict_dataframe(
-        plants[["frame", "plant", "centre_y_px", "centre_x_px"]],
-        ["centre_y_px", "centre_x_px"], frame_col="frame", only_coordinate_cols=False,
+        plants[["frame", "plant", "center_y_px", "center_x_px"]],
+        ["center_y_px", "center_x_px"], frame_col="frame", only_coordinate_cols=False,
     )  # fmt: skip
     found = tracked.reset_index().drop_duplicates(["frame", "plant"]).set_index(["frame", "plant"])["track_id"]
     keys = [found[frame, plant] for frame, plant in zip(plants["frame"], plants["plant"], strict=True)]
@@ -126,7 +126,7 @@ def _plant_tracks(plants: pd.DataFrame) -> np.ndarray:
 
 def _registered(plant: pd.DataFrame) -> pd.DataFrame:
     """A plant's leaves as the assignment compares them."""
-    middles = plant.groupby("frame")[["centre_y_px", "centre_x_px"]].first()
+    middles = plant.groupby("frame")[["center_y_px", "center_x_px"]].first()
     still = middles.median()
     size = float(plant["diameter_px"].median())
     moved = np.hypot(*(middles - still).to_numpy().T).max()
@@ -134,8 +134,8 @@ def _registered(plant: pd.DataFrame) -> pd.DataFrame:
         middles[:] = still.to_numpy()
     else:
         middles = middles.rolling(3, center=True, min_periods=1).median()
-    y = plant["centroid_y_px"] - plant["frame"].map(middles["centre_y_px"])
-    x = plant["centroid_x_px"] - plant["frame"].map(middles["centre_x_px"])
+    y = plant["centroid_y_px"] - plant["frame"].map(middles["center_y_px"])
+    x = plant["centroid_x_px"] - plant["frame"].map(middles["center_x_px"])
     azimuth = np.arctan2(y, x)
     return pd.DataFrame(
         {

@@ -17,7 +17,7 @@ class UNetConfig(BaseModel):
     depth : int
         Number of poolings.
     norm : {"none", "batch"}
-        Normalisation after each convolution; the published network has none.
+        Normalization after each convolution; the published network has none.
     dropout : float
         Dropout at the two deepest levels.
     """

@@ -39,7 +39,7 @@ class DistanceEmbeddingOutput(NamedTuple):
 class DistanceEmbeddingNet(nn.Module):
     """Two U-Nets in a row: the first regresses the distance map, the second embeds.
 
-    The first network's last features (D-feat) go through a convolution and an L2 normalisation and are concatenated
+    The first network's last features (D-feat) go through a convolution and an L2 normalization and are concatenated
     with the image as input of the second (Wu et al. 2020, Sec. 3 and Fig. 2). The configuration's `layout` names the
     variants that do without.
 
@@ -105,7 +105,7 @@ class DistanceEmbeddingNet(nn.Module):
         return DistanceEmbeddingOutput(distance, foreground, distance[:, :0], auxiliary=self._auxiliary(levels))
 
     def forward(self, images: torch.Tensor) -> DistanceEmbeddingOutput:
-        """Predict for standardised RGB images (N, 3, H, W), H and W multiples of `stride`."""
+        """Predict for standardized RGB images (N, 3, H, W), H and W multiples of `stride`."""
         return self.forward_levels(images)[1]
 
     def forward_levels(self, images: torch.Tensor) -> tuple[list[torch.Tensor], DistanceEmbeddingOutput, torch.Tensor]:

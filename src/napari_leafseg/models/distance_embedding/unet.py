@@ -75,7 +75,7 @@ class Decoder(nn.Module):
         self.up = nn.ModuleList(
             _block(2 * widths[level], widths[level], config.norm, 0.0) for level in range(config.depth)
         )
-        self.apply(_he_initialise)
+        self.apply(_he_initialize)
 
     def decode(self, levels: list[torch.Tensor]) -> torch.Tensor:
         """Compute the last feature map."""
@@ -116,7 +116,7 @@ class UNet(Decoder):
             for level in range(config.depth + 1)
         )
         self.stride = 2**config.depth
-        self.down.apply(_he_initialise)
+        self.down.apply(_he_initialize)
 
     def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Compute the features of every level, finest first."""
@@ -130,7 +130,7 @@ class UNet(Decoder):
         return self.decode(self.encode(images))
 
 
-def _he_initialise(module: nn.Module) -> None:
+def _he_initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:

@@ -36,7 +36,7 @@ class Backbone(nn.Module):
     strides: tuple[int, ...]
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Compute the maps of standardised images (N, 3, H, W)."""
+        """Compute the maps of standardized images (N, 3, H, W)."""
         raise NotImplementedError
 
     def plants(self, images: torch.Tensor) -> DistanceEmbeddingOutput | None:

@@ -75,7 +75,7 @@ class Instances(NamedTuple):
         float (M, h, w), share of each pixel at the mask features' stride that belongs to the leaf.
     boxes : torch.Tensor
         float (M, 4), x0, y0, x1, y1 in pixels.
-    centres : torch.Tensor
+    centers : torch.Tensor
         float (M, 2), x and y of the leaf's pixels' mean.
     known : torch.Tensor
         float (N, H, W), 0 where a pixel is not annotated.
@@ -84,7 +84,7 @@ class Instances(NamedTuple):
     image: torch.Tensor
     masks: torch.Tensor
     boxes: torch.Tensor
-    centres: torch.Tensor
+    centers: torch.Tensor
     known: torch.Tensor
 
 
@@ -121,7 +121,7 @@ def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
     stride : int
         Of the masks wanted.
     """
-    images, masks, boxes, centres = [], [], [], []
+    images, masks, boxes, centers = [], [], [], []
     height, width = labels.shape[-2:]
     x = torch.arange(width, device=labels.device, dtype=torch.float32)
     y = torch.arange(height, device=labels.device, dtype=torch.float32)
@@ -131,7 +131,7 @@ def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
         own = plane[None] == leaves[:, None, None]
         columns, rows = own.sum(1, dtype=torch.float32), own.sum(2, dtype=torch.float32)
         area = rows.sum(1).clamp(min=1)
-        centres.append(torch.stack([(columns * x).sum(1) / area, (rows * y).sum(1) / area], 1) + 0.5)
+        centers.append(torch.stack([(columns * x).sum(1) / area, (rows * y).sum(1) / area], 1) + 0.5)
         ends = []
         for line in (columns > 0, rows > 0):
             line = line.int()
@@ -140,7 +140,7 @@ def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
         masks.append(functional.avg_pool2d(own[:, None].float(), stride, ceil_mode=True)[:, 0])
         images.append(torch.full((len(leaves),), number, device=labels.device))
     known = (labels >= 0).float()
-    return Instances(torch.cat(images), torch.cat(masks), torch.cat(boxes), torch.cat(centres), known)
+    return Instances(torch.cat(images), torch.cat(masks), torch.cat(boxes), torch.cat(centers), known)
 
 
 class QueryModel(nn.Module):
@@ -174,7 +174,7 @@ class QueryModel(nn.Module):
         return self
 
     def encode(self, images: torch.Tensor) -> Features:
-        """Features of standardised images (N, 3, H, W), H and W multiples of `stride`."""
+        """Features of standardized images (N, 3, H, W), H and W multiples of `stride`."""
         raise NotImplementedError
 
     def query(self, features: Features) -> Queries:

@@ -18,14 +18,14 @@ from napari_leafseg.models.query.layers import (
     locations,
     tower,
 )
-from napari_leafseg.models.query.solov2 import initialise_heads
+from napari_leafseg.models.query.solov2 import initialize_heads
 
 
 def assign_locations(
     instances: Instances, image: torch.Tensor, points: torch.Tensor, stride: torch.Tensor, bounds: torch.Tensor,
     radius: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Which leaf each location stands for (Tian et al. 2019, Sec. 3.1, with centre sampling).
+    """Which leaf each location stands for (Tian et al. 2019, Sec. 3.1, with center sampling).
 
     A location is positive for a leaf when it lies in its box, within `radius` strides of the box's middle, and the
     farthest side of the box is within the level's range. Of several leaves, the one with the smallest box has it.
@@ -67,7 +67,7 @@ def assign_locations(
     return leaf.masked_fill(smallest.isinf(), -1), sides[torch.arange(len(points), device=leaf.device), leaf]
 
 
-def centreness(sides: torch.Tensor) -> torch.Tensor:
+def centerness(sides: torch.Tensor) -> torch.Tensor:
     """How central a location lies in its box, 0 to 1 (Tian et al. 2019, Eq. 3); `sides` (Q, 4)."""
     across, along = sides[:, [0, 2]], sides[:, [1, 3]]
     share = across.amin(1) / across.amax(1).clamp(min=1e-6) * along.amin(1) / along.amax(1).clamp(min=1e-6)
@@ -149,7 +149,7 @@ class CondInst(QueryModel):
                     "head": nn.Conv2d(config.mask_width, config.classes, 1),
                 }
             )
-        initialise_heads(self.score_head, self.box_head, self.centre_head, self.controller)
+        initialize_heads(self.score_head, self.box_head, self.centre_head, self.controller)
         if config.scales:  # begin at a stride to each side, so that small boxes are soon found
             nn.init.constant_(self.box_head.bias, 1.0)  # type: ignore[arg-type]
 
@@ -189,7 +189,7 @@ class CondInst(QueryModel):
             parts = {
                 "score": self.score_head(scores),
                 "sides": raw * stride,
-                "centre": self.centre_head(boxes),
+                "center": self.centre_head(boxes),
                 "weights": self.controller(boxes),
             }
             for name, value in parts.items():
@@ -209,10 +209,10 @@ class CondInst(QueryModel):
     def query(self, features: Features) -> Queries:
         said = self._heads(features)
         score = said["score"].float().sigmoid().amax(1)
-        centre = said["centre"].float().sigmoid()[:, 0]
+        center = said["center"].float().sigmoid()[:, 0]
         queries = Queries(said["image"], said["weights"], score, said["points"].float(), said["reach"])
         order = torch.arange(len(score), device=score.device)
-        joined = queries._replace(weights=order[:, None], score=(score * centre).sqrt() * (score >= 0.05))
+        joined = queries._replace(weights=order[:, None], score=(score * center).sqrt() * (score >= 0.05))
         likely = best_first(joined, self.config.score_floor, 4 * self.config.candidates)
         index = likely.weights[:, 0]
         place, sides = said["points"].float(), said["sides"].float()
@@ -250,11 +250,11 @@ class CondInst(QueryModel):
         one_hot[:, 0] = positive.to(one_hot.dtype)
         total = positive.sum().clamp(min=1)
         losses = {"score": (focal_loss(said["score"], one_hot) * counted[:, None]).sum() / total}
-        wanted = centreness(sides[positive])
+        wanted = centerness(sides[positive])
         errors = giou_loss(said["sides"][positive].float(), sides[positive])
         losses["box"] = (errors * wanted).sum() / wanted.sum().clamp(min=1e-6)
-        losses["centre"] = (
-            functional.binary_cross_entropy_with_logits(said["centre"][positive, 0].float(), wanted, reduction="sum")
+        losses["center"] = (
+            functional.binary_cross_entropy_with_logits(said["center"][positive, 0].float(), wanted, reduction="sum")
             / total
         )
         chosen = torch.nonzero(positive)[:, 0]

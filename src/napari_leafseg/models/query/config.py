@@ -96,7 +96,7 @@ class GridConfig(QueryConfig):
     ranges : tuple of tuple of float
         Square root of the box areas, in pixels, that each grid is responsible for.
     sigma : float
-        Share of a leaf's box around its centre whose cells are positive.
+        Share of a leaf's box around its center whose cells are positive.
     towers, tower_width : int
         Convolutions in each tower, and their channels.
     mask_width : int
@@ -163,7 +163,7 @@ class CondInstConfig(QueryConfig):
     upsample : int
         Mask logits are enlarged by this before the loss.
     radius : float
-        Centre sampling: positive locations lie within this many strides of the leaf's centre.
+        Center sampling: positive locations lie within this many strides of the leaf's center.
     layers : int
         Layers of the dynamic head, `mask_channels` wide.
     towers : int

@@ -27,8 +27,8 @@ def assign_cells(
 ) -> torch.Tensor:  # fmt: skip
     """Which leaf each cell of a grid stands for.
 
-    A leaf takes the cells that the middle `sigma` of its box, put around its centre of mass, touches: at most one cell
-    to each side of the centre's (Wang et al. 2020, Sec. 3.3). Where two leaves want a cell, the smaller has it.
+    A leaf takes the cells that the middle `sigma` of its box, put around its center of mass, touches: at most one cell
+    to each side of the center's (Wang et al. 2020, Sec. 3.3). Where two leaves want a cell, the smaller has it.
 
     Parameters
     ----------
@@ -56,10 +56,10 @@ def assign_cells(
     chosen = chosen[wide[chosen].argsort(descending=True, stable=True)]  # the smaller are written last
     cells = torch.tensor([shape[1], shape[0]], device=device)
     per_pixel = cells / torch.tensor([size[1], size[0]], device=device)
-    centre, half = instances.centres[chosen], 0.5 * sigma * extent[chosen]
-    middle = (centre * per_pixel).floor()
-    first = torch.maximum(((centre - half) * per_pixel).floor(), middle - 1).clamp(min=0).long()
-    last = torch.minimum(torch.minimum(((centre + half) * per_pixel).floor(), middle + 1), cells - 1).long()
+    center, half = instances.centers[chosen], 0.5 * sigma * extent[chosen]
+    middle = (center * per_pixel).floor()
+    first = torch.maximum(((center - half) * per_pixel).floor(), middle - 1).clamp(min=0).long()
+    last = torch.minimum(torch.minimum(((center + half) * per_pixel).floor(), middle + 1), cells - 1).long()
     for leaf, (left, top), (right, bottom) in zip(chosen.tolist(), first.tolist(), last.tolist(), strict=True):
         found[int(instances.image[leaf]), top : bottom + 1, left : right + 1] = leaf
     return found

@@ -14,7 +14,7 @@ from napari_leafseg.models.query.grid import GridQueryModel
 from napari_leafseg.models.query.layers import coordinates, tower
 
 
-def initialise_heads(scores: nn.Conv2d | nn.Linear, *others: nn.Conv2d | nn.Linear) -> None:
+def initialize_heads(scores: nn.Conv2d | nn.Linear, *others: nn.Conv2d | nn.Linear) -> None:
     """Small weights; scores begin at a probability of 0.01, as the focal loss wants it (Lin et al. 2017, Sec. 4.1)."""
     for head in (scores, *others):
         nn.init.normal_(head.weight, std=0.01)
@@ -40,7 +40,7 @@ class Solov2(GridQueryModel):
         self.query_tower = tower(width + 2, config.tower_width, config.towers, config.groups)
         self.score_head = nn.Conv2d(config.tower_width, config.classes, 3, padding=1)
         self.query_head = nn.Conv2d(config.tower_width, config.mask_channels, 3, padding=1)
-        initialise_heads(self.score_head, self.query_head)
+        initialize_heads(self.score_head, self.query_head)
 
     def encode(self, images: torch.Tensor) -> Features:
         levels = self.pyramid(self.backbone(images))

@@ -9,7 +9,7 @@ from torch.nn import functional
 from napari_leafseg.models.query.base import Features
 from napari_leafseg.models.query.config import SotrConfig
 from napari_leafseg.models.query.grid import GridQueryModel
-from napari_leafseg.models.query.solov2 import initialise_heads
+from napari_leafseg.models.query.solov2 import initialize_heads
 
 
 class LineAttention(nn.Module):
@@ -103,7 +103,7 @@ class Sotr(GridQueryModel):
         self.transformer = TwinTransformer(width, config.heads, config.depth, config.doubled)
         self.score_head = nn.Linear(width, config.classes)
         self.query_head = nn.Linear(width, config.mask_channels)
-        initialise_heads(self.score_head, self.query_head)
+        initialize_heads(self.score_head, self.query_head)
 
     def encode(self, images: torch.Tensor) -> Features:
         levels = self.pyramid(self.backbone(images))

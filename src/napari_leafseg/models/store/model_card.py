@@ -68,7 +68,7 @@ class ModelCard:
     @property
     def quality(self) -> str:
         """Measured SBD in words, as the lists of models show it; a dash where nothing was measured."""
-        places = (("sbd_real", "colour"), ("sbd_fluorescence", "fluorescence"), ("sbd_synthetic", "synthetic"))
+        places = (("sbd_real", "color"), ("sbd_fluorescence", "fluorescence"), ("sbd_synthetic", "synthetic"))
         found = [f"{self.metrics[key]:.2f} {place}" for key, place in places if key in self.metrics]
         return ", ".join(found) or (f"{self.metrics['sbd']:.2f}" if "sbd" in self.metrics else "–")
 

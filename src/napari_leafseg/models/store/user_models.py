@@ -159,7 +159,7 @@ def describe_models() -> list[dict[str, str]]:
                 "verdict": str(about.get("verdict_in_words", "")),
                 "description": card.description,
                 "version": card.version,
-                "licence": card.license,
+                "license": card.license,
             }
         )
     return rows

@@ -29,9 +29,9 @@ class BatchSettings(BaseModel):
     tta : str
         See `napari_leafseg.inference.tta`.
     px_per_mm : float, optional
-        Pixels a millimetre; traits are in pixels when None.
+        Pixels a millimeter; traits are in pixels when None.
     scale_from_file : bool
-        Take the pixels a millimetre from each file, see `napari_leafseg.io.resolution`; one that states none is an
+        Take the pixels a millimeter from each file, see `napari_leafseg.io.resolution`; one that states none is an
         error.
     exports : tuple of str
         Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
@@ -58,7 +58,7 @@ class BatchSettings(BaseModel):
 
     @property
     def metric(self) -> bool:
-        """Whether traits are in millimetres."""
+        """Whether traits are in millimeters."""
         return self.px_per_mm is not None or self.scale_from_file
 
     def digest(self) -> str:

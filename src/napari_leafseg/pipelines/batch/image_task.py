@@ -25,7 +25,7 @@ from napari_leafseg.pipelines.predictors import get_predictor
 from napari_leafseg.traits import Measurements, measure
 
 THUMBNAIL = 320  # pixels
-_COLOURS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
+_COLORS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
 
 
 class Task(NamedTuple):
@@ -105,7 +105,7 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
 
 
 def _scale_of(path: Path, settings: BatchSettings) -> float | None:
-    """Pixels a millimetre of an image."""
+    """Pixels a millimeter of an image."""
     if settings.px_per_mm is not None or not settings.scale_from_file:
         return settings.px_per_mm
     found = read_resolution(path)
@@ -148,11 +148,11 @@ def _write(
 
 
 def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """A small image with every leaf outlined in a colour of its own, uint8 (h, w, 3)."""
+    """A small image with every leaf outlined in a color of its own, uint8 (h, w, 3)."""
     factor = min(1.0, THUMBNAIL / max(labels.shape))
     small = resize(image, factor).copy()
     shape = (small.shape[1], small.shape[0])
     numbers = cv2.resize(labels.astype(np.float32), shape, interpolation=cv2.INTER_NEAREST).astype(np.int32)
     edge = find_boundaries(numbers, mode="inner")
-    small[edge] = _COLOURS[numbers[edge] % len(_COLOURS)]
+    small[edge] = _COLORS[numbers[edge] % len(_COLORS)]
     return small

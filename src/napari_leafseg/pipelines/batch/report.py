@@ -16,18 +16,19 @@ import tifffile
 
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg.io import label_path
-from napari_leafseg.io.exchange.formats import Labelled, write_format
+from napari_leafseg.io.exchange.formats import Labeled, write_format
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.traits import area_column
 
 _SHOWN = 400  # images in the report; all are in the tables
+_EARLIER = {"centre_y_px": "center_y_px", "centre_x_px": "center_x_px"}
 TABLES = ("leaves", "plants")
 
 
 def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.DataFrame:
     """A table of all images, "leaves" or "plants"."""
     names = [item["name"] for item in results if "error" not in item]
-    tables = [pd.read_parquet(place / "parts" / f"{name}.{kind}.parquet") for name in names]
+    tables = [pd.read_parquet(place / "parts" / f"{name}.{kind}.parquet").rename(columns=_EARLIER) for name in names]
     filled = [table for table in tables if len(table)] or tables[:1]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
@@ -50,14 +51,14 @@ def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
 def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
     """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
     items = [
-        Labelled(
+        Labeled(
             item["name"], Path(item["path"]).name, partial(tifffile.imread, label_path(place / "labels", item["name"]))
         )
         for item in results
         if "error" not in item
     ]
-    for form in forms:
-        yield from write_format(place / "exports" / form, items, form)
+    for fmt in forms:
+        yield from write_format(place / "exports" / fmt, items, fmt)
 
 
 def _csv(path: Path, table: pd.DataFrame) -> None:

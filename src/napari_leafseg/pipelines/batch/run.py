@@ -139,8 +139,8 @@ def run_batch(
         When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
     place = Path(output)
-    for form in settings.exports:
-        check_format(form)
+    for fmt in settings.exports:
+        check_format(fmt)
     tasks, errors = find_tasks(patterns)
     digest = settings.digest()
     card = describe_model(settings.model)

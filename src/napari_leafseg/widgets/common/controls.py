@@ -93,8 +93,8 @@ def burst_timer(owner: QWidget, action: Callable[[], None], milliseconds: int = 
     return timer
 
 
-def colour_axes(plot: pg.PlotWidget, *axes: pg.AxisItem) -> QPen:
-    """Axes in the colour of the window's text, with plain numbers; returns the pen."""
+def color_axes(plot: pg.PlotWidget, *axes: pg.AxisItem) -> QPen:
+    """Axes in the color of the window's text, with plain numbers; returns the pen."""
     pen = pg.mkPen(plot.palette().color(QPalette.ColorRole.WindowText))
     for axis in axes:
         axis.setPen(pen)

@@ -11,9 +11,9 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.widgets.common.controls import burst_timer, colour_axes
+from napari_leafseg.widgets.common.controls import burst_timer, color_axes
 
-_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#44AA99", "#D55E00", "#F0E442", "#999999")
+_COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#44AA99", "#D55E00", "#F0E442", "#999999")
 _SIDE = 180
 
 
@@ -41,18 +41,18 @@ class CurvePlot(pg.PlotWidget):
         self._curves: dict[str, pg.PlotDataItem] = {}
         self._soon = burst_timer(self, self._draw)  # a graphics card makes more steps a second than one can see
         self.getAxis("left").setWidth(54)
-        self.take_colours()
+        self.take_colors()
 
-    def take_colours(self) -> None:
-        """Axes in the colour of the window's text."""
-        pen = colour_axes(self, self.getAxis("left"), self.getAxis("bottom"))
+    def take_colors(self) -> None:
+        """Axes in the color of the window's text."""
+        pen = color_axes(self, self.getAxis("left"), self.getAxis("bottom"))
         self.legend.setLabelTextColor(pen.color())
 
     def changeEvent(self, event: Any) -> None:
         """Follow the theme."""
         super().changeEvent(event)
         if event.type() == event.Type.PaletteChange and hasattr(self, "legend"):
-            self.take_colours()
+            self.take_colors()
 
     def show_steps(self, steps: int) -> None:
         """How far the axis reaches from the beginning."""
@@ -73,7 +73,7 @@ class CurvePlot(pg.PlotWidget):
             xs.append(step)
             ys.append(max(value, 1e-6))
             if name not in self._curves:
-                pen = pg.mkPen(_COLOURS[len(self._curves) % len(_COLOURS)], width=2)
+                pen = pg.mkPen(_COLORS[len(self._curves) % len(_COLORS)], width=2)
                 symbol = "o" if marks else None
                 self._curves[name] = self.plot(pen=pen, name=name, symbol=symbol, symbolSize=7)
         if not self._soon.isActive():

@@ -42,7 +42,7 @@ class ImageSuggestions(QWidget):
         self.list.setObjectName("next_list")
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setToolTip("How sure the model is of the image's least certain leaf, 0 to 1; a click shows the image")
+        self.list.setToolTip("Confidence of the image’s least certain leaf, 0 to 1; a click shows the image")
         self.list.itemClicked.connect(self._clicked)
         row = QHBoxLayout()
         row.addWidget(self.look_button, 2)
@@ -94,16 +94,16 @@ class ImageSuggestions(QWidget):
     def _looked(self, ranked: Any) -> None:
         entry = self.session.entry_at(ranked.path)
         if entry is not None and not ranked.trouble:
-            entry.certainty = ranked.certainty
+            entry.confidence = ranked.confidence
             self._ranked[str(ranked.path)] = ranked
         self.words.setText(f"<b>Correct next</b>: {ranked.done} of {ranked.total} images looked at")
         self._show()
 
     def _show(self) -> None:
         self.list.clear()
-        for path in image_order({path: ranked.certainty for path, ranked in self._ranked.items()})[:_SHOWN]:
+        for path in image_order({path: ranked.confidence for path, ranked in self._ranked.items()})[:_SHOWN]:
             ranked, name = self._ranked[path], Path(path).name
-            words = f"{ranked.certainty:.2f}   {name}, {ranked.leaves} leaves" if ranked.leaves else f"none   {name}"
+            words = f"{ranked.confidence:.2f}   {name}, {ranked.leaves} leaves" if ranked.leaves else f"none   {name}"
             item = QListWidgetItem(words)
             item.setData(Qt.ItemDataRole.UserRole, path)
             self.list.addItem(item)

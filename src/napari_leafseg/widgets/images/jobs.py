@@ -16,7 +16,7 @@ def load_job(path: Path) -> LoadedImage:
     image = read_image(path)
     if image.array.ndim > 4:
         raise UserError(
-            f"{path} has {image.array.ndim} axes. Save it as an image or as time × height × width × colours."
+            f"{path} has {image.array.ndim} axes. Save it as an image or as time × height × width × colors."
         )
     return image
 

@@ -184,8 +184,8 @@ class ImagesWidget(QWidget):
                 item.setSizeHint(QSize(0, THUMBNAIL + 8))
                 item.setToolTip(str(entry.path))
                 self.list.addItem(item)
-            known = entry.certainty is not None and entry.state == "not segmented"
-            sure = f", least certain leaf {entry.certainty:.2f}" if known else ""
+            known = entry.confidence is not None and entry.state == "not segmented"
+            sure = f", least certain leaf {entry.confidence:.2f}" if known else ""
             item.setText(f"{entry.path.name}\n{entry.state}{sure}")
         self._show_position()
 

@@ -65,7 +65,7 @@ class MeasureForm(QWidget):
         self.scale_box.setSuffix(" px/mm")
         self.scale_box.setKeyboardTracking(False)
         self.scale_box.setMinimumWidth(118)
-        self.scale_box.setToolTip("Pixels a millimetre; measurements are in pixels where it is not set")
+        self.scale_box.setToolTip("Pixels a millimeter; measurements are in pixels where it is not set")
         self.ruler_button = QPushButton("Ruler …")
         self.ruler_button.setObjectName("ruler")
         self.ruler_button.setToolTip("Draw a line along something whose length you know")

@@ -16,7 +16,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.traits import area_column
-from napari_leafseg.widgets.common.controls import colour_axes
+from napari_leafseg.widgets.common.controls import color_axes
 from napari_leafseg.widgets.common.tables import heading
 
 PLOTS = {
@@ -49,7 +49,7 @@ class MeasurePlot(pg.PlotWidget):
         area = area_column(leaves)
         if len(leaves):
             getattr(self, f"_draw_{kind.replace(' ', '_')}")(measured, area)
-        colour_axes(self, *(self.getAxis(name) for name in ("bottom", "left", "right")))
+        color_axes(self, *(self.getAxis(name) for name in ("bottom", "left", "right")))
         self.getPlotItem().getViewBox().autoRange()
 
     def _clear(self) -> None:

@@ -1,4 +1,4 @@
-"""A line on the canvas whose length in millimetres somebody knows."""
+"""A line on the canvas whose length in millimeters somebody knows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Ruler:
         Of the question.
     session : Session
     found : callable
-        Takes the pixels a millimetre.
+        Takes the pixels a millimeter.
     """
 
     def __init__(self, parent: QWidget, session: Session, found: Callable[[float], Any]) -> None:
@@ -55,7 +55,7 @@ class Ruler:
 
     def _ask(self, length: float) -> None:
         value, given = QInputDialog.getDouble(
-            self._parent, "Scale", f"The line is {length:.1f} pixels long. How many millimetres?", 10.0, 0.001, 1e6, 3
+            self._parent, "Scale", f"The line is {length:.1f} pixels long. How many millimeters?", 10.0, 0.001, 1e6, 3
         )
         self._remove()
         if given:

@@ -260,7 +260,7 @@ class MeasureWidget(MeasureForm):
         self._go_to(same.iloc[0])
 
     def _go_to(self, leaf: Any) -> None:
-        """Centre a leaf and draw a line around it."""
+        """Center a leaf and draw a line around it."""
         binding = self._correction_of(leaf)
         if binding is None:
             if "image" in leaf:
@@ -413,7 +413,7 @@ class MeasureWidget(MeasureForm):
             show_error(f"“{text}” is no number of rows and columns. Write it like 4 × 5.")
             return
         plants = self.measured.plants.drop_duplicates("plant")
-        middles = {int(row["plant"]): (row["centre_y_px"], row["centre_x_px"]) for _, row in plants.iterrows()}
+        middles = {int(row["plant"]): (row["center_y_px"], row["center_x_px"]) for _, row in plants.iterrows()}
         shape = binding.plane.shape
         self._image_settings().names.update(name_pots(middles, numbers[0], numbers[1], (shape[0], shape[1])))
         self._noted()

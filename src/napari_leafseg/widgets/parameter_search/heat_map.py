@@ -9,11 +9,11 @@ import pyqtgraph as pg
 from qtpy.QtCore import QPointF, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_leafseg.widgets.common.controls import colour_axes
+from napari_leafseg.widgets.common.controls import color_axes
 
 
 class HeatMap(pg.PlotWidget):
-    """SBD as colour, one tunable to the right, the other upwards.
+    """SBD as color, one tunable to the right, the other upwards.
 
     Signals
     -------
@@ -31,8 +31,8 @@ class HeatMap(pg.PlotWidget):
         self.setMouseEnabled(x=False, y=False)
         self.hideButtons()
         self._image = pg.ImageItem(axisOrder="row-major")
-        self._colours = pg.colormap.get("viridis")
-        self._bar = pg.ColorBarItem(colorMap=self._colours, interactive=False, width=12)
+        self._colors = pg.colormap.get("viridis")
+        self._bar = pg.ColorBarItem(colorMap=self._colors, interactive=False, width=12)
         self._bar.setImageItem(self._image, insert_in=self.getPlotItem())
         self.addItem(self._image)
         self._marks = {
@@ -46,18 +46,18 @@ class HeatMap(pg.PlotWidget):
         self._y: np.ndarray = np.zeros(0)
         self.scene().sigMouseClicked.connect(self._clicked)
         self.setToolTip("○ the values now · ★ the best · click a cell to pick others")
-        self.take_colours()
+        self.take_colors()
 
-    def take_colours(self) -> None:
-        """Axes in the colour of the window's text."""
-        pen = colour_axes(self, self.getAxis("bottom"), self.getAxis("left"), self._bar.axis)
+    def take_colors(self) -> None:
+        """Axes in the color of the window's text."""
+        pen = color_axes(self, self.getAxis("bottom"), self.getAxis("left"), self._bar.axis)
         self._bar.axis.setLabel("SBD", color=pen.color().name())
 
     def changeEvent(self, event: Any) -> None:
         """Follow the theme."""
         super().changeEvent(event)
         if event.type() == event.Type.PaletteChange and hasattr(self, "_marks"):
-            self.take_colours()
+            self.take_colors()
 
     def show_titles(self, upwards: str, to_the_right: str) -> None:
         """Name the axes."""

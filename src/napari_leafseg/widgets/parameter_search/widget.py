@@ -155,10 +155,10 @@ class ParameterSearchWidget(QWidget):
 
     def _images(self) -> list[Any]:
         """Everything that is known, with predictions that are there already."""
-        from napari_leafseg.pipelines.tune import labelled_files, reviewed_images
+        from napari_leafseg.pipelines.tune import labeled_files, reviewed_images
 
         if self._folder is not None:
-            return labelled_files(self._folder)
+            return labeled_files(self._folder)
         project = self.controller.project
         if project is None:
             return []

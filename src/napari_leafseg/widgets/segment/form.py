@@ -61,11 +61,11 @@ OVERLAYS = {
     ),
     "embedding": Overlay(
         "Embedding",
-        "The embedding's three principal components as colour: one leaf, one colour.",
+        "The embedding's three principal components as color: one leaf, one color.",
         _frames("embedding_rgb"),
     ),
-    "certainty": Overlay(
-        "Certainty", "How sure the model is that a pixel belongs to any leaf: 0 to 1.", _frames("certainty")
+    "confidence": Overlay(
+        "Confidence", "The model's confidence that a pixel belongs to any leaf: 0 to 1.", _frames("confidence")
     ),
     "seeds": Overlay(
         "Seeds",
@@ -215,7 +215,7 @@ class SegmentForm(QWidget):
             box.setToolTip(overlay.help)
             self.overlays[kind] = box
         for row, boxes in (
-            (first, (self.outline_box, self.overlays["seeds"], self.overlays["certainty"])),
+            (first, (self.outline_box, self.overlays["seeds"], self.overlays["confidence"])),
             (second, (self.overlays["distance"], self.overlays["embedding"])),
         ):
             for box in boxes:

@@ -14,7 +14,7 @@ from napari_leafseg.widgets.state.session import Session
 
 NAMES = {
     "labels": "leaves", "distance": "distance map", "embedding": "embedding", "seeds": "seeds",
-    "certainty": "certainty",
+    "confidence": "confidence",
 }  # fmt: skip
 
 
@@ -53,19 +53,19 @@ def add_labels(session: Session, image: Image, document: Document) -> LabelsBind
         metadata=session.mark(image, "labels"),
         **geometry(image, document.labels.ndim),
     )
-    layer.colormap = leaf_colours()
+    layer.colormap = leaf_colors()
     session.viewer.add_layer(layer)
     return session.bind_labels(image, layer, document)
 
 
-def leaf_colours() -> CyclicLabelColormap:
-    """Colours that people with any colour vision can tell apart (after Paul Tol's and Okabe and Ito's sets)."""
+def leaf_colors() -> CyclicLabelColormap:
+    """Colors that people with any color vision can tell apart (after Paul Tol's and Okabe and Ito's sets)."""
     hexes = (
         "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#882255", "#44AA99", "#EE8866", "#332288",
         "#FFAABB", "#AADDFF", "#AA4499", "#BBBBFF",
     )  # fmt: skip
-    colours = np.array([[int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)] + [1.0] for code in hexes], np.float32)
-    return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colours]), seed=0.5)
+    colors = np.array([[int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)] + [1.0] for code in hexes], np.float32)
+    return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colors]), seed=0.5)
 
 
 def show_overlay(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:

@@ -1,6 +1,6 @@
 """What is drawn over the leaves: a diamond on each verified one, and a line around the one under review.
 
-Both are seen by their shape, not by colour alone.
+Both are seen by their shape, not by color alone.
 """
 
 from __future__ import annotations

@@ -38,14 +38,14 @@ class ImageEntry:
         What the list says below the name.
     sha256 : str
         Hash of the file, known once it was read.
-    certainty : float, optional
+    confidence : float, optional
         Confidence of its least certain leaf, where a model looked at it without its being opened.
     """
 
     path: Path
     state: str = "not segmented"
     sha256: str = ""
-    certainty: float | None = None
+    confidence: float | None = None
 
     @property
     def waits(self) -> bool:
@@ -62,7 +62,7 @@ class ImageRecord:
     count: int = 0
     binding: LabelsBinding | None = None
     undo_source: LabelsBinding | None = None  # whose undo the sliders follow
-    certainty: float | None = None  # confidence of the least certain leaf that nobody verified
+    confidence: float | None = None  # confidence of the least certain leaf that nobody verified
 
     @property
     def verified(self) -> int:
