@@ -118,8 +118,8 @@ def test_it_computes_one_thing_ahead_and_then_waits(tmp_path):
 def test_a_program_that_is_killed_leaves_nobody_behind(tmp_path):
     script = tmp_path / "program.py"
     script.write_text(
-        "from tests.test_apart import apart, said, sleeps\n"
-        f"for pid in said(apart(sleeps, {str(tmp_path / 'done')!r})):\n"
+        "from tests.test_subprocess import run_in_subprocess, said, sleeps\n"
+        f"for pid in said(run_in_subprocess(sleeps, {str(tmp_path / 'done')!r})):\n"
         "    print(pid, flush=True)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}

@@ -316,7 +316,7 @@ def test_what_is_corrected_while_it_trains_is_for_the_next_session(tmp_path, mod
     settings, images = settings_of(tiny_checkpoint), images_of(3)
     first = drive(settings, images[:2], tmp_path / "s", lambda event: event.kind == "held_out")
     assert not any("for the next one" in event.message for event in first)
-    repainted = replace(images[1], labels=np.where(images[1].labels > 1, -1, images[1].labels), whole=False)
+    repainted = replace(images[1], labels=np.where(images[1].labels > 1, -1, images[1].labels), complete=False)
     later = drive(settings, [repainted, images[2], images[0]], tmp_path / "s")
     assert sum("for the next one" in event.message for event in later) == 1
     known = read_card(later[-1].result).provenance["images"]

@@ -136,12 +136,12 @@ def test_black_surroundings_do_not_change_how_a_plant_looks():
 def test_cards_of_the_first_release_say_whether_they_mirror(tmp_path):
     config = SIZES["tiny"]
     save_checkpoint(tmp_path / "m.safetensors", DistanceEmbeddingNet(config), ModelCard("m", "1", config, tta_views=4))
-    assert read_card(tmp_path / "m.safetensors").views == 4
+    assert read_card(tmp_path / "m.safetensors").tta_views == 4
     with safe_open(tmp_path / "m.safetensors", framework="numpy") as file:
         metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     entries = json.loads(metadata["card"])
-    del entries["views"]
+    del entries["tta_views"]
     for mirror, views in ((True, 2), (False, 1)):
         metadata["card"] = json.dumps({**entries, "mirror": mirror})
         save_file(tensors, tmp_path / "old.safetensors", metadata)
-        assert read_card(tmp_path / "old.safetensors").views == views
+        assert read_card(tmp_path / "old.safetensors").tta_views == views

@@ -86,7 +86,7 @@ def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(tmp
         torch.set_num_threads(1)
         from napari_leafseg.models.store import zoo
         from napari_leafseg.models.build import build_network
-        from napari_leafseg.models.store.model_card import Card
+        from napari_leafseg.models.store.model_card import ModelCard
         from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
         from napari_leafseg.training import loop
         from napari_leafseg.finetuning import config, session
@@ -101,7 +101,7 @@ def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(tmp
         if processes.is_main:
             torch.manual_seed(0)
             config = TrainingConfig(model={model!r}).network()
-            save_checkpoint(base, build_network(config), Card(name="base", version="1", config=config))
+            save_checkpoint(base, build_network(config), ModelCard(name="base", version="1", config=config))
         processes.barrier()
         runs, real = [], loop._Run.save
         start = loop._Run.__init__

@@ -149,7 +149,7 @@ def test_memory_is_saved_and_restored_exactly():
     again.load_state_dict(memory.state_dict(), torch.device("cpu"))
     for first, second in zip(memory.sample(), again.sample(), strict=True):
         assert torch.equal(first, second)
-    assert MemoryBank(4, 2).draw() is None
+    assert MemoryBank(4, 2).sample() is None
 
 
 def test_no_image_is_its_own_negative_nor_the_same_plant_on_another_day():

@@ -66,7 +66,7 @@ def test_a_plant_view_shows_the_whole_plant_at_the_size_that_prediction_aims_at(
             "data": data,
             "batch": 12,
             "crop": 96,
-            "diameter": 70.0,
+            "target_diameter": 70.0,
             "plant_views": 1.0,
             "plant_view_spread": 0.0,
             "elsewhere": 0.0,
@@ -349,7 +349,9 @@ def test_whole_images_keep_their_aspect_and_what_is_beside_them_is_not_annotated
     write_image(tmp_path / "a.png", image)
     write_labels(tmp_path / "a_label.png", labels)
     data = DataConfig(count=0, folder=str(tmp_path))
-    config = TINY.model_copy(update={"data": data, "whole": True, "augment": False, "crop": 64, "smallest_leaf": 4})
+    config = TINY.model_copy(
+        update={"data": data, "whole_images": True, "augment": False, "crop": 64, "smallest_leaf": 4}
+    )
     pool = SyntheticDataset(tmp_path / "pool", data)
     assert list(pool.fill()) == []
     batch = draw_batch(pool, config, 0)

@@ -222,7 +222,7 @@ def test_looking_through_images_needs_no_training_and_can_be_stopped(viewer, qtb
         write_image(tmp_path / f"other{number}.png", synthesize(5_000 + number, SCENE).image)
     images.add([tmp_path])
     assert widget.next.isVisibleTo(widget)
-    qtbot.mouseClick(widget.next.look_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.next.rank_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.next.list.count() > 0, timeout=60000)
     qtbot.mouseClick(widget.next.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.next.worker is None, timeout=20000)

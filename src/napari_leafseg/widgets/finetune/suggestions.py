@@ -36,7 +36,7 @@ class ImageSuggestions(QWidget):
         self.words = wrapped_label("next_words", "<b>Correct next</b>")
         tip = "Find the leaves of all images that nobody reviewed; the least certain come first"
         text = "Look through the other images"
-        self.look_button = push_button("look", text, lambda: self.look(self.model), tip)
+        self.rank_button = push_button("rank", text, lambda: self.rank(self.model), tip)
         self.stop_button = push_button("stop_looking", "Stop", self.stop)
         self.list = QListWidget()
         self.list.setObjectName("next_list")
@@ -45,7 +45,7 @@ class ImageSuggestions(QWidget):
         self.list.setToolTip("Confidence of the image’s least certain leaf, 0 to 1; a click shows the image")
         self.list.itemClicked.connect(self._clicked)
         row = QHBoxLayout()
-        row.addWidget(self.look_button, 2)
+        row.addWidget(self.rank_button, 2)
         row.addWidget(self.stop_button, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -63,7 +63,7 @@ class ImageSuggestions(QWidget):
     def _count(self) -> None:
         """Show what there is to do; nothing while the list has no image left."""
         self.setVisible(bool(self.remaining) or bool(self._ranked))
-        self.look_button.setEnabled(self.worker is None and bool(self.remaining) and bool(self.model))
+        self.rank_button.setEnabled(self.worker is None and bool(self.remaining) and bool(self.model))
         self.stop_button.setVisible(self.worker is not None)
         self.list.setVisible(bool(self._ranked))
 
@@ -72,7 +72,7 @@ class ImageSuggestions(QWidget):
         self.model = model
         self._count()
 
-    def look(self, model: str) -> None:
+    def rank(self, model: str) -> None:
         """Find the leaves of the remaining images with a model."""
         if self.worker is not None or not self.remaining:
             return

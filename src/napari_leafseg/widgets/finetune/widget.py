@@ -323,7 +323,7 @@ class FinetuneWidget(QWidget):
         if finished:  # another one would be another model
             self.name_box.setText(new_name(self.settings.base))
             if self.event.verdict != "worse":
-                self.next.look(self.settings.name)
+                self.next.rank(self.settings.name)
         self._show_state("finished" if finished else "stopped" if self.event is not None else "idle")
         self.count()
 
