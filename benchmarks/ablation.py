@@ -3,9 +3,9 @@
 Run ``python -m benchmarks.ablation RUNS [--fluorescence FOLDER] [--steps N] [--jobs N]``; called again, it goes on.
 ``--report`` only writes the table and the plots of what is finished.
 
-Every arm has the same pictures, steps, seeds and batches. It is trained and scored on synthetic plants, and on real
-labelled fluorescence images (``images/NAME.png``, ``labels/NAME_label.png``), whose folds keep the images of one plant
-together: seed k is scored on fold k. Pictures are scored at the scale of their true plants, so that the search for
+Every arm has the same images, steps, seeds and batches. It is trained and scored on synthetic plants, and on real
+labeled fluorescence images (``images/NAME.png``, ``labels/NAME_label.png``), whose folds keep the images of one plant
+together: seed k is scored on fold k. Images are scored at the scale of their true plants, so that the search for
 plants plays no part.
 """
 
@@ -38,14 +38,14 @@ ARMS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "E = 16": ({"embedding": 16}, {}),
     "E = 32": ({"embedding": 32}, {}),
     "E = 64": ({"embedding": 64}, {}),
-    "global": ({}, {"neighbours": "global"}),
+    "global": ({}, {"neighbors": "global"}),
 }
 DATA = ("synthetic", "fluorescence")
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 def plant_folds(folder: Path) -> list[list[str]]:
-    """Names of the labelled images in five folds; images of one plant share a fold."""
+    """Names of the labeled images in five folds; images of one plant share a fold."""
     groups: dict[str, list[str]] = defaultdict(list)
     for path in sorted((folder / "images").glob("*.png")):
         plant = re.search(r"tray\d+_plant\d+", path.stem)
@@ -56,7 +56,7 @@ def plant_folds(folder: Path) -> list[list[str]]:
     return folds
 
 
-def labelled_folder(source: Path, target: Path) -> Path:
+def labeled_folder(source: Path, target: Path) -> Path:
     """Images and labels side by side, as training reads them."""
     target.mkdir(parents=True, exist_ok=True)
     for path in [*(source / "images").glob("*.png"), *(source / "labels").glob("*.png")]:
@@ -101,7 +101,7 @@ def run(task: tuple[str, str, int, Path, Path | None, int]) -> str:
 
 
 def _configuration(arm, data, seed, output, fluorescence, steps):
-    from napari_leafseg.models.config import DistanceEmbeddingConfig, UNetConfig
+    from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig, UNetConfig
     from napari_leafseg.synthetic import SceneConfig, synthesize
     from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig
     from napari_leafseg.training.data import read_pairs
@@ -113,7 +113,7 @@ def _configuration(arm, data, seed, output, fluorescence, steps):
         scenes = (synthesize(3_900_000 + number, scene) for number in range(2 * TESTED))
         tested = [(item.image, item.labels) for item in scenes if item.labels.any()][:TESTED]
     else:
-        folder = labelled_folder(fluorescence, output / "fluorescence")
+        folder = labeled_folder(fluorescence, output / "fluorescence")
         folds = plant_folds(fluorescence)
         learned = tuple(name for number, fold in enumerate(folds) if number != seed for name in fold)
         source = DataConfig(count=0, folder=str(folder), stems=learned)
@@ -123,7 +123,7 @@ def _configuration(arm, data, seed, output, fluorescence, steps):
         model=DistanceEmbeddingConfig(unet=UNetConfig(filters=8), **network),
         loss=LossConfig(distance=20.0, **loss),
         data=source,
-        diameter=88.0,
+        target_diameter=88.0,
         crop=96,
         batch=8,
         steps=steps,
@@ -138,24 +138,24 @@ def _sweep(checkpoint: Path, tested: list[Pair]) -> tuple[np.ndarray, np.ndarray
     """Mean SBD and |DiC| for every seed threshold and angle, at the working scale of the true plants."""
     import torch
 
-    from napari_leafseg.grouping import AngularGrouping
+    from napari_leafseg.inference.distance_embedding_runner import DistanceEmbeddingRunner
     from napari_leafseg.inference.leaf_prediction import FOREGROUND
     from napari_leafseg.inference.plants import plant_statistics, typical_size
-    from napari_leafseg.inference.tiled_leaves import TiledLeaves
     from napari_leafseg.metrics import score
-    from napari_leafseg.models.checkpoint import load_checkpoint
-    from napari_leafseg.training.augment import resize_labels, resize_picture, true_plants
+    from napari_leafseg.models.store.checkpoint import load_checkpoint
+    from napari_leafseg.postprocessing import AngularGrouping
+    from napari_leafseg.training.augment import resize_image, resize_labels, true_plants
 
     network, card = load_checkpoint(checkpoint)
-    tiled = TiledLeaves(network, torch.device("cpu"), print, 1)
+    tiled = DistanceEmbeddingRunner(network, torch.device("cpu"), print, 1)
     sbd = np.zeros((len(tested), len(SEED_THRESHOLDS), len(ANGLES)))
     count = np.zeros_like(sbd)
     for number, (image, truth) in enumerate(tested):
         plants = true_plants(truth)
-        factor = card.diameter / typical_size(plants) if plants else 1.0
+        factor = card.target_diameter / typical_size(plants) if plants else 1.0
         shape = (round(truth.shape[0] * factor), round(truth.shape[1] * factor))
         everywhere = (slice(0, truth.shape[0]), slice(0, truth.shape[1]))
-        maps = tiled.maps(resize_picture(image, shape), plant_statistics(image, plants, everywhere))
+        maps = tiled.maps(resize_image(image, shape), plant_statistics(image, plants, everywhere))
         grouping = AngularGrouping(maps.distance, maps.foreground >= FOREGROUND, maps.embedding)
         wanted = resize_labels(truth, shape)
         for row, threshold in enumerate(SEED_THRESHOLDS):
@@ -236,10 +236,10 @@ def main() -> None:
     args = parser.parse_args()
     args.runs.mkdir(parents=True, exist_ok=True)
     if not args.report:
-        from napari_leafseg.training.data import ImagePool
+        from napari_leafseg.training.data import SyntheticDataset
 
         config, _ = _configuration(next(iter(ARMS)), "synthetic", 0, args.runs, None, 1)
-        for _ in ImagePool(args.runs / "pool", config.data).fill():
+        for _ in SyntheticDataset(args.runs / "pool", config.data).fill():
             pass
         kinds = DATA if args.fluorescence else DATA[:1]
         tasks = [

@@ -107,7 +107,7 @@ class ToolAnnotator:
     def scene(self) -> tools.Scene:
         """What the tools see."""
         document = self.document
-        return tools.Scene(document.labels, self.image, self.model, document.frozen(), document.largest)
+        return tools.Scene(document.labels, self.image, self.model, document.locked(), document.largest)
 
     def candidates(self) -> Iterator[Action]:
         """What it may sensibly do now."""
@@ -144,8 +144,8 @@ class ToolAnnotator:
                     yield self._one("front", ops.to_front(labels, best, other))
             yield self._one("lasso", tools.lasso(scene, _contour(mask)))
             yield from self._pieces(scene, mask)
-            if scene.frozen:  # a neighbour that was touched is held: unlock it first
-                unlocked = replace(scene, frozen=frozenset())
+            if scene.locked:  # a neighbor that was touched is held: unlock it first
+                unlocked = replace(scene, locked=frozenset())
                 yield self._one("unlock, lasso", tools.lasso(unlocked, _contour(mask)), 2)
         yield self._one("smooth all", ops.smooth(labels))
 
@@ -159,20 +159,20 @@ class ToolAnnotator:
             return
         labels, edits = scene.labels.copy(), []
         for piece in pieces:
-            now = replace(scene, labels=labels, frozen=frozenset(), largest=max(scene.largest, int(labels.max())))
+            now = replace(scene, labels=labels, locked=frozenset(), largest=max(scene.largest, int(labels.max())))
             edit = tools.lasso(now, _contour(numbers == piece))
             if edit is not None:
                 edit.apply(labels)
                 edits.append(edit)
         edits += tools.merge(replace(scene, labels=labels), np.array([_deepest(numbers == piece) for piece in pieces]))
-        yield Action("lasso pieces, merge", 2 * len(pieces) - 1 + bool(scene.frozen), edits)
+        yield Action("lasso pieces, merge", 2 * len(pieces) - 1 + bool(scene.locked), edits)
 
     @staticmethod
     def _one(name: str, edit: Edit | None, cost: int = 1) -> Action:
         return Action(name, cost, [] if edit is None else [edit])
 
     def _grow(self, scene: tools.Scene, mask: np.ndarray) -> Iterator[Action]:
-        free = mask & ~np.isin(scene.labels, list(scene.frozen))
+        free = mask & ~np.isin(scene.labels, list(scene.locked))
         if free.sum() < 4:
             return
         for name, place in (("add", free), ("add", free & (scene.labels == 0))):
@@ -314,15 +314,15 @@ def _longest_line(skeleton: np.ndarray) -> np.ndarray:
 
 
 def cases(count: int, real: Path | None) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Pictures with truth: labelled frames, and synthetic plants that training never draws."""
+    """Images with truth: labeled frames, and synthetic plants that training never draws."""
     from napari_leafseg.io import read_image, read_labels, to_rgb8
     from napari_leafseg.synthetic import synthesize
 
     if real is not None:
         for path in sorted((real / "labels").glob("*_label.*")):
             stem = path.stem.removesuffix("_label")
-            (picture,) = (real / "images").glob(f"{stem}.*")
-            yield f"real {stem}", to_rgb8(read_image(picture).array), read_labels(path)
+            (image,) = (real / "images").glob(f"{stem}.*")
+            yield f"real {stem}", to_rgb8(read_image(image).array), read_labels(path)
     for number in range(count):
         scene = synthesize(520_000 + number)
         if scene.labels.any():
@@ -330,7 +330,7 @@ def cases(count: int, real: Path | None) -> Iterator[tuple[str, np.ndarray, np.n
 
 
 def run(count: int = 50, real: Path | None = None, say: bool = True) -> dict[str, list[Result]]:
-    """Let both annotators correct all pictures."""
+    """Let both annotators correct all images."""
     predictor = load_model("leaf")
     results: dict[str, list[Result]] = {"tools": [], "brush": []}
     for name, image, truth in cases(count, real):
@@ -346,7 +346,7 @@ def run(count: int = 50, real: Path | None = None, say: bool = True) -> dict[str
 
 
 def summary(results: dict[str, list[Result]]) -> dict[str, dict[str, float]]:
-    """Median and 90th percentile of the interactions, and how many pictures reached the goal."""
+    """Median and 90th percentile of the interactions, and how many images reached the goal."""
     return {
         kind: {
             "median": float(np.median([item.interactions for item in found])),

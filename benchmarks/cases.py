@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.grouping import quantise
+from napari_leafseg.postprocessing import quantize
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.targets import distance_target
 
@@ -24,4 +24,4 @@ def network_maps(size: int, leaves: int = 20) -> tuple[np.ndarray, np.ndarray, n
     embedding = table[labels].transpose(2, 0, 1) + 0.085 * rng.normal(size=(16, size, size))
     embedding /= np.linalg.norm(embedding, axis=0)
     blurred = cv2.GaussianBlur(distance_target(labels), (0, 0), size / 400)
-    return (np.clip(blurred, 0, 1) * 200).astype(np.uint8), labels > 0, quantise(embedding.astype(np.float32))
+    return (np.clip(blurred, 0, 1) * 200).astype(np.uint8), labels > 0, quantize(embedding.astype(np.float32))

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import QApplication
 
 from benchmarks.test_editing import SIDE, middle, off, paint_field
 from napari_leafseg.editing.tools import TOOLS
-from napari_leafseg.widgets import keeper, layers
-from napari_leafseg.widgets.correct import CorrectWidget
+from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.state import layers, project_controller
 
 ROUNDS = 7
 
@@ -36,7 +36,7 @@ def main() -> None:
     """Measure and print."""
     folder = tempfile.mkdtemp()
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, folder)
-    keeper.unsaved_folder = lambda: Path(folder) / "unsaved"
+    project_controller.unsaved_folder = lambda: Path(folder) / "unsaved"
     labels, image = paint_field()
     viewer = napari.Viewer()
     widget = CorrectWidget(viewer)
@@ -65,17 +65,17 @@ def main() -> None:
         print(f"{name}: median {np.median(spent):.1f} ms, longest {max(spent):.1f} ms")
         widget.choose(None)
     print(f"undo: median {np.median(undone):.1f} ms, longest {max(undone):.1f} ms")
-    correction = widget.correction
-    assert correction is not None
-    correction.verify([45], True)
+    binding = widget.binding
+    assert binding is not None
+    binding.verify([45], True)
     spent = []
     for _ in range(ROUNDS):
-        correction.document.changed = True
-        spent.append(timed(widget.keeper.autosave))
+        binding.document.changed = True
+        spent.append(timed(widget.controller.autosave))
     print(
         f"autosave, in the window's thread: median {np.median(spent):.1f} ms, longest {max(spent):.1f} ms (target 20)"
     )
-    widget.keeper.close()
+    widget.controller.close()
     viewer.close()
     print(f"{SIDE} × {SIDE}, {len(np.unique(labels)) - 1} leaves")
 

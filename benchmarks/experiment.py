@@ -1,8 +1,8 @@
-"""Throughput and memory of `napari-leafseg batch` on pictures of 512 x 512.
+"""Throughput and memory of `napari-leafseg batch` on images of 512 x 512.
 
 Run ``python -m benchmarks.experiment FOLDER [--images 1000] [--small 100]``. Measured in one run, each network with one
 thread: (1) predictions alone in one process, against predicting, measuring and writing in the same process; (2) one
-worker against two; (3) the largest memory of all processes together after few and after many pictures.
+worker against two; (3) the largest memory of all processes together after few and after many images.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from napari_leafseg.experiment.picture import Task, _predictor, do_picture
-from napari_leafseg.experiment.run import run_batch
-from napari_leafseg.experiment.settings import BatchSettings
 from napari_leafseg.io import read_image, write_image
+from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.pipelines.batch.image_task import Task, process_image
+from napari_leafseg.pipelines.batch.run import run_batch
+from napari_leafseg.pipelines.predictors import get_predictor
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
 SETTINGS = BatchSettings(device="cpu", threads=1)
 DRAWN = 40
 
 
-def pictures(folder: Path, count: int) -> list[Path]:
-    """As many pictures as wanted; forty different ones, again and again."""
+def images(folder: Path, count: int) -> list[Path]:
+    """As many images as wanted; forty different ones, again and again."""
     config = SceneConfig(size=(512, 512), diameter=(300, 460), border=0.0, blank=0.0)
     found = []
     for number in range(count):
@@ -71,7 +72,7 @@ class Memory(threading.Thread):
 
 
 def batch(files: list[Path], output: Path, workers: int) -> tuple[float, float]:
-    """Pictures a second once the workers are warm, and the largest memory in GiB."""
+    """Images a second once the workers are warm, and the largest memory in GiB."""
     shutil.rmtree(output, ignore_errors=True)
     memory = Memory()
     memory.start()
@@ -89,27 +90,27 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--small", type=int, default=100)
     args = parser.parse_args()
-    files = pictures(args.folder / "pictures", args.images)
+    files = images(args.folder / "images", args.images)
     digest = SETTINGS.digest()
     out = str(args.folder / "alone")
-    predictor = _predictor(SETTINGS.model, SETTINGS.device, SETTINGS.looks, SETTINGS.threads)
-    do_picture(Task(str(files[0]), "warm"), out, SETTINGS, digest)
+    predictor = get_predictor(SETTINGS.model, SETTINGS.device, SETTINGS.tta, SETTINGS.threads)
+    process_image(Task(str(files[0]), "warm"), out, SETTINGS, digest)
     alone, whole = [], []
     for path in files[:DRAWN]:
         array = read_image(path).array
         alone.append(seconds(lambda array=array: predictor.predict(array)))
-        whole.append(seconds(lambda path=path: do_picture(Task(str(path), path.stem), out, SETTINGS, digest)))
+        whole.append(seconds(lambda path=path: process_image(Task(str(path), path.stem), out, SETTINGS, digest)))
     print(
-        f"one process: network {np.sum(alone) / DRAWN:.3f} s a picture, with measuring and writing "
+        f"one process: network {np.sum(alone) / DRAWN:.3f} s an image, with measuring and writing "
         f"{np.sum(whole) / DRAWN:.3f} s: {np.sum(alone) / np.sum(whole):.2f} of its throughput",
         flush=True,
     )
     one, _ = batch(files[: args.small], args.folder / "one", 1)
     two, little = batch(files[: args.small], args.folder / "two", 2)
-    print(f"one worker {one:.2f}, two {two:.2f} pictures a second: {two / one:.2f} x", flush=True)
+    print(f"one worker {one:.2f}, two {two:.2f} images a second: {two / one:.2f} x", flush=True)
     rate, much = batch(files, args.folder / "all", 2)
     print(
-        f"{args.images} pictures, two workers: {rate:.2f} a second, "
+        f"{args.images} images, two workers: {rate:.2f} a second, "
         f"{rate / (2 / (np.sum(alone) / DRAWN)):.2f} of two networks alone; largest memory {much:.2f} GiB, "
         f"{little:.2f} GiB with {args.small}"
     )

@@ -15,41 +15,41 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.query_models import FRAMES, frames, measure, synthetic
-from napari_leafseg.models import zoo
-from napari_leafseg.models.card import read_card
-from napari_leafseg.training import finetune as engine
-from napari_leafseg.training import sessions
-from napari_leafseg.training.config import FrameworkConfig
-from napari_leafseg.training.corrections import CorrectedPicture
-from napari_leafseg.training.sessions import FinetuneSettings
+from napari_leafseg.finetuning import config
+from napari_leafseg.finetuning import session as engine
+from napari_leafseg.finetuning.config import FinetuneSettings
+from napari_leafseg.finetuning.dataset import CorrectedImage
+from napari_leafseg.models.store import zoo
+from napari_leafseg.models.store.model_card import read_card
+from napari_leafseg.training.config import InstanceUniqueConfig
 
 
 def use_folder(folder: Path) -> Path:
     """Let the user's models lie in a folder of the benchmark."""
     models = folder / "models"
-    for place in (zoo, engine, sessions):
+    for place in (zoo, engine, config):
         place.user_folder = lambda: models  # type: ignore[attr-defined]
     return models
 
 
-def corrected_frames(data: Path) -> list[CorrectedPicture]:
-    """The three labelled frames as if somebody had corrected them."""
+def corrected_frames(data: Path) -> list[CorrectedImage]:
+    """The three labeled frames as if somebody had corrected them."""
     return [
-        CorrectedPicture(f"day {day}", str(day), image, labels.astype(np.int32), True)
+        CorrectedImage(f"day {day}", str(day), image, labels.astype(np.int32), True)
         for day, (image, labels) in zip(FRAMES, frames(data), strict=True)
     ]
 
 
-def folds_in_words(session: Path, pictures: list[CorrectedPicture], seed: int) -> str:
-    """Each picture before training, with its fold's best weights, and with its last, which were chosen by nothing."""
+def folds_in_words(session: Path, images: list[CorrectedImage], seed: int) -> str:
+    """Each image before training, with its fold's best weights, and with its last, which were chosen by nothing."""
     rows, gains = [], []
-    for number, (_, held) in enumerate(engine.split(len(pictures), seed)):
+    for number, (_, held) in enumerate(engine.split(len(images), seed)):
         looks = json.loads((session / f"run{number}" / "looks.json").read_text())
         best = max(looks, key=lambda look: look["mean"])
         for at, index in enumerate(held):
             before, after, last = (look["scores"][at][0] for look in (looks[0], best, looks[-1]))
             gains.append((before, after, last))
-            rows.append(f"{pictures[index].name} {before:.3f} → {after:.3f} (last {last:.3f})")
+            rows.append(f"{images[index].name} {before:.3f} → {after:.3f} (last {last:.3f})")
     before, after, last = np.mean(gains, axis=0)
     return f"{before:.3f} → {after:.3f} (last {last:.3f}; {'; '.join(rows)})"
 
@@ -68,23 +68,28 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     models = use_folder(options.folder)
-    pictures = corrected_frames(options.data)
-    folds = len(engine.split(len(pictures), 0))
-    before, framework = None, FrameworkConfig(warm_up=30) if options.framework else None
+    images = corrected_frames(options.data)
+    folds = len(engine.split(len(images), 0))
+    before, framework = None, InstanceUniqueConfig(warm_up=30) if options.framework else None
     for seed in options.seeds:
         name = f"{Path(options.base).stem}-{options.effort}-{seed}{'-framework' * options.framework}"
         settings = FinetuneSettings(
-            base=options.base, name=name, effort=options.effort, seed=seed, framework=framework, steps=options.steps
+            base=options.base,
+            name=name,
+            effort=options.effort,
+            seed=seed,
+            instance_unique=framework,
+            steps=options.steps,
         )
         path, start, first = models / f"{name}.safetensors", time.perf_counter(), float("nan")
         if not path.exists():
-            for event in engine.finetune(settings, pictures, options.folder / name, options.device):
+            for event in engine.finetune(settings, images, options.folder / name, options.device):
                 if np.isnan(first) and event.kind in {"step", "held_out"}:
                     first = time.perf_counter() - start
                 if options.only_folds and event.fold == folds:
                     break
         minutes = (time.perf_counter() - start) / 60
-        print(f"{name}: {folds_in_words(options.folder / name, pictures, seed)}; {minutes:.1f} min, ", end="")
+        print(f"{name}: {folds_in_words(options.folder / name, images, seed)}; {minutes:.1f} min, ", end="")
         print(f"first point after {first:.1f} s", flush=True)
         if path.exists() and options.plants:
             before = before or measure(options.base, synthetic(options.plants))["sbd"]

@@ -31,13 +31,13 @@ import torch
 from benchmarks.query_models import fluorescence, frames, measure
 from napari_leafseg import load_model
 from napari_leafseg.metrics import score
-from napari_leafseg.models.checkpoint import load_checkpoint
-from napari_leafseg.models.query import QueryModel
+from napari_leafseg.models.query.base import QueryModel
+from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training.config import DataConfig, FrameworkConfig, SceneShare, TrainingConfig
-from napari_leafseg.training.data import ImagePool, draw_batch
+from napari_leafseg.training.config import DataConfig, InstanceUniqueConfig, SceneShare, TrainingConfig
+from napari_leafseg.training.data import SyntheticDataset, draw_batch
 from napari_leafseg.training.loop import train
-from napari_leafseg.training.memory import FeatureMemory
+from napari_leafseg.training.memory_bank import MemoryBank
 
 SINGLE = SceneConfig(size=(288, 288), diameter=(110, 280), habit="rosette")
 CROWDED = SceneConfig(size=(288, 288), diameter=(70, 170), plants=(3, 6), blank=0.0, habit="rosette")
@@ -72,18 +72,19 @@ def config_of(
         count=options.count, seed=6_000_000, scenes=scenes, folder=str(options.fluorescence), folder_share=0.35,
         stems=tuple(stem for stem in names if stem not in held),
     )  # fmt: skip
-    framework = None if arm is None else FrameworkConfig(warm_up=options.steps // 5, **arm)
+    framework = None if arm is None else InstanceUniqueConfig(warm_up=options.steps // 5, **arm)
     start = model if options.start == "own" else options.start
     return TrainingConfig(
-        name=model, model="small" if model == "leaf" else model, begin_with=start, data=data, framework=framework,
-        seed=seed, steps=steps, batch=8, crop=options.crop, diameter=144, zoom=(0.5, 1.2), learning_rate=options.rate,
+        name=model, model="small" if model == "leaf" else model, init_from=start, data=data, instance_unique=framework,
+        seed=seed, steps=steps, batch=8, crop=options.crop, target_diameter=144, zoom=(0.5, 1.2),
+        learning_rate=options.rate,
         warm_up=steps // 10, decay=0.6, average=0.98 if steps < 1000 else 0.995, backbone_rate=0.2,
         staged=0.0 if model == "leaf" else 0.8, validation_count=0, save_every=50,
         defaults={} if model == "leaf" else {"score_threshold": 0.3, "mask_threshold": 0.4, "overlap": 1.0},
     )  # fmt: skip
 
 
-def probe(path: Path, pool: ImagePool, config: TrainingConfig) -> dict[str, float]:
+def probe(path: Path, pool: SyntheticDataset, config: TrainingConfig) -> dict[str, float]:
     """Of the positive queries of different images: mean cosine, and on what share of each other's pixels they answer.
 
     The second is what uniqueness is to lower. nan for a model without queries.
@@ -96,21 +97,24 @@ def probe(path: Path, pool: ImagePool, config: TrainingConfig) -> dict[str, floa
     with torch.no_grad():
         features = network.encode(batch["image"])
         queries = network.matched_losses(features, batch["labels"])[0].queries
-        memory = FeatureMemory(config.batch, 16)
+        memory = MemoryBank(config.batch, 16)
         memory.add(features.mask, batch["labels"], torch.arange(config.batch))
-        kept = memory.draw()
+        kept = memory.sample()
         assert kept is not None
         pixels, positions, keys = kept
         answers = network.retrieve_pixels(queries, pixels, positions) > 0
     foreign = queries.image[:, None] != keys[None]
     weights = torch.nn.functional.normalize(queries.weights.float(), dim=1)
-    apart = queries.image[:, None] != queries.image[None]
-    return {"likeness": float((weights @ weights.T)[apart].mean()), "foreign": float(answers[foreign].float().mean())}
+    run_in_subprocess = queries.image[:, None] != queries.image[None]
+    return {
+        "likeness": float((weights @ weights.T)[run_in_subprocess].mean()),
+        "foreign": float(answers[foreign].float().mean()),
+    }
 
 
-def filled_pool(folder: Path, data: DataConfig) -> ImagePool:
+def filled_pool(folder: Path, data: DataConfig) -> SyntheticDataset:
     """The training plants, drawn once for all arms."""
-    pool = ImagePool(folder / "pool", data)
+    pool = SyntheticDataset(folder / "pool", data)
     for _ in pool.fill():
         pass
     return pool
@@ -170,7 +174,7 @@ def cell(values: list[float]) -> str:
 
 
 def tables(results: list[dict[str, Any]]) -> str:
-    """Mean ± spread over seeds, as Markdown; one table for each set of pictures, one of what it costs."""
+    """Mean ± spread over seeds, as Markdown; one table for each set of images, one of what it costs."""
     lines = []
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for item in sorted(results, key=lambda item: item["seed"]):
@@ -201,7 +205,7 @@ def wanted(options: argparse.Namespace) -> list[tuple[str, str, dict[str, Any] |
     runs += [(model, name, arm, seed) for seed in range(1, options.seeds) for model in again for name, arm in arms]
     if options.longer:
         runs += [(first, LONGER, None, seed) for seed in range(options.seeds)]
-    if options.sweep:
+    if options.search:
         runs += [(first, name, arm, 0) for name, arm in SWEEP.items()]
     if options.remedies:
         runs += [(model, name, arm, 0) for model in options.models for name, arm in REMEDIES.items()]

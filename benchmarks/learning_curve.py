@@ -1,4 +1,4 @@
-"""How far few corrected pictures go: fine-tuned, against the same network trained on the same pictures from scratch.
+"""How far few corrected images go: fine-tuned, against the same network trained on the same images from scratch.
 
 Run ``python -m benchmarks.learning_curve FOLDER frames [--scratch-steps 600]``: from one frame (three times) and from
 two (each held out in turn: `benchmarks.finetune` has these), scored on the frames that were not used. ``… fluorescence
@@ -16,43 +16,44 @@ import numpy as np
 
 from benchmarks.finetune import corrected_frames, use_folder
 from napari_leafseg import load_model
+from napari_leafseg.finetuning import session as engine
+from napari_leafseg.finetuning.config import FinetuneSettings
+from napari_leafseg.finetuning.dataset import CorrectedImage, CorrectionDataset
 from napari_leafseg.io import read_image, read_labels, to_rgb8
 from napari_leafseg.metrics import score
-from napari_leafseg.models.card import read_card
-from napari_leafseg.models.zoo import describe_model
-from napari_leafseg.training import finetune as engine
+from napari_leafseg.models.store.model_card import read_card
+from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.training.config import DataConfig, TrainingConfig
-from napari_leafseg.training.corrections import CorrectedPicture, CorrectionPool
 from napari_leafseg.training.loop import train
-from napari_leafseg.training.sessions import FinetuneSettings
 
 
-def sbd_of(model: str | Path, pictures: list[CorrectedPicture]) -> float:
-    """Mean SBD of a model on pictures, with its own defaults."""
+def sbd_of(model: str | Path, images: list[CorrectedImage]) -> float:
+    """Mean SBD of a model on images, with its own defaults."""
     predictor = load_model(str(model))
-    return float(np.mean([score(predictor.predict(item.image).labels(), item.labels).sbd for item in pictures]))
+    return float(np.mean([score(predictor.predict(item.image).labels(), item.labels).sbd for item in images]))
 
 
-def tuned(name: str, pictures: list[CorrectedPicture], options: argparse.Namespace, models: Path) -> Path:
-    """The model that a session makes of `leaf` and some pictures."""
+def tuned(name: str, images: list[CorrectedImage], options: argparse.Namespace, models: Path) -> Path:
+    """The model that a session makes of `leaf` and some images."""
     path = models / f"{name}.safetensors"
     if not path.exists():
         settings = FinetuneSettings(base="leaf", name=name, steps=options.steps)
-        for _ in engine.finetune(settings, pictures, options.folder / name):
+        for _ in engine.finetune(settings, images, options.folder / name):
             pass
     return path
 
 
-def from_scratch(name: str, pictures: list[CorrectedPicture], folder: Path, steps: int) -> Path:
-    """The base's network without its weights, trained on the pictures alone, as fine-tuning draws them."""
+def from_scratch(name: str, images: list[CorrectedImage], folder: Path, steps: int) -> Path:
+    """The base's network without its weights, trained on the images alone, as fine-tuning draws them."""
     path = folder / name / "scratch.safetensors"
     card = describe_model("leaf")
     config = TrainingConfig(
-        name="scratch", model=card.config, diameter=card.diameter, defaults=card.defaults, data=DataConfig(count=1),
+        name="scratch", model=card.config, target_diameter=card.target_diameter, defaults=card.defaults,
+        data=DataConfig(count=1),
         steps=steps, crop=144, batch=FinetuneSettings(name=name).crops, average=0.98, warm_up=20, decay=0.7,
         validation_count=0, save_every=steps,
     )  # fmt: skip
-    pool = CorrectionPool(pictures, 0.0, 0.3, card.diameter)
+    pool = CorrectionDataset(images, 0.0, 0.3, card.target_diameter)
     for _ in train(config, folder / name, "cpu", pool):
         pass
     return path
@@ -60,12 +61,12 @@ def from_scratch(name: str, pictures: list[CorrectedPicture], folder: Path, step
 
 def frames_curve(options: argparse.Namespace, models: Path) -> None:
     """One and two frames, fine-tuned and from scratch."""
-    pictures = corrected_frames(options.data)
+    images = corrected_frames(options.data)
     for count in (1, 2):
         rows: dict[str, list[float]] = {"before": [], "fine-tuned": [], "from scratch": []}
-        for chosen in itertools.combinations(range(len(pictures)), count):
-            own = [pictures[index] for index in chosen]
-            others = [pictures[index] for index in range(len(pictures)) if index not in chosen]
+        for chosen in itertools.combinations(range(len(images)), count):
+            own = [images[index] for index in chosen]
+            others = [images[index] for index in range(len(images)) if index not in chosen]
             name = "frames-" + "-".join(map(str, chosen))
             rows["before"].append(sbd_of("leaf", others))
             rows["from scratch"].append(
@@ -82,15 +83,15 @@ def fluorescence_curve(options: argparse.Namespace, models: Path) -> None:
     folder = options.data / "fluorescence"
     names = sorted(path.stem for path in (folder / "images").glob("*.png"))
     order = [names[index] for index in np.random.default_rng(0).permutation(len(names))]
-    pictures = []
+    images = []
     for name in order:
         image = to_rgb8(read_image(folder / "images" / f"{name}.png").array, name)
         labels = read_labels(folder / "labels" / f"{name}_label.png").astype(np.int32)
-        pictures.append(CorrectedPicture(name, name, image, labels, True))
-    rest = [item for item in pictures[max(options.counts) :] if item.leaves]
+        images.append(CorrectedImage(name, name, image, labels, True))
+    rest = [item for item in images[max(options.counts) :] if item.leaves]
     print(f"leaf: {sbd_of('leaf', rest):.3f} on {len(rest)} images", flush=True)
     for count in options.counts:
-        path = tuned(f"fluorescence-{count}", pictures[:count], options, models)
+        path = tuned(f"fluorescence-{count}", images[:count], options, models)
         words = read_card(path).provenance["verdict_in_words"]
         print(f"{count} corrected: {sbd_of(path, rest):.3f} ({words})", flush=True)
 

@@ -1,4 +1,4 @@
-"""Peak memory of predicting an 8000 x 8000 picture full of plants; prints GiB. Run with ``make benchmark``."""
+"""Peak memory of predicting an 8000 x 8000 image full of plants; prints GiB. Run with ``make benchmark``."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from qtpy.QtWidgets import QApplication
 
 from benchmarks.query_models import frames
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.widgets import keeper, layers
-from napari_leafseg.widgets.finetune import FinetuneWidget
+from napari_leafseg.widgets.finetune.widget import FinetuneWidget
+from napari_leafseg.widgets.state import layers, project_controller
 
 TICK = 10  # milliseconds
 SIDE = 1024
@@ -121,7 +121,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(folder))
-    keeper.unsaved_folder = lambda: folder / "unsaved"
+    project_controller.unsaved_folder = lambda: folder / "unsaved"
     os.environ["XDG_DATA_HOME"] = str(folder)  # models and sessions, for the process that trains as well
     viewer = napari.Viewer()
     viewer.window.resize(*options.window)
@@ -130,11 +130,11 @@ def main() -> None:
     for number, (image, truth) in enumerate(frames(options.data)):
         layer = viewer.add_image(image, name=f"frame {number}", rgb=True)
         layers.show_new_labels(widget.session, layer, truth.astype(np.uint16), "segment")
-        correction = widget.session.correction(layer)
-        assert correction is not None
-        widget.keeper.keep(correction)
-        widget.keeper.set_state(correction, "done")
-        layer.visible = correction.layer.visible = False  # as in the list of pictures: the others are hidden
+        binding = widget.session.binding(layer)
+        assert binding is not None
+        widget.controller.track(binding)
+        widget.controller.set_state(binding, "done")
+        layer.visible = binding.layer.visible = False  # as in the list of images: the others are hidden
     scene = synthesize(1, SceneConfig(size=(SIDE, SIDE), diameter=(300, 400), plants=(4, 4)))
     layer = viewer.add_image(scene.image, name="to paint on", rgb=True)
     layers.show_new_labels(widget.session, layer, scene.labels.astype(np.uint16), "segment")
@@ -165,7 +165,7 @@ def main() -> None:
     widget.stop_button.click()
     spin(lambda: widget.worker is None, 30)
     print(f"{np.count_nonzero(labels.data != before)} pixels painted")
-    widget.keeper.close()
+    widget.controller.close()
     viewer.close()
 
 

@@ -2,7 +2,7 @@
 
 Gaussian blur (sigma 3) of the distance map; seeds are local maxima at least 10 pixels apart and 0.7 of the maximum
 high; the embedding is smoothed with a disc of radius 3 and made unit length again; leaves grow by 3 x 3 dilations while
-a frontier pixel's cosine to the one neighbouring seed that it is compared with, the higher-numbered one, exceeds 0.7.
+a frontier pixel's cosine to the one neighboring seed that it is compared with, the higher-numbered one, exceeds 0.7.
 """
 
 from __future__ import annotations

@@ -26,14 +26,14 @@ FRAMES = (24, 28, 30)
 
 
 def synthetic(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pictures and labels of plants that nothing was trained on."""
+    """Images and labels of plants that nothing was trained on."""
     for number in range(count):
         scene = synthesize(FIRST_SEED + number)
         yield scene.image, scene.labels
 
 
 def frames(data: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The three labelled frames of a real Arabidopsis."""
+    """The three labeled frames of a real Arabidopsis."""
     for day in FRAMES:
         stem = f"2019-10-{day}-11-05_11"
         folder = data / "arabidopsis"
@@ -48,7 +48,7 @@ def fluorescence(data: Path, names: list[str]) -> Iterator[tuple[np.ndarray, np.
 
 
 def measure(name: str, pairs: Iterator[tuple[np.ndarray, np.ndarray]], **values: float) -> dict[str, float]:
-    """Figures of a model on one set of pictures; its own defaults unless other values are given."""
+    """Figures of a model on one set of images; its own defaults unless other values are given."""
     predictor = load_model(name)
     scores, scored = [], []
     for image, truth in pairs:

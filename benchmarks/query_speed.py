@@ -20,7 +20,7 @@ from benchmarks.training_step import batch as usual_batch
 from napari_leafseg import load_model
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.models.build import build_network
-from napari_leafseg.models.zoo import describe_model
+from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.config import LossConfig
 from napari_leafseg.training.loop import compute_losses
@@ -51,15 +51,15 @@ def training(name: str, device: str) -> float:
     card = describe_model(name)
     network = build_network(card.config).place(device).train()
     batch = {name: value.to(device) for name, value in usual_batch(176, 8, "usual").items()}
-    optimiser = torch.optim.AdamW(network.parameters())
+    optimizer = torch.optim.AdamW(network.parameters())
     times = []
     for _ in range(5):
         start = time.perf_counter()
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             loss = compute_losses(network, batch, LossConfig())["total"]
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         if device != "cpu":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)

@@ -15,7 +15,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QStyle, QStyleOptionSlider
 
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
 
 
 def settle(widget: SegmentWidget) -> None:
@@ -52,14 +52,14 @@ def drag(widget: SegmentWidget, events: int = 60, seconds: float = 2.0) -> tuple
     settle(widget)
     ticker.stop()
     labels = widget.session.labels_layer(widget.image).data
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     assert len(shown) > 2, "the slider did not move"
     assert np.array_equal(labels, prediction.labels(**widget.panel.values())), "the last value did not win"
     return np.array(gaps), len(shown)
 
 
 def main() -> None:
-    """Measure on a small and on a large picture."""
+    """Measure on a small and on a large image."""
     settings = tempfile.TemporaryDirectory()  # a person's own settings stay as they are
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, settings.name)
     viewer = napari.Viewer()

@@ -1,4 +1,4 @@
-"""Time of the parameter advisor's sweep: 10 x 10 values over 20 pictures of 512 x 512, on kept predictions.
+"""Time of the parameter search's sweep: 10 x 10 values over 20 images of 512 x 512, on kept predictions.
 
 Run ``python -m benchmarks.sweep [--images 20] [--size 512]``.
 """
@@ -9,7 +9,7 @@ import argparse
 import time
 
 from napari_leafseg import load_model
-from napari_leafseg.inference.advisor import sweep_parameters
+from napari_leafseg.inference.parameter_search import search_parameters
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
 
@@ -24,14 +24,14 @@ def main() -> None:
     model = load_model("leaf")
     predictions = [model.predict(scene.image) for scene in scenes]
     began = time.perf_counter()
-    sweep = None
-    for event in sweep_parameters(predictions, [scene.labels for scene in scenes]):
-        sweep = event.sweep
-    assert sweep is not None
+    search = None
+    for event in search_parameters(predictions, [scene.labels for scene in scenes]):
+        search = event.search
+    assert search is not None
     seconds = time.perf_counter() - began
-    grid = " x ".join(str(len(values)) for _, values in predictions[0].sweep) + f" x {len(sweep.smallest)}"
-    print(f"{grid} values, {args.images} pictures: {seconds:.1f} s")
-    print(f"SBD now {sweep.current_sbd:.3f}, best {sweep.best_sbd:.3f} at {sweep.best}")
+    grid = " x ".join(str(len(values)) for _, values in predictions[0].search) + f" x {len(search.smallest)}"
+    print(f"{grid} values, {args.images} images: {seconds:.1f} s")
+    print(f"SBD now {search.current_sbd:.3f}, best {search.best_sbd:.3f} at {search.best}")
 
 
 if __name__ == "__main__":

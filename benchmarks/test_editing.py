@@ -7,14 +7,14 @@ from benchmarks.cases import network_maps
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import leaf_box
-from napari_leafseg.editing.grow import ColourGrowth
+from napari_leafseg.editing.grow import ColorGrowth
 from napari_leafseg.project.document import Document
 
 SIDE, LEAVES = 2048, 100
 
 
 def paint_field():
-    """100 leaves of about 200 pixels on a grid, overlapping in rows, and a picture of them."""
+    """100 leaves of about 200 pixels on a grid, overlapping in rows, and an image of them."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:SIDE, :SIDE]
     labels = np.zeros((SIDE, SIDE), np.uint16)
@@ -43,7 +43,7 @@ def off(at, down, right):
 
 
 OPERATIONS = {
-    "add (colour)": lambda scene, at: tools.Adding(200, ColourGrowth(scene.image, at[None]), None).at(scene, 45),
+    "add (color)": lambda scene, at: tools.Adding(200, ColorGrowth(scene.image, at[None]), None).at(scene, 45),
     "add (part of a leaf)": lambda scene, at: tools.add(scene, off(at, 0, 60)[None], 45).edit,
     "split by stroke": lambda scene, at: tools.split(scene, np.array([off(at, -90, -0), off(at, 90, 0)])),
     "split by points": lambda scene, at: tools.split_points(scene, np.array([off(at, -0, -60), off(at, 0, 60)])),
@@ -91,11 +91,11 @@ def test_add_by_the_embedding(benchmark):
     from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
     from napari_leafseg.inference.prediction import ModelInfo
     from napari_leafseg.inference.prompts import EmbeddingGrowth
-    from napari_leafseg.inference.tiling import PixelMaps
+    from napari_leafseg.inference.tiling import DenseOutput
 
     distance, foreground, embedding = network_maps(SIDE)
     everywhere = slice(0, SIDE)
-    maps = PixelMaps(distance, np.where(foreground, 255, 0).astype(np.uint8), embedding)
+    maps = DenseOutput(distance, np.where(foreground, 255, 0).astype(np.uint8), embedding)
     prediction = LeafPrediction((SIDE, SIDE), 1.0, [PixelRegion(everywhere, everywhere, maps)], ModelInfo("x", "1"))
     point = prediction.seeds(0.5)[:1]
     assert benchmark(lambda: EmbeddingGrowth(prediction, point).mask(45)) is not None

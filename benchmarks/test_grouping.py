@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.cases import network_maps
 from benchmarks.published_growing import grow
-from napari_leafseg.grouping import AngularGrouping
+from napari_leafseg.postprocessing import AngularGrouping
 
 
 @pytest.mark.parametrize("size", [512, 2048])

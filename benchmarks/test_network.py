@@ -7,7 +7,7 @@ import torch
 
 from napari_leafseg import load_model
 from napari_leafseg.inference.tiling import TiledNetwork
-from napari_leafseg.models.normalise import brightness_statistics
+from napari_leafseg.models.normalize import brightness_statistics
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
 

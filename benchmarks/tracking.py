@@ -79,9 +79,9 @@ def plot(counts: dict[str, list[tuple[str, int, int]]], path: Path) -> None:
 
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     axes = figure.subplots()
-    for (plant, rows), colour in zip(counts.items(), ("#44AA99", "#E69F00"), strict=False):
+    for (plant, rows), color in zip(counts.items(), ("#44AA99", "#E69F00"), strict=False):
         axes.plot(
-            [day for day, _, _ in rows], [count for _, count, _ in rows], "o-", color=colour, label=f"plant {plant}"
+            [day for day, _, _ in rows], [count for _, count, _ in rows], "o-", color=color, label=f"plant {plant}"
         )
     axes.set(xlabel="day (month-day)", ylabel="leaves found", ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)

@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional
 
 from napari_leafseg.losses.distance_embedding import distance_loss, embedding_loss, foreground_loss
-from napari_leafseg.models.config import SIZES
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+from napari_leafseg.models.distance_embedding.config import SIZES
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.targets import distance_target
 
@@ -25,7 +25,7 @@ RADIUS = 10
 
 
 def plain_embedding_loss(embedding: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Within + between, leaf by leaf; a leaf's neighbours are those that its dilated mask touches."""
+    """Within + between, leaf by leaf; a leaf's neighbors are those that its dilated mask touches."""
     offsets = torch.arange(-RADIUS, RADIUS + 1)
     disc = ((offsets[:, None] ** 2 + offsets[None] ** 2) <= RADIUS**2).float()[None, None]
     within, between = [], []

@@ -1,7 +1,7 @@
 """Do a whole photograph and a tight crop around its plant give the same leaves?
 
 ``python -m benchmarks.whole_and_crop FOLDER`` with the four potato photographs (4608 x 3456) of
-github.com/fengchen025/PhenoAssistant, ``data/PotatoLeaf`` (MIT licence).
+github.com/fengchen025/PhenoAssistant, ``data/PotatoLeaf`` (MIT license).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from napari_leafseg import load_model
 from napari_leafseg.io import read_image
 from napari_leafseg.metrics import score
 
-# top, bottom, left, right in the upright picture, drawn by hand around each plant
+# top, bottom, left, right in the upright image, drawn by hand around each plant
 CROPS = {
     "IMG_8064": (1400, 2450, 1430, 2780),
     "IMG_8090": (1150, 1690, 1900, 2440),

@@ -44,22 +44,22 @@ def tiny_checkpoint(tmp_path) -> Path:
     """A small checkpoint with random weights."""
     import torch
 
-    from napari_leafseg.models.card import Card
-    from napari_leafseg.models.checkpoint import save_checkpoint
-    from napari_leafseg.models.config import SIZES
-    from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
+    from napari_leafseg.models.distance_embedding.config import SIZES
+    from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
+    from napari_leafseg.models.store.checkpoint import save_checkpoint
+    from napari_leafseg.models.store.model_card import ModelCard
 
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
     config = SIZES["tiny"]
-    save_checkpoint(path, DistanceEmbeddingNet(config), Card("tiny", "1", config, defaults={"angle": 40.0}))
+    save_checkpoint(path, DistanceEmbeddingNet(config), ModelCard("tiny", "1", config, defaults={"angle": 40.0}))
     return path
 
 
-def discs(size: int = 120, centres: tuple = ((30, 30), (30, 90), (85, 60)), radius: int = 20) -> np.ndarray:
+def discs(size: int = 120, centers: tuple = ((30, 30), (30, 90), (85, 60)), radius: int = 20) -> np.ndarray:
     """Labels of separate discs."""
     yy, xx = np.mgrid[:size, :size]
     labels = np.zeros((size, size), np.int32)
-    for number, (y, x) in enumerate(centres, start=1):
+    for number, (y, x) in enumerate(centers, start=1):
         labels[(yy - y) ** 2 + (xx - x) ** 2 <= radius**2] = number
     return labels

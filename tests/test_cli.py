@@ -45,13 +45,13 @@ def test_predict_and_evaluate(tmp_path):
 
 
 def test_a_query_based_model_writes_its_masks_whole(tmp_path):
-    options = ["--model", "solov2", "--output", tmp_path, "--score-threshold", 0.35, "--whole-masks"]
+    options = ["--model", "solov2", "--output", tmp_path, "--score-threshold", 0.35, "--full-masks"]
     call("predict", SAMPLES / "seedling.png", *options)
     record = json.loads((tmp_path / "seedling_label.json").read_text())
     assert record["parameters"]["score_threshold"] == 0.35
     content = json.loads((tmp_path / "seedling_masks.json").read_text())
     assert len(content["annotations"]) >= record["count"] > 0
-    text = call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "leaf", "--whole-masks", code=2)
+    text = call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "leaf", "--full-masks", code=2)
     assert "leaf gives no overlapping masks" in text
     assert not (tmp_path / "leaf" / "seedling_label.tif").exists()
     text = call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "b", "--score-threshold", 0.3, code=2)
@@ -63,7 +63,7 @@ def test_looks_and_plant_masks(tmp_path):
     mask = read_labels(SAMPLES / "seedling_label.tif") > 0
     mask[:, : mask.shape[1] // 2] = False
     Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "masks" / "seedling_fg.png")
-    options = ["--output", tmp_path / "out", "--looks", "careful", "--plant-masks", tmp_path / "masks"]
+    options = ["--output", tmp_path / "out", "--tta", "careful", "--plant-masks", tmp_path / "masks"]
     text = call("predict", SAMPLES / "seedling.png", SAMPLES / "tray.png", *options, code=2)
     assert "no plant mask for tray.png" in text
     labels = read_labels(tmp_path / "out" / "seedling_label.tif")
@@ -71,13 +71,15 @@ def test_looks_and_plant_masks(tmp_path):
     assert not labels[~mask].any()
     record = json.loads((tmp_path / "out" / "seedling_label.json").read_text())
     assert record["plant_mask"]
-    assert record["looks"] == {"views": 4, "scales": [1.0]}
-    assert "no way to look" in call("predict", SAMPLES / "seedling.png", "--output", tmp_path, "--looks", "x", code=2)
+    assert record["tta"] == {"views": 4, "scales": [1.0]}
+    assert "no test-time augmentation" in call(
+        "predict", SAMPLES / "seedling.png", "--output", tmp_path, "--tta", "x", code=2
+    )
 
 
 def test_a_bad_file_does_not_stop_the_others(tmp_path):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "notes.png").write_text("no picture")
+    (tmp_path / "in" / "notes.png").write_text("no image")
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "in" / "black.png")
     Image.open(SAMPLES / "seedling.png").save(tmp_path / "in" / "plant.png")
     text = call("predict", tmp_path / "in", tmp_path / "gone.png", "--output", tmp_path / "out", code=2)

@@ -6,30 +6,29 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_leafseg.cli import app
+from napari_leafseg.finetuning import config, session
 from napari_leafseg.io import write_image
-from napari_leafseg.models import zoo
-from napari_leafseg.models.card import read_card
+from napari_leafseg.models.store import zoo
+from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.project import Project
 from napari_leafseg.synthetic import synthesize
-from napari_leafseg.training import finetune as module
-from napari_leafseg.training import sessions
-from tests.training.test_finetune import SCENE
+from tests.finetuning.test_finetune import SCENE
 
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
     """The user's models lie in a folder of the test; runs are of four small steps."""
     folder = tmp_path / "data" / "models"
-    for place in (zoo, module, sessions):
+    for place in (zoo, session, config):
         monkeypatch.setattr(place, "user_folder", lambda: folder)
 
-    class Few(sessions.FinetuneSettings):
+    class Few(config.FinetuneSettings):
         steps: int | None = 4
         batch: int = 2
         crop: int = 64
         synthetic_share: float = 0.0
 
-    monkeypatch.setattr(sessions, "FinetuneSettings", Few)
+    monkeypatch.setattr(config, "FinetuneSettings", Few)
     return folder
 
 
@@ -58,11 +57,11 @@ def test_a_project_makes_a_model_and_names_what_to_correct_next(tmp_path, models
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, command)
     assert result.exit_code == 0, result.output
     card = read_card(models / "mine.safetensors")
-    assert [item["name"] for item in card.provenance["pictures"]] == ["plant0", "plant1"]
-    assert "2 pictures (2 reviewed as a whole)" in result.stdout
+    assert [item["name"] for item in card.provenance["images"]] == ["plant0", "plant1"]
+    assert "2 images (2 reviewed as a whole)" in result.stdout
     assert re.search(r"SBD: \d\.\d{3} → \d\.\d{3}\n  AP: \d\.\d{3} → \d\.\d{3}\n  \|DiC\|: ", result.stdout)
     assert "Use it as --model mine" in result.stdout
-    assert not sessions.session_folder("mine").exists()
+    assert not config.session_folder("mine").exists()
     after = result.stdout.split("Correct next")[1]
     assert {str(paths[2]), str(paths[3])} == {line.split()[1] for line in after.splitlines()[1:] if line.strip()}
     again = CliRunner().invoke(app, command)

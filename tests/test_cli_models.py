@@ -7,14 +7,15 @@ from typer.testing import CliRunner
 from napari_leafseg import _console
 from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
-from napari_leafseg.models import library, zoo
-from napari_leafseg.models.checkpoint import load_checkpoint
+from napari_leafseg.models.store import user_models, zoo
+from napari_leafseg.models.store.checkpoint import load_checkpoint
+from napari_leafseg.project import recent_projects
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The user's models lie in a folder of the test."""
-    for place in (zoo, library):
+    for place in (zoo, user_models):
         monkeypatch.setattr(place, "user_folder", lambda: tmp_path / "models")
     monkeypatch.setattr(_console.out, "width", 200)
     return tmp_path / "models"
@@ -24,7 +25,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["models", *map(str, arguments)])
 
 
-def test_models_are_listed_with_quality_size_and_licence(folder):
+def test_models_are_listed_with_quality_size_and_license(folder):
     result = run()
     assert result.exit_code == 0
     for word in ("leaf-fluorescence", "condinst", "mask2former", "BSD-3-Clause", " MB", str(folder)[:20]):
@@ -61,7 +62,7 @@ def test_nothing_half_written_remains_of_a_file_that_does_not_fit(folder, tmp_pa
     assert not folder.exists()
 
 
-def test_own_models_are_added_renamed_compared_taken_away_and_brought_back(folder, tiny_checkpoint, tmp_path):
+def test_own_models_are_added_renamed_compared_deleted_and_restored(folder, tiny_checkpoint, tmp_path):
     assert run("add", tiny_checkpoint, "--name", "first").exit_code == 0
     assert load_checkpoint(folder / "first.safetensors")[1].name == "first"
     assert "already" in str(run("add", tiny_checkpoint, "--name", "first").exception)
@@ -83,15 +84,15 @@ def test_own_models_are_added_renamed_compared_taken_away_and_brought_back(folde
     assert "second" in zoo.list_models()
 
 
-def test_a_model_that_a_project_uses_is_taken_away_only_when_somebody_says_so(folder, tiny_checkpoint, monkeypatch):
-    from napari_leafseg.project import known
+def test_a_model_that_a_project_uses_is_deleted_only_when_somebody_says_so(folder, tiny_checkpoint, monkeypatch):
 
     run("add", tiny_checkpoint, "--name", "mine")
-    monkeypatch.setattr(known, "projects_using", lambda model: {folder / "trays": 12} if model == "mine" else {})
+    used = {folder / "trays": 12}
+    monkeypatch.setattr(recent_projects, "projects_using", lambda model: used if model == "mine" else {})
     command = ["models", "delete", "mine"]
     asked = CliRunner(env={"COLUMNS": "400"}).invoke(app, command, input="n\n")
     assert asked.exit_code == 1
-    assert "trays: “mine” found the leaves of 12 pictures" in asked.stdout
+    assert "trays: “mine” found the leaves of 12 images" in asked.stdout
     assert "mine" in zoo.list_models()
     assert CliRunner().invoke(app, command, input="y\n").exit_code == 0
     assert "mine" not in zoo.list_models()

@@ -16,13 +16,13 @@ def test_importing_the_package_loads_no_heavy_library():
 
 
 def test_the_widgets_load_without_torch():
-    modules = loaded("import napari_leafseg.widgets.images, napari_leafseg.widgets.segment")
+    modules = loaded("import napari_leafseg.widgets.images.widget, napari_leafseg.widgets.segment.widget")
     assert "napari" in modules
     assert not modules & {"torch", "transformers"}
 
 
 def test_listing_models_needs_no_torch():
-    assert "torch" not in loaded("from napari_leafseg.models.zoo import describe_model; describe_model('leaf')")
+    assert "torch" not in loaded("from napari_leafseg.models.store.zoo import describe_model; describe_model('leaf')")
 
 
 def test_idle_threads_sleep_once_models_are_imported():

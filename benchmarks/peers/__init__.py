@@ -1,1 +1,1 @@
-"""Other methods, side by side: trained on the same plants for the same time, scored on the same pictures."""
+"""Other methods, side by side: trained on the same plants for the same time, scored on the same images."""

@@ -15,7 +15,7 @@ from cellpose.io import imread
 
 
 def read(folder):
-    """Names, pictures, labels."""
+    """Names, images, labels."""
     found = []
     for path in sorted(folder.glob("*_label.tif")):
         stem = path.name.removesuffix("_label.tif")
@@ -23,9 +23,9 @@ def read(folder):
     return found
 
 
-def run_training(model, pictures, epochs, folder):
+def run_training(model, images, epochs, folder):
     train.train_seg(
-        model.net, train_data=[item[1] for item in pictures], train_labels=[item[2] for item in pictures],
+        model.net, train_data=[item[1] for item in images], train_labels=[item[2] for item in images],
         channels=[2, 1], normalize=True, batch_size=8, n_epochs=epochs, nimg_per_epoch=200, learning_rate=0.005,
         weight_decay=1e-5, SGD=False, rescale=False, bsize=176, min_train_masks=1, save_path=str(folder),
         model_name="cellpose", save_every=10_000,
@@ -41,20 +41,20 @@ def main():
     torch.set_num_threads(args.threads)
     np.random.seed(0)
     torch.manual_seed(0)
-    pictures, validation = read(args.folder / "train"), read(args.folder / "validation")
+    images, validation = read(args.folder / "train"), read(args.folder / "validation")
     place = args.folder / "runs" / "cellpose"
     place.mkdir(parents=True, exist_ok=True)
     began = time.time()
-    run_training(models.CellposeModel(gpu=False, pretrained_model=None), pictures[:40], 1, place)
-    probe = time.time() - began  # with what is computed once for 40 of the pictures
+    run_training(models.CellposeModel(gpu=False, pretrained_model=None), images[:40], 1, place)
+    probe = time.time() - began  # with what is computed once for 40 of the images
     model = models.CellposeModel(gpu=False, pretrained_model=None)
-    run_training(model, pictures[:200], 1, place)
+    run_training(model, images[:200], 1, place)
     each = max(1.0, time.time() - began - probe)
     model = models.CellposeModel(gpu=False, pretrained_model=None)
     epochs = max(1, int(60 * args.minutes / each))
-    print(f"{each:.1f} s for 200 pictures: {epochs} epochs", flush=True)
+    print(f"{each:.1f} s for 200 images: {epochs} epochs", flush=True)
     began = time.time()
-    run_training(model, pictures, epochs, place)
+    run_training(model, images, epochs, place)
     print(f"trained for {(time.time() - began) / 60:.1f} min", flush=True)
     best, chosen = -1.0, (0.0, 0.4)
     for probability in (-3.0, -1.0, 0.0, 1.0):

@@ -1,4 +1,4 @@
-"""The pictures that every method gets: plants of one size, so that finding their scale plays no part.
+"""The images that every method gets: plants of one size, so that finding their scale plays no part.
 
 Run ``python -m benchmarks.peers.data FOLDER --real FOLDER`` (``images/`` and ``labels/`` of the real frames).
 """
@@ -13,7 +13,7 @@ import numpy as np
 from napari_leafseg.inference.plants import typical_size
 from napari_leafseg.io import find_pairs, label_path, read_image, read_labels, to_rgb8, write_image, write_labels
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training.augment import resize_labels, resize_picture, true_plants
+from napari_leafseg.training.augment import resize_image, resize_labels, true_plants
 
 DIAMETER = 144
 SIDE = 192
@@ -21,13 +21,13 @@ SETS = {"train": (1200, 7_000_000), "validation": (40, 7_500_000), "synthetic": 
 
 
 def at_working_size(image: np.ndarray, labels: np.ndarray, side: int | None) -> tuple[np.ndarray, np.ndarray] | None:
-    """The picture with its plants `DIAMETER` pixels wide, cut to a square around the largest; None without a plant."""
+    """The image with its plants `DIAMETER` pixels wide, cut to a square around the largest; None without a plant."""
     plants = true_plants(labels)
     if not plants:
         return None
     factor = DIAMETER / typical_size(plants)
     shape = (round(labels.shape[0] * factor), round(labels.shape[1] * factor))
-    image, labels = resize_picture(image, shape), resize_labels(labels, shape)
+    image, labels = resize_image(image, shape), resize_labels(labels, shape)
     if side is None:
         return image, labels
     plant = max(plants, key=lambda item: item.area)
@@ -41,7 +41,7 @@ def at_working_size(image: np.ndarray, labels: np.ndarray, side: int | None) -> 
 
 
 def write_sets(output: Path, real: Path | None) -> None:
-    """Write pictures and labels side by side, a folder for each set."""
+    """Write images and labels side by side, a folder for each set."""
     scene = SceneConfig(size=(256, 256), diameter=(120, 240))
     for name, (count, seed) in SETS.items():
         for number in range(count):

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from benchmarks.peers.data import DIAMETER
-from napari_leafseg.grouping import AngularGrouping
+from napari_leafseg.inference.distance_embedding_runner import DistanceEmbeddingRunner
 from napari_leafseg.inference.leaf_prediction import FOREGROUND
 from napari_leafseg.inference.plants import plant_statistics
-from napari_leafseg.inference.tiled_leaves import TiledLeaves
 from napari_leafseg.io import find_pairs, label_path, read_image, read_labels, write_labels
 from napari_leafseg.metrics import score
-from napari_leafseg.models.checkpoint import load_checkpoint
+from napari_leafseg.models.store.checkpoint import load_checkpoint
+from napari_leafseg.postprocessing import AngularGrouping
 from napari_leafseg.training.augment import true_plants
 from napari_leafseg.training.config import DataConfig, LossConfig, TrainingConfig
 from napari_leafseg.training.loop import train
@@ -30,7 +30,7 @@ def timed(folder: Path, run: Path, minutes: float) -> None:
     """Train for a time: a first short run measures how many steps fit."""
     config = TrainingConfig(
         name=NAME, data=DataConfig(count=0, folder=str(folder / "train")), loss=LossConfig(distance=20.0),
-        diameter=DIAMETER, crop=176, steps=20, validation_count=0, save_every=20, decay=0.7,
+        target_diameter=DIAMETER, crop=176, steps=20, validation_count=0, save_every=20, decay=0.7,
     )  # fmt: skip
     began = time.perf_counter()
     marks = [time.perf_counter() for event in train(config, run / "probe") if event.kind == "step"]
@@ -44,9 +44,9 @@ def timed(folder: Path, run: Path, minutes: float) -> None:
 
 
 def predictor(run: Path) -> Callable[[np.ndarray, np.ndarray], AngularGrouping]:
-    """Maps of a picture, which already has the working size."""
+    """Maps of an image, which already has the working size."""
     network, _ = load_checkpoint(run / f"{NAME}.safetensors")
-    tiled = TiledLeaves(network, torch.device("cpu"), print, 1)
+    tiled = DistanceEmbeddingRunner(network, torch.device("cpu"), print, 1)
 
     def predict(image: np.ndarray, labels: np.ndarray) -> AngularGrouping:
         everywhere = (slice(0, image.shape[0]), slice(0, image.shape[1]))

@@ -16,7 +16,7 @@ from stardist.models import Config2D, StarDist2D
 
 
 def read(folder):
-    """Names, normalised pictures, labels."""
+    """Names, normalized images, labels."""
     found = []
     for path in sorted(folder.glob("*_label.tif")):
         stem = path.name.removesuffix("_label.tif")

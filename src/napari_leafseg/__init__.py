@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_leafseg.inference.looks import Looks
     from napari_leafseg.inference.predictor import Predictor
+    from napari_leafseg.inference.tta import TestTimeAugmentation
 
 try:
     __version__ = version("napari-leafseg")
@@ -19,7 +19,7 @@ except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0.0.0"
 
 
-def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = None) -> Predictor:
+def load_model(name: str = "leaf", device: str = "auto", tta: TestTimeAugmentation | None = None) -> Predictor:
     """Load a model.
 
     Parameters
@@ -28,8 +28,8 @@ def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = N
         A name from `napari-leafseg models`, or the path of a ``.safetensors`` checkpoint.
     device : str
         "auto", "cpu", "cuda" or "mps".
-    looks : Looks, optional
-        Test-time augmentation, see `napari_leafseg.inference.looks`.
+    tta : TestTimeAugmentation, optional
+        Test-time augmentation, see `napari_leafseg.inference.tta`.
 
     Returns
     -------
@@ -41,14 +41,14 @@ def load_model(name: str = "leaf", device: str = "auto", looks: Looks | None = N
         When there is no such model or device, or the file is no checkpoint.
     """
     from napari_leafseg.inference.predictor import Predictor
-    from napari_leafseg.models.zoo import load_network
+    from napari_leafseg.models.store.zoo import load_network
 
     network, card = load_network(name)
-    return Predictor(network, card, device, looks)
+    return Predictor(network, card, device, tta)
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"io", "metrics", "synthetic", "grouping", "models", "traits", "training", "inference"}:
+    if name in {"io", "metrics", "synthetic", "postprocessing", "models", "traits", "training", "inference"}:
         return import_module(f"napari_leafseg.{name}")
     raise AttributeError(f"module 'napari_leafseg' has no attribute {name!r}")
 

@@ -10,6 +10,6 @@ _quiet = os.environ.get("RANK", "0") != "0"  # of several processes that train t
 out, err = Console(quiet=_quiet), Console(stderr=True, quiet=_quiet)
 
 
-def complain(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Print an error for the user."""
     err.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)

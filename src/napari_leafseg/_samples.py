@@ -27,7 +27,7 @@ _SERIES_SEED, _SERIES_DAYS = 102, 6
 
 
 def write_samples(folder: Path) -> Iterator[tuple[int, int]]:
-    """Draw the sample plants: pictures as PNG, labels beside them, a growth series in a folder of its own.
+    """Draw the sample plants: images as PNG, labels beside them, a growth series in a folder of its own.
 
     Yields
     ------
@@ -50,7 +50,7 @@ def write_samples(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 def sample_images() -> list[Path]:
-    """The single sample pictures."""
+    """The single sample images."""
     return [sample_folder() / f"{name}.png" for name in _PLANTS]
 
 

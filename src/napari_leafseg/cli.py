@@ -14,14 +14,33 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from napari_leafseg import cli_models
-from napari_leafseg._console import complain, err, out
+from napari_leafseg._console import err, out, print_error
 from napari_leafseg._files import resource_folder
 from napari_leafseg.errors import UserError
 
 if TYPE_CHECKING:
-    from napari_leafseg.inference.advisor import Sweep
+    from napari_leafseg.inference.parameter_search import ParameterSearch
 
 _PAPER = resource_folder() / "training" / "paper.yaml"
+
+_RENAMED = {"--looks": "--tta", "--whole-masks": "--full-masks", "--framework": "--instance-unique"}
+
+
+class _Command(typer.core.TyperCommand):
+    """A command that still understands the options of earlier versions."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        return super().parse_args(ctx, [_today(argument) for argument in args])
+
+
+def _today(argument: str) -> str:
+    """An option's name of today, with a notice."""
+    name, equals, value = argument.partition("=")
+    if name not in _RENAMED:
+        return argument
+    err.print(f"[yellow]{name} is called {_RENAMED[name]} now.[/]", highlight=False)
+    return f"{_RENAMED[name]}{equals}{value}"
+
 
 app = typer.Typer(
     help="Outline, count and measure every leaf of a plant.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -35,9 +54,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 _LEAF, _QUERY = "leaf models: ", "query-based models: "
 Seeds = Annotated[float | None, typer.Option(help=f"{_LEAF}0.1 to 0.95; the model's default if left out.")]
 Angle = Annotated[float | None, typer.Option(help=f"{_LEAF}clustering angle, 5 to 75 degrees.")]
-Score = Annotated[float | None, typer.Option(help=f"{_QUERY}how sure a leaf must be, 0.05 to 0.95.")]
-MaskThreshold = Annotated[float | None, typer.Option(help=f"{_QUERY}how sure a pixel must be, 0.1 to 0.9.")]
-Overlap = Annotated[float | None, typer.Option(help=f"{_QUERY}suppression of doubles, 0 to 10.")]
+Score = Annotated[float | None, typer.Option(help=f"{_QUERY}confidence that a leaf needs, 0.05 to 0.95.")]
+MaskThreshold = Annotated[float | None, typer.Option(help=f"{_QUERY}confidence that a pixel needs, 0.1 to 0.9.")]
+Overlap = Annotated[float | None, typer.Option(help=f"{_QUERY}overlap suppression (NMS), 0 to 10.")]
 
 
 def _given(**values: float | None) -> dict[str, float]:
@@ -50,7 +69,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except UserError as error:
-        complain(error)
+        print_error(error)
         sys.exit(2)
 
 
@@ -65,9 +84,9 @@ def progress_bar() -> Progress:
     )
 
 
-@app.command()
+@app.command(cls=_Command)
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
+    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.")],
     output: Annotated[Path, typer.Option(help="Folder for <stem>_label.tif and <stem>_label.json.")],
     model: Model = "leaf",
     seed_threshold: Seeds = None,
@@ -75,28 +94,28 @@ def predict(
     score_threshold: Score = None,
     mask_threshold: MaskThreshold = None,
     overlap: Overlap = None,
-    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
+    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the image.")] = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     device: Device = "auto",
-    looks: Annotated[str, typer.Option(help="standard, fast, careful (2 × the time) or thorough (13 ×).")] = "standard",
+    tta: Annotated[str, typer.Option(help="standard, fast, careful (2 × the time) or thorough (13 ×).")] = "standard",
     plant_masks: Annotated[Path | None, typer.Option(help="Folder of plant masks, <stem>_fg.png.")] = None,
-    whole_masks: Annotated[
+    full_masks: Annotated[
         bool, typer.Option(help=f"{_QUERY}also write the full masks, also where they overlap, as COCO.")
     ] = False,
 ) -> None:
-    """Segment the leaves of pictures."""
-    from napari_leafseg.batch import predict_files
+    """Segment the leaves of images."""
+    from napari_leafseg.pipelines.predict import predict_files
 
     values = _given(seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
     failed = 0
     with progress_bar() as bar:
         task = bar.add_task("Predicting", total=None)
-        for event in predict_files(images, output, model, values, scale, device, looks, plant_masks, whole_masks):
+        for event in predict_files(images, output, model, values, scale, device, tta, plant_masks, full_masks):
             bar.update(task, description=event.message, completed=event.done, total=event.total)
             if event.error is not None:
                 failed += 1
-                complain(event.error)
+                print_error(event.error)
             elif event.written is not None:
                 notes = "".join(f" [yellow]{note}[/]" for note in event.notes)
                 out.print(
@@ -108,9 +127,9 @@ def predict(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(cls=_Command)
 def batch(
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns like “plants/**/*.jpg”.")],
+    images: Annotated[list[str], typer.Argument(help="Images, folders, or patterns like “plants/**/*.jpg”.")],
     output: Annotated[
         Path, typer.Option(help="Folder of the experiment; what is done there already is not done again.")
     ],
@@ -120,29 +139,29 @@ def batch(
     score_threshold: Score = None,
     mask_threshold: MaskThreshold = None,
     overlap: Overlap = None,
-    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the picture.")] = None,
+    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the image.")] = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     px_per_mm: Annotated[
-        float | None, typer.Option(help="Pixels a millimetre; traits are in pixels if left out.")
+        float | None, typer.Option(help="Pixels a millimeter; traits are in pixels if left out.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes; one a core or graphics card if left out.")
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
     device: Device = "auto",
-    looks: Annotated[str, typer.Option(help="standard, fast, careful or thorough.")] = "standard",
-    scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimetre that each file states.")] = False,
+    tta: Annotated[str, typer.Option(help="standard, fast, careful or thorough.")] = "standard",
+    scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimeter that each file states.")] = False,
     export: Annotated[list[str] | None, typer.Option(help="Also write labels as coco, labelme, png, imagej …")] = None,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
-    from napari_leafseg.experiment.run import run_batch
-    from napari_leafseg.experiment.settings import BatchSettings
+    from napari_leafseg.pipelines.batch.config import BatchSettings
+    from napari_leafseg.pipelines.batch.run import run_batch
 
     values = _given(seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
     settings = BatchSettings(
         model=model, values=values, scale=scale,
-        device=device, looks=looks, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
+        device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
     )  # fmt: skip
     failed = 0
     with progress_bar() as bar:
@@ -151,8 +170,8 @@ def batch(
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.result is not None and "error" in event.result:
                 failed += 1
-                complain(UserError(event.result["error"]))
-    out.print(f"{event.total - failed} pictures done, {failed} not. Report: {event.report}", soft_wrap=True)
+                print_error(UserError(event.result["error"]))
+    out.print(f"{event.total - failed} images done, {failed} not. Report: {event.report}", soft_wrap=True)
     if failed:
         raise typer.Exit(2)
 
@@ -161,13 +180,13 @@ def batch(
 def rerun(
     record: Annotated[Path, typer.Argument(help="NAME_label.json, or a session saved from the window.")],
     output: Annotated[Path | None, typer.Option(help="Folder to write the labels to.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, when they were moved.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, when they were moved.")] = None,
     device: Device = "auto",
 ) -> None:
     """Make the same labels again from their record."""
-    from napari_leafseg.experiment.rerun import read_records
-    from napari_leafseg.experiment.rerun import rerun as run_again
     from napari_leafseg.io import write_labels
+    from napari_leafseg.pipelines.batch.rerun import read_records
+    from napari_leafseg.pipelines.batch.rerun import rerun as run_again
 
     differ = 0
     for item in read_records(record):
@@ -190,7 +209,7 @@ def evaluate(
 ) -> None:
     """Compare label images: SBD, BestDice, FBD, DiC, |DiC|."""
     from napari_leafseg._files import write_atomically
-    from napari_leafseg.batch import evaluate_folders
+    from napari_leafseg.pipelines.evaluate import evaluate_folders
 
     result = evaluate_folders(prediction, truth, challenge)
     table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=f"{len(result['images'])} images")
@@ -208,56 +227,56 @@ def evaluate(
 
 @app.command()
 def tune(
-    source: Annotated[Path, typer.Argument(help="A project, or a folder of pictures with label images beside them.")],
+    source: Annotated[Path, typer.Argument(help="A project, or a folder of images with label images beside them.")],
     truth: Annotated[Path | None, typer.Option(help="Folder of the label images where they lie elsewhere.")] = None,
     model: Model = "leaf",
     device: Device = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole sweep to this file.")] = None,
 ) -> None:
-    """Find the values of the parameters that suit labelled pictures best."""
+    """Find the values of the parameters that suit labeled images best."""
     from napari_leafseg import load_model
     from napari_leafseg._files import write_atomically
+    from napari_leafseg.pipelines.tune import labeled_files, reviewed_images
+    from napari_leafseg.pipelines.tune import tune as run_tuning
     from napari_leafseg.project import Project
-    from napari_leafseg.tuning import labelled_files, reviewed_pictures
-    from napari_leafseg.tuning import tune as run_tuning
 
-    sweep = None
+    search = None
     with contextlib.ExitStack() as stack:
         if (source / "project.json").exists():
             project = stack.enter_context(Project.open(source))
             project.catch_up()
-            pictures = reviewed_pictures(project)
+            images = reviewed_images(project)
         else:
-            pictures = labelled_files(source, truth)
+            images = labeled_files(source, truth)
         bar = stack.enter_context(progress_bar())
         task = bar.add_task("Tuning", total=1000)
-        for event in run_tuning(load_model(model, device), pictures):
+        for event in run_tuning(load_model(model, device), images):
             bar.update(task, description=event.message, completed=event.done)
-            sweep = event.sweep
-    assert sweep is not None
-    out.print(_heat_map(sweep))
-    best = sweep.best
-    options = [f"--{part.name.replace('_', '-')} {best[part.name]:g}" for part in (sweep.row, sweep.column)]
+            search = event.search
+    assert search is not None
+    out.print(_heat_map(search))
+    best = search.best
+    options = [f"--{part.name.replace('_', '-')} {best[part.name]:g}" for part in (search.row, search.column)]
     out.print(
-        f"{sweep.images} pictures, {sweep.leaves} leaves. SBD {sweep.current_sbd:.3f} with the model's values, "
-        f"{max(sweep.best_sbd, sweep.current_sbd):.3f} with {' '.join(options)} "
-        f"and a smallest leaf of {best['smallest_working']:g} pixels at the working scale.",
+        f"{search.images} images, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
+        f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} "
+        f"and a smallest leaf of {best['min_area_working']:g} pixels at the working scale.",
         highlight=False,
         soft_wrap=True,
     )
     if json_file is not None:
-        write_atomically(json_file, (json.dumps(sweep.as_dict(), indent=1) + "\n").encode())
+        write_atomically(json_file, (json.dumps(search.as_dict(), indent=1) + "\n").encode())
 
 
-def _heat_map(sweep: Sweep) -> Table:
+def _heat_map(search: ParameterSearch) -> Table:
     """SBD for the two tunables that matter most at the best smallest leaf; the best cell is marked."""
-    row_at, column_at, layer = sweep.best_index
-    plane = sweep.sbd[:, :, layer]
-    title = f"SBD in % by {sweep.row.label.lower()} and {sweep.column.label.lower()}"
-    names = [f"{value:g}{sweep.column.unit}" for value in sweep.columns]
+    row_at, column_at, layer = search.best_index
+    plane = search.sbd[:, :, layer]
+    title = f"SBD in % by {search.row.label.lower()} and {search.column.label.lower()}"
+    names = [f"{value:g}{search.column.unit}" for value in search.columns]
     table = Table("", *names, title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
     low, high = float(plane.min()), float(plane.max())
-    for row, threshold in enumerate(sweep.rows):
+    for row, threshold in enumerate(search.rows):
         cells = []
         for column, value in enumerate(plane[row]):
             share = (value - low) / max(high - low, 1e-9)
@@ -299,18 +318,18 @@ def challenge(
     sources: Annotated[list[Path], typer.Argument(help="Folders (A1/plant001_rgb.png …) or HDF5 files, with truth.")],
     output: Annotated[Path, typer.Option(help="Folder of the run; a run that is there already goes on.")],
     config: Annotated[Path, typer.Option(help="Training configuration; the paper's if left out.")] = _PAPER,
-    epochs: Annotated[int | None, typer.Option(min=1, help="How often to see each picture; 600 in the paper.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How often to see each image; 600 in the paper.")] = None,
     model: Annotated[str | None, typer.Option(help="Score this model instead of training one.")] = None,
     share: Annotated[float, typer.Option(min=0, max=0.5, help="Share held out of each subset for scoring.")] = 0.2,
-    test: Annotated[list[Path] | None, typer.Option(help="Test pictures to predict into submission.h5.")] = None,
+    test: Annotated[list[Path] | None, typer.Option(help="Test images to predict into submission.h5.")] = None,
     own_foreground: Annotated[bool, typer.Option(help="Do not use the given plant masks.")] = False,
     device: Device = "auto",
 ) -> None:
     """Leaf Segmentation Challenge (CVPPP): train on A1 to A4, score each subset, write the file to hand in."""
     from napari_leafseg import load_model
-    from napari_leafseg.challenge import predict_submission, score_challenge, split, train_on_challenge
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.io.exchange.challenge import read_challenge
+    from napari_leafseg.pipelines.challenge import predict_submission, score_challenge, split, train_on_challenge
     from napari_leafseg.training.config import read_training_config
 
     learned, held_out = split(read_challenge(*sources), share)
@@ -340,15 +359,15 @@ def challenge(
 
 @app.command()
 def synthesize(
-    output: Annotated[Path, typer.Option(help="Folder for the pictures and labels.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 10,
-    seed: Annotated[int, typer.Option(help="The first picture's seed.")] = 0,
+    output: Annotated[Path, typer.Option(help="Folder for the images and labels.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 10,
+    seed: Annotated[int, typer.Option(help="The first image's seed.")] = 0,
     size: Annotated[int, typer.Option(min=16, help="Height and width, pixels.")] = 288,
-    plants: Annotated[int, typer.Option(min=0, help="Plants in a picture.")] = 1,
+    plants: Annotated[int, typer.Option(min=0, help="Plants in an image.")] = 1,
     samples: Annotated[bool, typer.Option(help="Make the files of sample_data/ instead.")] = False,
 ) -> None:
     """Draw synthetic plants with the label of every leaf."""
-    from napari_leafseg.batch import synthesize_files
+    from napari_leafseg.pipelines.synthesize import synthesize_files
 
     with progress_bar() as bar:
         task = bar.add_task("Drawing plants", total=None)
@@ -361,7 +380,7 @@ def synthesize(
 def export_project(
     project: Annotated[Path, typer.Argument(help="A project's folder.")],
     output: Annotated[Path, typer.Option(help="Folder for the labels.")],
-    form: Annotated[
+    fmt: Annotated[
         str, typer.Option("--format", help="coco, coco-polygons, labelme, tiff, png, imagej or geojson.")
     ] = "coco",
 ) -> None:
@@ -371,85 +390,88 @@ def export_project(
 
     with Project.open(project) as opened, progress_bar() as bar:
         task = bar.add_task("Exporting", total=None)
-        for event in export_labels(opened, output, form):
+        for event in export_labels(opened, output, fmt):
             bar.update(task, completed=event.done, total=event.total)
-    out.print(f"{event.total} pictures’ labels are in {output}.", highlight=False, soft_wrap=True)
+    out.print(f"{event.total} images’ labels are in {output}.", highlight=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=_Command)
 def finetune(
-    project: Annotated[Path, typer.Argument(help="A project with corrected pictures.")],
+    project: Annotated[Path, typer.Argument(help="A project with corrected images.")],
     base: Annotated[str, typer.Option(help="Model to begin with: a name (see “models”) or a path.")] = "leaf",
     name: Annotated[
         str | None, typer.Option(help="Name of the new model; the base's with the day if left out.")
     ] = None,
     effort: Annotated[str, typer.Option(help="quick (150 steps of 4 crops a run) or thorough (300 of 8).")] = "quick",
-    framework: Annotated[
-        bool, typer.Option(help=f"{_QUERY}train for uniqueness and equivariance over your pictures as well.")
+    instance_unique: Annotated[
+        bool, typer.Option(help=f"{_QUERY}train for uniqueness and equivariance over your images as well.")
     ] = False,
     device: Device = "auto",
     suggest: Annotated[
-        int, typer.Option(help="Name so many of the other pictures, those that the new model is least sure of.")
+        int, typer.Option(help="Name so many of the other images, those that the new model is least sure of.")
     ] = 5,
 ) -> None:
     """Fine-tune a model on a project's corrections; killed and called again with the same name, it goes on.
 
     On several graphics cards: accelerate launch --num_processes 4 -m napari_leafseg.cli finetune PROJECT
     """
+    from napari_leafseg.finetuning.config import FinetuneSettings, new_name
+    from napari_leafseg.finetuning.dataset import load_corrections
+    from napari_leafseg.finetuning.session import finetune_and_clean_up
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.project import Project
-    from napari_leafseg.training.config import FrameworkConfig
-    from napari_leafseg.training.corrections import gather
-    from napari_leafseg.training.finetune import finetune_and_tidy
-    from napari_leafseg.training.sessions import FinetuneSettings, new_name
-    from napari_leafseg.training.team import team_of
+    from napari_leafseg.training.config import InstanceUniqueConfig
+    from napari_leafseg.training.distributed import process_group_of
 
     if effort not in {"quick", "thorough"}:
         raise UserError(f"There is no effort “{effort}”. Choose quick or thorough.")
     settings = FinetuneSettings(
-        base=base, name=name or new_name(base), effort=effort, framework=FrameworkConfig() if framework else None
+        base=base,
+        name=name or new_name(base),
+        effort=effort,
+        instance_unique=InstanceUniqueConfig() if instance_unique else None,
     )
-    team = team_of(choose_device(device))
+    processes = process_group_of(choose_device(device))
     found, others = None, []
-    if team.first:
+    if processes.is_main:
         with Project.open(project) as opened:
             opened.catch_up()
-            found = gather(opened)
+            found = load_corrections(opened)
             others = [opened.path_of(ref) for ref in opened.images if ref.state == "new"]
-    pictures, notes = team.same(found) or ([], [])
+    images, notes = processes.broadcast(found) or ([], [])
     for note in notes:
         err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
     with progress_bar() as bar:
         task = bar.add_task("Fine-tuning", total=None)
-        for event in finetune_and_tidy(settings, pictures, device):
+        for event in finetune_and_clean_up(settings, images, device):
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.kind in {"start", "held_out", "announce", "verdict"}:
                 out.print(event.message, soft_wrap=True, highlight=False)
-    for name, before, after in event.figures:
+    for name, before, after in event.summary:
         out.print(f"  {name}: {before:.3f} → {after:.3f}", soft_wrap=True, highlight=False)
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
-    if team.first and others and suggest:
+    if processes.is_main and others and suggest:
         _suggest(settings.name, device, others, suggest)
 
 
 def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
-    """Name the pictures that a model is least sure of."""
+    """Name the images that a model is least sure of."""
     from napari_leafseg import load_model
-    from napari_leafseg.inference.ranking import rank_pictures
+    from napari_leafseg.finetuning.active_learning import rank_images
     from napari_leafseg.project.review import image_order
 
-    certainty = {}
+    confidence = {}
     with progress_bar() as bar:
-        task = bar.add_task("Looking at the other pictures", total=len(paths))
-        for item in rank_pictures(load_model(model, device), paths):
+        task = bar.add_task("Looking at the other images", total=len(paths))
+        for item in rank_images(load_model(model, device), paths):
             bar.update(task, completed=item.done)
             if item.trouble:
-                complain(UserError(item.trouble))
+                print_error(UserError(item.trouble))
             else:
-                certainty[str(item.path)] = item.certainty
-    out.print("Correct next (the least certain leaf of each picture):")
-    for path in image_order(certainty)[:count]:
-        out.print(f"  {certainty[path]:.2f}  {path}", soft_wrap=True, highlight=False)
+                confidence[str(item.path)] = item.confidence
+    out.print("Correct next (the least certain leaf of each image):")
+    for path in image_order(confidence)[:count]:
+        out.print(f"  {confidence[path]:.2f}  {path}", soft_wrap=True, highlight=False)
 
 
 @app.command()

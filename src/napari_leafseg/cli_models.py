@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from napari_leafseg._console import complain, out
+from napari_leafseg._console import out, print_error
 from napari_leafseg.errors import UserError
 
 app = typer.Typer(invoke_without_command=True)
@@ -30,18 +30,18 @@ def models(context: typer.Context) -> None:
     """List the models that there are, or import a published one."""
     if context.invoked_subcommand is not None:
         return
-    from napari_leafseg.models.zoo import describe_model, list_models, user_folder
+    from napari_leafseg.models.store.zoo import describe_model, list_models, user_folder
 
-    table = Table(Column("name", no_wrap=True), "version", "licence", "size", "SBD", "what it is good at")
+    table = Table(Column("name", no_wrap=True), "version", "license", "size", "SBD", "what it is good at")
     for name, path in list_models().items():
         try:
             card = describe_model(name)
         except UserError as error:
-            complain(error)
+            print_error(error)
             continue
         quality = card.quality
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        table.add_row(name, card.version, card.licence, size, quality, card.description)
+        table.add_row(name, card.version, card.license, size, quality, card.description)
     out.print(table)
     out.print(f"Your own models: {user_folder()}", soft_wrap=True)
 
@@ -56,9 +56,9 @@ def import_model(
     ] = False,
 ) -> None:
     """Make a published checkpoint one of your models: key by key, every shape checked, no code of it run."""
-    from napari_leafseg.models.checkpoint import save_checkpoint
-    from napari_leafseg.models.published.convert import import_published
-    from napari_leafseg.models.zoo import ENDING, list_models, user_folder
+    from napari_leafseg.models.query.pretrained.convert import import_published
+    from napari_leafseg.models.store.checkpoint import save_checkpoint
+    from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
 
     name = name or file.stem
     target = user_folder() / f"{name}{ENDING}"
@@ -74,7 +74,7 @@ def import_model(
 @app.command()
 def rename(name: Name, new: Annotated[str, typer.Argument(help="Its new name.")]) -> None:
     """Give one of your models another name."""
-    from napari_leafseg.models.library import rename_model
+    from napari_leafseg.models.store.user_models import rename_model
 
     out.print(str(rename_model(name, new)), soft_wrap=True, highlight=False)
 
@@ -84,26 +84,26 @@ def delete(
     name: Name,
     force: Annotated[bool, typer.Option("--force", help="Also when projects use it, without asking.")] = False,
 ) -> None:
-    """Take one of your models out of the list; its file is kept, “models restore” brings it back."""
-    from napari_leafseg.models.library import own_model, take_away
-    from napari_leafseg.project.known import projects_using
+    """Delete one of your models from the list; its file is kept, “models restore” undoes it."""
+    from napari_leafseg.models.store.user_models import delete_model, own_model
+    from napari_leafseg.project.recent_projects import projects_using
 
     own_model(name)
     used = {} if force else projects_using(name)
     for folder, count in used.items():
-        out.print(f"{folder}: “{name}” found the leaves of {count} pictures.", soft_wrap=True, highlight=False)
-    if used and not typer.confirm("Take it away all the same?"):
+        out.print(f"{folder}: “{name}” found the leaves of {count} images.", soft_wrap=True, highlight=False)
+    if used and not typer.confirm("Delete it all the same?"):
         raise typer.Exit(1)
-    kept = take_away(name)
+    kept = delete_model(name)
     out.print(f"It lies in {kept} now; “napari-leafseg models restore {kept.stem}” brings it back.", soft_wrap=True)
 
 
 @app.command()
 def restore(name: Name) -> None:
-    """Bring a model back that was taken away."""
-    from napari_leafseg.models.library import bring_back
+    """Restore a model that was deleted."""
+    from napari_leafseg.models.store.user_models import restore_model
 
-    out.print(str(bring_back(name)), soft_wrap=True, highlight=False)
+    out.print(str(restore_model(name)), soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -112,7 +112,7 @@ def add(
     name: Annotated[str | None, typer.Option(help="Name in the list; the file's own if left out.")] = None,
 ) -> None:
     """Put a model file into the list."""
-    from napari_leafseg.models.library import add_model
+    from napari_leafseg.models.store.user_models import add_model
 
     out.print(str(add_model(file, name)), soft_wrap=True, highlight=False)
 
@@ -120,7 +120,7 @@ def add(
 @app.command()
 def export(name: Name, file: Annotated[Path, typer.Argument(help="Where to; “models add” reads it.")]) -> None:
     """Write one of your models to a single file, with all that is known of it."""
-    from napari_leafseg.models.library import export_model
+    from napari_leafseg.models.store.user_models import export_model
 
     out.print(str(export_model(name, file)), soft_wrap=True, highlight=False)
 
@@ -130,7 +130,7 @@ def compare(
     first: Annotated[str, typer.Argument(help="A model.")], second: Annotated[str, typer.Argument(help="Another one.")]
 ) -> None:
     """Show what two models' cards say, side by side."""
-    from napari_leafseg.models.library import describe_difference
+    from napari_leafseg.models.store.user_models import describe_difference
 
     table = Table("", first, second)
     for row in describe_difference(first, second):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import platform
+from collections.abc import Mapping
 from importlib import metadata
+from typing import Any
 
 
 def timestamp() -> str:
@@ -22,3 +24,16 @@ def software_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def with_new_names(entries: Any, names: Mapping[str, str]) -> Any:
+    """Give the entries of a file that an earlier version wrote today's names.
+
+    Parameters
+    ----------
+    entries : object
+        What was read; returned as it is where it is no dict.
+    names : mapping of str to str
+        From old names to new ones.
+    """
+    return {names.get(key, key): value for key, value in entries.items()} if isinstance(entries, dict) else entries

@@ -130,7 +130,7 @@ def test_the_border_snaps_to_the_true_edge_outwards_and_inwards():
         assert dice > 0.97 > 2 * (wrong & truth).sum() / (wrong.sum() + truth.sum()) - 0.01
 
 
-def test_a_stroke_beside_the_picture_adds_no_leaf():
+def test_a_stroke_beside_the_image_adds_no_leaf():
     labels = two_discs()
     image = np.zeros((*labels.shape, 3), np.uint8)
     outside = np.array([[-30.0, -20], [-25, -40]])
@@ -141,12 +141,12 @@ def test_a_stroke_beside_the_picture_adds_no_leaf():
         assert edit is None or set(np.unique(after(labels, edit))) <= {0, 1, 2}
 
 
-def test_the_border_takes_nothing_of_a_frozen_neighbour():
+def test_the_border_takes_nothing_of_a_frozen_neighbor():
     labels = two_discs(gap=4)
     stroke = np.array([[20.0, 46], [24, 56], [30, 60], [36, 56], [40, 46]])
     taken = after(labels, ops.move_border(labels, 1, stroke))
     assert (taken == 2).sum() < (labels == 2).sum()
-    kept = after(labels, ops.move_border(labels, 1, stroke, frozen={2}))
+    kept = after(labels, ops.move_border(labels, 1, stroke, locked={2}))
     assert (kept == 2).sum() == (labels == 2).sum()
     assert (kept == 1).sum() > (labels == 1).sum()
 

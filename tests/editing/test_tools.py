@@ -6,7 +6,7 @@ from benchmarks.annotator import run, summary
 
 from napari_leafseg import load_model
 from napari_leafseg.editing import tools
-from napari_leafseg.editing.grow import ColourGrowth
+from napari_leafseg.editing.grow import ColorGrowth
 from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.inference.prompts import EmbeddingGrowth, PredictionModel
 from napari_leafseg.synthetic import SceneConfig, synthesize
@@ -49,12 +49,12 @@ def test_a_click_grows_the_leaf_under_it_and_the_angle_widens_it(plant):
     assert np.median(good) > 0.7
 
 
-def test_colour_growth_fills_an_even_leaf_and_stops_at_its_edge():
+def test_color_growth_fills_an_even_leaf_and_stops_at_its_edge():
     y, x = np.mgrid[:120, :160]
     disc = np.hypot(y - 60, x - 70) < 25
     rng = np.random.default_rng(0)
     image = np.where(disc[..., None], (50, 150, 60), (120, 90, 70)) + rng.normal(0, 6, (120, 160, 3))
-    growth = ColourGrowth(np.clip(image, 0, 255).astype(np.uint8), np.array([[60.0, 70], [65, 75]]))
+    growth = ColorGrowth(np.clip(image, 0, 255).astype(np.uint8), np.array([[60.0, 70], [65, 75]]))
     grown = np.zeros(disc.shape, bool)
     mask, box = growth.mask(45)
     grown[box] = mask
@@ -79,8 +79,8 @@ def test_add_on_the_background_adds_and_on_a_leaf_parts_it(plant):
     parted = tools.add(tools.Scene(joined, scene.image, PredictionModel(prediction)), place[None], 45.0)
     assert parted.growth is None
     assert sorted(np.unique(after(joined, parted.edit))) == [0, 1, 2]
-    frozen = tools.Scene(joined, scene.image, PredictionModel(prediction), frozenset({1}))
-    assert tools.add(frozen, place[None], 45.0).edit is None  # a verified leaf is not parted by a click
+    locked = tools.Scene(joined, scene.image, PredictionModel(prediction), frozenset({1}))
+    assert tools.add(locked, place[None], 45.0).edit is None  # a verified leaf is not parted by a click
 
 
 def test_without_a_prediction_a_click_parts_a_leaf_at_its_narrows():
@@ -114,7 +114,7 @@ def test_a_lasso_draws_a_new_leaf_or_the_old_one_anew():
     assert 0 < (redrawn == 1).sum() < (labels == 1).sum()
     assert np.array_equal(redrawn == 2, labels == 2)
     over = np.array([[20.0, 30], [20, 75], [40, 75], [40, 30]])
-    held = tools.Scene(labels, scene.image, frozen=frozenset({2}), largest=5)
+    held = tools.Scene(labels, scene.image, locked=frozenset({2}), largest=5)
     assert np.array_equal(after(labels, tools.lasso(held, over)) == 2, labels == 2)
 
 

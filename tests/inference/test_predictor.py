@@ -9,17 +9,17 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
-from napari_leafseg.inference.looks import Looks, merge_scales
-from napari_leafseg.inference.plants import Plant, expose, gather_plants, plant_regions, typical_size
+from napari_leafseg.inference.plants import Plant, adjust_exposure, gather_plants, plant_regions, typical_size
 from napari_leafseg.inference.prediction import Prediction, StackPrediction, enlarge_labels
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.search import find_plants
-from napari_leafseg.inference.tiling import PixelMaps, TiledNetwork, tile_spans
+from napari_leafseg.inference.tiling import DenseOutput, TiledNetwork, tile_spans
+from napari_leafseg.inference.tta import TestTimeAugmentation, merge_scales
 from napari_leafseg.io import resize
 from napari_leafseg.metrics import foreground_dice, score
-from napari_leafseg.models.checkpoint import load_checkpoint
-from napari_leafseg.models.normalise import brightness_statistics
-from napari_leafseg.models.zoo import find_model
+from napari_leafseg.models.normalize import brightness_statistics
+from napari_leafseg.models.store.checkpoint import load_checkpoint
+from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from tests.conftest import discs
 
@@ -60,17 +60,17 @@ def test_the_record_tells_how_labels_came_about(prediction):
     assert record["scale_found"] is True
 
 
-@pytest.mark.parametrize("kind", ["grey", "uint16", "float", "rgba"])
-def test_other_kinds_of_pictures_give_about_the_same_plant(predictor, prediction, scene, kind):
+@pytest.mark.parametrize("kind", ["gray", "uint16", "float", "rgba"])
+def test_other_kinds_of_images_give_about_the_same_plant(predictor, prediction, scene, kind):
     image = scene.image
     changed = {
-        "grey": image.mean(2).astype(np.uint8),
+        "gray": image.mean(2).astype(np.uint8),
         "uint16": image.astype(np.uint16) * 257,
         "float": image.astype(np.float32) / 255,
         "rgba": np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]),
     }[kind]
     result = predictor.predict(changed)
-    assert foreground_dice(result.labels(), scene.labels) > (0.6 if kind == "grey" else 0.85)
+    assert foreground_dice(result.labels(), scene.labels) > (0.6 if kind == "gray" else 0.85)
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
@@ -87,7 +87,7 @@ def test_a_given_scale_is_used(predictor, scene):
         predictor.predict(scene.image, scale=100)
 
 
-def test_a_small_plant_in_a_large_picture_is_found(predictor):
+def test_a_small_plant_in_a_large_image_is_found(predictor):
     config = SceneConfig(
         size=(220, 220), diameter=(180, 190), background="soil", habit="rosette", border=0.0, blank=0.0
     )
@@ -100,7 +100,7 @@ def test_a_small_plant_in_a_large_picture_is_found(predictor):
     alone = predictor.predict(plant.image)
     assert not result.labels()[:700].any()
     assert score(result.labels()[900:1120, 300:520], alone.labels()).sbd > 0.8
-    assert all(region.shape[0] < 600 for region in result.regions)  # the rest of the picture is not worked on
+    assert all(region.shape[0] < 600 for region in result.regions)  # the rest of the image is not worked on
 
 
 def test_no_plant_gives_no_leaves_and_says_so(predictor):
@@ -112,10 +112,10 @@ def test_no_plant_gives_no_leaves_and_says_so(predictor):
     assert not result.embedding_rgb().any()
 
 
-def test_bad_pictures_are_named(predictor):
+def test_bad_images_are_named(predictor):
     with pytest.raises(UserError, match=r"layer.png is 1 × 1"):
         predictor.predict(np.zeros((1, 1, 3), np.uint8), name="layer.png")
-    with pytest.raises(UserError, match="not one picture"):
+    with pytest.raises(UserError, match="not one image"):
         predictor.predict(np.zeros((4, 50, 60), np.uint8))
     with pytest.raises(UserError, match="NaN"):
         predictor.predict(np.full((40, 40), np.nan))
@@ -217,7 +217,9 @@ def test_devices(monkeypatch):
 
 def maps_of(labels, peak=200):
     foreground = ((labels > 0) * 255).astype(np.uint8)
-    return PixelMaps(np.where(labels > 0, peak, 0).astype(np.uint8), foreground, np.zeros((0, *labels.shape), np.int8))
+    return DenseOutput(
+        np.where(labels > 0, peak, 0).astype(np.uint8), foreground, np.zeros((0, *labels.shape), np.int8)
+    )
 
 
 def test_pieces_near_each_other_are_one_plant_and_flat_ones_none():
@@ -253,8 +255,8 @@ def test_false_plants_that_a_closer_look_does_not_confirm_are_dropped(monkeypatc
         return seen if len(calls) % 2 else []
 
     monkeypatch.setattr(search, "gather_plants", gather)
-    picture = np.zeros((400, 400, 3), np.uint8)
-    (found,) = search._look_again(Network(), picture, [real, false], 100, 255.0)
+    image = np.zeros((400, 400, 3), np.uint8)
+    (found,) = search._look_again(Network(), image, [real, false], 100, 255.0)
     assert found.area == 4100
 
 
@@ -278,11 +280,11 @@ def test_dark_leaves_beside_bright_paper_are_exposed_for(predictor, scene):
     dark = (scene.image * 0.3).astype(np.uint8)
     dark = np.pad(dark, ((80, 80), (80, 80), (0, 0)), constant_values=235)
     findings = list(find_plants(predictor._tiled, dark, 130))[-1][2]
-    assert findings.white < 150
+    assert findings.white_point < 150
     brightest = np.percentile(dark[80:-80, 80:-80][scene.labels > 0].max(1), 95)
-    assert findings.white == pytest.approx(1.25 * brightest, rel=0.15)
-    assert expose(dark, findings.white).max() == 255
-    assert expose(dark, 255.0) is dark
+    assert findings.white_point == pytest.approx(1.25 * brightest, rel=0.15)
+    assert adjust_exposure(dark, findings.white_point).max() == 255
+    assert adjust_exposure(dark, 255.0) is dark
     assert foreground_dice(predictor.predict(dark).labels()[80:-80, 80:-80], scene.labels) > 0.8
 
 
@@ -300,20 +302,20 @@ def test_enlarged_labels_keep_place_and_area(factor):
             assert here == pytest.approx(there, abs=0.4)
 
 
-def test_enlarged_neighbours_leave_no_gap():
+def test_enlarged_neighbors_leave_no_gap():
     labels = np.zeros((20, 20), np.uint16)
     labels[5:15, 5:10], labels[5:15, 10:15] = 1, 2
     result = enlarge_labels(labels, (80, 80))
     assert (result[30:50, 30:50] > 0).all()
 
 
-def test_explaining_pictures_have_the_images_size(prediction, scene):
+def test_explaining_images_have_the_images_size(prediction, scene):
     assert isinstance(prediction, Prediction)
     distance = prediction.distance_map()
     assert distance.shape == scene.labels.shape
     assert distance[scene.labels > 0].mean() > 5 * distance[scene.labels == 0].mean()
-    colours = prediction.embedding_rgb()
-    assert colours.shape == scene.image.shape
+    colors = prediction.embedding_rgb()
+    assert colors.shape == scene.image.shape
     seeds = prediction.seeds(0.3)
     assert len(seeds) >= len(prediction.seeds(0.8))
     inside = prediction.labels(seed_threshold=0.3, min_area=0)[tuple(np.round(seeds).astype(int).T)]
@@ -328,13 +330,13 @@ def test_explaining_pictures_have_the_images_size(prediction, scene):
         (8, lambda maps: np.swapaxes(maps, -1, -2)[..., ::-1]),
     ],
 )
-def test_all_views_together_do_not_depend_on_how_the_picture_lies(scene, views, same):
+def test_all_views_together_do_not_depend_on_how_the_image_lies(scene, views, same):
     network, _ = load_checkpoint(find_model("leaf"))
     tiled = TiledNetwork(network, torch.device("cpu"), print, views=views)
-    picture = np.ascontiguousarray(scene.image[:192, :192])
-    statistics = brightness_statistics(picture)
-    maps = tiled.maps(picture, statistics)
-    planes = np.moveaxis(picture, -1, 0)
+    image = np.ascontiguousarray(scene.image[:192, :192])
+    statistics = brightness_statistics(image)
+    maps = tiled.maps(image, statistics)
+    planes = np.moveaxis(image, -1, 0)
     other = tiled.maps(np.ascontiguousarray(np.moveaxis(same(planes), 0, -1)), statistics)
     assert np.abs(same(maps.distance).astype(int) - other.distance).max() <= 3
     assert np.abs(same(maps.foreground).astype(int) - other.foreground).max() <= 5
@@ -347,7 +349,7 @@ def test_all_views_together_do_not_depend_on_how_the_picture_lies(scene, views, 
 
 
 def test_the_mirror_image_gives_the_mirrored_maps(scene):
-    """With mirroring, distance and foreground of a picture and of its mirror image are mirror images."""
+    """With mirroring, distance and foreground of an image and of its mirror image are mirror images."""
     network, _ = load_checkpoint(find_model("leaf"))
     tiled = TiledNetwork(network, torch.device("cpu"), print, views=2)
     statistics = brightness_statistics(scene.image)
@@ -365,7 +367,7 @@ def test_maps_at_several_sizes_become_one_of_the_firsts_size():
         vectors[:] = vectors[:, :1, :1]  # one direction all over
         vectors /= np.linalg.norm(vectors, axis=0)
         full = np.full((height, width), value, np.uint8)
-        return PixelMaps(full, full, np.round(127 * vectors).astype(np.int8))
+        return DenseOutput(full, full, np.round(127 * vectors).astype(np.int8))
 
     first, second = maps(20, 30, 100), maps(25, 37, 50)
     merged = merge_scales([first, second])
@@ -378,25 +380,25 @@ def test_maps_at_several_sizes_become_one_of_the_firsts_size():
 
 def test_looks_reach_the_network_and_the_record(scene):
     network, card = load_checkpoint(find_model("leaf"))
-    prediction = Predictor(network, card, "cpu", Looks(views=1, scales=(1.0, 0.8))).predict(scene.image)
+    prediction = Predictor(network, card, "cpu", TestTimeAugmentation(views=1, scales=(1.0, 0.8))).predict(scene.image)
     size = network.config.embedding
     assert prediction.regions[0].maps.embedding.shape[0] == 2 * size
-    assert prediction.record()["looks"] == {"views": 1, "scales": [1.0, 0.8]}
+    assert prediction.record()["tta"] == {"views": 1, "scales": [1.0, 0.8]}
     assert score(prediction.labels(), scene.labels).sbd > 0.6
     standard = Predictor(network, card, "cpu").predict(scene.image)
-    assert standard.record()["looks"] == {"views": card.views, "scales": [1.0]}
+    assert standard.record()["tta"] == {"views": card.tta_views, "scales": [1.0]}
     assert standard.scale == prediction.scale
 
 
 def test_a_graphics_card_computes_one_thing_at_a_time_and_a_processor_several():
-    from napari_leafseg.inference.device import turn
+    from napari_leafseg.inference.device import device_lock
 
     def two(device):
         """Which of two threads was where, in order."""
         seen, inside = [], threading.Barrier(2, timeout=0.5)
 
         def work(name):
-            with turn(device):
+            with device_lock(device):
                 seen.append(("in", name))
                 with contextlib.suppress(threading.BrokenBarrierError):
                     inside.wait()  # both get here only where they need not wait for each other

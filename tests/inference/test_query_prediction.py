@@ -10,27 +10,27 @@ from scipy.ndimage import gaussian_filter
 
 from napari_leafseg import load_model
 from napari_leafseg.errors import UserError
-from napari_leafseg.grouping.masks import cut_mask
-from napari_leafseg.inference.advisor import model_values, picture_values, sweep_parameters
 from napari_leafseg.inference.confidence import leaf_confidence
-from napari_leafseg.inference.looks import Looks
+from napari_leafseg.inference.parameter_search import image_values, model_values, search_parameters
 from napari_leafseg.inference.prediction import ModelInfo, StackPrediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.prompts import PredictionModel
 from napari_leafseg.inference.query_prediction import MaskRegion, MaskSet, QueryPrediction
-from napari_leafseg.inference.tiled_queries import TiledQueries
+from napari_leafseg.inference.query_runner import QueryRunner
+from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io.exchange.coco import masks_path, save_coco
 from napari_leafseg.metrics import average_precision, score
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.query import Candidates, QueryModel
-from napari_leafseg.models.query_config import QUERY_SIZES
+from napari_leafseg.models.query.base import Candidates, QueryModel
+from napari_leafseg.models.query.config import QUERY_SIZES
+from napari_leafseg.models.store.model_card import ModelCard
+from napari_leafseg.postprocessing.masks import cut_mask
 from tests.conftest import discs
 
-INFO = ModelInfo("m", "1", {"score_threshold": 0.3, "smallest_working": 4})
+INFO = ModelInfo("m", "1", {"score_threshold": 0.3, "min_area_working": 4})
 
 
 def prediction_of(planes, scores, stride=2, shape=None):
-    """What a model says of a picture at its own size: `planes` are probabilities at the masks' stride."""
+    """What a model says of an image at its own size: `planes` are probabilities at the masks' stride."""
     masks = [
         cut_mask(score, np.round(255 * plane).astype(np.uint8)) for score, plane in zip(scores, planes, strict=True)
     ]
@@ -127,7 +127,7 @@ def test_confidence_is_high_where_a_mask_agrees():
 
 
 def test_a_click_gives_the_best_mask_there_and_ridges_lie_between_leaves():
-    truth = discs(centres=((60, 40), (60, 76)))
+    truth = discs(centers=((60, 40), (60, 76)))
     prediction = prediction_of([gaussian_filter(plane, 1.5) for plane in planes_of(truth)], [0.9, 0.8])
     model = PredictionModel(prediction)
     growth = model.growth(np.array([[60.0, 40.0]]))
@@ -142,24 +142,24 @@ def test_a_click_gives_the_best_mask_there_and_ridges_lie_between_leaves():
     assert ridges[20, 30:42].max() > ridges[20, 20] + 0.5  # between the leaves, and within one
 
 
-def test_the_advisor_finds_the_values_that_score_best():
+def test_the_search_finds_the_values_that_score_best():
     truth = discs()
     noise = np.zeros((60, 60))
     noise[40:56, 2:18] = 1
     prediction = prediction_of([*planes_of(truth), noise], [0.9, 0.8, 0.7, 0.5])
-    sweep = list(sweep_parameters([prediction], [truth], smallest=(0.0, 16.0)))[-1].sweep
-    assert (sweep.row.name, sweep.column.name) == ("score_threshold", "overlap")
-    assert 0.5 < sweep.best["score_threshold"] <= 0.7
-    assert sweep.best_sbd > sweep.current_sbd
-    assert "score threshold 0." in sweep.describe(sweep.best)
+    search = list(search_parameters([prediction], [truth], smallest=(0.0, 16.0)))[-1].search
+    assert (search.row.name, search.column.name) == ("score_threshold", "overlap")
+    assert 0.5 < search.best["score_threshold"] <= 0.7
+    assert search.best_sbd > search.current_sbd
+    assert "score threshold 0." in search.describe(search.best)
     values = model_values(prediction, score_threshold=0.4)
-    assert picture_values(values, prediction)["mask_threshold"] == 0.5
-    exact = score(prediction.labels(score_threshold=sweep.rows[0], overlap=sweep.columns[2], min_area=0), truth).sbd
-    assert sweep.sbd[0, 2, 0] == pytest.approx(exact, abs=0.02)
+    assert image_values(values, prediction)["mask_threshold"] == 0.5
+    exact = score(prediction.labels(score_threshold=search.rows[0], overlap=search.columns[2], min_area=0), truth).sbd
+    assert search.sbd[0, 2, 0] == pytest.approx(exact, abs=0.02)
 
 
 class Bright(QueryModel):
-    """Says that each bright spot of the picture is a leaf; knows nothing else."""
+    """Says that each bright spot of the image is a leaf; knows nothing else."""
 
     def __init__(self, limit=10**9):
         torch.nn.Module.__init__(self)
@@ -185,19 +185,19 @@ class Bright(QueryModel):
 
 
 def spots(size=700):
-    centres = [(y, x) for y in range(40, size - 20, 70) for x in range(40, size - 20, 70)]
-    return discs(size, tuple(centres), 18)
+    centers = [(y, x) for y in range(40, size - 20, 70) for x in range(40, size - 20, 70)]
+    return discs(size, tuple(centers), 18)
 
 
 def test_tiles_find_every_leaf_once():
     truth = spots()
     image = np.where(truth > 0, 255, 0).astype(np.uint8)[..., None].repeat(3, 2)
     network = Bright()
-    tiled = TiledQueries(network, torch.device("cpu"), print)
+    tiled = QueryRunner(network, torch.device("cpu"), print)
     found = tiled.maps(image, (100.0, 100.0))
     assert len(network.seen) > 1
     assert max(max(shape) for shape in network.seen) <= 512
-    region = tiled.region(slice(0, 700), slice(0, 700), [found], None)
+    region = tiled.build_region(slice(0, 700), slice(0, 700), [found], None)
     labels = region.labels({"score_threshold": 0.1, "mask_threshold": 0.5, "overlap": 0.0, "min_area": 0})
     assert labels.max() == truth.max()
     assert score(labels, truth).sbd > 0.95
@@ -205,7 +205,7 @@ def test_tiles_find_every_leaf_once():
 
 def test_short_memory_means_smaller_tiles_and_is_said():
     said = []
-    tiled = TiledQueries(Bright(limit=300), torch.device("cpu"), said.append)
+    tiled = QueryRunner(Bright(limit=300), torch.device("cpu"), said.append)
     image = np.where(spots(500) > 0, 255, 0).astype(np.uint8)[..., None].repeat(3, 2)
     found = tiled.maps(image, (100.0, 100.0))
     assert len(found.masks) == spots(500).max()
@@ -215,11 +215,11 @@ def test_short_memory_means_smaller_tiles_and_is_said():
 def test_views_and_sizes_add_masks_where_they_belong():
     truth = spots(200)
     image = np.where(truth > 0, 255, 0).astype(np.uint8)[..., None].repeat(3, 2)
-    tiled = TiledQueries(Bright(), torch.device("cpu"), print, views=8)
+    tiled = QueryRunner(Bright(), torch.device("cpu"), print, views=8)
     found = tiled.maps(image, (100.0, 100.0))
     assert len(found.masks) == 8 * truth.max()
     larger = tiled.maps(np.kron(image, np.ones((2, 2, 1), np.uint8)), (100.0, 100.0))
-    region = tiled.region(slice(0, 200), slice(0, 200), [found, larger], None)
+    region = tiled.build_region(slice(0, 200), slice(0, 200), [found, larger], None)
     values = {"score_threshold": 0.1, "mask_threshold": 0.5, "overlap": 10.0, "min_area": 0}
     assert region.labels(values).max() == truth.max()
     assert score(region.labels(values), truth).sbd > 0.9
@@ -232,7 +232,9 @@ def test_the_search_goes_by_masks_where_the_backbone_knows_no_distance_map():
     truth = np.zeros((400, 400), int)
     truth[150:250, 180:260] = 1
     image = np.where(truth > 0, 255, 60).astype(np.uint8)[..., None].repeat(3, 2)
-    prediction = Predictor(network, Card("bright", "1", network.config, diameter=100.0), "cpu").predict(image)
+    prediction = Predictor(network, ModelCard("bright", "1", network.config, target_diameter=100.0), "cpu").predict(
+        image
+    )
     (region,) = prediction.regions
     assert region.rows.start < 150 < 250 < region.rows.stop
     assert region.rows.start > 60
@@ -253,15 +255,15 @@ def test_the_bundled_models_segment_a_plant_live_and_repeatably(name, scene):
     record = prediction.record(score_threshold=0.4)
     assert record["parameters"]["score_threshold"] == 0.4
     assert record["model"]["name"] == name
-    certainty = prediction.certainty()
-    assert certainty.shape == scene.labels.shape
-    assert certainty[scene.labels > 0].mean() > 3 * certainty[scene.labels == 0].mean()
+    confidence = prediction.confidence()
+    assert confidence.shape == scene.labels.shape
+    assert confidence[scene.labels > 0].mean() > 3 * confidence[scene.labels == 0].mean()
 
 
 def test_series_and_looks(scene):
-    predictor = load_model("solov2", "cpu", Looks(views=2))
+    predictor = load_model("solov2", "cpu", TestTimeAugmentation(views=2))
     stack = predictor.predict_stack(np.stack([scene.image[:128, :128], scene.image[64:192, 64:192]]))
     assert isinstance(stack, StackPrediction)
-    assert stack.layers == ("certainty",)
+    assert stack.layers == ("confidence",)
     assert stack.labels(score_threshold=0.2).shape == (2, 128, 128)
-    assert stack.record()["looks"] == {"views": 2, "scales": [1.0]}
+    assert stack.record()["tta"] == {"views": 2, "scales": [1.0]}

@@ -6,7 +6,7 @@ import torch
 
 from napari_leafseg.inference.tiling import VIEWS, TiledNetwork, turned, turned_back, vectors_turned_back
 from napari_leafseg.models.build import build_network
-from napari_leafseg.models.config import SIZES
+from napari_leafseg.models.distance_embedding.config import SIZES
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -1,4 +1,4 @@
-"""Reading pictures of all kinds, good and bad."""
+"""Reading images of all kinds, good and bad."""
 
 import json
 import os
@@ -21,15 +21,15 @@ from napari_leafseg.io import (
     write_labels,
 )
 
-PICTURE = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "bmp"])
 def test_lossless_formats_come_back_as_they_were(tmp_path, ending):
     path = tmp_path / f"plant.{ending}"
-    Image.fromarray(PICTURE).save(path)
+    Image.fromarray(IMAGE).save(path)
     image = read_image(path)
-    assert np.array_equal(image.array, PICTURE)
+    assert np.array_equal(image.array, IMAGE)
     assert len(image.sha256) == 64
 
 
@@ -41,16 +41,16 @@ def test_exif_rotation_is_applied(tmp_path):
     Image.fromarray(smooth).save(path, exif=exif, quality=95)
     array = read_image(path).array
     assert array.shape == (60, 40, 3)
-    assert array[0].mean() < array[-1].mean()  # left of the stored picture is the top of the upright one
+    assert array[0].mean() < array[-1].mean()  # left of the stored image is the top of the upright one
 
 
-def test_16_bit_grey_palette_and_alpha(tmp_path):
-    deep = (PICTURE[..., 0].astype(np.uint16) * 200) + 7
+def test_16_bit_gray_palette_and_alpha(tmp_path):
+    deep = (IMAGE[..., 0].astype(np.uint16) * 200) + 7
     imageio.imwrite(tmp_path / "deep.png", deep)
     assert np.array_equal(read_image(tmp_path / "deep.png").array, deep)
-    Image.fromarray(PICTURE).quantize(32).save(tmp_path / "palette.png")
+    Image.fromarray(IMAGE).quantize(32).save(tmp_path / "palette.png")
     assert read_image(tmp_path / "palette.png").array.shape == (40, 60, 3)
-    alpha = np.dstack([PICTURE, np.full((40, 60), 255, np.uint8)])
+    alpha = np.dstack([IMAGE, np.full((40, 60), 255, np.uint8)])
     Image.fromarray(alpha).save(tmp_path / "alpha.png")
     assert read_image(tmp_path / "alpha.png").array.shape == (40, 60, 4)
 
@@ -59,13 +59,13 @@ def test_bad_files_are_named(tmp_path):
     text = tmp_path / "notes.png"
     text.write_text("hello")
     cut = tmp_path / "cut.tif"
-    tifffile.imwrite(cut, PICTURE)
+    tifffile.imwrite(cut, IMAGE)
     cut.write_bytes(cut.read_bytes()[:3000])
     short = tmp_path / "short.jpg"
-    Image.fromarray(PICTURE).save(short)
+    Image.fromarray(IMAGE).save(short)
     short.write_bytes(short.read_bytes()[:400])
     for path, words in (
-        (text, "not a picture"),
+        (text, "not an image"),
         (cut, "damaged"),
         (short, "damaged"),
         (tmp_path / "no.png", "no file"),
@@ -80,10 +80,10 @@ def test_bad_files_are_named(tmp_path):
     [
         (np.zeros((1, 1, 3), np.uint8), "1 × 1"),
         (np.zeros((50, 50, 3), np.uint8), "black all over"),
-        (np.full((50, 50), 7, np.uint8), "one colour"),
+        (np.full((50, 50), 7, np.uint8), "one color"),
         (np.full((50, 50), np.nan, np.float32), "NaN"),
         (np.where(np.eye(50) > 0, np.inf, 0.5), "infinity"),
-        (np.zeros((5, 50, 50), np.uint8), "not one picture"),
+        (np.zeros((5, 50, 50), np.uint8), "not one image"),
         (np.zeros((50, 50), complex), "complex"),
     ],
 )
@@ -94,19 +94,19 @@ def test_what_no_model_can_work_on_is_refused(array, words):
 
 
 def test_all_kinds_of_arrays_become_the_same_rgb():
-    grey = PICTURE[..., 0]
-    assert np.array_equal(to_rgb8(PICTURE), PICTURE)
-    assert np.array_equal(to_rgb8(grey)[..., 2], grey)
-    assert np.array_equal(to_rgb8(grey[..., None])[..., 1], grey)
-    assert np.array_equal(to_rgb8(PICTURE.astype(np.float32) / 255), PICTURE)
-    deep = to_rgb8(PICTURE.astype(np.uint16) * 257)
-    assert np.abs(deep.astype(int) - PICTURE).max() <= 3
-    alpha = np.dstack([PICTURE, np.zeros((40, 60), np.uint8)])
+    gray = IMAGE[..., 0]
+    assert np.array_equal(to_rgb8(IMAGE), IMAGE)
+    assert np.array_equal(to_rgb8(gray)[..., 2], gray)
+    assert np.array_equal(to_rgb8(gray[..., None])[..., 1], gray)
+    assert np.array_equal(to_rgb8(IMAGE.astype(np.float32) / 255), IMAGE)
+    deep = to_rgb8(IMAGE.astype(np.uint16) * 257)
+    assert np.abs(deep.astype(int) - IMAGE).max() <= 3
+    alpha = np.dstack([IMAGE, np.zeros((40, 60), np.uint8)])
     alpha[:10, :, 3] = 255
     result = to_rgb8(alpha)
-    assert np.array_equal(result[:10], PICTURE[:10])
+    assert np.array_equal(result[:10], IMAGE[:10])
     assert not result[10:].any()
-    assert to_rgb8(PICTURE > 100).max() == 255
+    assert to_rgb8(IMAGE > 100).max() == 255
 
 
 def test_labels_and_record_are_written_whole_or_not_at_all(tmp_path):
@@ -135,8 +135,8 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_colour_images_are_no_labels(tmp_path):
-    Image.fromarray(PICTURE).save(tmp_path / "x_label.png")
+def test_color_images_are_no_labels(tmp_path):
+    Image.fromarray(IMAGE).save(tmp_path / "x_label.png")
     with pytest.raises(UserError, match="no label image"):
         read_labels(tmp_path / "x_label.png")
 
@@ -146,7 +146,7 @@ def test_folders_are_listed_without_labels_and_hidden_files(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     assert [path.name for path in list_images([tmp_path, tmp_path / "b.png"])] == ["a.JPG", "b.png"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no picture"):
+    with pytest.raises(UserError, match="holds no image"):
         list_images([tmp_path / "empty"])
     with pytest.raises(UserError, match="no file"):
         list_images([tmp_path / "none.png"])
@@ -154,8 +154,8 @@ def test_folders_are_listed_without_labels_and_hidden_files(tmp_path):
 
 
 def test_resizing_keeps_the_mean_and_never_gets_too_small():
-    small = resize(PICTURE, 0.5)
+    small = resize(IMAGE, 0.5)
     assert small.shape == (20, 30, 3)
-    assert small.mean() == pytest.approx(PICTURE.mean(), abs=1.5)
-    assert resize(PICTURE, 0.01).shape[:2] == (16, 16)
-    assert resize(PICTURE, 1.0) is PICTURE
+    assert small.mean() == pytest.approx(IMAGE.mean(), abs=1.5)
+    assert resize(IMAGE, 0.01).shape[:2] == (16, 16)
+    assert resize(IMAGE, 1.0) is IMAGE

@@ -38,7 +38,7 @@ def test_axes_are_arranged(axes, shape, expected):
 
 
 @pytest.mark.parametrize(("axes", "shape", "words"), [
-    ("TZYX", (2, 2, 9, 8), "one axis beside"), ("CYX", (5, 9, 8), "5 channels"), ("TX", (5, 9), "no picture"),
+    ("TZYX", (2, 2, 9, 8), "one axis beside"), ("CYX", (5, 9, 8), "5 channels"), ("TX", (5, 9), "no image"),
 ])  # fmt: skip
 def test_other_axes_are_refused(axes, shape, words):
     with pytest.raises(UserError, match=words):
@@ -85,7 +85,7 @@ def test_ome_zarr(tmp_path, series, version):
     assert read_image(tmp_path / "s.zarr").sha256 != loaded.sha256
 
 
-def test_zarr_that_is_no_picture(tmp_path):
+def test_zarr_that_is_no_image(tmp_path):
     zarr.open_group(str(tmp_path / "s.zarr"), mode="w")
     with pytest.raises(UserError, match="no multiscales"):
         read_image(tmp_path / "s.zarr")

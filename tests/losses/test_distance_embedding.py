@@ -9,7 +9,7 @@ from napari_leafseg.losses.distance_embedding import (
     distance_loss,
     embedding_loss,
     foreground_loss,
-    neighbour_pairs,
+    neighbor_pairs,
 )
 
 
@@ -147,7 +147,7 @@ def test_leaves_far_apart_may_share_a_direction():
     assert float(embedding_loss(embedding, labels, radius=58).between) == pytest.approx(1)
 
 
-def test_background_is_a_neighbour_of_all_when_asked():
+def test_background_is_a_neighbor_of_all_when_asked():
     labels = torch.zeros(1, 8, 8, dtype=torch.long)
     labels[0, 2:5, 2:5] = 1
     embedding = torch.zeros(1, 2, 8, 8)
@@ -193,7 +193,7 @@ def test_gradient_of_distance_and_foreground_agrees_with_finite_differences():
     assert torch.autograd.gradcheck(lambda values: foreground_loss(values, labels), (raw,))
 
 
-def test_neighbours_agree_with_brute_force():
+def test_neighbors_agree_with_brute_force():
     _, labels = random_case(3, leaves=6)
     labels = labels[:1]
     truth = labels[0].numpy()
@@ -205,7 +205,7 @@ def test_neighbours_agree_with_brute_force():
         for b in leaves
         if a < b and np.linalg.norm(points[a][:, None] - points[b][None], axis=2).min() <= 6
     }
-    found = {tuple(pair) for pair in neighbour_pairs(labels, 6).tolist()}
+    found = {tuple(pair) for pair in neighbor_pairs(labels, 6).tolist()}
     assert found <= expected
     near = {(a, b) for a, b in expected if np.linalg.norm(points[a][:, None] - points[b][None], axis=2).min() <= 4.5}
     assert near <= found

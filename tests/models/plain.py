@@ -88,10 +88,10 @@ def location_leaf(boxes, x, y, stride, bounds, radius):
     """FCOS's assignment of one location to boxes (x0, y0, x1, y1): index or -1."""
     best, chosen = np.inf, -1
     for number, (x0, y0, x1, y1) in enumerate(boxes):
-        centre_x, centre_y = (x0 + x1) / 2, (y0 + y1) / 2
-        if not (max(x0, centre_x - radius * stride) < x < min(x1, centre_x + radius * stride)):
+        center_x, center_y = (x0 + x1) / 2, (y0 + y1) / 2
+        if not (max(x0, center_x - radius * stride) < x < min(x1, center_x + radius * stride)):
             continue
-        if not (max(y0, centre_y - radius * stride) < y < min(y1, centre_y + radius * stride)):
+        if not (max(y0, center_y - radius * stride) < y < min(y1, center_y + radius * stride)):
             continue
         farthest = max(x - x0, y - y0, x1 - x, y1 - y)
         if bounds[0] <= farthest <= bounds[1] and (x1 - x0) * (y1 - y0) < best:

@@ -9,12 +9,12 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.card import Card, read_card
-from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
-from napari_leafseg.models.config import SIZES, UNetConfig
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
-from napari_leafseg.models.normalise import brightness_statistics, standardise
-from napari_leafseg.models.zoo import describe_model, find_model, list_models
+from napari_leafseg.models.distance_embedding.config import SIZES, UNetConfig
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
+from napari_leafseg.models.normalize import brightness_statistics, standardize
+from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
+from napari_leafseg.models.store.model_card import ModelCard, read_card
+from napari_leafseg.models.store.zoo import describe_model, find_model, list_models
 
 
 @pytest.mark.parametrize("size", ["tiny", "small", "paper"])
@@ -63,7 +63,7 @@ def test_a_checkpoint_alone_rebuilds_its_model(tmp_path, half):
     torch.manual_seed(1)
     config = SIZES["tiny"].model_copy(update={"unet": UNetConfig(filters=3, depth=2), "embedding": 5})
     network = DistanceEmbeddingNet(config).eval()
-    card = Card("mine", "3", config, {"angle": 30.0}, {"sbd": 0.5}, {"steps": 7}, "A test.", diameter=99.0)
+    card = ModelCard("mine", "3", config, {"angle": 30.0}, {"sbd": 0.5}, {"steps": 7}, "A test.", target_diameter=99.0)
     save_checkpoint(tmp_path / "mine.safetensors", network, card, half)
     again, about = load_checkpoint(tmp_path / "mine.safetensors")
     assert about == card
@@ -111,7 +111,7 @@ def test_failed_writing_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("in the way")
     config = SIZES["tiny"]
     with pytest.raises(UserError, match="Cannot write"):
-        save_checkpoint(tmp_path / "file" / "m.safetensors", DistanceEmbeddingNet(config), Card("m", "1", config))
+        save_checkpoint(tmp_path / "file" / "m.safetensors", DistanceEmbeddingNet(config), ModelCard("m", "1", config))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -129,19 +129,19 @@ def test_black_surroundings_do_not_change_how_a_plant_looks():
     image = np.random.default_rng(0).integers(1, 255, (20, 20, 3)).astype(np.uint8)
     framed = np.pad(image, ((50, 50), (50, 50), (0, 0)))
     assert brightness_statistics(framed) == pytest.approx(brightness_statistics(image))
-    assert np.allclose(standardise(framed)[50:-50, 50:-50], standardise(image))
-    assert np.isfinite(standardise(np.zeros((4, 4, 3), np.uint8))).all()
+    assert np.allclose(standardize(framed)[50:-50, 50:-50], standardize(image))
+    assert np.isfinite(standardize(np.zeros((4, 4, 3), np.uint8))).all()
 
 
 def test_cards_of_the_first_release_say_whether_they_mirror(tmp_path):
     config = SIZES["tiny"]
-    save_checkpoint(tmp_path / "m.safetensors", DistanceEmbeddingNet(config), Card("m", "1", config, views=4))
-    assert read_card(tmp_path / "m.safetensors").views == 4
+    save_checkpoint(tmp_path / "m.safetensors", DistanceEmbeddingNet(config), ModelCard("m", "1", config, tta_views=4))
+    assert read_card(tmp_path / "m.safetensors").tta_views == 4
     with safe_open(tmp_path / "m.safetensors", framework="numpy") as file:
         metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     entries = json.loads(metadata["card"])
-    del entries["views"]
+    del entries["tta_views"]
     for mirror, views in ((True, 2), (False, 1)):
         metadata["card"] = json.dumps({**entries, "mirror": mirror})
         save_file(tensors, tmp_path / "old.safetensors", metadata)
-        assert read_card(tmp_path / "old.safetensors").views == views
+        assert read_card(tmp_path / "old.safetensors").tta_views == views

@@ -9,11 +9,11 @@ from torch import nn
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.build import build_network, load_imagenet
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.checkpoint import load_checkpoint, save_checkpoint
-from napari_leafseg.models.config import SIZES, DistanceEmbeddingConfig
-from napari_leafseg.models.efficientnet import EfficientNetLite0, NormalizedConv
-from napari_leafseg.models.pretrained_net import center_embedding, center_frequencies
+from napari_leafseg.models.distance_embedding.config import SIZES, DistanceEmbeddingConfig
+from napari_leafseg.models.distance_embedding.efficientnet import EfficientNetLite0, NormalizedConv
+from napari_leafseg.models.distance_embedding.pretrained import center_embedding, center_frequencies
+from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
+from napari_leafseg.models.store.model_card import ModelCard
 
 
 def test_normalized_conv_is_a_convolution_with_a_frozen_batch_norm():
@@ -69,7 +69,7 @@ def test_the_whole_network_trains_and_is_the_same_after_a_checkpoint(tmp_path):
     assert network.encoder.stem.weight.grad.abs().sum() > 0
     assert sum(value.numel() for value in network.parameters()) < 5e6
     network.eval()
-    save_checkpoint(tmp_path / "one.safetensors", network, Card("one", "1", config))
+    save_checkpoint(tmp_path / "one.safetensors", network, ModelCard("one", "1", config))
     again, card = load_checkpoint(tmp_path / "one.safetensors")
     assert card.config == config
     assert torch.allclose(again(images).distance, network(images).distance, atol=1e-5)

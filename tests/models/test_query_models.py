@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_leafseg.grouping.masks import cut_mask, matrix_nms, overlaps
 from napari_leafseg.metrics import average_precision
-from napari_leafseg.models.backbones import TransformersBackbone
 from napari_leafseg.models.build import build_network
-from napari_leafseg.models.normalise import standardise
-from napari_leafseg.models.query import Queries
-from napari_leafseg.models.query_config import QUERY_SIZES, BackboneConfig
+from napari_leafseg.models.normalize import standardize
+from napari_leafseg.models.query.backbones import TransformersBackbone
+from napari_leafseg.models.query.base import Queries
+from napari_leafseg.models.query.config import QUERY_SIZES, BackboneConfig
+from napari_leafseg.postprocessing.masks import cut_mask, matrix_nms, overlaps
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.data import drop_small
 from tests.models import plain
@@ -36,7 +36,7 @@ def tiny(name, seed=0, **update):
 
 def plants(seeds):
     scenes = [synthesize(seed, SCENE) for seed in seeds]
-    images = torch.from_numpy(np.stack([standardise(scene.image) for scene in scenes])).permute(0, 3, 1, 2)
+    images = torch.from_numpy(np.stack([standardize(scene.image) for scene in scenes])).permute(0, 3, 1, 2)
     labels = np.stack([drop_small(scene.labels.astype(np.int32), 16) for scene in scenes])
     return images, torch.from_numpy(labels.astype(np.int64))
 
@@ -104,7 +104,7 @@ def test_what_is_not_annotated_carries_no_mask_loss(name):
     mask.backward()
     beyond = features.mask.grad[..., 40 // network.mask_stride + 2 :]
     assert float(features.mask.grad.abs().max()) > 0
-    if name != "mask2former":  # its masks also steer its own attention, all over the picture
+    if name != "mask2former":  # its masks also steer its own attention, all over the image
         assert float(beyond.abs().max()) == 0
 
 
@@ -113,14 +113,14 @@ def test_it_learns_four_plants_by_heart(name):
     images, labels = plants((11, 12, 13, 14))
     network = tiny(name, score_floor=0.05).train()
     steps = 220 if name == "mask2former" else 150
-    optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(steps):
         loss = sum(network.losses(images, labels).values())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     assert ap_of(network.eval(), images, labels).ap50 >= 0.95
 
@@ -253,7 +253,7 @@ def test_a_query_is_a_convolution_of_one_pixel(name):
 
 
 def test_mask2former_queries_where_nobody_annotated_learn_nothing():
-    from napari_leafseg.models.mask2former import _silent
+    from napari_leafseg.models.query.mask2former import _silent
 
     logits = torch.full((1, 2, 8, 8), -9.0)
     logits[0, 0, :, :3], logits[0, 1, :, 5:] = 9.0, 9.0

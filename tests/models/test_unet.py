@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_leafseg.models.unet import enlarge
+from napari_leafseg.models.distance_embedding.unet import enlarge
 
 
 def plainly(features, layer):

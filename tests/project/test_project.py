@@ -1,4 +1,4 @@
-"""A project on disk: pictures, labels, marks, journal, lock."""
+"""A project on disk: images, labels, marks, journal, lock."""
 
 import json
 import os
@@ -22,8 +22,8 @@ SHAPE = (64, 96)
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "pictures"
+def images(tmp_path):
+    folder = tmp_path / "images"
     rng = np.random.default_rng(0)
     for name in ("day1", "day2"):
         write_image(folder / f"{name}.png", rng.integers(0, 255, (*SHAPE, 3)).astype(np.uint8))
@@ -31,9 +31,9 @@ def pictures(tmp_path):
 
 
 @pytest.fixture
-def project(tmp_path, pictures):
+def project(tmp_path, images):
     with Project.create(tmp_path / "project", "Trial") as made:
-        made.add_images([pictures])
+        made.add_images([images])
         yield made
 
 
@@ -48,19 +48,19 @@ def start(project, ref):
     return document
 
 
-def test_pictures_are_referred_to_or_copied_and_come_once(tmp_path, pictures):
+def test_images_are_referred_to_or_copied_and_come_once(tmp_path, images):
     with Project.create(tmp_path / "p") as project:
-        assert [ref.id for ref in project.add_images([pictures])] == ["day1", "day2"]
-        assert project.add_images([pictures / "day1.png"]) == []
-        assert project.images[0].path == "../pictures/day1.png"
+        assert [ref.id for ref in project.add_images([images])] == ["day1", "day2"]
+        assert project.add_images([images / "day1.png"]) == []
+        assert project.images[0].path == "../images/day1.png"
         other = tmp_path / "other"
-        shutil.copytree(pictures, other)
+        shutil.copytree(images, other)
         assert [ref.id for ref in project.add_images([other / "day1.png"])] == ["day1_2"]
     with Project.create(tmp_path / "q") as project:
-        (first, _) = project.add_images([pictures], copy=True)
+        (first, _) = project.add_images([images], copy=True)
         assert project.path_of(first).parent == tmp_path / "q" / "images"
-        assert project.path_of(first).read_bytes() == (pictures / "day1.png").read_bytes()
-        assert project.add_images([pictures], copy=True) == []
+        assert project.path_of(first).read_bytes() == (images / "day1.png").read_bytes()
+        assert project.add_images([images], copy=True) == []
 
 
 def test_a_project_is_read_by_people_and_other_programs(project):
@@ -82,7 +82,7 @@ def test_a_project_is_read_by_people_and_other_programs(project):
     assert json.loads((project.folder / "project.json").read_text())["format"] == FORMAT
 
 
-def test_everything_is_there_after_a_restart_undo_too(project, pictures):
+def test_everything_is_there_after_a_restart_undo_too(project, images):
     ref = project.images[0]
     document = start(project, ref)
     first = document.labels.copy()
@@ -123,9 +123,9 @@ def test_marks_follow_what_is_done_by_hand(project):
     document.undo()
     assert document.verified == {(0, 9)}
     assert document.set_verified([(0, 9), (0, 77)], False).tool == "unlock"
-    assert document.frozen() == frozenset()
+    assert document.locked() == frozenset()
     document.undo()
-    assert document.frozen() == {9}
+    assert document.locked() == {9}
     assert document.set_verified([(0, 9)], True) is None
 
 
@@ -163,11 +163,11 @@ def test_a_second_application_is_told_who_has_it(project):
     assert not lock.path.exists()
 
 
-def test_moved_pictures_are_found_again_by_name_and_content(project, pictures, tmp_path):
+def test_moved_images_are_found_again_by_name_and_content(project, images, tmp_path):
     assert project.missing() == []
     moved = tmp_path / "archive" / "2026"
     moved.parent.mkdir()
-    pictures.rename(moved)
+    images.rename(moved)
     (tmp_path / "archive" / "day2.png").write_bytes(b"something else")
     assert len(project.missing()) == 2
     assert [ref.id for ref in project.relink(tmp_path / "archive")] == ["day1", "day2"]
@@ -175,10 +175,10 @@ def test_moved_pictures_are_found_again_by_name_and_content(project, pictures, t
     assert project.path_of(project.images[1]) == moved / "day2.png"
 
 
-def test_earlier_formats_are_brought_up_to_date_and_newer_ones_refused(tmp_path, pictures):
+def test_earlier_formats_are_brought_up_to_date_and_newer_ones_refused(tmp_path, images):
     folder = tmp_path / "old"
     folder.mkdir()
-    old = {"name": "Old", "images": [str(pictures / "day1.png"), "sub/day1.png"]}
+    old = {"name": "Old", "images": [str(images / "day1.png"), "sub/day1.png"]}
     (folder / "project.json").write_text(json.dumps(old))
     with Project.open(folder) as project:
         assert [ref.id for ref in project.images] == ["day1", "day1_2"]
@@ -214,7 +214,7 @@ def test_creating_needs_an_empty_folder(tmp_path, project):
         Project.create(tmp_path / "full")
 
 
-def test_labels_of_another_picture_are_refused(project):
+def test_labels_of_another_image_are_refused(project):
     ref = project.images[0]
     project.save(ref, start(project, ref))
     project.writer.flush()
@@ -240,12 +240,12 @@ class FullDisk:
         monkeypatch.setattr(os, "fsync", fsync)
 
 
-def test_a_full_disk_is_announced_nothing_is_lost_and_it_goes_on(tmp_path, pictures, monkeypatch):
+def test_a_full_disk_is_announced_nothing_is_lost_and_it_goes_on(tmp_path, images, monkeypatch):
     monkeypatch.setattr("napari_leafseg.project.writer.RETRY", 0.05)
     said = []
     disk = FullDisk(monkeypatch)
     project = Project.create(tmp_path / "p", failed=said.append)
-    (ref, _) = project.add_images([pictures])
+    (ref, _) = project.add_images([images])
     document = start(project, ref)
     project.save(ref, document)
     assert project.writer.flush()
@@ -294,7 +294,7 @@ def test_a_series_keeps_its_frames_apart(tmp_path, project):
     with Project.open(project.folder) as again:
         found = again.open_document(again.images[1], (3, *SHAPE))
         assert found.leaves(2) == [4]
-        assert found.frozen(2) == {4}
+        assert found.locked(2) == {4}
         found.undo()
         assert not found.labels.any()
 
@@ -313,8 +313,8 @@ def test_what_a_project_holds_to_learn_from_is_counted_without_opening_it(tmp_pa
             ref.state = "in progress"
         refs[0].state = refs[3].state = "done"
         project.writer.flush()
-        project.labels_path(refs[3]).write_bytes(b"no picture")
+        project.labels_path(refs[3]).write_bytes(b"no image")
         found, newer = tally(project, {}), tally(project, {"partly": 0, "looked_at": 1})
-    assert str(found) == "1 reviewed picture (3 leaves) and 1 partly corrected picture (2 verified leaves)"
+    assert str(found) == "1 reviewed image (3 leaves) and 1 partly corrected image (2 verified leaves)"
     assert newer == Tally(1, 3, 1, 1)  # what is open is newer
-    assert str(Tally(2, 1)) == "2 reviewed pictures (1 leaf)"
+    assert str(Tally(2, 1)) == "2 reviewed images (1 leaf)"

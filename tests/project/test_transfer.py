@@ -21,7 +21,7 @@ SHAPE = (40, 56)
 
 @pytest.fixture
 def masks(tmp_path):
-    """Two pictures with label images; the first has a leaf with a hole."""
+    """Two images with label images; the first has a leaf with a hole."""
     rng = np.random.default_rng(0)
     folder, found = tmp_path / "masks", {}
     for number, name in enumerate(("a", "b")):
@@ -78,7 +78,7 @@ def test_an_export_is_taken_in_again_by_a_project(tmp_path, project, masks, form
 
 def test_taken_in_leaves_are_verified_when_they_are_right(project):
     document = project.open_document(project.ref("a"), SHAPE)
-    assert document.frozen() == {1, 2, 7}
+    assert document.locked() == {1, 2, 7}
     assert document.undo().tool == "verify"
     assert document.undo().tool == "import"
 
@@ -100,7 +100,7 @@ def test_mistakes_are_named(tmp_path, project, masks):
     folder = masks[0]
     with pytest.raises(UserError, match="no format “svg”"):
         list(export_labels(project, tmp_path, "svg"))
-    with pytest.raises(UserError, match="no picture with a label image"):
+    with pytest.raises(UserError, match="no image with a label image"):
         list(import_masks(project, tmp_path))
     with pytest.raises(UserError, match="is no folder"):
         list(import_masks(project, tmp_path / "nowhere"))

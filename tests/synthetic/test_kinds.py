@@ -10,7 +10,7 @@ from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.synthetic.kinds import KINDS
 from napari_leafseg.training.config import DataConfig
 
-LOOKS = ("moss", "foliage", "glare", "fluorescence")
+TTA_PRESETS = ("moss", "foliage", "glare", "fluorescence")
 MIXED = yaml.safe_load("""
 - {share: 0.26, scene: {size: [448, 448], diameter: [130, 440], moss: 0.15, glare: 0.1}}
 - {share: 0.05, scene: {size: [448, 448], diameter: [170, 440], background: paper, pots: 0.9}}
@@ -70,8 +70,8 @@ def test_labels_of_straps_do_not_change_between_machines_and_versions():
     assert hashlib.sha256(synthesize(1, config).labels.tobytes()).hexdigest()[:16] == "15dcc59f7c7368d8"
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_looks_change_the_picture_and_not_the_labels(look):
+@pytest.mark.parametrize("look", TTA_PRESETS)
+def test_looks_change_the_image_and_not_the_labels(look):
     plain = SceneConfig(size=(160, 160), diameter=(110, 150), blank=0.0, camera=False)
     before, after = synthesize(7, plain), synthesize(7, plain.model_copy(update={look: 1.0}))
     assert np.array_equal(before.labels, after.labels)
@@ -85,7 +85,7 @@ def test_looks_change_the_picture_and_not_the_labels(look):
         assert off == 0
 
 
-def test_fluorescence_is_grey_bright_on_dark():
+def test_fluorescence_is_gray_bright_on_dark():
     for seed in range(4):
         config = SceneConfig(size=(160, 160), diameter=(110, 150), fluorescence=1.0, border=0.0)
         scene = synthesize(seed, config)

@@ -72,7 +72,7 @@ def test_plants_of_60_and_of_1500_pixels(diameter):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_background_is_drawn_without_colouring_labels(kind):
+def test_every_background_is_drawn_without_coloring_labels(kind):
     scene = synthesize(2, SceneConfig(size=(96, 96), diameter=(50, 60), background=kind))
     assert scene.image.std() > 2
 

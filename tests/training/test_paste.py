@@ -5,45 +5,45 @@ import pytest
 from scipy import ndimage
 
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training.banks import BackgroundBank, LeafBank, is_grey
+from napari_leafseg.training.banks import BackgroundBank, LeafBank, is_gray
 from napari_leafseg.training.paste import _drop_hidden, paste_leaves, real_background, textured_leaves
 
 CONFIG = SceneConfig(size=(224, 224), diameter=(150, 200), border=0.0, blank=0.0, habit="rosette", background="soil")
 
 
-def make_pair(seed, grey=False):
+def make_pair(seed, gray=False):
     scene = synthesize(seed, CONFIG)
     image = scene.image
-    if grey:
+    if gray:
         image = np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, 2)
     return image, scene.labels.astype(np.int32)
 
 
 @pytest.fixture(scope="module")
 def bank():
-    return LeafBank([make_pair(seed) for seed in range(4)], [make_pair(seed, grey=True) for seed in range(4, 8)])
+    return LeafBank([make_pair(seed) for seed in range(4)], [make_pair(seed, gray=True) for seed in range(4, 8)])
 
 
 @pytest.fixture(scope="module")
 def grounds():
-    return BackgroundBank([make_pair(seed) for seed in range(4)], [make_pair(seed, grey=True) for seed in range(4, 8)])
+    return BackgroundBank([make_pair(seed) for seed in range(4)], [make_pair(seed, gray=True) for seed in range(4, 8)])
 
 
-def test_leaves_of_colored_and_grey_pictures_are_kept_apart(bank):
+def test_leaves_of_colored_and_gray_images_are_kept_apart(bank):
     assert len(bank.colored) > 4
-    assert len(bank.grey) > 4
+    assert len(bank.gray) > 4
     rng = np.random.default_rng(0)
-    assert not any(is_grey(bank.draw(rng, False).image) for _ in range(40))
-    assert all(is_grey(bank.draw(rng, True).image) for _ in range(40))
+    assert not any(is_gray(bank.sample(rng, False).image) for _ in range(40))
+    assert all(is_gray(bank.sample(rng, True).image) for _ in range(40))
 
 
-def test_no_grey_leaf_lands_in_a_colored_picture():
-    only_grey = LeafBank([make_pair(seed, grey=True) for seed in range(4, 8)])
-    assert only_grey.draw(np.random.default_rng(0), False) is None
+def test_no_gray_leaf_lands_in_a_colored_image():
+    only_gray = LeafBank([make_pair(seed, gray=True) for seed in range(4, 8)])
+    assert only_gray.sample(np.random.default_rng(0), False) is None
 
 
 def make_leaf(labels):
-    """A picture with one long leaf."""
+    """An image with one long leaf."""
     image = np.full((*labels.shape, 3), (90, 70, 50), np.uint8)
     image[labels > 0] = (60, 160, 40)
     return image
@@ -67,7 +67,7 @@ def test_only_good_leaves_are_cut_out(box, beside, good):
     bank = LeafBank([(make_leaf(labels), labels)])
     assert len(bank) == int(good)
     if good:
-        cut = bank.colored.draw(np.random.default_rng(0))
+        cut = bank.colored.sample(np.random.default_rng(0))
         assert cut.area == 800
         assert cut.slender == pytest.approx(2.0, rel=0.1)
         assert (cut.image[..., 1] > 150).all(), "no background in the colors that resampling mixes in"
@@ -90,7 +90,7 @@ def test_what_is_not_annotated_and_what_is_green_is_no_background():
     image = make_leaf(labels)
     labels[:, 110:] = -1
     image[:, 110:] = (200, 30, 30)
-    for bank in (BackgroundBank([(image, labels)]), BackgroundBank(unlabelled=[make_leaf(labels)])):
+    for bank in (BackgroundBank([(image, labels)]), BackgroundBank(unlabeled=[make_leaf(labels)])):
         for patches in bank.colored.lists:
             for patch in patches:
                 assert not (patch[..., 0] > 150).any()
@@ -102,10 +102,10 @@ def test_pasted_leaves_get_labels_where_they_are_seen(bank, seed):
     image, labels = make_pair(20 + seed)
     labels[:30, :60] = -1
     before = image.copy(), labels.copy()
-    picture, truth = paste_leaves(np.random.default_rng(seed), image, labels, bank)
+    image, truth = paste_leaves(np.random.default_rng(seed), image, labels, bank)
     assert np.array_equal(image, before[0])
     assert np.array_equal(labels, before[1])
-    assert picture.dtype == np.uint8
+    assert image.dtype == np.uint8
     assert truth.dtype == np.int32
     new = truth > labels.max()
     hidden = (truth == -1) & (labels >= 0)
@@ -119,15 +119,15 @@ def test_pasted_leaves_get_labels_where_they_are_seen(bank, seed):
     assert areas[labels.max() + 1 :].max(initial=20) >= 20
 
 
-def test_only_pasted_leaves_and_their_shadows_change_the_picture(bank):
+def test_only_pasted_leaves_and_their_shadows_change_the_image(bank):
     changed = 0
     for seed in range(6):
-        image, labels = make_pair(40 + seed, grey=True)  # no shadows in fluorescence
-        picture, truth = paste_leaves(np.random.default_rng(seed), image, labels, bank)
+        image, labels = make_pair(40 + seed, gray=True)  # no shadows in fluorescence
+        image, truth = paste_leaves(np.random.default_rng(seed), image, labels, bank)
         far = ndimage.binary_erosion(truth == labels, iterations=4, border_value=1)
-        assert np.array_equal(picture[far], image[far])
-        changed += int((picture != image).any())
-        assert is_grey(picture)
+        assert np.array_equal(image[far], image[far])
+        changed += int((image != image).any())
+        assert is_gray(image)
     assert changed >= 4
 
 
@@ -144,24 +144,24 @@ def test_a_leaf_hidden_but_for_a_sliver_is_not_annotated():
 def test_a_background_is_replaced_and_the_plant_stays(grounds, seed):
     image, labels = make_pair(60 + seed)
     labels[:20, :20] = -1
-    picture, truth = real_background(np.random.default_rng(seed), image, labels, grounds)
+    image, truth = real_background(np.random.default_rng(seed), image, labels, grounds)
     assert np.array_equal(truth, labels)
-    assert np.abs(picture[labels != 0].astype(int) - image[labels != 0]).max() <= 1
-    assert np.mean((picture != image).any(2)[labels == 0]) > 0.8
+    assert np.abs(image[labels != 0].astype(int) - image[labels != 0]).max() <= 1
+    assert np.mean((image != image).any(2)[labels == 0]) > 0.8
 
 
-@pytest.mark.parametrize("grey", [False, True])
-def test_textures_change_leaves_alone(bank, grey):
-    image, labels = make_pair(70, grey)
+@pytest.mark.parametrize("gray", [False, True])
+def test_textures_change_leaves_alone(bank, gray):
+    image, labels = make_pair(70, gray)
     labels[:20, :20] = -1
-    picture, truth = textured_leaves(np.random.default_rng(0), image, labels, bank)
+    image, truth = textured_leaves(np.random.default_rng(0), image, labels, bank)
     assert np.array_equal(truth, labels)
-    assert np.array_equal(picture[labels <= 0], image[labels <= 0])
-    assert np.mean((picture != image).any(2)[labels > 0]) > 0.2
-    assert is_grey(picture) == grey
+    assert np.array_equal(image[labels <= 0], image[labels <= 0])
+    assert np.mean((image != image).any(2)[labels > 0]) > 0.2
+    assert is_gray(image) == gray
 
 
-def test_the_same_generator_gives_the_same_picture(bank, grounds):
+def test_the_same_generator_gives_the_same_image(bank, grounds):
     image, labels = make_pair(80)
     for paste, things in ((paste_leaves, bank), (real_background, grounds), (textured_leaves, bank)):
         first, again, other = (paste(np.random.default_rng(seed), image, labels, things) for seed in (1, 1, 2))
@@ -170,14 +170,14 @@ def test_the_same_generator_gives_the_same_picture(bank, grounds):
         assert not np.array_equal(first[0], other[0])
 
 
-def test_pictures_without_leaves_and_full_of_them(bank, grounds):
+def test_images_without_leaves_and_full_of_them(bank, grounds):
     image = np.full((64, 80, 3), (90, 60, 50), np.uint8)
     for value in (0, 1, -1):
         labels = np.full((64, 80), value, np.uint16 if value >= 0 else np.int32)
         for paste, things in ((paste_leaves, bank), (real_background, grounds), (textured_leaves, bank)):
             for seed in range(4):
-                picture, truth = paste(np.random.default_rng(seed), image, labels, things)
-                assert picture.shape == image.shape
+                image, truth = paste(np.random.default_rng(seed), image, labels, things)
+                assert image.shape == image.shape
                 assert truth.shape == labels.shape
 
 

@@ -5,9 +5,9 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.build import build_network
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.checkpoint import begin_with, load_checkpoint, save_checkpoint
-from napari_leafseg.models.query_config import QUERY_SIZES
+from napari_leafseg.models.query.config import QUERY_SIZES
+from napari_leafseg.models.store.checkpoint import load_checkpoint, load_partial, save_checkpoint
+from napari_leafseg.models.store.model_card import ModelCard
 from napari_leafseg.synthetic import SceneConfig
 from napari_leafseg.training.config import DataConfig, SceneShare, TrainingConfig
 from napari_leafseg.training.loop import train
@@ -19,7 +19,7 @@ def config_of(name, **update):
     data = DataConfig(count=4, seed=7_000, scenes=SCENES)
     return TrainingConfig(
         name=name, model=f"{name}-tiny", data=data, steps=4, batch=2, crop=64, validation_count=0, save_every=2,
-        warm_up=1, diameter=60, **update,
+        warm_up=1, target_diameter=60, **update,
     )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def test_a_leaf_models_weights_become_the_backbone(tmp_path, tiny_checkpoint):
     backbone = QUERY_SIZES["solov2-tiny"].backbone.model_copy(update={"trunk": shape})
     config = QUERY_SIZES["solov2-tiny"].model_copy(update={"backbone": backbone, "levels": (0, 1, 2)})
     network = build_network(config.model_copy(update={"backbone": backbone}))
-    count = begin_with(network, tiny_checkpoint)
+    count = load_partial(network, tiny_checkpoint)
     leaf, _ = load_checkpoint(tiny_checkpoint)
     assert count == len(leaf.state_dict())
     for key, value in leaf.state_dict().items():
@@ -78,16 +78,16 @@ def test_weights_that_fit_nowhere_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     torch.nn.Module.__init__(other)
     other.only = torch.nn.Parameter(torch.zeros(3))
-    save_checkpoint(path, other, Card("other", "1", QUERY_SIZES["mask2former-tiny"]))
+    save_checkpoint(path, other, ModelCard("other", "1", QUERY_SIZES["mask2former-tiny"]))
     with pytest.raises(UserError, match="no weights in common"):
-        begin_with(build_network(swin), path)
+        load_partial(build_network(swin), path)
 
 
 def test_variances_beyond_float16_are_kept(tmp_path):
     network = build_network(QUERY_SIZES["solov2-tiny"])
     name = next(key for key in network.state_dict() if key.endswith("running_var"))
     network.state_dict()[name].fill_(90_000.0)
-    save_checkpoint(tmp_path / "a.safetensors", network, Card("a", "1", QUERY_SIZES["solov2-tiny"]), half=True)
+    save_checkpoint(tmp_path / "a.safetensors", network, ModelCard("a", "1", QUERY_SIZES["solov2-tiny"]), half=True)
     again, _ = load_checkpoint(tmp_path / "a.safetensors")
     assert torch.equal(again.state_dict()[name], network.state_dict()[name])
 

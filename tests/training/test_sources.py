@@ -1,4 +1,4 @@
-"""Several labelled folders, partly labelled images, coarse crops."""
+"""Several labeled folders, partly labeled images, coarse crops."""
 
 import imageio.v3 as imageio
 import numpy as np
@@ -10,7 +10,7 @@ from napari_leafseg.inference.plants import Plant, working_scale
 from napari_leafseg.losses.distance_embedding import center_loss
 from napari_leafseg.training.augment import degrade, random_crop
 from napari_leafseg.training.config import DataConfig, LabeledFolder, TrainingConfig
-from napari_leafseg.training.data import ImagePool, draw_batch, unlabeled_neighbors, unlabeled_vegetation
+from napari_leafseg.training.data import SyntheticDataset, draw_batch, unlabeled_neighbors, unlabeled_vegetation
 from napari_leafseg.training.loop import train
 
 
@@ -30,10 +30,10 @@ def test_each_folder_has_its_share_and_each_plant_within_it(tmp_path):
     many = _folder(tmp_path / "many", [f"a_{day}" for day in range(9)] + ["b_0"], 10)
     few = _folder(tmp_path / "few", ["c_0"], 200)
     sources = (LabeledFolder(folder=many, share=0.6, same_plant="^(.)_"), LabeledFolder(folder=few, share=0.2))
-    pool = ImagePool(tmp_path / "pool", DataConfig(count=2, sources=sources, scenes=DataConfig().scenes))
+    pool = SyntheticDataset(tmp_path / "pool", DataConfig(count=2, sources=sources, scenes=DataConfig().scenes))
     assert list(pool.fill())
     rng = np.random.default_rng(0)
-    drawn = [pool.draw(rng) for _ in range(600)]
+    drawn = [pool.sample(rng) for _ in range(600)]
     shares = [sum(int(np.median(item.image)) == value and item.source < 0 for item in drawn) for value in (10, 200)]
     assert shares[0] / 600 == pytest.approx(0.6, abs=0.06)
     assert shares[1] / 600 == pytest.approx(0.2, abs=0.05)
@@ -47,12 +47,12 @@ def test_images_are_left_out_by_name(tmp_path):
     folder = _folder(tmp_path / "all", ["one", "two", "three"], 10)
     (tmp_path / "kept.txt").write_text("two\n\n")
     source = LabeledFolder(folder=folder, share=1.0, exclude=("three",), exclude_file=str(tmp_path / "kept.txt"))
-    pool = ImagePool(tmp_path / "pool", DataConfig(count=0, sources=(source,)))
+    pool = SyntheticDataset(tmp_path / "pool", DataConfig(count=0, sources=(source,)))
     list(pool.fill())
     assert len(pool._own[0].pairs) == 1
     gone = source.model_copy(update={"exclude_file": str(tmp_path / "none.txt")})
     with pytest.raises(UserError, match=r"none\.txt"):
-        list(ImagePool(tmp_path / "pool", DataConfig(count=0, sources=(gone,))).fill())
+        list(SyntheticDataset(tmp_path / "pool", DataConfig(count=0, sources=(gone,))).fill())
 
 
 def test_vegetation_without_a_label_is_not_annotated():
@@ -135,8 +135,8 @@ def test_a_model_with_centers_trains_on_folders(tmp_path):
     sources = (LabeledFolder(folder=folder, share=1.0, unlabeled="green"),)
     config = TrainingConfig(
         model="pretrained", steps=2, batch=2, crop=64, diameter=60, data=DataConfig(count=0, sources=sources),
-        validation_count=0, greys=0.5, degrade=0.5, aspect=0.1, least_leaf=12,
-        loss={"embedding_stride": 2, "neighbour_radius": 6},
+        validation_count=0, grays=0.5, degrade=0.5, aspect=0.1, least_leaf=12,
+        loss={"embedding_stride": 2, "neighbor_radius": 6},
     )  # fmt: skip
     events = list(train(config, tmp_path / "run"))
     steps = [event for event in events if event.kind == "step"]
@@ -157,7 +157,7 @@ def test_batches_drawn_ahead_are_those_of_their_steps(tmp_path, monkeypatch):
     plain = loop._Run.train_step
     monkeypatch.setattr(loop._Run, "train_step", lambda run, batch: (seen.append(batch), plain(run, batch))[1])
     list(train(config, tmp_path / "run"))
-    pool = ImagePool(tmp_path / "run" / "pool", config.data)
+    pool = SyntheticDataset(tmp_path / "run" / "pool", config.data)
     list(pool.fill())
     for step, batch in enumerate(seen):
         expected = draw_batch(pool, config, step)

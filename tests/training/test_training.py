@@ -11,15 +11,15 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.io import write_image, write_labels
-from napari_leafseg.models.checkpoint import load_checkpoint
-from napari_leafseg.models.config import SIZES
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet
-from napari_leafseg.models.normalise import standardise
+from napari_leafseg.models.distance_embedding.config import SIZES
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
+from napari_leafseg.models.normalize import standardize
+from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.synthetic import SceneConfig
 from napari_leafseg.training import loop
-from napari_leafseg.training.augment import change_colours, expose_for_plants, random_crop, true_plants
+from napari_leafseg.training.augment import change_colors, expose_for_plants, random_crop, true_plants
 from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig, read_training_config
-from napari_leafseg.training.data import ImagePool, draw_batch, drop_small
+from napari_leafseg.training.data import SyntheticDataset, draw_batch, drop_small
 from napari_leafseg.training.loop import compute_losses, learning_rate, train
 from napari_leafseg.training.targets import distance_target
 from tests.conftest import REPOSITORY, discs
@@ -66,13 +66,13 @@ def test_a_plant_view_shows_the_whole_plant_at_the_size_that_prediction_aims_at(
             "data": data,
             "batch": 12,
             "crop": 96,
-            "diameter": 70.0,
+            "target_diameter": 70.0,
             "plant_views": 1.0,
             "plant_view_spread": 0.0,
             "elsewhere": 0.0,
         }
     )
-    pool = ImagePool(tmp_path, data)
+    pool = SyntheticDataset(tmp_path, data)
     assert list(pool.fill())[-1] == (6, 6)
     sizes = []
     for truth in draw_batch(pool, config, 0)["labels"].numpy():
@@ -94,7 +94,7 @@ def test_a_plant_view_is_exposed_for_dark_leaves_and_measured_around_the_plant()
     exposed, statistics = expose_for_plants(rng, dark, labels, true_plants(labels))
     assert 170 < exposed[45, 45, 1] < 255
     contrast = [
-        float(view[45, 45, 1] - view[27, 45, 1]) for view in (standardise(exposed, statistics), standardise(dark))
+        float(view[45, 45, 1] - view[27, 45, 1]) for view in (standardize(exposed, statistics), standardize(dark))
     ]
     assert contrast[0] > 1.0
     assert contrast[1] < 0.5
@@ -127,21 +127,21 @@ def test_crops_keep_image_and_labels_together(seed):
     assert np.mean(np.abs(piece[..., 0].astype(int) - truth * 60) <= 8) > 0.93
 
 
-def test_colours_change_but_not_the_range():
+def test_colors_change_but_not_the_range():
     image = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
-    results = [change_colours(np.random.default_rng(seed), image) for seed in range(20)]
+    results = [change_colors(np.random.default_rng(seed), image) for seed in range(20)]
     assert any(not np.array_equal(result, image) for result in results)
     assert all(result.min() >= 0 and result.max() <= 255 for result in results)
 
 
-def test_colour_mixing_keeps_grey_grey_and_greys_some():
-    grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, 2).repeat(2, 1)
-    coloured = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+def test_color_mixing_keeps_gray_gray_and_grays_some():
+    gray = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, 2).repeat(2, 1)
+    colored = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
     for seed in range(40):
-        result = change_colours(np.random.default_rng(seed), grey).astype(int)
+        result = change_colors(np.random.default_rng(seed), gray).astype(int)
         assert (np.diff(result, axis=0) >= 0).all()  # brighter stays brighter
-    greyed = [change_colours(np.random.default_rng(seed), coloured) for seed in range(200)]
-    assert 2 <= sum(bool((np.ptp(result.astype(int), axis=2) == 0).all()) for result in greyed) <= 16
+    grayed = [change_colors(np.random.default_rng(seed), colored) for seed in range(200)]
+    assert 2 <= sum(bool((np.ptp(result.astype(int), axis=2) == 0).all()) for result in grayed) <= 16
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -204,8 +204,8 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path):
     for step, tolerance in ((3, 1e-3), (4, 3e-3), (5, 3e-2), (6, 3e-2)):
         assert losses["rest"][step] == pytest.approx(losses["whole"][step], rel=tolerance), step
     assert load_checkpoint(tmp_path / "parts" / "t.safetensors")[1].provenance["steps"] == 6
-    optimiser = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["optimiser"]
-    assert {float(kept["step"]) for kept in optimiser["state"].values()} == {6.0}  # its moments went on, too
+    optimizer = torch.load(tmp_path / "parts" / "state.pt", weights_only=True)["optimizer"]
+    assert {float(kept["step"]) for kept in optimizer["state"].values()} == {6.0}  # its moments went on, too
     assert [event.step for event in rest if event.kind == "step"] == [3, 4, 5, 6]
     assert whole[-1].kind == rest[-1].kind == "finished"
 
@@ -230,20 +230,20 @@ def test_another_models_run_is_not_overwritten(tmp_path):
 
 
 def test_batches_depend_on_seed_and_step_only(tmp_path):
-    pool = ImagePool(tmp_path, TINY.data)
+    pool = SyntheticDataset(tmp_path, TINY.data)
     list(pool.fill())
-    again = ImagePool(tmp_path, TINY.data)
+    again = SyntheticDataset(tmp_path, TINY.data)
     assert list(again.fill())[-1] == (4, 4)
     first, second = draw_batch(pool, TINY, 3), draw_batch(again, TINY, 3)
     assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first)
     assert not torch.equal(first["image"], draw_batch(pool, TINY, 4)["image"])
 
 
-def test_own_pictures_join_in(tmp_path):
+def test_own_images_join_in(tmp_path):
     config = DataConfig(count=2, scenes=TINY.data.scenes, folder=str(REPOSITORY / "sample_data"), folder_share=1.0)
-    pool = ImagePool(tmp_path, config)
+    pool = SyntheticDataset(tmp_path, config)
     list(pool.fill())
-    shapes = {pool.draw(np.random.default_rng(seed))[0].shape for seed in range(12)}
+    shapes = {pool.sample(np.random.default_rng(seed))[0].shape for seed in range(12)}
     assert (128, 128, 3) in shapes
 
 
@@ -341,7 +341,7 @@ def test_staged_training_trains_the_first_network_and_then_freezes_it(tmp_path):
     assert changed("embedding_net", 1, 3)
 
 
-def test_whole_pictures_keep_their_aspect_and_what_is_beside_them_is_not_annotated(tmp_path):
+def test_whole_images_keep_their_aspect_and_what_is_beside_them_is_not_annotated(tmp_path):
     labels = np.zeros((40, 80), np.uint16)
     labels[10:30, 10:30] = 7
     image = np.zeros((40, 80, 3), np.uint8)
@@ -349,8 +349,10 @@ def test_whole_pictures_keep_their_aspect_and_what_is_beside_them_is_not_annotat
     write_image(tmp_path / "a.png", image)
     write_labels(tmp_path / "a_label.png", labels)
     data = DataConfig(count=0, folder=str(tmp_path))
-    config = TINY.model_copy(update={"data": data, "whole": True, "augment": False, "crop": 64, "smallest_leaf": 4})
-    pool = ImagePool(tmp_path / "pool", data)
+    config = TINY.model_copy(
+        update={"data": data, "whole_images": True, "augment": False, "crop": 64, "smallest_leaf": 4}
+    )
+    pool = SyntheticDataset(tmp_path / "pool", data)
     assert list(pool.fill()) == []
     batch = draw_batch(pool, config, 0)
     truth = batch["labels"][0].numpy()
@@ -360,10 +362,10 @@ def test_whole_pictures_keep_their_aspect_and_what_is_beside_them_is_not_annotat
     assert not batch["image"][0, :, 32:].any()
     assert batch["image"][0, 0, 10, 10] > batch["image"][0, 0, 30, 60]
     with pytest.raises(UserError, match="called b"):
-        list(ImagePool(tmp_path / "pool", data.model_copy(update={"stems": ("b",)})).fill())
+        list(SyntheticDataset(tmp_path / "pool", data.model_copy(update={"stems": ("b",)})).fill())
 
 
-def test_a_configuration_without_any_picture_is_refused():
+def test_a_configuration_without_any_image_is_refused():
     with pytest.raises(ValueError, match="a folder, or both"):
         TrainingConfig(data=DataConfig(count=0))
 
@@ -382,11 +384,11 @@ def test_dropping_small_leaves_keeps_what_is_not_annotated():
 
 @pytest.mark.parametrize(("model", "slow"), [("tiny", ".down."), ("solov2-tiny", "backbone.")])
 def test_what_sees_the_pixels_first_learns_more_slowly(tmp_path, model, slow):
+    from napari_leafseg.training.distributed import process_group_of
     from napari_leafseg.training.loop import _Run
-    from napari_leafseg.training.team import team_of
 
-    run = _Run(TrainingConfig(model=model, backbone_rate=0.25, crop=64), tmp_path, team_of("cpu"))
-    fast_group, slow_group = run.optimiser.param_groups
+    run = _Run(TrainingConfig(model=model, backbone_rate=0.25, crop=64), tmp_path, process_group_of("cpu"))
+    fast_group, slow_group = run.optimizer.param_groups
     assert (fast_group["share"], slow_group["share"]) == (1.0, 0.25)
     names = {id(value): name for name, value in run.network.named_parameters()}
     assert all(slow in names[id(value)] for value in slow_group["params"])

@@ -14,7 +14,7 @@ from tests.conftest import discs
 
 
 def draw_leaf(shape, length, turn):
-    """A generator's leaf as a mask; its base lies in the middle of the picture."""
+    """A generator's leaf as a mask; its base lies in the middle of the image."""
     corners = outline(shape, 160) * length
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     side = int(2.6 * length)
@@ -23,7 +23,7 @@ def draw_leaf(shape, length, turn):
 
 @pytest.mark.parametrize("radius", [12, 30, 80])
 def test_discs(radius):
-    row = measure_leaves(discs(centres=((100.3, 90.2),), radius=radius, size=200)).iloc[0]
+    row = measure_leaves(discs(centers=((100.3, 90.2),), radius=radius, size=200)).iloc[0]
     assert row["area_px2"] == pytest.approx(np.pi * radius**2, rel=0.02)
     assert row["length_px"] == pytest.approx(2 * radius, rel=0.04)
     assert row["width_px"] == pytest.approx(2 * radius, rel=0.04)
@@ -89,11 +89,11 @@ def test_base_and_tip_and_azimuth():
     found = trace_midrib(mask)
     assert np.hypot(*(found.base - (130, 130))) < 4
     assert np.hypot(*(found.tip - (230, 130))) < 4
-    assert np.allclose(found.from_centre((240.0, 130.0)).base, found.tip)
-    assert found.from_centre((240.0, 130.0)).petiole == 0
+    assert np.allclose(found.from_center((240.0, 130.0)).base, found.tip)
+    assert found.from_center((240.0, 130.0)).petiole == 0
     labels = mask.astype(int)
-    assert measure_leaves(labels, centres={1: (130.0, 130.0)}).iloc[0]["azimuth_deg"] == pytest.approx(270, abs=2)
-    assert measure_leaves(labels.T.copy(), centres={1: (130.0, 130.0)}).iloc[0]["azimuth_deg"] % 360 == pytest.approx(
+    assert measure_leaves(labels, centers={1: (130.0, 130.0)}).iloc[0]["azimuth_deg"] == pytest.approx(270, abs=2)
+    assert measure_leaves(labels.T.copy(), centers={1: (130.0, 130.0)}).iloc[0]["azimuth_deg"] % 360 == pytest.approx(
         0, abs=2
     )
 
@@ -109,8 +109,8 @@ def test_it_agrees_with_scikit_image_where_it_has_the_trait():
         assert (row["centroid_y_px"], row["centroid_x_px"]) == pytest.approx(region.centroid)
 
 
-def test_colour_mean_and_spread():
-    labels = discs(centres=((20, 20), (20, 60)), radius=10, size=80)
+def test_color_mean_and_spread():
+    labels = discs(centers=((20, 20), (20, 60)), radius=10, size=80)
     image = np.zeros((80, 80, 3), np.uint8)
     image[labels == 1] = (10, 200, 30)
     rng = np.random.default_rng(0)

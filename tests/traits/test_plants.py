@@ -1,20 +1,20 @@
-"""Leaves gathered into plants, rosette centres, whole plants, units."""
+"""Leaves gathered into plants, rosette centers, whole plants, units."""
 
 import numpy as np
 import pytest
 
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.traits import gather_leaves, measure, measure_plants, name_pots, rosette_centre, trace_leaves
+from napari_leafseg.traits import gather_leaves, measure, measure_plants, name_pots, rosette_center, trace_leaves
 from tests.conftest import discs
 
 
 def test_leaves_near_each_other_are_one_plant_numbered_as_one_reads():
-    labels = discs(centres=((20, 110), (20, 124), (24, 20), (80, 30), (84, 44)), radius=6, size=140)
+    labels = discs(centers=((20, 110), (20, 124), (24, 20), (80, 30), (84, 44)), radius=6, size=140)
     plants = gather_leaves(labels)
     assert plants == {1: 2, 2: 2, 3: 1, 4: 3, 5: 3}
     assert len(set(gather_leaves(labels, gap=1).values())) == 5
     assert set(gather_leaves(labels, gap=300).values()) == {1}
-    assert gather_leaves(labels, corrections={5: 7, 99: 1})[5] == 7
+    assert gather_leaves(labels, plant_overrides={5: 7, 99: 1})[5] == 7
     assert gather_leaves(labels * 0) == {}
 
 
@@ -31,19 +31,19 @@ def test_plants_of_a_synthetic_tray(seed):
     assert np.mean(same) > 0.97
 
 
-def test_the_centre_of_a_rosette_is_where_its_leaves_point_from():
+def test_the_center_of_a_rosette_is_where_its_leaves_point_from():
     errors = []
     for seed in range(12):
         config = SceneConfig(size=(300, 300), diameter=(220, 260), border=0.0, blank=0.0, habit="rosette", camera=False)
         labels = synthesize(seed, config).labels.astype(np.int32)
         leaves = [int(leaf) for leaf in np.unique(labels) if leaf]
-        y, x = rosette_centre(labels, leaves, trace_leaves(labels))
+        y, x = rosette_center(labels, leaves, trace_leaves(labels))
         drawn = np.array(np.nonzero(labels)).mean(1)
         errors.append(min(np.hypot(y - drawn[0], x - drawn[1]), 99))
     assert np.median(errors) < 20
 
 
-def test_the_centre_of_three_strips_is_where_they_meet():
+def test_the_center_of_three_strips_is_where_they_meet():
     labels = np.zeros((101, 101), np.int32)
     for leaf, turn in enumerate((0.3, 2.2, 4.0), start=1):
         along = np.linspace(12, 45, 200)
@@ -51,7 +51,7 @@ def test_the_centre_of_three_strips_is_where_they_meet():
             y = 50 + along * np.sin(turn) + aside * np.cos(turn)
             x = 50 + along * np.cos(turn) - aside * np.sin(turn)
             labels[y.astype(int), x.astype(int)] = leaf
-    assert rosette_centre(labels, [1, 2, 3], trace_leaves(labels)) == pytest.approx((50, 50), abs=1.5)
+    assert rosette_center(labels, [1, 2, 3], trace_leaves(labels)) == pytest.approx((50, 50), abs=1.5)
 
 
 def test_measurements_of_a_plant():
@@ -74,8 +74,8 @@ def test_pots_of_a_tray():
     assert name_pots({1: (99.0, 0.0)}, 30, 1, (100, 1))[1] == "AD1"
 
 
-def test_millimetres():
-    labels = discs(centres=((40, 40),), radius=20, size=80)
+def test_millimeters():
+    labels = discs(centers=((40, 40),), radius=20, size=80)
     pixels, metric = measure(labels), measure(labels, px_per_mm=4.0, names={1: "pot 7"})
     assert metric.leaves.loc[0, "area_mm2"] == pytest.approx(pixels.leaves.loc[0, "area_px2"] / 16)
     assert metric.leaves.loc[0, "length_mm"] == pytest.approx(pixels.leaves.loc[0, "length_px"] / 4)
@@ -85,7 +85,7 @@ def test_millimetres():
     assert not [name for name in metric.leaves.columns if name.endswith(("_px2", "length_px"))]
 
 
-def test_an_empty_picture_gives_empty_tables():
+def test_an_empty_image_gives_empty_tables():
     empty = measure(np.zeros((10, 10), int), np.zeros((10, 10, 3), np.uint8))
     assert len(empty.leaves) == len(empty.plants) == 0
     assert "area_px2" in empty.leaves

@@ -7,7 +7,7 @@ import pytest
 
 from napari_leafseg.synthetic import SceneConfig, growth_series
 from napari_leafseg.traits import measure
-from napari_leafseg.traits.tracking import TrackCorrections, growth, track_leaves
+from napari_leafseg.traits.tracking import TrackEdits, growth, track_leaves
 from tests.conftest import discs
 
 CONFIG = SceneConfig(size=(320, 320), diameter=(270, 290), border=0.0, blank=0.0, camera=False)
@@ -48,7 +48,7 @@ def moving(shift):
     for day in range(5):
         y, x = 60 + shift * day, 60
         spots = [(y - 30, x), (y + 20, x + 25), (y + 20, x - 25)] + ([(y, x + 40)] if day >= 3 else [])
-        frames.append(measure(discs(centres=tuple(spots), radius=9 + day, size=180), gap=45))
+        frames.append(measure(discs(centers=tuple(spots), radius=9 + day, size=180), gap=45))
     return frames
 
 
@@ -61,7 +61,7 @@ def test_tracks_are_numbered_as_leaves_emerge(shift):
 
 def test_a_leaf_may_be_missing_for_a_day():
     frames = moving(0)
-    labels = discs(centres=((30, 60), (80, 85), (80, 35)), radius=11, size=180)
+    labels = discs(centers=((30, 60), (80, 85), (80, 35)), radius=11, size=180)
     labels[labels == 2] = 0
     frames[2] = measure(labels, gap=45)
     tracks = track_leaves(frames)
@@ -74,7 +74,7 @@ def test_two_plants_are_followed_apart():
     frames = []
     for day in range(3):
         spots = [(y, x + column) for column in (0, 150) for y, x in ((40, 40), (75, 65), (75, 35))]
-        frames.append(measure(discs(centres=tuple(spots), radius=9 + day, size=280), gap=45))
+        frames.append(measure(discs(centers=tuple(spots), radius=9 + day, size=280), gap=45))
     tracks = track_leaves(frames)
     assert tracks.groupby("plant_track")["track"].nunique().tolist() == [3, 3]
     assert tracks.groupby("track").size().tolist() == [3] * 6
@@ -82,20 +82,20 @@ def test_two_plants_are_followed_apart():
 
 def test_corrections_hold_when_leaves_are_tracked_again():
     frames = moving(0)
-    corrections = TrackCorrections()
-    corrections.cut((1, 1), (2, 1))
-    tracks = track_leaves(frames, corrections)
+    track_edits = TrackEdits()
+    track_edits.cut((1, 1), (2, 1))
+    tracks = track_leaves(frames, track_edits)
     assert tracks["track"].nunique() == 5
-    corrections.link((1, 1), (2, 2))  # leaf 2's own link into frame 2 gives way
-    tracks = track_leaves(frames, corrections).set_index(["frame", "leaf"])["track"]
+    track_edits.link((1, 1), (2, 2))  # leaf 2's own link into frame 2 gives way
+    tracks = track_leaves(frames, track_edits).set_index(["frame", "leaf"])["track"]
     assert tracks[1, 1] == tracks[2, 2] == tracks[4, 2]
     assert tracks[1, 2] != tracks[2, 2]
-    again = TrackCorrections.from_dict(json.loads(json.dumps(corrections.as_dict())))
-    assert again == corrections
+    again = TrackEdits.from_dict(json.loads(json.dumps(track_edits.as_dict())))
+    assert again == track_edits
     assert track_leaves(frames, again).set_index(["frame", "leaf"])["track"].equals(tracks)
-    corrections.link((1, 1), (2, 1))
-    assert corrections.cuts == []
-    assert track_leaves(frames, corrections)["track"].nunique() == 4
+    track_edits.link((1, 1), (2, 1))
+    assert track_edits.cuts == []
+    assert track_leaves(frames, track_edits)["track"].nunique() == 4
 
 
 def test_growth_of_a_leaf():

@@ -11,7 +11,7 @@ from napari_leafseg.synthetic import SceneConfig, synthesize
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path, monkeypatch):
     """Settings and unsaved work of a test go into its own folder."""
-    monkeypatch.setattr("napari_leafseg.widgets.keeper.unsaved_folder", lambda: tmp_path / "unsaved")
+    monkeypatch.setattr("napari_leafseg.widgets.state.project_controller.unsaved_folder", lambda: tmp_path / "unsaved")
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
 
 
@@ -22,6 +22,6 @@ def viewer(make_napari_viewer):
 
 
 @pytest.fixture
-def picture():
+def plant_image():
     """One plant, 256 pixels."""
     return synthesize(108, SceneConfig(size=(256, 256), diameter=(190, 210), border=0.0, blank=0.0)).image

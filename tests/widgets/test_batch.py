@@ -7,14 +7,14 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_leafseg.experiment.rerun import read_records, rerun
 from napari_leafseg.io import write_image
+from napari_leafseg.pipelines.batch.rerun import read_records, rerun
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.widgets import batch as module
-from napari_leafseg.widgets.batch import BatchWidget
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.segment import SegmentWidget
-from napari_leafseg.widgets.session import settings
+from napari_leafseg.widgets.batch import widget as module
+from napari_leafseg.widgets.batch.widget import BatchWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.session import settings
 
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
 
@@ -24,7 +24,7 @@ def folder(tmp_path):
     place = tmp_path / "plants"
     for seed in range(3):
         write_image(place / f"plant{seed}.png", synthesize(400 + seed, SCENE).image)
-    (place / "notes.png").write_text("no picture")
+    (place / "notes.png").write_text("no image")
     return place
 
 
@@ -55,8 +55,8 @@ def test_a_folder_is_done_with_errors_listed_and_a_report(widget, qtbot, folder,
     qtbot.keyClicks(widget.output_box, str(tmp_path / "out"))
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
-    assert widget.message.text() == "3 pictures done, 1 not done."
-    assert "not a picture" in widget.errors.item(0).text()
+    assert widget.message.text() == "3 images done, 1 not done."
+    assert "not an image" in widget.errors.item(0).text()
     assert not widget.report_button.isHidden()
     assert widget.report.exists()
     assert len(pd.read_csv(tmp_path / "out" / "images.csv")) == 3
@@ -80,7 +80,7 @@ def test_stop_and_go_on(widget, qtbot, folder, tmp_path):
 
 def test_what_is_missing_is_said(widget, qtbot, errors):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    assert "no pictures" in errors[-1]
+    assert "no images" in errors[-1]
     widget.source_box.setText("/nowhere")
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     assert "folder to write to" in errors[-1]

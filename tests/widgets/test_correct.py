@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QApplication
 
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
-from napari_leafseg.widgets.correct import CorrectWidget
-from napari_leafseg.widgets.correct_form import LEAF_ACTIONS, REVIEW_KEYS
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.keeper import left_behind
-from napari_leafseg.widgets.segment import SegmentWidget
-from napari_leafseg.widgets.session import Session
+from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS
+from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.project_controller import recoverable_projects
+from napari_leafseg.widgets.state.session import Session
 
 
 @pytest.fixture
@@ -31,20 +31,20 @@ def shown(make_napari_viewer, qtbot):
 
 @pytest.fixture
 def plate():
-    """A picture of three discs of leaf green, 120 × 160; the third is not labelled."""
+    """An image of three discs of leaf green, 120 × 160; the third is not labeled."""
     y, x = np.mgrid[:120, :160]
     labels = np.zeros((120, 160), np.uint16)
-    picture = np.full((120, 160, 3), (110, 85, 60), np.uint8)
+    plant_image = np.full((120, 160, 3), (110, 85, 60), np.uint8)
     for leaf, (cy, cx) in enumerate(((40, 40), (40, 72), (85, 110)), start=1):
         disc = np.hypot(y - cy, x - cx) < 18
-        picture[disc] = (40 + 8 * leaf, 150, 60)
+        plant_image[disc] = (40 + 8 * leaf, 150, 60)
         if leaf < 3:
             labels[disc & (labels == 0)] = leaf
-    return picture, labels
+    return plant_image, labels
 
 
 class Hand:
-    """Mouse and keys over the canvas, in the picture's pixels."""
+    """Mouse and keys over the canvas, in the image's pixels."""
 
     def __init__(self, viewer, qtbot):
         self.viewer, self.qtbot = viewer, qtbot
@@ -52,8 +52,8 @@ class Hand:
 
     def place(self, y, x):
         size = self.native.size()
-        centre, zoom = np.array(self.viewer.camera.center)[-2:], self.viewer.camera.zoom
-        down, right = (np.array([y, x]) - centre) * zoom
+        center, zoom = np.array(self.viewer.camera.center)[-2:], self.viewer.camera.zoom
+        down, right = (np.array([y, x]) - center) * zoom
         return QPoint(round(size.width() / 2 + right), round(size.height() / 2 + down))
 
     def _send(self, kind, where, button, buttons):
@@ -100,16 +100,16 @@ class Hand:
 
 @pytest.fixture
 def desk(shown, qtbot, plate, tmp_path):
-    """A picture with labels that a person is about to correct: (widget, labels layer, hand)."""
-    picture, labels = plate
-    write_image(tmp_path / "plate.png", picture)
+    """An image with labels that a person is about to correct: (widget, labels layer, hand)."""
+    plant_image, labels = plate
+    write_image(tmp_path / "plate.png", plant_image)
     images = ImagesWidget(shown)
     widget = CorrectWidget(shown)
     shown.window.add_dock_widget(images, name="Images")
     shown.window.add_dock_widget(widget, name="Correct")
     images.add([tmp_path / "plate.png"])
     qtbot.waitUntil(lambda: len(shown.layers) == 1, timeout=10000)
-    from napari_leafseg.widgets import layers
+    from napari_leafseg.widgets.state import layers
 
     session = Session.of(shown)
     layers.show_new_labels(session, shown.layers[0], labels.copy(), "segment with test")
@@ -129,36 +129,36 @@ def test_add_by_click_and_the_wheel_with_shift_changes_it(desk, plate):
     truth = np.hypot(*(np.mgrid[:120, :160] - np.array([85, 110])[:, None, None])) < 18
     leaf = layer.data == 3
     assert (leaf & truth).sum() / (leaf | truth).sum() > 0.9
-    assert widget.correction.document.verified == {(0, 3)}
+    assert widget.binding.document.verified == {(0, 3)}
     before, zoom = leaf.sum(), widget.viewer.camera.zoom
     for _ in range(12):
         hand.wheel(85, 110, -1, Qt.KeyboardModifier.ShiftModifier)
     assert widget.angle_box.value() < 15
     assert widget.viewer.camera.zoom == zoom
     assert 0 < (layer.data == 3).sum() <= before
-    assert len(widget.correction.document.history.done) == 2  # one leaf, one step
+    assert len(widget.binding.document.history.done) == 2  # one leaf, one step
     hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert 3 not in layer.data
     hand.key(Qt.Key.Key_A)
     assert widget.tool is None
     assert not [x for x in widget.viewer.layers if isinstance(x, Shapes)]
     assert widget.viewer.camera.mouse_pan
-    centre = np.array(widget.viewer.camera.center)
+    center = np.array(widget.viewer.camera.center)
     hand.stroke((60, 60), (80, 80))
-    assert not np.array_equal(widget.viewer.camera.center, centre)  # without a tool it does
+    assert not np.array_equal(widget.viewer.camera.center, center)  # without a tool it does
 
 
 def test_merge_split_and_undo_by_strokes_and_keys(desk):
     _widget, layer, hand = desk
     start = layer.data.copy()
     hand.key(Qt.Key.Key_G)
-    centre = np.array(hand.viewer.camera.center)
+    center = np.array(hand.viewer.camera.center)
     hand.stroke((40, 35), (40, 80))
     assert sorted(np.unique(layer.data)) == [0, 1]
-    assert np.array_equal(hand.viewer.camera.center, centre)  # the picture does not move with the stroke
+    assert np.array_equal(hand.viewer.camera.center, center)  # the image does not move with the stroke
     hand.key(Qt.Key.Key_K)
     hand.stroke((15, 56), (65, 56))
-    assert sorted(np.unique(layer.data)) == [0, 1, 3]  # 2 was given before: colours stay apart
+    assert sorted(np.unique(layer.data)) == [0, 1, 3]  # 2 was given before: colors stay apart
     assert np.mean(layer.data[:, :54][start[:, :54] > 0] == layer.data[40, 30]) > 0.98
     hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     hand.click(40, 30)
@@ -196,9 +196,9 @@ def test_keys_act_on_the_leaf_under_the_mouse(desk):
     hand.key(Qt.Key.Key_H)
     assert layer.data[40, 40] == 1
     hand.key(Qt.Key.Key_U)  # it counts as verified since it was touched: unlock
-    assert widget.correction.frozen == frozenset()
+    assert widget.binding.locked == frozenset()
     hand.key(Qt.Key.Key_U)
-    assert widget.correction.frozen == {1}
+    assert widget.binding.locked == {1}
     marks = widget.viewer.layers["plate verified"]
     assert len(marks.data) == 1
     assert layer.data[tuple(np.round(marks.data[0]).astype(int))] == 1
@@ -224,12 +224,12 @@ def test_naparis_brush_eraser_and_fill_are_recorded(desk, qtbot):
     layer.mode = "erase"
     hand.stroke((100, 30), (100, 60))
     assert 7 not in layer.data
-    tools = [step.tool for step in widget.correction.document.history.done]
+    tools = [step.tool for step in widget.binding.document.history.done]
     assert tools == ["segment with test", "paint", "paint", "paint"]
     for _ in range(2):
         hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(layer.data, painted)
-    assert (0, 7) in widget.correction.document.verified
+    assert (0, 7) in widget.binding.document.verified
 
 
 def test_review_visits_accepts_and_deletes(desk):
@@ -239,11 +239,11 @@ def test_review_visits_accepts_and_deletes(desk):
     assert widget.reviewed == 1
     assert np.allclose(np.array(widget.viewer.camera.center)[-2:], (40, 40), atol=2)
     hand.key(Qt.Key.Key_I)
-    assert widget.correction.frozen == {1}
+    assert widget.binding.locked == {1}
     assert widget.reviewed == 2
     assert "1 of 2 leaves" in widget.progress_label.text()
     hand.key(Qt.Key.Key_Delete)
-    assert widget.correction.document.leaves() == [1]
+    assert widget.binding.document.leaves() == [1]
     assert widget.reviewed == 0
     widget.filter_box.setCurrentIndex(widget.filter_box.findData("verified"))
     hand.key(Qt.Key.Key_N)
@@ -253,22 +253,22 @@ def test_review_visits_accepts_and_deletes(desk):
     assert Session.of(widget.viewer).images[0].state == "reviewed"
 
 
-def test_a_part_of_a_picture_can_be_done(desk):
+def test_a_part_of_a_image_can_be_done(desk):
     widget, _layer, _hand = desk
     widget.show_leaf(2)
     widget.region_button.click()
-    (ref,) = widget.keeper.project.images
+    (ref,) = widget.controller.project.images
     top, left, bottom, right = ref.region
     assert top < 30 < 50 < bottom
     assert left > 0 or right < 160
     assert ref.state == "in progress"
-    assert 2 in widget.correction.frozen
+    assert 2 in widget.binding.locked
     widget.done_button.click()
     assert ref.region is None
     assert ref.state == "done"
 
 
-def test_the_least_certain_picture_comes_first(desk, tmp_path, qtbot, monkeypatch):
+def test_the_least_certain_image_comes_first(desk, tmp_path, qtbot, monkeypatch):
     widget, _layer, _hand = desk
     session = widget.session
     from napari_leafseg.project.review import image_order
@@ -278,10 +278,10 @@ def test_the_least_certain_picture_comes_first(desk, tmp_path, qtbot, monkeypatc
     session.image_wanted.connect(wanted.append)
     widget.least_button.click()
     assert wanted == []  # there is no prediction
-    monkeypatch.setattr(widget, "_confidences", lambda correction: {1: 0.3, 2: 0.8})
+    monkeypatch.setattr(widget, "_confidences", lambda binding: {1: 0.3, 2: 0.8})
     widget.least_button.click()
     assert wanted == [session.images[0]]
-    assert session.derived(session.layer_of(session.images[0])).certainty == 0.3
+    assert session.record(session.layer_of(session.images[0])).confidence == 0.3
 
 
 def test_all_leaves_at_once_leave_verified_ones_alone(desk):
@@ -292,7 +292,7 @@ def test_all_leaves_at_once_leave_verified_ones_alone(desk):
     widget.action_buttons["fill"].click()
     assert layer.data[40, 40] == 0
     assert layer.data[40, 75] == 2
-    assert widget.correction.frozen == {1}  # done to all is not looked at one by one
+    assert widget.binding.locked == {1}  # done to all is not looked at one by one
 
 
 def test_our_keys_do_not_collide_with_naparis(shown):
@@ -317,32 +317,32 @@ def test_what_is_corrected_without_a_project_is_kept_and_offered_again(desk, tmp
     widget, layer, hand = desk
     hand.hover(40, 35)
     hand.key(Qt.Key.Key_D)
-    keeper = widget.keeper
-    assert keeper.automatic
-    assert keeper.project.writer.flush()
-    folder = keeper.project.folder
-    keeper.autosave()
-    qtbot.waitUntil(lambda: keeper.project.labels_path(keeper.project.images[0]).exists(), timeout=5000)
+    controller = widget.controller
+    assert controller.is_scratch
+    assert controller.project.writer.flush()
+    folder = controller.project.folder
+    controller.autosave()
+    qtbot.waitUntil(lambda: controller.project.labels_path(controller.project.images[0]).exists(), timeout=5000)
     shown_labels = layer.data.copy()
-    keeper.project.close()  # as if the application had died: nothing more is written
-    keeper.project = None
-    assert left_behind() == [folder]
+    controller.project.close()  # as if the application had died: nothing more is written
+    controller.project = None
+    assert recoverable_projects() == [folder]
     with Project.open(folder) as project:
         document = project.open_document(project.images[0], layer.data.shape)
         assert np.array_equal(document.labels, shown_labels)
         assert document.undo().tool == "delete"
 
 
-def test_a_project_keeps_labels_of_all_pictures_and_opens_again(desk, tmp_path, qtbot):
+def test_a_project_keeps_labels_of_all_images_and_opens_again(desk, tmp_path, qtbot):
     widget, layer, hand = desk
-    keeper = widget.keeper
-    keeper.create(tmp_path / "project")
+    controller = widget.controller
+    controller.create(tmp_path / "project")
     hand.hover(40, 35)
     hand.key(Qt.Key.Key_D)
     kept = layer.data.copy()
-    keeper.close()
+    controller.close()
     assert np.array_equal(tifffile.imread(tmp_path / "project" / "labels" / "plate.tif"), kept)
-    keeper.open(tmp_path / "project")
+    controller.open(tmp_path / "project")
     viewer = widget.viewer
     qtbot.waitUntil(lambda: "plate leaves" in viewer.layers, timeout=10000)
     assert np.array_equal(viewer.layers["plate leaves"].data, kept)
@@ -351,17 +351,17 @@ def test_a_project_keeps_labels_of_all_pictures_and_opens_again(desk, tmp_path, 
     assert 1 in viewer.layers["plate leaves"].data
 
 
-def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbot, picture):
-    image = shown.add_image(picture, name="plant", rgb=True)
+def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbot, plant_image):
+    image = shown.add_image(plant_image, name="plant", rgb=True)
     segment, widget = SegmentWidget(shown), CorrectWidget(shown)
     segment.run()
     qtbot.waitUntil(lambda: segment.worker is None and "plant leaves" in shown.layers, timeout=60000)
     qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
     layer = shown.layers["plant leaves"]
-    correction = widget.session.correction(image)
+    binding = widget.session.binding(image)
     leaf = int(np.bincount(layer.data[layer.data > 0]).argmax())
-    correction.verify([leaf], True)
-    mask, steps = layer.data == leaf, len(correction.document.history)
+    binding.verify([leaf], True)
+    mask, steps = layer.data == leaf, len(binding.document.history)
     before = layer.data.copy()
     for value in (5, 12, 20, 60):
         segment.panel.rows["angle"].slider.setValue(value)
@@ -371,24 +371,24 @@ def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbo
     assert np.array_equal(layer.data == leaf, mask)
     assert not np.array_equal(layer.data, before)
     tuned = segment.panel.values()
-    correction.end_tuning()
-    assert len(correction.document.history) == steps + 1
-    assert correction.undo().tool == "tune"
+    binding.end_tuning()
+    assert len(binding.document.history) == steps + 1
+    assert binding.undo().tool == "tune"
     assert np.array_equal(layer.data, before)
-    assert segment.panel.values() == segment.session.derived(image).prediction.defaults()  # the sliders go back, too
-    correction.redo()
+    assert segment.panel.values() == segment.session.record(image).prediction.defaults()  # the sliders go back, too
+    binding.redo()
     assert segment.panel.values() == tuned
-    correction.undo()
+    binding.undo()
     segment.close()
     widget.close()
     widget.session.projects.close()
 
 
 def test_a_series_is_corrected_frame_by_frame(shown, qtbot, plate):
-    picture, labels = plate
-    shown.add_image(np.stack([picture] * 3), name="series", rgb=True)
+    plant_image, labels = plate
+    shown.add_image(np.stack([plant_image] * 3), name="series", rgb=True)
     widget = CorrectWidget(shown)
-    from napari_leafseg.widgets import layers
+    from napari_leafseg.widgets.state import layers
 
     layers.show_new_labels(widget.session, shown.layers[0], np.stack([labels] * 3), "segment with test")
     shown.reset_view()
@@ -404,7 +404,7 @@ def test_a_series_is_corrected_frame_by_frame(shown, qtbot, plate):
     QApplication.processEvents()
     hand.stroke((40, 35), (40, 80))
     assert [2 in frame for frame in data] == [True, True, False]
-    assert widget.correction.document.verified == {(2, 1)}
+    assert widget.binding.document.verified == {(2, 1)}
     widget.undo()
     widget.undo()
     assert all(np.array_equal(frame, labels) for frame in data)

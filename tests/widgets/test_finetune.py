@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_leafseg.finetuning import config
 from napari_leafseg.io import write_image
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.checkpoint import save_checkpoint
-from napari_leafseg.models.zoo import user_folder
+from napari_leafseg.models.store.checkpoint import save_checkpoint
+from napari_leafseg.models.store.model_card import ModelCard
+from napari_leafseg.models.store.zoo import user_folder
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training import sessions
-from napari_leafseg.widgets.correct import CorrectWidget
-from napari_leafseg.widgets.finetune import FinetuneWidget
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.keeper import ProjectKeeper
-from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.finetune.widget import FinetuneWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.project_controller import ProjectController
 
 SCENE = SceneConfig(size=(96, 96), diameter=(60, 80), blank=0.0, border=0.0)
 
@@ -25,13 +25,13 @@ def models(tmp_path, monkeypatch):
     import torch
 
     from napari_leafseg.models.build import build_network
-    from napari_leafseg.models.config import SIZES
+    from napari_leafseg.models.distance_embedding.config import SIZES
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # for the process that trains as well
     folder = user_folder()
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    card = Card("tiny", "1", SIZES["tiny"], diameter=70.0)
+    card = ModelCard("tiny", "1", SIZES["tiny"], target_diameter=70.0)
     save_checkpoint(folder / "tiny.safetensors", build_network(SIZES["tiny"]), card)
     return folder
 
@@ -50,20 +50,20 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def corrected(viewer, qtbot):
-    """Two pictures, segmented, corrected and reviewed as a whole."""
+    """Two images, segmented, corrected and reviewed as a whole."""
     segment = SegmentWidget(viewer)
     viewer.window.add_dock_widget(segment, name="Segment")
     segment.choose_model("tiny")
-    keeper = ProjectKeeper.of(segment.session)
+    controller = ProjectController.of(segment.session)
     for number in range(2):
         scene = synthesize(4_000 + number, SCENE)
         viewer.add_image(scene.image, name=f"plant{number}", rgb=True)
         qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
-        correction = segment.session.correction(segment.image)
-        correction.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
-        keeper.keep(correction)
-        keeper.set_state(correction, "done")
+        binding = segment.session.binding(segment.image)
+        binding.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
+        controller.track(binding)
+        controller.set_state(binding, "done")
     return segment
 
 
@@ -76,25 +76,25 @@ def make(viewer):
 
 def test_without_corrections_it_says_what_to_do(viewer):
     widget = make(viewer)
-    assert "Correct a picture in the Correct widget" in widget.truth_label.text()
+    assert "Correct an image in the Correct widget" in widget.truth_label.text()
     assert not widget.start_button.isEnabled()
     assert widget.name_box.text().startswith("tiny-20")
-    assert not widget.framework_box.isVisibleTo(widget)
+    assert not widget.instance_unique_box.isVisibleTo(widget)
     widget.base_box.setCurrentIndex(widget.base_box.findData("solov2"))
-    assert widget.framework_box.isVisibleTo(widget)
+    assert widget.instance_unique_box.isVisibleTo(widget)
 
 
 def test_it_counts_what_the_project_holds_while_it_is_corrected_and_when_nothing_is_open(viewer, qtbot, corrected):
-    keeper, (first, second) = ProjectKeeper.of(corrected.session), corrected.session.corrections()
+    controller, (first, second) = ProjectController.of(corrected.session), corrected.session.bindings()
     widget = make(viewer)
     leaves = len(first.document.leaves()) + len(second.document.leaves())
-    qtbot.waitUntil(lambda: f"2 reviewed pictures ({leaves} leaves)." in widget.truth_label.text(), timeout=5000)
-    keeper.set_state(second, "in progress")
+    qtbot.waitUntil(lambda: f"2 reviewed images ({leaves} leaves)." in widget.truth_label.text(), timeout=5000)
+    controller.set_state(second, "in progress")
     second.verify(second.document.leaves(), False)
     second.verify([1, 2], True)
-    words = f"1 reviewed picture ({len(first.document.leaves())} leaves) and 1 partly corrected picture (2 verified"
+    words = f"1 reviewed image ({len(first.document.leaves())} leaves) and 1 partly corrected image (2 verified"
     qtbot.waitUntil(lambda: words in widget.truth_label.text(), timeout=5000)
-    keeper.autosave()
+    controller.autosave()
     viewer.layers.clear()
     widget.count()
     qtbot.wait(300)
@@ -104,7 +104,7 @@ def test_it_counts_what_the_project_holds_while_it_is_corrected_and_when_nothing
 
 def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, qtbot, corrected, quick, models):
     widget = make(viewer)
-    qtbot.waitUntil(lambda: "2 reviewed pictures" in widget.truth_label.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "2 reviewed images" in widget.truth_label.text(), timeout=5000)
     widget.name_box.setText("mine")
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     assert not widget.base_box.isEnabled()
@@ -122,7 +122,7 @@ def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, 
     qtbot.mouseClick(widget.use_button, Qt.MouseButton.LeftButton)
     assert corrected.model_name == "mine"
     assert "tiny" in [corrected.model_box.itemData(at) for at in range(corrected.model_box.count())]
-    assert not sessions.session_folder("mine").exists()
+    assert not config.session_folder("mine").exists()
 
 
 def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
@@ -145,14 +145,14 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     assert "Start goes on" in widget.message.text()
     assert widget.keep_button.isVisibleTo(widget)
     assert not (models / "mine.safetensors").exists()
-    assert [item.name for item in sessions.unfinished()] == ["mine"]
+    assert [item.name for item in config.resumable_runs()] == ["mine"]
     again = make(viewer)  # as after a restart of napari
     assert again.name_box.text() == "mine"
     assert "was not finished" in again.message.text()
     waiting, said = widget.event.done, []
     again._progress = lambda event, shown=again._progress: (said.append(getattr(event, "message", "")), shown(event))
-    correction = corrected.session.corrections()[0]
-    correction.layer.data_setitem((np.array([1, 1, 2]), np.array([1, 2, 1])), 1)  # corrected in the meantime
+    binding = corrected.session.bindings()[0]
+    binding.layer.data_setitem((np.array([1, 1, 2]), np.array([1, 2, 1])), 1)  # corrected in the meantime
     qtbot.waitUntil(lambda: again.start_button.isEnabled(), timeout=5000)
     qtbot.mouseClick(again.start_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: again.event is not None and again.event.done > waiting, timeout=60000)
@@ -163,7 +163,7 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
 
 def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, monkeypatch):
     said = []
-    monkeypatch.setattr("napari_leafseg.widgets.finetune.show_error", said.append)
+    monkeypatch.setattr("napari_leafseg.widgets.finetune.widget.show_error", said.append)
     widget = make(viewer)
     qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
     for name in ("", "a/b"):
@@ -177,7 +177,7 @@ def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, monkeyp
     assert "already" in said[-1]
 
 
-def test_after_training_the_other_pictures_are_looked_at_and_the_least_certain_is_a_click_away(
+def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_a_click_away(
     viewer, qtbot, corrected, quick, tmp_path
 ):
     images = ImagesWidget(viewer)
@@ -193,7 +193,7 @@ def test_after_training_the_other_pictures_are_looked_at_and_the_least_certain_i
     qtbot.waitUntil(lambda: widget.worker is None and widget.event.kind == "finished", timeout=120000)
     qtbot.waitUntil(lambda: widget.next.worker is None, timeout=60000)
     assert widget.next.list.count() == 3
-    sure = [entry.certainty for entry in widget.session.images]
+    sure = [entry.confidence for entry in widget.session.images]
     assert all(0 <= value <= 1 for value in sure)
     first = widget.next.list.item(0)
     least = min(range(3), key=lambda number: (sure[number], widget.session.images[number].path.name))
@@ -208,12 +208,12 @@ def test_after_training_the_other_pictures_are_looked_at_and_the_least_certain_i
     assert viewer.layers.selection.active.name == f"other{least}"
     correct = CorrectWidget(viewer)  # and the review's button knows it as well
     images.list.setCurrentRow((least + 1) % 3)
-    correct.least_certain_picture()
+    correct.least_certain_image()
     assert images.list.currentRow() == least
     qtbot.waitUntil(lambda: images._loader is None, timeout=20000)
 
 
-def test_looking_through_pictures_needs_no_training_and_can_be_stopped(viewer, qtbot, tmp_path):
+def test_looking_through_images_needs_no_training_and_can_be_stopped(viewer, qtbot, tmp_path):
     images = ImagesWidget(viewer)
     viewer.window.add_dock_widget(images, name="Images")
     widget = make(viewer)
@@ -222,7 +222,7 @@ def test_looking_through_pictures_needs_no_training_and_can_be_stopped(viewer, q
         write_image(tmp_path / f"other{number}.png", synthesize(5_000 + number, SCENE).image)
     images.add([tmp_path])
     assert widget.next.isVisibleTo(widget)
-    qtbot.mouseClick(widget.next.look_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.next.rank_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.next.list.count() > 0, timeout=60000)
     qtbot.mouseClick(widget.next.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.next.worker is None, timeout=20000)

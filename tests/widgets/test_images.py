@@ -6,16 +6,16 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_leafseg.io import write_image
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.session import Session
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.state.session import Session
 
 
 @pytest.fixture
-def folder(tmp_path, picture):
-    """Three pictures, one of which is a text file."""
+def folder(tmp_path, plant_image):
+    """Three images, one of which is a text file."""
     for name in ("a", "b", "d"):
-        write_image(tmp_path / "plants" / f"{name}.png", picture[:, :: 1 if name == "a" else -1])
-    (tmp_path / "plants" / "c.png").write_text("no picture")
+        write_image(tmp_path / "plants" / f"{name}.png", plant_image[:, :: 1 if name == "a" else -1])
+    (tmp_path / "plants" / "c.png").write_text("no image")
     return tmp_path / "plants"
 
 
@@ -45,7 +45,7 @@ def test_an_empty_list_says_what_to_do(viewer):
     widget.close()
 
 
-def test_next_and_previous_show_one_picture_at_a_time(widget, viewer, qtbot):
+def test_next_and_previous_show_one_image_at_a_time(widget, viewer, qtbot):
     assert viewer.layers[0].name == "a"
     assert not widget.previous_button.isEnabled()
     qtbot.mouseClick(widget.next_button, Qt.MouseButton.LeftButton)
@@ -55,9 +55,9 @@ def test_next_and_previous_show_one_picture_at_a_time(widget, viewer, qtbot):
     qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["a"], timeout=10000)
 
 
-def test_an_unreadable_picture_is_reported_and_the_next_one_opens(widget, viewer, qtbot, monkeypatch):
+def test_an_unreadable_image_is_reported_and_the_next_one_opens(widget, viewer, qtbot, monkeypatch):
     shown = []
-    monkeypatch.setattr("napari_leafseg.widgets.images.show_error", shown.append)
+    monkeypatch.setattr("napari_leafseg.widgets.images.widget.show_error", shown.append)
     widget.list.setCurrentRow(2)
     qtbot.waitUntil(lambda: bool(shown), timeout=10000)
     assert "c.png" in shown[0]
@@ -95,14 +95,14 @@ def test_dropped_files_are_added(viewer, qtbot, folder):
 
 def test_a_wrong_folder_is_reported(viewer, tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr("napari_leafseg.widgets.images.show_error", shown.append)
+    monkeypatch.setattr("napari_leafseg.widgets.images.widget.show_error", shown.append)
     widget = ImagesWidget(viewer)
     widget.add([tmp_path / "none"])
     assert "none" in shown[0]
     widget.close()
 
 
-def test_pictures_with_results_stay_in_memory(widget, viewer, qtbot):
+def test_images_with_results_stay_in_memory(widget, viewer, qtbot):
     session = Session.of(viewer)
     image = viewer.layers["a"]
     viewer.add_labels(np.ones((256, 256), int), name="a leaves", metadata=session.mark(image, "labels"))

@@ -13,15 +13,15 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.notes import read_notes
+from napari_leafseg.project.measurement_settings import read_measurement_settings
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
-from napari_leafseg.widgets import layers
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.keeper import ProjectKeeper
-from napari_leafseg.widgets.measure import MeasureWidget
-from napari_leafseg.widgets.segment import SegmentWidget
-from napari_leafseg.widgets.session import Session
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.measure.widget import MeasureWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.session import Session
 from tests.conftest import discs
 from tests.widgets.test_correct import Hand
 
@@ -31,7 +31,7 @@ SPOTS = ((30, 30), (30, 62), (90, 100))
 @pytest.fixture
 def labels():
     """Three leaves: two of one plant, one of another."""
-    return discs(centres=SPOTS, radius=14).astype(np.uint16)
+    return discs(centers=SPOTS, radius=14).astype(np.uint16)
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def viewer(make_napari_viewer, qtbot):
     return viewer
 
 
-def shown(viewer, qtbot, labels, picture=None):
+def shown(viewer, qtbot, labels, plant_image=None):
     """Labels on the screen and the widget beside them."""
-    picture = np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8) if picture is None else picture
-    image = viewer.add_image(picture, name="plant", rgb=True)
+    plant_image = np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8) if plant_image is None else plant_image
+    image = viewer.add_image(plant_image, name="plant", rgb=True)
     layers.add_labels(Session.of(viewer), image, Document(labels.copy()))
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")
@@ -112,7 +112,7 @@ def test_sorting_and_filtering(viewer, qtbot, labels):
     qtbot.keyClicks(widget.filter_box, "plant == 2")
     assert widget.leaves.shown()["leaf"].tolist() == [3]
     widget.filter_box.selectAll()
-    qtbot.keyClicks(widget.filter_box, "colour >")
+    qtbot.keyClicks(widget.filter_box, "color >")
     assert "Cannot read" in widget.filter_hint.text()
     assert len(widget.leaves.shown()) == 3
 
@@ -154,8 +154,8 @@ def _move():
 
 
 def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, labels, tmp_path, monkeypatch):
-    keeper = ProjectKeeper.of(Session.of(viewer))
-    keeper.create(tmp_path / "project")
+    controller = ProjectController.of(Session.of(viewer))
+    controller.create(tmp_path / "project")
     widget = shown(viewer, qtbot, labels)
     widget.leaves.selectRow(1)
     titles = {action.text(): action for action in widget.leaf_menu().actions()[0].menu().actions()}
@@ -177,8 +177,8 @@ def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, lab
     settle(widget, qtbot)
     assert widget.measured.plants["name"].tolist() == ["wild type", "B2"]
     assert widget.measured.leaves["name"].tolist() == ["wild type", "B2", "B2"]
-    keeper.project.writer.flush()
-    notes = read_notes(tmp_path / "project").of("plant")
+    controller.project.writer.flush()
+    notes = read_measurement_settings(tmp_path / "project").of("plant")
     assert notes.plants == {0: {2: 2}}
     assert notes.names[1] == "wild type"
 
@@ -187,13 +187,13 @@ def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, lab
 def frames():
     """Three days of three leaves that stay one plant."""
     return np.stack(
-        [discs(centres=((40, 40), (40, 66), (64, 52)), radius=10 + day, size=110).astype(np.uint16) for day in range(3)]
+        [discs(centers=((40, 40), (40, 66), (64, 52)), radius=10 + day, size=110).astype(np.uint16) for day in range(3)]
     )
 
 
 def test_a_series_is_followed_shown_and_corrected(viewer, qtbot, frames):
-    picture = np.repeat(frames[..., None] * 40, 3, -1).astype(np.uint8)
-    widget = shown(viewer, qtbot, frames, picture)
+    plant_image = np.repeat(frames[..., None] * 40, 3, -1).astype(np.uint8)
+    widget = shown(viewer, qtbot, frames, plant_image)
     assert widget.measured.leaves["track"].nunique() == 3
     assert "plant tracks" in viewer.layers
     assert len(viewer.layers["plant tracks"].data) == 9
@@ -213,7 +213,7 @@ def test_a_series_is_followed_shown_and_corrected(viewer, qtbot, frames):
     assert widget.measured.leaves["track"].nunique() == 3
 
 
-def test_pictures_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
+def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     with Project.create(tmp_path / "project") as project:
         for day, labels in enumerate(frames):
             path = tmp_path / "days" / f"day{day}.png"
@@ -225,13 +225,13 @@ def test_pictures_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     viewer.window.add_dock_widget(images, name="Images")
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")
-    widget.keeper.open(tmp_path / "project")
+    widget.controller.open(tmp_path / "project")
     qtbot.mouseClick(
         widget.series_box, Qt.MouseButton.LeftButton, pos=widget.series_box.rect().center() * 0 + _point(8)
     )
     settle(widget, qtbot)
     assert widget.measured.series
-    assert widget.measured.leaves["picture"].unique().tolist() == ["day0.png", "day1.png", "day2.png"]
+    assert widget.measured.leaves["image"].unique().tolist() == ["day0.png", "day1.png", "day2.png"]
     assert widget.measured.growth.groupby("track").size().tolist() == [3, 3, 3]
     widget.plot_box.setCurrentIndex(widget.plot_box.findData("over time"))
     assert widget.plot.kind == "over time"
@@ -258,7 +258,7 @@ def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):
         qtbot.mouseClick(widget.figure_button, Qt.MouseButton.LeftButton)
         assert path.read_bytes().startswith(start)
     errors = []
-    monkeypatch.setattr("napari_leafseg.widgets.measure.show_error", errors.append)
+    monkeypatch.setattr("napari_leafseg.widgets.measure.widget.show_error", errors.append)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "figure.gif"), ""))
     qtbot.mouseClick(widget.figure_button, Qt.MouseButton.LeftButton)
     assert "saved as .png or .svg" in errors[0]
@@ -290,7 +290,7 @@ def test_the_scale_that_a_file_states(viewer, qtbot, labels, tmp_path, monkeypat
     assert widget.scale_box.value() == pytest.approx(10)
     assert "area_mm2" in widget.measured.leaves
     said = []
-    monkeypatch.setattr("napari_leafseg.widgets.measure.show_info", said.append)
+    monkeypatch.setattr("napari_leafseg.widgets.measure.widget.show_info", said.append)
     Image.open(tmp_path / "plant.png").convert("RGB").save(tmp_path / "plant.png", dpi=(1, 1))
     qtbot.mouseClick(widget.file_button, Qt.MouseButton.LeftButton)
     assert "states no scale" in said[0]

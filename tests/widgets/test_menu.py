@@ -3,9 +3,9 @@
 import pytest
 from npe2 import PluginManager, PluginManifest
 
-from napari_leafseg.widgets.session import Session
+from napari_leafseg.widgets.state.session import Session
 
-WIDGETS = ("Images", "Segment", "Correct", "Measure", "Batch", "Advise", "Fine-tune", "Models")
+WIDGETS = ("Images", "Segment", "Correct", "Measure", "Batch", "Parameter search", "Fine-tune", "Models")
 
 
 @pytest.mark.parametrize("name", WIDGETS)

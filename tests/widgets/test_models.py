@@ -1,17 +1,17 @@
-"""The Models widget: what it lists, two side by side, names, taking away and bringing back, files."""
+"""The Models widget: what it lists, two side by side, names, deleting and restoring, files."""
 
 import pytest
 from qtpy.QtCore import QItemSelectionModel, Qt
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 
-from napari_leafseg.models import library, zoo
-from napari_leafseg.models.card import Card, read_card
-from napari_leafseg.models.checkpoint import save_checkpoint
-from napari_leafseg.widgets import models as module
-from napari_leafseg.widgets.advise import AdviseWidget
-from napari_leafseg.widgets.models import ModelsWidget
-from napari_leafseg.widgets.segment import SegmentWidget
-from napari_leafseg.widgets.session import settings
+from napari_leafseg.models.store import user_models, zoo
+from napari_leafseg.models.store.checkpoint import save_checkpoint
+from napari_leafseg.models.store.model_card import ModelCard, read_card
+from napari_leafseg.widgets.models import widget as module
+from napari_leafseg.widgets.models.widget import ModelsWidget
+from napari_leafseg.widgets.parameter_search.widget import ParameterSearchWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.session import settings
 
 
 @pytest.fixture(autouse=True)
@@ -20,21 +20,21 @@ def folder(tmp_path, monkeypatch):
     import torch
 
     from napari_leafseg.models.build import build_network
-    from napari_leafseg.models.config import SIZES
+    from napari_leafseg.models.distance_embedding.config import SIZES
 
     found = tmp_path / "data" / "models"
-    for place in (zoo, library):
+    for place in (zoo, user_models):
         monkeypatch.setattr(place, "user_folder", lambda: found)
-    monkeypatch.setattr("napari_leafseg.widgets.segment_form.user_folder", lambda: found)
+    monkeypatch.setattr("napari_leafseg.widgets.segment.form.user_folder", lambda: found)
     found.mkdir(parents=True)
     torch.manual_seed(0)
     about = {
-        "parent": {"name": "leaf", "sha256": "0"}, "pictures": [{}, {}], "date": "2026-11-20T10:00:00",
-        "verdict_in_words": "Better: 0.800 before, 0.900 after, on 2 held-out pictures.",
+        "parent": {"name": "leaf", "sha256": "0"}, "images": [{}, {}], "date": "2026-11-20T10:00:00",
+        "verdict_in_words": "Better: 0.800 before, 0.900 after, on 2 held-out images.",
     }  # fmt: skip
     for name in ("alpha", "beta"):
         metrics = {"held_out_before": 0.8, "held_out_after": 0.9} if name == "alpha" else {}
-        card = Card(name, "1", SIZES["tiny"], metrics=metrics, provenance=about if name == "alpha" else {})
+        card = ModelCard(name, "1", SIZES["tiny"], metrics=metrics, provenance=about if name == "alpha" else {})
         save_checkpoint(found / f"{name}.safetensors", build_network(SIZES["tiny"]), card)
     return found
 
@@ -69,7 +69,7 @@ def test_it_lists_all_models_and_says_what_is_known_of_one(widget, qtbot):
     click(qtbot, widget, "alpha")
     assert "0.800 before, 0.900 after" in widget.text.text()
     row = widget.rows[row_of(widget, "alpha")]
-    assert (row["began with"], row["pictures"], row["SBD"], row["date"]) == (
+    assert (row["began with"], row["images"], row["SBD"], row["date"]) == (
         "leaf", "2", "0.800 → 0.900", "2026-11-20",
     )  # fmt: skip
     assert widget.delete_button.isEnabled()
@@ -100,9 +100,9 @@ def test_a_model_is_used_in_segment(widget, viewer, qtbot):
 
 
 def test_a_name_is_typed_over_and_all_lists_follow(widget, viewer, qtbot, folder):
-    segment, advise = SegmentWidget(viewer), AdviseWidget(viewer)
+    segment, searching = SegmentWidget(viewer), ParameterSearchWidget(viewer)
     segment.choose_model("solov2")
-    advise.model_box.setCurrentIndex(advise.model_box.findData("alpha"))
+    searching.model_box.setCurrentIndex(searching.model_box.findData("alpha"))
     click(qtbot, widget, "beta")
     qtbot.mouseClick(widget.rename_button, Qt.MouseButton.LeftButton)
     editor = widget.view.findChild(QLineEdit)
@@ -111,11 +111,11 @@ def test_a_name_is_typed_over_and_all_lists_follow(widget, viewer, qtbot, folder
     qtbot.keyClick(editor, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: (folder / "gamma.safetensors").exists() and "gamma" in names_in(segment.model_box))
     assert read_card(folder / "gamma.safetensors").name == "gamma"
-    for box in (segment.model_box, advise.model_box):
+    for box in (segment.model_box, searching.model_box):
         assert "gamma" in names_in(box)
         assert "beta" not in names_in(box)
     assert segment.model_box.itemText(segment.model_box.count() - 1).endswith("…")  # a file of one's own
-    assert (segment.model_name, advise.model_name) == ("solov2", "alpha")  # what was chosen stays chosen
+    assert (segment.model_name, searching.model_name) == ("solov2", "alpha")  # what was chosen stays chosen
 
 
 def test_a_name_that_is_taken_is_refused(widget, qtbot, folder, monkeypatch):
@@ -129,14 +129,14 @@ def test_a_name_that_is_taken_is_refused(widget, qtbot, folder, monkeypatch):
 
 def test_taking_away_and_bringing_back(widget, qtbot, folder):
     settings().setValue("segment/model", "beta")
-    assert not widget.back_button.isEnabled()
+    assert not widget.restore_button.isEnabled()
     click(qtbot, widget, "beta")
     qtbot.mouseClick(widget.delete_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "beta" not in {row["model"] for row in widget.rows})
     assert settings().value("segment/model") != "beta"
     assert not (folder / "beta.safetensors").exists()
-    assert widget.back_button.isEnabled()
-    (action,) = widget.back_button.menu().actions()
+    assert widget.restore_button.isEnabled()
+    (action,) = widget.restore_button.menu().actions()
     assert action.text() == "beta"
     action.trigger()
     qtbot.waitUntil(lambda: "beta" in {row["model"] for row in widget.rows})
@@ -144,7 +144,7 @@ def test_taking_away_and_bringing_back(widget, qtbot, folder):
 
 
 @pytest.mark.parametrize("answer", [QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Yes])
-def test_a_model_that_projects_use_is_never_taken_away_silently(widget, qtbot, folder, monkeypatch, answer):
+def test_a_model_that_projects_use_is_never_deleted_silently(widget, qtbot, folder, monkeypatch, answer):
     monkeypatch.setattr(module, "projects_using", lambda name: {folder / "trays": 3})
     asked = []
 
@@ -156,7 +156,7 @@ def test_a_model_that_projects_use_is_never_taken_away_silently(widget, qtbot, f
     click(qtbot, widget, "beta")
     qtbot.mouseClick(widget.delete_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(asked))
-    assert "trays: 3 pictures" in asked[0]
+    assert "trays: 3 images" in asked[0]
     if answer == QMessageBox.StandardButton.Yes:
         qtbot.waitUntil(lambda: not (folder / "beta.safetensors").exists())
     else:

@@ -1,4 +1,4 @@
-"""The project's line and menu above the pictures."""
+"""The project's line and menu above the images."""
 
 import json
 import os
@@ -12,24 +12,24 @@ from napari_leafseg.io import write_image
 from napari_leafseg.io.exchange.coco import read_coco
 from napari_leafseg.project import Project
 from napari_leafseg.project.lock import Lock, Owner
-from napari_leafseg.widgets import layers
-from napari_leafseg.widgets.images import ImagesWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.state import layers
 
 
 @pytest.fixture
 def desk(viewer, qtbot, tmp_path):
-    """The list of pictures with one picture in it, its labels, and a way to answer file dialogs."""
+    """The list of images with one image in it, its labels, and a way to answer file dialogs."""
     rng = np.random.default_rng(0)
-    write_image(tmp_path / "pictures" / "a.png", rng.integers(0, 255, (50, 60, 3)).astype(np.uint8))
+    write_image(tmp_path / "images" / "a.png", rng.integers(0, 255, (50, 60, 3)).astype(np.uint8))
     images = ImagesWidget(viewer)
     qtbot.addWidget(images)
     images.show()
-    images.add([tmp_path / "pictures"])
+    images.add([tmp_path / "images"])
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=10000)
     labels = np.zeros((50, 60), np.uint16)
     labels[10:30, 10:40] = 1
-    correction = layers.show_new_labels(images.session, viewer.layers[0], labels, "segment with test")
-    yield images, correction
+    binding = layers.show_new_labels(images.session, viewer.layers[0], labels, "segment with test")
+    yield images, binding
     images.session.projects.close()
     images.close()
 
@@ -39,40 +39,40 @@ def choose(monkeypatch, folder):
 
 
 def test_a_new_project_takes_what_is_open_and_shows_its_name(desk, tmp_path, monkeypatch, qtbot):
-    images, correction = desk
+    images, binding = desk
     bar = images.project_bar
     assert bar.name.text() == "No project"
     assert not bar.actions_by_name["export"].isEnabled()
-    correction.verify([1], True)
-    assert bar.keeper.automatic
+    binding.verify([1], True)
+    assert bar.controller.is_scratch
     assert "not in a project" in bar.name.text()
-    before = bar.keeper.project.folder
+    before = bar.controller.project.folder
     choose(monkeypatch, tmp_path / "My trial")
     bar.actions_by_name["new"].trigger()
     assert "My trial" in bar.name.text()
     assert not before.exists()  # it is all in the project now
-    assert bar.keeper.project.writer.flush()
+    assert bar.controller.project.writer.flush()
     with pytest.raises(Exception, match="open already"):
         Project.open(tmp_path / "My trial")
     bar.actions_by_name["close"].trigger()
     with Project.open(tmp_path / "My trial") as project:
         document = project.open_document(project.images[0], (50, 60))
-        assert document.frozen() == {1}
+        assert document.locked() == {1}
         assert len(document.history.done) == 2
 
 
 def test_export_and_import_from_the_menu(desk, tmp_path, monkeypatch, qtbot):
-    images, correction = desk
+    images, binding = desk
     bar = images.project_bar
-    bar.keeper.create(tmp_path / "p")
+    bar.controller.create(tmp_path / "p")
     monkeypatch.setattr(QInputDialog, "getItem", lambda *_: ("COCO JSON, run lengths (one file)", True))
     choose(monkeypatch, tmp_path / "out")
     bar.actions_by_name["export"].trigger()
     qtbot.waitUntil(lambda: (tmp_path / "out" / "leaves.json").exists(), timeout=10000)
-    assert np.array_equal(read_coco(tmp_path / "out" / "leaves.json")["a.png"], correction.layer.data)
+    assert np.array_equal(read_coco(tmp_path / "out" / "leaves.json")["a.png"], binding.layer.data)
     masks = tmp_path / "masks"
     write_image(masks / "b.png", np.random.default_rng(1).integers(0, 255, (50, 60, 3)).astype(np.uint8))
-    write_image(masks / "b_label.png", correction.layer.data)
+    write_image(masks / "b_label.png", binding.layer.data)
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
     choose(monkeypatch, masks)
     bar.actions_by_name["import"].trigger()
@@ -84,10 +84,10 @@ def test_export_and_import_from_the_menu(desk, tmp_path, monkeypatch, qtbot):
 
 
 def test_labels_from_files_replace_what_was_there_and_undo_brings_it_back(desk, tmp_path, monkeypatch, qtbot):
-    images, correction = desk
+    images, binding = desk
     bar = images.project_bar
-    bar.keeper.create(tmp_path / "p")
-    old = correction.layer.data.copy()
+    bar.controller.create(tmp_path / "p")
+    old = binding.layer.data.copy()
     new = np.zeros_like(old)
     new[2:9, 3:33] = 5
     write_image(tmp_path / "a_label.png", new)
@@ -100,27 +100,27 @@ def test_labels_from_files_replace_what_was_there_and_undo_brings_it_back(desk, 
         return layer is not None and layer.data.max() == 5
 
     qtbot.waitUntil(shown, timeout=10000)
-    restored = images.session.correction(images.session.focus())
+    restored = images.session.binding(images.session.focus())
     assert np.array_equal(restored.layer.data, new)
     restored.undo()
     assert np.array_equal(restored.layer.data, old)
 
 
 def test_what_an_application_left_behind_is_offered(desk, qtbot):
-    images, correction = desk
+    images, binding = desk
     bar = images.project_bar
-    correction.verify([1], True)
-    folder = bar.keeper.project.folder
-    bar.keeper.project.close()
-    bar.keeper.project = None
+    binding.verify([1], True)
+    folder = bar.controller.project.folder
+    bar.controller.project.close()
+    bar.controller.project = None
     bar.refresh()
     assert bar.recover.isVisible()
     assert "Open the corrections" in bar.recover.text()
     qtbot.mouseClick(bar.recover, Qt.MouseButton.LeftButton)
-    assert bar.keeper.project.folder == folder
+    assert bar.controller.project.folder == folder
     qtbot.waitUntil(lambda: "a leaves" in images.viewer.layers, timeout=10000)
-    restored = images.session.correction(images.viewer.layers["a"])
-    assert restored.document.frozen() == {1}
+    restored = images.session.binding(images.viewer.layers["a"])
+    assert restored.document.locked() == {1}
 
 
 def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, monkeypatch):
@@ -133,32 +133,32 @@ def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, mo
     monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or QMessageBox.StandardButton.No)
     bar.open(tmp_path / "p")
     assert "ann on another-computer" in asked[0]
-    assert bar.keeper.project is None
+    assert bar.controller.project is None
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
     bar.open(tmp_path / "p")
-    assert bar.keeper.project is not None
+    assert bar.controller.project is not None
 
 
 def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monkeypatch, qtbot):
     monkeypatch.setattr("napari_leafseg.project.writer.RETRY", 0.05)
-    images, correction = desk
+    images, binding = desk
     bar = images.project_bar
-    bar.keeper.create(tmp_path / "p")
-    assert bar.keeper.project.writer.flush()
+    bar.controller.create(tmp_path / "p")
+    assert bar.controller.project.writer.flush()
     real = os.fsync
 
     def full(_handle):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    correction.verify([1], True)
+    binding.verify([1], True)
     qtbot.waitUntil(lambda: "not saved" in bar.name.text(), timeout=5000)
     assert "No space left" in bar.name.toolTip()
     monkeypatch.setattr(os, "fsync", real)
     choose(monkeypatch, tmp_path / "stick")
     bar.actions_by_name["elsewhere"].trigger()
-    assert bar.keeper.project.folder == tmp_path / "stick"
-    correction.verify([1], False)
-    bar.keeper.close()
+    assert bar.controller.project.folder == tmp_path / "stick"
+    binding.verify([1], False)
+    bar.controller.close()
     with Project.open(tmp_path / "stick") as project:
-        assert project.open_document(project.images[0], (50, 60)).frozen() == frozenset()
+        assert project.open_document(project.images[0], (50, 60)).locked() == frozenset()

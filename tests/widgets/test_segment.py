@@ -10,14 +10,14 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionSlider
 
 from napari_leafseg.io import read_labels, write_image
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.refresh import changed_box, show_region
-from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.refresh import changed_box, show_region
 
 
 @pytest.fixture
-def widget(viewer, picture):
-    viewer.add_image(picture, name="plant", rgb=True)
+def widget(viewer, plant_image):
+    viewer.add_image(plant_image, name="plant", rgb=True)
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment")
     return widget
@@ -26,7 +26,7 @@ def widget(viewer, picture):
 @pytest.fixture
 def errors(monkeypatch):
     shown = []
-    monkeypatch.setattr("napari_leafseg.widgets.segment.show_error", shown.append)
+    monkeypatch.setattr("napari_leafseg.widgets.segment.widget.show_error", shown.append)
     return shown
 
 
@@ -58,7 +58,7 @@ def test_run_shows_leaves_sliders_and_count(widget, viewer, qtbot):
     assert layer.data.max() > 0
     assert widget.count_label.text().startswith(f"<b>{layer.data.max()} ")
     assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
-    assert widget.scale_box.value() == pytest.approx(100 * widget.session.derived(widget.image).prediction.scale, abs=1)
+    assert widget.scale_box.value() == pytest.approx(100 * widget.session.record(widget.image).prediction.scale, abs=1)
     assert widget.save_button.isEnabled()
 
 
@@ -76,7 +76,7 @@ def test_keys_on_the_slider_change_the_labels(widget, qtbot):
     for _ in range(25):
         qtbot.keyClick(slider, Qt.Key.Key_Left)
     settle(widget, qtbot)
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     values = widget.panel.values()
     assert values["angle"] == widget.panel.rows["angle"].tunable.default - 25
     assert np.array_equal(shown(widget), prediction.labels(**values))
@@ -127,14 +127,14 @@ def test_a_drag_of_60_events_in_2_seconds_ends_with_the_last_value(widget, viewe
     values = widget.panel.values()
     assert computed[-1] == values["angle"]
     assert 3 <= len(computed) <= 61
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     assert np.array_equal(shown(widget), prediction.labels(**values))
 
 
 def test_the_gui_thread_never_computes(widget, qtbot, monkeypatch):
     """However long the labels take, the event loop goes on and the newest value wins."""
     run(widget, qtbot)
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     real, asked = prediction.labels, []
 
     def slow(**values):
@@ -165,7 +165,7 @@ def test_stop_ends_a_run_without_leaving_anything(widget, viewer, qtbot, monkeyp
             time.sleep(0.01)
             yield PredictEvent(step, 10_000, "Working")
 
-    monkeypatch.setattr("napari_leafseg.widgets.segment.predict_job", endless)
+    monkeypatch.setattr("napari_leafseg.widgets.segment.widget.predict_job", endless)
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.progress.value() > 3, timeout=5000)
     assert not widget.run_button.isEnabled()
@@ -179,16 +179,16 @@ def test_stop_ends_a_run_without_leaving_anything(widget, viewer, qtbot, monkeyp
 def test_explaining_layers_come_and_go(widget, viewer, qtbot):
     run(widget, qtbot)
     for kind, name in (("distance", "distance map"), ("embedding", "embedding"), ("seeds", "seeds")):
-        widget.extras[kind].click()
+        widget.overlays[kind].click()
         qtbot.waitUntil(lambda name=name: f"plant {name}" in [x.name for x in viewer.layers], timeout=10000)
     seeds = len(viewer.layers["plant seeds"].data)
     widget.panel.rows["seed_threshold"].slider.setValue(80)
     settle(widget, qtbot)
     assert len(viewer.layers["plant seeds"].data) < seeds
     assert viewer.layers.selection.active is viewer.layers["plant leaves"]
-    assert widget.session.image_layers() == [viewer.layers["plant"]]  # none of them is taken for a picture
+    assert widget.session.image_layers() == [viewer.layers["plant"]]  # none of them is taken for an image
     for kind in ("distance", "embedding", "seeds"):
-        widget.extras[kind].click()
+        widget.overlays[kind].click()
     assert [layer.name for layer in viewer.layers] == ["plant", "plant leaves"]
 
 
@@ -216,12 +216,12 @@ def test_new_layers_do_not_touch_the_sliders(widget, viewer, qtbot):
     viewer.layers.remove(viewer.layers[-1])
     assert widget.panel.rows["angle"].slider is slider
     settle(widget, qtbot)
-    assert widget.session.derived(widget.image).values["angle"] == 30
+    assert widget.session.record(widget.image).values["angle"] == 30
 
 
-def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, picture, qtbot):
+def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, plant_image, qtbot):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    viewer.add_image(picture[::-1], name="other", rgb=True)
+    viewer.add_image(plant_image[::-1], name="other", rgb=True)
     assert widget.image.name == "other"
     qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
     assert widget.image.name == "other"
@@ -232,9 +232,9 @@ def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, pi
     assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
 
 
-def test_the_right_image_is_chosen(widget, viewer, picture, qtbot):
+def test_the_right_image_is_chosen(widget, viewer, plant_image, qtbot):
     viewer.add_labels(np.zeros((256, 256), int), name="mine")
-    other = viewer.add_image(picture[::-1], name="other", rgb=True)
+    other = viewer.add_image(plant_image[::-1], name="other", rgb=True)
     assert widget.image is other
     viewer.layers.selection.active = viewer.layers["plant"]
     assert widget.image.name == "plant"
@@ -246,7 +246,7 @@ def test_the_right_image_is_chosen(widget, viewer, picture, qtbot):
     assert [widget.image_box.itemText(i) for i in range(widget.image_box.count())] == ["other"]
 
 
-def test_bad_pictures_are_reported_with_the_layers_name(widget, viewer, qtbot, errors):
+def test_bad_images_are_reported_with_the_layers_name(widget, viewer, qtbot, errors):
     for name, data in (("dark", np.zeros((64, 64), np.uint8)), ("holes", np.full((64, 64), np.nan, np.float32))):
         viewer.add_image(data, name=name, contrast_limits=(0, 1))
         run(widget, qtbot)
@@ -269,21 +269,21 @@ def test_bad_weights_are_reported(widget, qtbot, errors, tmp_path, monkeypatch):
     assert "broken.safetensors" in errors[0]
 
 
-def test_a_series_is_segmented_frame_by_frame(widget, viewer, qtbot, picture):
-    small = picture[::2, ::2]
+def test_a_series_is_segmented_frame_by_frame(widget, viewer, qtbot, plant_image):
+    small = plant_image[::2, ::2]
     viewer.add_image(np.stack([small, small[::-1]]), name="days", rgb=True)
     run(widget, qtbot)
     layer = viewer.layers["days leaves"]
     assert layer.data.shape == (2, 128, 128)
     widget.panel.rows["angle"].slider.setValue(5)
     settle(widget, qtbot)
-    widget.extras["seeds"].click()
+    widget.overlays["seeds"].click()
     qtbot.waitUntil(lambda: "days seeds" in viewer.layers, timeout=10000)
     assert viewer.layers["days seeds"].data.shape[1] == 3
 
 
-def test_the_s_key_saves_labels_with_a_record(viewer, qtbot, tmp_path, picture):
-    write_image(tmp_path / "plant.png", picture)
+def test_the_s_key_saves_labels_with_a_record(viewer, qtbot, tmp_path, plant_image):
+    write_image(tmp_path / "plant.png", plant_image)
     images = ImagesWidget(viewer)
     widget = SegmentWidget(viewer)
     for item in (images, widget):
@@ -326,10 +326,10 @@ def test_choices_survive_a_restart(widget, viewer, qtbot):
     assert again.scale == pytest.approx(1.3)
     run(again, qtbot)
     assert again.panel.values()["angle"] == 33
-    assert again.session.derived(again.image).values["angle"] == 33  # the labels are those that the sliders show
+    assert again.session.record(again.image).values["angle"] == 33  # the labels are those that the sliders show
     again.panel.rows["angle"].set(again.panel.rows["angle"].tunable.default)
     settle(again, qtbot)
-    assert again.kept_values(again.session.derived(again.image).prediction) == {}
+    assert again.kept_values(again.session.record(again.image).prediction) == {}
     again.close()
 
 
@@ -358,10 +358,10 @@ def test_samples_open_from_the_menu(viewer, qtbot):
 
 
 def test_looks_are_used_and_kept(widget, viewer, qtbot):
-    widget.looks_box.setFocus()
-    qtbot.keyClick(widget.looks_box, Qt.Key.Key_Down)
-    assert widget.looks == "fast"
+    widget.tta_box.setFocus()
+    qtbot.keyClick(widget.tta_box, Qt.Key.Key_Down)
+    assert widget.tta == "fast"
     run(widget, qtbot)
-    prediction = widget.session.derived(widget.image).prediction
+    prediction = widget.session.record(widget.image).prediction
     assert prediction.model.views == 1
-    assert SegmentWidget(viewer).looks == "fast"
+    assert SegmentWidget(viewer).tta == "fast"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
 
 
 @pytest.fixture
-def widget(viewer, picture, tmp_path):
-    viewer.add_image(picture, name="plant", rgb=True)
+def widget(viewer, plant_image, tmp_path):
+    viewer.add_image(plant_image, name="plant", rgb=True)
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment")
     widget.choose_model("solov2")
@@ -57,22 +57,22 @@ def test_its_own_sliders_change_the_leaves(widget, qtbot):
 
 def test_it_offers_the_layers_that_it_knows(widget, viewer, qtbot):
     run(widget, qtbot)
-    offered = {kind for kind, box in widget.extras.items() if not box.isHidden()}
-    assert offered == {"certainty"}
-    box = widget.extras["certainty"]
+    offered = {kind for kind, box in widget.overlays.items() if not box.isHidden()}
+    assert offered == {"confidence"}
+    box = widget.overlays["confidence"]
     qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))  # on its mark
-    qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "certainty") is not None, timeout=20000)
-    data = np.asarray(widget.session.find_layer(widget.image, "certainty").data)
+    qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "confidence") is not None, timeout=20000)
+    data = np.asarray(widget.session.find_layer(widget.image, "confidence").data)
     assert 0 <= data.min() < 0.1 < 0.3 < data.max() <= 1
     widget.choose_model("leaf")
     run(widget, qtbot)
-    offered = {kind for kind, box in widget.extras.items() if not box.isHidden()}
+    offered = {kind for kind, box in widget.overlays.items() if not box.isHidden()}
     assert offered == {"seeds", "distance", "embedding"}
     assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
     assert widget.masks_button.isHidden()
-    assert not widget.extras["certainty"].isChecked()
-    assert widget.session.find_layer(widget.image, "certainty") is None
-    seeds = widget.extras["seeds"]
+    assert not widget.overlays["confidence"].isChecked()
+    assert widget.session.find_layer(widget.image, "confidence") is None
+    seeds = widget.overlays["seeds"]
     qtbot.mouseClick(seeds, Qt.MouseButton.LeftButton, pos=QPoint(8, seeds.height() // 2))
     qtbot.waitUntil(lambda: widget.session.find_layer(widget.image, "seeds") is not None, timeout=20000)
     widget.choose_model("solov2")
@@ -99,4 +99,4 @@ def test_how_long_it_takes_here_is_remembered(widget, qtbot):
     run(widget, qtbot)
     widget.choose_model("leaf")
     widget.choose_model("solov2")
-    assert " s a picture here" in widget.model_text.text()
+    assert " s an image here" in widget.model_text.text()

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 
+LeafKey = tuple[int, int]  # frame (0 for a single image) and leaf
 Box = tuple[slice, slice]
 LARGEST_NUMBER = 65_535
 
@@ -98,7 +99,7 @@ def next_number(labels: np.ndarray, taken: int = 0) -> int:
     ----------
     labels : numpy.ndarray
     taken : int
-        Largest number that was given before: a deleted leaf's number, and so its colour, is not given again.
+        Largest number that was given before: a deleted leaf's number, and so its color, is not given again.
 
     Raises
     ------

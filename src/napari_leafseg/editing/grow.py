@@ -1,4 +1,4 @@
-"""Growing a leaf from a click or a scribble by colour and edges, where there is no prediction."""
+"""Growing a leaf from a click or a scribble by color and edges, where there is no prediction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_leafseg.editing.edit import Box
 from napari_leafseg.editing.shapes import bounding_box, edge_strength
 
 _SIDE = 160  # pixels of the window that costs are computed on
-_UNIT = 45.0  # the angle at which a leaf of even colour just fills
+_UNIT = 45.0  # the angle at which a leaf of even color just fills
 
 
 class Growth(Protocol):
@@ -23,10 +23,10 @@ class Growth(Protocol):
         """The leaf at an angle in degrees: bool mask and the box that it fills; None where nothing grows."""
 
 
-class ColourGrowth:
-    """Grows where the colour stays like the seed's and no edge is in the way.
+class ColorGrowth:
+    """Grows where the color stays like the seed's and no edge is in the way.
 
-    The way from the seed to a pixel costs what the colour differs along it; a wider angle pays for more.
+    The way from the seed to a pixel costs what the color differs along it; a wider angle pays for more.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ class ColourGrowth:
             (max(4, round(self.shape[1] / step)), max(4, round(self.shape[0] / step))),
             interpolation=cv2.INTER_AREA,
         )
-        colours = cv2.cvtColor(cv2.bilateralFilter(small, 5, 25, 3), cv2.COLOR_RGB2LAB).astype(np.float32)
+        colors = cv2.cvtColor(cv2.bilateralFilter(small, 5, 25, 3), cv2.COLOR_RGB2LAB).astype(np.float32)
         scale = np.array(small.shape[:2]) / np.array(self.shape)
         seeds = np.floor((np.asarray(points) - (self.box[0].start, self.box[1].start) + 0.5) * scale).astype(int)
         seeds = np.unique(np.clip(seeds, 0, np.array(small.shape[:2]) - 1), axis=0)
         around = np.zeros(small.shape[:2], np.uint8)
         around[tuple(seeds.T)] = 1
-        like = np.median(colours[cv2.dilate(around, np.ones((3, 3), np.uint8)) > 0], axis=0)
-        away = np.sqrt((((colours - like) / (28.0, 12.0, 12.0)) ** 2).sum(2))
+        like = np.median(colors[cv2.dilate(around, np.ones((3, 3), np.uint8)) > 0], axis=0)
+        away = np.sqrt((((colors - like) / (28.0, 12.0, 12.0)) ** 2).sum(2))
         edges = edge_strength(small)
         edges = edges / max(float(np.percentile(edges, 97)), 1e-6)
         cost = 0.004 + 0.25 * np.clip(away - 0.6, 0, 4) ** 2 + 0.15 * np.clip(edges - 0.25, 0, 1) ** 2

@@ -17,7 +17,7 @@ class Step:
     edits : tuple of Edit
         In the order in which they were made; empty where only marks changed.
     verified, unverified : frozenset of (frame, leaf)
-        Leaves that became verified, and that ceased to be; the frame is 0 for a single picture.
+        Leaves that became verified, and that ceased to be; the frame is 0 for a single image.
     """
 
     tool: str

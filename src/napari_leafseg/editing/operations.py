@@ -1,7 +1,7 @@
 """Corrections of label images: pure functions from labels and a gesture to an `Edit`.
 
-All take labels as integer (H, W), 0 = background, points as (y, x) with pixel centres at whole numbers, and return an
-`Edit`, or None where there is nothing to do. What they are not asked to change stays as it is; leaves in `frozen` lose
+All take labels as integer (H, W), 0 = background, points as (y, x) with pixel centers at whole numbers, and return an
+`Edit`, or None where there is nothing to do. What they are not asked to change stays as it is; leaves in `locked` lose
 no pixel to another leaf.
 """
 
@@ -25,7 +25,7 @@ def add_mask(
     mask: np.ndarray,
     box: Box,
     number: int,
-    frozen: Collection[int] = (),
+    locked: Collection[int] = (),
     over: bool = False,
     tool: str = "add",
 ) -> Edit | None:
@@ -39,23 +39,23 @@ def add_mask(
     box : tuple of slice
     number : int
         New or existing.
-    frozen : collection of int
+    locked : collection of int
     over : bool
         Take pixels of other leaves, too; else of the background only.
     """
     window = labels[box]
     free = (window == 0) | (window == number)
     if over:
-        free |= ~np.isin(window, list(frozen)) if frozen else True
+        free |= ~np.isin(window, list(locked)) if locked else True
     return difference(labels, box, np.where(mask & free, number, window), tool)
 
 
 def draw_polygon(
-    labels: np.ndarray, points: np.ndarray, number: int, frozen: Collection[int] = (), over: bool = True
+    labels: np.ndarray, points: np.ndarray, number: int, locked: Collection[int] = (), over: bool = True
 ) -> Edit | None:
     """Give what a lasso or polygon encloses to a leaf."""
     box = bounding_box(points, labels.shape, 1)
-    return add_mask(labels, polygon_mask(points, box), box, number, frozen, over, "lasso")
+    return add_mask(labels, polygon_mask(points, box), box, number, locked, over, "lasso")
 
 
 def delete(labels: np.ndarray, leaf: int) -> Edit | None:
@@ -99,10 +99,10 @@ def _prolonged(stroke: np.ndarray, mask: np.ndarray, box: Box) -> np.ndarray:
     length = float(np.hypot(*mask.shape))
     ends = []
     reach = min(len(stroke), max(2, len(stroke) // 4))
-    for end, neighbour in ((stroke[0], stroke[reach - 1]), (stroke[-1], stroke[-reach])):
+    for end, neighbor in ((stroke[0], stroke[reach - 1]), (stroke[-1], stroke[-reach])):
         y, x = np.round(end - (box[0].start, box[1].start)).astype(int)
         inside = 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x]
-        direction = end - neighbour
+        direction = end - neighbor
         norm = float(np.hypot(*direction))
         ends.append(end + direction * (length / norm) if inside and norm > 0 else end)
     return np.concatenate([ends[0][None], stroke, ends[1][None]])
@@ -186,7 +186,7 @@ def move_border(
     leaf: int,
     stroke: np.ndarray,
     image: np.ndarray | None = None,
-    frozen: Collection[int] = (),
+    locked: Collection[int] = (),
 ) -> Edit | None:
     """Replace the part of a leaf's outline that lies nearest to a stroke by the stroke.
 
@@ -198,7 +198,7 @@ def move_border(
         (N, 2), along the true border, N ≥ 2.
     image : numpy.ndarray, optional
         uint8 (H, W[, 3]); the stroke snaps to its edges.
-    frozen : collection of int
+    locked : collection of int
     """
     box = leaf_box(labels, leaf, 1) if leaf and len(stroke) >= 2 else None
     if box is None:
@@ -219,7 +219,7 @@ def move_border(
     window = labels[around]
     inside = polygon_mask(outline, around) | stroke_mask(outline, around)
     near = _near_arc(replaced, stroke, around)
-    gained = inside & near & ~np.isin(window, [value for value in frozen if value != leaf])
+    gained = inside & near & ~np.isin(window, [value for value in locked if value != leaf])
     lost = (window == leaf) & ~inside & near
     return difference(labels, around, np.where(gained, leaf, np.where(lost, 0, window)), "border")
 
@@ -284,7 +284,7 @@ def smooth(labels: np.ndarray, leaf: int | None = None, sigma: float = 2.0) -> E
     def smoothed(window: np.ndarray, number: int) -> np.ndarray:
         mask = window == number
         other = (window != number) & (window != 0)
-        # next to another leaf the outline stays: count the neighbour as the leaf's own there
+        # next to another leaf the outline stays: count the neighbor as the leaf's own there
         soft = cv2.GaussianBlur((mask | other).astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
         wanted = (soft >= 0.5) & (ndimage.binary_dilation(mask, iterations=2) | mask)
         if not (wanted & mask).any():

@@ -21,7 +21,7 @@ def bounding_box(points: np.ndarray, shape: tuple[int, ...], margin: int) -> Box
 
 
 def polygon_mask(points: np.ndarray, box: Box) -> np.ndarray:
-    """Pixels of a box whose centre lies in a closed polygon (N, 2) of (y, x), pixel centres at whole numbers."""
+    """Pixels of a box whose center lies in a closed polygon (N, 2) of (y, x), pixel centers at whole numbers."""
     mask = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), np.uint8)
     if len(points) >= 3:
         cv2.fillPoly(mask, [_corners(points, box)], 1, shift=_SHIFT)
@@ -45,7 +45,7 @@ def _corners(points: np.ndarray, box: Box) -> np.ndarray:
 
 
 def edge_strength(image: np.ndarray) -> np.ndarray:
-    """How much colour changes at each pixel.
+    """How much color changes at each pixel.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def snap_to_edge(stroke: np.ndarray, image: np.ndarray, reach: int = 4) -> np.nd
     """
     box = bounding_box(stroke, image.shape, reach + 3)
     band = stroke_mask(stroke, box, 2 * reach + 1)
-    if not band.any():  # beside the picture
+    if not band.any():  # beside the image
         return stroke
     edges = edge_strength(image[box])
     strong = max(float(np.percentile(edges[band], 95)), 1e-6)

@@ -1,4 +1,4 @@
-"""The correction tools as gestures: what a click or a stroke does, with all that is known of the picture.
+"""The correction tools as gestures: what a click or a stroke does, with all that is known of the image.
 
 Nothing here knows the window: the dock widget hands over clicks and strokes, and so does the simulated annotator.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing.edit import Box, Edit, difference, leaf_at, leaf_box, next_number
-from napari_leafseg.editing.grow import ColourGrowth, Growth
+from napari_leafseg.editing.grow import ColorGrowth, Growth
 from napari_leafseg.editing.shapes import bounding_box, polygon_mask
 
 _NEAR = 6  # pixels by which a click may miss a leaf
@@ -44,7 +44,7 @@ class Scene:
     image : numpy.ndarray
         uint8 (H, W, 3).
     model : Model or None
-    frozen : frozenset of int
+    locked : frozenset of int
         Verified leaves.
     largest : int
         Largest number that was ever given.
@@ -53,7 +53,7 @@ class Scene:
     labels: np.ndarray
     image: np.ndarray
     model: Model | None = None
-    frozen: frozenset[int] = frozenset()
+    locked: frozenset[int] = frozenset()
     largest: int = 0
 
 
@@ -99,13 +99,13 @@ def _clipped(grown: tuple[np.ndarray, Box], scene: Scene) -> tuple[np.ndarray, B
 def add(scene: Scene, points: np.ndarray, angle: float) -> Adding:
     """Add a leaf at a click or along a scribble.
 
-    On the background a leaf grows by the embedding, or by colour where there is no prediction. On a leaf that nobody
+    On the background a leaf grows by the embedding, or by color where there is no prediction. On a leaf that nobody
     verified, the click's part of it becomes a leaf of its own; on a verified one nothing happens.
     """
     points = np.asarray(points, float)
     number = next_number(scene.labels, scene.largest)
     on = leaf_at(scene.labels, *points[0])
-    if on in scene.frozen:
+    if on in scene.locked:
         return Adding(number, None, None)
     if on:
         box = leaf_box(scene.labels, on)
@@ -118,7 +118,7 @@ def add(scene: Scene, points: np.ndarray, angle: float) -> Adding:
         )
         return Adding(number, None, edit)
     growth = scene.model.growth(points) if scene.model else None
-    adding = Adding(number, growth or ColourGrowth(scene.image, points), None)
+    adding = Adding(number, growth or ColorGrowth(scene.image, points), None)
     adding.at(scene, angle)
     return adding
 
@@ -163,9 +163,9 @@ def merge(scene: Scene, stroke: np.ndarray) -> list[Edit]:
 
 
 def border(scene: Scene, stroke: np.ndarray) -> Edit | None:
-    """Move the border of the leaf that a stroke runs along; it snaps to the edge in the picture."""
+    """Move the border of the leaf that a stroke runs along; it snaps to the edge in the image."""
     leaf = leaf_beside(scene.labels, stroke)
-    return ops.move_border(scene.labels, leaf, stroke, scene.image, scene.frozen - {leaf}) if leaf else None
+    return ops.move_border(scene.labels, leaf, stroke, scene.image, scene.locked - {leaf}) if leaf else None
 
 
 def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
@@ -179,7 +179,7 @@ def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
     whole = {leaf: int(np.count_nonzero(labels == leaf)) for leaf in held}
     redrawn = [leaf for leaf in held if within[leaf] > 0.5 * whole[leaf] and within[leaf] > 0.3 * inside.sum()]
     if not redrawn:
-        return ops.draw_polygon(labels, points, next_number(labels, scene.largest), scene.frozen)
+        return ops.draw_polygon(labels, points, next_number(labels, scene.largest), scene.locked)
     number = int(max(redrawn, key=lambda leaf: within[leaf]))
     old = leaf_box(labels, number)
     assert old is not None
@@ -189,7 +189,7 @@ def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
     around: Box = (both[0], both[1])
     mask = polygon_mask(points, around)
     before = labels[around]
-    free = ~np.isin(before, [leaf for leaf in scene.frozen if leaf != number])
+    free = ~np.isin(before, [leaf for leaf in scene.locked if leaf != number])
     after = np.where(mask & free, number, np.where(before == number, 0, before))
     return difference(labels, around, after, "lasso")
 

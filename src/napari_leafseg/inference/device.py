@@ -76,7 +76,7 @@ def _lock(name: str) -> FileLock:
 
 
 @contextmanager
-def turn(device: torch.device) -> Iterator[None]:
+def device_lock(device: torch.device) -> Iterator[None]:
     """One computation at a time on a graphics card: a prediction waits for the training step that is being computed.
 
     So the memory that one of them was measured to need is there. Processor cores are shared at once.
@@ -89,9 +89,9 @@ def turn(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def computing(device: torch.device) -> Iterator[None]:
+def inference_context(device: torch.device) -> Iterator[None]:
     """Take a turn on a device, in the precision that is fast there."""
-    with turn(device), autocast_for(device):
+    with device_lock(device), autocast_for(device):
         yield
 
 

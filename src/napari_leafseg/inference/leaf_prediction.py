@@ -1,4 +1,4 @@
-"""What the distance + embedding model says of a picture."""
+"""What the distance + embedding model says of an image."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.grouping import AngularGrouping
 from napari_leafseg.inference.prediction import Prediction, Region, Tunable, enlarge_labels
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
+from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
+from napari_leafseg.postprocessing import AngularGrouping
 
 FOREGROUND = 128
 _WIDE = np.cos(np.deg2rad(75))
 
 
 class PixelRegion(Region):
-    """A part of the picture with what the network said of each pixel.
+    """A part of the image with what the network said of each pixel.
 
     Parameters
     ----------
     rows, columns : slice
-        Where it lies in the picture, pixels.
-    maps : PixelMaps
+        Where it lies in the image, pixels.
+    maps : DenseOutput
         At the working scale.
     """
 
-    def __init__(self, rows: slice, columns: slice, maps: PixelMaps) -> None:
+    def __init__(self, rows: slice, columns: slice, maps: DenseOutput) -> None:
         height, width = maps.distance.shape
         super().__init__(rows, columns, (height, width))
         self.maps = maps
@@ -76,22 +76,22 @@ class PixelRegion(Region):
 
 
 class LeafPrediction(Prediction):
-    """What the distance + embedding model said of one picture.
+    """What the distance + embedding model said of one image.
 
     Its tunables are ``seed_threshold`` (0.1 to 0.95, share of the distance map's maximum), ``angle`` (5 to 75 degrees)
-    and ``min_area`` (smallest leaf, pixels of the picture).
+    and ``min_area`` (smallest leaf, pixels of the image).
     """
 
     regions: Sequence[PixelRegion]
     layers = ("seeds", "distance", "embedding")
-    sweep = (
+    search = (
         ("seed_threshold", tuple(round(0.15 + 0.07 * step, 2) for step in range(10))),
         ("angle", tuple(float(angle) for angle in range(30, 80, 5))),
     )
 
     @property
     def tunables(self) -> tuple[Tunable, ...]:
-        """What can be tuned, with ranges and defaults for this picture."""
+        """What can be tuned, with ranges and defaults for this image."""
         defaults = self.model.defaults
         return (
             Tunable(
@@ -108,7 +108,7 @@ class LeafPrediction(Prediction):
         )  # fmt: skip
 
     def seeds(self, seed_threshold: float | None = None) -> np.ndarray:
-        """Seeds in the picture: float (N, 2), y and x in pixels."""
+        """Seeds in the image: float (N, 2), y and x in pixels."""
         threshold = self.complete({} if seed_threshold is None else {"seed_threshold": seed_threshold})[
             "seed_threshold"
         ]
@@ -119,7 +119,7 @@ class LeafPrediction(Prediction):
         return np.concatenate(found)
 
     def distance_map(self) -> np.ndarray:
-        """The distance map at the picture's size, float32 (H, W), about 0 to 1."""
+        """The distance map at the image's size, float32 (H, W), about 0 to 1."""
         full = np.zeros(self.shape, np.float32)
         for region in self.regions:
             height, width = region.shape
@@ -128,29 +128,29 @@ class LeafPrediction(Prediction):
         return full
 
     def embedding_rgb(self) -> np.ndarray:
-        """The embedding as colour: three principal components of its leaf pixels, uint8 (H, W, 3), black outside."""
+        """The embedding as color: three principal components of its leaf pixels, uint8 (H, W, 3), black outside."""
         full = np.zeros((*self.shape, 3), np.uint8)
         for region in self.regions:
             height, width = region.shape
-            small = _principal_colours(region.maps)
+            small = _principal_colors(region.maps)
             full[region.rows, region.columns] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         return full
 
 
-def _principal_colours(maps: PixelMaps) -> np.ndarray:
+def _principal_colors(maps: DenseOutput) -> np.ndarray:
     inside = maps.foreground >= FOREGROUND
-    colours = np.zeros((*inside.shape, 3), np.uint8)
+    colors = np.zeros((*inside.shape, 3), np.uint8)
     vectors = maps.embedding[:, inside].astype(np.float32).T
     if len(vectors) < 2:
-        return colours
+        return colors
     sample = vectors[:: max(1, len(vectors) // 20_000)]
     mean = sample.mean(0)
     _, axes = np.linalg.eigh((sample - mean).T @ (sample - mean))
     projected = (vectors - mean) @ axes[:, : -1 - min(3, axes.shape[1]) : -1]
     low, high = np.percentile(projected, [1, 99], axis=0)
     scaled = np.clip((projected - low) / np.maximum(high - low, 1e-6), 0, 1) * 215 + 40
-    colours[inside, : scaled.shape[1]] = scaled
-    return colours
+    colors[inside, : scaled.shape[1]] = scaled
+    return colors
 
 
 def _contacts(labels: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.grouping.seeds import find_peaks
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
-from napari_leafseg.models.normalise import brightness_statistics
+from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
+from napari_leafseg.models.normalize import brightness_statistics
+from napari_leafseg.postprocessing.seeds import find_peaks
 
 _LEAST_PEAK = 0.45 * DISTANCE_ONE
 _LEAST_AREA = 60
@@ -26,7 +26,7 @@ SPREAD = 1.75  # diameter of a rosette of area 1
 
 @dataclass(frozen=True)
 class Plant:
-    """A plant's box in the picture, pixels.
+    """A plant's box in the image, pixels.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Plant:
         )
 
 
-def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Plant]:
+def gather_plants(maps: DenseOutput, scale: float, reach: float = 0.12) -> list[Plant]:
     """Group foreground into plants.
 
     Pieces closer than `reach` times a plant's size belong together. Pieces without the clear middle of a leaf in them
@@ -74,10 +74,10 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
 
     Parameters
     ----------
-    maps : PixelMaps
+    maps : DenseOutput
         At the overview's scale.
     scale : float
-        Overview pixels per picture pixel.
+        Overview pixels per image pixel.
     """
     leaf = (maps.foreground >= _LIKELY).astype(np.uint8)
     leaf = cv2.morphologyEx(leaf, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
@@ -105,7 +105,7 @@ def gather_plants(maps: PixelMaps, scale: float, reach: float = 0.12) -> list[Pl
             thickness = 2 * float(depth[rows, columns].max()) / scale
             leaves = int(np.count_nonzero(groups[tuple(peaks.T)] == number))
             plants.append(Plant(top, left, bottom, right, len(rows) / scale**2, thickness, leaves))
-    return without_crumbs(plants)
+    return drop_small_plants(plants)
 
 
 def _leaf_peaks(distance: np.ndarray, leaf: np.ndarray) -> np.ndarray:
@@ -158,7 +158,7 @@ def closer_scale(plants: list[Plant], shape: tuple[int, ...], diameter: float, l
     return max(plain, min(wanted, float(np.sqrt(_AFFORDABLE / max(area, 1)))))
 
 
-def without_crumbs(plants: list[Plant]) -> list[Plant]:
+def drop_small_plants(plants: list[Plant]) -> list[Plant]:
     """Plants without those of less than 3 % of the largest one's leaf area."""
     largest = max((plant.area for plant in plants), default=0.0)
     return [plant for plant in plants if plant.area >= 0.03 * largest]
@@ -170,7 +170,7 @@ def region_size(place: tuple[slice, slice]) -> int:
 
 
 def plant_statistics(
-    image: np.ndarray, plants: list[Plant], place: tuple[slice, slice], white: float = 255.0
+    image: np.ndarray, plants: list[Plant], place: tuple[slice, slice], white_point: float = 255.0
 ) -> tuple[float, float]:
     """Brightness statistics of the plants in a box: of what lies close around them, not of all that surrounds them.
 
@@ -180,8 +180,8 @@ def plant_statistics(
         uint8 (H, W, 3), not exposed.
     plants : list of Plant
     place : tuple of slice
-    white : float
-        See `expose`.
+    white_point : float
+        See `adjust_exposure`.
     """
     rows, columns = place
     parts = []
@@ -193,18 +193,18 @@ def plant_statistics(
             step = max(1, int(np.sqrt((bottom - top) * (right - left) / 250_000)))
             parts.append(image[top:bottom:step, left:right:step].reshape(-1, 3))
     around = np.concatenate(parts)[None] if parts else image[rows, columns]
-    return brightness_statistics(expose(around, white))
+    return brightness_statistics(adjust_exposure(around, white_point))
 
 
-def expose(image: np.ndarray, white: float) -> np.ndarray:
-    """Brighten a picture so that `white` (of 255) becomes white: dark leaves beside bright paper get their contrast."""
-    if white >= 255:
+def adjust_exposure(image: np.ndarray, white_point: float) -> np.ndarray:
+    """Brighten an image so that `white_point` (of 255) becomes white: dark leaves get their contrast."""
+    if white_point >= 255:
         return image
-    table = np.clip(np.arange(256) * (255 / white), 0, 255).astype(np.uint8)
+    table = np.clip(np.arange(256) * (255 / white_point), 0, 255).astype(np.uint8)
     return cv2.LUT(np.ascontiguousarray(image), table)
 
 
-def leaf_white(image: np.ndarray, foreground: np.ndarray, plants: list[Plant], scale: float) -> float:
+def estimate_white_point(image: np.ndarray, foreground: np.ndarray, plants: list[Plant], scale: float) -> float:
     """The brightness to expose for: a little above the brightest leaves.
 
     Parameters
@@ -214,7 +214,7 @@ def leaf_white(image: np.ndarray, foreground: np.ndarray, plants: list[Plant], s
     foreground : numpy.ndarray
         uint8 (h, w), 255 = certainly leaf.
     plants : list of Plant
-        In pixels of the whole picture.
+        In pixels of the whole image.
     scale : float
     """
     leaf = np.zeros(image.shape[:2], bool)
@@ -235,7 +235,7 @@ def plant_regions(plants: list[Plant], shape: tuple[int, ...], margin: float = 0
     Returns
     -------
     list of tuple of slice
-        Rows and columns in the picture.
+        Rows and columns in the image.
     """
     if not plants:
         return []

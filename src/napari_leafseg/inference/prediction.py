@@ -26,8 +26,8 @@ class Tunable:
     minimum, maximum, step, default : float
     decimals : int
         Digits after the point in the window.
-    per_picture : bool
-        Whether the default depends on the picture, so that a value is not to be carried to the next one.
+    per_image : bool
+        Whether the default depends on the image, so that a value is not to be carried to the next one.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Tunable:
     default: float
     decimals: int
     help: str
-    per_picture: bool = False
+    per_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class ModelInfo:
 
 
 class Region:
-    """A part of the picture at the working scale.
+    """A part of the image at the working scale.
 
     Parameters
     ----------
     rows, columns : slice
-        Where it lies in the picture, pixels.
+        Where it lies in the image, pixels.
     working : tuple of int
         Height and width at the working scale.
     """
@@ -69,17 +69,17 @@ class Region:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width in the picture."""
+        """Height and width in the image."""
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
     @property
     def zoom(self) -> tuple[float, float]:
-        """Working pixels per picture pixel, along y and x."""
+        """Working pixels per image pixel, along y and x."""
         height, width = self.shape
         return self.working[0] / height, self.working[1] / width
 
     def sample(self, window: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Labels of the region in the picture, (H, W), at the working scale (or at `size`), nearest pixel."""
+        """Labels of the region in the image, (H, W), at the working scale (or at `size`), nearest pixel."""
         size = size or self.working
         places = [
             np.minimum(((np.arange(length) + 0.5) * full / length).astype(int), full - 1)
@@ -93,7 +93,7 @@ class Region:
         return self.working
 
     def labels(self, values: dict[str, float]) -> np.ndarray:
-        """Leaves of the region at the picture's size, uint16, 1 … N."""
+        """Leaves of the region at the image's size, uint16, 1 … N."""
         raise NotImplementedError
 
     def working_labels(self, values: dict[str, float]) -> np.ndarray:
@@ -110,14 +110,14 @@ class Region:
 
 
 class Prediction:
-    """What a model said of one picture; the kinds of models have their own.
+    """What a model said of one image; the kinds of models have their own.
 
     Attributes
     ----------
     shape : tuple of int
-        Height and width of the picture.
+        Height and width of the image.
     scale : float
-        Working scale: pixels that the network saw per pixel of the picture.
+        Working scale: pixels that the network saw per pixel of the image.
     scale_found : bool
         Whether the predictor found the scale by itself.
     regions : sequence of Region
@@ -125,7 +125,7 @@ class Prediction:
     notes : list of str
         Sentences for the user: fallbacks, or that no plant was found.
     source : dict
-        The picture's name and hash, for the record.
+        The image's name and hash, for the record.
     mask : numpy.ndarray or None
         bool (H, W), the plant where it was given; there are no leaves outside.
     seconds : float
@@ -137,8 +137,8 @@ class Prediction:
     """Whether it holds masks that overlap (`coco` gives them whole)."""
     layers: tuple[str, ...] = ()
     """Names of the layers that explain it, as the window offers them."""
-    sweep: tuple[tuple[str, tuple[float, ...]], tuple[str, tuple[float, ...]]]
-    """The two tunables that matter most, with the values that the parameter advisor compares."""
+    search: tuple[tuple[str, tuple[float, ...]], tuple[str, tuple[float, ...]]]
+    """The two tunables that matter most, with the values that the parameter search compares."""
 
     def __init__(
         self,
@@ -157,16 +157,16 @@ class Prediction:
 
     @property
     def tunables(self) -> tuple[Tunable, ...]:
-        """What can be tuned, with ranges and defaults for this picture."""
+        """What can be tuned, with ranges and defaults for this image."""
         raise NotImplementedError
 
     @property
     def _smallest(self) -> Tunable:
         """The smallest leaf: every model has it."""
-        smallest = max(1.0, round(self.model.defaults.get("smallest_working", 16.0) / self.scale**2))
+        smallest = max(1.0, round(self.model.defaults.get("min_area_working", 16.0) / self.scale**2))
         return Tunable(
             "min_area", "Smallest leaf", "px", 0.0, max(200.0, 40 * smallest), 1.0, smallest, 0,
-            "Leaves with fewer pixels of the picture are left out.", per_picture=True,
+            "Leaves with fewer pixels of the image are left out.", per_image=True,
         )  # fmt: skip
 
     def defaults(self) -> dict[str, float]:
@@ -205,7 +205,7 @@ class Prediction:
         Returns
         -------
         numpy.ndarray
-            uint16 (H, W) at the picture's size, leaves 1 … N, 0 = background.
+            uint16 (H, W) at the image's size, leaves 1 … N, 0 = background.
 
         Raises
         ------
@@ -225,13 +225,13 @@ class Prediction:
         return full
 
     def record(self, **values: float) -> dict[str, Any]:
-        """How labels come about: model, parameters, scale, picture; for the file beside the labels."""
+        """How labels come about: model, parameters, scale, image; for the file beside the labels."""
         from napari_leafseg import __version__
 
         return {
             "model": {"name": self.model.name, "version": self.model.version},
             "parameters": self.complete(values),
-            "looks": {"views": self.model.views, "scales": list(self.model.scales)},
+            "tta": {"views": self.model.views, "scales": list(self.model.scales)},
             "scale": self.scale,
             "scale_found": self.scale_found,
             "image": self.source,
@@ -280,7 +280,7 @@ def enlarge_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
             min(shape[0], int(np.ceil((top + mask.shape[0]) * zoom_y))),
             min(shape[1], int(np.ceil((left + mask.shape[1]) * zoom_x))),
         )
-        # centres of pixels: full = (working + 0.5) * zoom - 0.5
+        # centers of pixels: full = (working + 0.5) * zoom - 0.5
         matrix = np.array(
             [
                 [zoom_x, 0, (left + 0.5) * zoom_x - 0.5 - start[1]],

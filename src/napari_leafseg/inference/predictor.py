@@ -1,4 +1,4 @@
-"""The predictor: pictures in, kept predictions out, as a generator of progress events."""
+"""The predictor: images in, kept predictions out, as a generator of progress events."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
-from napari_leafseg.inference.looks import Looks
-from napari_leafseg.inference.plants import closer_scale, expose, plant_regions, plant_statistics
+from napari_leafseg.inference.distance_embedding_runner import DistanceEmbeddingRunner
+from napari_leafseg.inference.plants import adjust_exposure, closer_scale, plant_regions, plant_statistics
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
-from napari_leafseg.inference.search import Findings, find_plants, given_plants
-from napari_leafseg.inference.tiled_leaves import TiledLeaves
-from napari_leafseg.inference.tiled_queries import TiledQueries
+from napari_leafseg.inference.query_runner import QueryRunner
+from napari_leafseg.inference.search import PlantDetections, find_plants, given_plants
+from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import resize, to_rgb8
 from napari_leafseg.models.build import Network
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.query import QueryModel
+from napari_leafseg.models.query.base import QueryModel
+from napari_leafseg.models.store.model_card import ModelCard
 
 SCALE_RANGE = (0.02, 8.0)
 
@@ -55,8 +55,8 @@ class Predictor:
     card : Card
     device : str
         "auto", "cpu", "cuda", "mps".
-    looks : Looks
-        How often, and at which sizes, the network looks at a picture.
+    tta : TestTimeAugmentation
+        How often, and at which sizes, the network looks at an image.
 
     Examples
     --------
@@ -68,12 +68,14 @@ class Predictor:
     True
     """
 
-    def __init__(self, network: Network, card: Card, device: str = "auto", looks: Looks | None = None) -> None:
+    def __init__(
+        self, network: Network, card: ModelCard, device: str = "auto", tta: TestTimeAugmentation | None = None
+    ) -> None:
         self.card = card
-        self.looks = looks or Looks()
+        self.tta = tta or TestTimeAugmentation()
         self._notes: list[str] = []
-        kind = TiledQueries if isinstance(network, QueryModel) else TiledLeaves
-        self._tiled = kind(network, choose_device(device), self._notes.append, self.looks.views or card.views)
+        kind = QueryRunner if isinstance(network, QueryModel) else DistanceEmbeddingRunner
+        self._tiled = kind(network, choose_device(device), self._notes.append, self.tta.views or card.tta_views)
 
     @property
     def device(self) -> str:
@@ -88,14 +90,14 @@ class Predictor:
         source: dict[str, Any] | None = None,
         mask: np.ndarray | None = None,
     ) -> Prediction:
-        """Predict one picture.
+        """Predict one image.
 
         Parameters
         ----------
         image : numpy.ndarray
             (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16 or float.
         scale : float, optional
-            Working scale, 0.02 to 8: pixels that the network sees per pixel of the picture. Found by itself when None.
+            Working scale, 0.02 to 8: pixels that the network sees per pixel of the image. Found by itself when None.
         name : str
             File or layer, for messages.
         source : dict, optional
@@ -111,7 +113,7 @@ class Predictor:
         Raises
         ------
         UserError
-            When the picture cannot be worked on; the message names it.
+            When the image cannot be worked on; the message names it.
         """
         result = None
         for event in self.run(image, scale, name, source, mask):
@@ -134,7 +136,7 @@ class Predictor:
         name: str = "The image",
         source: dict[str, Any] | None = None,
     ) -> Prediction | StackPrediction:
-        """Predict a picture, or a time series where there are four axes; see `predict`."""
+        """Predict an image, or a time series where there are four axes; see `predict`."""
         result = None
         for event in self.run_any(array, scale, name, source):
             result = event.prediction
@@ -149,7 +151,7 @@ class Predictor:
         source: dict[str, Any] | None = None,
         mask: np.ndarray | None = None,
     ) -> Iterator[PredictEvent]:
-        """As `predict_any`, with progress; a `mask` is for a picture, a series takes none."""
+        """As `predict_any`, with progress; a `mask` is for an image, a series takes none."""
         return self.run_stack(array, scale, name) if array.ndim == 4 else self.run(array, scale, name, source, mask)
 
     def run_stack(
@@ -163,7 +165,7 @@ class Predictor:
             When `stack` is not (T, H, W, C), or a frame cannot be worked on.
         """
         if stack.ndim != 4:
-            raise UserError(f"{name} has {stack.ndim} dimensions; a time series has time × height × width × colours.")
+            raise UserError(f"{name} has {stack.ndim} dimensions; a time series has time × height × width × colors.")
         frames: list[Prediction] = []
         total = len(stack)
         for number in range(total):
@@ -193,23 +195,23 @@ class Predictor:
             )
         self._notes.clear()
         started = time.perf_counter()
-        picture = to_rgb8(image, name)
-        shape = picture.shape[:2]
-        given = _check_mask(mask, picture, name)
-        findings, whole = Findings(), (slice(0, shape[0]), slice(0, shape[1]))
+        rgb = to_rgb8(image, name)
+        shape = rgb.shape[:2]
+        given = _check_mask(mask, rgb, name)
+        findings, whole = PlantDetections(), (slice(0, shape[0]), slice(0, shape[1]))
         if given is not None:
-            findings = given_plants(picture, given)
-        elif not self.card.whole:
-            for done, total, found in find_plants(self._tiled, picture, self.card.diameter, self.card.least_leaf):
+            findings = given_plants(rgb, given)
+        elif not self.card.whole_image_size:
+            for done, total, found in find_plants(self._tiled, rgb, self.card.target_diameter, self.card.least_leaf):
                 yield PredictEvent(done, 4 * total, "Looking for plants")
                 findings = found or findings
         plants = findings.plants
         working, places = scale, plant_regions(plants, shape)
-        if self.card.whole:
-            working = working or self._fit(self.card.whole / max(shape))
-            places, plants, findings = [whole], [], Findings()
+        if self.card.whole_image_size:
+            working = working or self._fit(self.card.whole_image_size / max(shape))
+            places, plants, findings = [whole], [], PlantDetections()
         elif working is None:
-            best = (self.card.diameter, self.card.least_leaf)
+            best = (self.card.target_diameter, self.card.least_leaf)
             working = self._fit(closer_scale(plants, shape, *best) if plants else min(1.0, 512 / max(shape)))
         if not places:
             if scale is None:
@@ -218,23 +220,23 @@ class Predictor:
                 places = [whole]
         regions: list[Any] = []
         for number, (rows, columns) in enumerate(places):
-            statistics = plant_statistics(picture, plants, (rows, columns), findings.white)
+            statistics = plant_statistics(rgb, plants, (rows, columns), findings.white_point)
             seen: list[Any] = []
-            for factor in self.looks.scales:
-                part = expose(resize(picture[rows, columns], self._fit(working * factor)), findings.white)
+            for factor in self.tta.scales:
+                part = adjust_exposure(resize(rgb[rows, columns], self._fit(working * factor)), findings.white_point)
                 for done, total, maps in self._tiled.run(part, statistics):
-                    share = (len(seen) + done / (total + 1)) / len(self.looks.scales)
+                    share = (len(seen) + done / (total + 1)) / len(self.tta.scales)
                     share = 0.25 + 0.75 * (number + share) / len(places)
                     yield PredictEvent(
-                        int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the picture's size"
+                        int(1000 * share), 1000, f"Segmenting at {100 * working:.0f} % of the image's size"
                     )
                     if maps is not None:
                         seen.append(maps)
             inside = None if given is None else given[rows, columns]
-            regions.append(self._tiled.region(rows, columns, seen, inside))
+            regions.append(self._tiled.build_region(rows, columns, seen, inside))
         if given is None:
-            self._tiled.compare(regions, self.card.defaults)
-        info = ModelInfo(self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.looks.scales)
+            self._tiled.filter_regions(regions, self.card.defaults)
+        info = ModelInfo(self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.tta.scales)
         prediction = self._tiled.prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given
         )
@@ -246,13 +248,13 @@ class Predictor:
         return float(np.clip(scale, *SCALE_RANGE))
 
 
-def _check_mask(mask: np.ndarray | None, picture: np.ndarray, name: str) -> np.ndarray | None:
+def _check_mask(mask: np.ndarray | None, image: np.ndarray, name: str) -> np.ndarray | None:
     """The given plant mask as bool (H, W)."""
     if mask is None:
         return None
     given = (mask if mask.ndim == 2 else mask[..., :3].max(-1)) > 0
-    if given.shape != picture.shape[:2]:
-        raise UserError(f"The plant mask of {name} is {given.shape}, the picture is {picture.shape[:2]}.")
+    if given.shape != image.shape[:2]:
+        raise UserError(f"The plant mask of {name} is {given.shape}, the image is {image.shape[:2]}.")
     if not given.any():
         raise UserError(f"The plant mask of {name} is empty: it says that there is no plant. Leave it out.")
     return given

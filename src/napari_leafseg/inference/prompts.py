@@ -6,17 +6,17 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.grow import Growth
-from napari_leafseg.grouping.masks import SURE, SoftMask
 from napari_leafseg.inference.leaf_prediction import FOREGROUND, PixelRegion
 from napari_leafseg.inference.prediction import Prediction, Region, enlarge_labels
 from napari_leafseg.inference.query_prediction import MaskRegion
+from napari_leafseg.postprocessing.masks import SURE, SoftMask
 
 _REACH = 150  # working pixels around a seed that a leaf may fill
 Box = tuple[slice, slice]
 
 
 def region_at(prediction: Prediction, y: float, x: float) -> Region | None:
-    """The region of a prediction that holds a point of the picture."""
+    """The region of a prediction that holds a point of the image."""
     for region in prediction.regions:
         if region.rows.start <= y < region.rows.stop and region.columns.start <= x < region.columns.stop:
             return region
@@ -24,7 +24,7 @@ def region_at(prediction: Prediction, y: float, x: float) -> Region | None:
 
 
 def to_working(region: Region, points: np.ndarray) -> np.ndarray:
-    """Points (N, 2) of the picture as whole working pixels of a region."""
+    """Points (N, 2) of the image as whole working pixels of a region."""
     local = (np.asarray(points, float) - (region.rows.start, region.columns.start) + 0.5) * region.zoom - 0.5
     return np.clip(np.round(local).astype(int), 0, np.array(region.working) - 1)
 
@@ -36,7 +36,7 @@ class EmbeddingGrowth:
     ----------
     prediction : Prediction
     points : numpy.ndarray
-        (N, 2) of (y, x) in the picture; those in the first point's region count.
+        (N, 2) of (y, x) in the image; those in the first point's region count.
 
     Raises
     ------
@@ -78,7 +78,7 @@ class EmbeddingGrowth:
         return self._enlarged(working)
 
     def _enlarged(self, working: np.ndarray) -> tuple[np.ndarray, Box] | None:
-        """Only the leaf's own box is brought to the picture's size."""
+        """Only the leaf's own box is brought to the image's size."""
         rows, columns = np.flatnonzero(working.any(1)), np.flatnonzero(working.any(0))
         if not len(rows):
             return None
@@ -118,7 +118,7 @@ class MaskGrowth:
 
     @classmethod
     def at(cls, region: MaskRegion, points: np.ndarray) -> MaskGrowth | None:
-        """The best mask that covers most of the points (N, 2) of (y, x) in the picture; None where none covers any."""
+        """The best mask that covers most of the points (N, 2) of (y, x) in the image; None where none covers any."""
         small = to_working(region, np.asarray(points)) // region.stride
         best, chosen = 0.0, None
         for mask in region.masks:
@@ -149,7 +149,7 @@ def elevation(prediction: Prediction, box: Box) -> np.ndarray | None:
     ----------
     prediction : Prediction
     box : tuple of slice
-        Rows and columns of the picture.
+        Rows and columns of the image.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def elevation(prediction: Prediction, box: Box) -> np.ndarray | None:
     low, high = to_working(region, np.array([[box[0].start, box[1].start], [box[0].stop, box[1].stop]]))
     window = slice(max(0, low[0] - 2), high[0] + 3), slice(max(0, low[1] - 2), high[1] + 3)
     both = region.ridges(window)
-    # picture pixel -> working pixel, centres to centres
+    # image pixel -> working pixel, centers to centers
     zoom = region.zoom
     matrix = np.array(
         [
@@ -186,12 +186,12 @@ def other_seed(prediction: Prediction | None, mask: np.ndarray, box: Box, point:
         bool, the leaf within `box`.
     box : tuple of slice
     point : numpy.ndarray
-        (y, x) of the click, in the picture.
+        (y, x) of the click, in the image.
 
     Returns
     -------
     numpy.ndarray
-        (y, x) in the picture.
+        (y, x) in the image.
     """
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     height = depth / max(float(depth.max()), 1.0)

@@ -1,4 +1,4 @@
-"""What a query-based model says of a picture: soft masks that overlap, made into leaves for any values."""
+"""What a query-based model says of an image: soft masks that overlap, made into leaves for any values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.grouping.masks import SURE, SoftMask, matrix_nms, overlaps
 from napari_leafseg.inference.prediction import Prediction, Region, Tunable
+from napari_leafseg.postprocessing.masks import SURE, SoftMask, matrix_nms, overlaps
 
 _LEAST_VISIBLE = 0.35  # of a mask: what better masks leave less of is no leaf of its own
 
 
 class MaskSet(NamedTuple):
-    """Masks of a part of a picture.
+    """Masks of a part of an image.
 
     Attributes
     ----------
@@ -33,12 +33,12 @@ class MaskSet(NamedTuple):
 
 
 class MaskRegion(Region):
-    """A part of the picture with its masks, best first.
+    """A part of the image with its masks, best first.
 
     Parameters
     ----------
     rows, columns : slice
-        Where it lies in the picture, pixels.
+        Where it lies in the image, pixels.
     found : MaskSet
     """
 
@@ -50,19 +50,19 @@ class MaskRegion(Region):
         self.iou = overlaps(self.masks)
 
     def chosen(self, values: dict[str, float]) -> list[tuple[float, SoftMask]]:
-        """The masks that stay, with their scores after the suppression of doubles, best first."""
+        """The masks that stay, with their scores after the overlap suppression (NMS), best first."""
         scores = matrix_nms(self.scores, self.iou, values["overlap"])
         kept = [number for number in np.argsort(-scores, kind="stable") if scores[number] >= values["score_threshold"]]
         return [(float(scores[number]), self.masks[number]) for number in kept]
 
     def enlarge(self, mask: SoftMask) -> tuple[tuple[slice, slice], np.ndarray]:
-        """A mask at the picture's size: where it lies in the region, and uint8 values there."""
+        """A mask at the image's size: where it lies in the region, and uint8 values there."""
         zoom = np.array([self.stride / factor for factor in self.zoom])
         height, width = mask.values.shape
         start = np.floor(np.maximum(np.array([mask.top, mask.left]) - 1, 0) * zoom).astype(int)
         stop = np.ceil(np.array([mask.top + height + 1, mask.left + width + 1]) * zoom).astype(int)
         stop = np.minimum(stop, self.shape)
-        # centres of pixels: full = (small + 0.5) * zoom - 0.5
+        # centers of pixels: full = (small + 0.5) * zoom - 0.5
         offset = (np.array([mask.top, mask.left]) + 0.5) * zoom - 0.5 - start
         matrix = np.array([[zoom[1], 0, offset[1]], [0, zoom[0], offset[0]]])
         size = (int(max(1, stop[1] - start[1])), int(max(1, stop[0] - start[0])))
@@ -154,23 +154,23 @@ def _draw(
 
 
 class QueryPrediction(Prediction):
-    """What a query-based model said of one picture.
+    """What a query-based model said of one image.
 
     Its tunables are ``score_threshold`` (0.05 to 0.95), ``mask_threshold`` (0.1 to 0.9), ``overlap`` (strength of the
-    suppression of doubles, 0 to 10) and ``min_area`` (smallest leaf, pixels of the picture).
+    overlap suppression (NMS), 0 to 10) and ``min_area`` (smallest leaf, pixels of the image).
     """
 
     regions: Sequence[MaskRegion]
-    layers = ("certainty",)
+    layers = ("confidence",)
     overlapping = True
-    sweep = (
+    search = (
         ("score_threshold", tuple(round(0.1 + 0.07 * step, 2) for step in range(10))),
         ("overlap", tuple(float(strength) for strength in range(10))),
     )
 
     @property
     def tunables(self) -> tuple[Tunable, ...]:
-        """What can be tuned, with ranges and defaults for this picture."""
+        """What can be tuned, with ranges and defaults for this image."""
         defaults = self.model.defaults
         return (
             Tunable(
@@ -182,14 +182,14 @@ class QueryPrediction(Prediction):
                 "A pixel belongs to a leaf when its mask is at least this sure of it. Lower gives larger leaves.",
             ),
             Tunable(
-                "overlap", "Suppress doubles", "", 0.0, 10.0, 0.1, defaults.get("overlap", 2.0), 1,
+                "overlap", "Overlap suppression (NMS)", "", 0.0, 10.0, 0.1, defaults.get("overlap", 2.0), 1,
                 "How much a mask's score falls when a better mask covers the same leaf. "
                 "Higher leaves fewer leaves on top of each other.",
             ),
             self._smallest,
         )  # fmt: skip
 
-    def certainty(self) -> np.ndarray:
+    def confidence(self) -> np.ndarray:
         """The largest mask probability times score at each pixel, float32 (H, W), 0 to 1."""
         full = np.zeros(self.shape, np.float32)
         for region in self.regions:
@@ -202,7 +202,7 @@ class QueryPrediction(Prediction):
         return full
 
     def whole_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
-        """Every leaf's full mask, also where others lie over it: score, place in the picture, bool mask; best first."""
+        """Every leaf's full mask, also where others lie over it: score, place in the image, bool mask; best first."""
         chosen = self.complete(values)
         cut = _cut(chosen)
         found = []

@@ -1,7 +1,7 @@
-"""Finding the plants of a picture, the light in which they lie, and the scale at which the network sees them best.
+"""Finding the plants of an image, the light in which they lie, and the scale at which the network sees them best.
 
-The first U-Net looks at the picture at a few sizes. On each, what it takes for leaf is gathered into plants. The
-picture is then worked on at the scale that gives a typical plant the diameter that the model was trained for, and only
+The first U-Net looks at the image at a few sizes. On each, what it takes for leaf is gathered into plants. The
+image is then worked on at the scale that gives a typical plant the diameter that the model was trained for, and only
 around the plants: gravel, wire and paper far from any plant are never grouped into leaves.
 """
 
@@ -15,19 +15,19 @@ import numpy as np
 from napari_leafseg.inference.plants import (
     DARK,
     Plant,
+    adjust_exposure,
     closer_scale,
-    expose,
+    drop_small_plants,
+    estimate_white_point,
     gather_plants,
-    leaf_white,
     plant_regions,
     plant_statistics,
     region_size,
     typical_size,
-    without_crumbs,
 )
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps, TiledNetwork
+from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput, TiledNetwork
 from napari_leafseg.io.arrays import resize
-from napari_leafseg.models.normalise import brightness_statistics
+from napari_leafseg.models.normalize import brightness_statistics
 
 OVERVIEWS = (1024, 512, 256)
 FINE_OVERVIEW = 2560
@@ -42,28 +42,28 @@ _TINY = 0.36  # plants this small, as a share of the best size, are easily overl
 
 
 @dataclass(frozen=True)
-class Findings:
+class PlantDetections:
     """What the search found.
 
     Attributes
     ----------
     plants : list of Plant
-    white : float
-        The brightness (of 255) that is to become white, see `napari_leafseg.inference.plants.expose`.
+    white_point : float
+        The brightness (of 255) that is to become white, see `napari_leafseg.inference.plants.adjust_exposure`.
     """
 
     plants: list[Plant] = field(default_factory=list)
-    white: float = 255.0
+    white_point: float = 255.0
 
 
 def find_plants(
     network: TiledNetwork, image: np.ndarray, diameter: float, least_leaf: float = 0.0
-) -> Iterator[tuple[int, int, Findings | None]]:
-    """Look at a picture at several sizes and find its plants.
+) -> Iterator[tuple[int, int, PlantDetections | None]]:
+    """Look at an image at several sizes and find its plants.
 
     The size at which a typical plant is nearest to `diameter` counts. From there the plants are looked at
     again at just that diameter, exposed for their leaves where these are dark, so that what is found does not depend on
-    how much else there is in the picture.
+    how much else there is in the image.
 
     Parameters
     ----------
@@ -92,24 +92,28 @@ def find_plants(
     if tiny and longest > max(OVERVIEWS):
         looks.append(_look(network, image, min(1.0, FINE_OVERVIEW / longest)))
         best = _best(looks, diameter)
-    white = best.white if best.white < DARK else 255.0
+    white_point = best.white_point if best.white_point < DARK else 255.0
     yield total - 1, total, None
-    yield total, total, Findings(_look_again(network, image, best.plants, (diameter, least_leaf), white), white)
+    yield (
+        total,
+        total,
+        PlantDetections(_look_again(network, image, best.plants, (diameter, least_leaf), white_point), white_point),
+    )
 
 
 @dataclass(frozen=True)
 class _Look:
     scale: float
     plants: list[Plant]
-    white: float
+    white_point: float
 
 
 def _look(network: TiledNetwork, image: np.ndarray, scale: float) -> _Look:
-    """Plants of the whole picture at one size, and the brightness to expose for."""
+    """Plants of the whole image at one size, and the brightness to expose for."""
     small = resize(image, scale)
     maps = network.maps(small, brightness_statistics(small), embed=False)
     plants = gather_plants(maps, scale)
-    return _Look(scale, plants, leaf_white(small, maps.foreground, plants, scale))
+    return _Look(scale, plants, estimate_white_point(small, maps.foreground, plants, scale))
 
 
 def _best(looks: list[_Look], diameter: float) -> _Look:
@@ -128,10 +132,10 @@ def _best(looks: list[_Look], diameter: float) -> _Look:
 
 
 def _look_again(
-    network: TiledNetwork, image: np.ndarray, plants: list[Plant], best: tuple[float, float], white: float
+    network: TiledNetwork, image: np.ndarray, plants: list[Plant], best: tuple[float, float], white_point: float
 ) -> list[Plant]:
     """Find plants anew, exposed for their leaves, at the scale that they call for, until that scale stays."""
-    possible = _POSSIBLE if white >= 255 else _POSSIBLE_EXPOSED
+    possible = _POSSIBLE if white_point >= 255 else _POSSIBLE_EXPOSED
     for _ in range(_LOOKS_AGAIN if plants else 0):
         scale = closer_scale(plants, image.shape, *best)
         places = plant_regions(plants, image.shape)
@@ -139,11 +143,11 @@ def _look_again(
             break
         found: list[Plant] = []
         for rows, columns in places:
-            part = expose(resize(image[rows, columns], scale), white)
-            maps = network.maps(part, plant_statistics(image, plants, (rows, columns), white), embed=False)
+            part = adjust_exposure(resize(image[rows, columns], scale), white_point)
+            maps = network.maps(part, plant_statistics(image, plants, (rows, columns), white_point), embed=False)
             zoom = part.shape[0] / (rows.stop - rows.start)
             found += [plant.moved(rows.start, columns.start) for plant in gather_plants(maps, zoom)]
-        found = without_crumbs(found)
+        found = drop_small_plants(found)
         still = [plant for plant in plants if any(_overlap(plant, other) for other in found)]
         if not still or not possible[0] < _area(found) / _area(still) < possible[1]:
             break  # seen closer, it looks quite different: keep to the overview
@@ -167,20 +171,20 @@ def _area(plants: list[Plant]) -> float:
     return sum(plant.area for plant in plants)
 
 
-def given_plants(picture: np.ndarray, mask: np.ndarray) -> Findings:
+def given_plants(image: np.ndarray, mask: np.ndarray) -> PlantDetections:
     """The plants of a given mask, and the light for their leaves.
 
     Parameters
     ----------
-    picture : numpy.ndarray
+    image : numpy.ndarray
         uint8 (H, W, 3).
     mask : numpy.ndarray
         bool (H, W).
     """
     leaf = np.where(mask, 255, 0).astype(np.uint8)
-    maps = PixelMaps(np.where(mask, DISTANCE_ONE, 0).astype(np.uint8), leaf, np.zeros((0, *mask.shape), np.int8))
+    maps = DenseOutput(np.where(mask, DISTANCE_ONE, 0).astype(np.uint8), leaf, np.zeros((0, *mask.shape), np.int8))
     plants = gather_plants(maps, 1.0)
     if not plants:
-        return Findings()
-    white = leaf_white(picture, leaf, plants, 1.0)
-    return Findings(plants, white if white < DARK else 255.0)
+        return PlantDetections()
+    white_point = estimate_white_point(image, leaf, plants, 1.0)
+    return PlantDetections(plants, white_point if white_point < DARK else 255.0)

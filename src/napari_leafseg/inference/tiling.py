@@ -10,12 +10,12 @@ import torch
 from torch.nn import functional
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.grouping import quantise
-from napari_leafseg.inference.device import computing
+from napari_leafseg.inference.device import inference_context
 from napari_leafseg.models.build import Network
-from napari_leafseg.models.config import DistanceEmbeddingConfig
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingOutput
-from napari_leafseg.models.normalise import standardise
+from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOutput
+from napari_leafseg.models.normalize import standardize
+from napari_leafseg.postprocessing import quantize
 
 TILE = 768
 HALO = 128
@@ -27,7 +27,7 @@ VIEWS: tuple[View, ...] = (
 )  # fmt: skip
 
 
-class PixelMaps(NamedTuple):
+class DenseOutput(NamedTuple):
     """What a network said of each pixel, stored compactly.
 
     Attributes
@@ -69,7 +69,7 @@ def tile_spans(length: int, tile: int, halo: int) -> list[tuple[slice, slice]]:
 
 
 def tile_pairs(height: int, width: int, tile: int) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-    """Tiles of a picture as pairs of `tile_spans`, along y and along x."""
+    """Tiles of an image as pairs of `tile_spans`, along y and along x."""
     halo = min(HALO, tile // 4)
     return [(rows, columns) for rows in tile_spans(height, tile, halo) for columns in tile_spans(width, tile, halo)]
 
@@ -82,10 +82,10 @@ class TiledNetwork:
     network : DistanceEmbeddingNet or QueryModel
         In evaluation mode.
     device : torch.device
-    say : callable
+    warn : callable
         Takes a sentence for the user whenever a fallback happens.
     views : int
-        At how many flipped and turned images of the picture the network looks, 1, 2, 4 or 8: better maps for as many
+        At how many flipped and turned images of the image the network looks, 1, 2, 4 or 8: better maps for as many
         times the time. Distance and foreground are averaged; the embeddings are put side by side, so that the cosine
         of two pixels is the mean of their cosines in all views.
     """
@@ -96,10 +96,10 @@ class TiledNetwork:
         self,
         network: Network,
         device: torch.device,
-        say: Callable[[str], None],
+        warn: Callable[[str], None],
         views: int = 1,
     ) -> None:
-        self.network, self.say, self.views = network, say, views
+        self.network, self.warn, self.views = network, warn, views
         self.device = device
         self.network.place(device)
         self.tile = self.largest
@@ -114,7 +114,7 @@ class TiledNetwork:
         image : numpy.ndarray
             uint8 (H, W, 3) at the working scale.
         statistics : tuple of float
-            For `standardise`.
+            For `standardize`.
         embed : bool
             Compute the embedding too; without, only the first U-Net runs.
         """
@@ -125,7 +125,7 @@ class TiledNetwork:
             except torch.OutOfMemoryError:
                 self._retreat()
 
-    def maps(self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True) -> PixelMaps:
+    def maps(self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True) -> DenseOutput:
         """As `run`, to its end."""
         result = None
         for _, _, maps in self.run(image, statistics, embed):
@@ -133,7 +133,7 @@ class TiledNetwork:
         assert result is not None
         return result
 
-    def compare(self, regions: Sequence[Any], defaults: dict[str, float]) -> None:
+    def filter_regions(self, regions: Sequence[Any], defaults: dict[str, float]) -> None:
         """Put what was found in one region in relation to the others, once all are known.
 
         Parameters
@@ -149,30 +149,30 @@ class TiledNetwork:
             torch.cuda.empty_cache()
         if self.tile > SMALLEST_TILE:
             self.tile = max(SMALLEST_TILE, self.tile // 2)
-            self.say(
+            self.warn(
                 f"The {self.device.type.upper()} device ran out of memory; going on in tiles of {self.tile} pixels."
             )
         elif self.device.type != "cpu":
             self.device = torch.device("cpu")
             self.tile = self.largest
             self.network.place(self.device)
-            self.say("The graphics card ran out of memory even with small tiles; going on with the CPU.")
+            self.warn("The graphics card ran out of memory even with small tiles; going on with the CPU.")
         else:
             raise UserError(
-                "There is too little memory for this picture. Close other programs, or lower the working scale."
+                "There is too little memory for this image. Close other programs, or lower the working scale."
             )
 
     def _run(self, image: np.ndarray, statistics: tuple[float, float], embed: bool) -> Iterator[tuple[int, int, Any]]:
         height, width = image.shape[:2]
         channels = self._channels() if embed else 0
-        maps = PixelMaps(
+        maps = DenseOutput(
             np.zeros((height, width), np.uint8),
             np.zeros((height, width), np.uint8),
             np.zeros((channels, height, width), np.int8),
         )
         tiles = tile_pairs(height, width, self.tile)
         for done, ((seen_y, kept_y), (seen_x, kept_x)) in enumerate(tiles, start=1):
-            part = self._infer(standardise(image[seen_y, seen_x], statistics), embed, (seen_y.start, seen_x.start))
+            part = self._infer(standardize(image[seen_y, seen_x], statistics), embed, (seen_y.start, seen_x.start))
             inner = (
                 slice(kept_y.start - seen_y.start, kept_y.stop - seen_y.start),
                 slice(kept_x.start - seen_x.start, kept_x.stop - seen_x.start),
@@ -184,11 +184,11 @@ class TiledNetwork:
             yield done, len(tiles), maps if done == len(tiles) else None
 
     @torch.inference_mode()
-    def _infer(self, image: np.ndarray, embed: bool, origin: tuple[int, int]) -> PixelMaps:
+    def _infer(self, image: np.ndarray, embed: bool, origin: tuple[int, int]) -> DenseOutput:
         """One forward pass, of all views together; pads to the network's stride by reflection."""
         height, width = image.shape[:2]
         batch = self._batch(image)
-        with computing(self.device):
+        with inference_context(self.device):
             if embed:
                 output = _together([self._seen_as(batch, view) for view in VIEWS[: self.views]])
                 if output.center is not None:  # tiles of an image share their coordinates
@@ -204,12 +204,12 @@ class TiledNetwork:
         return config.embedding * (1 if config.embed_from == "center" else self.views)
 
     def _batch(self, image: np.ndarray) -> torch.Tensor:
-        """A standardised image as (1, 3, H, W) on the device, padded to the network's stride."""
+        """A standardized image as (1, 3, H, W) on the device, padded to the network's stride."""
         batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
         return pad_to_stride(batch, self.network.stride).contiguous(memory_format=torch.channels_last)
 
     def _seen_as(self, batch: torch.Tensor, view: View) -> DistanceEmbeddingOutput:
-        """What the network says of a flipped and turned picture, turned and flipped back."""
+        """What the network says of a flipped and turned image, turned and flipped back."""
         output = self.network(turned(batch, view).contiguous(memory_format=torch.channels_last))
         found = DistanceEmbeddingOutput(*(None if maps is None else turned_back(maps, view) for maps in output))  # type: ignore[arg-type]
         return found if found.center is None else found._replace(center=vectors_turned_back(found.center, view))
@@ -265,7 +265,7 @@ def pad_to_stride(batch: torch.Tensor, stride: int) -> torch.Tensor:
     return functional.pad(batch, (0, right, 0, below), mode=mode) if below or right else batch
 
 
-def _to_maps(output: DistanceEmbeddingOutput, height: int, width: int) -> PixelMaps:
+def _to_maps(output: DistanceEmbeddingOutput, height: int, width: int) -> DenseOutput:
     distance = output.distance[0, 0, :height, :width].float()
     if output.foreground is not None:
         foreground = output.foreground[0, 0, :height, :width].float().sigmoid()
@@ -273,8 +273,8 @@ def _to_maps(output: DistanceEmbeddingOutput, height: int, width: int) -> PixelM
         # the published rule: leaf is where the distance exceeds a small share of a leaf's maximum (1)
         foreground = (distance / 0.04).clamp(0, 1)
     embedding = output.embedding[0, :, :height, :width].float().cpu().numpy()
-    return PixelMaps(
+    return DenseOutput(
         (distance * DISTANCE_ONE).clamp(0, 255).round().byte().cpu().numpy(),
         (foreground * 255).round().byte().cpu().numpy(),
-        quantise(embedding),
+        quantize(embedding),
     )

@@ -24,19 +24,19 @@ def check_image(array: np.ndarray, name: str = "The image") -> None:
     ------
     UserError
         For a wrong number of dimensions or channels, a side under 16 px, NaN or infinite values, an image of one
-        colour all over, or values that are no numbers.
+        color all over, or values that are no numbers.
     """
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         shape = " × ".join(map(str, array.shape))
         raise UserError(
-            f"{name} is an array of {shape}, not one picture (height × width, or height × width × 3 colours). "
+            f"{name} is an array of {shape}, not one image (height × width, or height × width × 3 colors). "
             "For a stack, give it as time × height × width × 3 (set the layer to RGB), or choose a single frame."
         )
     height, width = array.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise UserError(
             f"{name} is {width} × {height} pixels, too small to hold a leaf. "
-            f"Use a picture of at least {SMALLEST_SIDE} × {SMALLEST_SIDE}."
+            f"Use an image of at least {SMALLEST_SIDE} × {SMALLEST_SIDE}."
         )
     if array.dtype.kind not in "buif":
         raise UserError(
@@ -47,17 +47,17 @@ def check_image(array: np.ndarray, name: str = "The image") -> None:
             f"{name} holds values that are not numbers (NaN or infinity). "
             "Replace them, for example with numpy.nan_to_num."
         )
-    colours = array[..., :3] if array.ndim == 3 else array
-    if colours.min() == colours.max():
-        what = "black" if not colours.any() else "one colour"
-        raise UserError(f"{name} is {what} all over: there is nothing to segment. Choose another picture.")
+    colors = array[..., :3] if array.ndim == 3 else array
+    if colors.min() == colors.max():
+        what = "black" if not colors.any() else "one color"
+        raise UserError(f"{name} is {what} all over: there is nothing to segment. Choose another image.")
 
 
 def to_rgb8(array: np.ndarray, name: str = "The image") -> np.ndarray:
-    """Convert a picture to RGB uint8.
+    """Convert an image to RGB uint8.
 
     uint8 is kept as it is. uint16 and other integers are scaled from 0 to their 99.9th percentile; float is taken as
-    0 to 1 where it lies within that range, else scaled between its 0.1th and 99.9th percentiles. Grey is repeated,
+    0 to 1 where it lies within that range, else scaled between its 0.1th and 99.9th percentiles. Gray is repeated,
     transparent pixels become black.
 
     Parameters

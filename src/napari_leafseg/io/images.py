@@ -1,4 +1,4 @@
-"""Reading pictures and label images; writing labels."""
+"""Reading images and label images; writing labels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from napari_leafseg.io.lazy import is_zarr, read_large_tiff, read_zarr, tiff_arr
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 LABEL_SUFFIX = "_label"
-Image.MAX_IMAGE_PIXELS = 1_000_000_000  # scanners make large pictures; 1 gigapixel is still refused
+Image.MAX_IMAGE_PIXELS = 1_000_000_000  # scanners make large images; 1 gigapixel is still refused
 
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """A picture and where it came from.
+    """An image and where it came from.
 
     Attributes
     ----------
@@ -45,19 +45,19 @@ class LoadedImage:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's ending is one of a picture's, and it is no label image of ours."""
+    """Whether a file's ending is one of an image's, and it is no label image of ours."""
     return (
         path.suffix.lower() in IMAGE_ENDINGS and not path.stem.endswith(LABEL_SUFFIX) and not path.name.startswith(".")
     )
 
 
 def list_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are given, folders as the pictures in them, by name; each once.
+    """Files as they are given, folders as the images in them, by name; each once.
 
     Raises
     ------
     UserError
-        When a path does not exist or a folder holds no picture.
+        When a path does not exist or a folder holds no image.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -66,7 +66,7 @@ def list_images(paths: Iterable[str | Path]) -> list[Path]:
         elif path.is_dir():
             inside = sorted(item for item in path.iterdir() if is_zarr(item) or (item.is_file() and is_image(item)))
             if not inside:
-                raise UserError(f"The folder {path} holds no picture ({', '.join(IMAGE_ENDINGS)}).")
+                raise UserError(f"The folder {path} holds no image ({', '.join(IMAGE_ENDINGS)}).")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None
@@ -76,12 +76,12 @@ def list_images(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def read_image(path: str | Path) -> LoadedImage:
-    """Read a picture, upright: PNG, JPEG, TIFF, OME-TIFF, BMP, WebP, or an OME-Zarr folder.
+    """Read an image, upright: PNG, JPEG, TIFF, OME-TIFF, BMP, WebP, or an OME-Zarr folder.
 
     Raises
     ------
     UserError
-        When the file is missing, is no picture or is damaged; the message names it.
+        When the file is missing, is no image or is damaged; the message names it.
     """
     path = Path(path)
     if is_zarr(path):
@@ -94,7 +94,7 @@ def read_image(path: str | Path) -> LoadedImage:
 
 
 def _as_loaded(read: tuple[Any, str], path: Path) -> tuple[Any, Path, str]:
-    """A single picture is read now: only a series may stay where it is."""
+    """A single image is read now: only a series may stay where it is."""
     array, digest = read
     return (np.asarray(array) if array.ndim < 4 else array), path, digest
 
@@ -109,23 +109,23 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
-    """Decode by content, not by name; a palette's `numbers` instead of its colours where they are asked for."""
+    """Decode by content, not by name; a palette's `numbers` instead of its colors where they are asked for."""
     tiff = content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     try:
         if tiff:
             with tifffile.TiffFile(io.BytesIO(content)) as file:
                 array = tiff_array(file, str(path))
         else:
-            with Image.open(io.BytesIO(content)) as picture:
-                rotated, palette = picture.getexif().get(0x0112, 1) != 1, picture.mode == "P"
+            with Image.open(io.BytesIO(content)) as image:
+                rotated, palette = image.getexif().get(0x0112, 1) != 1, image.mode == "P"
                 if palette and numbers:
-                    return np.array(picture)
+                    return np.array(image)
             array = imageio.imread(content, rotate=rotated, mode="RGB" if palette else None)
     except UserError:
         raise
     except UnidentifiedImageError as error:
         raise UserError(
-            f"{path} is not a picture, whatever its name says. Choose a {', '.join(IMAGE_ENDINGS)} file."
+            f"{path} is not an image, whatever its name says. Choose a {', '.join(IMAGE_ENDINGS)} file."
         ) from error
     except Exception as error:  # decoders raise anything at all for damaged files
         raise UserError(
@@ -160,7 +160,7 @@ def read_labels(path: str | Path) -> np.ndarray:
 
 
 def label_path(folder: Path, stem: str) -> Path:
-    """Where the labels of a picture are written: ``<folder>/<stem>_label.tif``."""
+    """Where the labels of an image are written: ``<folder>/<stem>_label.tif``."""
     return folder / f"{stem}{LABEL_SUFFIX}.tif"
 
 
@@ -196,12 +196,12 @@ def write_labels(path: str | Path, labels: np.ndarray, record: dict[str, Any] | 
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write a picture, uint8 RGB, as PNG; whole or not at all."""
+    """Write an image, uint8 RGB, as PNG; whole or not at all."""
     write_atomically(Path(path), imageio.imwrite("<bytes>", image, extension=".png"))
 
 
 def find_pairs(folder: Path, labels: Path | None = None) -> Iterator[tuple[Path, Path]]:
-    """Pictures of a folder that have a label image, ``<stem>_label.<ending>``, beside them, in ``labels/`` beside their
+    """Images of a folder that have a label image, ``<stem>_label.<ending>``, beside them, in ``labels/`` beside their
     folder, or in the folder `labels`, where ``_label`` may be missing."""
     places = (folder, folder.parent / "labels") if labels is None else (labels,)
     suffixes = (LABEL_SUFFIX,) if labels is None or labels.samefile(folder) else (LABEL_SUFFIX, "")

@@ -1,4 +1,4 @@
-"""Pictures and series that are read piece by piece: OME-Zarr, and TIFF files larger than one wants in memory."""
+"""Images and series that are read piece by piece: OME-Zarr, and TIFF files larger than one wants in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tifffile
 from napari_leafseg.errors import UserError
 
 LARGE = 512 * 2**20  # bytes of a TIFF file from which on it is not read as a whole
-_COLOURS = (1, 3, 4)
+_COLORS = (1, 3, 4)
 
 
 def is_zarr(path: Path) -> bool:
@@ -28,29 +28,29 @@ def arrange(array: Any, axes: str, name: str) -> Any:
     array : array
         NumPy or Dask.
     axes : str
-        A letter for each axis: y, x; c or s = colours; t, z, i, q or r = time (one of them longer than 1).
+        A letter for each axis: y, x; c or s = colors; t, z, i, q or r = time (one of them longer than 1).
     name : str
         For messages.
 
     Raises
     ------
     UserError
-        For two series axes, or a number of channels that is neither grey, RGB nor RGBA.
+        For two series axes, or a number of channels that is neither gray, RGB nor RGBA.
     """
     axes = axes.lower().replace("s", "c")
     if len(axes) != array.ndim or not {"y", "x"} <= set(axes):
-        raise UserError(f"{name} has axes “{axes.upper()}”, which are no picture or time series. Export it as one.")
+        raise UserError(f"{name} has axes “{axes.upper()}”, which are no image or time series. Export it as one.")
     for axis in [axis for axis in axes if axis not in "yx" and array.shape[axes.index(axis)] == 1]:
         array = array[(slice(None),) * axes.index(axis) + (0,)]
         axes = axes.replace(axis, "", 1)
     series = [axis for axis in axes if axis not in "yxc"]
     if len(series) > 1 or axes.count("c") > 1:
         raise UserError(
-            f"{name} has axes “{axes.upper()}”. A time series has one axis beside height, width and colours."
+            f"{name} has axes “{axes.upper()}”. A time series has one axis beside height, width and colors."
         )
     wanted = "".join(series) + "yx" + ("c" if "c" in axes else "")
     array = array.transpose([axes.index(axis) for axis in wanted])
-    if "c" in axes and array.shape[-1] not in _COLOURS:
+    if "c" in axes and array.shape[-1] not in _COLORS:
         raise UserError(f"{name} has {array.shape[-1]} channels. Export one of them, or three as RGB.")
     if series and "c" not in axes:
         array = array[..., None]
@@ -58,12 +58,12 @@ def arrange(array: Any, axes: str, name: str) -> Any:
 
 
 def read_zarr(path: Path) -> tuple[Any, str]:
-    """The finest level of an OME-Zarr picture as a Dask array, and a hash of what describes it.
+    """The finest level of an OME-Zarr image as a Dask array, and a hash of what describes it.
 
     Raises
     ------
     UserError
-        When it is no OME-Zarr picture.
+        When it is no OME-Zarr image.
     """
     import dask.array as da
     import zarr
@@ -73,7 +73,7 @@ def read_zarr(path: Path) -> tuple[Any, str]:
         attributes: Any = dict(group.attrs)
         scales = attributes.get("ome", attributes).get("multiscales")
         if not isinstance(group, zarr.Group) or not scales:
-            raise UserError(f"{path} is a Zarr store, but no OME-Zarr picture: it has no multiscales.")
+            raise UserError(f"{path} is a Zarr store, but no OME-Zarr image: it has no multiscales.")
         named = scales[0].get("axes") or ["t", "c", "z", "y", "x"]
         axes = "".join(axis if isinstance(axis, str) else axis["name"] for axis in named)
         array = da.from_zarr(group[scales[0]["datasets"][0]["path"]])
@@ -95,7 +95,7 @@ def read_large_tiff(path: Path) -> tuple[Any, str]:
     Raises
     ------
     UserError
-        When it is damaged, or no picture or time series.
+        When it is damaged, or no image or time series.
     """
     import dask.array as da
     import zarr

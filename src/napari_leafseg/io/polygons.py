@@ -70,7 +70,7 @@ def without_holes(shape: MultiPolygon) -> list[np.ndarray]:
 
 
 def draw_polygons(labels: np.ndarray, leaf: int, rings: Iterable[Sequence[Sequence[float]] | np.ndarray]) -> None:
-    """Give the pixels whose centre lies in any of some polygons to a leaf, in place."""
+    """Give the pixels whose center lies in any of some polygons to a leaf, in place."""
     for ring in rings:
         points = np.asarray(ring, float).reshape(-1, 2)
         rows, columns = draw.polygon(points[:, 1] - 0.5, points[:, 0] - 0.5, labels.shape)

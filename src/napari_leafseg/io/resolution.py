@@ -1,4 +1,4 @@
-"""The scale that a file states: pixels a millimetre."""
+"""The scale that a file states: pixels a millimeter."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MM = {"mm": 1.0, "millimeter": 1.0, "cm": 10.0, "centimeter": 10.0, "m": 1000.0
 
 
 def read_resolution(path: str | Path) -> float | None:
-    """Pixels a millimetre as OME, ImageJ, TIFF or EXIF say it; None where the file says nothing.
+    """Pixels a millimeter as OME, ImageJ, TIFF or EXIF say it; None where the file says nothing.
 
-    A camera's EXIF and most TIFF files state how large to print a picture, which says nothing of a plant; a flatbed
+    A camera's EXIF and most TIFF files state how large to print an image, which says nothing of a plant; a flatbed
     scanner, a microscope or somebody who set the scale in ImageJ state what is meant here. So it is a proposal.
 
     Raises
@@ -32,8 +32,8 @@ def read_resolution(path: str | Path) -> float | None:
         except (OSError, tifffile.TiffFileError) as error:
             raise UserError(f"Cannot read {path}: {error}.") from error
     try:
-        with Image.open(path) as picture:
-            dots = picture.info.get("dpi")
+        with Image.open(path) as image:
+            dots = image.info.get("dpi")
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error}.") from error
     return float(dots[0]) / 25.4 if dots and dots[0] > 1 else None

@@ -79,7 +79,7 @@ def contacts(labels: torch.Tensor, radius: int = 2) -> torch.Tensor:
     return ((lowest < none) & (lowest != highest))[:, 0]
 
 
-def neighbour_pairs(instances: torch.Tensor, radius: int) -> torch.Tensor:
+def neighbor_pairs(instances: torch.Tensor, radius: int) -> torch.Tensor:
     """Pairs of leaves that come within about `radius` pixels of each other.
 
     Parameters
@@ -87,7 +87,7 @@ def neighbour_pairs(instances: torch.Tensor, radius: int) -> torch.Tensor:
     instances : torch.Tensor
         (N, H, W) int64; numbers are unique over the batch, 0 = background.
     radius : int
-        Pixels. Offsets of every second pixel within the disc are compared, and all direct neighbours.
+        Pixels. Offsets of every second pixel within the disc are compared, and all direct neighbors.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def neighbour_pairs(instances: torch.Tensor, radius: int) -> torch.Tensor:
 
 
 def _half_disc(radius: int) -> list[tuple[int, int]]:
-    """Half of a disc's offsets (the other half gives the same pairs): step 1 next to the centre, else 2 or 3."""
+    """Half of a disc's offsets (the other half gives the same pairs): step 1 next to the center, else 2 or 3."""
     step = 2 if radius <= 8 else 3
     near = [(0, 1), (1, 0), (1, 1), (1, -1)]
     grid = range(-radius + radius % step, radius + 1, step)
@@ -152,10 +152,10 @@ def embedding_loss(
     background: bool = False,
     weight: torch.Tensor | None = None,
 ) -> EmbeddingLoss:
-    """Cosine embedding loss with neighbours (E-loss; Wu et al. 2020, Sec. 3.2).
+    """Cosine embedding loss with neighbors (E-loss; Wu et al. 2020, Sec. 3.2).
 
-    *Within*: the mean of ``1 - cos(e_i, mu)`` of pixels to the normalised mean embedding of their leaf.
-    *Between*: the mean of ``|cos(mu_a, mu_b)|`` over neighbouring leaves; zero when they are orthogonal.
+    *Within*: the mean of ``1 - cos(e_i, mu)`` of pixels to the normalized mean embedding of their leaf.
+    *Between*: the mean of ``|cos(mu_a, mu_b)|`` over neighboring leaves; zero when they are orthogonal.
 
     Parameters
     ----------
@@ -165,12 +165,12 @@ def embedding_loss(
         (N, H, W) integer, 0 = background, negative = not annotated: such pixels belong to nothing and carry no
         gradient.
     radius : int or None
-        Leaves closer than this many pixels are neighbours (the *local* loss); all leaves of an image are when None (the
+        Leaves closer than this many pixels are neighbors (the *local* loss); all leaves of an image are when None (the
         *global* loss).
     per_leaf : bool
         Average each leaf first, so that small leaves count as much as large ones; else each pixel counts the same.
     background : bool
-        Treat the background as one more instance, a neighbour of every leaf (Chen et al. 2019; Wu's code).
+        Treat the background as one more instance, a neighbor of every leaf (Chen et al. 2019; Wu's code).
     weight : torch.Tensor, optional
         (N, H, W) weight of each pixel in *within*; 1 when None.
 
@@ -199,10 +199,7 @@ def embedding_loss(
     within = (away / sizes.clamp(min=1e-6)).mean() if per_leaf else away.sum() / counts.sum().clamp(min=1e-6)
 
     leaves = present[present % stride > 0]
-    if radius is None:
-        pairs = all_pairs(leaves, stride)
-    else:
-        pairs = neighbour_pairs(torch.where(labels > 0, numbers, 0), radius)
+    pairs = all_pairs(leaves, stride) if radius is None else neighbor_pairs(torch.where(labels > 0, numbers, 0), radius)
     if background:
         ground = leaves // stride * stride
         known = torch.isin(ground, present)

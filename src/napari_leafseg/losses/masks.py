@@ -52,7 +52,7 @@ def focal_loss(logits: torch.Tensor, targets: torch.Tensor, alpha: float = 0.25,
 
 
 def giou_loss(predicted: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Generalised IoU loss of boxes given by their distances from one point (Rezatofighi et al. 2019; FCOS).
+    """Generalized IoU loss of boxes given by their distances from one point (Rezatofighi et al. 2019; FCOS).
 
     Parameters
     ----------

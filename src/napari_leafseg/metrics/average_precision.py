@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools import mask as run_length
 
 ScoredMask = tuple[float, tuple[slice, slice], np.ndarray]
-"""Score, place in the picture, bool mask there."""
+"""Score, place in the image, bool mask there."""
 
 
 class AveragePrecision(NamedTuple):
@@ -22,7 +22,7 @@ class AveragePrecision(NamedTuple):
     ap, ap50, ap75 : float
         Mean over IoU 0.50 to 0.95, at 0.50 and at 0.75.
     small, medium, large : float
-        As `ap`, for leaves of an area under 32², up to 96² and above, pixels of the picture.
+        As `ap`, for leaves of an area under 32², up to 96² and above, pixels of the image.
     """
 
     ap: float
@@ -34,7 +34,7 @@ class AveragePrecision(NamedTuple):
 
 
 def average_precision(pairs: Iterable[tuple[np.ndarray, Sequence[ScoredMask]]]) -> AveragePrecision:
-    """Score masks of pictures against their true leaves.
+    """Score masks of images against their true leaves.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def average_precision(pairs: Iterable[tuple[np.ndarray, Sequence[ScoredMask]]]) 
     from pycocotools.coco import COCO  # imports matplotlib: only when it is needed
     from pycocotools.cocoeval import COCOeval
 
-    pictures: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
     leaves: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for number, (truth, masks) in enumerate(pairs, start=1):
         height, width = truth.shape
-        pictures.append({"id": number, "height": height, "width": width})
+        images.append({"id": number, "height": height, "width": width})
         for leaf in np.unique(truth[truth > 0]):
             leaves.append({"id": len(leaves) + 1, **_entry(number, truth == leaf), "iscrowd": 0})
         for score, place, inside in masks:
@@ -62,7 +62,7 @@ def average_precision(pairs: Iterable[tuple[np.ndarray, Sequence[ScoredMask]]]) 
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         truth_set, found_set = COCO(), COCO()
         for data, entries in ((truth_set, leaves), (found_set, found)):
-            data.dataset = {"images": pictures, "annotations": entries, "categories": [{"id": 1, "name": "leaf"}]}
+            data.dataset = {"images": images, "annotations": entries, "categories": [{"id": 1, "name": "leaf"}]}
             data.createIndex()
         scoring = COCOeval(truth_set, found_set, "segm")
         scoring.params.maxDets = [1, 10, 300]  # more than COCO's 100: a plant may have more leaves than that
@@ -73,10 +73,10 @@ def average_precision(pairs: Iterable[tuple[np.ndarray, Sequence[ScoredMask]]]) 
     )))  # fmt: skip
 
 
-def _entry(picture: int, inside: np.ndarray) -> dict[str, Any]:
+def _entry(image: int, inside: np.ndarray) -> dict[str, Any]:
     coded = run_length.encode(np.asfortranarray(inside.astype(np.uint8)))
     return {
-        "image_id": picture, "category_id": 1, "segmentation": coded, "area": float(np.count_nonzero(inside)),
+        "image_id": image, "category_id": 1, "segmentation": coded, "area": float(np.count_nonzero(inside)),
         "bbox": run_length.toBbox(coded).tolist(),
     }  # fmt: skip
 

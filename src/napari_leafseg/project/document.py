@@ -1,4 +1,4 @@
-"""The labels of one picture while they are corrected: array, marks, history, and what is written of them."""
+"""The labels of one image while they are corrected: array, marks, history, and what is written of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.editing.edit import Edit
+from napari_leafseg.editing.edit import Edit, LeafKey
 from napari_leafseg.editing.history import History, Step
 from napari_leafseg.project.journal import Record
-
-Mark = tuple[int, int]  # frame (0 for a single picture) and leaf
 
 
 @dataclass(frozen=True)
@@ -77,13 +75,13 @@ class Document:
         self,
         labels: np.ndarray,
         record: dict[str, Any] | None = None,
-        verified: Iterable[Mark] = (),
+        verified: Iterable[LeafKey] = (),
         number: int = 0,
         write: Callable[[Record], None] | None = None,
     ) -> None:
         self.labels = labels
         self.info: dict[str, Any] = dict(record or {})
-        self.verified: set[Mark] = set(verified)
+        self.verified: set[LeafKey] = set(verified)
         self.history = History()
         self.number = number
         self.write = write
@@ -154,7 +152,7 @@ class Document:
                 edit.apply(self.labels)
         touched = {(edit.frame or 0, leaf) for edit in edits for leaf in edit.leaves}
         gone = {mark for mark in touched & self.verified if not self._has(mark)}
-        new: set[Mark] = set()
+        new: set[LeafKey] = set()
         if verify:
             shaped = {(edit.frame or 0, leaf) for edit in edits for leaf in _shaped(edit)}
             new = {mark for mark in shaped - self.verified if self._has(mark)}
@@ -162,13 +160,13 @@ class Document:
         self._mark(step, False)
         return self._push(step)
 
-    def set_verified(self, marks: Iterable[Mark], verified: bool) -> Step | None:
+    def set_verified(self, marks: Iterable[LeafKey], verified: bool) -> Step | None:
         """Lock or unlock leaves."""
         chosen = {mark for mark in marks if self._has(mark)}
         chosen = chosen - self.verified if verified else chosen & self.verified
         if not chosen:
             return None
-        both = (frozenset(chosen), frozenset[Mark]())
+        both = (frozenset(chosen), frozenset[LeafKey]())
         step = Step("verify" if verified else "unlock", (), *(both if verified else both[::-1]))
         self._mark(step, False)
         return self._push(step)
@@ -225,7 +223,7 @@ class Document:
         """The labels of a frame, (H, W)."""
         return self.labels if self.labels.ndim == 2 else self.labels[frame]
 
-    def frozen(self, frame: int = 0) -> frozenset[int]:
+    def locked(self, frame: int = 0) -> frozenset[int]:
         """Verified leaves of a frame."""
         return frozenset(leaf for at, leaf in self.verified if at == frame)
 
@@ -234,7 +232,7 @@ class Document:
         counts = np.bincount(self.plane(frame).ravel())
         return [int(leaf) for leaf in np.flatnonzero(counts) if leaf]
 
-    def _has(self, mark: Mark) -> bool:
+    def _has(self, mark: LeafKey) -> bool:
         frame, leaf = mark
         return leaf > 0 and bool((self.plane(frame) == leaf).any())
 

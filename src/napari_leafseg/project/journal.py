@@ -1,7 +1,7 @@
-"""The journal of a picture: every step, appended and flushed to the disk as it is made.
+"""The journal of an image: every step, appended and flushed to the disk as it is made.
 
 A record is ``LSJ1``, lengths and a checksum, a JSON header and compressed label boxes. A record that was cut off (the
-power failed, the disk was full) is recognised by its checksum; everything before it counts.
+power failed, the disk was full) is recognized by its checksum; everything before it counts.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ Filter = Literal["unverified", "verified", "all"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the review is: leaves verified of all, pictures done of all."""
+    """How far the review is: leaves verified of all, images done of all."""
 
     leaves: int
     leaves_total: int
@@ -36,9 +36,9 @@ class Tally:
     Attributes
     ----------
     whole, whole_leaves : int
-        Pictures that were reviewed as a whole, and the leaves in them.
+        Images that were reviewed as a whole, and the leaves in them.
     partly, partly_leaves : int
-        Pictures of which only some leaves were verified, and these leaves.
+        Images of which only some leaves were verified, and these leaves.
     """
 
     whole: int = 0
@@ -48,12 +48,12 @@ class Tally:
 
     def __str__(self) -> str:
         parts = [
-            f"{pictures} {kind} picture{'' if pictures == 1 else 's'} ({leaves} {what}{'' if leaves == 1 else 's'})"
-            for pictures, kind, leaves, what in (
+            f"{images} {kind} image{'' if images == 1 else 's'} ({leaves} {what}{'' if leaves == 1 else 's'})"
+            for images, kind, leaves, what in (
                 (self.whole, "reviewed", self.whole_leaves, "leaf"),
                 (self.partly, "partly corrected", self.partly_leaves, "verified leaf"),
             )
-            if pictures
+            if images
         ]
         return " and ".join(parts).replace("leafs", "leaves")
 
@@ -65,7 +65,7 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
     ----------
     project : Project
     marks : mapping of str to int
-        Verified leaves of the pictures that are open, by the pictures' names: newer than what is saved.
+        Verified leaves of the images that are open, by the images' names: newer than what is saved.
     """
     project.writer.flush()
     counts = dict.fromkeys(("whole", "whole_leaves", "partly", "partly_leaves"), 0)
@@ -110,12 +110,12 @@ def leaf_queue(
     return sorted(chosen, key=lambda leaf: (confidence.get(leaf, 0.0), leaf))
 
 
-def image_order(certainty: Mapping[str, float]) -> list[str]:
-    """Pictures in the order of review.
+def image_order(confidence: Mapping[str, float]) -> list[str]:
+    """Images in the order of review.
 
     Parameters
     ----------
-    certainty : mapping of str to float
-        Confidence of each picture's least certain leaf that nobody verified; 1 where all are verified.
+    confidence : mapping of str to float
+        Confidence of each image's least certain leaf that nobody verified; 1 where all are verified.
     """
-    return sorted(certainty, key=lambda name: (certainty[name], name))
+    return sorted(confidence, key=lambda name: (confidence[name], name))

@@ -1,10 +1,10 @@
-"""A project's folder: which pictures, where their labels, records and journals are.
+"""A project's folder: which images, where their labels, records and journals are.
 
 ::
 
-    project.json          format, name, the list of pictures
+    project.json          format, name, the list of images
     lock.json             who has it open
-    images/               pictures that were copied
+    images/               images that were copied
     labels/ID.tif         16-bit labels; their description names the last journal record in them, and what is verified
     records/ID.json       what a person wants to know of them
     journal/ID.journal    every step
@@ -31,28 +31,28 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import list_images, read_image
 from napari_leafseg.project.document import Document, Snapshot, now
 from napari_leafseg.project.journal import Journal, Record, encode, read_journal
-from napari_leafseg.project.known import remember_project
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.migrate import FORMAT, migrate
+from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.writer import Writer
 
 State = Literal["new", "in progress", "done"]
 
 
 class ImageRef(BaseModel):
-    """A picture of a project.
+    """An image of a project.
 
     Attributes
     ----------
     id : str
         Name of its files in the project, unique.
     path : str
-        Relative to the project where the picture lies in it or beside it; else absolute.
+        Relative to the project where the image lies in it or beside it; else absolute.
     sha256 : str
     state : str
         "new", "in progress" or "done" (everything in it was reviewed).
     region : tuple of int, optional
-        Top, left, bottom, right of what was reviewed of a picture that is only partly corrected; None = go by leaves.
+        Top, left, bottom, right of what was reviewed of an image that is only partly corrected; None = go by leaves.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -186,15 +186,15 @@ class Project:
         content = self.file.model_dump_json(indent=2) + "\n"
         write_atomically(self.folder / "project.json", content.encode())
 
-    # -- pictures ----------------------------------------------------------------------------------------------------
+    # -- images ----------------------------------------------------------------------------------------------------
 
     @property
     def images(self) -> list[ImageRef]:
-        """The pictures, in order."""
+        """The images, in order."""
         return self.file.images
 
     def add_images(self, paths: Iterable[str | Path], copy: bool = False) -> list[ImageRef]:
-        """Add files, or the pictures of folders; those that are in it already are not added twice.
+        """Add files, or the images of folders; those that are in it already are not added twice.
 
         Parameters
         ----------
@@ -227,7 +227,7 @@ class Project:
         return new
 
     def add_known(self, path: str | Path, sha256: str = "", name: str = "") -> ImageRef:
-        """Add a picture that was read already, or that is about to be written; does not touch the file.
+        """Add an image that was read already, or that is about to be written; does not touch the file.
 
         Parameters
         ----------
@@ -235,7 +235,7 @@ class Project:
         sha256 : str
             Empty when not known.
         name : str
-            For its files in the project; the picture's own when empty.
+            For its files in the project; the image's own when empty.
         """
         path = Path(path).absolute()
         for ref in self.images:
@@ -262,11 +262,11 @@ class Project:
         return Path(beside).as_posix() if beside.count("..") <= 2 else str(path)
 
     def path_of(self, ref: ImageRef) -> Path:
-        """Where a picture is, or was."""
+        """Where an image is, or was."""
         return Path(os.path.normpath(self.folder / ref.path))
 
     def ref(self, identity: str) -> ImageRef:
-        """The picture of a name.
+        """The image of a name.
 
         Raises
         ------
@@ -276,14 +276,14 @@ class Project:
         for ref in self.images:
             if ref.id == identity:
                 return ref
-        raise UserError(f"The project {self.folder} has no picture “{identity}”.")
+        raise UserError(f"The project {self.folder} has no image “{identity}”.")
 
     def missing(self) -> list[ImageRef]:
-        """Pictures that are no longer where they were."""
+        """Images that are no longer where they were."""
         return [ref for ref in self.images if not self.path_of(ref).exists()]
 
     def relink(self, folder: str | Path) -> list[ImageRef]:
-        """Look for missing pictures in a folder and below it: the same name, and the same content.
+        """Look for missing images in a folder and below it: the same name, and the same content.
 
         Returns
         -------
@@ -319,13 +319,13 @@ class Project:
         return self.folder / "journal" / f"{ref.id}.journal"
 
     def open_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
-        """The labels of a picture as they were at the last edit, with their history.
+        """The labels of an image as they were at the last edit, with their history.
 
         Parameters
         ----------
         ref : ImageRef
         shape : tuple of int
-            (H, W) or (T, H, W) of the picture; its labels are empty where nothing was saved.
+            (H, W) or (T, H, W) of the image; its labels are empty where nothing was saved.
 
         Raises
         ------
@@ -341,7 +341,7 @@ class Project:
             number, verified = int(description["number"]), [tuple(mark) for mark in description["verified"]]
             if labels.shape != tuple(shape):
                 raise UserError(
-                    f"{path} holds labels of {labels.shape}, but the picture “{ref.id}” is {tuple(shape)}. "
+                    f"{path} holds labels of {labels.shape}, but the image “{ref.id}” is {tuple(shape)}. "
                     "Was it exchanged? Link the right one."
                 )
         record: dict[str, Any] = {}
@@ -357,7 +357,7 @@ class Project:
         return document
 
     def read_labels(self, ref: ImageRef) -> np.ndarray:
-        """The labels of a picture as they were saved last, uint16; the document's may be newer.
+        """The labels of an image as they were saved last, uint16; the document's may be newer.
 
         Raises
         ------
@@ -365,13 +365,13 @@ class Project:
             When there are none, or they are damaged.
         """
         if not self.labels_path(ref).exists():
-            raise UserError(f"The picture “{ref.id}” has no labels yet.")
+            raise UserError(f"The image “{ref.id}” has no labels yet.")
         return read_labels_file(self.labels_path(ref))[0]
 
     def catch_up(self) -> None:
         """Bring the label images up to their journals: after a kill these may be newer.
 
-        Pictures that are open in a window are newer still; have them saved first.
+        Images that are open in a window are newer still; have them saved first.
         """
         self.writer.flush()
         for ref in self.images:
@@ -384,8 +384,8 @@ class Project:
                     continue
                 shape = labels.shape
             else:
-                picture = read_image(self.path_of(ref)).array
-                shape = picture.shape[:3] if picture.ndim == 4 else picture.shape[:2]
+                image = read_image(self.path_of(ref)).array
+                shape = image.shape[:3] if image.ndim == 4 else image.shape[:2]
             self.save(ref, self.open_document(ref, shape))
         self.writer.flush()
 
@@ -423,7 +423,7 @@ class Project:
         folder : path
             New or empty.
         documents : dict
-            Open documents by the pictures' names; the others are copied as they are on the disk.
+            Open documents by the images' names; the others are copied as they are on the disk.
 
         Returns
         -------

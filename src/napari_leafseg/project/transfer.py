@@ -13,7 +13,7 @@ import numpy as np
 from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import find_pairs, read_image, read_labels
-from napari_leafseg.io.exchange.formats import FORMATS, Labelled, check_format, write_format
+from napari_leafseg.io.exchange.formats import FORMATS, Labeled, check_format, write_format
 from napari_leafseg.project.store import ImageRef, Project
 
 __all__ = ["FORMATS", "TransferEvent", "export_labels", "import_labels", "import_masks"]
@@ -21,7 +21,7 @@ __all__ = ["FORMATS", "TransferEvent", "export_labels", "import_labels", "import
 
 @dataclass(frozen=True)
 class TransferEvent:
-    """Progress: pictures done, pictures in all, and the one at hand."""
+    """Progress: images done, images in all, and the one at hand."""
 
     done: int
     total: int
@@ -29,43 +29,43 @@ class TransferEvent:
 
 
 def import_masks(project: Project, folder: str | Path, verified: bool = False) -> Iterator[TransferEvent]:
-    """Take pictures with label images (``plant.png`` and ``plant_label.png``) into a project.
+    """Take images with label images (``plant.png`` and ``plant_label.png``) into a project.
 
     Parameters
     ----------
     project : Project
     folder : path
-        Label images lie beside the pictures, or in ``labels/`` beside their folder.
+        Label images lie beside the images, or in ``labels/`` beside their folder.
     verified : bool
         Whether these leaves are right and are not to be changed by any model.
 
     Raises
     ------
     UserError
-        When there is no such pair, or labels do not fit their picture; what was taken in before stays.
+        When there is no such pair, or labels do not fit their image; what was taken in before stays.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder. Choose the folder that holds the pictures.")
+        raise UserError(f"{folder} is no folder. Choose the folder that holds the images.")
     pairs = list(find_pairs(folder))
     if not pairs:
         raise UserError(
-            f"{folder} holds no picture with a label image (plant.png with plant_label.png beside it or in ../labels)."
+            f"{folder} holds no image with a label image (plant.png with plant_label.png beside it or in ../labels)."
         )
-    for number, (picture, mask) in enumerate(pairs):
-        yield TransferEvent(number, len(pairs), picture.name)
-        image, labels = read_image(picture), read_labels(mask)
+    for number, (path, mask) in enumerate(pairs):
+        yield TransferEvent(number, len(pairs), path.name)
+        image, labels = read_image(path), read_labels(mask)
         if labels.shape != image.array.shape[:2]:
-            raise UserError(f"{mask} is {labels.shape}, but its picture {picture} is {image.array.shape[:2]}.")
+            raise UserError(f"{mask} is {labels.shape}, but its image {path} is {image.array.shape[:2]}.")
         _check_numbers(labels, mask)
-        _take_in(project, project.add_known(picture, image.sha256), labels, verified)
+        _take_in(project, project.add_known(path, image.sha256), labels, verified)
     yield TransferEvent(len(pairs), len(pairs), "")
 
 
 def import_labels(project: Project, paths: list[Path], verified: bool = False) -> Iterator[TransferEvent]:
-    """Take labels of pictures that are in the project already, from any format that it writes.
+    """Take labels of images that are in the project already, from any format that it writes.
 
-    A COCO or LabelMe file names its pictures; any other file belongs to the picture whose name it begins with
+    A COCO or LabelMe file names its images; any other file belongs to the image whose name it begins with
     (``plant_label.tif``, ``plant_rois.zip``, ``plant.geojson``). What was there before can be had back by undo.
 
     Parameters
@@ -78,7 +78,7 @@ def import_labels(project: Project, paths: list[Path], verified: bool = False) -
     Raises
     ------
     UserError
-        For a file of another kind, or of a picture that the project does not have; files before it stay taken in.
+        For a file of another kind, or of an image that the project does not have; files before it stay taken in.
     """
     for number, path in enumerate(paths):
         yield TransferEvent(number, len(paths), path.name)
@@ -94,7 +94,7 @@ def _check_numbers(labels: np.ndarray, path: Path) -> None:
 
 
 def _take_in(project: Project, ref: ImageRef, labels: np.ndarray, verified: bool) -> None:
-    """Make these the labels of a picture, as one step; a second one says that they are right."""
+    """Make these the labels of an image, as one step; a second one says that they are right."""
     document = project.open_document(ref, labels.shape)
     document.commit(difference(document.labels, None, labels.astype(np.uint16), "import"), verify=False)
     if verified:
@@ -131,18 +131,18 @@ def _named(project: Project, name: str, path: Path) -> ImageRef:
     for ref in project.images:
         if name in (ref.id, Path(ref.path).name) or Path(name).stem == Path(ref.path).stem:
             return ref
-    raise UserError(f"{path} is of a picture “{name}”, which the project does not have. Add the picture first.")
+    raise UserError(f"{path} is of an image “{name}”, which the project does not have. Add the image first.")
 
 
-def export_labels(project: Project, folder: str | Path, form: str) -> Iterator[TransferEvent]:
-    """Write the labels of all pictures that have some.
+def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[TransferEvent]:
+    """Write the labels of all images that have some.
 
     Parameters
     ----------
     project : Project
         What waits to be written is written first.
     folder : path
-    form : str
+    fmt : str
         One of `FORMATS`.
 
     Raises
@@ -150,12 +150,12 @@ def export_labels(project: Project, folder: str | Path, form: str) -> Iterator[T
     UserError
         For an unknown format, a series (export its frames as TIFF), or a folder that cannot be written.
     """
-    check_format(form)
+    check_format(fmt)
     project.catch_up()
     refs = [ref for ref in project.images if project.labels_path(ref).exists()]
     if not refs:
         raise UserError(f"The project {project.folder} has no labels to export yet.")
-    items = [Labelled(ref.id, Path(ref.path).name, partial(project.read_labels, ref)) for ref in refs]
-    for number, name in enumerate(write_format(Path(folder), items, form)):
+    items = [Labeled(ref.id, Path(ref.path).name, partial(project.read_labels, ref)) for ref in refs]
+    for number, name in enumerate(write_format(Path(folder), items, fmt)):
         yield TransferEvent(number, len(refs), name)
     yield TransferEvent(len(refs), len(refs), "")

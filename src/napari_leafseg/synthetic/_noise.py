@@ -46,6 +46,6 @@ def fractal_noise(
 
 
 def ramp(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Mix two colours by a field in -1 … 1; returns float32 (H, W, 3)."""
+    """Mix two colors by a field in -1 … 1; returns float32 (H, W, 3)."""
     share = np.clip(values * 0.5 + 0.5, 0, 1)[..., None]
     return (low * (1 - share) + high * share).astype(np.float32)

@@ -14,28 +14,28 @@ KINDS = ("soil", "mesh", "gravel", "paper", "wire", "felt", "plain", "planks")
 _PROBABILITIES = (0.36, 0.18, 0.1, 0.08, 0.1, 0.08, 0.06, 0.04)
 
 
-def _colour(
+def _color(
     rng: np.random.Generator, hue: tuple[float, float], sat: tuple[float, float], val: tuple[float, float]
 ) -> np.ndarray:
     return np.asarray(colorsys.hsv_to_rgb(rng.uniform(*hue) % 1, rng.uniform(*sat), rng.uniform(*val)), np.float32)
 
 
 def _specks(
-    rng: np.random.Generator, image: np.ndarray, count: int, radius: tuple[float, float], colour: Sequence[float]
+    rng: np.random.Generator, image: np.ndarray, count: int, radius: tuple[float, float], color: Sequence[float]
 ) -> None:
-    """Scatter small irregular blobs of about one colour (perlite, grit, crumbs)."""
+    """Scatter small irregular blobs of about one color (perlite, grit, crumbs)."""
     height, width = image.shape[:2]
     for _ in range(count):
-        centre = (float(rng.uniform(0, width)), float(rng.uniform(0, height)))
+        center = (float(rng.uniform(0, width)), float(rng.uniform(0, height)))
         axes = (float(rng.uniform(*radius)) * 2 + 0.5, float(rng.uniform(*radius)) * 2 + 0.5)
-        shade = (np.asarray(colour) * rng.uniform(0.7, 1.2)).tolist()
-        cv2.ellipse(image, (centre, axes, float(rng.uniform(0, 180))), shade, -1, cv2.LINE_AA)
+        shade = (np.asarray(color) * rng.uniform(0.7, 1.2)).tolist()
+        cv2.ellipse(image, (center, axes, float(rng.uniform(0, 180))), shade, -1, cv2.LINE_AA)
 
 
 def soil(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
     """Potting soil: dark crumbs, perlite, bark; `unit` is a plant's size in pixels, for the grain."""
-    dark = _colour(rng, (0.0, 0.13), (0.05, 0.4), (0.03, 0.2))
-    light = _colour(rng, (0.02, 0.13), (0.05, 0.4), (0.2, 0.55))
+    dark = _color(rng, (0.0, 0.13), (0.05, 0.4), (0.03, 0.2))
+    light = _color(rng, (0.02, 0.13), (0.05, 0.4), (0.2, 0.55))
     field = fractal_noise(rng, shape, unit * rng.uniform(0.04, 0.3), 5, rng.uniform(0.6, 0.95))
     image = ramp(1.6 * field - rng.uniform(0, 0.4), dark, light)
     if rng.random() < 0.6:
@@ -43,7 +43,7 @@ def soil(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
         density = rng.uniform(5, 70) * shape[0] * shape[1] / (unit * unit * 4)
         _specks(rng, image, int(min(300, density)), (0.003 * unit, rng.uniform(0.01, 0.05) * unit), tone)
     if rng.random() < 0.35:
-        bark = _colour(rng, (0.04, 0.1), (0.3, 0.6), (0.2, 0.5))
+        bark = _color(rng, (0.04, 0.1), (0.3, 0.6), (0.2, 0.5))
         _specks(rng, image, int(rng.integers(2, 25)), (0.008 * unit, 0.04 * unit), bark.tolist())
     return image
 
@@ -60,7 +60,7 @@ def mesh(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
         u = u + 0.5 * (np.floor(v) % 2)
     field = np.cos(2 * np.pi * (u + warp)) + np.cos(2 * np.pi * (v + warp)) + 0.7 * smooth_noise(rng, shape, period)
     hole = np.clip((field - rng.uniform(-0.3, 0.9)) * 2, 0, 1)[..., None]
-    sheet = _colour(rng, (0.5, 0.8), (0.0, 0.25), (0.12, 0.55))
+    sheet = _color(rng, (0.5, 0.8), (0.0, 0.25), (0.12, 0.55))
     sheet = sheet * (1 + 0.25 * fractal_noise(rng, shape, unit * 0.1)[..., None])
     return (sheet * (1 - hole) + soil(rng, shape, unit) * hole * rng.uniform(0.3, 1)).astype(np.float32)
 
@@ -70,14 +70,14 @@ def gravel(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.
     size = max(2.0, unit * rng.uniform(0.02, 0.12))
     field = smooth_noise(rng, shape, size) + 0.6 * smooth_noise(rng, shape, size / 2)
     grain = np.clip(np.abs(field) * 3, 0, 1)
-    base = _colour(rng, (0.03, 0.16), (0.05, 0.5), (0.3, 0.75))
+    base = _color(rng, (0.03, 0.16), (0.05, 0.5), (0.3, 0.75))
     tint = 1 + 0.35 * smooth_noise(rng, shape, size * 2)
     return (base * (grain * tint)[..., None]).astype(np.float32)
 
 
 def paper(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
     """White sheet, sometimes with a black frame, folds and soft shadows."""
-    tone = _colour(rng, (0.0, 1.0), (0.0, 0.12), (0.65, 1.0))
+    tone = _color(rng, (0.0, 1.0), (0.0, 0.12), (0.65, 1.0))
     image = np.ones((*shape, 3), np.float32) * tone
     image *= 1 + 0.08 * smooth_noise(rng, shape, unit * 1.5)[..., None]
     if rng.random() < 0.6:
@@ -98,7 +98,7 @@ def wire(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
     angle = rng.uniform(-0.4, 0.4)
     spacing = unit * rng.uniform(0.12, 0.7)
     thickness = int(max(1, unit * rng.uniform(0.008, 0.04)))
-    tone = _colour(rng, (0.05, 0.7), (0.0, 0.3), (0.3, 0.9))
+    tone = _color(rng, (0.05, 0.7), (0.0, 0.3), (0.3, 0.9))
     reach = float(np.hypot(*shape))
     for turn, step in ((angle, spacing), (angle + np.pi / 2, spacing * rng.uniform(0.3, 1.5))):
         direction = np.array([np.cos(turn), np.sin(turn)])
@@ -113,16 +113,16 @@ def wire(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
 
 
 def felt(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """Coloured cloth or plastic of one hue, seldom green."""
+    """Colored cloth or plastic of one hue, seldom green."""
     hue = (0.25, 0.45) if rng.random() < 0.06 else (0.5, 1.1)
-    tone = _colour(rng, hue, (0.1, 0.7), (0.1, 0.8))
+    tone = _color(rng, hue, (0.1, 0.7), (0.1, 0.8))
     field = fractal_noise(rng, shape, unit * 0.05, 3, 0.9)
     return (tone * (1 + 0.2 * field[..., None])).astype(np.float32)
 
 
 def plain(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """Nearly even grey or black."""
-    tone = _colour(rng, (0.0, 1.0), (0.0, 0.15), (0.0, 0.7))
+    """Nearly even gray or black."""
+    tone = _color(rng, (0.0, 1.0), (0.0, 0.15), (0.0, 0.7))
     return (np.ones((*shape, 3), np.float32) * tone + 0.03 * smooth_noise(rng, shape, unit)[..., None]).astype(
         np.float32
     )
@@ -130,7 +130,7 @@ def plain(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.n
 
 def planks(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
     """Boards, slats or stone slabs: straight bands with dark joints."""
-    tone = _colour(rng, (0.03, 0.18), (0.1, 0.8), (0.3, 0.8))
+    tone = _color(rng, (0.03, 0.18), (0.1, 0.8), (0.3, 0.8))
     angle, period = rng.uniform(0, np.pi), unit * rng.uniform(0.2, 1.2)
     yy, xx = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     u = (xx * np.cos(angle) + yy * np.sin(angle)) / period
@@ -160,14 +160,14 @@ def draw_background(
     return _DRAW[kind](rng, shape, unit)
 
 
-def draw_pot(rng: np.random.Generator, image: np.ndarray, centre: np.ndarray, size: float) -> None:
-    """A pot or tray cell under a plant: rim, inner shadow and soil; `centre` (y, x), `size` across in pixels."""
+def draw_pot(rng: np.random.Generator, image: np.ndarray, center: np.ndarray, size: float) -> None:
+    """A pot or tray cell under a plant: rim, inner shadow and soil; `center` (y, x), `size` across in pixels."""
     shape = image.shape[:2]
-    rim = _colour(rng, (0.0, 1.0), (0.0, 0.25), (0.03, 0.35))
+    rim = _color(rng, (0.0, 1.0), (0.0, 0.25), (0.03, 0.35))
     if rng.random() < 0.2:
-        rim = _colour(rng, (0.45, 1.12), (0.2, 0.7), (0.2, 0.7))
+        rim = _color(rng, (0.45, 1.12), (0.2, 0.7), (0.2, 0.7))
     outer, inner = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    middle = (float(centre[1]), float(centre[0]))
+    middle = (float(center[1]), float(center[0]))
     if rng.random() < 0.3:
         cv2.circle(outer, (int(middle[0]), int(middle[1])), int(size / 2), 255, -1, cv2.LINE_AA)
         cv2.circle(inner, (int(middle[0]), int(middle[1])), int(size * 0.455), 255, -1, cv2.LINE_AA)
@@ -186,20 +186,20 @@ def draw_distractors(rng: np.random.Generator, image: np.ndarray, unit: float) -
     """Green and other things that are no leaf: algae, moss, labels, pegs, threads, droplets."""
     shape = image.shape[:2]
     if rng.random() < 0.22:  # algae and moss: soft-edged green stains, no outline and no blade
-        tone = _colour(rng, (0.16, 0.42), (0.2, 0.7), (0.1, 0.5))
+        tone = _color(rng, (0.16, 0.42), (0.2, 0.7), (0.1, 0.5))
         field = fractal_noise(rng, shape, unit * rng.uniform(0.15, 0.8), 5, 0.75)
         alpha = np.clip((field - rng.uniform(0.05, 0.4)) * rng.uniform(1.5, 5), 0, rng.uniform(0.4, 0.9))[..., None]
         grain = 1 + 0.5 * smooth_noise(rng, shape, max(1.5, unit * 0.015))[..., None]
         image *= 1 - alpha
         image += alpha * tone * grain
     for _ in range(int(rng.poisson(0.35))):  # labels and pegs
-        tone = _colour(rng, (0.0, 1.0), (0.0, 0.8), (0.3, 1.0))
+        tone = _color(rng, (0.0, 1.0), (0.0, 0.8), (0.3, 1.0))
         middle = (float(rng.uniform(0, shape[1])), float(rng.uniform(0, shape[0])))
         size = (float(unit * rng.uniform(0.04, 0.15)), float(unit * rng.uniform(0.15, 0.7)))
         corners = np.round(cv2.boxPoints((middle, size, float(rng.uniform(0, 180))))).astype(np.int32)
         cv2.fillPoly(image, [corners], tone.tolist(), cv2.LINE_AA)
     for _ in range(int(rng.poisson(0.3))):  # threads, sticks, grass-like stalks
-        tone = _colour(rng, (0.05, 0.4), (0.1, 0.7), (0.2, 0.8)).tolist()
+        tone = _color(rng, (0.05, 0.4), (0.1, 0.7), (0.2, 0.8)).tolist()
         start = rng.uniform(0, 1, 2) * shape[::-1]
         points = start + np.cumsum(rng.normal(0, unit * 0.08, (6, 2)) + rng.normal(0, unit * 0.08, 2), 0)
         cv2.polylines(

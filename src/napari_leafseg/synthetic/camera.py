@@ -9,7 +9,7 @@ from napari_leafseg.synthetic._noise import smooth_noise
 
 
 def light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Uneven light, lamp colour, exposure; float32 in, float32 out."""
+    """Uneven light, lamp color, exposure; float32 in, float32 out."""
     shape = image.shape[:2]
     if rng.random() < 0.6:
         field = smooth_noise(rng, shape, max(shape) * rng.uniform(0.4, 1.2))
@@ -29,7 +29,7 @@ def light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 def photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Blur, loss of resolution, sensor noise, sharpening, JPEG; float32 in 0 to 1 in, uint8 out."""
     height, width = image.shape[:2]
-    if rng.random() < 0.35 and min(height, width) > 64:  # a small picture, enlarged
+    if rng.random() < 0.35 and min(height, width) > 64:  # a small image, enlarged
         factor = rng.uniform(0.4, 0.9)
         small = cv2.resize(
             image, (max(8, int(width * factor)), max(8, int(height * factor))), interpolation=cv2.INTER_AREA
@@ -45,9 +45,9 @@ def photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         if rng.random() < 0.5:
             noise = cv2.GaussianBlur(noise, (0, 0), 0.7) * np.float32(1.8)
         image = image + np.float32(sigma) * noise
-    picture = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    result = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.5:
         quality = int(rng.integers(45, 96))
-        _, coded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        picture = np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
-    return picture
+        _, coded = cv2.imencode(".jpg", result[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        result = np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+    return result

@@ -14,7 +14,7 @@ from napari_leafseg.synthetic.plant import PlantSpec
 
 @dataclass
 class Canvas:
-    """A picture that is being drawn, float32 (H, W, 3), with the labels and plants of its pixels."""
+    """An image that is being drawn, float32 (H, W, 3), with the labels and plants of its pixels."""
 
     image: np.ndarray
     labels: np.ndarray
@@ -24,13 +24,13 @@ class Canvas:
     identities: list[int] = field(default_factory=lambda: [0])
 
     def lay(
-        self, colour: np.ndarray, alpha: np.ndarray, origin: tuple[int, int], plant: int, identity: int, extent: float
+        self, color: np.ndarray, alpha: np.ndarray, origin: tuple[int, int], plant: int, identity: int, extent: float
     ) -> None:
         """Lay a leaf on top of what is there.
 
         Parameters
         ----------
-        colour, alpha : numpy.ndarray
+        color, alpha : numpy.ndarray
             Colors (h, w, 3) and cover (h, w), 0 to 1, of a box.
         origin : tuple of int
             The box's top-left (y, x).
@@ -42,7 +42,7 @@ class Canvas:
             Diameter of its plant.
         """
         window = (slice(origin[0], origin[0] + alpha.shape[0]), slice(origin[1], origin[1] + alpha.shape[1]))
-        self.image[window] += alpha[..., None] * (colour - self.image[window])
+        self.image[window] += alpha[..., None] * (color - self.image[window])
         covered = alpha >= 0.5
         self.plants[window][covered] = plant
         if not plant:
@@ -66,7 +66,7 @@ class Shadows:
 
 @dataclass(frozen=True)
 class PlacedLeaf:
-    """A leaf where it lies in the picture; lengths in pixels, `base` as (y, x), `height` for the drawing order."""
+    """A leaf where it lies in the image; lengths in pixels, `base` as (y, x), `height` for the drawing order."""
 
     base: tuple[float, float]
     azimuth: float
@@ -94,12 +94,12 @@ class PlacedLeaf:
             return
         alpha, origin = drawn
         cast_shadow(canvas.image, alpha, origin, shadows)
-        colour = paint_blade(
+        color = paint_blade(
             rng, alpha.shape, origin, base, self.azimuth, self.length, self.flat, self.shape, self.paint, shadows.sun
         )
         if self.brightness != 1:
-            colour = colour * np.float32(self.brightness)
-        canvas.lay(colour, alpha, origin, self.plant, self.identity, self.extent)
+            color = color * np.float32(self.brightness)
+        canvas.lay(color, alpha, origin, self.plant, self.identity, self.extent)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Stem:
 
     points: tuple[tuple[float, float], ...]
     width: float
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
     height: float
 
     def draw(self, rng: np.random.Generator, canvas: Canvas, shadows: Shadows) -> None:
@@ -122,7 +122,7 @@ class Stem:
         alpha = mask[top : top + height, left : left + width].astype(np.float32) / 255
         cast_shadow(canvas.image, alpha, (top, left), shadows)
         edge = cv2.GaussianBlur(alpha, (0, 0), max(0.6, self.width / 4))
-        tone = np.asarray(self.colour, np.float32) * rng.uniform(0.9, 1.1)
+        tone = np.asarray(self.color, np.float32) * rng.uniform(0.9, 1.1)
         canvas.lay(tone * (0.6 + 0.45 * edge[..., None]), alpha, (top, left), 0, 0, 0.0)
 
 
@@ -131,23 +131,23 @@ def draw_plant_on(
     canvas: Canvas,
     plant: PlantSpec,
     day: float,
-    centre: np.ndarray,
+    center: np.ndarray,
     diameter: float,
     sun: tuple[float, float],
     number: int,
 ) -> None:
-    """Draw a plant on a day around a centre (y, x), `diameter` pixels across."""
+    """Draw a plant on a day around a center (y, x), `diameter` pixels across."""
     shadows = Shadows(
         sun,
         depth=rng.uniform(0.1, 0.65),
         reach=diameter * rng.uniform(0.005, 0.04),
         blur=max(0.6, diameter * rng.uniform(0.004, 0.02)),
     )
-    for leaf in place_plant(plant, day, centre, diameter, number):
+    for leaf in place_plant(plant, day, center, diameter, number):
         leaf.draw(rng, canvas, shadows)
 
 
-def place_plant(plant: PlantSpec, day: float, centre: np.ndarray, diameter: float, number: int) -> Sequence[PlacedLeaf]:
+def place_plant(plant: PlantSpec, day: float, center: np.ndarray, diameter: float, number: int) -> Sequence[PlacedLeaf]:
     """List the leaves of a plant where they lie, the lowest first."""
     scale = 0.5 * diameter / plant.reach(day)
     placed = []
@@ -155,7 +155,7 @@ def place_plant(plant: PlantSpec, day: float, centre: np.ndarray, diameter: floa
         length = leaf.length(day) * scale
         if length < 3:
             continue
-        base = centre + leaf.base(day) * scale
+        base = center + leaf.base(day) * scale
         placed.append(
             PlacedLeaf(
                 base=(float(base[0]), float(base[1])),

@@ -21,21 +21,21 @@ Item = PlacedLeaf | Ribbon | Stem
 
 @dataclass
 class Arrangement:
-    """Leaves and stems where they lie, with the plants' centres (y, x) and diameters, pixels.
+    """Leaves and stems where they lie, with the plants' centers (y, x) and diameters, pixels.
 
-    `pots` tells whether pots may stand under the centres; `side_pots` are seen from the side.
+    `pots` tells whether pots may stand under the centers; `side_pots` are seen from the side.
     """
 
     items: list[Item] = field(default_factory=list)
-    centres: list[np.ndarray] = field(default_factory=list)
+    centers: list[np.ndarray] = field(default_factory=list)
     diameters: list[float] = field(default_factory=list)
     pots: bool = True
     side_pots: list[SidePot] = field(default_factory=list)
 
-    def add(self, items: list[Item], centre: np.ndarray, diameter: float) -> None:
+    def add(self, items: list[Item], center: np.ndarray, diameter: float) -> None:
         """Add a plant."""
         self.items.extend(items)
-        self.centres.append(centre)
+        self.centers.append(center)
         self.diameters.append(diameter)
 
     def ordered(self) -> list[Item]:
@@ -48,7 +48,7 @@ def arrange(
     kind: Kind,
     size: tuple[int, int],
     diameters: np.ndarray,
-    centres: np.ndarray,
+    centers: np.ndarray,
 ) -> Arrangement:
     """Arrange a scene of a kind.
 
@@ -58,31 +58,31 @@ def arrange(
     kind : str
         One of `KINDS`.
     size : tuple of int
-        Height and width of the picture.
+        Height and width of the image.
     diameters : numpy.ndarray
         (N,), the plants' diameters; of a stand, the first is that of all its plants.
-    centres : numpy.ndarray
-        (N, 2), the plants' centres as (y, x); a stand has its own.
+    centers : numpy.ndarray
+        (N, 2), the plants' centers as (y, x); a stand has its own.
     """
     if kind == "stand":
         return _stand(rng, size, float(diameters[0]) if len(diameters) else 0.3 * min(size))
     result = Arrangement(pots=kind not in ("strap-side", "twig"))
     species = draw_species(rng, _HABITS.get(kind)) if rng.random() < 0.8 else None
-    for number, (centre, diameter) in enumerate(zip(centres, diameters, strict=False), 1):
+    for number, (center, diameter) in enumerate(zip(centers, diameters, strict=False), 1):
         if kind in ("strap", "needles"):
-            leaves = (strap if kind == "strap" else needles)(rng, centre, float(diameter), number)
-            result.add(list(leaves), centre, 0.5 * float(diameter))
+            leaves = (strap if kind == "strap" else needles)(rng, center, float(diameter), number)
+            result.add(list(leaves), center, 0.5 * float(diameter))
         elif kind == "strap-side":
-            ribbons, pot = strap_side(rng, size, centre, float(diameter), number)
-            result.add(list(ribbons), centre, float(diameter))
+            ribbons, pot = strap_side(rng, size, center, float(diameter), number)
+            result.add(list(ribbons), center, float(diameter))
             result.side_pots.append(pot)
         elif kind in ("shrub", "twig"):
             draw = _shrub if kind == "shrub" else _twig
-            result.add(draw(rng, centre, float(diameter), number, species), centre, float(diameter))
+            result.add(draw(rng, center, float(diameter), number, species), center, float(diameter))
         else:
             plant, day = _GROWN[kind](rng, species)
-            items: list[Item] = [*place_plant(plant, day, centre, float(diameter), number)]
-            result.add(_stack(items, 100.0 * number), centre, float(diameter))
+            items: list[Item] = [*place_plant(plant, day, center, float(diameter), number)]
+            result.add(_stack(items, 100.0 * number), center, float(diameter))
     return result
 
 
@@ -179,7 +179,7 @@ def _broad(rng: np.random.Generator, species: Species) -> Species:
 
 
 def _stand(rng: np.random.Generator, size: tuple[int, int], diameter: float) -> Arrangement:
-    """Many small plants whose leaves close to a canopy; it fills the picture or a part of it."""
+    """Many small plants whose leaves close to a canopy; it fills the image or a part of it."""
     species = _broad(rng, draw_species(rng, "compound" if rng.random() < 0.35 else None))
     pitch = max(diameter * rng.uniform(0.3, 0.7), 0.055 * max(size)) * (1.5 if species.habit == "compound" else 1.0)
     middle, reach = np.array(size) / 2.0, np.array(size) * (0.55 if rng.random() < 0.5 else rng.uniform(0.25, 0.45))
@@ -188,19 +188,19 @@ def _stand(rng: np.random.Generator, size: tuple[int, int], diameter: float) -> 
     count = int(np.ceil(float(np.hypot(*size)) / pitch / 2)) + 1
     cells = np.stack(np.meshgrid(*(np.arange(-count, count + 1),) * 2), -1).reshape(-1, 2) * pitch
     spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    centres = cells @ spin + rng.normal(0, 0.22 * pitch, cells.shape)
-    away = np.abs(centres) / reach
-    centres = middle + centres[(away.max(1) if square else np.hypot(*away.T)) < 1]
+    centers = cells @ spin + rng.normal(0, 0.22 * pitch, cells.shape)
+    away = np.abs(centers) / reach
+    centers = middle + centers[(away.max(1) if square else np.hypot(*away.T)) < 1]
     result, leaves = Arrangement(pots=False), int(rng.integers(2, 8))
-    for number, centre in enumerate(rng.permutation(centres)[:120], 1):
+    for number, center in enumerate(rng.permutation(centers)[:120], 1):
         if len(result.items) > MOST_LEAVES:
             break
         plant = draw_plant(rng, species.habit, leaves=max(2, leaves + int(rng.integers(-1, 2))), species=species)
         last = max(leaf.born for leaf in plant.leaves)
         across = diameter * rng.uniform(0.75, 1.15)
-        placed = place_plant(plant, float(last + rng.uniform(3, 9)), centre, across, number)
+        placed = place_plant(plant, float(last + rng.uniform(3, 9)), center, across, number)
         high = float(rng.normal(0, 0.5 * leaves))
-        result.add(_stack([*placed], high), centre, across)
+        result.add(_stack([*placed], high), center, across)
     result.items = _dim(rng, result.ordered())
     return result
 
@@ -215,7 +215,7 @@ def _dim(rng: np.random.Generator, items: list[Item], darkest: tuple[float, floa
 
 
 def _shrub(
-    rng: np.random.Generator, centre: np.ndarray, diameter: float, number: int, species: Species | None
+    rng: np.random.Generator, center: np.ndarray, diameter: float, number: int, species: Species | None
 ) -> list[Item]:
     """Twenty to forty leaves of about one size in several layers, from above or obliquely."""
     species = _broad(rng, species or draw_species(rng))
@@ -235,7 +235,7 @@ def _shrub(
             bend=float(rng.normal(0, 0.25)),
             asymmetry=float(np.clip(rng.normal(0, 0.15), -0.5, 0.5)),
         )
-        base = centre + offset - rng.uniform(0.3, 0.6) * length * heading / max(float(np.hypot(*heading)), 0.1)
+        base = center + offset - rng.uniform(0.3, 0.6) * length * heading / max(float(np.hypot(*heading)), 0.1)
         height = float(-2.2 * radius / diameter + rng.normal(0, 0.35))
         size = float(length * np.clip(rng.normal(1, 0.15), 0.55, 1.4) * (0.7 if height > 0.5 else 1))
         items.append(
@@ -253,14 +253,14 @@ def _shrub(
             )
         )
         if rng.random() < 0.6:
-            middle = centre + offset * 0.5 + rng.normal(0, 0.03, 2) * diameter
-            points = tuple((float(y), float(x)) for y, x in (centre, middle, base))
+            middle = center + offset * 0.5 + rng.normal(0, 0.03, 2) * diameter
+            points = tuple((float(y), float(x)) for y, x in (center, middle, base))
             items.append(Stem(points, max(1.0, 0.012 * diameter), wood, height - 0.3))
     return _dim(rng, sorted(items, key=lambda item: item.height), (0.3, 0.8))
 
 
 def _twig(
-    rng: np.random.Generator, centre: np.ndarray, diameter: float, number: int, species: Species | None
+    rng: np.random.Generator, center: np.ndarray, diameter: float, number: int, species: Species | None
 ) -> list[Item]:
     """One to three twigs with alternate leaves on short stalks."""
     species = _broad(rng, species or draw_species(rng))
@@ -268,7 +268,7 @@ def _twig(
     heading, count = rng.uniform(0, 2 * np.pi), int(rng.integers(1, 4))
     wood = (0.35 * rng.uniform(0.5, 1.3), 0.3 * rng.uniform(0.6, 1.3), 0.16)
     size = diameter * rng.uniform(0.14, 0.34)
-    root = centre - 0.5 * diameter * np.array([np.sin(heading), np.cos(heading)])
+    root = center - 0.5 * diameter * np.array([np.sin(heading), np.cos(heading)])
     for twig in range(count):
         course = heading + (rng.normal(0, 0.45) if twig else 0.0)
         nodes = int(rng.integers(6, 18))

@@ -51,16 +51,16 @@ class LeafShape:
 
 @dataclass(frozen=True)
 class LeafPaint:
-    """How a leaf is painted; colours are RGB in 0 to 1."""
+    """How a leaf is painted; colors are RGB in 0 to 1."""
 
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
     vein: float = 0.1
     vein_count: int = 6
     relief: float = 0.1
     mottle: float = 0.08
     rim: float = 0.1
     tip_shift: float = 0.0
-    petiole_colour: tuple[float, float, float] | None = None
+    petiole_color: tuple[float, float, float] | None = None
     gloss: float = 0.0
 
 
@@ -93,11 +93,11 @@ def outline(shape: LeafShape, points: int = 40) -> np.ndarray:
     """Closed outline (2 * points, 2) as (along, across), in leaf lengths."""
     t = np.linspace(0, 1, points)
     t = np.sort(np.concatenate([t, [shape.petiole]]))
-    centre = midrib(shape, t)
+    center = midrib(shape, t)
     turn = shape.bend * t
     normal = np.stack([-np.sin(turn), np.cos(turn)], 1)
     left, right = half_widths(shape, t)
-    return np.concatenate([centre + normal * left[:, None], (centre - normal * right[:, None])[::-1]])
+    return np.concatenate([center + normal * left[:, None], (center - normal * right[:, None])[::-1]])
 
 
 def polygon_alpha(polygon: np.ndarray, canvas: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]] | None:
@@ -139,7 +139,7 @@ def paint_blade(
     paint: LeafPaint,
     light: tuple[float, float],
 ) -> np.ndarray:
-    """Colours of the pixels of a leaf's bounding box; float32 (h, w, 3), not yet clipped to 0 … 1.
+    """Colors of the pixels of a leaf's bounding box; float32 (h, w, 3), not yet clipped to 0 … 1.
 
     Pixels get leaf coordinates (along and across the bent midrib, in leaf lengths) from which midrib, side veins,
     relief and gradients are painted.
@@ -152,7 +152,7 @@ def paint_blade(
     across = (-xx * sin + yy * cos) / length - 0.5 * shape.bend * np.clip(along, 0, 1) ** 2
     half = 0.5 * shape.width
     v = np.clip(across / half, -1.3, 1.3)
-    colour = np.asarray(paint.colour, np.float32)
+    color = np.asarray(paint.color, np.float32)
 
     slope = light[0] * -sin + light[1] * cos  # which half of the blade faces the light
     value = 1 + paint.relief * slope * np.sin(np.clip(v, -1, 1) * np.pi / 2) + paint.tip_shift * (along - 0.6)
@@ -167,11 +167,11 @@ def paint_blade(
         side = np.exp(-(((np.mod(phase, 1) - 0.5) / 0.12) ** 2)) * np.clip(1 - np.abs(v), 0, 1)
         vein = vein + 0.45 * side
     value = value + paint.vein * vein
-    pixels = colour * value[..., None]
+    pixels = color * value[..., None]
     if paint.gloss > 0:
         spot = np.exp(-(((along - 0.65) / 0.2) ** 2 + ((v - 0.4 * np.sign(slope)) / 0.35) ** 2))
         pixels = pixels + paint.gloss * spot[..., None]
-    if paint.petiole_colour is not None:
+    if paint.petiole_color is not None:
         share = np.clip((shape.petiole + 0.05 - along) / 0.08, 0, 1)[..., None]
-        pixels = pixels * (1 - share) + np.asarray(paint.petiole_colour, np.float32) * share
+        pixels = pixels * (1 - share) + np.asarray(paint.petiole_color, np.float32) * share
     return pixels.astype(np.float32)

@@ -77,7 +77,7 @@ def add_glare(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray) -
 
 
 def fluoresce(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, plants: np.ndarray) -> np.ndarray:
-    """Show a scene as chlorophyll fluorescence: grey, bright leaves on a nearly black ground, halo and grain.
+    """Show a scene as chlorophyll fluorescence: gray, bright leaves on a nearly black ground, halo and grain.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def fluoresce(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, p
         glow = cv2.resize(_grain(rng, small), shape[::-1], interpolation=cv2.INTER_CUBIC)
     else:
         glow = _grain(rng, cv2.GaussianBlur(glow, (0, 0), float(rng.uniform(0.4, 1.4))))
-    grey = np.round(np.clip(glow, 0, 1) ** rng.uniform(0.7, 1.4) * 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, 2)
+    gray = np.round(np.clip(glow, 0, 1) ** rng.uniform(0.7, 1.4) * 255).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, 2)
 
 
 def _relief_share(rng: np.random.Generator) -> float:

@@ -24,11 +24,11 @@ class LeafSpec:
     born : float
         Day on which the leaf appears.
     azimuth : float
-        Direction from the plant's centre, radians.
+        Direction from the plant's center, radians.
     full_length : float
         Length when grown, in units of the plant's longest leaf.
     start : tuple of float
-        Base of the grown leaf relative to the centre, in the same units (leaflets sit on their rachis).
+        Base of the grown leaf relative to the center, in the same units (leaflets sit on their rachis).
     """
 
     born: float
@@ -48,7 +48,7 @@ class LeafSpec:
         return float(self.full_length / (1 + np.exp(-(age - 6.0) / 2.1)))
 
     def base(self, day: float) -> np.ndarray:
-        """Base of the leaf relative to the centre at `day`, (y, x); a leaflet's moves out as its rachis grows."""
+        """Base of the leaf relative to the center at `day`, (y, x); a leaflet's moves out as its rachis grows."""
         return np.array(self.start) * (self.length(day) / self.full_length) * self.foreshortening(day)
 
     def foreshortening(self, day: float) -> float:
@@ -70,7 +70,7 @@ class PlantSpec:
         return sorted(grown, key=lambda leaf: leaf.height)
 
     def reach(self, day: float) -> float:
-        """Largest distance of a leaf tip from the centre, in units of the longest leaf."""
+        """Largest distance of a leaf tip from the center, in units of the longest leaf."""
         tips = [np.hypot(*leaf.base(day)) + leaf.length(day) * leaf.foreshortening(day) for leaf in self.visible(day)]
         return float(max(tips, default=0.1))
 
@@ -137,7 +137,7 @@ def _rgb(hue: float, saturation: float, value: float) -> tuple[float, float, flo
 
 
 class _Painter:
-    """Draws the paint of single leaves around the plant's own colour."""
+    """Draws the paint of single leaves around the plant's own color."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.hsv = _plant_hsv(rng)
@@ -162,21 +162,21 @@ class _Painter:
         if self.reddish_petiole:
             petiole = _rgb(rng.uniform(0.0, 0.1), saturation * 0.6, value * 0.9)
         return LeafPaint(
-            colour=_rgb(hue, saturation, value),
+            color=_rgb(hue, saturation, value),
             vein=self.vein,
             vein_count=int(rng.integers(4, 10)),
             relief=self.relief * rng.uniform(0.5, 1.5),
             mottle=self.mottle,
             rim=rng.uniform(-0.05, 0.25),
             tip_shift=rng.normal(0, 0.12),
-            petiole_colour=petiole,
+            petiole_color=petiole,
             gloss=self.gloss,
         )
 
 
 @dataclass(frozen=True)
 class Species:
-    """What the plants of one tray have in common: habit, leaf shape and colours."""
+    """What the plants of one tray have in common: habit, leaf shape and colors."""
 
     habit: Habit
     shape: LeafShape

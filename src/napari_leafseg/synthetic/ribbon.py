@@ -11,7 +11,7 @@ from napari_leafseg.synthetic._noise import smooth_noise
 from napari_leafseg.synthetic.canvas import Canvas, Shadows, cast_shadow
 from napari_leafseg.synthetic.leaf import polygon_alpha
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 _BANDS = 6  # strips along the leaf, each of its own color
 
 
@@ -21,7 +21,7 @@ class RibbonPaint:
 
     Attributes
     ----------
-    colour : tuple of float
+    color : tuple of float
     margin : tuple of float, optional
         Color of a stripe along both margins, `margin_share` of the half width wide; along the middle when that is
         negative.
@@ -30,18 +30,18 @@ class RibbonPaint:
         Difference of the light on both halves (a channelled leaf).
     midrib : float
         How much lighter the middle is.
-    base_colour : tuple of float, optional
+    base_color : tuple of float, optional
         Color of the leaf's base.
     streak, tip_shift, gloss : float
         Strength of lengthwise streaks, of the change of light towards the tip, of a shining stretch.
     """
 
-    colour: Colour
-    margin: Colour | None = None
+    color: Color
+    margin: Color | None = None
     margin_share: float = 0.3
     fold: float = 0.1
     midrib: float = 0.05
-    base_colour: Colour | None = None
+    base_color: Color | None = None
     streak: float = 0.05
     tip_shift: float = 0.0
     gloss: float = 0.0
@@ -71,8 +71,8 @@ class Ribbon:
             return
         alpha, origin = drawn
         cast_shadow(canvas.image, alpha, origin, shadows)
-        colour = self._paint(rng, alpha.shape, origin, side + normal * 0.8, step, shadows.sun)
-        canvas.lay(colour, alpha, origin, self.plant, self.identity, self.extent)
+        color = self._paint(rng, alpha.shape, origin, side + normal * 0.8, step, shadows.sun)
+        canvas.lay(color, alpha, origin, self.plant, self.identity, self.extent)
 
     def _paint(
         self,
@@ -84,20 +84,20 @@ class Ribbon:
         sun: tuple[float, float],
     ) -> np.ndarray:
         """Colors of the bounding box: quadrilaterals along and across the leaf, then smoothed."""
-        colours = self._colours(rng, step, sun)
+        colors = self._colors(rng, step, sun)
         across = np.linspace(-1, 1, _BANDS + 1)
         grid = self.path[:, None] + across[None, :, None] * side[:, None] - np.array(origin)
         corners = np.round(grid[..., ::-1] * 16).astype(np.int32)
         quads = np.stack([corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]], 2)
         image = np.empty((*box, 3), np.float32)
-        image[:] = colours.mean((0, 1))
+        image[:] = colors.mean((0, 1))
         for index in np.ndindex(quads.shape[:2]):
-            cv2.fillConvexPoly(image, quads[index], colours[index].tolist(), cv2.LINE_8, 4)
+            cv2.fillConvexPoly(image, quads[index], colors[index].tolist(), cv2.LINE_8, 4)
         image = cv2.GaussianBlur(image, (3, 3), 0.7)
         grain = 1 + 0.06 * smooth_noise(rng, box, max(2.0, 0.5 * float(self.widths.max())))
         return image * (grain[..., None] * np.float32(self.brightness))
 
-    def _colours(self, rng: np.random.Generator, step: np.ndarray, sun: tuple[float, float]) -> np.ndarray:
+    def _colors(self, rng: np.random.Generator, step: np.ndarray, sun: tuple[float, float]) -> np.ndarray:
         """Colors (segments, bands, 3) along and across the leaf."""
         paint, count = self.paint, len(self.path) - 1
         along = (np.arange(count) + 0.5) / count
@@ -108,12 +108,12 @@ class Ribbon:
             stripe = (
                 (np.abs(across) > 1 - share).astype(float) if share > 0 else (np.abs(across) < -share).astype(float)
             )
-        margin = np.asarray(paint.margin or paint.colour)
-        colour = np.asarray(paint.colour) * (1 - stripe[:, None]) + margin * stripe[:, None]
-        colours = np.repeat(colour[None], count, 0)
-        if paint.base_colour is not None:
+        margin = np.asarray(paint.margin or paint.color)
+        color = np.asarray(paint.color) * (1 - stripe[:, None]) + margin * stripe[:, None]
+        colors = np.repeat(color[None], count, 0)
+        if paint.base_color is not None:
             low = np.clip(1 - along / 0.15, 0, 1)[:, None, None]
-            colours = colours * (1 - low) + np.asarray(paint.base_colour) * low
+            colors = colors * (1 - low) + np.asarray(paint.base_color) * low
         facing = step[:-1, 0] * sun[0] - step[:-1, 1] * sun[1]  # which half of the channel is lit
         value = 1 + paint.fold * np.sign(across)[None] * facing[:, None] + paint.tip_shift * (along[:, None] - 0.5)
         value = value + paint.midrib * np.exp(-((across / 0.25) ** 2))[None] + paint.streak * rng.normal(0, 1, _BANDS)
@@ -121,8 +121,8 @@ class Ribbon:
         value = value + bumps[:, None]
         if paint.gloss:
             shine = np.exp(-(((along - rng.uniform(0.3, 0.8)) / 0.15) ** 2))
-            colours = colours + paint.gloss * shine[:, None, None]
-        return (colours * value[..., None]).astype(np.float32)
+            colors = colors + paint.gloss * shine[:, None, None]
+        return (colors * value[..., None]).astype(np.float32)
 
 
 def ribbon_widths(rng: np.random.Generator, points: int, width: float) -> np.ndarray:
@@ -153,6 +153,6 @@ def hanging_path(
     t = np.linspace(0, 1, points)
     toward = 1.0 if lean >= 0 else -1.0
     tilt = lean + toward * droop * t ** rng.uniform(0.9, 2.0)
-    squeeze = rng.uniform(0.45, 1.0)  # out of the picture's plane
+    squeeze = rng.uniform(0.45, 1.0)  # out of the image's plane
     steps = np.stack([-np.cos(tilt), squeeze * np.sin(tilt)], 1) * (length / points)
     return base + np.concatenate([np.zeros((1, 2)), np.cumsum(steps[:-1], 0)])

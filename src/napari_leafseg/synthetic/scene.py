@@ -37,7 +37,7 @@ class SceneConfig(BaseModel):
     border : float
         Chance that a plant is placed so that the image's border may cut it.
     blank : float
-        Chance that the picture is a crop laid into a black field.
+        Chance that the image is a crop laid into a black field.
     same_species : float
         Chance that all plants of a scene are of one species.
     pots : float
@@ -92,7 +92,7 @@ class Scene:
         uint16 (H, W), the plant that a pixel belongs to, 0 = background.
     identities : numpy.ndarray
         int (N + 1,), which of its plant's leaves a label is, in the order of birth from 1 on: the same leaf has the
-        same number in every picture of a growth series. 0 for the background.
+        same number in every image of a growth series. 0 for the background.
     """
 
     image: np.ndarray
@@ -132,16 +132,16 @@ def synthesize(seed: int, config: SceneConfig | None = None) -> Scene:
         plant = draw_plant(rng, config.habit, species=shared)
         last = max(leaf.born for leaf in plant.leaves)
         drawn.append((plant, float(rng.uniform(0.3, 1.0) * last + rng.uniform(2, 9))))
-    centres = _place(rng, config, diameters[:number])
-    return _compose(rng, config, drawn, centres, diameters)
+    centers = _place(rng, config, diameters[:number])
+    return _compose(rng, config, drawn, centers, diameters)
 
 
 def _synthesize_kind(rng: np.random.Generator, config: SceneConfig, kind: Kind) -> Scene:
     number = int(rng.integers(config.plants[0], config.plants[1] + 1))
     diameters = np.exp(rng.uniform(*np.log(config.diameter))) * rng.uniform(0.75, 1.0, max(1, number))
-    centres = _place(rng, config, diameters[:number])
-    arrangement = arrange(rng, kind, config.size, diameters[: len(centres)], centres) if number else Arrangement()
-    return _compose(rng, config, [], centres, diameters, arrangement=arrangement)
+    centers = _place(rng, config, diameters[:number])
+    arrangement = arrange(rng, kind, config.size, diameters[: len(centers)], centers) if number else Arrangement()
+    return _compose(rng, config, [], centers, diameters, arrangement=arrangement)
 
 
 def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -> list[Scene]:
@@ -165,7 +165,7 @@ def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -
     plant = draw_plant(np.random.default_rng([seed, 1]), config.habit or "rosette", leaves=13)
     last = max(leaf.born for leaf in plant.leaves) + 8
     first = plant.leaves[2].born + 4.5
-    centre = np.array(config.size, float)[None] / 2
+    center = np.array(config.size, float)[None] / 2
     scenes = []
     for index in range(days):
         day = first + (last - first) * index / max(1, days - 1)
@@ -176,7 +176,7 @@ def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -
                 rng,
                 config,
                 [(plant, day)],
-                centre,
+                center,
                 np.array([diameter]),
                 unit=config.diameter[1],
                 camera_rng=np.random.default_rng([seed, 3, index]),
@@ -186,9 +186,9 @@ def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -
 
 
 def _place(rng: np.random.Generator, config: SceneConfig, diameters: np.ndarray) -> np.ndarray:
-    """Plant centres (y, x): apart from each other where there is room, within the image but for border crops."""
+    """Plant centers (y, x): apart from each other where there is room, within the image but for border crops."""
     size = np.array(config.size, float)
-    centres: list[np.ndarray] = []
+    centers: list[np.ndarray] = []
     for diameter in diameters:
         margin = np.minimum(diameter * 0.5, size * 0.48)
         if rng.random() < config.border:
@@ -196,27 +196,27 @@ def _place(rng: np.random.Generator, config: SceneConfig, diameters: np.ndarray)
         best, best_gap = size / 2, -np.inf
         for _ in range(12):
             trial = rng.uniform(margin, size - margin)
-            gap = min((np.hypot(*(trial - other)) for other in centres), default=np.inf)
+            gap = min((np.hypot(*(trial - other)) for other in centers), default=np.inf)
             if gap > best_gap:
                 best, best_gap = trial, gap
             if gap > diameter * 0.95:
                 break
-        centres.append(best)
-    return np.array(centres).reshape(-1, 2)
+        centers.append(best)
+    return np.array(centers).reshape(-1, 2)
 
 
 def _compose(
     rng: np.random.Generator,
     config: SceneConfig,
     plants: list[tuple[PlantSpec, float]],
-    centres: np.ndarray,
+    centers: np.ndarray,
     diameters: np.ndarray,
     unit: float | None = None,
     camera_rng: np.random.Generator | None = None,
     arrangement: Arrangement | None = None,
 ) -> Scene:
-    if arrangement is not None and arrangement.centres:
-        centres, diameters = np.array(arrangement.centres), np.array(arrangement.diameters)
+    if arrangement is not None and arrangement.centers:
+        centers, diameters = np.array(arrangement.centers), np.array(arrangement.diameters)
     unit = unit or float(np.mean(diameters))
     seeds = rng.integers(0, 2**31, 4 + len(plants))
     scenery, lamp = np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
@@ -228,9 +228,9 @@ def _compose(
     pot_chance = min(1.0, 2 * config.pots) if scenery.random() < max(0.5, config.pots) else 0.0
     if arrangement is not None and not arrangement.pots:
         pot_chance = 0.0
-    for centre, diameter in zip(centres, diameters, strict=False):
+    for center, diameter in zip(centers, diameters, strict=False):
         if scenery.random() < pot_chance:
-            draw_pot(scenery, image, centre, max(diameter, 0.8 * unit) * scenery.uniform(0.7, 1.5))
+            draw_pot(scenery, image, center, max(diameter, 0.8 * unit) * scenery.uniform(0.7, 1.5))
     if config.distractors:
         draw_distractors(scenery, image, unit)
     if extra.random() < config.moss:
@@ -238,9 +238,9 @@ def _compose(
     if extra.random() < config.foliage:
         _draw_foliage(extra, image, unit)
     angle = lamp.uniform(0, 2 * np.pi)
-    for index, ((plant, day), centre, diameter) in enumerate(zip(plants, centres, diameters, strict=False)):
+    for index, ((plant, day), center, diameter) in enumerate(zip(plants, centers, diameters, strict=False)):
         painter = np.random.default_rng(seeds[4 + index])
-        draw_plant_on(painter, canvas, plant, day, centre, diameter, (np.cos(angle), np.sin(angle)), index + 1)
+        draw_plant_on(painter, canvas, plant, day, center, diameter, (np.cos(angle), np.sin(angle)), index + 1)
     if arrangement is not None:
         _draw_arrangement(np.random.default_rng(seeds[1] + 1), canvas, arrangement, (np.cos(angle), np.sin(angle)))
     labels, owners, identities = tidy(canvas, config.smallest_leaf)
@@ -255,10 +255,10 @@ def _compose(
         eye = camera_rng or eye
         if eye.random() < config.blank:
             labels, owners, image = _crop_in_black(eye, labels, owners, image)
-        picture = photograph(eye, image)
+        result = photograph(eye, image)
     else:
-        picture = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return Scene(picture, labels, owners, identities)
+        result = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return Scene(result, labels, owners, identities)
 
 
 def _draw_arrangement(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.synthetic.ribbon import Colour, Ribbon, RibbonPaint, flat_path, hanging_path, ribbon_widths
+from napari_leafseg.synthetic.ribbon import Color, Ribbon, RibbonPaint, flat_path, hanging_path, ribbon_widths
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SidePot:
             cv2.ellipse(image, ((float(x), float(y)), size, 0.0), paint.tolist(), -1, cv2.LINE_AA)
 
 
-def _hsv(hue: float, saturation: float, value: float) -> Colour:
+def _hsv(hue: float, saturation: float, value: float) -> Color:
     return colorsys.hsv_to_rgb(hue % 1, float(np.clip(saturation, 0, 1)), float(np.clip(value, 0, 1)))
 
 
@@ -51,37 +51,37 @@ def _draw_paint(rng: np.random.Generator) -> RibbonPaint:
         margin = _hsv(rng.uniform(48, 75) / 360, rng.uniform(0.1, 0.5), rng.uniform(0.7, 1.0))
     pale = _hsv(rng.uniform(50, 90) / 360, rng.uniform(0.1, 0.4), rng.uniform(0.6, 0.95))
     return RibbonPaint(
-        colour=_hsv(*hsv),
+        color=_hsv(*hsv),
         margin=margin,
         margin_share=float(rng.choice([0.34, 0.67, -0.4])),
         fold=float(rng.uniform(0.0, 0.35)),
         midrib=float(rng.uniform(-0.1, 0.2)),
-        base_colour=pale if rng.random() < 0.4 else None,
+        base_color=pale if rng.random() < 0.4 else None,
         streak=float(rng.uniform(0.0, 0.08)),
         gloss=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.4 else 0.0,
     )
 
 
 def _vary_paint(rng: np.random.Generator, paint: RibbonPaint) -> RibbonPaint:
-    tones = np.clip(np.array(paint.colour) * rng.normal(1, 0.12) * rng.normal(1, 0.03, 3), 0, 1)
+    tones = np.clip(np.array(paint.color) * rng.normal(1, 0.12) * rng.normal(1, 0.03, 3), 0, 1)
     red, green, blue = (float(tone) for tone in tones)
     return replace(
         paint,
-        colour=(red, green, blue),
+        color=(red, green, blue),
         tip_shift=float(rng.normal(0, 0.25)),
         gloss=paint.gloss * float(rng.random() < 0.5),
     )
 
 
 def strap(
-    rng: np.random.Generator, centre: np.ndarray, diameter: float, number: int, needle: bool = False
+    rng: np.random.Generator, center: np.ndarray, diameter: float, number: int, needle: bool = False
 ) -> list[Ribbon]:
     """Arrange strap leaves from above: from one base, bending, the young ones on top.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-    centre : numpy.ndarray
+    center : numpy.ndarray
         (y, x), pixels.
     diameter : float
     number : int
@@ -97,7 +97,7 @@ def strap(
         turn = index * np.pi + rng.normal(0, 0.35) if fan else index * 2.39996 + rng.normal(0, 0.25)
         azimuth = start + turn
         length = 0.5 * diameter * (rng.uniform(0.7, 1.1) if index < 0.7 * count else rng.uniform(0.3, 0.8))
-        base = centre + rng.normal(0, 0.01, 2) * diameter
+        base = center + rng.normal(0, 0.01, 2) * diameter
         path = flat_path(rng, base, azimuth, length, rng.normal(0, bend))
         ribbons.append(
             Ribbon(
@@ -114,22 +114,22 @@ def strap(
     return ribbons
 
 
-def needles(rng: np.random.Generator, centre: np.ndarray, diameter: float, number: int) -> list[Ribbon]:
+def needles(rng: np.random.Generator, center: np.ndarray, diameter: float, number: int) -> list[Ribbon]:
     """Arrange needle leaves from above; see `strap`."""
-    return strap(rng, centre, diameter, number, needle=True)
+    return strap(rng, center, diameter, number, needle=True)
 
 
 def strap_side(
-    rng: np.random.Generator, size: tuple[int, int], centre: np.ndarray, diameter: float, number: int
+    rng: np.random.Generator, size: tuple[int, int], center: np.ndarray, diameter: float, number: int
 ) -> tuple[list[Ribbon], SidePot]:
-    """Arrange strap leaves from the side: they rise from a base low in the picture and fall over.
+    """Arrange strap leaves from the side: they rise from a base low in the image and fall over.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     size : tuple of int
-        Height and width of the picture.
-    centre : numpy.ndarray
+        Height and width of the image.
+    center : numpy.ndarray
         (y, x), pixels; the base lies below it.
     diameter : float
     number : int
@@ -140,7 +140,7 @@ def strap_side(
     list of Ribbon
     SidePot
     """
-    base = np.array([min(centre[0] + diameter * rng.uniform(0.1, 0.45), 0.97 * size[0]), centre[1]])
+    base = np.array([min(center[0] + diameter * rng.uniform(0.1, 0.45), 0.97 * size[0]), center[1]])
     count, width = int(rng.integers(5, 24)), diameter * rng.uniform(0.018, 0.065)
     paint, reach, hang = _draw_paint(rng), rng.uniform(0.7, 1.5), rng.uniform(0.1, 2.2)
     ribbons = []

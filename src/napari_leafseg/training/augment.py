@@ -1,19 +1,26 @@
-"""Random crops and changes of colour for training."""
+"""Random crops and changes of color for training."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.plants import DARK, Plant, expose, gather_plants, leaf_white, plant_statistics
-from napari_leafseg.inference.tiling import DISTANCE_ONE, PixelMaps
+from napari_leafseg.inference.plants import (
+    DARK,
+    Plant,
+    adjust_exposure,
+    estimate_white_point,
+    gather_plants,
+    plant_statistics,
+)
+from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
 from napari_leafseg.training.targets import distance_target
 
 
-def true_maps(labels: np.ndarray) -> PixelMaps:
-    """What a perfect network would say of a picture with these leaves; without an embedding."""
+def true_maps(labels: np.ndarray) -> DenseOutput:
+    """What a perfect network would say of an image with these leaves; without an embedding."""
     distance = np.round(distance_target(labels) * DISTANCE_ONE).astype(np.uint8)
-    return PixelMaps(distance, _true_foreground(labels), np.zeros((0, *labels.shape), np.int8))
+    return DenseOutput(distance, _true_foreground(labels), np.zeros((0, *labels.shape), np.int8))
 
 
 def _true_foreground(labels: np.ndarray) -> np.ndarray:
@@ -21,7 +28,7 @@ def _true_foreground(labels: np.ndarray) -> np.ndarray:
 
 
 def true_plants(labels: np.ndarray) -> list[Plant]:
-    """The plants that prediction would find in a picture with these leaves."""
+    """The plants that prediction would find in an image with these leaves."""
     return gather_plants(true_maps(labels), 1.0)
 
 
@@ -31,7 +38,7 @@ def random_crop(
     labels: np.ndarray,
     size: int,
     factor: float,
-    centre: tuple[int, int] | None = None,
+    center: tuple[int, int] | None = None,
     turn: bool = True,
     aspect: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -47,8 +54,8 @@ def random_crop(
     size : int
         Side of the result, pixels.
     factor : float
-        Magnification; more where the picture is too small for it.
-    centre : tuple of int, optional
+        Magnification; more where the image is too small for it.
+    center : tuple of int, optional
         About where (y, x) the middle is; else mostly on any pixel of a leaf.
     turn : bool
         Turn and mirror.
@@ -65,9 +72,9 @@ def random_crop(
     limit = min(height, width)
     high, wide = (int(np.clip(round(size / factor * change), 16, limit)) for change in (stretch, 1 / stretch))
     top, left = int(rng.integers(0, height - high + 1)), int(rng.integers(0, width - wide + 1))
-    if centre is not None or (labels.max() > 0 and rng.random() < 0.85):
-        y, x = _leaf_pixel(rng, labels) if centre is None else centre
-        reach = min(high, wide) // (4 if centre is None else 10)
+    if center is not None or (labels.max() > 0 and rng.random() < 0.85):
+        y, x = _leaf_pixel(rng, labels) if center is None else center
+        reach = min(high, wide) // (4 if center is None else 10)
         jitter = rng.integers(-reach, reach + 1, 2)
         top = int(np.clip(y - high // 2 + jitter[0], 0, height - high))
         left = int(np.clip(x - wide // 2 + jitter[1], 0, width - wide))
@@ -75,18 +82,18 @@ def random_crop(
     truth = labels[top : top + high, left : left + wide].astype(np.int32)
     if turn:
         piece, truth = turn_and_mirror(rng, piece, truth)
-    return resize_picture(piece, (size, size)), resize_labels(truth, (size, size))
+    return resize_image(piece, (size, size)), resize_labels(truth, (size, size))
 
 
 def turn_and_mirror(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One of the eight ways to turn and mirror a picture and its labels."""
+    """One of the eight ways to turn and mirror an image and its labels."""
     turns, mirror = int(rng.integers(4)), rng.random() < 0.5
     image, labels = np.rot90(image, turns), np.rot90(labels, turns)
     return (image[:, ::-1], labels[:, ::-1]) if mirror else (image, labels)
 
 
-def resize_picture(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A picture (H, W, C) in another size, without aliasing."""
+def resize_image(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """An image (H, W, C) in another size, without aliasing."""
     how = cv2.INTER_AREA if image.shape[0] > shape[0] else cv2.INTER_CUBIC
     return cv2.resize(np.ascontiguousarray(image), (shape[1], shape[0]), interpolation=how)
 
@@ -125,9 +132,9 @@ def degrade(rng: np.random.Generator, image: np.ndarray, chance: float) -> np.nd
     return image
 
 
-def change_colours(rng: np.random.Generator, image: np.ndarray, greys: float = 0.04) -> np.ndarray:
-    """Random gains, gamma, channel mixing and, with a chance of `greys`, greying; uint8 in and out."""
-    if rng.random() < greys:
+def change_colors(rng: np.random.Generator, image: np.ndarray, grays: float = 0.04) -> np.ndarray:
+    """Random gains, gamma, channel mixing and, with a chance of `grays`, graying; uint8 in and out."""
+    if rng.random() < grays:
         return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() >= 0.6:
         return image.copy()
@@ -140,7 +147,7 @@ def change_colours(rng: np.random.Generator, image: np.ndarray, greys: float = 0
 def expose_for_plants(
     rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, plants: list[Plant]
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """Expose a picture for its plants and measure their light, as prediction does, with the errors that it makes.
+    """Expose an image for its plants and measure their light, as prediction does, with the errors that it makes.
 
     Parameters
     ----------
@@ -157,11 +164,11 @@ def expose_for_plants(
     image : numpy.ndarray
         uint8 (H, W, 3).
     statistics : tuple of float
-        Mean and deviation to standardise any part of the picture with.
+        Mean and deviation to standardize any part of the image with.
     """
-    white = leaf_white(image, _true_foreground(labels), plants, 1.0)
+    white = estimate_white_point(image, _true_foreground(labels), plants, 1.0)
     white = min(255.0, white * rng.uniform(0.9, 1.15)) if white < DARK else 255.0
     everywhere = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
     mean, deviation = plant_statistics(image, plants, everywhere, white)
     statistics = mean + deviation * float(rng.normal(0, 0.08)), deviation * float(np.exp(rng.normal(0, 0.08)))
-    return expose(image, white), statistics
+    return adjust_exposure(image, white), statistics

@@ -20,8 +20,8 @@ SMALLEST_PATCH = 56
 Item = TypeVar("Item")
 
 
-def is_grey(image: np.ndarray) -> bool:
-    """Tell whether an RGB picture (H, W, 3) has no colors; a black surrounding does not count."""
+def is_gray(image: np.ndarray) -> bool:
+    """Tell whether an RGB image (H, W, 3) has no colors; a black surrounding does not count."""
     sample = image[::3, ::3].astype(np.int16)
     brightest = sample.max(2)
     lit = brightest > 12
@@ -31,7 +31,7 @@ def is_grey(image: np.ndarray) -> bool:
 
 
 def find_green(image: np.ndarray) -> np.ndarray:
-    """Mark what may be a plant in an RGB picture: by excess green, or by a saturated yellow-green hue."""
+    """Mark what may be a plant in an RGB image: by excess green, or by a saturated yellow-green hue."""
     values = image.astype(np.float32)
     total = values.sum(2) + 1
     excess = (2 * values[..., 1] - values[..., 0] - values[..., 2]) / total
@@ -43,18 +43,18 @@ def find_green(image: np.ndarray) -> np.ndarray:
 def fill_around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Continue the colors inside a mask to the outside, so that resampling mixes in nothing of the background."""
     weight = (mask > 0).astype(np.float32)
-    picture = image.astype(np.float32)
+    image = image.astype(np.float32)
     inside = cv2.erode(weight, np.ones((3, 3), np.uint8))
     inside = inside if inside.sum() > 30 else weight
-    result = np.where(inside[..., None] > 0, picture, 0)
+    result = np.where(inside[..., None] > 0, image, 0)
     known = inside.copy()
     for sigma in (1.5, 6.0, 30.0):
         spread = cv2.GaussianBlur(inside, (0, 0), sigma)
-        colors = cv2.GaussianBlur(picture * inside[..., None], (0, 0), sigma) / np.maximum(spread, 1e-6)[..., None]
+        colors = cv2.GaussianBlur(image * inside[..., None], (0, 0), sigma) / np.maximum(spread, 1e-6)[..., None]
         new = (known == 0) & (spread > 0.01)
         result[new] = colors[new]
         known[new] = 1
-    mean = picture[inside > 0].mean(0) if inside.any() else np.zeros(3)
+    mean = image[inside > 0].mean(0) if inside.any() else np.zeros(3)
     result[known == 0] = mean
     return np.clip(np.round(result), 0, 255).astype(np.uint8)
 
@@ -69,7 +69,7 @@ class LeafCut:
         uint8 (h, w, 3), RGB; the leaf's colors continue outside its mask.
     mask : numpy.ndarray
         uint8 (h, w), 255 on the leaf.
-    centre : numpy.ndarray
+    center : numpy.ndarray
         Middle (x, y) of the leaf along its axes.
     axes : numpy.ndarray
         (2, 2), the unit vectors (x, y) along and across the leaf as rows.
@@ -81,7 +81,7 @@ class LeafCut:
 
     image: np.ndarray
     mask: np.ndarray
-    centre: np.ndarray
+    center: np.ndarray
     axes: np.ndarray
     reach: np.ndarray
 
@@ -92,7 +92,7 @@ class LeafCut:
         """Length over width."""
         return float(self.reach[0] / self.reach[1])
 
-    def greyed(self) -> LeafCut:
+    def grayed(self) -> LeafCut:
         """Return the same leaf without its colors."""
         return replace(self, image=cv2.cvtColor(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
 
@@ -111,7 +111,7 @@ def principal_axes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def cut_leaf(image: np.ndarray, labels: np.ndarray, label: int, box: tuple[slice, slice]) -> LeafCut | None:
-    """Cut one leaf out of a labelled picture; None where it is no good.
+    """Cut one leaf out of a labeled image; None where it is no good.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def cut_leaf(image: np.ndarray, labels: np.ndarray, label: int, box: tuple[slice
 
 
 def cut_leaves(image: np.ndarray, labels: np.ndarray) -> list[LeafCut]:
-    """Cut all good leaves out of a labelled picture, the largest first; see `cut_leaf`."""
+    """Cut all good leaves out of a labeled image, the largest first; see `cut_leaf`."""
     known = np.maximum(np.asarray(labels), 0).astype(np.int32)
     boxes = [(label, box) for label, box in enumerate(ndimage.find_objects(known), 1) if box is not None]
     cuts = [cut for label, box in boxes if (cut := cut_leaf(image, labels, label, box)) is not None]
@@ -178,7 +178,7 @@ class _Kinds(Generic[Item]):
         if items:
             self.lists.append(items)
 
-    def draw(self, rng: np.random.Generator) -> Item:
+    def sample(self, rng: np.random.Generator) -> Item:
         weights = np.sqrt([len(items) for items in self.lists])
         items = self.lists[int(rng.choice(len(self.lists), p=weights / weights.sum()))]
         return items[int(rng.integers(len(items)))]
@@ -188,41 +188,41 @@ class _Kinds(Generic[Item]):
 
 
 class LeafBank:
-    """Real leaves, those of colored and of grey pictures apart.
+    """Real leaves, those of colored and of gray images apart.
 
     Parameters
     ----------
     *sources : iterable of tuple
-        One for each data set: pictures uint8 (H, W, 3) with their labels (H, W); 0 is background, negative is not
+        One for each data set: images uint8 (H, W, 3) with their labels (H, W); 0 is background, negative is not
         annotated.
     most : int
-        At most so many leaves of one picture, the largest.
+        At most so many leaves of one image, the largest.
     """
 
     def __init__(self, *sources: Iterable[Pair], most: int = 60) -> None:
         self.colored: _Kinds[LeafCut] = _Kinds()
-        self.grey: _Kinds[LeafCut] = _Kinds()
+        self.gray: _Kinds[LeafCut] = _Kinds()
         for pairs in sources:
             colored: list[LeafCut] = []
-            grey: list[LeafCut] = []
+            gray: list[LeafCut] = []
             for image, labels in pairs:
-                (grey if is_grey(image) else colored).extend(cut_leaves(image, labels)[:most])
+                (gray if is_gray(image) else colored).extend(cut_leaves(image, labels)[:most])
             self.colored.add(colored)
-            self.grey.add(grey)
+            self.gray.add(gray)
 
     def __len__(self) -> int:
-        return len(self.colored) + len(self.grey)
+        return len(self.colored) + len(self.gray)
 
-    def draw(
-        self, rng: np.random.Generator, grey: bool, area: float = 0.0, slender: float | None = None
+    def sample(
+        self, rng: np.random.Generator, gray: bool, area: float = 0.0, slender: float | None = None
     ) -> LeafCut | None:
-        """Draw a leaf that may lie in a picture with or without colors.
+        """Draw a leaf that may lie in an image with or without colors.
 
         Parameters
         ----------
         rng : numpy.random.Generator
-        grey : bool
-            For a picture without colors: a grey leaf, or a colored one greyed. Else colored leaves only.
+        gray : bool
+            For an image without colors: a gray leaf, or a colored one grayed. Else colored leaves only.
         area : float
             Leaves much smaller than this are avoided: they would be blurred.
         slender : float, optional
@@ -234,66 +234,66 @@ class LeafBank:
             None when the bank has no such leaf.
         """
         mine = self.colored
-        if grey and len(self.grey) and (not len(self.colored) or rng.random() < 0.75):
-            mine = self.grey
+        if gray and len(self.gray) and (not len(self.colored) or rng.random() < 0.75):
+            mine = self.gray
         if not len(mine):
             return None
         best, misfit = None, np.inf
         for _ in range(8):
-            cut = mine.draw(rng)
+            cut = mine.sample(rng)
             miss = max(0.0, float(np.log(max(area, 1.0) * 0.35 / cut.area)))
             miss += 0.0 if slender is None else max(0.0, abs(float(np.log(cut.slender / slender))) - 0.4)
             if miss < misfit:
                 best, misfit = cut, miss
             if miss == 0:
                 break
-        return best.greyed() if best is not None and grey and mine is self.colored else best
+        return best.grayed() if best is not None and gray and mine is self.colored else best
 
 
 class BackgroundBank:
-    """Patches of real pictures in which there is no plant.
+    """Patches of real images in which there is no plant.
 
     Parameters
     ----------
     *sources : iterable of tuple
-        One for each data set: pictures uint8 (H, W, 3) with their labels (H, W). What is labelled or not annotated is
+        One for each data set: images uint8 (H, W, 3) with their labels (H, W). What is labeled or not annotated is
         left out with a margin; green that is background by its label (moss, algae) stays.
-    unlabelled : iterable of numpy.ndarray
-        Pictures without labels: all that is green is left out.
+    unlabeled : iterable of numpy.ndarray
+        Images without labels: all that is green is left out.
     most : int
-        At most so many patches of one picture.
+        At most so many patches of one image.
     """
 
-    def __init__(self, *sources: Iterable[Pair], unlabelled: Iterable[np.ndarray] = (), most: int = 4) -> None:
+    def __init__(self, *sources: Iterable[Pair], unlabeled: Iterable[np.ndarray] = (), most: int = 4) -> None:
         self.colored: _Kinds[np.ndarray] = _Kinds()
-        self.grey: _Kinds[np.ndarray] = _Kinds()
+        self.gray: _Kinds[np.ndarray] = _Kinds()
         for pairs in sources:
             self._add(((image, np.asarray(labels)) for image, labels in pairs), most)
-        self._add(((image, np.where(find_green(image), -1, 0)) for image in unlabelled), most)
+        self._add(((image, np.where(find_green(image), -1, 0)) for image in unlabeled), most)
 
     def __len__(self) -> int:
-        return len(self.colored) + len(self.grey)
+        return len(self.colored) + len(self.gray)
 
-    def draw(self, rng: np.random.Generator, grey: bool) -> np.ndarray | None:
-        """Draw a patch for a picture with or without colors; None when there is none. A colored one may be greyed."""
-        if grey and len(self.grey) and (not len(self.colored) or rng.random() < 0.75):
-            return self.grey.draw(rng)
+    def sample(self, rng: np.random.Generator, gray: bool) -> np.ndarray | None:
+        """Draw a patch for an image with or without colors; None when there is none. A colored one may be grayed."""
+        if gray and len(self.gray) and (not len(self.colored) or rng.random() < 0.75):
+            return self.gray.sample(rng)
         if not len(self.colored):
             return None
-        patch = self.colored.draw(rng)
-        return cv2.cvtColor(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) if grey else patch
+        patch = self.colored.sample(rng)
+        return cv2.cvtColor(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) if gray else patch
 
     def _add(self, pairs: Iterable[Pair], most: int) -> None:
         colored: list[np.ndarray] = []
-        grey: list[np.ndarray] = []
+        gray: list[np.ndarray] = []
         for image, labels in pairs:
-            (grey if is_grey(image) else colored).extend(cut_patches(image, labels, most))
+            (gray if is_gray(image) else colored).extend(cut_patches(image, labels, most))
         self.colored.add(colored)
-        self.grey.add(grey)
+        self.gray.add(gray)
 
 
 def cut_patches(image: np.ndarray, labels: np.ndarray, most: int) -> list[np.ndarray]:
-    """Cut patches without plants out of a picture; a picture with a small plant is also taken whole, the plant mended.
+    """Cut patches without plants out of an image; an image with a small plant is also taken whole, the plant mended.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def cut_patches(image: np.ndarray, labels: np.ndarray, most: int) -> list[np.nda
         At most so many squares.
     """
     blocked, partly = labels != 0, bool((labels < 0).any())
-    if is_grey(image):
+    if is_gray(image):
         if blocked.any():  # petioles and edges that glow without a label
             glow = image[..., 0] > 0.2 * float(image[..., 0][blocked].mean())
             blocked = blocked | (cv2.medianBlur(glow.astype(np.uint8), 5) > 0)
@@ -331,7 +331,7 @@ def _shrink(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def plant_free_squares(image: np.ndarray, blocked: np.ndarray, most: int) -> list[np.ndarray]:
-    """Cut the largest squares of a picture in which nothing is blocked."""
+    """Cut the largest squares of an image in which nothing is blocked."""
     free = (~blocked).astype(np.uint8)
     patches: list[np.ndarray] = []
     while len(patches) < most:
@@ -347,7 +347,7 @@ def plant_free_squares(image: np.ndarray, blocked: np.ndarray, most: int) -> lis
 
 
 def mend_holes(image: np.ndarray, blocked: np.ndarray) -> np.ndarray | None:
-    """Fill the plants of a picture with what lies opposite, the rest by inpainting; None where too much is blocked."""
+    """Fill the plants of an image with what lies opposite, the rest by inpainting; None where too much is blocked."""
     if not 0 < blocked.mean() < 0.3:
         return None
     result, open_ = image.copy(), blocked.copy()

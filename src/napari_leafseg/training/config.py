@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.config import SIZES
-from napari_leafseg.models.query_config import QUERY_SIZES, ModelConfig
+from napari_leafseg.models.distance_embedding.config import SIZES
+from napari_leafseg.models.query.config import QUERY_SIZES, ModelConfig
+from napari_leafseg.models.store.model_card import EARLIER_DEFAULTS
 from napari_leafseg.synthetic import SceneConfig
+from napari_leafseg.versions import with_new_names
+
+_EARLIER = {
+    "diameter": "target_diameter", "views": "tta_views", "begin_with": "init_from", "framework": "instance_unique",
+    "whole": "whole_images", "optimiser": "optimizer",
+}  # fmt: skip
 
 
 class SceneShare(BaseModel):
@@ -24,7 +31,7 @@ class SceneShare(BaseModel):
 
 
 class LabeledFolder(BaseModel):
-    r"""A folder of labelled images, and how often it is trained on.
+    r"""A folder of labeled images, and how often it is trained on.
 
     Attributes
     ----------
@@ -39,8 +46,8 @@ class LabeledFolder(BaseModel):
     same_plant : str, optional
         See `DataConfig.same_plant`; each plant is drawn equally often.
     unlabeled : {"background", "green", "border"}
-        What has no label is background; or, where not every leaf was labelled, vegetation without a label is *not
-        annotated* ("green"), or what is as bright as the labelled leaves and touches the border ("border": neighbors in
+        What has no label is background; or, where not every leaf was labeled, vegetation without a label is *not
+        annotated* ("green"), or what is as bright as the labeled leaves and touches the border ("border": neighbors in
         a fluorescence image).
     """
 
@@ -56,7 +63,7 @@ class LabeledFolder(BaseModel):
 
 
 class PasteConfig(BaseModel):
-    """How often the labelled folders' images lend something to the others; see `napari_leafseg.training.paste`.
+    """How often the labeled folders' images lend something to the others; see `napari_leafseg.training.paste`.
 
     Attributes
     ----------
@@ -118,7 +125,7 @@ class DataConfig(BaseModel):
         return self
 
     def folders(self) -> tuple[LabeledFolder, ...]:
-        """The labelled folders, however they were given."""
+        """The labeled folders, however they were given."""
         if not self.folder:
             return self.sources
         share = self.folder_share if self.count else 1.0
@@ -139,13 +146,13 @@ class LossConfig(BaseModel):
     contact_weight : float
         How much more pixels count where two leaves meet: there the distance map must show a valley, and the embedding
         must turn.
-    neighbours : {"local", "global"}
-        Which leaves' embeddings are to be orthogonal: those within `neighbour_radius` pixels, or all of an image.
+    neighbors : {"local", "global"}
+        Which leaves' embeddings are to be orthogonal: those within `neighbor_radius` pixels, or all of an image.
     center : float
         Weight of the error of predicted centers, where the embedding is made of them.
     embedding_stride : int
-        The embedding's loss sees every so many-th pixel along each axis; `neighbour_radius` stays in pixels.
-    per_leaf, background, neighbour_radius
+        The embedding's loss sees every so many-th pixel along each axis; `neighbor_radius` stays in pixels.
+    per_leaf, background, neighbor_radius
         See `napari_leafseg.losses.distance_embedding.embedding_loss`.
     """
 
@@ -160,13 +167,18 @@ class LossConfig(BaseModel):
     contact_weight: float = Field(4.0, ge=0)
     per_leaf: bool = True
     background: bool = False
-    neighbours: Literal["local", "global"] = "local"
-    neighbour_radius: int = Field(10, ge=1)
+    neighbors: Literal["local", "global"] = "local"
+    neighbor_radius: int = Field(10, ge=1)
     center: float = Field(0.5, ge=0)
     embedding_stride: int = Field(1, ge=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, entries: Any) -> Any:
+        return with_new_names(entries, {"neighbours": "neighbors", "neighbour_radius": "neighbor_radius"})
 
-class FrameworkConfig(BaseModel):
+
+class InstanceUniqueConfig(BaseModel):
     """Instance-unique, equivariant training (Wang, Liang, Liu 2022) of a query-based model.
 
     Attributes
@@ -208,46 +220,46 @@ class TrainingConfig(BaseModel):
     ----------
     name, description : str
         Name of the model, and a sentence about it.
-    diameter, views, defaults
-        See `napari_leafseg.models.card.Card`; what the finished model is to be used with.
+    target_diameter, tta_views, defaults
+        See `napari_leafseg.models.store.model_card.ModelCard`; what the finished model is to be used with.
     model : str or ModelConfig
         A preset ("tiny", "small", "medium", "paper"; "condinst", "solov2", "sotr", "mask2former", each also with
         "-tiny" and "-coco") or the full configuration.
-    begin_with : str, optional
+    init_from : str, optional
         Name or path of a model whose weights the training begins with, as far as they fit: a distance + embedding
         model's are taken over as the backbone of a query-based model.
-    framework : FrameworkConfig, optional
+    instance_unique : InstanceUniqueConfig, optional
         Uniqueness and equivariance, in training only; neither the network nor its predictions change.
     backbone_rate : float
         The learning rate of a query-based model's backbone, or of a distance + embedding model's contracting paths, as
         a share of the rate of everything else.
     steps, batch, crop : int
-        Optimiser steps, images a step, side of the square crops in pixels.
+        Optimizer steps, images a step, side of the square crops in pixels.
     smallest_leaf : int
         Leaves of fewer pixels in a crop (slivers, cut by its border) are not trained on as leaves.
-    whole : bool
-        Train on whole pictures, resized to fit into `crop` with their aspect kept, instead of on crops; what is beside
-        the picture carries no loss.
+    whole_images : bool
+        Train on whole images, resized to fit into `crop` with their aspect kept, instead of on crops; what is beside
+        the image carries no loss.
     least_leaf : float
-        See `napari_leafseg.models.card.Card`.
+        See `napari_leafseg.models.store.model_card.ModelCard`.
     draw_ahead : bool
         Draw a batch while the one before is learned from: a tenth less time, but the last bits of sums then differ from
         run to run.
     imagenet : bool
         The encoder begins with ImageNet weights (only with `efficientnet-lite0`).
-    greys, degrade, aspect : float
-        With `augment`: chance that a crop becomes grey; that it is blurred, made coarse, noisy or compressed; standard
+    grays, degrade, aspect : float
+        With `augment`: chance that a crop becomes gray; that it is blurred, made coarse, noisy or compressed; standard
         deviation of the logarithm of its change of aspect.
     augment : bool
-        Change colours, turn and mirror; the paper's training does not.
+        Change colors, turn and mirror; the paper's training does not.
     staged : float
         Share of the steps in which the first network is trained alone; it is then frozen and the second trained. Both
         are trained together throughout when 0. Of a query-based model: share of the steps in which its backbone is kept
         as it came.
     frozen_statistics : bool
-        Batch normalisation keeps the means and variances that it came with: for fine-tuning on few pictures, whose own
+        Batch normalization keeps the means and variances that it came with: for fine-tuning on few images, whose own
         would make the network forget everything that looks otherwise.
-    optimiser : {"adamw", "adam"}
+    optimizer : {"adamw", "adam"}
     learning_rate, weight_decay : float
     schedule : {"cosine", "steps"}
         "cosine": the rate rises over `warm_up` steps, stays, and falls to 1 % over the last `decay` share of the steps.
@@ -255,12 +267,12 @@ class TrainingConfig(BaseModel):
     average : float
         Decay of the moving average of the weights, which is what is saved.
     plant_views : float
-        Share of the crops that show plants as the finished model will see them: near `diameter`, exposed and
-        standardised for their leaves. The other crops are what the search for plants sees.
+        Share of the crops that show plants as the finished model will see them: near `target_diameter`, exposed and
+        standardized for their leaves. The other crops are what the search for plants sees.
     plant_view_spread : float
         Standard deviation of the logarithm of the plants' size in those crops.
     elsewhere : float
-        Share of those crops that lie anywhere in the picture instead of on a plant.
+        Share of those crops that lie anywhere in the image instead of on a plant.
     zoom : tuple of float
         Range of magnifications of the other crops.
     validate_every, save_every : int
@@ -273,15 +285,15 @@ class TrainingConfig(BaseModel):
 
     name: str = "leaf"
     description: str = ""
-    diameter: float = Field(160.0, gt=0)
-    views: Literal[1, 2, 4, 8] = 1
+    target_diameter: float = Field(160.0, gt=0)
+    tta_views: Literal[1, 2, 4, 8] = 1
     defaults: dict[str, float] = {}
     model: str | ModelConfig = "small"
-    begin_with: str | None = None
+    init_from: str | None = None
     backbone_rate: float = Field(1.0, ge=0, le=1)
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
-    framework: FrameworkConfig | None = None
+    instance_unique: InstanceUniqueConfig | None = None
     seed: int = 0
     steps: int = Field(6000, ge=1)
     batch: int = Field(8, ge=1)
@@ -294,14 +306,14 @@ class TrainingConfig(BaseModel):
     least_leaf: float = Field(0.0, ge=0)
     imagenet: bool = False
     draw_ahead: bool = False
-    greys: float = Field(0.04, ge=0, le=1)
+    grays: float = Field(0.04, ge=0, le=1)
     degrade: float = Field(0.0, ge=0, le=1)
     aspect: float = Field(0.0, ge=0)
-    whole: bool = False
+    whole_images: bool = False
     augment: bool = True
     staged: float = Field(0.0, ge=0, lt=1)
     frozen_statistics: bool = False
-    optimiser: Literal["adamw", "adam"] = "adamw"
+    optimizer: Literal["adamw", "adam"] = "adamw"
     schedule: Literal["cosine", "steps"] = "cosine"
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
@@ -313,6 +325,14 @@ class TrainingConfig(BaseModel):
     validate_every: int = Field(500, ge=1)
     validation_count: int = Field(24, ge=0)
     save_every: int = Field(100, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, entries: Any) -> Any:
+        entries = with_new_names(entries, _EARLIER)
+        if isinstance(entries, dict) and isinstance(entries.get("defaults"), dict):
+            entries["defaults"] = with_new_names(entries["defaults"], EARLIER_DEFAULTS)
+        return entries
 
     @model_validator(mode="after")
     def _has_images(self) -> TrainingConfig:

@@ -13,15 +13,15 @@ import torch
 from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.plants import Plant, working_scale
-from napari_leafseg.models.normalise import standardise
+from napari_leafseg.models.normalize import standardize
 from napari_leafseg.synthetic import synthesize
 from napari_leafseg.training.augment import (
-    change_colours,
+    change_colors,
     degrade,
     expose_for_plants,
     random_crop,
+    resize_image,
     resize_labels,
-    resize_picture,
     true_plants,
     turn_and_mirror,
 )
@@ -41,7 +41,7 @@ class TrainingImage(NamedTuple):
     source: int = 0
 
 
-class ImagePool:
+class SyntheticDataset:
     """Training images in one memory-mapped file a kind, filled once and used again after a restart.
 
     Parameters
@@ -87,7 +87,7 @@ class ImagePool:
         if self.config.paste is not None:
             self._paster = _Paster(self.config.paste, [folder.pairs for folder in self._own])
 
-    def draw(self, rng: np.random.Generator) -> TrainingImage:
+    def sample(self, rng: np.random.Generator) -> TrainingImage:
         """One image, its labels and its plants."""
         drawn = self._choose(rng)
         return drawn if self._paster is None else self._paster.paste(rng, drawn)
@@ -116,7 +116,7 @@ class ImagePool:
 
 
 class _Folder:
-    """A labelled folder in memory; each plant is drawn equally often."""
+    """A labeled folder in memory; each plant is drawn equally often."""
 
     def __init__(self, source: LabeledFolder, first: int) -> None:
         folder = Path(source.folder)
@@ -178,7 +178,7 @@ def unlabeled_vegetation(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        int32 (H, W); -1 where a pixel is greener than grey and has no label, and two pixels around.
+        int32 (H, W); -1 where a pixel is greener than gray and has no label, and two pixels around.
     """
     red, green, blue = (image[..., channel].astype(np.int16) for channel in range(3))
     excess = 2 * green - red - blue
@@ -189,7 +189,7 @@ def unlabeled_vegetation(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def unlabeled_neighbors(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mark what is as bright as the labelled leaves, has no label and touches the border as not annotated.
+    """Mark what is as bright as the labeled leaves, has no label and touches the border as not annotated.
 
     Parameters, returns
     -------------------
@@ -278,10 +278,10 @@ def plant_numbers(stems: list[str], same_plant: str | None) -> list[int]:
     return found
 
 
-class Drawer(Protocol):
+class SampleSource(Protocol):
     """Anything that training images are drawn from."""
 
-    def draw(self, rng: np.random.Generator) -> TrainingImage:
+    def sample(self, rng: np.random.Generator) -> TrainingImage:
         """One image, its labels and plants."""
 
 
@@ -292,21 +292,21 @@ def drop_small(labels: np.ndarray, smallest: int) -> np.ndarray:
     return np.where((areas[known] >= smallest) | (labels < 0), labels, 0)
 
 
-def draw_batch(pool: Drawer, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
+def draw_batch(pool: SampleSource, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
     """The batch of a step; the same for the same seed and step, so that a resumed run goes on as it would have.
 
     Returns
     -------
     dict of torch.Tensor
-        ``image`` (N, 3, H, W) float32 standardised, ``labels`` (N, H, W) int64 (negative = not annotated),
+        ``image`` (N, 3, H, W) float32 standardized, ``labels`` (N, H, W) int64 (negative = not annotated),
         ``distance`` (N, 1, H, W) float32, ``source`` (N,) int64: what only images of one plant share.
     """
     rng = np.random.default_rng([config.seed, step])
     images, labels, distances, sources = [], [], [], []
     for _ in range(config.batch):
-        drawn = pool.draw(rng)
+        drawn = pool.sample(rng)
         sources.append(drawn.source)
-        image, truth = draw_whole(rng, drawn, config) if config.whole else _draw_view(rng, drawn, config)
+        image, truth = draw_whole(rng, drawn, config) if config.whole_images else _draw_view(rng, drawn, config)
         images.append(image)
         truth = drop_small(truth, config.smallest_leaf)
         labels.append(truth)
@@ -320,39 +320,39 @@ def draw_batch(pool: Drawer, config: TrainingConfig, step: int) -> dict[str, tor
 
 
 def draw_whole(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """A whole picture in a square of `config.crop` pixels, standardised by itself; labels are -1 beside it."""
-    picture, truth = drawn.image, drawn.labels
+    """A whole image in a square of `config.crop` pixels, standardized by itself; labels are -1 beside it."""
+    source, truth = drawn.image, drawn.labels
     if config.augment:
-        picture, truth = turn_and_mirror(rng, change_colours(rng, picture, config.greys), truth)
+        source, truth = turn_and_mirror(rng, change_colors(rng, source, config.grays), truth)
     side = config.crop
     factor = side / max(truth.shape)
     height, width = (max(1, round(length * factor)) for length in truth.shape)
-    picture = resize_picture(picture, (height, width))
+    source = resize_image(source, (height, width))
     labels = np.full((side, side), -1, np.int32)
     labels[:height, :width] = resize_labels(truth, (height, width))
     image = np.zeros((side, side, 3), np.float32)
-    image[:height, :width] = standardise(picture)
+    image[:height, :width] = standardize(source)
     return image, labels
 
 
 def _draw_view(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
     """A crop as the network gets it: of a plant, as for its leaves, or of anything, as for the search for plants."""
-    picture = change_colours(rng, drawn.image, config.greys) if config.augment else drawn.image
-    statistics, centre = None, None
+    image = change_colors(rng, drawn.image, config.grays) if config.augment else drawn.image
+    statistics, center = None, None
     if not drawn.plants or rng.random() >= config.plant_views:
         factor = float(np.exp(rng.uniform(*np.log(config.zoom))))
     else:
         leaves = len(np.unique(drawn.labels[drawn.labels > 0]))
-        factor = working_scale(drawn.plants, config.diameter, config.least_leaf, leaves)
+        factor = working_scale(drawn.plants, config.target_diameter, config.least_leaf, leaves)
         factor *= float(np.exp(rng.normal(0, config.plant_view_spread)))
         plant = drawn.plants[int(rng.integers(len(drawn.plants)))]
-        centre = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
+        center = round((plant.top + plant.bottom) / 2), round((plant.left + plant.right) / 2)
         if max(plant.bottom - plant.top, plant.right - plant.left) * factor > 1.3 * config.crop:
-            centre = None  # larger than a crop: any of its leaves
+            center = None  # larger than a crop: any of its leaves
         elif rng.random() < config.elsewhere:  # what is taken for a plant elsewhere is seen in the plants' light
-            centre = int(rng.integers(drawn.labels.shape[0])), int(rng.integers(drawn.labels.shape[1]))
-        picture, statistics = expose_for_plants(rng, picture, drawn.labels, drawn.plants)
-    image, truth = random_crop(rng, picture, drawn.labels, config.crop, factor, centre, config.augment, config.aspect)
+            center = int(rng.integers(drawn.labels.shape[0])), int(rng.integers(drawn.labels.shape[1]))
+        image, statistics = expose_for_plants(rng, image, drawn.labels, drawn.plants)
+    image, truth = random_crop(rng, image, drawn.labels, config.crop, factor, center, config.augment, config.aspect)
     if config.augment and config.degrade:
         image = degrade(rng, image, config.degrade)
-    return standardise(image, statistics), truth
+    return standardize(image, statistics), truth

@@ -18,7 +18,7 @@ import torch
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.device import training_autocast, turn
+from napari_leafseg.inference.device import device_lock, training_autocast
 from napari_leafseg.losses.distance_embedding import (
     EmbeddingLoss,
     center_loss,
@@ -28,14 +28,14 @@ from napari_leafseg.losses.distance_embedding import (
     foreground_loss,
 )
 from napari_leafseg.models.build import Network, build_network, load_imagenet
-from napari_leafseg.models.card import Card
-from napari_leafseg.models.checkpoint import begin_with, save_checkpoint
-from napari_leafseg.models.distance_embedding import DistanceEmbeddingNet, DistanceEmbeddingOutput
-from napari_leafseg.models.zoo import find_model
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet, DistanceEmbeddingOutput
+from napari_leafseg.models.store.checkpoint import load_partial, save_checkpoint
+from napari_leafseg.models.store.model_card import ModelCard
+from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.training.config import LossConfig, TrainingConfig
-from napari_leafseg.training.data import Drawer, ImagePool, draw_batch
-from napari_leafseg.training.framework import Framework
-from napari_leafseg.training.team import Team, team_of
+from napari_leafseg.training.data import SampleSource, SyntheticDataset, draw_batch
+from napari_leafseg.training.distributed import ProcessGroup, process_group_of
+from napari_leafseg.training.instance_unique import InstanceUniqueLoss
 from napari_leafseg.versions import software_versions, timestamp
 
 
@@ -112,7 +112,7 @@ def _embedding_terms(
 ) -> EmbeddingLoss:
     """The embedding's loss on every `embedding_stride`-th pixel."""
     step = config.embedding_stride
-    radius = max(1, round(config.neighbour_radius / step)) if config.neighbours == "local" else None
+    radius = max(1, round(config.neighbor_radius / step)) if config.neighbors == "local" else None
     thin = (slice(None, None, step), slice(None, None, step))
     return embedding_loss(
         embedding[(..., *thin)], labels[(..., *thin)], radius, config.per_leaf, config.background, weight[(..., *thin)]
@@ -133,28 +133,30 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
 
 
 class _Run:
-    """State of one run in its folder: network, average, optimiser, step; saved and restored."""
+    """State of one run in its folder: network, average, optimizer, step; saved and restored."""
 
-    def __init__(self, config: TrainingConfig, folder: Path, team: Team) -> None:
-        self.config, self.folder, self.team, self.device = config, folder, team, team.device
+    def __init__(self, config: TrainingConfig, folder: Path, processes: ProcessGroup) -> None:
+        self.config, self.folder, self.processes, self.device = config, folder, processes, processes.device
         torch.manual_seed(config.seed)
         self.network = build_network(config.network())
-        if config.begin_with:
-            begin_with(self.network, find_model(config.begin_with))
+        if config.init_from:
+            load_partial(self.network, find_model(config.init_from))
         elif config.imagenet:
             load_imagenet(self.network)
         self._load_backbone()
-        self.network.place(team.device)
+        self.network.place(processes.device)
         self.average = deepcopy(self.network)
-        kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
-        self.optimiser = kind(self._groups(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.framework = Framework(config.framework, config.seed) if config.framework else None
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(self._groups(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.instance_unique = (
+            InstanceUniqueLoss(config.instance_unique, config.seed) if config.instance_unique else None
+        )
         self.step = 0
         self.metrics: dict[str, float] = {}
 
     def _load_backbone(self) -> None:
         """A query-based model's backbone may begin with published weights."""
-        from napari_leafseg.models.backbones import TransformersBackbone
+        from napari_leafseg.models.query.backbones import TransformersBackbone
 
         backbone = getattr(self.network, "backbone", None)
         if isinstance(backbone, TransformersBackbone) and self.network.config.backbone.pretrained:  # type: ignore[union-attr]
@@ -186,9 +188,9 @@ class _Run:
             state = torch.load(self.state_file, weights_only=True, map_location=self.device)
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            if self.framework is not None:
-                self.framework.memory.load_state_dict(state["memory"], self.device)
+            self.optimizer.load_state_dict(state["optimizer"] if "optimizer" in state else state["optimiser"])
+            if self.instance_unique is not None:
+                self.instance_unique.memory.load_state_dict(state["memory"], self.device)
         except (RuntimeError, KeyError, ValueError) as error:
             raise UserError(
                 f"{self.state_file} is of another model than this configuration describes. "
@@ -202,10 +204,10 @@ class _Run:
             {
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
                 "step": self.step,
                 "metrics": self.metrics,
-                "memory": self.framework.memory.state_dict() if self.framework is not None else {},
+                "memory": self.instance_unique.memory.state_dict() if self.instance_unique is not None else {},
             },
             buffer,
         )
@@ -213,17 +215,17 @@ class _Run:
         save_checkpoint(self.checkpoint_file, self.average, self.card(), half=True)
         write_atomically(self.state_file, buffer.getvalue())
 
-    def card(self) -> Card:
-        return Card(
+    def card(self) -> ModelCard:
+        return ModelCard(
             name=self.config.name,
             version=f"{datetime.date.today():%Y.%m.%d}",
             config=self.config.network(),
             defaults=self.config.defaults,
             description=self.config.description,
-            diameter=self.config.diameter,
+            target_diameter=self.config.target_diameter,
             least_leaf=self.config.least_leaf,
-            views=self.config.views,
-            whole=self.config.crop if self.config.whole else 0,
+            tta_views=self.config.tta_views,
+            whole_image_size=self.config.crop if self.config.whole_images else 0,
             metrics=self.metrics,
             provenance={
                 "training": json.loads(self.config.model_dump_json()),
@@ -234,7 +236,7 @@ class _Run:
         )
 
     def train_step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = group.get("share", 1.0) * learning_rate(self.config, self.step)
         self.network.train()
         first_only = self._set_stage()
@@ -242,29 +244,29 @@ class _Run:
             for part in self.network.modules():
                 if isinstance(part, torch.nn.BatchNorm2d):
                     part.eval()
-        with turn(self.device):
-            losses = self._learn(self.team.part(batch), first_only)
+        with device_lock(self.device):
+            losses = self._learn(self.processes.shard(batch), first_only)
             self.step += 1
             self._update_average()
             return {name: float(value.detach()) for name, value in losses.items()}
 
     def _learn(self, batch: dict[str, torch.Tensor], first_only: bool) -> dict[str, torch.Tensor]:
-        """One step of the optimiser; returns the losses."""
+        """One step of the optimizer; returns the losses."""
         batch = {key: value.to(self.device) for key, value in batch.items()}
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
         with training_autocast(self.device) if self.config.mixed_precision else nullcontext():
             losses = self._losses(batch, first_only)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
         self._together(losses)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
         if torch.isfinite(norm):
-            self.optimiser.step()
+            self.optimizer.step()
         return losses
 
     def _together(self, losses: dict[str, torch.Tensor]) -> None:
         """Gradients, running statistics and losses of several processes become their mean."""
-        if self.team.size == 1:
+        if self.processes.size == 1:
             return
         trained = [value for value in self.network.parameters() if value.requires_grad]
         for value in trained:
@@ -273,11 +275,13 @@ class _Run:
         statistics = [value for value in self.network.buffers() if value.is_floating_point()]
         for name in losses:
             losses[name] = losses[name].detach().float()
-        self.team.average([*(value.grad for value in trained if value.grad is not None), *statistics, *losses.values()])
+        self.processes.all_reduce_mean(
+            [*(value.grad for value in trained if value.grad is not None), *statistics, *losses.values()]
+        )
 
     def _losses(self, batch: dict[str, torch.Tensor], first_only: bool) -> dict[str, torch.Tensor]:
         """All losses and their "total"."""
-        if self.framework is None:
+        if self.instance_unique is None:
             return compute_losses(self.network, batch, self.config.loss, first_only)
         found: dict[str, torch.Tensor] = {}
         output = None
@@ -286,7 +290,7 @@ class _Run:
             found = leaf_losses(output, batch, self.config.loss, first_only)
             found.pop("total")
         # the first stage's output has no embedding to compare: there the whole network runs for it
-        found |= self.framework.losses(self.network, batch, self.step, None if first_only else output)
+        found |= self.instance_unique.losses(self.network, batch, self.step, None if first_only else output)
         return {**found, "total": torch.stack(list(found.values())).sum()}
 
     def _set_stage(self) -> bool:
@@ -310,7 +314,7 @@ class _Run:
 
 
 def train(
-    config: TrainingConfig, folder: str | Path, device: str = "cpu", own: Drawer | None = None
+    config: TrainingConfig, folder: str | Path, device: str = "cpu", own: SampleSource | None = None
 ) -> Iterator[TrainingEvent]:
     """Train, or go on with, a run.
 
@@ -324,7 +328,7 @@ def train(
     folder : path
     device : str
         "cpu", "cuda", "cuda:1", "mps".
-    own : Drawer, optional
+    own : SampleSource, optional
         Images to train on instead of the configuration's.
 
     Yields
@@ -341,18 +345,18 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"Cannot write to {folder}: {error.strerror}. Choose another folder with --output.") from error
-    team = team_of(device)
-    run = _Run(config, folder, team)
+    processes = process_group_of(device)
+    run = _Run(config, folder, processes)
     run.restore()
-    pool: Drawer | None = own
+    pool: SampleSource | None = own
     if pool is None:
-        images = ImagePool(folder / "pool", config.data)
-        if not team.first:  # the first process draws them, the others read
-            team.wait()
+        images = SyntheticDataset(folder / "pool", config.data)
+        if not processes.is_main:  # the first process draws them, the others read
+            processes.barrier()
         for done, total in images.fill():
             yield TrainingEvent("data", done, total)
-        if team.first:
-            team.wait()
+        if processes.is_main:
+            processes.barrier()
         pool = images
     for batch in _batches(pool, config, run.step):
         losses = run.train_step(batch)
@@ -360,7 +364,7 @@ def train(
         yield TrainingEvent("step", run.step, config.steps, losses)
         last = run.step == config.steps
         if config.validation_count and (run.step % config.validate_every == 0 or last):
-            run.metrics = team.same(_validate(run) if team.first else {})
+            run.metrics = processes.broadcast(_validate(run) if processes.is_main else {})
             _log(run, run.metrics)
             yield TrainingEvent("validation", run.step, config.steps, run.metrics)
         if run.step % config.save_every == 0 or last:
@@ -368,7 +372,7 @@ def train(
     yield TrainingEvent("finished", run.step, config.steps, run.metrics)
 
 
-def _batches(pool: Drawer, config: TrainingConfig, first: int) -> Iterator[dict[str, torch.Tensor]]:
+def _batches(pool: SampleSource, config: TrainingConfig, first: int) -> Iterator[dict[str, torch.Tensor]]:
     """The batches of the steps from `first` on; with `draw_ahead`, drawn while the one before is learned from."""
     if not config.draw_ahead:
         for step in range(first, config.steps):
@@ -384,13 +388,13 @@ def _batches(pool: Drawer, config: TrainingConfig, first: int) -> Iterator[dict[
 
 
 def _save(run: _Run) -> TrainingEvent:
-    trouble = run.team.attempt(run.save)  # the next save may work
+    trouble = run.processes.run_on_main(run.save)  # the next save may work
     return TrainingEvent("unsaved" if trouble else "saved", run.step, run.config.steps, message=trouble)
 
 
 def _log(run: _Run, values: dict[str, float]) -> None:
     """Add a line to the curves; a full disk must not end the training, and the next save says that it is full."""
-    if not run.team.first:
+    if not run.processes.is_main:
         return
     line = json.dumps({"step": run.step, **{key: round(value, 5) for key, value in values.items()}})
     with suppress(OSError), (run.folder / "curves.jsonl").open("a", encoding="utf-8") as file:

@@ -1,6 +1,6 @@
-"""Training images put together: real leaves, real backgrounds and real leaf textures in other pictures.
+"""Training images put together: real leaves, real backgrounds and real leaf textures in other images.
 
-All functions take a picture, uint8 (H, W, 3), and its labels, integer (H, W), where 0 is background and negative is not
+All functions take an image, uint8 (H, W, 3), and its labels, integer (H, W), where 0 is background and negative is not
 annotated; they return new arrays and draw everything from the generator that they are given.
 """
 
@@ -10,18 +10,18 @@ import numpy as np
 from scipy import ndimage
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.training.banks import BackgroundBank, LeafBank, LeafCut, cut_leaf, is_grey, principal_axes
+from napari_leafseg.training.banks import BackgroundBank, LeafBank, LeafCut, cut_leaf, is_gray, principal_axes
 
 __all__ = ["BackgroundBank", "LeafBank", "paste_leaves", "real_background", "textured_leaves"]
 
 VISIBLE_SHARE, VISIBLE_PIXELS = 0.25, 20  # a leaf that shows less is no leaf any more
-MOST_TEXTURED = 40  # leaves of a picture, about: a stand has hundreds, and each takes its time
+MOST_TEXTURED = 40  # leaves of an image, about: a stand has hundreds, and each takes its time
 
 
 def paste_leaves(
     rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, bank: LeafBank, most: int = 6
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paste real leaves, and copies of the picture's own, onto, under and beside its plant.
+    """Paste real leaves, and copies of the image's own, onto, under and beside its plant.
 
     Parameters
     ----------
@@ -42,19 +42,19 @@ def paste_leaves(
         int32 (H, W). Pasted leaves have new numbers; leaves that are now hidden but for a sliver have none: the sliver
         is not annotated (-1).
     """
-    picture, truth = image.astype(np.float32), np.array(labels, np.int32)
-    grey = is_grey(image)
+    image, truth = image.astype(np.float32), np.array(labels, np.int32)
+    gray = is_gray(image)
     areas = np.bincount(np.maximum(truth, 0).ravel(), minlength=1)
     areas[0] = 0
     leaves = np.flatnonzero(areas >= VISIBLE_PIXELS)
     typical = float(np.quantile(areas[leaves], 0.6)) if leaves.size else (0.12 * min(truth.shape)) ** 2
     tone = image[truth > 0].mean(0) if leaves.size else None
     slender = _slenderness(rng, truth, leaves)
-    sun, depth = rng.uniform(0, 2 * np.pi), 0.0 if grey else rng.uniform(0.05, 0.5)
+    sun, depth = rng.uniform(0, 2 * np.pi), 0.0 if gray else rng.uniform(0.05, 0.5)
     before = dict(enumerate(areas.tolist()))
     for _ in range(int(rng.integers(1, most + 1))):
         cut = _own_leaf(rng, image, labels, leaves) if leaves.size and rng.random() < 0.4 else None
-        cut = cut or bank.draw(rng, grey, typical, None if rng.random() < 0.2 else slender)
+        cut = cut or bank.sample(rng, gray, typical, None if rng.random() < 0.2 else slender)
         if cut is None:
             break
         placed = _place(rng, cut, truth, typical)
@@ -63,11 +63,11 @@ def paste_leaves(
         number = max(before) + 1
         colors, alpha, corner = placed
         below = leaves.size > 0 and rng.random() < 0.25
-        area = _lay(rng, picture, truth, colors, alpha, corner, number, tone, below, (sun, depth))
+        area = _lay(rng, image, truth, colors, alpha, corner, number, tone, below, (sun, depth))
         if area:
             before[number] = area
     _drop_hidden(truth, before)
-    return cv2.convertScaleAbs(picture), truth
+    return cv2.convertScaleAbs(image), truth
 
 
 def _slenderness(rng: np.random.Generator, labels: np.ndarray, leaves: np.ndarray) -> float | None:
@@ -106,14 +106,14 @@ def _place(
         middle = rng.uniform(0, 1, 2) * np.array(labels.shape[::-1])
     axes = cut.axes * np.array([[rng.choice([-1.0, 1.0])], [rng.choice([-1.0, 1.0])]])
     goal = np.stack([direction, [-direction[1], direction[0]]])
-    matrix = scale * goal.T @ axes  # from the cut (x, y) to the picture, both relative to the leaf's middle
+    matrix = scale * goal.T @ axes  # from the cut (x, y) to the image, both relative to the leaf's middle
     height, width = cut.mask.shape
-    corners = (np.array([[0, 0], [width, 0], [0, height], [width, height]]) - cut.centre) @ matrix.T + middle
+    corners = (np.array([[0, 0], [width, 0], [0, height], [width, height]]) - cut.center) @ matrix.T + middle
     low = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
     high = np.minimum(np.ceil(corners.max(0)).astype(int) + 2, labels.shape[::-1])
     if np.any(high - low < 4):
         return None
-    offset = middle - matrix @ cut.centre - low
+    offset = middle - matrix @ cut.center - low
     affine = np.concatenate([matrix, offset[:, None]], 1)
     box = (int(high[0] - low[0]), int(high[1] - low[1]))
     colors = cv2.warpAffine(cut.image, affine, box, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -124,7 +124,7 @@ def _place(
 
 def _lay(
     rng: np.random.Generator,
-    picture: np.ndarray,
+    image: np.ndarray,
     labels: np.ndarray,
     colors: np.ndarray,
     alpha: np.ndarray,
@@ -134,7 +134,7 @@ def _lay(
     below: bool,
     light: tuple[float, float],
 ) -> int:
-    """Lay one leaf and its shadow into a picture and its labels, in place; the number of pixels that show."""
+    """Lay one leaf and its shadow into an image and its labels, in place; the number of pixels that show."""
     window = (slice(corner[0], corner[0] + alpha.shape[0]), slice(corner[1], corner[1] + alpha.shape[1]))
     ground = labels[window]
     whole = int(np.count_nonzero(alpha >= 0.5))
@@ -151,8 +151,8 @@ def _lay(
         leaf = leaf * np.clip((tone + 8) / (leaf[alpha >= 0.5].mean(0) + 8), 0.35, 2.8) ** share
     leaf = leaf * (rng.uniform(0.85, 1.15) * (1 if _same(colors) else 1 + rng.normal(0, 0.03, 3)))
     if not below and light[1] > 0:
-        _shade(rng, picture, alpha, corner, light)
-    part = picture[window]
+        _shade(rng, image, alpha, corner, light)
+    part = image[window]
     part += alpha[..., None] * (np.clip(leaf, 0, 255) - part)
     ground[covered] = number
     return area
@@ -164,7 +164,7 @@ def _same(colors: np.ndarray) -> bool:
 
 def _shade(
     rng: np.random.Generator,
-    picture: np.ndarray,
+    image: np.ndarray,
     alpha: np.ndarray,
     corner: tuple[int, int],
     light: tuple[float, float],
@@ -175,10 +175,10 @@ def _shade(
     soft = cv2.GaussianBlur(np.pad(alpha, pad), (0, 0), max(0.7, 0.5 * reach))
     top, left = corner[0] - pad + round(np.sin(light[0]) * reach), corner[1] - pad + round(np.cos(light[0]) * reach)
     low_y, low_x = max(0, top), max(0, left)
-    high_y, high_x = min(picture.shape[0], top + soft.shape[0]), min(picture.shape[1], left + soft.shape[1])
+    high_y, high_x = min(image.shape[0], top + soft.shape[0]), min(image.shape[1], left + soft.shape[1])
     if high_y > low_y and high_x > low_x:
         part = soft[low_y - top : high_y - top, low_x - left : high_x - left]
-        picture[low_y:high_y, low_x:high_x] *= 1 - light[1] * part[..., None]
+        image[low_y:high_y, low_x:high_x] *= 1 - light[1] * part[..., None]
 
 
 def _drop_hidden(labels: np.ndarray, before: dict[int, int]) -> None:
@@ -209,12 +209,12 @@ def real_background(
     Returns
     -------
     image : numpy.ndarray
-        uint8 (H, W, 3); what is labelled or not annotated looks as before.
+        uint8 (H, W, 3); what is labeled or not annotated looks as before.
     labels : numpy.ndarray
         int32 (H, W), as before.
     """
     truth = np.array(labels, np.int32)
-    patch = bank.draw(rng, is_grey(image))
+    patch = bank.sample(rng, is_gray(image))
     if patch is None:
         return image.copy(), truth
     under = truth == 0
@@ -243,7 +243,7 @@ def _soft_shadow(rng: np.random.Generator, plant: np.ndarray) -> np.ndarray:
 
 
 def _spread(rng: np.random.Generator, patch: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Turn, enlarge and continue a patch by reflection until it fills a picture."""
+    """Turn, enlarge and continue a patch by reflection until it fills an image."""
     patch = np.rot90(patch, int(rng.integers(4)))
     patch = patch[:, ::-1] if rng.random() < 0.5 else patch
     fit = max(shape[0] / patch.shape[0], shape[1] / patch.shape[1])
@@ -275,16 +275,16 @@ def textured_leaves(
     Returns
     -------
     image : numpy.ndarray
-        uint8 (H, W, 3); only what is labelled has changed.
+        uint8 (H, W, 3); only what is labeled has changed.
     labels : numpy.ndarray
         int32 (H, W), as before.
     """
     truth = np.array(labels, np.int32)
-    result, grey = image.copy(), is_grey(image)
+    result, gray = image.copy(), is_gray(image)
     boxes = [(label, box) for label, box in enumerate(ndimage.find_objects(np.maximum(truth, 0)), 1) if box is not None]
     typical = max((truth.size / max(1, 12 * len(boxes))), 100.0)
     slender = _slenderness(rng, truth, np.array([label for label, _ in boxes]))
-    drawn = [bank.draw(rng, grey, typical, slender) for _ in range(int(rng.integers(1, 5)))]
+    drawn = [bank.sample(rng, gray, typical, slender) for _ in range(int(rng.integers(1, 5)))]
     kinds = [cut for cut in drawn if cut is not None]
     if not kinds:
         return result, truth
@@ -306,11 +306,11 @@ def _retexture(
     rng: np.random.Generator, piece: np.ndarray, mask: np.ndarray, cut: LeafCut, toward: float
 ) -> np.ndarray:
     """Paint a leaf with another's texture, axis on axis, under its own coarse light."""
-    centre, axes, reach = principal_axes(mask)
+    center, axes, reach = principal_axes(mask)
     mirror = np.array([[rng.choice([-1.0, 1.0])], [rng.choice([-1.0, 1.0])]])
     stretch = 0.9 * np.minimum(cut.reach / reach, 4.0)  # a little less than the real leaf fills the mask
-    back = (cut.axes * mirror).T @ (stretch[:, None] * axes)  # from the picture to the cut
-    affine = np.concatenate([back, (cut.centre - back @ centre)[:, None]], 1)
+    back = (cut.axes * mirror).T @ (stretch[:, None] * axes)  # from the image to the cut
+    affine = np.concatenate([back, (cut.center - back @ center)[:, None]], 1)
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     texture = cv2.warpAffine(cut.image, affine, mask.shape[::-1], flags=how, borderMode=cv2.BORDER_REFLECT)
     texture = texture.astype(np.float32)

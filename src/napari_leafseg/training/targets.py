@@ -8,7 +8,7 @@ from napari_leafseg._opencv import cv2
 
 
 def distance_target(labels: np.ndarray, smallest: int = 0) -> np.ndarray:
-    """Normalised distance map of a label image.
+    """Normalized distance map of a label image.
 
     Touching leaves are parted by removing label-boundary pixels; then each leaf's Euclidean distance to its border is
     divided by the leaf's own maximum (Wu et al. 2020, Sec. 3.1).
@@ -31,7 +31,7 @@ def distance_target(labels: np.ndarray, smallest: int = 0) -> np.ndarray:
         areas = np.bincount(labels.ravel(), minlength=count)
         labels = np.where(areas[labels] >= smallest, labels, 0)
     inside = (labels > 0).astype(np.uint8)
-    # a pixel is boundary where its right or lower neighbour has another label
+    # a pixel is boundary where its right or lower neighbor has another label
     inside[:, :-1][labels[:, :-1] != labels[:, 1:]] = 0
     inside[:-1][labels[:-1] != labels[1:]] = 0
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
-from napari_leafseg.traits.colour import measure_colours
+from napari_leafseg.traits.color import measure_colors
 from napari_leafseg.traits.midrib import Midrib, trace_midrib
 
 _PROPERTIES = ("label", "area", "perimeter_crofton", "solidity", "centroid")
@@ -19,7 +19,7 @@ _PROPERTIES = ("label", "area", "perimeter_crofton", "solidity", "centroid")
 def measure_leaves(
     labels: np.ndarray,
     image: np.ndarray | None = None,
-    centres: Mapping[int, tuple[float, float]] | None = None,
+    centers: Mapping[int, tuple[float, float]] | None = None,
     confidence: Mapping[int, float] | None = None,
     verified: Collection[int] | None = None,
     midribs: Mapping[int, Midrib] | None = None,
@@ -31,8 +31,8 @@ def measure_leaves(
     labels : numpy.ndarray
         Integer (H, W), 0 = background.
     image : numpy.ndarray, optional
-        uint8 (H, W, 3) RGB; adds colour, see `napari_leafseg.traits.colour`.
-    centres : mapping, optional
+        uint8 (H, W, 3) RGB; adds color, see `napari_leafseg.traits.color`.
+    centers : mapping, optional
         From leaf to the middle (y, x) of its plant: tells base from tip, and adds ``azimuth_deg``.
     confidence : mapping, optional
         From leaf to 0 … 1; adds the column.
@@ -49,8 +49,8 @@ def measure_leaves(
     table = pd.DataFrame(regionprops_table(labels.astype(np.int32), properties=_PROPERTIES))
     leaves = table["label"].to_numpy(dtype=int)
     midribs = trace_leaves(labels) if midribs is None else midribs
-    if centres is not None:
-        midribs = {leaf: line.from_centre(centres[leaf]) if leaf in centres else line for leaf, line in midribs.items()}
+    if centers is not None:
+        midribs = {leaf: line.from_center(centers[leaf]) if leaf in centers else line for leaf, line in midribs.items()}
     area, perimeter = table["area"].to_numpy(float), table["perimeter_crofton"].to_numpy(float)
     length = np.array([midribs[leaf].length for leaf in leaves])
     width = np.array([midribs[leaf].width for leaf in leaves])
@@ -70,8 +70,8 @@ def measure_leaves(
         "centroid_x_px": table["centroid-1"].to_numpy(float),
     }
     measured = pd.DataFrame(columns)
-    if centres is not None:
-        middle = np.array([centres.get(leaf, (np.nan, np.nan)) for leaf in leaves]).reshape(-1, 2)
+    if centers is not None:
+        middle = np.array([centers.get(leaf, (np.nan, np.nan)) for leaf in leaves]).reshape(-1, 2)
         up = middle[:, 0] - measured["centroid_y_px"].to_numpy()
         right = measured["centroid_x_px"].to_numpy() - middle[:, 1]
         measured["azimuth_deg"] = np.rad2deg(np.arctan2(up, right)) % 360
@@ -82,12 +82,12 @@ def measure_leaves(
     if image is not None:
         inside = labels > 0
         index = np.searchsorted(leaves, labels[inside])
-        measured = pd.concat([measured, measure_colours(index, len(leaves), image[inside][:, :3])], axis=1)
+        measured = pd.concat([measured, measure_colors(index, len(leaves), image[inside][:, :3])], axis=1)
     return measured
 
 
 def trace_leaves(labels: np.ndarray) -> dict[int, Midrib]:
-    """The midrib of each leaf, in the picture's coordinates; see `napari_leafseg.traits.midrib`."""
+    """The midrib of each leaf, in the image's coordinates; see `napari_leafseg.traits.midrib`."""
     found = {}
     for number, box in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
         if box is not None:

@@ -1,4 +1,4 @@
-"""A picture's leaves and plants, measured together, in pixels or millimetres."""
+"""An image's leaves and plants, measured together, in pixels or millimeters."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pandas as pd
 
 from napari_leafseg.traits.leaves import measure_leaves, trace_leaves
 from napari_leafseg.traits.midrib import Midrib
-from napari_leafseg.traits.plants import gather_leaves, measure_plants, rosette_centre
+from napari_leafseg.traits.plants import gather_leaves, measure_plants, rosette_center
 
 
 class Measurements(NamedTuple):
-    """What was measured in a picture: a row a leaf, a row a plant, and the leaves' midribs."""
+    """What was measured in an image: a row a leaf, a row a plant, and the leaves' midribs."""
 
     leaves: pd.DataFrame
     plants: pd.DataFrame
@@ -25,7 +25,7 @@ def measure(
     labels: np.ndarray,
     image: np.ndarray | None = None,
     px_per_mm: float | None = None,
-    corrections: Mapping[int, int] | None = None,
+    plant_overrides: Mapping[int, int] | None = None,
     names: Mapping[int, str] | None = None,
     confidence: Mapping[int, float] | None = None,
     verified: Collection[int] | None = None,
@@ -38,9 +38,9 @@ def measure(
     labels : numpy.ndarray
         Integer (H, W), 0 = background.
     image : numpy.ndarray, optional
-        uint8 (H, W, 3) RGB, for colours.
+        uint8 (H, W, 3) RGB, for colors.
     px_per_mm : float, optional
-        Pixels a millimetre: lengths and areas are in mm then, and the columns' names say so.
+        Pixels a millimeter: lengths and areas are in mm then, and the columns' names say so.
     corrections, gap
         See `napari_leafseg.traits.plants.gather_leaves`.
     names : mapping, optional
@@ -52,34 +52,34 @@ def measure(
     -------
     Measurements
     """
-    plants = gather_leaves(labels, gap, corrections)
+    plants = gather_leaves(labels, gap, plant_overrides)
     midribs = trace_leaves(labels)
     groups: dict[int, list[int]] = {}
     for leaf, plant in plants.items():
         groups.setdefault(plant, []).append(leaf)
-    centres = {plant: rosette_centre(labels, leaves, midribs) for plant, leaves in groups.items()}
-    middle = {leaf: centres[plant] for leaf, plant in plants.items()}
-    midribs = {leaf: line.from_centre(middle[leaf]) for leaf, line in midribs.items()}
+    centers = {plant: rosette_center(labels, leaves, midribs) for plant, leaves in groups.items()}
+    middle = {leaf: centers[plant] for leaf, plant in plants.items()}
+    midribs = {leaf: line.from_center(middle[leaf]) for leaf, line in midribs.items()}
     leaves = measure_leaves(labels, image, middle, confidence, verified, midribs)
     leaves.insert(0, "plant", [plants[leaf] for leaf in leaves["leaf"]])
     if names:
         leaves.insert(1, "name", [names.get(plant, str(plant)) for plant in leaves["plant"]])
-    table = measure_plants(labels, plants, centres, names)
-    return Measurements(in_millimetres(leaves, px_per_mm), in_millimetres(table, px_per_mm), midribs)
+    table = measure_plants(labels, plants, centers, names)
+    return Measurements(in_millimeters(leaves, px_per_mm), in_millimeters(table, px_per_mm), midribs)
 
 
 def area_column(table: pd.DataFrame) -> str:
-    """Name of a table's column of areas, in pixels or millimetres; "" where it has none."""
+    """Name of a table's column of areas, in pixels or millimeters; "" where it has none."""
     return next((name for name in table.columns if name in {"area_px2", "area_mm2"}), "")
 
 
-def in_millimetres(table: pd.DataFrame, px_per_mm: float | None) -> pd.DataFrame:
+def in_millimeters(table: pd.DataFrame, px_per_mm: float | None) -> pd.DataFrame:
     """The same table with lengths (``_px``) in ``_mm`` and areas (``_px2``) in ``_mm2``; positions stay in pixels."""
     if px_per_mm is None:
         return table
     result = table.copy()
     for name in table.columns:
-        if name.startswith(("centroid_", "centre_")):
+        if name.startswith(("centroid_", "center_")):
             continue
         for ending, power in (("_px2", 2), ("_px", 1)):
             if name.endswith(ending):

@@ -10,12 +10,12 @@ import pandas as pd
 from napari_leafseg._opencv import cv2
 from napari_leafseg.traits.midrib import Midrib
 
-_NEAR = 0.04  # of the root of the plant's area: a line that misses the centre by this counts half
+_NEAR = 0.04  # of the root of the plant's area: a line that misses the center by this counts half
 _ROUNDS = 8
 
 
 def gather_leaves(
-    labels: np.ndarray, gap: float | None = None, corrections: Mapping[int, int] | None = None
+    labels: np.ndarray, gap: float | None = None, plant_overrides: Mapping[int, int] | None = None
 ) -> dict[int, int]:
     """Which plant each leaf belongs to.
 
@@ -28,7 +28,7 @@ def gather_leaves(
         Integer (H, W), 0 = background.
     gap : float, optional
         Pixels; the side of a square of the median leaf's area when None.
-    corrections : mapping, optional
+    plant_overrides : mapping, optional
         From leaf to plant, as somebody decided; these leaves, too, get these numbers, and the others keep theirs.
 
     Returns
@@ -49,7 +49,7 @@ def gather_leaves(
     groups = {int(leaf): int(first[leaf]) for leaf in leaves}
     order = _reading_order({piece: pieces == piece for piece in set(groups.values())})
     found = {leaf: order[piece] for leaf, piece in groups.items()}
-    found.update({leaf: plant for leaf, plant in (corrections or {}).items() if leaf in found})
+    found.update({leaf: plant for leaf, plant in (plant_overrides or {}).items() if leaf in found})
     return found
 
 
@@ -70,7 +70,7 @@ def _reading_order(masks: Mapping[int, np.ndarray]) -> dict[int, int]:
     return order
 
 
-def rosette_centre(labels: np.ndarray, leaves: list[int], midribs: Mapping[int, Midrib]) -> tuple[float, float]:
+def rosette_center(labels: np.ndarray, leaves: list[int], midribs: Mapping[int, Midrib]) -> tuple[float, float]:
     """The middle of a rosette: where its leaves point from.
 
     The point nearest to the straight lines along the lower halves of the leaves' midribs, found from the middle of the
@@ -93,7 +93,7 @@ def rosette_centre(labels: np.ndarray, leaves: list[int], midribs: Mapping[int, 
     for _ in range(_ROUNDS if slender else 0):
         normal, target = np.zeros((2, 2)), np.zeros(2)
         for midrib in slender:
-            points = midrib.from_centre((point[0], point[1])).points
+            points = midrib.from_center((point[0], point[1])).points
             start = points[round(0.1 * (len(points) - 1))]
             axis = points[round(0.5 * (len(points) - 1))] - start
             axis = axis / max(float(np.hypot(*axis)), 1e-9)
@@ -120,7 +120,7 @@ def _hull(labels: np.ndarray, leaves: list[int]) -> np.ndarray:
 def measure_plants(
     labels: np.ndarray,
     plants: Mapping[int, int],
-    centres: Mapping[int, tuple[float, float]],
+    centers: Mapping[int, tuple[float, float]],
     names: Mapping[int, str] | None = None,
 ) -> pd.DataFrame:
     """Measure each plant, in pixels.
@@ -131,7 +131,7 @@ def measure_plants(
         Integer (H, W).
     plants : mapping
         From leaf to plant.
-    centres : mapping
+    centers : mapping
         From plant to its middle (y, x).
     names : mapping, optional
         From plant to the name of its pot.
@@ -141,7 +141,7 @@ def measure_plants(
     pandas.DataFrame
         A row a plant: ``plant``, ``name``, ``leaves`` (their count), ``area_px2`` (projected leaf area),
         ``hull_area_px2``, ``compactness`` (area / hull area), ``diameter_px`` (largest distance of two of its points),
-        ``centre_y_px``, ``centre_x_px``.
+        ``center_y_px``, ``center_x_px``.
     """
     areas = np.bincount(labels.ravel())
     rows = []
@@ -160,31 +160,31 @@ def measure_plants(
                 "hull_area_px2": hull_area,
                 "compactness": area / max(hull_area, 1e-9),
                 "diameter_px": float(gaps.max()),
-                "centre_y_px": centres[plant][0],
-                "centre_x_px": centres[plant][1],
+                "center_y_px": centers[plant][0],
+                "center_x_px": centers[plant][1],
             }
         )
-    columns = ["plant", "name", "leaves", "area_px2", "hull_area_px2", "compactness", "diameter_px", "centre_y_px",
-               "centre_x_px"]  # fmt: skip
+    columns = ["plant", "name", "leaves", "area_px2", "hull_area_px2", "compactness", "diameter_px", "center_y_px",
+               "center_x_px"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
 def name_pots(
-    centres: Mapping[int, tuple[float, float]], rows: int, columns: int, shape: tuple[int, int]
+    centers: Mapping[int, tuple[float, float]], rows: int, columns: int, shape: tuple[int, int]
 ) -> dict[int, str]:
     """Name plants by the cell of a regular tray in which their middle lies: A1, A2, … B1; row letters, column numbers.
 
     Parameters
     ----------
-    centres : mapping
+    centers : mapping
         From plant to its middle (y, x).
     rows, columns : int
-        Of the tray, which fills the picture.
+        Of the tray, which fills the image.
     shape : tuple of int
-        Height and width of the picture.
+        Height and width of the image.
     """
     names = {}
-    for plant, (y, x) in centres.items():
+    for plant, (y, x) in centers.items():
         row = int(np.clip(y / shape[0] * rows, 0, rows - 1))
         column = int(np.clip(x / shape[1] * columns, 0, columns - 1))
         names[plant] = f"{_letters(row)}{column + 1}"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.traits.measure import Measurements, area_column
 
-Node = tuple[int, int]  # frame and leaf
-Edge = tuple[Node, Node]
+Edge = tuple[LeafKey, LeafKey]
 
 _AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
@@ -22,7 +22,7 @@ _STILL = 0.15  # a plant whose middle never moves by more than this share of its
 
 
 @dataclass
-class TrackCorrections:
+class TrackEdits:
     """What somebody decided about tracks; it holds whenever leaves are tracked again.
 
     Attributes
@@ -36,12 +36,12 @@ class TrackCorrections:
     links: list[Edge] = field(default_factory=list)
     cuts: list[Edge] = field(default_factory=list)
 
-    def link(self, before: Node, after: Node) -> None:
+    def link(self, before: LeafKey, after: LeafKey) -> None:
         """Say that two are one leaf; takes back what was said of either before."""
         self.links = [edge for edge in self.links if edge[0] != before and edge[1] != after] + [(before, after)]
         self.cuts = [edge for edge in self.cuts if edge != (before, after)]
 
-    def cut(self, before: Node, after: Node) -> None:
+    def cut(self, before: LeafKey, after: LeafKey) -> None:
         """Say that two are not one leaf."""
         self.links = [edge for edge in self.links if edge != (before, after)]
         self.cuts = [edge for edge in self.cuts if edge != (before, after)] + [(before, after)]
@@ -51,7 +51,7 @@ class TrackCorrections:
         return {"links": self.links, "cuts": self.cuts}
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> TrackCorrections:
+    def from_dict(cls, content: dict[str, Any]) -> TrackEdits:
         """From a JSON file."""
 
         def edges(name: str) -> list[Edge]:
@@ -60,7 +60,7 @@ class TrackCorrections:
         return cls(edges("links"), edges("cuts"))
 
 
-def track_leaves(frames: Sequence[Measurements], corrections: TrackCorrections | None = None) -> pd.DataFrame:
+def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None = None) -> pd.DataFrame:
     """Follow every leaf through a time series.
 
     A leaf keeps its direction from the middle of its rosette while it grows: the linear assignment (LapTrack; Fukai and
@@ -72,7 +72,7 @@ def track_leaves(frames: Sequence[Measurements], corrections: TrackCorrections |
     ----------
     frames : sequence of Measurements
         In pixels, one a frame.
-    corrections : TrackCorrections, optional
+    track_edits : TrackEdits, optional
 
     Returns
     -------
@@ -86,8 +86,8 @@ def track_leaves(frames: Sequence[Measurements], corrections: TrackCorrections |
     edges: set[Edge] = set()
     for _, plant in nodes.groupby("plant_track"):
         edges |= _edges(_registered(plant))
-    if corrections is not None:
-        edges = apply_corrections(edges, corrections)
+    if track_edits is not None:
+        edges = apply_edits(edges, track_edits)
     chain = _chains(edges, nodes)
     result = nodes[["frame", "leaf"]].copy()
     result["track"] = [chain[frame, leaf] for frame, leaf in zip(nodes["frame"], nodes["leaf"], strict=True)]
@@ -102,7 +102,7 @@ def _nodes(frames: Sequence[Measurements]) -> pd.DataFrame:
         return pd.DataFrame()
     plants = pd.concat([item.plants.assign(frame=number) for number, item in full], ignore_index=True)
     leaves = pd.concat([item.leaves.assign(frame=number) for number, item in full], ignore_index=True)
-    wanted = ["frame", "plant", "plant_track", "centre_y_px", "centre_x_px", "diameter_px"]
+    wanted = ["frame", "plant", "plant_track", "center_y_px", "center_x_px", "diameter_px"]
     plants["plant_track"] = _plant_tracks(plants)
     columns = ["frame", "plant", "leaf", "area_px2", "centroid_y_px", "centroid_x_px"]
     return leaves[columns].merge(plants[wanted], on=["frame", "plant"])
@@ -115,8 +115,8 @@ def _plant_tracks(plants: pd.DataFrame) -> np.ndarray:
     reach = float(plants["diameter_px"].median()) / 2
     tracker = LapTrack(cutoff=reach**2, gap_closing_cutoff=reach**2, gap_closing_max_frame_count=_GAP)
     tracked, _, _ = tracker.predict_dataframe(
-        plants[["frame", "plant", "centre_y_px", "centre_x_px"]],
-        ["centre_y_px", "centre_x_px"], frame_col="frame", only_coordinate_cols=False,
+        plants[["frame", "plant", "center_y_px", "center_x_px"]],
+        ["center_y_px", "center_x_px"], frame_col="frame", only_coordinate_cols=False,
     )  # fmt: skip
     found = tracked.reset_index().drop_duplicates(["frame", "plant"]).set_index(["frame", "plant"])["track_id"]
     keys = [found[frame, plant] for frame, plant in zip(plants["frame"], plants["plant"], strict=True)]
@@ -126,7 +126,7 @@ def _plant_tracks(plants: pd.DataFrame) -> np.ndarray:
 
 def _registered(plant: pd.DataFrame) -> pd.DataFrame:
     """A plant's leaves as the assignment compares them."""
-    middles = plant.groupby("frame")[["centre_y_px", "centre_x_px"]].first()
+    middles = plant.groupby("frame")[["center_y_px", "center_x_px"]].first()
     still = middles.median()
     size = float(plant["diameter_px"].median())
     moved = np.hypot(*(middles - still).to_numpy().T).max()
@@ -134,8 +134,8 @@ def _registered(plant: pd.DataFrame) -> pd.DataFrame:
         middles[:] = still.to_numpy()
     else:
         middles = middles.rolling(3, center=True, min_periods=1).median()
-    y = plant["centroid_y_px"] - plant["frame"].map(middles["centre_y_px"])
-    x = plant["centroid_x_px"] - plant["frame"].map(middles["centre_x_px"])
+    y = plant["centroid_y_px"] - plant["frame"].map(middles["center_y_px"])
+    x = plant["centroid_x_px"] - plant["frame"].map(middles["center_x_px"])
     azimuth = np.arctan2(y, x)
     return pd.DataFrame(
         {
@@ -168,22 +168,22 @@ def _edges(leaves: pd.DataFrame) -> set[Edge]:
     return edges
 
 
-def apply_corrections(edges: Iterable[Edge], corrections: TrackCorrections) -> set[Edge]:
+def apply_edits(edges: Iterable[Edge], track_edits: TrackEdits) -> set[Edge]:
     """Links without those that were cut, and with those that were made: these replace what they contradict."""
-    kept = set(edges) - set(corrections.cuts)
-    for before, after in corrections.links:
+    kept = set(edges) - set(track_edits.cuts)
+    for before, after in track_edits.links:
         kept = {edge for edge in kept if edge[0] != before and edge[1] != after}
         kept.add((before, after))
     return kept
 
 
-def _chains(edges: set[Edge], nodes: pd.DataFrame) -> dict[Node, int]:
+def _chains(edges: set[Edge], nodes: pd.DataFrame) -> dict[LeafKey, int]:
     """Number of the track of each leaf."""
     after = dict(edges)
     begun = {node for _, node in edges}
     rows = nodes.sort_values(["plant_track", "frame", "area_px2"], ascending=[True, True, False])
     known = {(int(frame), int(leaf)) for frame, leaf in zip(rows["frame"], rows["leaf"], strict=True)}
-    tracks: dict[Node, int] = {}
+    tracks: dict[LeafKey, int] = {}
     number = 0
     for frame, leaf in zip(rows["frame"], rows["leaf"], strict=True):
         node = (int(frame), int(leaf))

@@ -14,9 +14,9 @@ from qtpy.QtGui import QIcon
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg._samples import sample_images
 from napari_leafseg.errors import UserError
-from napari_leafseg.widgets.correct import CorrectWidget
-from napari_leafseg.widgets.images import ImagesWidget
-from napari_leafseg.widgets.segment import SegmentWidget
+from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
 
 _PATIENCE_S = 180
 
@@ -102,7 +102,7 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) 
 
     image = segment.image
     assert image is not None
-    layer, item = segment.session.labels_layer(image), segment.session.derived(image)
+    layer, item = segment.session.labels_layer(image), segment.session.record(image)
     assert layer is not None
     assert item.prediction is not None
     record = {**item.prediction.record(**item.values), "count": item.count}

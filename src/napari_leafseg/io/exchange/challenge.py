@@ -15,13 +15,13 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.images import read_image, read_labels
 
-_PICTURE = re.compile(r"(plant\d+)_rgb\.png")
+_IMAGE = re.compile(r"(plant\d+)_rgb\.png")
 _HDF5 = {".h5", ".hdf5"}
 
 
 @dataclass(frozen=True)
-class ChallengePicture:
-    """A picture of the challenge; its arrays are read when they are asked for.
+class ChallengeImage:
+    """An image of the challenge; its arrays are read when they are asked for.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class ChallengePicture:
         return kind in self._places
 
     def image(self) -> np.ndarray:
-        """The picture, uint8 (H, W, 3)."""
+        """The image, uint8 (H, W, 3)."""
         return self._read("rgb")[..., :3]
 
     def labels(self) -> np.ndarray:
@@ -74,8 +74,8 @@ def _open(path: Path) -> h5py.File:
         ) from error
 
 
-def read_challenge(*sources: str | Path) -> list[ChallengePicture]:
-    """Find the pictures of the challenge in folders (``A1/plant001_rgb.png``, ``_label.png``, ``_fg.png``) and HDF5
+def read_challenge(*sources: str | Path) -> list[ChallengeImage]:
+    """Find the images of the challenge in folders (``A1/plant001_rgb.png``, ``_label.png``, ``_fg.png``) and HDF5
     files (``A1/plant001/rgb``, ``label``, ``fg``).
 
     Parameters
@@ -86,13 +86,13 @@ def read_challenge(*sources: str | Path) -> list[ChallengePicture]:
 
     Returns
     -------
-    list of ChallengePicture
+    list of ChallengeImage
         By subset and name.
 
     Raises
     ------
     UserError
-        When a source is missing, is no HDF5 file, or there is no picture in any.
+        When a source is missing, is no HDF5 file, or there is no image in any.
     """
     found: dict[tuple[str, str], dict[str, Path]] = {}
     for source in map(Path, sources):
@@ -105,20 +105,20 @@ def read_challenge(*sources: str | Path) -> list[ChallengePicture]:
         if source.is_file() and truth != source and truth.exists() and truth not in map(Path, sources):
             for subset, name, kind, path in _in_hdf5(truth):
                 found.setdefault((subset, name), {})[kind] = path
-    pictures = [ChallengePicture(*key, places) for key, places in sorted(found.items()) if "rgb" in places]
-    if not pictures:
+    images = [ChallengeImage(*key, places) for key, places in sorted(found.items()) if "rgb" in places]
+    if not images:
         raise UserError(
-            f"{', '.join(map(str, sources))}: no picture of the challenge. "
+            f"{', '.join(map(str, sources))}: no image of the challenge. "
             "Expected A1/plant001_rgb.png in a folder, or A1/plant001/rgb in an HDF5 file."
         )
-    return pictures
+    return images
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, str, str, Path]]:
     inner = [folder, *sorted(item for item in folder.iterdir() if item.is_dir())]
     for place in inner:
         for path in sorted(place.iterdir()):
-            match = _PICTURE.fullmatch(path.name)
+            match = _IMAGE.fullmatch(path.name)
             if match:
                 for kind in ("rgb", "label", "fg"):
                     other = path.with_name(f"{match[1]}_{kind}.png")
@@ -138,7 +138,7 @@ def _in_hdf5(path: Path) -> Iterator[tuple[str, str, str, Path]]:
 
 
 def write_submission(path: str | Path, labels: Mapping[tuple[str, str], np.ndarray]) -> None:
-    """Write the file to hand in: ``A1/plant001/label`` and ``label_filename`` for every picture, whole or not at all.
+    """Write the file to hand in: ``A1/plant001/label`` and ``label_filename`` for every image, whole or not at all.
 
     Leaves are numbered without gaps, as the scorer counts by the largest number.
 
@@ -152,7 +152,7 @@ def write_submission(path: str | Path, labels: Mapping[tuple[str, str], np.ndarr
     Raises
     ------
     UserError
-        For more than 255 leaves in a picture, or when the file cannot be written.
+        For more than 255 leaves in an image, or when the file cannot be written.
     """
     path = Path(path)
     with h5py.File.in_memory() as file:

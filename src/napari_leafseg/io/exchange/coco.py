@@ -1,4 +1,4 @@
-"""COCO JSON: one file for many pictures, leaves as polygons or as run lengths."""
+"""COCO JSON: one file for many images, leaves as polygons or as run lengths."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from napari_leafseg.io.polygons import draw_polygons, leaf_polygons, without_hol
 def write_coco(
     path: str | Path, items: Iterable[tuple[str, np.ndarray]], encoding: Literal["polygon", "rle"] = "rle"
 ) -> None:
-    """Write labels of pictures.
+    """Write labels of images.
 
     Parameters
     ----------
     path : path
         ``….json``
     items : iterable of (str, numpy.ndarray)
-        File name of a picture and its labels, integer (H, W).
+        File name of an image and its labels, integer (H, W).
     encoding : {"polygon", "rle"}
         Both are exact; COCO's polygons know no holes, so a leaf with a hole is written in parts.
     """
-    pictures: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
     leaves: list[dict[str, Any]] = []
     for number, (name, labels) in enumerate(items, start=1):
         height, width = labels.shape
-        pictures.append({"id": number, "file_name": name, "height": height, "width": width})
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
         shapes = leaf_polygons(labels)
         for leaf, shape in shapes.items():
             left, top, right, bottom = shape.bounds
@@ -53,7 +53,7 @@ def write_coco(
                     "leaf": leaf,
                 }
             )
-    save_coco(path, _content(pictures, leaves))
+    save_coco(path, _content(images, leaves))
 
 
 def save_coco(path: str | Path, content: dict[str, Any]) -> None:
@@ -62,23 +62,23 @@ def save_coco(path: str | Path, content: dict[str, Any]) -> None:
 
 
 def masks_path(labels: Path) -> Path:
-    """Where the overlapping masks of a picture lie, beside its labels."""
+    """Where the overlapping masks of an image lie, beside its labels."""
     return labels.with_name(f"{labels.stem.removesuffix('_label')}_masks.json")
 
 
 def masks_to_coco(
     name: str, shape: tuple[int, int], masks: Iterable[tuple[float, tuple[slice, slice], np.ndarray]]
 ) -> dict[str, Any]:
-    """A COCO data set of masks of one picture that may overlap, with scores.
+    """A COCO data set of masks of one image that may overlap, with scores.
 
     Parameters
     ----------
     name : str
-        File name of the picture.
+        File name of the image.
     shape : tuple of int
         Its height and width.
     masks : iterable of (float, tuple of slice, numpy.ndarray)
-        Score, place in the picture, and bool mask there.
+        Score, place in the image, and bool mask there.
     """
     leaves = []
     for number, (score, place, inside) in enumerate(masks, start=1):
@@ -101,10 +101,10 @@ def masks_to_coco(
     return _content([{"id": 1, "file_name": name, "height": shape[0], "width": shape[1]}], leaves)
 
 
-def _content(pictures: list[dict[str, Any]], leaves: list[dict[str, Any]]) -> dict[str, Any]:
+def _content(images: list[dict[str, Any]], leaves: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "info": {"description": "Leaves, written by napari-leafseg"},
-        "images": pictures,
+        "images": images,
         "annotations": leaves,
         "categories": [{"id": 1, "name": "leaf", "supercategory": "plant"}],
     }
@@ -116,7 +116,7 @@ def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
 
 
 def read_coco(path: str | Path) -> dict[str, np.ndarray]:
-    """Read labels by picture's file name; polygons and run lengths, ours and others'.
+    """Read labels by image's file name; polygons and run lengths, ours and others'.
 
     Returns
     -------
@@ -131,10 +131,10 @@ def read_coco(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        pictures = {item["id"]: item for item in content["images"]}
-        found = {item["file_name"]: np.zeros((item["height"], item["width"]), np.uint16) for item in pictures.values()}
+        images = {item["id"]: item for item in content["images"]}
+        found = {item["file_name"]: np.zeros((item["height"], item["width"]), np.uint16) for item in images.values()}
         for item in content["annotations"]:
-            labels = found[pictures[item["image_id"]]["file_name"]]
+            labels = found[images[item["image_id"]]["file_name"]]
             leaf = int(item.get("leaf", 0)) or int(labels.max(initial=0)) + 1
             shape = item["segmentation"]
             if isinstance(shape, dict):

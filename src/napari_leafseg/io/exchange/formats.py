@@ -1,4 +1,4 @@
-"""Labels of many pictures in any of the formats that other programs read."""
+"""Labels of many images in any of the formats that other programs read."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ FORMATS: dict[str, str] = {
 }
 
 
-class Labelled(NamedTuple):
-    """A picture's labels to be written: a name for the files, the picture's file name, and how to read them."""
+class Labeled(NamedTuple):
+    """An image's labels to be written: a name for the files, the image's file name, and how to read them."""
 
     name: str
-    picture: str
+    image: str
     labels: Callable[[], np.ndarray]
 
 
-def check_format(form: str) -> None:
+def check_format(fmt: str) -> None:
     """Refuse an unknown format.
 
     Raises
     ------
     UserError
     """
-    if form not in FORMATS:
-        raise UserError(f"There is no format “{form}”. Choose one of: {', '.join(FORMATS)}.")
+    if fmt not in FORMATS:
+        raise UserError(f"There is no format “{fmt}”. Choose one of: {', '.join(FORMATS)}.")
 
 
-def write_format(folder: Path, items: Iterable[Labelled], form: str) -> Iterator[str]:
-    """Write labels; yields the name of each picture before it is written.
+def write_format(folder: Path, items: Iterable[Labeled], fmt: str) -> Iterator[str]:
+    """Write labels; yields the name of each image before it is written.
 
     Parameters
     ----------
     folder : path
-    items : iterable of Labelled
-    form : str
+    items : iterable of Labeled
+    fmt : str
         One of `FORMATS`.
 
     Raises
@@ -60,25 +60,25 @@ def write_format(folder: Path, items: Iterable[Labelled], form: str) -> Iterator
     UserError
         For an unknown format, a series in another format than TIFF, or a folder that cannot be written.
     """
-    check_format(form)
+    check_format(fmt)
     collected: list[tuple[str, np.ndarray]] = []
     for item in items:
         yield item.name
         labels = item.labels()
-        if form == "tiff":
+        if fmt == "tiff":
             write_labels(label_path(folder, item.name), labels)
             continue
         if labels.ndim != 2:
             raise UserError(f"“{item.name}” is a time series, which only the TIFF format can hold. Export it as tiff.")
-        if form.startswith("coco"):
-            collected.append((item.picture, labels))
-        elif form == "png":
+        if fmt.startswith("coco"):
+            collected.append((item.image, labels))
+        elif fmt == "png":
             write_image(folder / f"{item.name}_label.png", labels)
-        elif form == "labelme":
-            write_labelme(folder / f"{Path(item.picture).stem}.json", labels, item.picture)
-        elif form == "imagej":
+        elif fmt == "labelme":
+            write_labelme(folder / f"{Path(item.image).stem}.json", labels, item.image)
+        elif fmt == "imagej":
             write_imagej(folder / f"{item.name}_rois.zip", labels)
         else:
             write_geojson(folder / f"{item.name}.geojson", labels)
-    if form.startswith("coco"):
-        write_coco(folder / "leaves.json", collected, "polygon" if form == "coco-polygons" else "rle")
+    if fmt.startswith("coco"):
+        write_coco(folder / "leaves.json", collected, "polygon" if fmt == "coco-polygons" else "rle")

@@ -1,4 +1,4 @@
-"""GeoJSON as QuPath reads and writes it: one file a picture, polygons with holes."""
+"""GeoJSON as QuPath reads and writes it: one file an image, polygons with holes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_geojson(path: str | Path, labels: np.ndarray) -> None:
 
 
 def read_geojson(path: str | Path, size: tuple[int, int]) -> np.ndarray:
-    """Read annotations for a picture of a size (H, W), uint16; those without a number of ours count on.
+    """Read annotations for an image of a size (H, W), uint16; those without a number of ours count on.
 
     Raises
     ------

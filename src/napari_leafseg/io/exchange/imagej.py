@@ -33,7 +33,7 @@ def write_imagej(path: str | Path, labels: np.ndarray) -> None:
 
 
 def read_imagej(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
-    """Read a ROI set for a picture of a shape, uint16 (H, W); ROIs of other names count on from the largest.
+    """Read a ROI set for an image of a shape, uint16 (H, W); ROIs of other names count on from the largest.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""LabelMe JSON: one file a picture, polygons."""
+"""LabelMe JSON: one file an image, polygons."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io.polygons import draw_polygons, leaf_polygons, without_holes
 
 
-def write_labelme(path: str | Path, labels: np.ndarray, picture: str) -> None:
-    """Write the labels (H, W) of a picture; parts of one leaf share a group.
+def write_labelme(path: str | Path, labels: np.ndarray, image: str) -> None:
+    """Write the labels (H, W) of an image; parts of one leaf share a group.
 
     LabelMe's polygons know no holes: a leaf with a hole is written in parts.
     """
@@ -33,7 +33,7 @@ def write_labelme(path: str | Path, labels: np.ndarray, picture: str) -> None:
         "version": "5.5.0",
         "flags": {},
         "shapes": shapes,
-        "imagePath": picture,
+        "imagePath": image,
         "imageData": None,
         "imageHeight": labels.shape[0],
         "imageWidth": labels.shape[1],
@@ -42,7 +42,7 @@ def write_labelme(path: str | Path, labels: np.ndarray, picture: str) -> None:
 
 
 def read_labelme(path: str | Path) -> tuple[str, np.ndarray]:
-    """Read a file: the picture's name and its labels, uint16 (H, W).
+    """Read a file: the image's name and its labels, uint16 (H, W).
 
     Polygons without a group are leaves of their own.
 

@@ -1,1 +1,0 @@
-"""Whole experiments without the window: predict, measure and report thousands of pictures, and do it again."""

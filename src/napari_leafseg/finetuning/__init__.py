@@ -1,0 +1,1 @@
+"""Fine-tuning from corrections: dataset, runs, evaluation, what to correct next."""

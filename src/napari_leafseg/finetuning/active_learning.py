@@ -1,0 +1,75 @@
+"""Which images a model is least sure of: what to correct next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.inference.confidence import leaf_confidence
+from napari_leafseg.inference.predictor import Predictor
+from napari_leafseg.io import read_image
+
+_FRAMES = 3  # of a time series: the first, the middle one and the last
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """How sure a model is of an image.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    confidence : float
+        Confidence of its least certain leaf, 0 to 1; 0 where no leaf was found.
+    leaves : int
+    done, total : int
+        Images looked at so far, and of all.
+    trouble : str
+        Why an image could not be used; "" where it could.
+    """
+
+    path: Path
+    confidence: float
+    leaves: int
+    done: int
+    total: int
+    trouble: str = ""
+
+
+def rank_images(predictor: Predictor, paths: Sequence[Path]) -> Iterator[Ranked]:
+    """Look at images one by one; a file that cannot be used is told and passed over.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    paths : sequence of pathlib.Path
+
+    Yields
+    ------
+    Ranked
+        In the order of `paths`; sort them by ``confidence``.
+    """
+    for number, path in enumerate(paths, start=1):
+        try:
+            found = [_confidences(predictor, frame, path) for frame in _frames(read_image(path).array)]
+        except UserError as error:
+            yield Ranked(path, 1.0, 0, number, len(paths), str(error))
+            continue
+        least = min(min(values, default=0.0) for values in found)
+        yield Ranked(path, least, sum(map(len, found)), number, len(paths))
+
+
+def _frames(array: np.ndarray) -> list[np.ndarray]:
+    if array.ndim < 4:
+        return [np.asarray(array)]
+    chosen = sorted({int(frame) for frame in np.linspace(0, len(array) - 1, _FRAMES)})
+    return [np.asarray(array[frame]) for frame in chosen]
+
+
+def _confidences(predictor: Predictor, image: np.ndarray, path: Path) -> list[float]:
+    prediction = predictor.predict(image, name=path.name)
+    return list(leaf_confidence(prediction, prediction.labels()).values())

@@ -1,6 +1,0 @@
-"""From what a network says of pixels to leaves."""
-
-from napari_leafseg.grouping.angular import AngularGrouping, GroupingOptions, Seeds, quantise
-from napari_leafseg.grouping.seeds import find_peaks
-
-__all__ = ["AngularGrouping", "GroupingOptions", "Seeds", "find_peaks", "quantise"]

@@ -1,0 +1,1 @@
+"""The distance + embedding network."""

@@ -1,0 +1,1 @@
+"""Query-based networks: a common interface, and four of them."""

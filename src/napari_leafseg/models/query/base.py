@@ -1,0 +1,308 @@
+"""What every query-based model is: encode, query, retrieve, and the losses that it is trained with.
+
+A dense extractor makes features, a query creator makes instance-aware queries from them, and a mask is a query's answer
+from features (Wang, Liang, Liu 2022, Sec. 3.1).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from napari_leafseg.losses.masks import dice_loss
+from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOutput
+from napari_leafseg.models.distance_embedding.unet import place_channels_last
+from napari_leafseg.models.query.backbones import build_backbone
+from napari_leafseg.models.query.config import QueryConfig
+
+
+class Features(NamedTuple):
+    """What `encode` makes.
+
+    Attributes
+    ----------
+    mask : torch.Tensor
+        (N, D, h, w) mask features, which queries are put to.
+    levels : list of torch.Tensor
+        What queries are made from.
+    size : tuple of int
+        Height and width of the images.
+    """
+
+    mask: torch.Tensor
+    levels: list[torch.Tensor]
+    size: tuple[int, int]
+
+
+class Queries(NamedTuple):
+    """Queries of a batch, Q in all.
+
+    Attributes
+    ----------
+    image : torch.Tensor
+        int64 (Q,), of which image of the batch.
+    weights : torch.Tensor
+        (Q, K), what is put to the mask features.
+    score : torch.Tensor
+        (Q,), 0 to 1.
+    position, reach : torch.Tensor
+        (Q, 2) x and y in pixels, and (Q,) size in pixels that relative coordinates are measured by; 0 and 1 where a
+        model knows none.
+    """
+
+    image: torch.Tensor
+    weights: torch.Tensor
+    score: torch.Tensor
+    position: torch.Tensor
+    reach: torch.Tensor
+
+    def select(self, chosen: torch.Tensor) -> Queries:
+        """Some of them, by index or mask."""
+        return Queries(*(value[chosen] for value in self))
+
+
+class Instances(NamedTuple):
+    """True leaves of a batch, M in all.
+
+    Attributes
+    ----------
+    image : torch.Tensor
+        int64 (M,), of which image of the batch.
+    masks : torch.Tensor
+        float (M, h, w), share of each pixel at the mask features' stride that belongs to the leaf.
+    boxes : torch.Tensor
+        float (M, 4), x0, y0, x1, y1 in pixels.
+    centers : torch.Tensor
+        float (M, 2), x and y of the leaf's pixels' mean.
+    known : torch.Tensor
+        float (N, H, W), 0 where a pixel is not annotated.
+    """
+
+    image: torch.Tensor
+    masks: torch.Tensor
+    boxes: torch.Tensor
+    centers: torch.Tensor
+    known: torch.Tensor
+
+
+class Matched(NamedTuple):
+    """What the assignment of queries to leaves gives: positive queries, their leaves, the losses that need no mask."""
+
+    queries: Queries
+    instance: torch.Tensor
+    losses: dict[str, torch.Tensor]
+
+
+class Candidates(NamedTuple):
+    """Masks of one image, best first.
+
+    Attributes
+    ----------
+    scores : torch.Tensor
+        float32 (Q,), 0 to 1: the query's score times how sure its mask is of its own pixels.
+    masks : torch.Tensor
+        float32 (Q, h, w), probabilities at the mask features' size.
+    """
+
+    scores: torch.Tensor
+    masks: torch.Tensor
+
+
+def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
+    """The leaves of label images.
+
+    Parameters
+    ----------
+    labels : torch.Tensor
+        int (N, H, W), 0 = background, negative = not annotated.
+    stride : int
+        Of the masks wanted.
+    """
+    images, masks, boxes, centers = [], [], [], []
+    height, width = labels.shape[-2:]
+    x = torch.arange(width, device=labels.device, dtype=torch.float32)
+    y = torch.arange(height, device=labels.device, dtype=torch.float32)
+    for number, plane in enumerate(labels):
+        leaves = torch.unique(plane)
+        leaves = leaves[leaves > 0]
+        own = plane[None] == leaves[:, None, None]
+        columns, rows = own.sum(1, dtype=torch.float32), own.sum(2, dtype=torch.float32)
+        area = rows.sum(1).clamp(min=1)
+        centers.append(torch.stack([(columns * x).sum(1) / area, (rows * y).sum(1) / area], 1) + 0.5)
+        ends = []
+        for line in (columns > 0, rows > 0):
+            line = line.int()
+            ends.append((line.argmax(1), line.shape[1] - line.flip(1).argmax(1)))
+        boxes.append(torch.stack([ends[0][0], ends[1][0], ends[0][1], ends[1][1]], 1).float())
+        masks.append(functional.avg_pool2d(own[:, None].float(), stride, ceil_mode=True)[:, 0])
+        images.append(torch.full((len(leaves),), number, device=labels.device))
+    known = (labels >= 0).float()
+    return Instances(torch.cat(images), torch.cat(masks), torch.cat(boxes), torch.cat(centers), known)
+
+
+class QueryModel(nn.Module):
+    """A query-based model; the four override what is theirs.
+
+    Parameters
+    ----------
+    config : QueryConfig
+    """
+
+    mask_weight = 1.0
+
+    def __init__(self, config: QueryConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = build_backbone(config.backbone)
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths must be multiples of this."""
+        return self.backbone.strides[-1]
+
+    @property
+    def mask_stride(self) -> int:
+        """Image pixels per pixel of the masks."""
+        return self.backbone.strides[0]
+
+    def place(self, device: torch.device | str) -> QueryModel:
+        """Move to a device, channels last: the layout in which convolutions are fast."""
+        place_channels_last(self, device)
+        return self
+
+    def encode(self, images: torch.Tensor) -> Features:
+        """Features of standardized images (N, 3, H, W), H and W multiples of `stride`."""
+        raise NotImplementedError
+
+    def query(self, features: Features) -> Queries:
+        """The queries that may stand for leaves, best first within each image, and with duplicates."""
+        raise NotImplementedError
+
+    def retrieve(self, queries: Queries, masks: torch.Tensor) -> torch.Tensor:
+        """Mask logits: each query put to the mask features of its image, as the weights of one 1 x 1 convolution.
+
+        Parameters
+        ----------
+        queries : Queries
+        masks : torch.Tensor
+            (N, D, h, w) mask features, of these images or of others.
+
+        Returns
+        -------
+        torch.Tensor
+            (Q, h, w).
+        """
+        found = masks.new_zeros((len(queries.image), *masks.shape[-2:]))
+        for number in range(len(masks)):
+            own = torch.nonzero(queries.image == number)[:, 0]
+            if len(own):
+                answers = torch.einsum("qd,dhw->qhw", queries.weights[own].to(masks.dtype), masks[number])
+                found = found.index_copy(0, own, answers.to(found.dtype))
+        return found
+
+    def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Each query's answer from each of some pixels, of any image: logits (Q, P).
+
+        Parameters
+        ----------
+        queries : Queries
+        pixels : torch.Tensor
+            (P, D), mask features.
+        positions : torch.Tensor
+            (P, 2), x and y in the image that they are of.
+        """
+        return queries.weights.float() @ pixels.float().T
+
+    def match(self, features: Features, instances: Instances) -> Matched:
+        """Assign queries to true leaves; compute the losses of scores and boxes."""
+        raise NotImplementedError
+
+    def mask_losses(self, matched: Matched, features: Features, instances: Instances) -> dict[str, torch.Tensor]:
+        """The base model's own mask loss (L_intra_mask): dice, in the mean over the positive queries."""
+        if len(matched.instance) == 0:
+            return {"mask": features.mask.sum() * 0 + matched.queries.weights.sum() * 0}
+        logits = self.retrieve(matched.queries, features.mask)
+        wanted = instances.masks[matched.instance]
+        known = functional.adaptive_max_pool2d(instances.known[:, None], wanted.shape[-2:])[matched.queries.image, 0]
+        return {"mask": self.mask_weight * dice_loss(logits, wanted, known).mean()}
+
+    def losses(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """All losses of a batch, weighted as the original weights them.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            (N, 3, H, W).
+        labels : torch.Tensor
+            int64 (N, H, W), 0 = background, negative = not annotated: carries no loss.
+        """
+        return self.losses_of(self.encode(images), labels)
+
+    def losses_of(self, features: Features, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """As `losses`, of features that are there already."""
+        return self.matched_losses(features, labels)[1]
+
+    def matched_losses(self, features: Features, labels: torch.Tensor) -> tuple[Matched, dict[str, torch.Tensor]]:
+        """The queries that stand for true leaves, and all losses."""
+        instances = gather_instances(labels, labels.shape[-1] // self.mask_size(features)[1])
+        matched = self.match(features, instances)
+        return matched, {**matched.losses, **self.mask_losses(matched, features, instances)}
+
+    def mask_size(self, features: Features) -> tuple[int, int]:
+        """Height and width of the mask logits."""
+        height, width = features.mask.shape[-2:]
+        return height, width
+
+    @torch.no_grad()
+    def candidates(self, images: torch.Tensor) -> list[Candidates]:
+        """Masks of each image, best first: score times the mean probability inside the mask (Wang et al. 2020)."""
+        features = self.encode(images)
+        queries = self.query(features)
+        found = []
+        for number in range(len(images)):
+            own = queries.select(queries.image == number)
+            probability = self.retrieve(own, features.mask).float().sigmoid()
+            inside = (probability > 0.5).float()
+            area = inside.flatten(1).sum(1)
+            score = own.score.float() * (probability * inside).flatten(1).sum(1) / area.clamp(min=1)
+            kept = torch.nonzero((area > 0) & (score >= self.config.score_floor))[:, 0]
+            kept = kept[score[kept].argsort(descending=True, stable=True)][: self.config.candidates]
+            found.append(Candidates(score[kept], probability[kept]))
+        return found
+
+    def distances(self, images: torch.Tensor) -> DistanceEmbeddingOutput:
+        """What the search for plants goes by: the backbone's own distance map, or the masks laid over each other."""
+        known = self.backbone.plants(images)
+        if known is not None:
+            return known
+        planes = []
+        for found in self.candidates(images):
+            blank = torch.zeros((1, *images.shape[-2:]), device=images.device)
+            seen = (found.masks * found.scores[:, None, None]).amax(0, keepdim=True) if len(found.scores) else None
+            planes.append(
+                blank if seen is None else functional.interpolate(seen[None], blank.shape[-2:], mode="bilinear")[0]
+            )
+        seen_all = torch.stack(planes)
+        return DistanceEmbeddingOutput(seen_all, torch.logit(seen_all.clamp(0, 0.5) * 1.9, 1e-4), seen_all[:, :0])
+
+    def set_stage(self, first: bool) -> None:
+        """Staged training: the backbone is kept as it came in the first stage, everything is trained in the second."""
+        self.backbone.requires_grad_(not first)
+        self.backbone.train(not first)
+
+
+def annotated_cells(known: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Which cells of a grid are annotated in the main: bool (N, h * w)."""
+    return functional.interpolate(known[:, None], size=shape, mode="area").flatten(1) > 0.5
+
+
+def best_first(queries: Queries, floor: float, count: int) -> Queries:
+    """Queries above a score, at most `count` of each image, best first."""
+    kept = []
+    for number in range(int(queries.image.max()) + 1 if len(queries.image) else 0):
+        own = torch.nonzero((queries.image == number) & (queries.score >= floor))[:, 0]
+        kept.append(own[queries.score[own].argsort(descending=True, stable=True)][:count])
+    return queries.select(torch.cat(kept)) if kept else queries

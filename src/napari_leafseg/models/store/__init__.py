@@ -1,0 +1,1 @@
+"""Model files: checkpoints, their cards, and the lists of models."""

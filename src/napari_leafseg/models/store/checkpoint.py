@@ -1,0 +1,95 @@
+"""Checkpoints: one safetensors file that holds weights, configuration, metrics and provenance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.build import Network, build_network
+from napari_leafseg.models.store.model_card import FORMAT, ModelCard, read_card
+
+_HALF = 65504.0  # float16's largest
+
+
+def save_checkpoint(path: str | Path, network: Network, card: ModelCard, half: bool = False) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        A ``.safetensors`` file.
+    network : DistanceEmbeddingNet or QueryModel
+    card : Card
+    half : bool
+        Store float16 weights (half the size; loading makes them float32 again), but for tensors that hold larger
+        values than float16 can (the variances of a batch norm may).
+    """
+    tensors = {}
+    for key, value in network.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        fits = value.is_floating_point() and bool(value.abs().max() < _HALF if value.numel() else True)
+        tensors[key] = value.half() if half and fits else value.clone()
+    about = {name: value for name, value in card.__dict__.items() if name != "config"}
+    metadata = {
+        "format": FORMAT,
+        "config": card.config.model_dump_json(),
+        "card": json.dumps(about, sort_keys=True),
+    }
+    write_atomically(Path(path), save(tensors, metadata))
+
+
+def load_checkpoint(path: str | Path) -> tuple[Network, ModelCard]:
+    """Rebuild the network of a checkpoint, in evaluation mode, float32, on the CPU.
+
+    Raises
+    ------
+    UserError
+        As `read_card`; also when weights and configuration do not belong together.
+    """
+    card = read_card(path)
+    tensors = _read_tensors(path)
+    network = build_network(card.config)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: the weights do not fit the model that the file describes. Get the file again."
+        ) from error
+    return network.eval().place("cpu"), card
+
+
+def load_partial(network: Network, path: str | Path) -> int:
+    """Take over another model's weights, as far as they fit; how many tensors did.
+
+    A distance + embedding model's weights also fit the backbone of a query-based model that stands on one.
+
+    Raises
+    ------
+    UserError
+        As `read_card`; also when no tensor fits.
+    """
+    read_card(path)
+    own = network.state_dict()
+    taken = {}
+    for key, value in _read_tensors(path).items():
+        for name in (key, f"backbone.net.{key}"):
+            if name in own and own[name].shape == value.shape:
+                taken[name] = value
+                break
+    if not taken:
+        raise UserError(f"{path} has no weights in common with this model. Begin with another one, or from scratch.")
+    network.load_state_dict({**own, **taken})
+    return len(taken)
+
+
+def _read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint, float32 where they are of floating point."""
+    with safe_open(str(path), framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}

@@ -1,0 +1,183 @@
+"""The user's own models: rename, delete, restore, carry to another computer; needs no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.store.model_card import read_card
+from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
+
+TRASH, _EARLIER_TRASH = "trash", "taken away"
+
+
+def own_model(name: str) -> Path:
+    """The file of a model of the user's.
+
+    Raises
+    ------
+    UserError
+        When there is none of this name, or it is a bundled one.
+    """
+    path = user_folder() / f"{name}{ENDING}"
+    if path.is_file():
+        return path
+    if name in list_models():
+        raise UserError(f"“{name}” comes with the program and stays as it is.")
+    raise UserError(f"There is no model “{name}” of yours in {user_folder()}.")
+
+
+def _free(name: str) -> Path:
+    """Where a new model of this name would lie."""
+    if not name or Path(name).name != name:
+        raise UserError(f"“{name}” is no name for a model: it must be a file's name, without slashes.")
+    if name in list_models():
+        raise UserError(f"There is a model “{name}” already. Choose another name.")
+    return user_folder() / f"{name}{ENDING}"
+
+
+def _write_as(source: Path, target: Path, name: str) -> None:
+    """A copy of a checkpoint under another name, in its file's name and in its card."""
+    read_card(source)
+    with safe_open(str(source), framework="numpy") as file:
+        metadata = dict(file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    entries = json.loads(metadata["card"])
+    entries["name"] = name
+    metadata["card"] = json.dumps(entries, sort_keys=True)
+    write_atomically(target, save(tensors, metadata))
+
+
+def rename_model(name: str, new: str) -> Path:
+    """Give a model of the user's another name; returns its file.
+
+    Raises
+    ------
+    UserError
+        When there is no such model, or the new name is taken or none.
+    """
+    source, target = own_model(name), _free(new)
+    _write_as(source, target, new)
+    source.unlink()
+    return target
+
+
+def delete_model(name: str) -> Path:
+    """Take a model of the user's out of the list; its file is kept, and `restore_model` undoes it.
+
+    Raises
+    ------
+    UserError
+        When there is no such model of the user's.
+    """
+    source = own_model(name)
+    folder = user_folder() / TRASH
+    folder.mkdir(exist_ok=True)
+    target = folder / source.name
+    number = 2
+    while target.exists():
+        target = folder / f"{name} {number}{ENDING}"
+        number += 1
+    return source.rename(target)
+
+
+def restore_model(name: str) -> Path:
+    """Put a model that was deleted into the list again.
+
+    Raises
+    ------
+    UserError
+        When it is not there, or its name is taken now.
+    """
+    source = next((path for path in _deleted() if path.stem == name), None)
+    if source is None:
+        raise UserError(f"No model “{name}” was deleted. There are: {', '.join(deleted_models()) or 'none'}.")
+    return source.rename(_free(name))
+
+
+def add_model(file: Path, name: str | None = None) -> Path:
+    """Put a model file, from another computer say, into the list; returns its new place.
+
+    Raises
+    ------
+    UserError
+        When the file is no checkpoint, or the name is taken.
+    """
+    card = read_card(file)
+    chosen = name or card.name
+    target = _free(chosen)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write_as(file, target, chosen)
+    return target
+
+
+def deleted_models() -> list[str]:
+    """Names of the models that were deleted and can be restored."""
+    return sorted({path.stem for path in _deleted()})
+
+
+def _deleted() -> list[Path]:
+    """Files of the models that were deleted."""
+    return [path for folder in (TRASH, _EARLIER_TRASH) for path in (user_folder() / folder).glob(f"*{ENDING}")]
+
+
+def export_model(name: str, file: Path) -> Path:
+    """Write a model of the user's to one file, with all that is known of it; `add_model` reads it.
+
+    Raises
+    ------
+    UserError
+        When there is no such model, or the file cannot be written.
+    """
+    write_atomically(file, own_model(name).read_bytes())
+    return file
+
+
+def describe_models() -> list[dict[str, str]]:
+    """A row for each model that can be read: name, quality or held-out SBD, what it began with, verdict and so on."""
+    rows = []
+    for name, path in list_models().items():
+        try:
+            card = read_card(path)
+        except UserError:
+            continue
+        about, figures = card.provenance, card.metrics
+        scores = [figures[key] for key in ("held_out_before", "held_out_after") if key in figures]
+        rows.append(
+            {
+                "model": name,
+                "whose": "yours" if path.parent == user_folder() else "bundled",
+                "SBD": " → ".join(f"{value:.3f}" for value in scores) or card.quality,
+                "began with": str(about.get("parent", {}).get("name", "")),
+                "images": str(len(about["images"])) if "images" in about else "",
+                "date": str(about.get("date", ""))[:10],
+                "verdict": str(about.get("verdict_in_words", "")),
+                "description": card.description,
+                "version": card.version,
+                "license": card.license,
+            }
+        )
+    return rows
+
+
+def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
+    """What two models' cards say, side by side: rows of (what, first, second)."""
+    from napari_leafseg.models.store.zoo import describe_model
+
+    rows = []
+    cards = [describe_model(name) for name in (first, second)]
+    rows.append(("kind", *(card.config.kind.replace("_", " + ") for card in cards)))
+    rows.append(("version", *(card.version for card in cards)))
+    rows.append(("begun with", *(str(card.provenance.get("parent", {}).get("name", "–")) for card in cards)))
+    rows.append(("images", *(str(len(card.provenance.get("images", []))) for card in cards)))
+    rows.append(("verdict", *(str(card.provenance.get("verdict_in_words", "–")) for card in cards)))
+    for key in sorted({key for card in cards for key in card.metrics}):
+        rows.append((key, *(f"{card.metrics[key]:.3f}" if key in card.metrics else "–" for card in cards)))
+    for key in sorted({key for card in cards for key in card.defaults}):
+        rows.append((f"default {key}", *(f"{card.defaults[key]:g}" if key in card.defaults else "–" for card in cards)))
+    return [(str(a), str(b), str(c)) for a, b, c in rows]

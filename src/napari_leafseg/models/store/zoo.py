@@ -1,0 +1,72 @@
+"""The models that there are: bundled ones and the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_leafseg._files import data_folder, resource_folder
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.store.model_card import ModelCard, read_card
+
+if TYPE_CHECKING:
+    from napari_leafseg.models.build import Network
+
+ENDING = ".safetensors"
+
+
+def user_folder() -> Path:
+    """Where the user's own models lie."""
+    return data_folder() / "models"
+
+
+def list_models() -> dict[str, Path]:
+    """Names and weights files: bundled models first, then the user's; needs no torch."""
+    found: dict[str, Path] = {}
+    for folder in (resource_folder() / "models", user_folder()):
+        if folder.is_dir():
+            for path in sorted(folder.glob(f"*{ENDING}"), key=_place):
+                found.setdefault(path.stem, path)
+    return found
+
+
+def _place(path: Path) -> tuple[bool, str]:
+    """The distance + embedding models come first."""
+    return not path.stem.startswith("leaf"), path.stem
+
+
+def find_model(name: str) -> Path:
+    """The weights file of a model's name, or the path itself when `name` is one.
+
+    Raises
+    ------
+    UserError
+        When there is no such model.
+    """
+    found = list_models()
+    if name in found:
+        return found[name]
+    path = Path(name)
+    if path.suffix or path.exists():
+        return path
+    raise UserError(
+        f"There is no model “{name}”. There are: {', '.join(found) or 'none'}; or give the path of a {ENDING} file."
+    )
+
+
+def describe_model(name: str) -> ModelCard:
+    """A model's card, without loading its weights or torch."""
+    return read_card(find_model(name))
+
+
+def load_network(name: str) -> tuple[Network, ModelCard]:
+    """Load a model's network and card.
+
+    Raises
+    ------
+    UserError
+        When there is no such model or the file is no checkpoint.
+    """
+    from napari_leafseg.models.store.checkpoint import load_checkpoint
+
+    return load_checkpoint(find_model(name))

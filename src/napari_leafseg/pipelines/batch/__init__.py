@@ -1,0 +1,1 @@
+"""Whole experiments without the window: predict, measure and report thousands of images, and do it again."""

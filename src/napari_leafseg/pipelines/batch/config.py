@@ -1,0 +1,74 @@
+"""What is done with every image of an experiment."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_leafseg.models.store.zoo import find_model
+from napari_leafseg.versions import with_new_names
+
+
+class BatchSettings(BaseModel):
+    """What is done with every image; frozen, written into the experiment's folder.
+
+    Attributes
+    ----------
+    model : str
+        A model's name, or the path of a checkpoint.
+    values : dict
+        Tunables by name; the model's defaults where left out.
+    scale : float, optional
+        Working scale; found for each image when None.
+    device : str
+        "auto", "cpu", "cuda", "mps".
+    tta : str
+        See `napari_leafseg.inference.tta`.
+    px_per_mm : float, optional
+        Pixels a millimeter; traits are in pixels when None.
+    scale_from_file : bool
+        Take the pixels a millimeter from each file, see `napari_leafseg.io.resolution`; one that states none is an
+        error.
+    exports : tuple of str
+        Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
+    threads : int, optional
+        Threads of the network in each worker; what the cores allow when None.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "leaf"
+    values: dict[str, float] = {}
+    scale: float | None = None
+    device: str = "auto"
+    tta: str = "standard"
+    px_per_mm: float | None = Field(None, gt=0)
+    scale_from_file: bool = False
+    exports: tuple[str, ...] = ()
+    threads: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, entries: Any) -> Any:
+        return with_new_names(entries, {"looks": "tta"})
+
+    @property
+    def metric(self) -> bool:
+        """Whether traits are in millimeters."""
+        return self.px_per_mm is not None or self.scale_from_file
+
+    def digest(self) -> str:
+        """A hash of everything that changes a result, the weights included: what was done with it need not be again."""
+        settings = self.model_dump(exclude={"device", "threads", "exports"})
+        fingerprint_input = {"looks" if name == "tta" else name: value for name, value in settings.items()}  # as ever
+        return hashlib.sha256(f"{fingerprint_input} {file_hash(find_model(self.model))}".encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=8)
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,134 @@
+"""Tables of a whole experiment, and a report in one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from napari_leafseg._files import resource_folder, write_atomically
+from napari_leafseg.io import label_path
+from napari_leafseg.io.exchange.formats import Labeled, write_format
+from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.traits import area_column
+
+_SHOWN = 400  # images in the report; all are in the tables
+_EARLIER = {"centre_y_px": "center_y_px", "centre_x_px": "center_x_px"}
+TABLES = ("leaves", "plants")
+
+
+def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.DataFrame:
+    """A table of all images, "leaves" or "plants"."""
+    names = [item["name"] for item in results if "error" not in item]
+    tables = [pd.read_parquet(place / "parts" / f"{name}.{kind}.parquet").rename(columns=_EARLIER) for name in names]
+    filled = [table for table in tables if len(table)] or tables[:1]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+
+
+def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
+    """``leaves.csv``, ``plants.csv``, ``images.csv`` and ``errors.csv``; returns the leaves, for the report."""
+    tables = {kind: read_parts(place, results, kind) for kind in TABLES}
+    for kind, table in tables.items():
+        _csv(place / f"{kind}.csv", table)
+    done = [item for item in results if "error" not in item]
+    columns = ["name", "path", "count", "plants", "area", "scale", "seconds", "notes"]
+    images = pd.DataFrame(done, columns=columns)
+    images["notes"] = [" ".join(notes) for notes in images["notes"]]
+    _csv(place / "images.csv", images)
+    failed = [item for item in results if "error" in item]
+    _csv(place / "errors.csv", pd.DataFrame(failed, columns=["name", "path", "error"]))
+    return tables["leaves"]
+
+
+def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
+    """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
+    items = [
+        Labeled(
+            item["name"], Path(item["path"]).name, partial(tifffile.imread, label_path(place / "labels", item["name"]))
+        )
+        for item in results
+        if "error" not in item
+    ]
+    for fmt in forms:
+        yield from write_format(place / "exports" / fmt, items, fmt)
+
+
+def _csv(path: Path, table: pd.DataFrame) -> None:
+    write_atomically(path, table.to_csv(index=False, float_format="%.7g").encode())
+
+
+def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFrame, settings: BatchSettings) -> Path:
+    """Write ``report.html``: overlays, counts, plots, parameters, versions; images are inside the file."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    from napari_leafseg import __version__
+    from napari_leafseg.models.store.zoo import describe_model
+
+    done = [item for item in results if "error" not in item]
+    card = describe_model(settings.model)
+    unit = "mm²" if settings.metric else "px²"
+    environment = Environment(
+        loader=FileSystemLoader(resource_folder() / "templates"), autoescape=select_autoescape(["html", "j2"])
+    )
+    text = environment.get_template("report.html.j2").render(
+        title=place.resolve().name,
+        created=f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
+        version=__version__,
+        model={"name": card.name, "version": card.version},
+        settings=settings.model_dump(exclude={"threads"}),
+        defaults=card.defaults,
+        unit=unit,
+        done=[{**item, "image": _image(place, item)} for item in done[:_SHOWN]],
+        left_out=max(0, len(done) - _SHOWN),
+        failed=[item for item in results if "error" in item],
+        leaves=sum(item["count"] for item in done),
+        plants=sum(item["plants"] for item in done),
+        images=len(done),
+        plots=_plots(done, leaves, unit) if done else [],
+    )
+    target = place / "report.html"
+    write_atomically(target, text.encode())
+    return target
+
+
+def _image(place: Path, item: dict[str, Any]) -> str:
+    return _data_url((place / "overlays" / f"{item['name']}.jpg").read_bytes(), "image/jpeg")
+
+
+def _data_url(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _plots(done: list[dict[str, Any]], leaves: pd.DataFrame, unit: str) -> list[str]:
+    """Counts, areas and leaf sizes, as SVG."""
+    from matplotlib.figure import Figure  # no pyplot: its state is not for threads
+
+    counts = np.array([item["count"] for item in done])
+    areas = [item["area"] for item in done]
+    sizes = leaves[area_column(leaves)].tolist() if len(leaves) else []
+    found = []
+    for draw in ("count", "area", "leaf"):
+        figure = Figure(figsize=(4.6, 3), layout="constrained")
+        axes = figure.subplots()
+        if draw == "count":
+            axes.hist(counts, bins=(np.arange(counts.min(), counts.max() + 2) - 0.5).tolist(), color="#3a7d44")
+            axes.set(xlabel="leaves in an image", ylabel="images")
+        elif draw == "area":
+            axes.plot(np.arange(1, len(areas) + 1), areas, color="#3a7d44", marker="." if len(areas) < 100 else "")
+            axes.set(xlabel="image, in order", ylabel=f"leaf area ({unit})", ylim=(0, None))
+        else:
+            axes.hist(sizes, bins=40, color="#3a7d44")
+            axes.set(xlabel=f"area of a leaf ({unit})", ylabel="leaves")
+        axes.spines[["top", "right"]].set_visible(False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg")
+        found.append(_data_url(buffer.getvalue(), "image/svg+xml"))
+    return found

@@ -1,0 +1,68 @@
+"""Score folders of label images against the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import LABEL_SUFFIX, read_labels
+from napari_leafseg.metrics import score
+
+LABEL_ENDINGS = (".png", ".tif", ".tiff")
+
+
+def evaluate_folders(prediction: Path, truth: Path, challenge: bool = False) -> dict[str, Any]:
+    """Score a folder of label images against another.
+
+    Files are matched by stem, ``_label`` at its end or not, PNG or TIFF.
+
+    Returns
+    -------
+    dict
+        ``images`` (scores by stem), ``mean`` and ``unmatched`` (sentences).
+
+    Raises
+    ------
+    UserError
+        When a folder is missing, a file cannot be read, sizes differ, or nothing matches.
+    """
+    found, wanted = _label_files(prediction), _label_files(truth)
+    common = sorted(found.keys() & wanted.keys())
+    if not common:
+        raise UserError(
+            f"No label image in {prediction} has the name of one in {truth}. Names must agree up to “_label”."
+        )
+    images = {}
+    for stem in common:
+        ours, theirs = read_labels(found[stem]), read_labels(wanted[stem])
+        if ours.shape != theirs.shape and not challenge:
+            raise UserError(
+                f"{found[stem]} is {ours.shape[1]} × {ours.shape[0]} pixels, "
+                f"{wanted[stem]} {theirs.shape[1]} × {theirs.shape[0]}. They must be of one size."
+            )
+        result = score(ours, theirs, challenge)
+        images[stem] = {
+            "SBD": result.sbd,
+            "BestDice": result.best_dice,
+            "FBD": result.fbd,
+            "DiC": result.dic,
+            "absDiC": result.abs_dic,
+        }
+    mean = {name: float(np.mean([row[name] for row in images.values()])) for name in next(iter(images.values()))}
+    unmatched = [f"{found[stem]} has no truth and is left out." for stem in sorted(found.keys() - wanted.keys())]
+    unmatched += [f"{wanted[stem]} has no prediction and is left out." for stem in sorted(wanted.keys() - found.keys())]
+    return {"images": images, "mean": mean, "unmatched": unmatched}
+
+
+def _label_files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.")
+    found: dict[str, Path] = {}
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in LABEL_ENDINGS)
+    marked = [path for path in files if path.stem.endswith(LABEL_SUFFIX)]
+    for path in marked or files:  # images may lie beside their labels
+        found[path.stem.removesuffix(LABEL_SUFFIX)] = path
+    return found

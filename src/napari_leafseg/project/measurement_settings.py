@@ -1,0 +1,83 @@
+"""What people decided about measurements: scale, plants, names of pots, tracks; one file in the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.editing.edit import LeafKey
+from napari_leafseg.errors import UserError
+from napari_leafseg.versions import with_new_names
+
+FILE = "measure.json"
+
+
+class ImageMeasurementSettings(BaseModel):
+    """Of one image or series.
+
+    Attributes
+    ----------
+    px_per_mm : float, optional
+        Instead of the project's.
+    plants : dict
+        From frame to (from leaf to plant), where somebody moved leaves to another plant.
+    names : dict
+        From plant to the name of its pot.
+    links, cuts : list
+        Pairs of (frame, leaf), see `napari_leafseg.traits.tracking.TrackEdits`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    px_per_mm: float | None = Field(None, gt=0)
+    plants: dict[int, dict[int, int]] = {}
+    names: dict[int, str] = {}
+    links: list[tuple[LeafKey, LeafKey]] = []
+    cuts: list[tuple[LeafKey, LeafKey]] = []
+
+
+class MeasurementSettings(BaseModel):
+    """Of a whole project; `images` by name, "*" for all images as one series."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    px_per_mm: float | None = Field(None, gt=0)
+    images: dict[str, ImageMeasurementSettings] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, entries: Any) -> Any:
+        return with_new_names(entries, {"pictures": "images"})
+
+    def of(self, name: str) -> ImageMeasurementSettings:
+        """The notes of an image, made when there are none."""
+        return self.images.setdefault(name, ImageMeasurementSettings())
+
+    def scale_of(self, name: str) -> float | None:
+        """Pixels a millimeter of an image, None where nobody said."""
+        own = self.images[name].px_per_mm if name in self.images else None
+        return own or self.px_per_mm
+
+    def write(self, folder: Path) -> None:
+        """Write them into a project's folder, whole or not at all."""
+        write_atomically(folder / FILE, (self.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_measurement_settings(folder: Path) -> MeasurementSettings:
+    """Read a project's notes; empty ones where there are none.
+
+    Raises
+    ------
+    UserError
+        When the file is damaged.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return MeasurementSettings()
+    try:
+        return MeasurementSettings.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{path} is damaged. Move it away; scale, pots and tracks have to be set again.") from error

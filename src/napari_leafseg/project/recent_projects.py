@@ -1,0 +1,53 @@
+"""The projects of this computer, and which models made their leaves."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from napari_leafseg._files import data_folder, write_atomically
+from napari_leafseg.errors import UserError
+
+_MOST = 200
+
+
+def _list_file() -> Path:
+    return data_folder() / "projects.json"
+
+
+def recent_projects() -> list[Path]:
+    """Folders of the projects that were opened on this computer and are still there, the last one first."""
+    try:
+        listed = json.loads(_list_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [Path(folder) for folder in listed if (Path(folder) / "project.json").is_file()]
+
+
+def remember_project(folder: Path) -> None:
+    """Put a project at the head of the list; a list that cannot be written is no reason to stop."""
+    known = recent_projects()
+    if known[:1] == [folder]:
+        return
+    others = [other for other in known if other != folder]
+    content = json.dumps([str(item) for item in (folder, *others)][:_MOST], indent=1)
+    with suppress(UserError):
+        write_atomically(_list_file(), content.encode())
+
+
+def projects_using(model: str) -> dict[Path, int]:
+    """The known projects with images whose leaves a model found, and how many images."""
+    found = {}
+    for folder in recent_projects():
+        count = sum(_model_of(record) == model for record in sorted((folder / "records").glob("*.json")))
+        if count:
+            found[folder] = count
+    return found
+
+
+def _model_of(record: Path) -> str:
+    try:
+        return str(json.loads(record.read_text(encoding="utf-8"))["model"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,74 @@
+"""Color of leaves: RGB, HSV and greenness."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from skimage.color import rgb2hsv
+
+COLORS = ("red", "green", "blue", "hue", "saturation", "value", "excess_green", "green_leaf_index", "ngrdi")
+
+
+def color_planes(image: np.ndarray) -> dict[str, np.ndarray]:
+    """Planes whose means over a leaf are its color traits.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 (N, 3), RGB pixels.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        float (N,): ``red``, ``green``, ``blue`` 0 to 255; ``hue`` 0 to 360 degrees; ``saturation``, ``value`` 0 to 1;
+        ``excess_green`` 2g - r - b of the chromatic coordinates (Woebbecke et al. 1995), -1 to 2;
+        ``green_leaf_index`` (2G - R - B) / (2G + R + B) (Louhaichi et al. 2001); ``ngrdi`` (G - R) / (G + R)
+        (Tucker 1979), both -1 to 1.
+    """
+    red, green, blue = image.astype(float).T
+    hue, saturation, value = rgb2hsv(image[None])[0].T
+    total = np.maximum(red + green + blue, 1e-9)
+    return {
+        "red": red, "green": green, "blue": blue,
+        "hue": 360 * hue, "saturation": saturation, "value": value,
+        "excess_green": (2 * green - red - blue) / total,
+        "green_leaf_index": (2 * green - red - blue) / np.maximum(2 * green + red + blue, 1e-9),
+        "ngrdi": (green - red) / np.maximum(green + red, 1e-9),
+    }  # fmt: skip
+
+
+def measure_colors(index: np.ndarray, count: int, pixels: np.ndarray) -> pd.DataFrame:
+    """Mean and standard deviation of every plane over groups of pixels.
+
+    The mean hue is the direction of the mean vector, its deviation the circular one, both in degrees.
+
+    Parameters
+    ----------
+    index : numpy.ndarray
+        int (N,), group of each pixel, 0 … count - 1.
+    count : int
+    pixels : numpy.ndarray
+        uint8 (N, 3), RGB.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a group: ``mean_red``, ``sd_red`` and so on.
+    """
+    sizes = np.maximum(np.bincount(index, minlength=count), 1)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(index, values, count) / sizes
+
+    columns = {}
+    for name, values in color_planes(pixels).items():
+        if name == "hue":
+            angle = np.deg2rad(values)
+            x, y = mean(np.cos(angle)), mean(np.sin(angle))
+            columns["mean_hue"] = np.rad2deg(np.arctan2(y, x)) % 360
+            columns["sd_hue"] = np.rad2deg(np.sqrt(-2 * np.log(np.clip(np.hypot(x, y), 1e-9, 1))))
+            continue
+        middle = mean(values)
+        columns[f"mean_{name}"] = middle
+        columns[f"sd_{name}"] = np.sqrt(np.maximum(mean(values**2) - middle**2, 0))
+    return pd.DataFrame(columns)

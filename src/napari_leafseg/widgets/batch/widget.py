@@ -1,0 +1,310 @@
+"""The *Batch* dock widget: a whole experiment in the background, and the session as a record to be replayed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from napari.utils.notifications import show_error, show_info
+from napari.viewer import ViewerModel
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QPushButton,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.store.zoo import describe_model
+from napari_leafseg.widgets.common.controls import list_again, models_box, thin_progress
+from napari_leafseg.widgets.state.session import Session, chosen_tta, settings
+from napari_leafseg.widgets.state.workers import start_worker
+
+
+def batch_job(patterns: list[str], output: str, options: dict[str, Any], workers: int | None) -> Iterator[Any]:
+    """Run an experiment; yields `BatchEvent`."""
+    from napari_leafseg.pipelines.batch.config import BatchSettings
+    from napari_leafseg.pipelines.batch.run import run_batch
+
+    yield from run_batch(patterns, output, BatchSettings(**options), workers)
+
+
+class BatchWidget(QWidget):
+    """Predicts, measures and reports many images while the window stays usable.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari-leafseg-batch")
+        self.session = Session.of(napari_viewer)
+        self.viewer = self.session.viewer
+        self.worker: Any = None
+        self.report: Path | None = None
+        self._began, self._skipped, self._failed, self._stopping = 0.0, 0, 0, False
+        self._build()
+        self._restore()
+        self._show_running(False)
+        self.session.models_changed.connect(self._models_changed)
+
+    def _build(self) -> None:
+        self.source_box = QLineEdit()
+        self.source_box.setObjectName("source")
+        self.source_box.setPlaceholderText("Folder, or a pattern like plants/**/*.jpg; empty: the images of the list")
+        self.output_box = QLineEdit()
+        self.output_box.setObjectName("output")
+        self.output_box.setPlaceholderText("Folder for labels, tables and report")
+        self.model_box = models_box("model")
+        self.scale_box = QDoubleSpinBox()
+        self.scale_box.setObjectName("px_per_mm")
+        self.scale_box.setRange(0, 10_000)
+        self.scale_box.setDecimals(3)
+        self.scale_box.setSpecialValueText("not set: traits in pixels")
+        self.scale_box.setSuffix(" px/mm")
+        self.worker_box = QSpinBox()
+        self.worker_box.setObjectName("workers")
+        self.worker_box.setRange(0, 256)
+        self.worker_box.setSpecialValueText("one a core or graphics card")
+        self.worker_box.setToolTip("Processes; each loads the model")
+        form = QFormLayout()
+        form.addRow("Images", self._with_button(self.source_box, "source_folder", "Images"))
+        form.addRow("Write to", self._with_button(self.output_box, "output_folder", "Write to"))
+        form.addRow("Model", self.model_box)
+        form.addRow("Scale", self.scale_box)
+        form.addRow("Workers", self.worker_box)
+        hint = QLabel("Sliders as they are set in Segment for this model. Started again, it goes on where it was.")
+        hint.setWordWrap(True)
+        self.run_button, self.stop_button = QPushButton("Run"), QPushButton("Stop")
+        self.run_button.setObjectName("run_batch")
+        self.stop_button.setObjectName("stop_batch")
+        self.run_button.clicked.connect(self.run)
+        self.stop_button.clicked.connect(self.stop)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.stop_button, 1)
+        self.progress = thin_progress()
+        self.message = QLabel()
+        self.message.setObjectName("message")
+        self.message.setWordWrap(True)
+        self.errors = QListWidget()
+        self.errors.setObjectName("errors")
+        self.errors.setWordWrap(True)
+        self.report_button = QPushButton("Open the report")
+        self.report_button.setObjectName("report")
+        self.report_button.clicked.connect(self._open_report)
+        self.session_button = QPushButton("Save this session as a record …")
+        self.session_button.setObjectName("save_session")
+        self.session_button.setToolTip("“napari-leafseg rerun RECORD” makes the labels of the open images again")
+        self.session_button.clicked.connect(self._save_session)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(8)
+        column.addLayout(form)
+        column.addWidget(hint)
+        column.addLayout(buttons)
+        for part in (self.progress, self.message, self.errors, self.report_button):
+            column.addWidget(part)
+        column.addStretch(1)
+        column.addWidget(self.session_button)
+        self.setMinimumWidth(400)
+        self.errors.hide()
+        self.report_button.hide()
+
+    def _models_changed(self) -> None:
+        list_again(self.model_box)
+
+    def _with_button(self, box: QLineEdit, name: str, title: str) -> QHBoxLayout:
+        button = QToolButton()
+        button.setText("Folder …")
+        button.setObjectName(name)
+
+        def choose() -> None:
+            chosen = QFileDialog.getExistingDirectory(self, title, box.text() or str(Path.home()))
+            if chosen:
+                box.setText(chosen)
+
+        button.clicked.connect(choose)
+        row = QHBoxLayout()
+        row.addWidget(box, 1)
+        row.addWidget(button)
+        return row
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start, or go on with, an experiment."""
+        if self.worker is not None:
+            return
+        text = self.source_box.text().strip()
+        patterns = [text] if text else [str(entry.path) for entry in self.session.images]
+        output = self.output_box.text().strip()
+        if not patterns:
+            show_error("There are no images. Choose a folder, or add images in Images.")
+            return
+        if not output:
+            show_error("Choose a folder to write to.")
+            return
+        self._remember()
+        model = str(self.model_box.currentData())
+        options = {
+            "model": model,
+            "values": self._values(model),
+            "device": str(settings().value("segment/device", "auto")),
+            "tta": chosen_tta(),
+            "px_per_mm": self.scale_box.value() or None,
+        }
+        self.errors.clear()
+        self.errors.hide()
+        self.report_button.hide()
+        self._began, self._skipped, self._failed, self._stopping = time.monotonic(), 0, 0, False
+        self._show_running(True)
+        self.message.setText("Starting …")
+        self.worker = start_worker(
+            batch_job, patterns, output, options, self.worker_box.value() or None,
+            on_result=self._progress, on_error=self._failed_at_all, on_end=self._ended, owner=self,
+        )  # fmt: skip
+
+    @staticmethod
+    def _values(model: str) -> dict[str, float]:
+        """What the sliders were set to for a model; what depends on the image is left to it."""
+        store = settings()
+        try:
+            card = describe_model(model)
+        except UserError:  # the run will say so
+            return {}
+        found = {name: store.value(f"tunables/{card.name}/{name}") for name in card.parameter_names}
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+    def stop(self) -> None:
+        """Stop after the images that are being computed."""
+        if self.worker is not None:
+            self._stopping = True
+            self.worker.quit()
+            self.message.setText("Stopping …")
+
+    def _progress(self, event: Any) -> None:
+        self.progress.setRange(0, event.total)
+        self.progress.setValue(event.done)
+        if event.result is not None:
+            if "error" in event.result:
+                self._failed += 1
+                self.errors.addItem(event.result["error"])
+                self.errors.show()
+            elif "done before" in event.message:
+                self._skipped += 1
+        if self._stopping:
+            return
+        failed = f", {self._failed} not done" if self._failed else ""
+        self.message.setText(f"{event.done} of {event.total}{failed}{self._time_left(event)} · {event.message[:60]}")
+        if event.report is not None:
+            self.report = event.report
+            self.report_button.show()
+            self.message.setText(f"{event.total - self._failed} images done{failed}.")
+
+    def _time_left(self, event: Any) -> str:
+        fresh = event.done - self._skipped
+        if fresh < 3 or event.done == event.total:
+            return ""
+        seconds = (time.monotonic() - self._began) / fresh * (event.total - event.done)
+        minutes = round(seconds / 60)
+        return f", about {minutes} min left" if minutes >= 2 else f", about {round(seconds)} s left"
+
+    def _failed_at_all(self, error: Exception) -> None:
+        self.message.setText(str(error))
+        show_error(str(error))
+
+    def _ended(self, worker: Any) -> None:
+        if worker is self.worker:
+            self.worker = None
+            self._show_running(False)
+            if self._stopping:
+                self.message.setText("Stopped. Run goes on where it was.")
+
+    def _show_running(self, running: bool) -> None:
+        self.run_button.setEnabled(not running)
+        self.stop_button.setEnabled(running)
+        self.progress.setVisible(running)
+        for part in (self.source_box, self.output_box, self.model_box, self.scale_box, self.worker_box):
+            part.setEnabled(not running)
+
+    def _open_report(self) -> None:
+        if self.report is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.report.resolve())))
+
+    # -- the session as a record -------------------------------------------------------------------------------------
+
+    def session_record(self) -> dict[str, Any]:
+        """Records of all predictions that are kept, as `napari-leafseg rerun` takes them."""
+        records = []
+        for image in self.session.image_layers():
+            item = self.session.record(image)
+            if item.prediction is None:
+                continue
+            entry = self.session.entry_of(image)
+            path = entry.path if entry else (Path(image.source.path) if image.source.path else None)
+            record = item.prediction.record(**item.values)
+            record["image"] = {**record["image"], "name": path.name if path else image.name}
+            if path is not None:
+                record["image"]["path"] = str(path.resolve())
+            records.append({**record, "count": item.count, "corrected": item.verified})
+        return {"session": records}
+
+    def _save_session(self) -> None:
+        content = self.session_record()
+        if not content["session"]:
+            show_info("There is no prediction yet: press Run in Segment first.")
+            return
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save session", str(Path.home() / "session.json"), "JSON (*.json)"
+        )
+        if not chosen:
+            return
+        try:
+            write_atomically(Path(chosen), (json.dumps(content, indent=1) + "\n").encode())
+        except UserError as error:
+            show_error(str(error))
+            return
+        corrected = sum(record["corrected"] for record in content["session"])
+        kept = f" {corrected} corrected leaves are kept in the project, not in the record." if corrected else ""
+        show_info(f"{len(content['session'])} images in {chosen}.{kept}")
+
+    # -- settings ----------------------------------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        store = settings()
+        store.setValue("batch/source", self.source_box.text())
+        store.setValue("batch/output", self.output_box.text())
+        store.setValue("batch/model", self.model_box.currentData())
+        store.setValue("batch/px_per_mm", self.scale_box.value())
+        store.setValue("batch/workers", self.worker_box.value())
+
+    def _restore(self) -> None:
+        store = settings()
+        self.source_box.setText(str(store.value("batch/source", "")))
+        self.output_box.setText(str(store.value("batch/output", "")))
+        self.model_box.setCurrentIndex(max(0, self.model_box.findData(str(store.value("batch/model", "leaf")))))
+        self.scale_box.setValue(float(store.value("batch/px_per_mm", 0)))
+        self.worker_box.setValue(int(store.value("batch/workers", 0)))
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what runs when the widget is closed."""
+        self.stop()
+        super().closeEvent(event)

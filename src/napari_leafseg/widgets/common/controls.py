@@ -1,0 +1,103 @@
+"""Small controls that several widgets have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyqtgraph as pg
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QPalette, QPen
+from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QWidget
+
+from napari_leafseg.models.store.zoo import list_models
+
+
+def models_box(name: str, chosen: str = "") -> QComboBox:
+    """A list of all models, by name.
+
+    Parameters
+    ----------
+    name : str
+        Of the control.
+    chosen : str
+        The model, or the checkpoint file, that is chosen at first; the first one where it is not there.
+    """
+    box = QComboBox()
+    box.setObjectName(name)
+    fill_models(box)
+    _choose(box, chosen)
+    return box
+
+
+def fill_models(box: QComboBox, title: Callable[[str], str] = str, other: str = "") -> None:
+    """Add all models to a list, under their titles; at its end, if wanted, an entry for another one, without a name."""
+    for model in list_models():
+        box.addItem(title(model), model)
+    if other:
+        box.addItem(other, None)
+
+
+def _choose(box: QComboBox, chosen: str, other: str = "") -> None:
+    if box.findData(chosen) < 0 and Path(chosen).is_file():
+        box.insertItem(box.count() - bool(other), Path(chosen).stem, chosen)
+    box.setCurrentIndex(max(0, box.findData(chosen)))
+
+
+def list_again(box: QComboBox, title: Callable[[str], str] = str, other: str = "") -> None:
+    """Bring a list of models up to date; what is chosen stays chosen where it is still there."""
+    chosen = str(box.currentData())
+    box.blockSignals(True)
+    box.clear()
+    fill_models(box, title, other)
+    _choose(box, chosen, other)
+    box.blockSignals(False)
+    if str(box.currentData()) != chosen:
+        box.currentIndexChanged.emit(box.currentIndex())
+
+
+def push_button(name: str, text: str, action: Callable[[], object], tip: str = "") -> QPushButton:
+    """A button by its name that does something."""
+    button = QPushButton(text)
+    button.setObjectName(name)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda: action())
+    return button
+
+
+def wrapped_label(name: str, text: str = "") -> QLabel:
+    """A label by its name, of as many lines as it needs."""
+    label = QLabel(text)
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    return label
+
+
+def thin_progress() -> QProgressBar:
+    """A progress bar without a text, as thin as a line."""
+    bar = QProgressBar()
+    bar.setTextVisible(False)
+    bar.setFixedHeight(6)
+    return bar
+
+
+def burst_timer(owner: QWidget, action: Callable[[], None], milliseconds: int = 200) -> QTimer:
+    """A timer that acts once a burst of starts has come to rest.
+
+    Start it from a method of the widget: Qt forgets methods of a widget that is gone, but not closures.
+    """
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(action)
+    return timer
+
+
+def color_axes(plot: pg.PlotWidget, *axes: pg.AxisItem) -> QPen:
+    """Axes in the color of the window's text, with plain numbers; returns the pen."""
+    pen = pg.mkPen(plot.palette().color(QPalette.ColorRole.WindowText))
+    for axis in axes:
+        axis.setPen(pen)
+        axis.setTextPen(pen)
+        axis.enableAutoSIPrefix(False)
+    return pen

@@ -1,0 +1,239 @@
+"""The line above the images that says which project they belong to, with the project's menu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QInputDialog,
+    QLabel,
+    QMenu,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.project import Project
+from napari_leafseg.project.lock import ProjectLocked
+from napari_leafseg.project.transfer import FORMATS, export_labels, import_labels, import_masks
+from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
+from napari_leafseg.widgets.state.session import Session, settings
+from napari_leafseg.widgets.state.workers import start_worker
+
+
+class ProjectBar(QWidget):
+    """Names the project, offers its menu, and what an application left behind that was killed.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session, self.controller = session, ProjectController.of(session)
+        self.name = QLabel()
+        self.name.setObjectName("project_name")
+        self.button = QPushButton("Project")
+        self.button.setObjectName("project_menu")
+        menu = QMenu(self.button)
+        self.actions_by_name: dict[str, Any] = {}
+        for name, label, job in (
+            ("new", "New project …", self._new),
+            ("open", "Open project …", self._open),
+            ("", "", None),
+            ("import", "Add images with label images …", self._import),
+            ("labels", "Add labels from files …", self._import_labels),
+            ("export", "Export labels …", self._export),
+            ("", "", None),
+            ("relink", "Find moved images …", self._relink),
+            ("elsewhere", "Save elsewhere …", self._elsewhere),
+            ("close", "Close project", self._close),
+        ):
+            if job is None:
+                menu.addSeparator()
+            else:
+                self.actions_by_name[name] = menu.addAction(label, self._guarded(job))
+        self.button.setMenu(menu)
+        self.recover = QPushButton()
+        self.recover.setObjectName("recover")
+        self.recover.clicked.connect(self._recover)
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.name, 1)
+        row.addWidget(self.button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self.recover)
+        self.controller.changed.connect(self.refresh)
+        session.project_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show how things stand."""
+        project = self.controller.project
+        if project is None:
+            text, tip = "No project", "Corrections are kept by themselves; a project keeps them where you choose."
+        elif self.controller.is_scratch:
+            text, tip = "Kept, not in a project yet", f"In {project.folder}. Choose “New project …” to give it a place."
+        else:
+            text, tip = f"<b>{project.file.name}</b>", str(project.folder)
+        if project is not None and project.writer.error:
+            text, tip = f"⚠ {text}: not saved", project.writer.error
+        self.name.setText(text)
+        self.name.setToolTip(tip)
+        chosen = project is not None and not self.controller.is_scratch
+        for name in ("import", "labels", "export", "relink", "close"):
+            self.actions_by_name[name].setEnabled(chosen)
+        self.actions_by_name["elsewhere"].setEnabled(project is not None)
+        left = recoverable_projects() if project is None else []
+        self.recover.setVisible(bool(left))
+        if left:
+            self.recover.setText(f"Open the corrections of {left[0].name[:16].replace('.', ':')}")
+            self.recover.setToolTip(f"They were never put into a project, and are kept in {left[0]}.")
+
+    def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                job()
+            except UserError as error:
+                show_error(str(error))
+
+        return run
+
+    @staticmethod
+    def _last() -> str:
+        return str(settings().value("project/folder", str(Path.home())))
+
+    def _folder(self, title: str) -> Path | None:
+        chosen = QFileDialog.getExistingDirectory(self, title, self._last())
+        if not chosen:
+            return None
+        settings().setValue("project/folder", str(Path(chosen).parent))
+        return Path(chosen)
+
+    def _new(self) -> None:
+        folder = self._folder("An empty folder for the new project")
+        if folder is not None:
+            self.controller.create(folder)
+
+    def _open(self) -> None:
+        folder = self._folder("The project's folder")
+        if folder is not None:
+            self.open(folder)
+
+    def open(self, folder: Path) -> None:
+        """Open a project; ask where another computer seems to have it open."""
+        try:
+            self.controller.open(folder)
+        except ProjectLocked as locked:
+            if locked.owner.host == locked.owner.me().host:
+                raise
+            answer = QMessageBox.question(
+                self, "Open elsewhere", f"{locked}\n\nIf you know that it is not open there any more, open it here?"
+            )
+            if answer == QMessageBox.StandardButton.Yes:
+                self.controller.open(folder, force=True)
+
+    def _recover(self) -> None:
+        left = recoverable_projects()
+        if left:
+            self._guarded(partial(self.controller.open, left[0], False, True))()
+
+    def _import(self) -> None:
+        folder = self._folder("The folder of images with label images")
+        if folder is None or self.controller.project is None:
+            return
+        answer = QMessageBox.question(self, "Label images", "Are these leaves right, so that no model may change them?")
+        verified = answer == QMessageBox.StandardButton.Yes
+        self._run(import_masks(self.controller.project, folder, verified), "images taken in", self._imported)
+
+    def _import_labels(self) -> None:
+        files, _ = QFileDialog.getOpenFileNames(
+            self,
+            "Labels of images in this project",
+            self._last(),
+            "Labels (*.json *.zip *.geojson *.tif *.tiff *.png)",
+        )
+        project = self.controller.project
+        if not files or project is None:
+            return
+        answer = QMessageBox.question(self, "Labels", "Are these leaves right, so that no model may change them?")
+        folder = project.folder
+        self.controller.close()  # what is on the screen is written first, and read again afterwards
+        reopened = Project.open(folder)
+        events = import_labels(reopened, [Path(file) for file in files], answer == QMessageBox.StandardButton.Yes)
+        self._run(events, "files of labels taken in", lambda: self._reopen(reopened), lambda: self._reopen(reopened))
+
+    def _reopen(self, project: Project) -> None:
+        project.close()
+        self._guarded(partial(self.controller.open, project.folder))()
+
+    def _imported(self) -> None:
+        if self.controller.project is not None:
+            folder = self.controller.project.folder
+            self.controller.close()
+            self._guarded(partial(self.controller.open, folder))()
+
+    def _export(self) -> None:
+        labels = list(FORMATS.values())
+        label, chosen = QInputDialog.getItem(self, "Export labels", "Format", labels, 0, False)
+        folder = self._folder("A folder for the exported labels") if chosen else None
+        if folder is None or self.controller.project is None:
+            return
+        self.controller.autosave()
+        form = list(FORMATS)[labels.index(label)]
+        self._run(export_labels(self.controller.project, folder, form), f"images’ labels written to {folder}", None)
+
+    def _run(
+        self,
+        events: Iterator[Any],
+        what: str,
+        then: Callable[[], None] | None,
+        failed: Callable[[], None] | None = None,
+    ) -> None:
+        def job() -> Iterator[Any]:
+            yield from events
+
+        def progress(event: Any) -> None:
+            self.name.setText(f"{event.done} of {event.total}: {event.name}")
+            if event.done == event.total:
+                self.refresh()
+                show_info(f"{event.total} {what}.")
+                if then is not None:
+                    then()
+
+        def fail(error: Exception) -> None:
+            show_error(str(error))
+            self.refresh()
+            if failed is not None:
+                failed()
+
+        start_worker(job, on_result=progress, on_error=fail)
+
+    def _relink(self) -> None:
+        folder = self._folder("The folder that the images were moved to")
+        if folder is not None and self.controller.project is not None:
+            project = self.controller.project
+            found, missing = project.relink(folder), project.missing()
+            show_info(f"{len(found)} images found again, {len(missing)} still missing.")
+            place = project.folder
+            self.controller.close()
+            self.controller.open(place)
+
+    def _elsewhere(self) -> None:
+        folder = self._folder("An empty folder on another disk")
+        if folder is not None:
+            self.controller.save_elsewhere(folder)
+
+    def _close(self) -> None:
+        self.controller.close()

@@ -1,0 +1,309 @@
+"""The *Images* dock widget: the images of an experiment as a list with thumbnails and states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.notifications import show_error
+from napari.viewer import ViewerModel
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import IMAGE_ENDINGS, LoadedImage, list_images
+from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
+from napari_leafseg.widgets.images.project_bar import ProjectBar
+from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.session import KEY, ImageEntry, Session, settings
+from napari_leafseg.widgets.state.workers import start_worker
+
+THUMBNAIL = 56
+NEXT_KEY, PREVIOUS_KEY = "PageDown", "PageUp"
+
+
+class ImagesWidget(QWidget):
+    """Adds files and folders, shows one image at a time.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari-leafseg-images")
+        self.session = Session.of(napari_viewer)
+        self.viewer = viewer = self.session.viewer
+        self.controller = ProjectController.of(self.session)
+        self._items: dict[Path, QListWidgetItem] = {}
+        self._wanted: ImageEntry | None = None
+        self._loader: Any = None
+        self._thumbnails: list[Any] = []
+        self._build()
+        self.setAcceptDrops(True)
+        self.session.images_changed.connect(self._refresh)
+        self.session.image_wanted.connect(self._choose)
+        self.controller.opened.connect(self._project_opened)
+        viewer.bind_key(NEXT_KEY, lambda _viewer: self.step(1), overwrite=True)
+        viewer.bind_key(PREVIOUS_KEY, lambda _viewer: self.step(-1), overwrite=True)
+        self._refresh()
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 8, 8, 8)
+        self.project_bar = ProjectBar(self.session)
+        column.addWidget(self.project_bar)
+        self.add_files = QPushButton("Add files …")
+        self.add_files.setObjectName("add_files")
+        self.add_folder = QPushButton("Add folder …")
+        self.add_folder.setObjectName("add_folder")
+        self.add_files.clicked.connect(self._ask_files)
+        self.add_folder.clicked.connect(self._ask_folder)
+        row = QHBoxLayout()
+        row.addWidget(self.add_files)
+        row.addWidget(self.add_folder)
+        column.addLayout(row)
+        self.list = QListWidget()
+        self.list.setObjectName("image_list")
+        self.list.setIconSize(QSize(THUMBNAIL, THUMBNAIL))
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.list.setUniformItemSizes(True)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.list.currentRowChanged.connect(self._row_chosen)
+        self.empty = QLabel("No images yet.\n\nAdd files or a folder,\nor drop them here.")
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(self.list)
+        column.addWidget(self.stack, 1)
+        self.previous_button = QPushButton("◀ Previous")
+        self.previous_button.setObjectName("previous")
+        self.previous_button.setToolTip(f"Previous image ({PREVIOUS_KEY})")
+        self.next_button = QPushButton("Next ▶")
+        self.next_button.setObjectName("next")
+        self.next_button.setToolTip(f"Next image ({NEXT_KEY})")
+        self.previous_button.clicked.connect(lambda: self.step(-1))
+        self.next_button.clicked.connect(lambda: self.step(1))
+        self.position = QLabel()
+        self.position.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        row = QHBoxLayout()
+        row.addWidget(self.previous_button)
+        row.addWidget(self.position, 1)
+        row.addWidget(self.next_button)
+        column.addLayout(row)
+        self.setMinimumWidth(260)
+
+    # -- adding ------------------------------------------------------------------------------------------------------
+
+    def _ask_files(self) -> None:
+        endings = " ".join(f"*{ending}" for ending in IMAGE_ENDINGS)
+        files, _ = QFileDialog.getOpenFileNames(self, "Add images", self._last_folder(), f"Images ({endings})")
+        self.add(files)
+
+    def _ask_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Add the images of a folder", self._last_folder())
+        if folder:
+            self.add([folder])
+
+    @staticmethod
+    def _last_folder() -> str:
+        return str(settings().value("images/folder", str(Path.home())))
+
+    def add(self, paths: Iterable[str | Path]) -> None:
+        """Add files and folders; those that are in the list already are not added twice."""
+        try:
+            found = list_images(paths)
+        except UserError as error:
+            show_error(str(error))
+            return
+        known = {entry.path for entry in self.session.images}
+        new = [path for path in found if path not in known]
+        if not new:
+            return
+        first = not self.session.images
+        self.session.images.extend(ImageEntry(path) for path in new)
+        self.controller.add_images()
+        settings().setValue("images/folder", str(new[0].parent))
+        worker = start_worker(
+            thumbnail_job, new, THUMBNAIL,
+            on_result=self._show_thumbnail, on_error=self._report, on_end=self._thumbnails.remove,
+        )  # fmt: skip
+        self._thumbnails.append(worker)
+        self.session.images_changed.emit()
+        if first:
+            self.list.setCurrentRow(0)
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Accept files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Add dropped files and folders."""
+        self.add([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
+
+    # -- showing -----------------------------------------------------------------------------------------------------
+
+    def _project_opened(self) -> None:
+        """List the images of a project that was opened."""
+        paths = [entry.path for entry in self.session.images]
+        self._items.clear()
+        self.list.clear()
+        self._refresh()
+        worker = start_worker(
+            thumbnail_job, paths, THUMBNAIL,
+            on_result=self._show_thumbnail, on_error=self._report, on_end=self._thumbnails.remove,
+        )  # fmt: skip
+        self._thumbnails.append(worker)
+        if self.session.images:
+            self.list.setCurrentRow(0)
+
+    def _refresh(self) -> None:
+        self.stack.setCurrentWidget(self.list if self.session.images else self.empty)
+        for entry in self.session.images:
+            item = self._items.get(entry.path)
+            if item is None:
+                item = self._items[entry.path] = QListWidgetItem(self._blank(), "")
+                item.setSizeHint(QSize(0, THUMBNAIL + 8))
+                item.setToolTip(str(entry.path))
+                self.list.addItem(item)
+            known = entry.confidence is not None and entry.state == "not segmented"
+            sure = f", least certain leaf {entry.confidence:.2f}" if known else ""
+            item.setText(f"{entry.path.name}\n{entry.state}{sure}")
+        self._show_position()
+
+    @staticmethod
+    def _blank() -> QIcon:
+        pixmap = QPixmap(THUMBNAIL, THUMBNAIL)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        return QIcon(pixmap)
+
+    def _show_thumbnail(self, result: tuple[Path, np.ndarray | str]) -> None:
+        path, thumbnail = result
+        if path not in self._items:
+            return  # another project was opened meanwhile
+        if isinstance(thumbnail, str):
+            self._fail(path, thumbnail)
+            return
+        thumbnail = np.ascontiguousarray(thumbnail)
+        height, width = thumbnail.shape[:2]
+        image = QImage(thumbnail.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+        square = QPixmap(THUMBNAIL, THUMBNAIL)
+        square.fill(Qt.GlobalColor.transparent)
+        from qtpy.QtGui import QPainter
+
+        painter = QPainter(square)
+        painter.drawImage((THUMBNAIL - width) // 2, (THUMBNAIL - height) // 2, image)
+        painter.end()
+        self._items[path].setIcon(QIcon(square))
+
+    def _fail(self, path: Path, message: str) -> None:
+        entry = self.session.entry_at(path)
+        if entry is not None:
+            entry.state = "cannot be used"
+            self._items[path].setToolTip(message)
+        self.session.images_changed.emit()
+
+    def _show_position(self) -> None:
+        total, row = len(self.session.images), self.list.currentRow()
+        self.position.setText(f"{row + 1} of {total}" if total and row >= 0 else "")
+        self.previous_button.setEnabled(row > 0)
+        self.next_button.setEnabled(row < total - 1)
+
+    # -- choosing ----------------------------------------------------------------------------------------------------
+
+    def step(self, by: int) -> None:
+        """Go to the next or previous image."""
+        row = self.list.currentRow() + by
+        if 0 <= row < self.list.count():
+            self.list.setCurrentRow(row)
+
+    def _choose(self, entry: ImageEntry) -> None:
+        self.list.setCurrentRow(self.session.images.index(entry))
+
+    def _row_chosen(self, row: int) -> None:
+        self._show_position()
+        if not 0 <= row < len(self.session.images):
+            return
+        entry = self.session.images[row]
+        self._wanted = entry
+        layer = self.session.layer_of(entry)
+        if layer is not None:
+            self._show_only(layer)
+        elif self._loader is None:
+            self._load(entry)
+
+    def _load(self, entry: ImageEntry) -> None:
+        self._loader = start_worker(
+            load_job, entry.path,
+            on_result=lambda image: self._loaded(entry, image),
+            on_error=lambda error: self._load_failed(entry, error),
+            on_end=self._load_ended,
+        )  # fmt: skip
+
+    def _loaded(self, entry: ImageEntry, image: LoadedImage) -> None:
+        entry.sha256 = image.sha256
+        array = image.array
+        rgb = array.ndim >= 3 and array.shape[-1] in (3, 4)
+        if array.ndim == 3 and array.shape[-1] == 1:
+            array = array[..., 0]
+        layer = Image(array, name=entry.path.stem, rgb=rgb)
+        self.session.bind(layer, entry)
+        self.viewer.add_layer(layer)
+        self.session.image_loaded.emit(layer)
+        if entry is self._wanted:
+            self._show_only(layer)
+
+    def _load_failed(self, entry: ImageEntry, error: Exception) -> None:
+        self._report(error)
+        self._fail(entry.path, str(error))
+
+    @staticmethod
+    def _report(error: Exception) -> None:
+        show_error(str(error))
+
+    def _load_ended(self, _worker: Any) -> None:
+        self._loader = None
+        wanted = self._wanted
+        if wanted is not None and wanted.state != "cannot be used" and self.session.layer_of(wanted) is None:
+            self._load(wanted)
+
+    def _show_only(self, layer: Image) -> None:
+        """Show one image with what belongs to it; hide the list's other images and drop those without results."""
+        for other in list(self.session.image_layers()):
+            if other is layer or self.session.entry_of(other) is None:
+                continue
+            if self.session.labels_layer(other) is None:
+                self.viewer.layers.remove(other)
+        for other in self.viewer.layers:
+            owner = other.metadata.get(KEY, {}).get("image")
+            if other is layer or owner == id(layer):
+                other.visible = True
+            elif owner is not None or self.session.entry_of(other) is not None:
+                other.visible = False
+        self.viewer.layers.selection.active = layer
+        self.viewer.reset_view()
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what runs when the widget is closed."""
+        for worker in [*self._thumbnails, self._loader]:
+            if worker is not None:
+                worker.quit()
+        super().closeEvent(event)

@@ -1,0 +1,163 @@
+"""What the *Measure* widget looks like: its controls; no steering here."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSplitter,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_leafseg.widgets.common.controls import thin_progress
+from napari_leafseg.widgets.common.tables import FrameView
+from napari_leafseg.widgets.measure.plots import PLOTS, MeasurePlot
+
+
+class MeasureForm(QWidget):
+    """Controls of the *Measure* widget."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari-leafseg-measure")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(6)
+        self.hint = QLabel()
+        self.hint.setObjectName("hint")
+        self.hint.setWordWrap(True)
+        self.summary = QLabel()
+        self.summary.setObjectName("summary")
+        self.summary.setWordWrap(True)
+        column.addLayout(self._scale_row())
+        self.series_box = QCheckBox("All images of the list are one time series")
+        self.series_box.setObjectName("series")
+        self.series_box.setToolTip("Follow the leaves from image to image, in the order of the list")
+        column.addWidget(self.series_box)
+        column.addWidget(self.summary)
+        column.addWidget(self.hint)
+        self.progress = thin_progress()
+        column.addWidget(self.progress)
+        self.parts = QSplitter(Qt.Orientation.Vertical)
+        self.parts.addWidget(self._tables())
+        self.parts.addWidget(self._plots())
+        self.parts.setStretchFactor(0, 3)
+        self.parts.setStretchFactor(1, 2)
+        column.addWidget(self.parts, 1)
+        column.addLayout(self._saving())
+        self.setMinimumWidth(400)
+
+    def _scale_row(self) -> QHBoxLayout:
+        self.scale_box = QDoubleSpinBox()
+        self.scale_box.setObjectName("px_per_mm")
+        self.scale_box.setRange(0, 10_000)
+        self.scale_box.setDecimals(3)
+        self.scale_box.setSpecialValueText("not set")
+        self.scale_box.setSuffix(" px/mm")
+        self.scale_box.setKeyboardTracking(False)
+        self.scale_box.setMinimumWidth(118)
+        self.scale_box.setToolTip("Pixels a millimeter; measurements are in pixels where it is not set")
+        self.ruler_button = QPushButton("Ruler …")
+        self.ruler_button.setObjectName("ruler")
+        self.ruler_button.setToolTip("Draw a line along something whose length you know")
+        self.file_button = QToolButton()
+        self.file_button.setObjectName("scale_from_file")
+        self.file_button.setText("From file")
+        self.file_button.setToolTip(
+            "What the file itself states; a camera's files state how to print, which is no scale"
+        )
+        self.every_box = QCheckBox("all")
+        self.every_box.setObjectName("every")
+        self.every_box.setChecked(True)
+        self.every_box.setToolTip("For all images; untick to set the scale of this image alone")
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Scale"))
+        row.addWidget(self.scale_box, 1)
+        row.addWidget(self.every_box)
+        row.addWidget(self.file_button)
+        row.addWidget(self.ruler_button)
+        return row
+
+    def _tables(self) -> QWidget:
+        box = QWidget()
+        column = QVBoxLayout(box)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.filter_box = QLineEdit()
+        self.filter_box.setObjectName("filter")
+        self.filter_box.setClearButtonEnabled(True)
+        self.filter_box.setPlaceholderText("Show leaves where …   e.g. area_px2 > 100 and plant == 1")
+        self.filter_hint = QLabel()
+        self.filter_hint.setWordWrap(True)
+        self.filter_hint.hide()
+        self.tabs = QTabWidget()
+        self.leaves = FrameView()
+        self.plants = FrameView(editable=("name",))
+        self.growth = FrameView()
+        for name, view in (("Leaves", self.leaves), ("Plants", self.plants), ("Growth", self.growth)):
+            view.setObjectName(name.lower())
+            self.tabs.addTab(view, name)
+        self.leaves.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.plants.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        column.addWidget(self.filter_box)
+        column.addWidget(self.filter_hint)
+        column.addWidget(self.tabs, 1)
+        return box
+
+    def _plots(self) -> QWidget:
+        box = QWidget()
+        column = QVBoxLayout(box)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.plot_box = QComboBox()
+        self.plot_box.setObjectName("plot")
+        for kind, title in PLOTS.items():
+            self.plot_box.addItem(title, kind)
+        self.plot = MeasurePlot()
+        column.addWidget(self.plot_box)
+        column.addWidget(self.plot, 1)
+        return box
+
+    def _saving(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.copy_button = QPushButton("Copy")
+        self.copy_button.setToolTip("Copy the table that is shown, for a spreadsheet")
+        self.table_button = QPushButton("Save table …")
+        self.table_button.setToolTip("CSV, TSV, Excel or Parquet")
+        self.figure_button = QPushButton("Save figure …")
+        self.figure_button.setToolTip("PNG or SVG")
+        self.tray_button = QToolButton()
+        self.tray_button.setText("Pots …")
+        self.tray_button.setToolTip("Name plants by their place in a tray: A1, A2, …; double-click a name to change it")
+        for button, name in (
+            (self.copy_button, "copy"), (self.table_button, "save_table"), (self.figure_button, "save_figure"),
+            (self.tray_button, "tray"),
+        ):  # fmt: skip
+            button.setObjectName(name)
+            row.addWidget(button, 0 if button is self.tray_button else 1)
+        return row
+
+    @property
+    def view(self) -> FrameView:
+        """The table that is shown."""
+        return self.tabs.currentWidget()  # type: ignore[return-value]
+
+    def show_state(self, hint: str, measured: bool, series: bool) -> None:
+        """What there is to see."""
+        self.hint.setText(hint)
+        self.hint.setVisible(bool(hint))
+        self.parts.setVisible(measured)
+        self.summary.setVisible(measured)
+        for button in (self.copy_button, self.table_button, self.figure_button, self.tray_button):
+            button.setEnabled(measured)
+        self.tabs.setTabVisible(2, series)
+        for row, kind in enumerate(PLOTS):
+            if kind in {"over time", "curves"}:
+                self.plot_box.model().item(row).setEnabled(series)

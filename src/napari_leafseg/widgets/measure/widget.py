@@ -1,0 +1,483 @@
+"""The *Measure* dock widget: tables and plots of the leaves on the screen, linked with the canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.utils.notifications import show_error, show_info
+from napari.viewer import ViewerModel
+from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
+
+from napari_leafseg.editing.edit import leaf_at
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import read_image
+from napari_leafseg.io.resolution import read_resolution
+from napari_leafseg.pipelines.measure import Frame, Measured, MeasureEvent, measure_job
+from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
+from napari_leafseg.traits import area_column, name_pots
+from napari_leafseg.versions import software_versions
+from napari_leafseg.widgets.common.controls import burst_timer
+from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
+from napari_leafseg.widgets.measure.form import MeasureForm
+from napari_leafseg.widgets.measure.ruler import Ruler
+from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
+from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.overlays import outline_leaf
+from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.session import Session, image_data
+from napari_leafseg.widgets.state.workers import start_worker
+
+_NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
+_ALL = "*"
+
+
+class MeasureWidget(MeasureForm):
+    """Steers measuring, and the link between table and canvas.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = Session.of(napari_viewer)
+        self.viewer = self.session.viewer
+        self.controller = ProjectController.of(self.session)
+        self.worker: Any = None
+        self.measured: Measured | None = None
+        self.settings_store = MeasurementSettingsStore(self.controller)
+        self._again = False
+        self.ruler = Ruler(self, self.session, self.scale_box.setValue)
+        self._soon = burst_timer(self, self.refresh, 250)
+        self._connect()
+        self._ask()
+
+    def _connect(self) -> None:
+        self.session.corrected.connect(self._ask)
+        self.session.layer_state_changed.connect(self._ask)
+        self.session.images_changed.connect(self._ask)
+        self.settings_store.changed.connect(self._ask)
+        self.viewer.layers.selection.events.active.connect(self._ask)
+        self.viewer.layers.events.removed.connect(self._ask)
+        self.viewer.mouse_drag_callbacks.append(self._clicked)
+        self.series_box.toggled.connect(lambda _on: self._ask())
+        self.scale_box.valueChanged.connect(self._scale_changed)
+        self.ruler_button.clicked.connect(lambda: self.ruler.draw())
+        self.file_button.clicked.connect(self._scale_from_file)
+        self.leaves.row_chosen.connect(self._leaf_chosen)
+        self.growth.row_chosen.connect(self._curve_chosen)
+        self.leaves.customContextMenuRequested.connect(self._leaf_menu)
+        self.plants.frame.edited.connect(self._name_edited)
+        self.tray_button.clicked.connect(self._name_pots)
+        self.filter_box.textChanged.connect(self._filter)
+        self.tabs.currentChanged.connect(lambda _index: self._filter())
+        self.plot_box.currentIndexChanged.connect(lambda _index: self._draw())
+        self.copy_button.clicked.connect(self._copy)
+        self.table_button.clicked.connect(self._save_table)
+        self.figure_button.clicked.connect(self._save_figure)
+
+    # -- what is measured --------------------------------------------------------------------------------------------
+
+    @property
+    def binding(self) -> LabelsBinding | None:
+        """The labels of the image that the user looks at."""
+        return self.session.binding(self.session.focus())
+
+    @property
+    def notes(self) -> MeasurementSettings:
+        """What people decided about the project's images."""
+        return self.settings_store.notes
+
+    @property
+    def name(self) -> str:
+        """The notes' name of what is measured."""
+        binding = self.binding
+        if self.series_box.isChecked() or binding is None:
+            return _ALL
+        entry = self.session.entry_of(binding.image)
+        return entry.path.name if entry else binding.image.name
+
+    def _ask(self, _what: Any = None) -> None:
+        self._soon.start()
+
+    def _image_settings(self) -> ImageMeasurementSettings:
+        return self.notes.of(self.name)
+
+    def _frames(self) -> list[Frame]:
+        if self.series_box.isChecked():
+            return self._list_frames()
+        binding = self.binding
+        if binding is None:
+            return []
+        document, image, labels = binding.document, binding.image, binding.document.labels
+        data, _ = image_data(image)
+        prediction = self.session.record(image).prediction
+        if labels.ndim == 2:
+            verified = {leaf for _, leaf in document.verified}
+            return [Frame(image.name, labels.copy, lambda: data, prediction, verified)]
+        known = getattr(prediction, "frames", [None] * len(labels))
+        return [
+            Frame(f"{image.name} {number}", labels[number].copy, partial(data.__getitem__, number),
+                  known[number], {leaf for frame, leaf in document.verified if frame == number})
+            for number in range(len(labels))
+        ]  # fmt: skip
+
+    def _list_frames(self) -> list[Frame]:
+        """Images of the list that have labels: those of open layers, else what the project has saved."""
+        found = []
+        project = self.controller.project
+        saved = {} if project is None else {project.path_of(ref): ref for ref in project.images}
+        for entry in self.session.images:
+            image = self.session.layer_of(entry)
+            binding = self.session.binding(image) if image is not None else None
+            if binding is not None and binding.document.labels.ndim == 2:
+                labels, data = binding.document.labels, image_data(binding.image)[0]
+                verified = {leaf for _, leaf in binding.document.verified}
+                prediction = self.session.record(binding.image).prediction
+                found.append(Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified))
+            elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
+                read = partial(project.read_labels, saved[entry.path])
+                found.append(Frame(entry.path.name, read, partial(_read, entry.path)))
+        return found
+
+    def refresh(self) -> None:
+        """Measure again, in the background; the newest wish wins."""
+        if not self.isVisible():
+            return
+        if self.worker is not None:
+            self._again = True
+            self.worker.quit()
+            return
+        frames = self._frames()
+        self._show_scale()
+        if not frames or not (self.series_box.isChecked() or self.binding):
+            self.measured = None
+            self.show_state(_NOTHING, False, False)
+            self.progress.hide()
+            return
+        notes = self.notes.images.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
+        self.worker = start_worker(
+            measure_job, frames, notes, self.notes.scale_of(self.name),
+            on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
+            owner=self,
+        )  # fmt: skip
+
+    def _progress(self, event: MeasureEvent) -> None:
+        self.progress.setVisible(event.total > 3 and event.measured is None)
+        self.progress.setRange(0, event.total)
+        self.progress.setValue(event.done)
+        if event.measured is not None:
+            self._show(event.measured)
+
+    def _ended(self, worker: Any) -> None:
+        if worker is self.worker:
+            self.worker = None
+            self.progress.hide()
+            if self._again:
+                self._again = False
+                self._ask()
+
+    def showEvent(self, event: Any) -> None:
+        """Measure when the widget comes to the front."""
+        super().showEvent(event)
+        self._ask()
+
+    # -- showing -----------------------------------------------------------------------------------------------------
+
+    def _show(self, measured: Measured) -> None:
+        first = self.measured is None or self.measured.series != measured.series
+        self.measured = measured
+        self.show_state("", True, measured.series)
+        for view, table in ((self.leaves, measured.leaves), (self.plants, measured.plants),
+                            (self.growth, measured.growth)):  # fmt: skip
+            view.show_table(table)
+        self._filter()
+        leaves, plants = len(measured.leaves), len(measured.plants)
+        if measured.series:
+            tracks = measured.leaves["track"].nunique() if "track" in measured.leaves else 0
+            frames = measured.leaves["frame"].nunique() if leaves else 0
+            self.summary.setText(f"<b>{tracks} leaves</b> followed over {frames} images")
+        else:
+            area = area_column(measured.plants)
+            unit = "mm²" if area.endswith("mm2") else "px²"
+            total = f", {measured.plants[area].sum():,.0f} {unit}" if plants else ""
+            self.summary.setText(f"<b>{leaves} leaves</b>, {plants} {'plant' if plants == 1 else 'plants'}{total}")
+        if first:
+            self.plot_box.setCurrentIndex(self.plot_box.findData("curves" if measured.series else "areas"))
+        self._draw()
+        self._show_tracks(measured)
+
+    def _draw(self) -> None:
+        if self.measured is not None:
+            kind = self.plot_box.currentData()
+            if not self.measured.series and kind in {"over time", "curves"}:
+                kind = "areas"
+            self.plot.draw(kind, self.measured)
+
+    def _show_tracks(self, measured: Measured) -> None:
+        """Tracks of a series layer as napari shows them."""
+        binding = self.binding
+        if binding is None or not measured.series or self.series_box.isChecked():
+            return
+        layer = self.session.find_layer(binding.image, "tracks")
+        if not len(measured.tracks):
+            if layer is not None:
+                self.viewer.layers.remove(layer)
+            return
+        if layer is not None:
+            layer.data = measured.tracks
+            return
+        active = self.viewer.layers.selection.active
+        self.viewer.add_tracks(
+            measured.tracks, name=f"{binding.image.name} tracks", tail_length=4,
+            metadata=self.session.mark(binding.image, "tracks"), **layers.geometry(binding.image, 3),
+        )  # fmt: skip
+        self.viewer.layers.selection.active = active
+
+    def _filter(self, _text: str = "") -> None:
+        message = self.view.filter(self.filter_box.text())
+        self.filter_hint.setText(message)
+        self.filter_hint.setVisible(bool(message))
+
+    # -- table and canvas --------------------------------------------------------------------------------------------
+
+    def _leaf_chosen(self, row: int) -> None:
+        assert self.measured is not None
+        self._go_to(self.measured.leaves.iloc[row])
+
+    def _curve_chosen(self, row: int) -> None:
+        assert self.measured is not None
+        curve, leaves = self.measured.growth.iloc[row], self.measured.leaves
+        same = leaves[(leaves["frame"] == curve["frame"]) & (leaves["leaf"] == curve["leaf"])]
+        self._go_to(same.iloc[0])
+
+    def _go_to(self, leaf: Any) -> None:
+        """Center a leaf and draw a line around it."""
+        binding = self._correction_of(leaf)
+        if binding is None:
+            if "image" in leaf:
+                show_info(f"Open {leaf['image']} in Images to see this leaf.")
+            return
+        layer = binding.layer
+        place = [leaf["centroid_y_px"], leaf["centroid_x_px"]]
+        if layer.ndim == 3:
+            self.viewer.dims.set_current_step(0, int(leaf["frame"]))
+            place = [leaf["frame"], *place]
+        self.viewer.camera.center = tuple(layer.data_to_world(place)[-2:])
+        outline_leaf(self.session, binding, int(leaf["leaf"]))
+        layer.selected_label = int(leaf["leaf"])
+
+    def _correction_of(self, leaf: Any) -> LabelsBinding | None:
+        if not self.series_box.isChecked():
+            return self.binding
+        for entry in self.session.images:
+            if entry.path.name == leaf["image"]:
+                image = self.session.layer_of(entry)
+                return None if image is None else self.session.binding(image)
+        return None
+
+    def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
+        """A click on a leaf goes to its row; a drag does not."""
+        yield
+        if event.type == "mouse_move":
+            return
+        binding = self.binding
+        if binding is None or self.measured is None or not self.isVisible():
+            return
+        layer = binding.layer
+        if layer.mode != "pan_zoom":
+            return
+        point = np.array(layer.world_to_data(event.position))[-2:]
+        leaf = leaf_at(binding.plane, float(point[0]), float(point[1]))
+        table = self.measured.leaves
+        rows = table["leaf"] == leaf
+        if self.measured.series:
+            entry = self.session.entry_of(binding.image)
+            rows &= (
+                table["image"] == (entry.path.name if entry else "")
+                if self.series_box.isChecked()
+                else table["frame"] == binding.frame
+            )
+        found = np.flatnonzero(rows.to_numpy())
+        if leaf and len(found):
+            self.tabs.setCurrentWidget(self.leaves)
+            self.leaves.choose(int(found[0]))
+            outline_leaf(self.session, binding, leaf)
+
+    # -- scale -------------------------------------------------------------------------------------------------------
+
+    def _show_scale(self) -> None:
+        self.scale_box.blockSignals(True)
+        self.scale_box.setValue(self.notes.scale_of(self.name) or 0)
+        own = self.notes.images.get(self.name)
+        self.every_box.setChecked(own is None or own.px_per_mm is None)
+        self.scale_box.blockSignals(False)
+
+    def _scale_changed(self, value: float) -> None:
+        if self.every_box.isChecked():
+            self.notes.px_per_mm = value or None
+        else:
+            self._image_settings().px_per_mm = value or None
+        self.settings_store.keep()
+        self._ask()
+
+    def _scale_from_file(self) -> None:
+        """Take the scale that the file states."""
+        image = self.session.focus()
+        entry = None if image is None else self.session.entry_of(image)
+        path = entry.path if entry else (image.source.path if image is not None else None)
+        try:
+            found = read_resolution(path) if path else None
+        except UserError as error:
+            show_error(str(error))
+            return
+        if found is None:
+            show_info("The file states no scale. Draw a line along a ruler instead.")
+        else:
+            self.scale_box.setValue(found)
+
+    # -- plants and tracks -------------------------------------------------------------------------------------------
+
+    def _leaf_menu(self, where: QPoint) -> None:
+        menu = self.leaf_menu()
+        if menu.actions():
+            menu.exec_(self.leaves.viewport().mapToGlobal(where))
+
+    def leaf_menu(self) -> QMenu:
+        """What can be done with the chosen rows."""
+        menu = QMenu(self)
+        if self.measured is None:
+            return menu
+        rows = self.measured.leaves.iloc[self.leaves.chosen_rows()]
+        if not len(rows):
+            return menu
+        move = menu.addMenu("Move to plant")
+        known = sorted({int(plant) for plant in self.measured.leaves["plant"]})
+        for plant in [*known, max(known) + 1]:
+            title = f"{plant}" if plant in known else f"{plant} (new)"
+            move.addAction(title).triggered.connect(lambda _on=False, plant=plant: self._move(rows, plant))
+        if self.measured.series and len(rows) == 1 and "track" in rows:
+            menu.addAction("Cut its track before here").triggered.connect(lambda _on=False: self._cut(rows.iloc[0]))
+        if self.measured.series and len(rows) == 2 and rows["frame"].nunique() == 2:
+            menu.addAction("These are one leaf").triggered.connect(lambda _on=False: self._link(rows))
+        return menu
+
+    def _move(self, rows: Any, plant: int) -> None:
+        plants = self._image_settings().plants
+        for _, row in rows.iterrows():
+            plants.setdefault(int(row.get("frame", 0)), {})[int(row["leaf"])] = plant
+        self._noted()
+
+    def _cut(self, row: Any) -> None:
+        table = self.measured.leaves  # type: ignore[union-attr]
+        before = table[(table["track"] == row["track"]) & (table["frame"] < row["frame"])]
+        if len(before):
+            last = before.sort_values("frame").iloc[-1]
+            self._edit_tracks(lambda tracks: tracks.cut(_node(last), _node(row)))
+
+    def _link(self, rows: Any) -> None:
+        first, second = (row for _, row in rows.sort_values("frame").iterrows())
+        self._edit_tracks(lambda tracks: tracks.link(_node(first), _node(second)))
+
+    def _edit_tracks(self, change: Any) -> None:
+        from napari_leafseg.traits.tracking import TrackEdits
+
+        notes = self._image_settings()
+        tracks = TrackEdits(list(notes.links), list(notes.cuts))
+        change(tracks)
+        notes.links, notes.cuts = tracks.links, tracks.cuts
+        self._noted()
+
+    def _name_edited(self, row: int, _column: str, text: str) -> None:
+        assert self.measured is not None
+        plant = int(self.measured.plants.iloc[row]["plant"])
+        self._image_settings().names[plant] = text.strip() or str(plant)
+        self._noted()
+
+    def _name_pots(self) -> None:
+        """Name plants by the cell of a tray in which they stand."""
+        text, given = QInputDialog.getText(self, "Pots", "Rows × columns of the tray", text="4 × 5")
+        numbers = [int(part) for part in text.replace("×", "x").lower().split("x") if part.strip().isdigit()]
+        binding = self.binding
+        if not given or binding is None or self.measured is None:
+            return
+        if len(numbers) != 2 or min(numbers) < 1:
+            show_error(f"“{text}” is no number of rows and columns. Write it like 4 × 5.")
+            return
+        plants = self.measured.plants.drop_duplicates("plant")
+        middles = {int(row["plant"]): (row["center_y_px"], row["center_x_px"]) for _, row in plants.iterrows()}
+        shape = binding.plane.shape
+        self._image_settings().names.update(name_pots(middles, numbers[0], numbers[1], (shape[0], shape[1])))
+        self._noted()
+
+    def _noted(self) -> None:
+        self.settings_store.keep()
+        self._ask()
+
+    # -- saving ------------------------------------------------------------------------------------------------------
+
+    def _copy(self) -> None:
+        QApplication.clipboard().setText(as_text(self.view.shown()))
+        show_info(f"{len(self.view.shown())} rows copied.")
+
+    def record(self) -> dict[str, Any]:
+        """How the tables came about: scale, and the records of the predictions that are kept."""
+        shown = [self.session.layer_of(entry) for entry in self.session.images] if self.series_box.isChecked() else []
+        images = [image for image in shown if image is not None] or [self.session.focus()]
+        items = [self.session.record(image) for image in images if image is not None]
+        return {
+            "px_per_mm": self.notes.scale_of(self.name),
+            "images": [item.prediction.record(**item.values) for item in items if item.prediction is not None],
+            "software": software_versions(),
+        }
+
+    def _save_table(self) -> None:
+        name = self.tabs.tabText(self.tabs.currentIndex()).lower()
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save table", str(Path.home() / f"{name}.csv"), ";;".join(FORMATS.values())
+        )
+        if chosen:
+            start_worker(
+                save_table, self.view.shown(), Path(chosen), self.record(),
+                on_result=lambda _none: show_info(f"Saved {chosen}"), on_error=lambda error: show_error(str(error)),
+            )  # fmt: skip
+
+    def _save_figure(self) -> None:
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save figure", str(Path.home() / "figure.png"), "PNG (*.png);;SVG (*.svg)"
+        )
+        if not chosen:
+            return
+        try:
+            self.plot.save(Path(chosen))
+            show_info(f"Saved {chosen}")
+        except UserError as error:
+            show_error(str(error))
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what runs when the widget is closed."""
+        if self.worker is not None:
+            self.worker.quit()
+        if self._clicked in self.viewer.mouse_drag_callbacks:
+            self.viewer.mouse_drag_callbacks.remove(self._clicked)
+        super().closeEvent(event)
+
+
+def _node(row: Any) -> tuple[int, int]:
+    return int(row["frame"]), int(row["leaf"])
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _read(path: Path) -> np.ndarray:
+    return read_image(path).array

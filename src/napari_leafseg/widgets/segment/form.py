@@ -1,0 +1,417 @@
+"""What the *Segment* widget looks like: its controls and what they show; no steering here."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
+from napari_leafseg.widgets.common.controls import fill_models, list_again, thin_progress
+from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, ParameterPanel
+from napari_leafseg.widgets.segment.live import seed_points
+from napari_leafseg.widgets.state.session import settings
+
+
+class Overlay(NamedTuple):
+    """A layer that explains a prediction: its check box and how its data is computed."""
+
+    label: str
+    help: str
+    compute: Callable[[Any, dict[str, float]], Any]
+
+
+def _frames(name: str) -> Callable[[Any, dict[str, float]], Any]:
+    def compute(prediction: Any, _values: dict[str, float]) -> Any:
+        import numpy as np
+
+        frames = getattr(prediction, "frames", None)
+        if frames is None:
+            return getattr(prediction, name)()
+        return np.stack([getattr(frame, name)() for frame in frames])
+
+    return compute
+
+
+OVERLAYS = {
+    "distance": Overlay(
+        "Distance map", "How far inside a leaf a pixel lies: 0 at its border, 1 in its middle.", _frames("distance_map")
+    ),
+    "embedding": Overlay(
+        "Embedding",
+        "The embedding's three principal components as color: one leaf, one color.",
+        _frames("embedding_rgb"),
+    ),
+    "confidence": Overlay(
+        "Confidence", "The model's confidence that a pixel belongs to any leaf: 0 to 1.", _frames("confidence")
+    ),
+    "seeds": Overlay(
+        "Seeds",
+        "The points that leaves grow from.",
+        lambda prediction, values: seed_points(prediction, values["seed_threshold"]),
+    ),
+}
+
+
+def plausible_devices() -> list[tuple[str, str]]:
+    """Devices to offer, as (title, name), without loading torch to ask for them."""
+    found = [("Automatic", "auto"), ("CPU", "cpu")]
+    if shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists():
+        found.append(("NVIDIA GPU (CUDA)", "cuda"))
+    if sys.platform == "darwin":
+        found.append(("Apple GPU (MPS)", "mps"))
+    return found
+
+
+_TTA_TITLES = {  # names in `napari_leafseg.inference.tta`, which is not imported before it is used
+    "standard": ("Standard", "As the model's author chose"),
+    "fast": ("Fast", "One view: about half the time"),
+    "careful": ("Careful", "Four views, turned and mirrored: about twice the time"),
+    "thorough": ("Thorough", "Eight views at three sizes: about thirteen times the time"),
+}
+_OTHER = "Other file …"
+
+
+class SegmentForm(QWidget):
+    """Controls of the *Segment* widget."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari-leafseg-segment")
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer.addWidget(area)
+        inside = QWidget()
+        area.setWidget(inside)
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(8)
+        column.addLayout(self._choices())
+        column.addLayout(self._run_row())
+        column.addWidget(self._tuning())
+        column.addWidget(self._views())
+        column.addWidget(self._saving())
+        column.addStretch(1)
+        self.setMinimumWidth(400)
+        self.show_nothing(False)
+        self.show_running(False)
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def _choices(self) -> QFormLayout:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.image_box = _combo("image")
+        self.model_box = _combo("model")
+        fill_models(self.model_box, _one_line, _OTHER)
+        self.model_box.view().setTextElideMode(Qt.TextElideMode.ElideNone)
+        self.model_box.activated.connect(self._choose_file)
+        self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
+        self.model_text = _hint()
+        self.device_box = _combo("device")
+        for title, name in plausible_devices():
+            self.device_box.addItem(title, name)
+        self.tta_box = _combo("tta")
+        for name, (title, help_text) in _TTA_TITLES.items():
+            self.tta_box.addItem(title, name)
+            self.tta_box.setItemData(self.tta_box.count() - 1, help_text, Qt.ItemDataRole.ToolTipRole)
+        self.tta_box.setToolTip("How often the model looks at an image: more often is better and slower.")
+        self.scale_auto = QCheckBox("find by itself")
+        self.scale_auto.setObjectName("scale_auto")
+        self.scale_auto.setChecked(True)
+        self.scale_box = QDoubleSpinBox()
+        self.scale_box.setObjectName("scale_box")
+        self.scale_box.setRange(2, 800)
+        self.scale_box.setDecimals(0)
+        self.scale_box.setSuffix(" %")
+        self.scale_box.setValue(100)
+        self.scale_box.setEnabled(False)
+        self.scale_box.setMinimumWidth(BOX_WIDTH)
+        tip = "The size at which the model sees the image, so that a plant is as large as those it learned from."
+        self.scale_auto.setToolTip(tip)
+        self.scale_box.setToolTip(tip)
+        self.scale_auto.toggled.connect(lambda on: self.scale_box.setEnabled(not on))
+        scale_row = QHBoxLayout()
+        scale_row.addWidget(self.scale_auto, 1)
+        scale_row.addWidget(self.scale_box)
+        form.addRow("Image", self.image_box)
+        form.addRow("Model", self.model_box)
+        form.addRow("", self.model_text)
+        form.addRow("Device", self.device_box)
+        form.addRow("Accuracy", self.tta_box)
+        form.addRow("Working scale", scale_row)
+        return form
+
+    def _run_row(self) -> QVBoxLayout:
+        self.run_button = QPushButton("Run")
+        self.run_button.setObjectName("run")
+        self.run_button.setToolTip("Find the leaves of the chosen image")
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setObjectName("stop")
+        self.progress = thin_progress()
+        self.message = _hint()
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.stop_button, 1)
+        column = QVBoxLayout()
+        column.setSpacing(4)
+        column.addLayout(buttons)
+        column.addWidget(self.progress)
+        column.addWidget(self.message)
+        return column
+
+    def _tuning(self) -> QGroupBox:
+        self.tuning = QGroupBox("Tune")
+        column = QVBoxLayout(self.tuning)
+        self.count_label = QLabel()
+        self.count_label.setObjectName("count")
+        self.panel = ParameterPanel()
+        self.empty_label = _hint("Press Run; then the sliders change the leaves while they move.")
+        column.addWidget(self.count_label)
+        column.addWidget(self.empty_label)
+        column.addWidget(self.panel)
+        self.parameter_search_button = QPushButton("Parameter search …")
+        self.parameter_search_button.setObjectName("parameter_search")
+        self.parameter_search_button.setToolTip("Compare all values on the images that you have corrected")
+        column.addWidget(self.parameter_search_button)
+        return self.tuning
+
+    def _views(self) -> QGroupBox:
+        self.views = QGroupBox("Show")
+        column = QVBoxLayout(self.views)
+        first, second = QHBoxLayout(), QHBoxLayout()
+        self.outline_box = QCheckBox("Outlines only")
+        self.outline_box.setToolTip("Draw the leaves as outlines instead of filled")
+        self.overlays: dict[str, QCheckBox] = {}
+        for kind, overlay in OVERLAYS.items():
+            box = QCheckBox(overlay.label)
+            box.setObjectName(f"show_{kind}")
+            box.setToolTip(overlay.help)
+            self.overlays[kind] = box
+        for row, boxes in (
+            (first, (self.outline_box, self.overlays["seeds"], self.overlays["confidence"])),
+            (second, (self.overlays["distance"], self.overlays["embedding"])),
+        ):
+            for box in boxes:
+                row.addWidget(box, 1)
+            column.addLayout(row)
+        self._show_layers(())
+        return self.views
+
+    def _show_layers(self, names: tuple[str, ...]) -> None:
+        """Offer the layers that this kind of model has."""
+        for kind, box in self.overlays.items():
+            box.setVisible(kind in names)
+            if kind not in names:
+                box.setChecked(False)  # what another kind of model had shown goes
+
+    def _saving(self) -> QGroupBox:
+        group = QGroupBox("Save")
+        row = QHBoxLayout(group)
+        self.save_button = QPushButton("Save labels  (S)")
+        self.save_button.setObjectName("save")
+        self.folder_button = QToolButton()
+        self.folder_button.setText("Folder …")
+        self.show_folder(None)
+        self.masks_button = QToolButton()
+        self.masks_button.setObjectName("save_masks")
+        self.masks_button.setText("Masks …")
+        self.masks_button.setToolTip("Save every leaf's full mask, also where leaves overlap, as COCO")
+        self.masks_button.setVisible(False)
+        row.addWidget(self.save_button, 1)
+        row.addWidget(self.masks_button)
+        row.addWidget(self.folder_button)
+        return group
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def model_name(self) -> str | None:
+        """Name of the chosen model."""
+        return self.model_box.currentData()
+
+    @property
+    def device_name(self) -> str:
+        """Name of the chosen device."""
+        return str(self.device_box.currentData())
+
+    @property
+    def tta(self) -> str:
+        """Name of the chosen test-time augmentation."""
+        return str(self.tta_box.currentData())
+
+    @property
+    def scale(self) -> float | None:
+        """The working scale, None when it is to be found."""
+        return None if self.scale_auto.isChecked() else self.scale_box.value() / 100
+
+    # -- showing -----------------------------------------------------------------------------------------------------
+
+    def list_images(self, found: list[Image], chosen: Image | None) -> None:
+        """Fill the list of images."""
+        self.image_box.blockSignals(True)
+        self.image_box.clear()
+        for layer in found:
+            self.image_box.addItem(layer.name, layer)
+        self.image_box.setPlaceholderText("Open an image first")
+        self.image_box.setCurrentIndex(found.index(chosen) if chosen in found else -1)
+        self.image_box.blockSignals(False)
+
+    def choose_model(self, name: str) -> None:
+        """Choose a model where it is in the list."""
+        index = self.model_box.findData(name)
+        self.model_box.setCurrentIndex(index if index >= 0 else 0)
+        self._describe()
+
+    def _choose_file(self, index: int) -> None:
+        """Let the user pick a checkpoint when that entry of the list was chosen."""
+        if self.model_box.itemText(index) != _OTHER:
+            return
+        chosen, _ = QFileDialog.getOpenFileName(self, "Choose a model", str(user_folder()), f"Checkpoints (*{ENDING})")
+        if chosen:
+            self.add_model(chosen)
+        else:
+            self.model_box.setCurrentIndex(0)
+
+    def list_models_again(self) -> None:
+        """Bring the list up to date; the chosen model stays chosen where it is still there, a file's as well."""
+        list_again(self.model_box, _one_line, _OTHER)
+        self._describe()
+
+    def add_model(self, path: str) -> None:
+        """Add a checkpoint file to the list and choose it."""
+        if self.model_box.findData(path) < 0:
+            self.model_box.insertItem(self.model_box.count() - 1, Path(path).stem, path)
+        self.choose_model(path)
+
+    def choose_device(self, name: str) -> None:
+        """Choose a device where it is in the list."""
+        index = self.device_box.findData(name)
+        self.device_box.setCurrentIndex(index if index >= 0 else 0)
+
+    def _describe(self) -> None:
+        if self.model_name is None:
+            self.model_text.setText("No model is installed.")
+            return
+        try:
+            card = describe_model(self.model_name)
+        except UserError as error:
+            self.model_text.setText(str(error))
+            return
+        seconds = settings().value(f"speed/{card.name}/{self.device_name}")
+        speed = "" if seconds is None else f" About {float(seconds):.1f} s an image here."
+        source = f", from {card.source}" if card.source else ""
+        self.model_text.setText(
+            f"{card.description or card.name}{speed} Version {card.version}, {card.license}{source}."
+        )
+
+    def show_nothing(self, image: bool) -> None:
+        """No prediction for this image."""
+        self.panel.show_tunables((), {})
+        self.panel.setVisible(False)
+        self.parameter_search_button.setVisible(False)
+        self.count_label.setVisible(False)
+        self.empty_label.setVisible(True)
+        self.views.setEnabled(False)
+        self.save_button.setEnabled(False)
+        self.run_button.setEnabled(image)
+        self.message.setText("" if image else "Open an image: File ▸ Open, the Images widget, or File ▸ Open Sample.")
+
+    def show_prediction(self, prediction: Any, values: dict[str, float]) -> None:
+        """Sliders and scale of a prediction."""
+        self.panel.show_tunables(prediction.tunables, values)
+        self.panel.setVisible(True)
+        self.parameter_search_button.setVisible(True)
+        self.empty_label.setVisible(False)
+        self.views.setEnabled(True)
+        self._show_layers(prediction.layers)
+        self.masks_button.setVisible(prediction.overlapping)
+        if self.scale_auto.isChecked():
+            self.scale_box.setValue(100 * prediction.scale)
+
+    def show_count(self, count: int, predicted: bool, verified: int) -> None:
+        """Number of leaves."""
+        noun = "leaf" if count == 1 else "leaves"
+        self.count_label.setText(f"<b>{count} {noun}</b>{f' · {verified} verified' if verified else ''}")
+        self.count_label.setVisible(predicted)
+
+    def show_running(self, running: bool) -> None:
+        """Buttons and bar while a prediction runs."""
+        self.run_button.setEnabled(not running and self.image_box.currentData() is not None)
+        self.stop_button.setEnabled(running)
+        self.progress.setVisible(running)
+        self.image_box.setEnabled(not running)
+        self.model_box.setEnabled(not running)
+        if not running:
+            self.progress.setValue(0)
+            self.message.setText("")
+
+    def show_progress(self, done: int, total: int, message: str) -> None:
+        """Bar and message."""
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        self.message.setText(message)
+
+    def show_message(self, text: str) -> None:
+        """A line below the buttons."""
+        self.message.setText(text)
+
+    def show_folder(self, folder: Path | None) -> None:
+        """Where labels are saved."""
+        where = str(folder) if folder else "a folder “leaves” beside the image"
+        self.save_button.setToolTip(f"Saves to {where}; key S on the canvas")
+        self.folder_button.setToolTip(f"Choose where to save. Now: {where}")
+
+
+def _one_line(name: str) -> str:
+    """A model in the list: its name, measured quality and size."""
+    try:
+        quality = describe_model(name).quality
+        size = find_model(name).stat().st_size / 1e6
+    except (UserError, OSError):
+        return name
+    return f"{name}  ·  SBD {quality}  ·  {size:.0f} MB" if quality != "–" else f"{name}  ·  {size:.0f} MB"
+
+
+def _combo(name: str) -> QComboBox:
+    box = QComboBox()
+    box.setObjectName(name)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    box.setMinimumContentsLength(12)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return box
+
+
+def _hint(text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    font = label.font()
+    font.setItalic(True)
+    label.setFont(font)
+    return label

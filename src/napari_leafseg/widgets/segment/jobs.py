@@ -1,0 +1,51 @@
+"""Long work of *Segment*, as functions and generators that run in a worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_leafseg.io import label_path, write_labels
+from napari_leafseg.pipelines.predictors import get_predictor
+
+
+def predict_job(
+    model: str,
+    device: str,
+    data: Any,
+    stack: bool,
+    scale: float | None,
+    name: str,
+    source: dict[str, Any],
+    tta: str = "standard",
+) -> Iterator[Any]:
+    """Load the model where it is not loaded yet, then predict; yields `PredictEvent`. The last holds the result."""
+    from napari_leafseg.inference.predictor import PredictEvent
+
+    yield PredictEvent(0, 100, f"Loading the model “{model}”")
+    predictor = get_predictor(model, device, tta)
+    array = data if stack else np.asarray(data)
+    events = predictor.run_stack(array, scale, name) if stack else predictor.run(array, scale, name, source)
+    yield from events
+
+
+def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]) -> Path:
+    """Write labels and their record; returns the labels' file."""
+    target = label_path(folder, stem)
+    write_labels(target, labels, record)
+    return target
+
+
+def save_masks_job(folder: Path, stem: str, prediction: Any, values: dict[str, float]) -> Path:
+    """Write the overlapping masks of a prediction, or of each frame of a series; returns the (first) file."""
+    from napari_leafseg.io.exchange.coco import masks_path, save_coco
+
+    frames = getattr(prediction, "frames", None)
+    targets = []
+    for number, frame in enumerate(frames or [prediction]):
+        targets.append(masks_path(label_path(folder, f"{stem}_{number:03d}" if frames else stem)))
+        save_coco(targets[-1], frame.coco(**values))
+    return targets[0]

@@ -1,0 +1,159 @@
+"""Labels that follow the sliders: the newest values win, nothing queues up, the GUI thread never computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_leafseg.editing.combine import keep_locked
+from napari_leafseg.widgets.state.refresh import Box, changed_box
+from napari_leafseg.widgets.state.workers import start_worker
+
+
+@dataclass
+class LabelResult:
+    """Labels for some values, and where they differ from what is shown."""
+
+    target: Any
+    values: dict[str, float]
+    labels: np.ndarray
+    box: Box | None
+    count: int
+    seeds: np.ndarray | None
+    version: int = -1
+
+
+@dataclass(frozen=True)
+class DisplayedLabels:
+    """What is on the screen when labels are asked for.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        (H, W) or (T, H, W).
+    locked : frozenset of (frame, leaf)
+        Verified leaves, which nothing changes.
+    largest, version : int
+        Largest number ever given; number of the last step.
+    """
+
+    labels: np.ndarray
+    locked: frozenset[tuple[int, int]] = frozenset()
+    largest: int = 0
+    version: int = -1
+
+
+class LiveLabels(QObject):
+    """Computes labels in a worker; asked again while busy, it remembers only the newest values.
+
+    Signals
+    -------
+    ready(LabelResult)
+    failed(Exception)
+    idle()
+        The newest values are on the screen.
+    """
+
+    ready = Signal(object)
+    failed = Signal(object)
+    idle = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._wanted: tuple[Any, Any, dict[str, float], Callable[[], DisplayedLabels | None], bool] | None = None
+        self._worker: Any = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a computation is running or waiting."""
+        return self._worker is not None or self._wanted is not None
+
+    def request(
+        self,
+        target: Any,
+        prediction: Any,
+        values: dict[str, float],
+        shown: Callable[[], DisplayedLabels | None],
+        with_seeds: bool = False,
+    ) -> None:
+        """Want labels for these values.
+
+        Parameters
+        ----------
+        target : object
+            Handed back with the result.
+        prediction : Prediction or StackPrediction
+        values : dict
+        shown : callable
+            Returns what is on the screen: to find what changes, and what must not.
+        with_seeds : bool
+            Also give the seeds.
+        """
+        self._wanted = (target, prediction, dict(values), shown, with_seeds)
+        if self._worker is None:
+            self._start()
+
+    def cancel(self) -> None:
+        """Forget what is wanted; what is being computed is thrown away."""
+        self._wanted = None
+        self._worker = None
+
+    def _start(self) -> None:
+        assert self._wanted is not None
+        target, prediction, values, shown, with_seeds = self._wanted
+        self._wanted = None
+        ticket = self._worker = object()
+        start_worker(
+            _compute, target, prediction, values, shown(), with_seeds,
+            on_result=lambda result: self._finish(ticket, self.ready, result),
+            on_error=lambda error: self._finish(ticket, self.failed, error),
+        )  # fmt: skip
+
+    def _finish(self, ticket: object, signal: Any, result: Any) -> None:
+        if ticket is not self._worker:
+            return  # cancelled
+        self._worker = None
+        signal.emit(result)
+        if self._worker is None and self._wanted is not None:
+            self._start()
+        elif self._worker is None:
+            self.idle.emit()
+
+
+def _compute(
+    target: Any, prediction: Any, values: dict[str, float], shown: DisplayedLabels | None, with_seeds: bool
+) -> LabelResult:
+    labels = prediction.labels(**values)
+    same = shown is not None and shown.labels.shape == labels.shape
+    if shown is not None and same and shown.locked:
+        labels = _beside_verified(labels, shown)
+    box = changed_box(shown.labels, labels) if shown is not None and same else tuple(slice(0, n) for n in labels.shape)
+    planes = labels[None] if labels.ndim == 2 else labels
+    count = sum(int(np.count_nonzero(np.bincount(plane.ravel())[1:])) for plane in planes)
+    seeds = None
+    if with_seeds:
+        seeds = seed_points(prediction, values["seed_threshold"])
+    return LabelResult(target, values, labels, box, count, seeds, -1 if shown is None else shown.version)
+
+
+def _beside_verified(labels: np.ndarray, shown: DisplayedLabels) -> np.ndarray:
+    if labels.ndim == 2:
+        return keep_locked(labels, shown.labels, {leaf for _, leaf in shown.locked}, shown.largest)
+    planes = []
+    for frame, plane in enumerate(labels):
+        locked = {leaf for at, leaf in shown.locked if at == frame}
+        planes.append(keep_locked(plane, shown.labels[frame], locked, shown.largest) if locked else plane)
+    return np.stack(planes)
+
+
+def seed_points(prediction: Any, threshold: float) -> np.ndarray:
+    """Seeds as points: (N, 2), or (N, 3) with the frame first for a time series."""
+    frames = getattr(prediction, "frames", None)
+    if frames is None:
+        return prediction.seeds(threshold)
+    points = [np.insert(frame.seeds(threshold), 0, number, axis=1) for number, frame in enumerate(frames)]
+    return np.concatenate(points)

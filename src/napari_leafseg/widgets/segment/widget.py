@@ -1,0 +1,415 @@
+"""The *Segment* dock widget: run a model, tune what it found, save it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info, show_warning
+from napari.viewer import ViewerModel
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.widgets.common.controls import burst_timer
+from napari_leafseg.widgets.segment.form import OVERLAYS, SegmentForm
+from napari_leafseg.widgets.segment.jobs import predict_job, save_job, save_masks_job
+from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, LiveLabels
+from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.session import KEY, Session, chosen_tta, image_data, kept_min_area, settings
+from napari_leafseg.widgets.state.workers import start_worker
+
+SAVE_KEY = "S"
+
+
+class SegmentWidget(SegmentForm):
+    """Steers prediction, tuning and saving of the chosen image.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = Session.of(napari_viewer)
+        self.viewer = viewer = self.session.viewer
+        ProjectController.of(self.session)
+        self.worker: Any = None
+        self.live = LiveLabels(self)
+        self._settle = burst_timer(self, self._end_tuning, 500)  # a drag is one step, recorded when it has come to rest
+        self._folder: Path | None = None
+        self._restore()
+        self.run_button.clicked.connect(self.run)
+        self.stop_button.clicked.connect(self.stop)
+        self.save_button.clicked.connect(lambda: self.save())
+        self.folder_button.clicked.connect(self._choose_folder)
+        self.masks_button.clicked.connect(self.save_masks)
+        self.parameter_search_button.clicked.connect(self._open_parameter_search)
+        self.image_box.currentIndexChanged.connect(self._image_chosen)
+        self.panel.changed.connect(self._tune)
+        self.live.ready.connect(self._show_live)
+        self.live.failed.connect(self._report)
+        for kind, box in self.overlays.items():
+            box.toggled.connect(lambda _on, kind=kind: self._toggle_extra(kind))
+        self.outline_box.toggled.connect(lambda _on: self._outline())
+        viewer.layers.events.inserted.connect(self._layers_changed)
+        viewer.layers.events.removed.connect(self._layers_changed)
+        viewer.layers.selection.events.active.connect(self._active_changed)
+        self.session.layer_state_changed.connect(self._state_changed)
+        self.session.parameters_suggested.connect(self._take_over)
+        self.session.model_wanted.connect(self.choose_model)
+        self.session.models_changed.connect(self.list_models_again)
+        viewer.bind_key(SAVE_KEY, lambda _viewer: self.save(), overwrite=True)
+        self._layers_changed()
+
+    # -- which image -------------------------------------------------------------------------------------------------
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        return self.image_box.currentData()
+
+    def _layers_changed(self, event: Any = None) -> None:
+        """List image layers by type; a new one becomes the chosen one."""
+        before = chosen = self.image
+        found = self.session.image_layers()
+        new = getattr(event, "value", None)
+        if event is not None and event.type == "inserted" and new in found:
+            chosen = new
+        if chosen not in found:
+            active = self.viewer.layers.selection.active
+            chosen = active if active in found else (found[-1] if found else None)
+        self.list_images(found, chosen)
+        if event is None or self.image is not before:
+            self._image_chosen()
+
+    def _active_changed(self, event: Any = None) -> None:
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Image) and active in self.session.image_layers():
+            self.image_box.setCurrentIndex(self.image_box.findData(active))
+
+    def _image_chosen(self, _index: int = 0) -> None:
+        image = self.image
+        self.live.cancel()
+        prediction = self.session.record(image).prediction if image is not None else None
+        if prediction is None:
+            self.show_nothing(image is not None)
+        else:
+            values = {**prediction.defaults(), **self.session.record(image).values}
+            self.show_prediction(prediction, values)
+            if self.session.labels_layer(image) is None:  # the image was left before its labels were there
+                self.live.request(image, prediction, values, lambda: self._shown(image))
+            for kind, box in self.overlays.items():
+                box.blockSignals(True)
+                box.setChecked(self.session.find_layer(image, kind) is not None)
+                box.blockSignals(False)
+        self._state_changed(image)
+
+    def _state_changed(self, image: Any) -> None:
+        if image is not None and image is self.image:
+            item = self.session.record(image)
+            self.show_count(item.count, item.prediction is not None, item.verified)
+            self.save_button.setEnabled(self.session.labels_layer(image) is not None and self.worker is None)
+
+    # -- prediction --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Predict the chosen image in the background."""
+        image = self.image
+        if image is None or self.worker is not None:
+            return
+        try:
+            data, stack = image_data(image)
+        except UserError as error:
+            show_error(str(error))
+            return
+        if self.model_name is None:
+            show_error("There is no model. Put a .safetensors checkpoint into the model folder, or install again.")
+            return
+        self._remember()
+        entry = self.session.entry_of(image)
+        source = {"name": entry.path.name, "sha256": entry.sha256} if entry else {"name": image.name}
+        self.live.cancel()
+        self.show_running(True)
+        self.worker = start_worker(
+            predict_job, self.model_name, self.device_name, data, stack, self.scale,
+            f"The layer “{image.name}”", source, self.tta,
+            on_result=lambda event: self._progress(image, event), on_error=self._report, on_end=self._run_ended,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """Stop after the step that is being computed."""
+        if self.worker is not None:
+            self.worker.quit()
+            self.show_message("Stopping …")
+
+    def _progress(self, image: Image, event: Any) -> None:
+        self.show_progress(event.done, event.total, event.message)
+        if event.prediction is not None and image in self.viewer.layers:
+            self._accept(image, event.prediction)
+
+    def _accept(self, image: Image, prediction: Any) -> None:
+        """A prediction arrived: keep it, and ask for its labels."""
+        values = {**prediction.defaults(), **self.kept_values(prediction)}
+        item = self.session.record(image)
+        item.prediction, item.values = prediction, {}
+        settings().setValue(f"speed/{prediction.model.name}/{self.device_name}", round(prediction.seconds, 2))
+        if image is self.image:
+            self.show_prediction(prediction, values)
+        self.live.request(image, prediction, values, lambda: self._shown(image))
+        for note in prediction.notes:
+            show_warning(note)
+
+    def _run_ended(self, worker: Any) -> None:
+        if worker is self.worker:
+            self.worker = None
+            self.show_running(False)
+            self._state_changed(self.image)
+
+    def _report(self, error: Exception) -> None:
+        """Tell the user what is wrong."""
+        show_error(str(error))
+
+    # -- tuning ------------------------------------------------------------------------------------------------------
+
+    def _tune(self) -> None:
+        image = self.image
+        if image is None:
+            return
+        item = self.session.record(image)
+        if item.prediction is None:
+            return
+        values = self.panel.values()
+        self.keep_values(item.prediction, values)
+        self.live.request(
+            image, item.prediction, values, lambda: self._shown(image), self.overlays["seeds"].isChecked()
+        )
+
+    def _shown(self, image: Image) -> DisplayedLabels | None:
+        """What is on the screen of an image; None where a new layer is needed."""
+        binding = self.session.binding(image)
+        if binding is None:
+            return None
+        document = binding.document
+        return DisplayedLabels(binding.layer.data, frozenset(document.verified), document.largest, document.number)
+
+    def _show_live(self, result: LabelResult) -> None:
+        image = result.target
+        if image not in self.viewer.layers:
+            return
+        item = self.session.record(image)
+        binding = self.session.binding(image)
+        if binding is not None and result.version not in (-1, binding.document.number):
+            self.live.request(image, item.prediction, result.values, lambda: self._shown(image))  # corrected meanwhile
+            return
+        shape = None if binding is None else binding.layer.data.shape
+        fresh = item.values == {} or binding is None or shape != result.labels.shape
+        if fresh:
+            binding = layers.show_new_labels(
+                self.session, image, result.labels, f"segment with {item.prediction.model.name}"
+            )
+            if binding is not self.session.record(image).undo_source:
+                self.session.record(image).undo_source = binding
+                binding.values_restored.connect(lambda values: self._values_restored(image, values))
+            self._outline()
+        elif binding is not None:
+            binding.show_tuned(result.labels, result.box, item.values, result.values)
+            self._settle.start()
+        item.count = result.count
+        self.session.keep_prediction(image, item.prediction, result.values)
+        entry = self.session.entry_of(image)
+        if entry is not None:
+            entry.state = f"{result.count} leaves, not saved"
+            self.session.images_changed.emit()
+        if result.seeds is not None:
+            layers.show_overlay(self.session, image, "seeds", result.seeds)
+        if fresh:
+            for kind, box in self.overlays.items():
+                if box.isChecked() and image is self.image:
+                    self._toggle_extra(kind)
+
+    def _values_restored(self, image: Image, values: dict[str, float]) -> None:
+        """Undo and redo move the sliders, too."""
+        item = self.session.record(image)
+        item.values = dict(values)
+        if image is self.image and item.prediction is not None:
+            for name, value in values.items():
+                self.panel.rows[name].set(value, tell=False)
+            self.keep_values(item.prediction, self.panel.values())
+
+    def _open_parameter_search(self) -> None:
+        """Show the parameter search."""
+        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Parameter search", tabify=True)  # type: ignore[attr-defined]
+        dock.raise_()
+
+    def _take_over(self, model: str, values: dict[str, float]) -> None:
+        """Take over what the parameter search found: for this image now, for others when they are predicted."""
+        store = settings()
+        for name, value in values.items():
+            store.setValue(f"tunables/{model}/{name}", value)
+        image = self.image
+        prediction = self.session.record(image).prediction if image is not None else None
+        if prediction is None or prediction.model.name != model:
+            return
+        for name, value in self.kept_values(prediction).items():
+            self.panel.rows[name].set(value, tell=False)
+        self._tune()
+
+    def _end_tuning(self) -> None:
+        if self.live.busy:
+            self._settle.start()
+            return
+        for binding in self.session.bindings():
+            binding.end_tuning()
+
+    def _outline(self) -> None:
+        image = self.image
+        layer = self.session.labels_layer(image) if image is not None else None
+        if layer is not None:
+            layer.contour = 2 if self.outline_box.isChecked() else 0
+            layer.opacity = 0.9 if self.outline_box.isChecked() else 0.5
+
+    def _toggle_extra(self, kind: str) -> None:
+        """Show or hide the distance map, the embedding or the seeds; computed in a worker."""
+        image = self.image
+        if image is None:
+            return
+        prediction = self.session.record(image).prediction
+        if prediction is None or kind not in prediction.layers or not self.overlays[kind].isChecked():
+            layers.hide_overlay(self.session, image, kind)
+            return
+        start_worker(
+            OVERLAYS[kind].compute, prediction, self.panel.values(),
+            on_result=lambda data: self._show_overlay(image, kind, data), on_error=self._report,
+        )  # fmt: skip
+
+    def _show_overlay(self, image: Image, kind: str, data: Any) -> None:
+        if image in self.viewer.layers and self.overlays[kind].isChecked():
+            layers.show_overlay(self.session, image, kind, data)
+
+    # -- saving ------------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Save the chosen image's labels, with model and parameters beside them, in the background."""
+        image = self.image
+        layer = self.session.labels_layer(image) if image is not None else None
+        if image is None or layer is None:
+            show_info("There are no leaves to save yet: press Run first.")
+            return
+        folder = self._target_folder(image)
+        if folder is None:
+            return
+        item = self.session.record(image)
+        if item.prediction is None:
+            record: dict[str, Any] = {}
+        else:
+            record = item.prediction.record(**item.values)
+        record |= {"count": item.count, "verified": item.verified}
+        start_worker(
+            save_job, folder, self._stem(image), layer.data.copy(), record,
+            on_result=lambda path: self._saved(image, path), on_error=self._report,
+        )  # fmt: skip
+
+    def save_masks(self) -> None:
+        """Save the full masks of a query-based model, also where they overlap, in the background."""
+        image = self.image
+        item = self.session.record(image) if image is not None else None
+        if image is None or item is None or item.prediction is None:
+            return
+        folder = self._target_folder(image)
+        if folder is not None:
+            start_worker(
+                save_masks_job, folder, self._stem(image), item.prediction, dict(item.values),
+                on_result=lambda path: self.show_message(f"Saved {path.name} in {path.parent}"), on_error=self._report,
+            )  # fmt: skip
+
+    def _stem(self, image: Image) -> str:
+        entry = self.session.entry_of(image)
+        return entry.path.stem if entry else image.name
+
+    def _target_folder(self, image: Image) -> Path | None:
+        """The chosen folder; else a folder beside the image; else the user is asked."""
+        if self._folder is not None:
+            return self._folder
+        entry = self.session.entry_of(image)
+        path = entry.path if entry else (Path(image.source.path) if image.source.path else None)
+        if path is not None:
+            return path.parent / "leaves"
+        return self._choose_folder()
+
+    def _choose_folder(self) -> Path | None:
+        chosen = QFileDialog.getExistingDirectory(self, "Save labels to", str(self._folder or Path.home()))
+        if not chosen:
+            return None
+        self._folder = Path(chosen)
+        self.show_folder(self._folder)
+        return self._folder
+
+    def _saved(self, image: Image, path: Path) -> None:
+        item = self.session.record(image)
+        entry = self.session.entry_of(image)
+        if entry is not None:
+            entry.state = f"{item.count} leaves, saved"
+        self.session.images_changed.emit()
+        self.session.layer_state_changed.emit(image)
+        self.show_message(f"Saved {path.name} in {path.parent}")
+        show_info(f"Saved {path}")
+
+    # -- settings ----------------------------------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        store = settings()
+        store.setValue("segment/model", self.model_name)
+        store.setValue("segment/device", self.device_name)
+        store.setValue("segment/tta", self.tta)
+        store.setValue("segment/scale_auto", self.scale_auto.isChecked())
+        store.setValue("segment/scale", self.scale_box.value())
+        store.setValue("segment/outline", self.outline_box.isChecked())
+        store.sync()
+
+    def _restore(self) -> None:
+        store = settings()
+        model = str(store.value("segment/model", "leaf"))
+        if self.model_box.findData(model) < 0 and Path(model).is_file():
+            self.add_model(model)
+        self.choose_model(model)
+        self.choose_device(str(store.value("segment/device", "auto")))
+        self.tta_box.setCurrentIndex(max(0, self.tta_box.findData(chosen_tta())))
+        self.scale_auto.setChecked(str(store.value("segment/scale_auto", "true")).lower() == "true")
+        self.scale_box.setValue(float(store.value("segment/scale", 100.0)))
+        self.outline_box.setChecked(str(store.value("segment/outline", "false")).lower() == "true")
+
+    def kept_values(self, prediction: Any) -> dict[str, float]:
+        """Values that the user chose earlier for this model. The smallest leaf depends on the image: it is kept only
+        as the parameter search gives it, in pixels at the working scale."""
+        store, found = settings(), {}
+        smallest = kept_min_area(prediction.model.name)
+        if smallest is not None:
+            found["min_area"] = float(round(float(smallest) / prediction.scale**2))
+        for tunable in prediction.tunables:
+            value = store.value(f"tunables/{prediction.model.name}/{tunable.name}")
+            if value is not None and tunable.minimum <= float(value) <= tunable.maximum:
+                found[tunable.name] = float(value)
+        return found
+
+    def keep_values(self, prediction: Any, values: dict[str, float]) -> None:
+        """Remember values that differ from the defaults; forget those that do not."""
+        store = settings()
+        for tunable in prediction.tunables:
+            key = f"tunables/{prediction.model.name}/{tunable.name}"
+            if tunable.per_image:
+                continue
+            if abs(values[tunable.name] - tunable.default) > tunable.step / 2:
+                store.setValue(key, values[tunable.name])
+            else:
+                store.remove(key)
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what runs when the widget is closed."""
+        self._remember()
+        self.live.cancel()
+        self.stop()
+        super().closeEvent(event)

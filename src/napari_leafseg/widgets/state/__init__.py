@@ -1,0 +1,1 @@
+"""What the dock widgets of one viewer share."""

@@ -1,0 +1,247 @@
+"""A labels layer and its document: every change of the one is recorded in the other, ours and napari's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from psygnal import Signal
+
+from napari_leafseg.editing.edit import Box, Edit, difference
+from napari_leafseg.editing.history import Step
+from napari_leafseg.project.document import Document
+from napari_leafseg.widgets.state.refresh import changed_box, show_region
+
+
+class LabelsBinding:
+    """Labels of one image under correction.
+
+    Signals
+    -------
+    changed(Step or None)
+        Labels or marks are other than before.
+    by_hand()
+        A person changed something: it must not be lost.
+    values_restored(dict)
+        Sliders' values, when undo or redo brings their labels back.
+    """
+
+    changed = Signal(object)
+    by_hand = Signal()
+    values_restored = Signal(dict)
+
+    def __init__(self, image: Image, layer: Labels, document: Document, dims: Any) -> None:
+        self.image, self.layer, self.document = image, layer, document
+        self._dims = dims
+        document.labels = layer.data
+        self._base: np.ndarray | None = None
+        self._drag: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        self._values: dict[Step, tuple[dict[str, float], dict[str, float]]] = {}
+        layer.events.paint.connect(self._painted)
+        layer.bind_key("Control-Z", lambda _layer: self.undo(), overwrite=True)
+        layer.bind_key("Control-Shift-Z", lambda _layer: self.redo(), overwrite=True)
+
+    @property
+    def frame(self) -> int:
+        """The frame on the screen; 0 for a single image."""
+        if self.layer.ndim == 2:
+            return 0
+        place = self.layer.world_to_data(self._dims.point[-self.layer.ndim :])[0]
+        return int(np.clip(round(float(place)), 0, len(self.layer.data) - 1))
+
+    @property
+    def plane(self) -> np.ndarray:
+        """The labels on the screen, (H, W)."""
+        return self.document.plane(self.frame)
+
+    @property
+    def locked(self) -> frozenset[int]:
+        """Verified leaves on the screen."""
+        return self.document.locked(self.frame)
+
+    # -- changing ----------------------------------------------------------------------------------------------------
+
+    def perform(self, edit: Edit | None, verify: bool = True) -> Step | None:
+        """Make a tool's edit of the plane on the screen, record and show it."""
+        self.end_tuning()
+        if edit is None:
+            return None
+        if self.layer.ndim == 3:
+            edit = replace(edit, frame=self.frame)
+        return self._done(self.document.commit(edit, verify), verify)
+
+    def verify(self, leaves: list[int], verified: bool) -> Step | None:
+        """Lock or unlock leaves on the screen."""
+        self.end_tuning()
+        return self._done(self.document.set_verified([(self.frame, leaf) for leaf in leaves], verified), True)
+
+    def undo(self) -> Step | None:
+        """Take back the last step, whatever made it."""
+        self.end_tuning()
+        return self._moved(self.document.undo(), 0)
+
+    def redo(self) -> Step | None:
+        """Make again what was taken back."""
+        self.end_tuning()
+        return self._moved(self.document.redo(), 1)
+
+    def _moved(self, step: Step | None, which: int) -> Step | None:
+        if step in self._values:
+            self.values_restored.emit(self._values[step][which])
+        return self._done(step, True)
+
+    def _done(self, step: Step | None, by_hand: bool) -> Step | None:
+        if step is None:
+            return None
+        for edit in step.edits:
+            show_region(self.layer, self._full_box(edit))
+        self.changed.emit(step)
+        if by_hand:
+            self.by_hand.emit()
+        return step
+
+    def _full_box(self, edit: Edit) -> tuple[slice, ...]:
+        return edit.box if self.layer.ndim == 2 else (slice(edit.frame or 0, (edit.frame or 0) + 1), *edit.box)
+
+    # -- the model's labels ------------------------------------------------------------------------------------------
+
+    def show_tuned(
+        self,
+        labels: np.ndarray,
+        box: tuple[slice, ...] | None,
+        before: dict[str, float],
+        values: dict[str, float],
+    ) -> None:
+        """Put labels of other parameters on the screen; a drag of a slider becomes one step when it ends.
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+        box : tuple of slice or None
+            Where they differ from what is shown.
+        before, values : dict
+            The sliders' values until now, and those of `labels`.
+        """
+        if box is None:
+            return
+        if self._base is None:
+            self._base = self.layer.data.copy()
+            self._drag = (dict(before), {})
+        self._drag = (self._drag[0], dict(values))
+        self.layer.data[box] = labels[box]
+        show_region(self.layer, box)
+        self.changed.emit(None)
+
+    def end_tuning(self) -> Step | None:
+        """Record what the sliders did since the last step."""
+        base, self._base = self._base, None
+        step = None if base is None else self._record_change(base, "tune")
+        if step is not None:
+            self._values[step] = self._drag
+        return step
+
+    def replace(self, labels: np.ndarray, tool: str) -> Step | None:
+        """Put a new prediction's labels on the screen as one step."""
+        self.end_tuning()
+        before = self.layer.data.copy()
+        box = changed_box(before, labels)
+        if box is not None:
+            self.layer.data[box] = labels[box]
+            show_region(self.layer, box)
+        step = self._record_change(before, tool)
+        self.changed.emit(step)
+        return step
+
+    def _record_change(self, before: np.ndarray, tool: str) -> Step | None:
+        now = self.layer.data
+        planes = [(None, before, now)] if now.ndim == 2 else [(t, before[t], now[t]) for t in range(len(now))]
+        edits = []
+        for frame, old, new in planes:
+            edit = difference(old, None, new, tool)
+            if edit is not None:
+                edits.append(replace(edit, frame=frame))
+        return self.document.commit_all(tool, edits, verify=False, made=True)
+
+    # -- napari's brush ----------------------------------------------------------------------------------------------
+
+    def _painted(self, event: Any) -> None:
+        """A stroke, fill, erasure or polygon of napari's own: record it as a step."""
+        if self._base is not None:
+            with self._as_before(event.value):
+                self.end_tuning()
+        edit = edit_of_atoms(self.layer.data, event.value)
+        if edit is not None:
+            step = self.document.commit(edit)  # napari tells of some strokes just before it makes them
+            self.changed.emit(step)
+            self.by_hand.emit()
+
+    @contextmanager
+    def _as_before(self, atoms: list[Any]) -> Iterator[None]:
+        """The labels without a stroke that was painted before the sliders' step was recorded."""
+        edit = edit_of_atoms(self.layer.data, atoms)
+        if edit is not None:
+            edit.revert(self.layer.data)
+        yield
+        if edit is not None:
+            edit.apply(self.layer.data)
+
+
+def edit_of_atoms(labels: np.ndarray, atoms: list[Any]) -> Edit | None:
+    """What napari's history says of a stroke, as an edit.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (H, W) or (T, H, W), before the stroke or after it.
+    atoms : list
+        As `Labels.events.paint` gives them: index tuples with old and new values, or boxes with a mask.
+    """
+    spans = [_span(atom) for atom in atoms]
+    if not spans:
+        return None
+    low = np.min([span[0] for span in spans], axis=0)
+    high = np.max([span[1] for span in spans], axis=0)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    before = np.array(labels[box])
+    for atom in reversed(atoms):
+        _put(before, low, atom, old=True)
+    after = before.copy()
+    for atom in atoms:
+        _put(after, low, atom, old=False)
+    if labels.ndim == 2:
+        return _trimmed((box[0], box[1]), before, after, None)
+    return _trimmed((box[1], box[2]), before[0], after[0], box[0].start)  # napari paints on the plane on the screen
+
+
+def _trimmed(box: Box, before: np.ndarray, after: np.ndarray, frame: int | None) -> Edit | None:
+    edit = difference(before, None, after, "paint")
+    if edit is None:
+        return None
+    rows, columns = (
+        slice(outer.start + inner.start, outer.start + inner.stop) for outer, inner in zip(box, edit.box, strict=True)
+    )
+    return replace(edit, box=(rows, columns), frame=frame)
+
+
+def _span(atom: Any) -> tuple[np.ndarray, np.ndarray]:
+    key = getattr(atom, "slice_key", None)
+    if key is not None:
+        return np.array([span.start for span in key]), np.array([span.stop for span in key])
+    indices = atom[0]
+    return np.array([axis.min() for axis in indices]), np.array([axis.max() + 1 for axis in indices])
+
+
+def _put(window: np.ndarray, low: np.ndarray, atom: Any, old: bool) -> None:
+    """Write the old or the new values of an atom into a window whose first pixel is `low`."""
+    key = getattr(atom, "slice_key", None)
+    if key is None:
+        indices, old_values, new_values = atom
+        place = tuple(axis - start for axis, start in zip(indices, low, strict=True))
+        window[place] = old_values if old else new_values
+        return
+    part = window[tuple(slice(span.start - s, span.stop - s) for span, s in zip(key, low, strict=True))]
+    part[... if atom.mask is None else atom.mask] = atom.old_values if old else atom.new_value

@@ -1,0 +1,103 @@
+"""Layers of ours: labels, distance map, embedding, seeds; each once for an image, named after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
+
+from napari_leafseg.project.document import Document
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.session import Session
+
+NAMES = {
+    "labels": "leaves", "distance": "distance map", "embedding": "embedding", "seeds": "seeds",
+    "confidence": "confidence",
+}  # fmt: skip
+
+
+def geometry(image: Image, labels_ndim: int) -> dict[str, Any]:
+    """Scale, translation and so on of an image layer for a layer of `labels_ndim` axes."""
+    return {
+        "scale": image.scale[-labels_ndim:],
+        "translate": image.translate[-labels_ndim:],
+        "units": image.units[-labels_ndim:],
+    }
+
+
+def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: str) -> LabelsBinding:
+    """Put the labels of a new prediction on the screen, as one step that can be undone.
+
+    The image's labels layer is used again; verified leaves in it are in `labels` already.
+    """
+    binding = session.binding(image)
+    if binding is not None and binding.layer.data.shape != labels.shape:
+        session.viewer.layers.remove(binding.layer)
+        binding = None
+    if binding is None:
+        binding = add_labels(session, image, Document(np.zeros(labels.shape, np.uint16)))
+    binding.replace(labels, tool)
+    binding.layer.visible = True
+    session.viewer.layers.selection.active = binding.layer
+    return binding
+
+
+def add_labels(session: Session, image: Image, document: Document) -> LabelsBinding:
+    """Show a document as the labels layer of an image; every change of it is recorded from now on."""
+    layer = Labels(
+        document.labels,
+        name=f"{image.name} {NAMES['labels']}",
+        opacity=0.5,
+        metadata=session.mark(image, "labels"),
+        **geometry(image, document.labels.ndim),
+    )
+    layer.colormap = leaf_colors()
+    session.viewer.add_layer(layer)
+    return session.bind_labels(image, layer, document)
+
+
+def leaf_colors() -> CyclicLabelColormap:
+    """Colors that people with any color vision can tell apart (after Paul Tol's and Okabe and Ito's sets)."""
+    hexes = (
+        "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#882255", "#44AA99", "#EE8866", "#332288",
+        "#FFAABB", "#AADDFF", "#AA4499", "#BBBBFF",
+    )  # fmt: skip
+    colors = np.array([[int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)] + [1.0] for code in hexes], np.float32)
+    return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colors]), seed=0.5)
+
+
+def show_overlay(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:
+    """Show the distance map, the embedding or the seeds of an image; the layer is made once and then updated."""
+    viewer = session.viewer
+    layer = session.find_layer(image, kind)
+    if layer is not None:
+        layer.data = data
+        layer.visible = True
+        return layer
+    active = viewer.layers.selection.active
+    common = {"name": f"{image.name} {NAMES[kind]}", "metadata": session.mark(image, kind)}
+    if kind == "seeds":
+        layer = viewer.add_points(
+            data, size=max(3.0, max(image.data.shape[:2]) / 90), face_color="white", border_color="black",
+            border_width=0.15, **common, **geometry(image, data.shape[1]),
+        )  # fmt: skip
+    else:
+        rgb = kind == "embedding"
+        options = {} if rgb else {"colormap": "inferno", "contrast_limits": (0, 1)}
+        layer = viewer.add_image(
+            data, rgb=rgb, opacity=0.85, **options, **common, **geometry(image, data.ndim - int(rgb))
+        )
+        below = session.labels_layer(image)
+        if below is not None:
+            viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(below))
+    viewer.layers.selection.active = active
+    return layer
+
+
+def hide_overlay(session: Session, image: Image, kind: str) -> None:
+    """Take such a layer away."""
+    layer = session.find_layer(image, kind)
+    if layer is not None:
+        session.viewer.layers.remove(layer)

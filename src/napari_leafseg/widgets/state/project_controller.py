@@ -1,0 +1,331 @@
+"""Keeps what people correct: in the open project, or in one that is made by itself when there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import shutil
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import write_image
+from napari_leafseg.project import Project
+from napari_leafseg.project.lock import Lock
+from napari_leafseg.project.store import ImageRef, State
+from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.gl_guard import guard_canvas
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.session import KEY, ImageEntry, Session, image_data, labels_shape
+from napari_leafseg.widgets.state.workers import start_worker
+
+AUTOSAVE = 2000  # milliseconds
+_UNSAVED = "unsaved"
+_IN_WORDS = {"new": "not segmented", "in progress": "in progress", "done": "reviewed"}
+
+
+def unsaved_folder() -> Path:
+    """Where corrections lie that were made outside of any project."""
+    return Path(platformdirs.user_data_dir("napari-leafseg", appauthor=False)) / _UNSAVED
+
+
+def recoverable_projects() -> list[Path]:
+    """Such corrections of applications that no longer run, the newest first."""
+    found = [path.parent for path in unsaved_folder().glob("*/project.json")]
+    free = []
+    for folder in found:
+        owner = Lock(folder).owner()
+        if (owner is None or not owner.alive) and any(folder.glob("journal/*")):
+            free.append(folder)
+    return sorted(free, reverse=True)
+
+
+class ProjectController(QObject):
+    """The project of a viewer.
+
+    Signals
+    -------
+    changed()
+        There is another project, or none.
+    opened()
+        A project was opened: its images are the list now.
+    trouble(str)
+        Why writing fails; "" when it works again.
+    """
+
+    changed = Signal()
+    opened = Signal()
+    trouble = Signal(str)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = weakref.ref(session)
+        self.project: Project | None = None
+        self.is_scratch = False  # nobody chose the project: it was made to lose nothing
+        self._refs: dict[int, ImageRef] = {}
+        self._timer = QTimer(self)
+        self._timer.setInterval(AUTOSAVE)
+        self._timer.timeout.connect(self.autosave)
+        self._timer.start()
+        self.trouble.connect(self._tell)
+        session.image_loaded.connect(self.restore)
+        guard_canvas(session.viewer)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.close)
+
+    @classmethod
+    def of(cls, session: Session) -> ProjectController:
+        """The session's keeper, made when it has none."""
+        if session.projects is None:
+            session.projects = cls(session)
+        return session.projects
+
+    @property
+    def session(self) -> Session:
+        """The session."""
+        session = self._session()
+        assert session is not None
+        return session
+
+    # -- projects ----------------------------------------------------------------------------------------------------
+
+    def create(self, folder: Path) -> None:
+        """Make a project of the images in the list, and of all corrections so far."""
+        project = Project.create(folder, failed=self.trouble.emit)
+        before, was_scratch = self.project, self.is_scratch
+        self._take(project, False)
+        for entry in self.session.images:
+            project.add_known(entry.path, entry.sha256)
+        self._refs.clear()
+        for binding in self.session.bindings():
+            if binding.document.history.done:
+                self.track(binding)
+        if before is not None:
+            before.close()
+            if was_scratch and project.writer.flush():
+                shutil.rmtree(before.folder, ignore_errors=True)
+        self.changed.emit()
+
+    def open(self, folder: Path, force: bool = False, is_scratch: bool = False) -> None:
+        """Open a project: its images become the list."""
+        project = Project.open(folder, force, self.trouble.emit)
+        self.close()
+        self._take(project, is_scratch)
+        for image in list(self.session.image_layers()):
+            for layer in [x for x in self.session.viewer.layers if self._belongs(x, image)]:
+                self.session.viewer.layers.remove(layer)
+        self.session.images[:] = [
+            ImageEntry(project.path_of(ref), _state(project, ref), ref.sha256) for ref in project.images
+        ]
+        self.opened.emit()
+        self.changed.emit()
+        missing = project.missing()
+        if missing:
+            show_error(
+                f"{len(missing)} of {len(project.images)} images are no longer where they were, for example "
+                f"{project.path_of(missing[0])}. Choose “Find moved images …” in the project's menu."
+            )
+
+    @staticmethod
+    def _belongs(layer: Any, image: Image) -> bool:
+        mark = layer.metadata.get(KEY)
+        return layer is image or bool(mark and mark["image"] == id(image))
+
+    def _take(self, project: Project, is_scratch: bool) -> None:
+        self.project, self.is_scratch = project, is_scratch
+
+    def close(self) -> None:
+        """Write everything and give the project up."""
+        project, self.project = self.project, None
+        if project is None:
+            return
+        for binding in self.session.bindings():
+            binding.end_tuning()
+            ref = self._refs.get(id(binding.document))
+            if ref is not None:
+                project.save(ref, binding.document)
+        project.close()
+        self._refs.clear()
+        self.changed.emit()
+
+    def add_images(self) -> None:
+        """Take new images of the list into the project."""
+        if self.project is not None and not self.is_scratch:
+            for entry in self.session.images:
+                self.project.add_known(entry.path, entry.sha256)
+
+    # -- corrections -------------------------------------------------------------------------------------------------
+
+    def watch(self, binding: LabelsBinding) -> None:
+        """Keep a document as soon as somebody changes it by hand; at once in a project that somebody chose."""
+        binding.by_hand.connect(lambda: self.track(binding))
+        if self.project is not None and not self.is_scratch and binding.document.history.done:
+            self.track(binding)
+
+    def track(self, binding: LabelsBinding) -> None:
+        """See that everything of a document is written, from its first step on."""
+        if id(binding.document) in self._refs:
+            return
+        try:
+            if self.project is None:
+                stamp = f"{datetime.datetime.now():%Y-%m-%d %H.%M.%S.%f}"
+                self._take(Project.create(unsaved_folder() / stamp, stamp[:16], self.trouble.emit), True)
+                self.changed.emit()
+            assert self.project is not None
+            ref = self._ref_of(binding.image)
+        except UserError as error:
+            show_error(f"Your corrections cannot be saved: {error} They are kept in memory; save them elsewhere.")
+            return
+        self._refs[id(binding.document)] = ref
+        self.project.adopt(ref, binding.document)
+        if ref.state == "new":
+            self.set_state(binding, "in progress")
+
+    def _ref_of(self, image: Image) -> ImageRef:
+        assert self.project is not None
+        entry = self.session.entry_of(image)
+        if entry is not None:
+            return self.project.add_known(entry.path, entry.sha256)
+        source = image.source.path
+        if source and Path(source).is_file():
+            return self.project.add_known(source)
+        project, array = self.project, np.asarray(image_data(image)[0])
+        ref = project.add_known(project.folder / "images" / f"{id(image)}.png", name=image.name)
+        target = project.path_of(ref)
+        if array.ndim in (2, 3) and array.dtype == np.uint8:
+            project.writer.put(lambda: write_image(target, array))
+        return ref
+
+    def restore(self, image: Image) -> None:
+        """Show what the project has of an image that was just loaded; read in a worker."""
+        entry = self.session.entry_of(image)
+        if self.project is None or entry is None:
+            return
+        ref = next((ref for ref in self.project.images if self.project.path_of(ref) == entry.path), None)
+        if ref is None or not (self.project.labels_path(ref).exists() or self.project.journal_path(ref).exists()):
+            return
+        project = self.project
+        start_worker(
+            project.open_document, ref, labels_shape(image),
+            on_result=lambda document: self._restored(project, ref, image, document),
+            on_error=lambda error: show_error(str(error)),
+        )  # fmt: skip
+
+    def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any) -> None:
+        if project is not self.project or image not in self.session.viewer.layers:
+            return
+        if self.session.binding(image) is not None:
+            return
+        self._refs[id(document)] = ref
+        binding = layers.add_labels(self.session, image, document)
+        self.session.record(image).count = len(document.leaves())
+        self.session.viewer.layers.selection.active = binding.layer
+        binding.changed.emit(None)
+
+    def state(self, binding: LabelsBinding) -> str:
+        """The review state of an image: "new", "in progress" or "done"."""
+        ref = self._refs.get(id(binding.document))
+        return "new" if ref is None else ref.state
+
+    def set_state(self, binding: LabelsBinding, state: State) -> None:
+        """Change it; the list of images says so."""
+        ref = self._refs.get(id(binding.document))
+        if ref is None or self.project is None or ref.state == state:
+            return
+        ref.state = state
+        self.project.writer.put(self.project.save_list, key="list")
+        entry = self.session.entry_of(binding.image)
+        if entry is not None:
+            entry.state = _IN_WORDS[state]
+        self.session.images_changed.emit()
+
+    def set_region(self, binding: LabelsBinding, region: tuple[int, int, int, int] | None) -> None:
+        """Remember which part of an image was reviewed: top, left, bottom, right in pixels; None = see its leaves."""
+        ref = self._refs.get(id(binding.document))
+        if ref is not None and self.project is not None and ref.region != region:
+            ref.region = region
+            self.project.writer.put(self.project.save_list, key="list")
+
+    def marks(self) -> dict[str, int]:
+        """How many leaves are verified in each image that is open, by the name that the project gives it."""
+        known = ((self._refs.get(id(item.document)), item) for item in self.session.bindings())
+        return {ref.id: len(item.document.verified) for ref, item in known if ref is not None}
+
+    def reviewed(self) -> tuple[int, int]:
+        """Images that are done, and images in all."""
+        total = max(len(self.session.images), len(self.session.image_layers()))
+        if self.project is None:
+            return 0, total
+        return sum(ref.state == "done" for ref in self.project.images), max(total, len(self.project.images))
+
+    def reviewed_refs(self) -> list[tuple[ImageRef, LabelsBinding | None]]:
+        """Images that are done, with their corrections where they are open."""
+        if self.project is None:
+            return []
+        opened = {id(self._refs.get(id(item.document))): item for item in self.session.bindings()}
+        return [(ref, opened.get(id(ref))) for ref in self.project.images if ref.state == "done"]
+
+    # -- saving ------------------------------------------------------------------------------------------------------
+
+    def autosave(self) -> None:
+        """Have what changed written; a stroke that is being painted, too."""
+        if self.project is None:
+            return
+        for binding in self.session.bindings():
+            self.save(binding)
+
+    def save(self, binding: LabelsBinding) -> None:
+        """Have one document written when it changed."""
+        ref = self._refs.get(id(binding.document))
+        if self.project is None or ref is None:
+            return
+        painting = bool(getattr(binding.layer, "_staged_history", None))
+        if binding.document.changed or painting:
+            item = self.session.record(binding.image)
+            if item.prediction is not None:
+                binding.document.info.update(item.prediction.record(**item.values))
+            self.project.save(ref, binding.document)
+
+    def _tell(self, problem: str) -> None:
+        if problem:
+            show_error(
+                f"{problem} Your work stays in memory; make room, or choose “Save elsewhere …” in the project's menu."
+            )
+        else:
+            show_info("Saving works again.")
+        self.session.project_changed.emit()
+
+    def save_elsewhere(self, folder: Path) -> None:
+        """Write the project to another folder and go on there."""
+        assert self.project is not None
+        documents = {}
+        for binding in self.session.bindings():
+            ref = self._refs.get(id(binding.document))
+            if ref is not None:
+                binding.end_tuning()
+                documents[ref.id] = binding.document
+        old = self.project
+        new = old.save_elsewhere(folder, documents)
+        new.writer.failed = self.trouble.emit
+        self._refs = {id(documents[ref.id]): ref for ref in new.images if ref.id in documents}
+        for ref in new.images:
+            if ref.id in documents:
+                new.adopt(ref, documents[ref.id])
+        self._take(new, False)
+        with contextlib.suppress(UserError):
+            Lock(old.folder).release()
+        self.changed.emit()
+
+
+def _state(project: Project, ref: ImageRef) -> str:
+    if not project.path_of(ref).exists():
+        return "image not found"
+    return _IN_WORDS[ref.state]

@@ -1,0 +1,136 @@
+"""Several processes that train together, started as a user would start them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_leafseg.errors import UserError
+from napari_leafseg.training.distributed import ProcessGroup, process_group_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def launch(tmp_path, body, processes=2, check=True):
+    """Run a script under ``accelerate launch`` with several CPU processes."""
+    script = tmp_path / "run.py"
+    script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n" + textwrap.dedent(body))
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        str(script),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=220, cwd=tmp_path)
+    assert not check or done.returncode == 0, done.stderr[:4000]
+    return done
+
+
+def test_one_process_alone_shares_with_nobody(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    processes = process_group_of("cpu")
+    assert type(processes) is ProcessGroup
+    assert processes.is_main
+    value = torch.tensor([1.0, 2.0])
+    processes.all_reduce_mean([value])
+    assert value.tolist() == [1.0, 2.0]
+    assert processes.broadcast("x") == "x"
+    assert len(processes.shard({"image": torch.zeros(3, 1)})["image"]) == 3
+
+
+def test_too_many_processes_for_a_batch_are_refused():
+    processes = ProcessGroup(torch.device("cpu"))
+    processes.rank, processes.size = 1, 4
+    with pytest.raises(UserError, match="batch of 3 cannot be shared by 4"):
+        processes.shard({"image": torch.zeros(3, 1)})
+
+
+def test_two_processes_share_batches_and_average(tmp_path):
+    launch(
+        tmp_path,
+        f"""
+        import json, torch
+        from pathlib import Path
+        from napari_leafseg.training.distributed import process_group_of
+        processes = process_group_of("cpu")
+        first, second = torch.full((2, 2), float(processes.rank)), torch.tensor(4.0 * processes.rank)
+        processes.all_reduce_mean([first, second])
+        part = processes.shard({{"image": torch.arange(4)[:, None], "labels": torch.arange(4)}})
+        said = processes.broadcast({{"who": processes.rank}})
+        processes.barrier()
+        out = dict(size=processes.size, first=first.tolist(), second=float(second), said=said)
+        out["part"] = part["labels"].tolist()
+        (Path({str(tmp_path)!r}) / f"out{{processes.rank}}.json").write_text(json.dumps(out))
+        """,
+    )
+    found = [json.loads((tmp_path / f"out{rank}.json").read_text()) for rank in range(2)]
+    for item in found:
+        assert item["size"] == 2
+        assert item["first"] == [[0.5, 0.5], [0.5, 0.5]]
+        assert item["second"] == 2.0
+        assert item["said"] == {"who": 0}
+    assert [item["part"] for item in found] == [[0, 2], [1, 3]]
+
+
+@pytest.mark.parametrize("model", ["tiny", "solov2-tiny"])
+def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(tmp_path, model):
+    body = f"""
+        import hashlib, json
+        from pathlib import Path
+        import torch
+        torch.set_num_threads(1)
+        from napari_leafseg.models.store import zoo
+        from napari_leafseg.models.build import build_network
+        from napari_leafseg.models.store.model_card import ModelCard
+        from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
+        from napari_leafseg.training import loop
+        from napari_leafseg.finetuning import config, session
+        from napari_leafseg.training.config import InstanceUniqueConfig, TrainingConfig
+        from napari_leafseg.training.distributed import process_group_of
+        from tests.finetuning.test_finetune import images_of, settings_of
+        processes = process_group_of("cpu")
+        folder = Path({str(tmp_path)!r}) / f"of{{processes.size}}"
+        for place in (zoo, session, config):
+            place.user_folder = lambda: folder / "models"
+        base = folder / "base.safetensors"
+        if processes.is_main:
+            torch.manual_seed(0)
+            config = TrainingConfig(model={model!r}).network()
+            save_checkpoint(base, build_network(config), ModelCard(name="base", version="1", config=config))
+        processes.barrier()
+        runs, real = [], loop._Run.save
+        start = loop._Run.__init__
+        def begin(self, *arguments):
+            start(self, *arguments)
+            runs.append(self)
+        loop._Run.__init__ = begin
+        framework = InstanceUniqueConfig(warm_up=0) if {model!r} != "tiny" else None
+        settings = settings_of(base, steps=4, batch=4, instance_unique=framework)
+        events = [(e.kind, e.done, e.message) for e in session.finetune(settings, images_of(2), folder / "s", "cpu")]
+        values = torch.cat([v.flatten() for v in runs[-1].network.state_dict().values() if v.is_floating_point()])
+        memory = len(runs[-1].instance_unique.memory) if runs[-1].instance_unique else 0
+        digest = hashlib.sha256(values.numpy().tobytes()).hexdigest()
+        out = dict(events=[e[:2] for e in events], sum=digest, memory=memory)
+        (folder / f"out{{processes.rank}}.json").write_text(json.dumps(out))
+        before, _ = load_checkpoint(base)
+        first = torch.cat([v.flatten() for v in before.state_dict().values() if v.is_floating_point()])
+        torch.save(values - first, folder / f"moved{{processes.rank}}.pt")
+        """
+    launch(tmp_path, body)
+    script = tmp_path / "run.py"
+    alone = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=220)
+    assert alone.returncode == 0, alone.stderr[-3000:]
+    one, two = (json.loads((tmp_path / "of2" / f"out{rank}.json").read_text()) for rank in range(2))
+    assert one["sum"] == two["sum"]  # all processes hold the same weights
+    assert one["events"] == two["events"]
+    assert one["events"][-1][0] == "finished"
+    assert [path.name for path in (tmp_path / "of2" / "models").iterdir()] == ["mine.safetensors"]
+    together, single = (torch.load(tmp_path / name / "moved0.pt") for name in ("of2", "of1"))
+    assert together @ single > 0.8 * together.norm() * single.norm()  # they learned the same
+    if model != "tiny":
+        assert one["memory"] == two["memory"] == json.loads((tmp_path / "of1" / "out0.json").read_text())["memory"]
