@@ -102,10 +102,10 @@ def test_pasted_leaves_get_labels_where_they_are_seen(bank, seed):
     image, labels = make_pair(20 + seed)
     labels[:30, :60] = -1
     before = image.copy(), labels.copy()
-    image, truth = paste_leaves(np.random.default_rng(seed), image, labels, bank)
+    result, truth = paste_leaves(np.random.default_rng(seed), image, labels, bank)
     assert np.array_equal(image, before[0])
     assert np.array_equal(labels, before[1])
-    assert image.dtype == np.uint8
+    assert result.dtype == np.uint8
     assert truth.dtype == np.int32
     new = truth > labels.max()
     hidden = (truth == -1) & (labels >= 0)
@@ -123,11 +123,11 @@ def test_only_pasted_leaves_and_their_shadows_change_the_image(bank):
     changed = 0
     for seed in range(6):
         image, labels = make_pair(40 + seed, gray=True)  # no shadows in fluorescence
-        image, truth = paste_leaves(np.random.default_rng(seed), image, labels, bank)
+        result, truth = paste_leaves(np.random.default_rng(seed), image, labels, bank)
         far = ndimage.binary_erosion(truth == labels, iterations=4, border_value=1)
-        assert np.array_equal(image[far], image[far])
-        changed += int((image != image).any())
-        assert is_gray(image)
+        assert np.array_equal(result[far], image[far])
+        changed += int((result != image).any())
+        assert is_gray(result)
     assert changed >= 4
 
 
@@ -144,21 +144,21 @@ def test_a_leaf_hidden_but_for_a_sliver_is_not_annotated():
 def test_a_background_is_replaced_and_the_plant_stays(grounds, seed):
     image, labels = make_pair(60 + seed)
     labels[:20, :20] = -1
-    image, truth = real_background(np.random.default_rng(seed), image, labels, grounds)
+    result, truth = real_background(np.random.default_rng(seed), image, labels, grounds)
     assert np.array_equal(truth, labels)
-    assert np.abs(image[labels != 0].astype(int) - image[labels != 0]).max() <= 1
-    assert np.mean((image != image).any(2)[labels == 0]) > 0.8
+    assert np.abs(result[labels != 0].astype(int) - image[labels != 0]).max() <= 1
+    assert np.mean((result != image).any(2)[labels == 0]) > 0.8
 
 
 @pytest.mark.parametrize("gray", [False, True])
 def test_textures_change_leaves_alone(bank, gray):
     image, labels = make_pair(70, gray)
     labels[:20, :20] = -1
-    image, truth = textured_leaves(np.random.default_rng(0), image, labels, bank)
+    result, truth = textured_leaves(np.random.default_rng(0), image, labels, bank)
     assert np.array_equal(truth, labels)
-    assert np.array_equal(image[labels <= 0], image[labels <= 0])
-    assert np.mean((image != image).any(2)[labels > 0]) > 0.2
-    assert is_gray(image) == gray
+    assert np.array_equal(result[labels <= 0], image[labels <= 0])
+    assert np.mean((result != image).any(2)[labels > 0]) > 0.2
+    assert is_gray(result) == gray
 
 
 def test_the_same_generator_gives_the_same_image(bank, grounds):
@@ -176,8 +176,8 @@ def test_images_without_leaves_and_full_of_them(bank, grounds):
         labels = np.full((64, 80), value, np.uint16 if value >= 0 else np.int32)
         for paste, things in ((paste_leaves, bank), (real_background, grounds), (textured_leaves, bank)):
             for seed in range(4):
-                image, truth = paste(np.random.default_rng(seed), image, labels, things)
-                assert image.shape == image.shape
+                result, truth = paste(np.random.default_rng(seed), image, labels, things)
+                assert result.shape == image.shape
                 assert truth.shape == labels.shape
 
 

@@ -31,7 +31,7 @@ def is_gray(image: np.ndarray) -> bool:
 
 
 def find_green(image: np.ndarray) -> np.ndarray:
-    """Mark what may be a plant in an RGB image: by excess green, or by a saturated yellow-green hue."""
+    """Mark what may be a plant in an RGB result: by excess green, or by a saturated yellow-green hue."""
     values = image.astype(np.float32)
     total = values.sum(2) + 1
     excess = (2 * values[..., 1] - values[..., 0] - values[..., 2]) / total
@@ -43,18 +43,18 @@ def find_green(image: np.ndarray) -> np.ndarray:
 def fill_around(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Continue the colors inside a mask to the outside, so that resampling mixes in nothing of the background."""
     weight = (mask > 0).astype(np.float32)
-    image = image.astype(np.float32)
+    result = image.astype(np.float32)
     inside = cv2.erode(weight, np.ones((3, 3), np.uint8))
     inside = inside if inside.sum() > 30 else weight
     result = np.where(inside[..., None] > 0, image, 0)
     known = inside.copy()
     for sigma in (1.5, 6.0, 30.0):
         spread = cv2.GaussianBlur(inside, (0, 0), sigma)
-        colors = cv2.GaussianBlur(image * inside[..., None], (0, 0), sigma) / np.maximum(spread, 1e-6)[..., None]
+        colors = cv2.GaussianBlur(result * inside[..., None], (0, 0), sigma) / np.maximum(spread, 1e-6)[..., None]
         new = (known == 0) & (spread > 0.01)
         result[new] = colors[new]
         known[new] = 1
-    mean = image[inside > 0].mean(0) if inside.any() else np.zeros(3)
+    mean = result[inside > 0].mean(0) if inside.any() else np.zeros(3)
     result[known == 0] = mean
     return np.clip(np.round(result), 0, 255).astype(np.uint8)
 

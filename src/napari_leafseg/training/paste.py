@@ -42,7 +42,7 @@ def paste_leaves(
         int32 (H, W). Pasted leaves have new numbers; leaves that are now hidden but for a sliver have none: the sliver
         is not annotated (-1).
     """
-    image, truth = image.astype(np.float32), np.array(labels, np.int32)
+    result, truth = image.astype(np.float32), np.array(labels, np.int32)
     gray = is_gray(image)
     areas = np.bincount(np.maximum(truth, 0).ravel(), minlength=1)
     areas[0] = 0
@@ -63,11 +63,11 @@ def paste_leaves(
         number = max(before) + 1
         colors, alpha, corner = placed
         below = leaves.size > 0 and rng.random() < 0.25
-        area = _lay(rng, image, truth, colors, alpha, corner, number, tone, below, (sun, depth))
+        area = _lay(rng, result, truth, colors, alpha, corner, number, tone, below, (sun, depth))
         if area:
             before[number] = area
     _drop_hidden(truth, before)
-    return cv2.convertScaleAbs(image), truth
+    return cv2.convertScaleAbs(result), truth
 
 
 def _slenderness(rng: np.random.Generator, labels: np.ndarray, leaves: np.ndarray) -> float | None:
@@ -124,7 +124,7 @@ def _place(
 
 def _lay(
     rng: np.random.Generator,
-    image: np.ndarray,
+    result: np.ndarray,
     labels: np.ndarray,
     colors: np.ndarray,
     alpha: np.ndarray,
@@ -151,8 +151,8 @@ def _lay(
         leaf = leaf * np.clip((tone + 8) / (leaf[alpha >= 0.5].mean(0) + 8), 0.35, 2.8) ** share
     leaf = leaf * (rng.uniform(0.85, 1.15) * (1 if _same(colors) else 1 + rng.normal(0, 0.03, 3)))
     if not below and light[1] > 0:
-        _shade(rng, image, alpha, corner, light)
-    part = image[window]
+        _shade(rng, result, alpha, corner, light)
+    part = result[window]
     part += alpha[..., None] * (np.clip(leaf, 0, 255) - part)
     ground[covered] = number
     return area
@@ -164,7 +164,7 @@ def _same(colors: np.ndarray) -> bool:
 
 def _shade(
     rng: np.random.Generator,
-    image: np.ndarray,
+    result: np.ndarray,
     alpha: np.ndarray,
     corner: tuple[int, int],
     light: tuple[float, float],
@@ -175,10 +175,10 @@ def _shade(
     soft = cv2.GaussianBlur(np.pad(alpha, pad), (0, 0), max(0.7, 0.5 * reach))
     top, left = corner[0] - pad + round(np.sin(light[0]) * reach), corner[1] - pad + round(np.cos(light[0]) * reach)
     low_y, low_x = max(0, top), max(0, left)
-    high_y, high_x = min(image.shape[0], top + soft.shape[0]), min(image.shape[1], left + soft.shape[1])
+    high_y, high_x = min(result.shape[0], top + soft.shape[0]), min(result.shape[1], left + soft.shape[1])
     if high_y > low_y and high_x > low_x:
         part = soft[low_y - top : high_y - top, low_x - left : high_x - left]
-        image[low_y:high_y, low_x:high_x] *= 1 - light[1] * part[..., None]
+        result[low_y:high_y, low_x:high_x] *= 1 - light[1] * part[..., None]
 
 
 def _drop_hidden(labels: np.ndarray, before: dict[int, int]) -> None:
