@@ -12,6 +12,7 @@ from napari_leafseg.models.build import build_network, load_imagenet
 from napari_leafseg.models.distance_embedding.config import SIZES, DistanceEmbeddingConfig
 from napari_leafseg.models.distance_embedding.efficientnet import EfficientNetLite0, NormalizedConv
 from napari_leafseg.models.distance_embedding.pretrained import center_embedding, center_frequencies
+from napari_leafseg.models.query.config import QUERY_SIZES
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.store.model_card import ModelCard
 
@@ -155,3 +156,16 @@ def test_imagenet_weights_are_taken_over_by_name(tmp_path, monkeypatch):
     assert float(last.project.variance[0]) == number + 1
     with pytest.raises(UserError, match="ImageNet weights fit only"):
         load_imagenet(build_network(SIZES["tiny"]))
+
+
+def test_a_query_model_stands_on_the_pretrained_encoder():
+    trunk = SIZES["pretrained"]
+    small = QUERY_SIZES["condinst-tiny"]
+    config = small.model_copy(update={"backbone": small.backbone.model_copy(update={"trunk": trunk})})
+    network = build_network(config).place("cpu").train()
+    assert network.backbone.strides == (2, 4, 8, 16)
+    labels = torch.zeros(1, 64, 64, dtype=torch.long)
+    labels[0, 10:40, 10:30] = 1
+    losses = network.losses(torch.randn(1, 3, 64, 64), labels)
+    torch.stack(list(losses.values())).sum().backward()
+    assert network.backbone.net.encoder.stem.weight.grad.abs().sum() > 0

@@ -16,6 +16,7 @@ _LEAST_PEAK = 0.45 * DISTANCE_ONE
 _LEAST_AREA = 60
 _CLEAR_PEAK = 0.4
 _AFFORDABLE = 2_000_000
+_LESS_CERTAIN = 0.9
 _LIKELY = 140
 _HEADROOM = 1.25
 DARK = 190  # leaves whose white is below this are exposed for
@@ -37,6 +38,8 @@ class Plant:
         Diameter of the largest disc of leaf in it: of a seedling's leaf, or of a dense rosette's middle.
     leaves : int
         About how many leaves it has: clear peaks of the distance map.
+    confidence : float
+        Mean foreground of its leaf pixels, 0 to 1.
     """
 
     top: float
@@ -46,6 +49,7 @@ class Plant:
     area: float
     thickness: float = 0.0
     leaves: int = 0
+    confidence: float = 1.0
 
     @property
     def diameter(self) -> float:
@@ -104,8 +108,9 @@ def gather_plants(maps: DenseOutput, scale: float, reach: float = 0.12) -> list[
             top, left, bottom, right = (float(edge) for edge in edges)
             thickness = 2 * float(depth[rows, columns].max()) / scale
             leaves = int(np.count_nonzero(groups[tuple(peaks.T)] == number))
-            plants.append(Plant(top, left, bottom, right, len(rows) / scale**2, thickness, leaves))
-    return drop_small_plants(plants)
+            sure = float(maps.foreground[rows, columns].mean()) / 255
+            plants.append(Plant(top, left, bottom, right, len(rows) / scale**2, thickness, leaves, sure))
+    return drop_small_plants(drop_uncertain_plants(plants))
 
 
 def _leaf_peaks(distance: np.ndarray, leaf: np.ndarray) -> np.ndarray:
@@ -156,6 +161,16 @@ def closer_scale(plants: list[Plant], shape: tuple[int, ...], diameter: float, l
     plain, wanted = working_scale(plants, diameter), working_scale(plants, diameter, least_leaf)
     area = sum(region_size(place) for place in plant_regions(plants, shape))
     return max(plain, min(wanted, float(np.sqrt(_AFFORDABLE / max(area, 1)))))
+
+
+def drop_uncertain_plants(plants: list[Plant]) -> list[Plant]:
+    """Leave out what is much less certainly leaf than the most certain plant: rims of pots, labels, algae.
+
+    Compared are only plants of at least 1 % of the largest one's area, so that a certain crumb outweighs nothing.
+    """
+    largest = max((plant.area for plant in plants), default=0.0)
+    best = max((plant.confidence for plant in plants if plant.area >= 0.01 * largest), default=0.0)
+    return [plant for plant in plants if plant.confidence >= _LESS_CERTAIN * best]
 
 
 def drop_small_plants(plants: list[Plant]) -> list[Plant]:

@@ -82,6 +82,16 @@ class DistanceEmbeddingNet(nn.Module):
         return self.distance_net.stride
 
     @property
+    def level_channels(self) -> tuple[int, ...]:
+        """Channels of the second network's feature maps that `forward_levels` gives, finest first."""
+        return tuple(self.config.unet.filters * 2**level for level in range(self.config.unet.depth + 1))
+
+    @property
+    def first_channels(self) -> int:
+        """Channels of the first network's last features."""
+        return self.config.unet.filters
+
+    @property
     def slow_prefix(self) -> str:
         """What the names of slowly trained parameters begin with; empty: those of the contracting paths."""
         return ""

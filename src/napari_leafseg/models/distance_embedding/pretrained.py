@@ -127,6 +127,16 @@ class PretrainedDistanceEmbeddingNet(DistanceEmbeddingNet):
         return 32
 
     @property
+    def level_channels(self) -> tuple[int, ...]:
+        """Channels of the second network's feature maps that `forward_levels` gives, finest first."""
+        return (self.config.decoder[0], *super().level_channels)
+
+    @property
+    def first_channels(self) -> int:
+        """Channels of the first network's last features."""
+        return self.config.decoder[0]
+
+    @property
     def slow_prefix(self) -> str:
         """What the names of slowly trained parameters begin with."""
         return "encoder."

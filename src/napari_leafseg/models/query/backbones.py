@@ -55,13 +55,16 @@ class LeafBackbone(Backbone):
     """
 
     def __init__(self, config: BackboneConfig) -> None:
+        from napari_leafseg.models.build import build_network
+
         super().__init__()
-        self.net = DistanceEmbeddingNet(config.trunk)
-        unet = config.trunk.unet
-        widths = [unet.filters * 2**level for level in range(1, unet.depth + 1)]
-        said = 2 * unet.filters + config.trunk.embedding + 2
-        self.channels = (widths[0] + said, *widths[1:])
-        self.strides = tuple(2**level for level in range(1, unet.depth + 1))
+        network = build_network(config.trunk)
+        assert isinstance(network, DistanceEmbeddingNet)
+        self.net = network
+        finest, *coarser = network.level_channels
+        said = finest + network.first_channels + config.trunk.embedding + 2
+        self.channels = (coarser[0] + said, *coarser[1:])
+        self.strides = tuple(2**level for level in range(1, len(coarser) + 1))
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         levels, output, first = self.net.forward_levels(images)
