@@ -1,7 +1,7 @@
 """How well models segment real images, set by set, with the embedding and by a watershed of the distance map alone.
 
-Run ``python -m benchmarks.real_images MODEL … [--data ../shared/data] [--sets phenoleaf,frames] [--every 1]``. A model is
-a name or a checkpoint; its own default parameters are used. Of fluorescence, the images that no model learned from
+Run ``python -m benchmarks.real_images MODEL … [--data ../shared/data] [--sets phenoleaf,frames] [--every 1]``. A model
+is a name or a checkpoint; its own default parameters are used. Of fluorescence, the images that no model learned from
 (``resources/training/fluorescence-kept-aside.txt``); of the strap leaves, every fourth Yucca. Which sets a model never
 saw its card says. ``--json FILE`` keeps the figures.
 """
@@ -56,7 +56,7 @@ def watershed_labels(prediction: LeafPrediction) -> np.ndarray:
 
 
 def measure(model: str, pairs: list[Pair]) -> dict[str, float]:
-    """Mean SBD, |DiC| and FBD of a model on a set, and those of the watershed where it is a distance + embedding model."""
+    """Score a model on a set: mean SBD, |DiC| and FBD, and the watershed's SBD where there is a distance map."""
     predictor = load_model(model)
     found, plain = [], []
     for image, truth in pairs:
