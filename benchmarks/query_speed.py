@@ -23,7 +23,7 @@ from napari_leafseg.models.build import build_network
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.config import LossConfig
-from napari_leafseg.training.loop import compute_losses
+from napari_leafseg.training.losses import compute_losses
 
 NAMES = ("leaf", "condinst", "solov2", "sotr", "mask2former")
 

@@ -16,6 +16,18 @@ from rich.table import Table
 from napari_leafseg import cli_models
 from napari_leafseg._console import err, out, print_error
 from napari_leafseg._files import resource_folder
+from napari_leafseg.cli_parameters import (
+    Angle,
+    MaskThreshold,
+    MinArea,
+    Overlap,
+    Parameters,
+    Score,
+    Seeds,
+    Tta,
+    given_values,
+    write_value,
+)
 from napari_leafseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,19 +63,6 @@ Model = Annotated[str, typer.Option(help="Name of a model (see “models”) or 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
-_LEAF, _QUERY = "leaf models: ", "query-based models: "
-Seeds = Annotated[float | None, typer.Option(help=f"{_LEAF}0.1 to 0.95; the model's default if left out.")]
-Angle = Annotated[float | None, typer.Option(help=f"{_LEAF}clustering angle, 5 to 75 degrees.")]
-Score = Annotated[float | None, typer.Option(help=f"{_QUERY}confidence that a leaf needs, 0.05 to 0.95.")]
-MaskThreshold = Annotated[float | None, typer.Option(help=f"{_QUERY}confidence that a pixel needs, 0.1 to 0.9.")]
-Overlap = Annotated[float | None, typer.Option(help=f"{_QUERY}overlap suppression (NMS), 0 to 10.")]
-
-
-def _given(**values: float | None) -> dict[str, float]:
-    """The parameters that were given."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def main() -> None:
     """Run the command line; mistakes of the user end with a sentence and exit code 2."""
     try:
@@ -94,19 +93,20 @@ def predict(
     score_threshold: Score = None,
     mask_threshold: MaskThreshold = None,
     overlap: Overlap = None,
-    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the image.")] = None,
+    min_area: MinArea = None,
+    param: Parameters = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     device: Device = "auto",
-    tta: Annotated[str, typer.Option(help="standard, fast, careful (2 × the time) or thorough (13 ×).")] = "standard",
+    tta: Tta = "standard",
     plant_masks: Annotated[Path | None, typer.Option(help="Folder of plant masks, <stem>_fg.png.")] = None,
     full_masks: Annotated[
-        bool, typer.Option(help=f"{_QUERY}also write the full masks, also where they overlap, as COCO.")
+        bool, typer.Option(help="query-based models: also write the full masks, also where they overlap, as COCO.")
     ] = False,
 ) -> None:
     """Segment the leaves of images."""
     from napari_leafseg.pipelines.predict import predict_files
 
-    values = _given(seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
+    values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
     failed = 0
     with progress_bar() as bar:
@@ -139,7 +139,8 @@ def batch(
     score_threshold: Score = None,
     mask_threshold: MaskThreshold = None,
     overlap: Overlap = None,
-    min_area: Annotated[float | None, typer.Option(help="Smallest leaf, pixels of the image.")] = None,
+    min_area: MinArea = None,
+    param: Parameters = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
     px_per_mm: Annotated[
         float | None, typer.Option(help="Pixels a millimeter; traits are in pixels if left out.")
@@ -149,7 +150,7 @@ def batch(
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
     device: Device = "auto",
-    tta: Annotated[str, typer.Option(help="standard, fast, careful or thorough.")] = "standard",
+    tta: Tta = "standard",
     scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimeter that each file states.")] = False,
     export: Annotated[list[str] | None, typer.Option(help="Also write labels as coco, labelme, png, imagej …")] = None,
 ) -> None:
@@ -157,7 +158,7 @@ def batch(
     from napari_leafseg.pipelines.batch.config import BatchSettings
     from napari_leafseg.pipelines.batch.run import run_batch
 
-    values = _given(seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
+    values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
     settings = BatchSettings(
         model=model, values=values, scale=scale,
@@ -236,6 +237,7 @@ def tune(
     """Find the values of the parameters that suit labeled images best."""
     from napari_leafseg import load_model
     from napari_leafseg._files import write_atomically
+    from napari_leafseg.models.parameters import MIN_AREA_WORKING
     from napari_leafseg.pipelines.tune import labeled_files, reviewed_images
     from napari_leafseg.pipelines.tune import tune as run_tuning
     from napari_leafseg.project import Project
@@ -256,11 +258,10 @@ def tune(
     assert search is not None
     out.print(_heat_map(search))
     best = search.best
-    options = [f"--{part.name.replace('_', '-')} {best[part.name]:g}" for part in (search.row, search.column)]
+    options = [write_value(part.name, best[part.name]) for part in (search.row, search.column, MIN_AREA_WORKING)]
     out.print(
         f"{search.images} images, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
-        f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} "
-        f"and a smallest leaf of {best['min_area_working']:g} pixels at the working scale.",
+        f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} (predict, batch).",
         highlight=False,
         soft_wrap=True,
     )
@@ -404,7 +405,7 @@ def finetune(
     ] = None,
     effort: Annotated[str, typer.Option(help="quick (150 steps of 4 crops a run) or thorough (300 of 8).")] = "quick",
     instance_unique: Annotated[
-        bool, typer.Option(help=f"{_QUERY}train for uniqueness and equivariance over your images as well.")
+        bool, typer.Option(help="query-based models: train for uniqueness and equivariance over your images as well.")
     ] = False,
     device: Device = "auto",
     suggest: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,18 +10,11 @@ from rich.table import Column, Table
 
 from napari_leafseg._console import out, print_error
 from napari_leafseg.errors import UserError
+from napari_leafseg.models.parameters import describe_parameters
+from napari_leafseg.models.registry import importers, load_importer
 
 app = typer.Typer(invoke_without_command=True)
 Name = Annotated[str, typer.Argument(help="Name of one of your own models.")]
-
-
-class Kind(StrEnum):
-    """The query-based models."""
-
-    condinst = "condinst"
-    solov2 = "solov2"
-    sotr = "sotr"
-    mask2former = "mask2former"
 
 
 @app.callback()
@@ -49,14 +41,13 @@ def models(context: typer.Context) -> None:
 @app.command("import")
 def import_model(
     file: Annotated[Path, typer.Argument(help="A .pth or .pkl of AdelaiDet or SOTR, or a Hugging Face folder.")],
-    kind: Annotated[Kind, typer.Option("--as", help="Which model it is.")],
+    kind: Annotated[str, typer.Option("--as", help=f"Which model it is: {', '.join(importers())}.")],
     name: Annotated[str | None, typer.Option(help="Name in the list of models; the file's if left out.")] = None,
     leaf_head: Annotated[
         bool, typer.Option(help="Replace the head for COCO's classes by a fresh one for leaves, to be trained.")
     ] = False,
 ) -> None:
     """Make a published checkpoint one of your models: key by key, every shape checked, no code of it run."""
-    from napari_leafseg.models.query.pretrained.convert import import_published
     from napari_leafseg.models.store.checkpoint import save_checkpoint
     from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
 
@@ -64,11 +55,21 @@ def import_model(
     target = user_folder() / f"{name}{ENDING}"
     if name in list_models():
         raise UserError(f"There is a model “{name}” already. Choose another name with --name.")
-    network, card = import_published(file, kind.value, leaf_head, name)
+    network, card = load_importer(kind)(file, kind, leaf_head, name)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, network, card)
     count = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     out.print(f"{target}: {count:.1f} million weights. Use it as --model {name}.", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def parameters(model: Annotated[str, typer.Argument(help="A model.")] = "leaf") -> None:
+    """List what a model can be tuned by: “predict” and “batch” take -p NAME=VALUE."""
+    from napari_leafseg.models.store.zoo import describe_model
+
+    card = describe_model(model)
+    for line in describe_parameters(card.family.tuned(card.defaults)):
+        out.print(line, soft_wrap=True, highlight=False)
 
 
 @app.command()

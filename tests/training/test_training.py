@@ -20,7 +20,8 @@ from napari_leafseg.training import loop
 from napari_leafseg.training.augment import change_colors, expose_for_plants, random_crop, true_plants
 from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig, read_training_config
 from napari_leafseg.training.data import SyntheticDataset, draw_batch, drop_small
-from napari_leafseg.training.loop import compute_losses, learning_rate, train
+from napari_leafseg.training.loop import learning_rate, train
+from napari_leafseg.training.losses import compute_losses
 from napari_leafseg.training.targets import distance_target
 from tests.conftest import REPOSITORY, discs
 

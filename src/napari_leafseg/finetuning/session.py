@@ -151,7 +151,7 @@ class Session:
     def config(self, steps: int, seed: int) -> TrainingConfig:
         """The training of one run."""
         settings = self.settings
-        instance_unique = settings.instance_unique if self.card.config.kind != "distance_embedding" else None
+        instance_unique = settings.instance_unique if self.card.family.instance_unique else None
         if instance_unique is not None:  # whole for most of a short run
             instance_unique = instance_unique.model_copy(
                 update={"warm_up": min(instance_unique.warm_up, settings.run_steps // 5)}

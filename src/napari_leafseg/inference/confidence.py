@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from napari_leafseg.inference.prediction import Prediction
-from napari_leafseg.inference.query_prediction import QueryPrediction
 from napari_leafseg.metrics import ScoredMask
 
 
@@ -39,8 +38,8 @@ def scored_masks(prediction: Prediction) -> list[ScoredMask]:
 
     The distance + embedding model's are its leaves with their confidence.
     """
-    if isinstance(prediction, QueryPrediction):
-        return prediction.whole_masks(score_threshold=0.05)
+    if prediction.overlapping:
+        return prediction.every_mask()
     labels = prediction.labels()
     everywhere = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
     found = [(value, everywhere, labels == leaf) for leaf, value in leaf_confidence(prediction, labels).items()]

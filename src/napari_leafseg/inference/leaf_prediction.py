@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.prediction import Prediction, Region, Tunable, enlarge_labels
+from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
 from napari_leafseg.postprocessing import AngularGrouping
 
@@ -35,9 +35,6 @@ class PixelRegion(Region):
     def group(self, foreground: np.ndarray) -> None:
         """Look for leaves in this foreground, bool (H, W) at the working scale."""
         self.grouping = AngularGrouping(self.maps.distance, foreground, self.maps.embedding)
-
-    def labels(self, values: dict[str, float]) -> np.ndarray:
-        return enlarge_labels(self.working_labels(values), self.shape)
 
     def working_labels(self, values: dict[str, float]) -> np.ndarray:
         zoom = self.zoom
@@ -83,29 +80,7 @@ class LeafPrediction(Prediction):
     """
 
     regions: Sequence[PixelRegion]
-    layers = ("seeds", "distance", "embedding")
-    search = (
-        ("seed_threshold", tuple(round(0.15 + 0.07 * step, 2) for step in range(10))),
-        ("angle", tuple(float(angle) for angle in range(30, 80, 5))),
-    )
-
-    @property
-    def tunables(self) -> tuple[Tunable, ...]:
-        """What can be tuned, with ranges and defaults for this image."""
-        defaults = self.model.defaults
-        return (
-            Tunable(
-                "seed_threshold", "Seed threshold", "", 0.1, 0.95, 0.01, defaults.get("seed_threshold", 0.45), 2,
-                "A leaf starts where the distance map reaches this share of its maximum. "
-                "Lower finds more small leaves.",
-            ),
-            Tunable(
-                "angle", "Clustering angle", "°", 5.0, 75.0, 1.0, defaults.get("angle", 45.0), 0,
-                "Pixels whose embedding lies within this angle of a seed's belong to its leaf. "
-                "Wider gives larger leaves.",
-            ),
-            self._smallest,
-        )  # fmt: skip
+    kind = "distance_embedding"
 
     def seeds(self, seed_threshold: float | None = None) -> np.ndarray:
         """Seeds in the image: float (N, 2), y and x in pixels."""

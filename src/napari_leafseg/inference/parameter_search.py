@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.prediction import Prediction, Region, Tunable
+from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.metrics import score
+from napari_leafseg.models.parameters import ParameterSpec
 
 MIN_AREAS = (0.0, 8.0, 16.0, 32.0, 64.0)  # pixels at the working scale
 
@@ -21,7 +22,7 @@ class ParameterSearch:
 
     Attributes
     ----------
-    row, column : Tunable
+    row, column : ParameterSpec
         What was varied, beside the smallest leaf: seed threshold and angle, or score threshold and overlap.
     rows, columns : tuple of float
         Their values.
@@ -39,8 +40,8 @@ class ParameterSearch:
         What the best values bring each image, exact; empty until the sweep is finished.
     """
 
-    row: Tunable
-    column: Tunable
+    row: ParameterSpec
+    column: ParameterSpec
     rows: tuple[float, ...]
     columns: tuple[float, ...]
     smallest: tuple[float, ...]
@@ -169,6 +170,8 @@ def search_parameters(
             raise UserError(f"The labels of {name} are {truth.shape}, the image is {prediction.shape}.")
     first = usable[0][0]
     current = current or model_values(first)
+    if len(first.search) < 2:
+        raise UserError(f"The model {first.model.name} names fewer than two parameters to search.")
     (row_name, row_values), (column_name, column_values) = first.search
     named = {tunable.name: tunable for tunable in first.tunables}
     rows, columns = tuple(rows or row_values), tuple(columns or column_values)

@@ -9,48 +9,23 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.errors import UserError
+from napari_leafseg.models.parameters import MIN_AREA, MIN_AREA_WORKING, ParameterSpec, check_values
+from napari_leafseg.models.registry import ModelFamily, get_family
 from napari_leafseg.versions import timestamp
 
 _SOFTENING = 0.6  # working pixels: rounds the stairs of an enlarged outline, keeps petioles one pixel wide
 
 
 @dataclass(frozen=True)
-class Tunable:
-    """A value that turns a prediction into labels.
-
-    Attributes
-    ----------
-    name, label, unit, help : str
-        Python name; label and unit in the window; a sentence of explanation.
-    minimum, maximum, step, default : float
-    decimals : int
-        Digits after the point in the window.
-    per_image : bool
-        Whether the default depends on the image, so that a value is not to be carried to the next one.
-    """
-
-    name: str
-    label: str
-    unit: str
-    minimum: float
-    maximum: float
-    step: float
-    default: float
-    decimals: int
-    help: str
-    per_image: bool = False
-
-
-@dataclass(frozen=True)
 class ModelInfo:
-    """Which model predicted, and how often it looked."""
+    """Which model predicted, and how often it looked; `kind` names its family."""
 
     name: str
     version: str
     defaults: dict[str, float] = field(default_factory=dict)
     views: int = 1
     scales: tuple[float, ...] = (1.0,)
+    kind: str = ""
 
 
 class Region:
@@ -93,8 +68,8 @@ class Region:
         return self.working
 
     def labels(self, values: dict[str, float]) -> np.ndarray:
-        """Leaves of the region at the image's size, uint16, 1 … N."""
-        raise NotImplementedError
+        """Derive the leaves of the region at the image's size, uint16, 1 … N."""
+        return enlarge_labels(self.working_labels(values), self.shape)
 
     def working_labels(self, values: dict[str, float]) -> np.ndarray:
         """Leaves as the network saw them, before they are enlarged: quick, for comparing many values."""
@@ -133,12 +108,8 @@ class Prediction:
     """
 
     seconds: float = 0.0
-    overlapping = False
-    """Whether it holds masks that overlap (`coco` gives them whole)."""
-    layers: tuple[str, ...] = ()
-    """Names of the layers that explain it, as the window offers them."""
-    search: tuple[tuple[str, tuple[float, ...]], tuple[str, tuple[float, ...]]]
-    """The two tunables that matter most, with the values that the parameter search compares."""
+    kind: str = "distance_embedding"
+    """Family of the model where `model` does not say it."""
 
     def __init__(
         self,
@@ -156,43 +127,47 @@ class Prediction:
         self.mask = mask
 
     @property
-    def tunables(self) -> tuple[Tunable, ...]:
-        """What can be tuned, with ranges and defaults for this image."""
-        raise NotImplementedError
+    def family(self) -> ModelFamily:
+        """The family of the model."""
+        return get_family(self.model.kind or self.kind)
 
     @property
-    def _smallest(self) -> Tunable:
-        """The smallest leaf: every model has it."""
-        smallest = max(1.0, round(self.model.defaults.get("min_area_working", 16.0) / self.scale**2))
-        return Tunable(
-            "min_area", "Smallest leaf", "px", 0.0, max(200.0, 40 * smallest), 1.0, smallest, 0,
-            "Leaves with fewer pixels of the image are left out.", per_image=True,
-        )  # fmt: skip
+    def tunables(self) -> tuple[ParameterSpec, ...]:
+        """What can be tuned, with ranges and defaults for this image."""
+        return self.family.tunables(self.model.defaults, self.scale)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that explain it, as the window offers them."""
+        return self.family.overlays
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether it holds masks that overlap (`coco` gives them whole)."""
+        return self.family.overlapping_masks
+
+    @property
+    def search(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
+        """The tunables that matter most, with the values that the parameter search compares."""
+        return tuple((spec.name, spec.search) for spec in self.family.searched)
 
     def defaults(self) -> dict[str, float]:
         """Default values by name."""
         return {tunable.name: tunable.default for tunable in self.tunables}
 
     def complete(self, values: dict[str, float]) -> dict[str, float]:
-        """Fill in defaults and check ranges.
+        """Fill in defaults and check ranges; ``min_area_working`` becomes ``min_area``.
 
         Raises
         ------
         UserError
             For an unknown name or a value out of range.
         """
-        known = {tunable.name: tunable for tunable in self.tunables}
-        for name, value in values.items():
-            if name not in known:
-                raise UserError(f"This model has no parameter “{name}”. It has: {', '.join(known)}.")
-            tunable = known[name]
-            top = np.inf if name == "min_area" else tunable.maximum
-            if not tunable.minimum <= value <= top:
-                raise UserError(
-                    f"{tunable.label} must lie between {tunable.minimum:g} and {tunable.maximum:g}{tunable.unit}, "
-                    f"not {value:g}."
-                )
-        return {**self.defaults(), **values}
+        check_values(self.family.settable, values)
+        given = dict(values)
+        if MIN_AREA_WORKING.name in given:
+            given[MIN_AREA.name] = float(round(given.pop(MIN_AREA_WORKING.name) / self.scale**2))
+        return {**self.defaults(), **given}
 
     def labels(self, **values: float) -> np.ndarray:
         """Derive leaves; the network does not run.
@@ -223,6 +198,14 @@ class Prediction:
         if self.mask is not None:
             full[~self.mask] = 0
         return full
+
+    def every_mask(self) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
+        """Give all masks, with score and place, down to the lowest score; for predictions with overlapping masks."""
+        raise NotImplementedError
+
+    def coco(self, **values: float) -> dict[str, Any]:
+        """Give every leaf's full mask as a COCO data set; for predictions with overlapping masks."""
+        raise NotImplementedError
 
     def record(self, **values: float) -> dict[str, Any]:
         """How labels come about: model, parameters, scale, image; for the file beside the labels."""
@@ -349,7 +332,7 @@ class StackPrediction:
         return [f"Frame {number}: {note}" for number, frame in enumerate(self.frames) for note in frame.notes]
 
     @property
-    def tunables(self) -> tuple[Tunable, ...]:
+    def tunables(self) -> tuple[ParameterSpec, ...]:
         """Those of the frame in the middle."""
         return self.frames[len(self.frames) // 2].tunables
 
@@ -357,16 +340,24 @@ class StackPrediction:
         """Default values by name."""
         return {tunable.name: tunable.default for tunable in self.tunables}
 
+    def complete(self, values: dict[str, float]) -> dict[str, float]:
+        """Fill in defaults; ``min_area_working`` stays, as it means something else in pixels of each frame."""
+        defaults = self.defaults()
+        if MIN_AREA_WORKING.name in values and MIN_AREA.name not in values:
+            defaults.pop(MIN_AREA.name)
+        return {**defaults, **values}
+
     def labels(self, **values: float) -> np.ndarray:
-        """Labels of all frames, uint16 (T, H, W); see `Prediction.labels`."""
-        chosen = {**self.defaults(), **values}
+        """Derive the labels of all frames, uint16 (T, H, W); see `Prediction.labels`."""
+        chosen = self.complete(values)
         return np.stack([frame.labels(**chosen) for frame in self.frames])
 
     def record(self, **values: float) -> dict[str, Any]:
         """The first frame's record with the scales and notes of all."""
-        chosen = {**self.defaults(), **values}
+        chosen = self.complete(values)
         return {
             **self.frames[0].record(**chosen),
+            "parameters": chosen,
             "scale": [frame.scale for frame in self.frames],
             "notes": self.notes,
             "frames": len(self.frames),

@@ -11,15 +11,14 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import choose_device
-from napari_leafseg.inference.distance_embedding_runner import DistanceEmbeddingRunner
 from napari_leafseg.inference.plants import adjust_exposure, closer_scale, plant_regions, plant_statistics
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
-from napari_leafseg.inference.query_runner import QueryRunner
 from napari_leafseg.inference.search import PlantDetections, find_plants, given_plants
+from napari_leafseg.inference.tiling import TiledNetwork
 from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import resize, to_rgb8
 from napari_leafseg.models.build import Network
-from napari_leafseg.models.query.base import QueryModel
+from napari_leafseg.models.registry import resolve
 from napari_leafseg.models.store.model_card import ModelCard
 
 SCALE_RANGE = (0.02, 8.0)
@@ -50,7 +49,7 @@ class Predictor:
 
     Parameters
     ----------
-    network : DistanceEmbeddingNet or QueryModel
+    network : LeafNetwork
         In evaluation mode.
     card : Card
     device : str
@@ -74,8 +73,8 @@ class Predictor:
         self.card = card
         self.tta = tta or TestTimeAugmentation()
         self._notes: list[str] = []
-        kind = QueryRunner if isinstance(network, QueryModel) else DistanceEmbeddingRunner
-        self._tiled = kind(network, choose_device(device), self._notes.append, self.tta.views or card.tta_views)
+        runner: type[TiledNetwork] = resolve(card.family.runner)
+        self._tiled = runner(network, choose_device(device), self._notes.append, self.tta.views or card.tta_views)
 
     @property
     def device(self) -> str:
@@ -236,7 +235,10 @@ class Predictor:
             regions.append(self._tiled.build_region(rows, columns, seen, inside))
         if given is None:
             self._tiled.filter_regions(regions, self.card.defaults)
-        info = ModelInfo(self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.tta.scales)
+        info = ModelInfo(
+            self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.tta.scales,
+            self.card.config.kind,
+        )  # fmt: skip
         prediction = self._tiled.prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given
         )

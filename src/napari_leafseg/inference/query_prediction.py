@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.prediction import Prediction, Region, Tunable
+from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.postprocessing.masks import SURE, SoftMask, matrix_nms, overlaps
 
 _LEAST_VISIBLE = 0.35  # of a mask: what better masks leave less of is no leaf of its own
@@ -161,33 +161,7 @@ class QueryPrediction(Prediction):
     """
 
     regions: Sequence[MaskRegion]
-    layers = ("confidence",)
-    overlapping = True
-    search = (
-        ("score_threshold", tuple(round(0.1 + 0.07 * step, 2) for step in range(10))),
-        ("overlap", tuple(float(strength) for strength in range(10))),
-    )
-
-    @property
-    def tunables(self) -> tuple[Tunable, ...]:
-        """What can be tuned, with ranges and defaults for this image."""
-        defaults = self.model.defaults
-        return (
-            Tunable(
-                "score_threshold", "Score threshold", "", 0.05, 0.95, 0.01, defaults.get("score_threshold", 0.3), 2,
-                "A mask is a leaf when the model is at least this sure of it. Lower finds more leaves.",
-            ),
-            Tunable(
-                "mask_threshold", "Mask threshold", "", 0.1, 0.9, 0.01, defaults.get("mask_threshold", 0.5), 2,
-                "A pixel belongs to a leaf when its mask is at least this sure of it. Lower gives larger leaves.",
-            ),
-            Tunable(
-                "overlap", "Overlap suppression (NMS)", "", 0.0, 10.0, 0.1, defaults.get("overlap", 2.0), 1,
-                "How much a mask's score falls when a better mask covers the same leaf. "
-                "Higher leaves fewer leaves on top of each other.",
-            ),
-            self._smallest,
-        )  # fmt: skip
+    kind = "condinst"  # all query-based models have the same parameters
 
     def confidence(self) -> np.ndarray:
         """The largest mask probability times score at each pixel, float32 (H, W), 0 to 1."""
@@ -216,6 +190,10 @@ class QueryPrediction(Prediction):
                 columns = slice(place[1].start + region.columns.start, place[1].stop + region.columns.start)
                 found.append((score, (rows, columns), inside))
         return sorted(found, key=lambda item: -item[0])
+
+    def every_mask(self) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
+        """Give all masks down to the lowest score, see `whole_masks`."""
+        return self.whole_masks(score_threshold=0.05)
 
     def coco(self, **values: float) -> dict[str, Any]:
         """Every leaf's full mask as a COCO data set of one image, with scores (RLE)."""

@@ -31,11 +31,11 @@ class QueryRunner(TiledNetwork):
     prediction = QueryPrediction
     largest = _TILE
 
-    def _run(
+    def run_tiles(
         self, image: np.ndarray, statistics: tuple[float, float], embed: bool
     ) -> Iterator[tuple[int, int, object]]:
         if not embed:
-            yield from super()._run(image, statistics, embed)
+            yield from super().run_tiles(image, statistics, embed)
             return
         height, width = image.shape[:2]
         stride = self.network.mask_stride

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingCon
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOutput
 from napari_leafseg.models.normalize import standardize
 from napari_leafseg.postprocessing import quantize
+
+if TYPE_CHECKING:
+    from napari_leafseg.inference.prediction import Prediction, Region
 
 TILE = 768
 HALO = 128
@@ -79,7 +82,7 @@ class TiledNetwork:
 
     Parameters
     ----------
-    network : DistanceEmbeddingNet or QueryModel
+    network : LeafNetwork
         In evaluation mode.
     device : torch.device
     warn : callable
@@ -120,7 +123,7 @@ class TiledNetwork:
         """
         while True:
             try:
-                yield from self._run(image, statistics, embed)
+                yield from self.run_tiles(image, statistics, embed)
                 return
             except torch.OutOfMemoryError:
                 self._retreat()
@@ -162,7 +165,27 @@ class TiledNetwork:
                 "There is too little memory for this image. Close other programs, or lower the working scale."
             )
 
-    def _run(self, image: np.ndarray, statistics: tuple[float, float], embed: bool) -> Iterator[tuple[int, int, Any]]:
+    prediction: type[Prediction]
+    """What the predictor makes of the regions."""
+
+    def build_region(self, rows: slice, columns: slice, seen: Sequence[Any], given: np.ndarray | None) -> Region:
+        """Make the region of what was seen at one or several sizes.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Where it lies in the image.
+        seen : sequence
+            What `run_tiles` gave, for each scale of the test-time augmentation.
+        given : numpy.ndarray, optional
+            The plant mask there, bool (H, W).
+        """
+        raise NotImplementedError
+
+    def run_tiles(
+        self, image: np.ndarray, statistics: tuple[float, float], embed: bool
+    ) -> Iterator[tuple[int, int, Any]]:
+        """Run the network over an image once, as `run` describes; families that say something else override this."""
         height, width = image.shape[:2]
         channels = self._channels() if embed else 0
         maps = DenseOutput(
@@ -199,8 +222,7 @@ class TiledNetwork:
 
     def _channels(self) -> int:
         """Channels of the embedding: of all views side by side, or of their mean center."""
-        config = self.network.config
-        assert isinstance(config, DistanceEmbeddingConfig)
+        config: DistanceEmbeddingConfig = self.network.config
         return config.embedding * (1 if config.embed_from == "center" else self.views)
 
     def _batch(self, image: np.ndarray) -> torch.Tensor:

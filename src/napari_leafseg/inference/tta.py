@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.tiling import DenseOutput
+from napari_leafseg.errors import UserError
+
+if TYPE_CHECKING:  # presets are listed without torch
+    from napari_leafseg.inference.tiling import DenseOutput
 
 
 @dataclass(frozen=True)
@@ -22,19 +25,54 @@ class TestTimeAugmentation:
     scales : tuple of float
         Sizes of it, as factors of the working scale, the first of which gives the maps' size. Each costs about its
         square in time.
+    label, help : str
+        In the window.
+    cost : float
+        How many times the time of the standard it takes, as measured (docs/results.md).
     """
+
+    __test__ = False  # no test, whatever its name says to pytest
 
     views: int | None = None
     scales: tuple[float, ...] = (1.0,)
+    label: str = field(default="", compare=False)
+    help: str = field(default="", compare=False)
+    cost: float = field(default=1.0, compare=False)
 
 
 TTA_PRESETS: dict[str, TestTimeAugmentation] = {
-    "standard": TestTimeAugmentation(),
-    "fast": TestTimeAugmentation(views=1),
-    "careful": TestTimeAugmentation(views=4),
-    "thorough": TestTimeAugmentation(views=8, scales=(1.0, 0.8, 1.25)),
+    "standard": TestTimeAugmentation(label="Standard", help="As the model's author chose"),
+    "fast": TestTimeAugmentation(1, label="Fast", help="One view", cost=0.5),
+    "careful": TestTimeAugmentation(4, label="Careful", help="Four views, turned and mirrored", cost=2.0),
+    "thorough": TestTimeAugmentation(
+        8, (1.0, 0.8, 1.25), label="Thorough", help="Eight views at three sizes", cost=6.5
+    ),
 }
-"""Choices by name; each takes about as many times the time as it makes views, times the squares of its scales."""
+"""Choices by name; their costs are measured, with the bundled model, whose standard is two views."""
+
+
+def describe_cost(name: str) -> str:
+    """Say what a preset costs: nothing of the standard, "6.5 × the time" of another."""
+    cost = TTA_PRESETS[name].cost
+    return "" if cost == 1 else f"{cost:g} × the time"
+
+
+def describe_presets() -> str:
+    """Name all presets in a line, with what they cost."""
+    return ", ".join(f"{name} ({describe_cost(name)})" if describe_cost(name) else name for name in TTA_PRESETS)
+
+
+def find_preset(name: str) -> TestTimeAugmentation:
+    """Find a preset.
+
+    Raises
+    ------
+    UserError
+        When there is none of this name.
+    """
+    if name not in TTA_PRESETS:
+        raise UserError(f"There is no test-time augmentation “{name}”. Choose one of: {', '.join(TTA_PRESETS)}.")
+    return TTA_PRESETS[name]
 
 
 def merge_scales(maps: Sequence[DenseOutput]) -> DenseOutput:
@@ -53,10 +91,10 @@ def merge_scales(maps: Sequence[DenseOutput]) -> DenseOutput:
         vectors = np.stack([_resized(plane, width, height) for plane in item.embedding])
         length = np.linalg.norm(vectors, axis=0)
         embeddings.append(vectors * (127 / len(maps) ** 0.5 / np.maximum(length, 1e-6)))
-    return DenseOutput(
-        _mean([distance for distance, _ in plain]),
-        _mean([foreground for _, foreground in plain]),
-        np.round(np.concatenate(embeddings)).astype(np.int8),
+    return first._replace(
+        distance=_mean([distance for distance, _ in plain]),
+        foreground=_mean([foreground for _, foreground in plain]),
+        embedding=np.round(np.concatenate(embeddings)).astype(np.int8),
     )
 
 
@@ -66,5 +104,7 @@ def _mean(planes: list[np.ndarray]) -> np.ndarray:
 
 
 def _resized(plane: np.ndarray, width: int, height: int) -> np.ndarray:
+    from napari_leafseg._opencv import cv2
+
     values = plane.astype(np.float32)
     return values if plane.shape == (height, width) else cv2.resize(values, (width, height))

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import label_path, list_images, read_image, write_labels
+from napari_leafseg.models.parameters import check_values
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,7 @@ def predict_files(
     from napari_leafseg import load_model
     from napari_leafseg.inference.confidence import leaf_confidence
     from napari_leafseg.inference.prediction import Prediction
-    from napari_leafseg.inference.query_prediction import QueryPrediction
-    from napari_leafseg.inference.tta import TTA_PRESETS
+    from napari_leafseg.inference.tta import find_preset
     from napari_leafseg.io.exchange.coco import masks_path, save_coco
 
     files, missing = _split(paths)
@@ -91,10 +91,10 @@ def predict_files(
     if not files:
         return
     _check_output(output, files)
-    if tta not in TTA_PRESETS:
-        raise UserError(f"There is no test-time augmentation “{tta}”. Choose one of: {', '.join(TTA_PRESETS)}.")
-    predictor = load_model(model, device, TTA_PRESETS[tta])
-    if full_masks and predictor.card.config.kind == "distance_embedding":
+    predictor = load_model(model, device, find_preset(tta))
+    family = predictor.card.family
+    check_values(family.settable, values or {})
+    if full_masks and not family.overlapping_masks:
         raise UserError(f"{model} gives no overlapping masks; a query-based model does, see “napari-leafseg models”.")
     for number, path in enumerate(files):
         result = None
@@ -113,7 +113,7 @@ def predict_files(
             if isinstance(result, Prediction):
                 record["confidence"] = leaf_confidence(result, labels)
             write_labels(target, labels, record)
-            if full_masks and isinstance(result, QueryPrediction):
+            if full_masks and isinstance(result, Prediction):
                 save_coco(masks_path(target), result.coco(**(values or {})))
         except UserError as error:
             yield FileEvent(number + 1, len(files), path.name, error=error)

@@ -38,7 +38,7 @@ def get_predictor(
     """
     from napari_leafseg import load_model
     from napari_leafseg._opencv import cv2
-    from napari_leafseg.inference.tta import TTA_PRESETS
+    from napari_leafseg.inference.tta import find_preset
 
     key = (*_file_state(find_model(model)), device, tta, threads)
     with _LOCK:
@@ -48,7 +48,7 @@ def get_predictor(
 
                 torch.set_num_threads(threads)
                 cv2.setNumThreads(threads)
-            _LOADED[key] = load_model(model, device, TTA_PRESETS[tta])
+            _LOADED[key] = load_model(model, device, find_preset(tta))
         _LOADED.move_to_end(key)
         while len(_LOADED) > _KEPT:
             _LOADED.popitem(last=False)

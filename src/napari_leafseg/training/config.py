@@ -9,8 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.distance_embedding.config import SIZES
-from napari_leafseg.models.query.config import QUERY_SIZES, ModelConfig
+from napari_leafseg.models.config import ModelConfig
+from napari_leafseg.models.registry import AnyModelConfig, presets
 from napari_leafseg.models.store.model_card import EARLIER_DEFAULTS
 from napari_leafseg.synthetic import SceneConfig
 from napari_leafseg.versions import with_new_names
@@ -288,7 +288,7 @@ class TrainingConfig(BaseModel):
     target_diameter: float = Field(160.0, gt=0)
     tta_views: Literal[1, 2, 4, 8] = 1
     defaults: dict[str, float] = {}
-    model: str | ModelConfig = "small"
+    model: str | AnyModelConfig = "small"
     init_from: str | None = None
     backbone_rate: float = Field(1.0, ge=0, le=1)
     data: DataConfig = DataConfig()
@@ -350,10 +350,10 @@ class TrainingConfig(BaseModel):
         """
         if not isinstance(self.model, str):
             return self.model
-        presets: dict[str, ModelConfig] = {**SIZES, **QUERY_SIZES}
-        if self.model not in presets:
-            raise UserError(f"There is no model size “{self.model}”. Choose one of: {', '.join(presets)}.")
-        return presets[self.model]
+        known = presets()
+        if self.model not in known:
+            raise UserError(f"There is no model size “{self.model}”. Choose one of: {', '.join(known)}.")
+        return known[self.model]
 
 
 def read_training_config(path: str | Path) -> TrainingConfig:

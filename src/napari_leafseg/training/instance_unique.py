@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from napari_leafseg.errors import UserError
 from napari_leafseg.losses.unique import angle_consistency, consistency_loss, uniqueness_loss
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet, DistanceEmbeddingOutput
@@ -56,6 +57,8 @@ class InstanceUniqueLoss:
                 return {}
             equi = leaf_equivariance(network, batch, transform, before)
             return {"equi": share * self.config.equivariance * equi}
+        if not isinstance(network, QueryModel):
+            raise UserError(f"A model of the kind “{network.config.kind}” has no queries to train instance-uniquely.")
         features = network.encode(batch["image"])
         matched, found = network.matched_losses(features, batch["labels"])
         if self.config.uniqueness:

@@ -19,23 +19,15 @@ import torch
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.device import device_lock, training_autocast
-from napari_leafseg.losses.distance_embedding import (
-    EmbeddingLoss,
-    center_loss,
-    contacts,
-    distance_loss,
-    embedding_loss,
-    foreground_loss,
-)
-from napari_leafseg.models.build import Network, build_network, load_imagenet
-from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet, DistanceEmbeddingOutput
+from napari_leafseg.models.build import build_network, load_imagenet
 from napari_leafseg.models.store.checkpoint import load_partial, save_checkpoint
 from napari_leafseg.models.store.model_card import ModelCard
 from napari_leafseg.models.store.zoo import find_model
-from napari_leafseg.training.config import LossConfig, TrainingConfig
+from napari_leafseg.training.config import TrainingConfig
 from napari_leafseg.training.data import SampleSource, SyntheticDataset, draw_batch
 from napari_leafseg.training.distributed import ProcessGroup, process_group_of
 from napari_leafseg.training.instance_unique import InstanceUniqueLoss
+from napari_leafseg.training.losses import compute_losses, framework_losses
 from napari_leafseg.versions import software_versions, timestamp
 
 
@@ -58,65 +50,6 @@ class TrainingEvent:
     total: int
     values: dict[str, float] = field(default_factory=dict)
     message: str = ""
-
-
-def compute_losses(
-    network: Network, batch: dict[str, torch.Tensor], config: LossConfig, first_only: bool = False
-) -> dict[str, torch.Tensor]:
-    """All weighted losses of a batch, and their sum under "total" (Wu et al. 2020: D-loss + E-loss).
-
-    A query-based model's are its original's. Pixels with a negative label are not annotated and count in none of them.
-
-    Parameters
-    ----------
-    network : DistanceEmbeddingNet or QueryModel
-    batch : dict of torch.Tensor
-        From `napari_leafseg.training.data.draw_batch`.
-    config : LossConfig
-    first_only : bool
-        Run the first network alone: the first stage of a staged training.
-    """
-    if not isinstance(network, DistanceEmbeddingNet):
-        found = network.losses(batch["image"], batch["labels"])
-        return {**found, "total": torch.stack(list(found.values())).sum()}
-    output = network.distances(batch["image"]) if first_only else network(batch["image"])
-    return leaf_losses(output, batch, config, first_only)
-
-
-def leaf_losses(
-    output: DistanceEmbeddingOutput, batch: dict[str, torch.Tensor], config: LossConfig, first_only: bool = False
-) -> dict[str, torch.Tensor]:
-    """As `compute_losses`, of what a distance + embedding network said."""
-    labels = batch["labels"]
-    known = (labels >= 0).float()
-    weight = known * (1 + config.contact_weight * contacts(labels).float())
-    maps = [item for item in (output.distance, output.first_distance) if item is not None]
-    distances = [distance_loss(item, batch["distance"], config.balanced_distance, weight[:, None]) for item in maps]
-    losses = {"distance": config.distance * torch.stack(distances).mean()}
-    if not first_only:
-        terms = _embedding_terms(output.embedding, labels, weight, config)
-        losses |= {"within": config.within * terms.within, "between": config.between * terms.between}
-    if output.foreground is not None:
-        losses["foreground"] = config.foreground * foreground_loss(output.foreground, labels)
-    if output.center is not None and not first_only:
-        losses["center"] = config.center * center_loss(output.center, labels)
-    if output.auxiliary is not None:
-        extra = _embedding_terms(output.auxiliary, labels, weight, config)
-        losses["auxiliary"] = config.auxiliary * (config.within * extra.within + config.between * extra.between)
-    losses["total"] = torch.stack(list(losses.values())).sum()
-    return losses
-
-
-def _embedding_terms(
-    embedding: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, config: LossConfig
-) -> EmbeddingLoss:
-    """The embedding's loss on every `embedding_stride`-th pixel."""
-    step = config.embedding_stride
-    radius = max(1, round(config.neighbor_radius / step)) if config.neighbors == "local" else None
-    thin = (slice(None, None, step), slice(None, None, step))
-    return embedding_loss(
-        embedding[(..., *thin)], labels[(..., *thin)], radius, config.per_leaf, config.background, weight[(..., *thin)]
-    )
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -159,14 +92,14 @@ class _Run:
         from napari_leafseg.models.query.backbones import TransformersBackbone
 
         backbone = getattr(self.network, "backbone", None)
-        if isinstance(backbone, TransformersBackbone) and self.network.config.backbone.pretrained:  # type: ignore[union-attr]
-            backbone.load_pretrained(self.network.config.backbone.pretrained)  # type: ignore[union-attr]
+        if isinstance(backbone, TransformersBackbone) and self.network.config.backbone.pretrained:
+            backbone.load_pretrained(self.network.config.backbone.pretrained)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters with the share of the learning rate that each group has: what sees the pixels first is slower."""
         slow: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
-        prefix = self.network.slow_prefix if isinstance(self.network, DistanceEmbeddingNet) else "backbone."
+        prefix = self.network.slow_prefix
         for name, value in self.network.named_parameters():
             slower = name.startswith(prefix) if prefix else ".down." in name
             (slow if slower else rest).append(value)
@@ -283,15 +216,8 @@ class _Run:
         """All losses and their "total"."""
         if self.instance_unique is None:
             return compute_losses(self.network, batch, self.config.loss, first_only)
-        found: dict[str, torch.Tensor] = {}
-        output = None
-        if isinstance(self.network, DistanceEmbeddingNet):
-            output = self.network.distances(batch["image"]) if first_only else self.network(batch["image"])
-            found = leaf_losses(output, batch, self.config.loss, first_only)
-            found.pop("total")
-        # the first stage's output has no embedding to compare: there the whole network runs for it
-        found |= self.instance_unique.losses(self.network, batch, self.step, None if first_only else output)
-        return {**found, "total": torch.stack(list(found.values())).sum()}
+        framework = self.instance_unique
+        return framework_losses(self.network, batch, self.config.loss, framework, self.step, first_only)
 
     def _set_stage(self) -> bool:
         """Whether a staged training is in its first stage."""

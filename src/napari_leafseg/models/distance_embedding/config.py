@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_leafseg.models.config import ModelConfig
+
 
 class UNetConfig(BaseModel):
     """Shape of a U-Net.
@@ -30,7 +32,7 @@ class UNetConfig(BaseModel):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
-class DistanceEmbeddingConfig(BaseModel):
+class DistanceEmbeddingConfig(ModelConfig):
     """Configuration of the model; saved in each checkpoint, which alone rebuilds the network.
 
     Attributes
@@ -73,8 +75,6 @@ class DistanceEmbeddingConfig(BaseModel):
     center_length : float
         With centers: the longest of the features' wavelengths divided by 2 pi, pixels.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["distance_embedding"] = "distance_embedding"
     unet: UNetConfig = UNetConfig()

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_leafseg.models.base import LeafNetwork
 from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig
-from napari_leafseg.models.distance_embedding.unet import Decoder, UNet, place_channels_last
+from napari_leafseg.models.distance_embedding.unet import Decoder, UNet
 
 
 class DistanceEmbeddingOutput(NamedTuple):
@@ -40,7 +41,7 @@ class DistanceEmbeddingOutput(NamedTuple):
     center: torch.Tensor | None = None
 
 
-class DistanceEmbeddingNet(nn.Module):
+class DistanceEmbeddingNet(LeafNetwork):
     """Two U-Nets in a row: the first regresses the distance map, the second embeds.
 
     The first network's last features (D-feat) go through a convolution and an L2 normalization and are concatenated
@@ -70,11 +71,6 @@ class DistanceEmbeddingNet(nn.Module):
         self.refined_head = nn.Conv2d(width, 1, 3, padding=1) if config.refine_distance else None
         self.auxiliary_net = Decoder(config.unet) if config.auxiliary_embedding else None
         self.auxiliary_head = nn.Conv2d(width, config.embedding, 3, padding=1) if config.auxiliary_embedding else None
-
-    def place(self, device: torch.device | str) -> DistanceEmbeddingNet:
-        """Move to a device, channels last: the layout in which convolutions are fast."""
-        place_channels_last(self, device)
-        return self
 
     @property
     def stride(self) -> int:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from napari_leafseg.losses.masks import dice_loss
+from napari_leafseg.models.base import LeafNetwork
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOutput
-from napari_leafseg.models.distance_embedding.unet import place_channels_last
 from napari_leafseg.models.query.backbones import build_backbone
 from napari_leafseg.models.query.config import QueryConfig
 
@@ -143,7 +142,7 @@ def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
     return Instances(torch.cat(images), torch.cat(masks), torch.cat(boxes), torch.cat(centers), known)
 
 
-class QueryModel(nn.Module):
+class QueryModel(LeafNetwork):
     """A query-based model; the four override what is theirs.
 
     Parameters
@@ -167,11 +166,6 @@ class QueryModel(nn.Module):
     def mask_stride(self) -> int:
         """Image pixels per pixel of the masks."""
         return self.backbone.strides[0]
-
-    def place(self, device: torch.device | str) -> QueryModel:
-        """Move to a device, channels last: the layout in which convolutions are fast."""
-        place_channels_last(self, device)
-        return self
 
     def encode(self, images: torch.Tensor) -> Features:
         """Features of standardized images (N, 3, H, W), H and W multiples of `stride`."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig, UNetConfig
 
 LEAF_TRUNK = DistanceEmbeddingConfig(refine_distance=True)
@@ -48,7 +49,7 @@ class BackboneConfig(BaseModel):
         return self
 
 
-class QueryConfig(BaseModel):
+class QueryConfig(ModelConfig):
     """What the four query-based models have in common.
 
     Attributes
@@ -68,9 +69,6 @@ class QueryConfig(BaseModel):
         Masks of less score are not kept: what the slider begins at.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: str
     backbone: BackboneConfig = BackboneConfig()
     width: int = Field(64, ge=8)
     mask_channels: int = Field(32, ge=1)
@@ -223,22 +221,6 @@ class Mask2FormerConfig(QueryConfig):
     feedforward: int = Field(256, ge=8)
     points: int = Field(1024, ge=16)
 
-
-def _kind(value: Any) -> str:
-    if isinstance(value, dict):
-        return str(value.get("kind", "distance_embedding"))
-    return str(getattr(value, "kind", "distance_embedding"))
-
-
-ModelConfig = Annotated[
-    Annotated[DistanceEmbeddingConfig, Tag("distance_embedding")]
-    | Annotated[CondInstConfig, Tag("condinst")]
-    | Annotated[Solov2Config, Tag("solov2")]
-    | Annotated[SotrConfig, Tag("sotr")]
-    | Annotated[Mask2FormerConfig, Tag("mask2former")],
-    Discriminator(_kind),
-]
-"""Any model's configuration."""
 
 _TINY = BackboneConfig(
     trunk=DistanceEmbeddingConfig(unet=UNetConfig(filters=4, depth=4), embedding=4, refine_distance=True)

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.query.config import ModelConfig
+from napari_leafseg.models.config import ModelConfig
+from napari_leafseg.models.registry import ModelFamily, get_family, parse_config_json
 from napari_leafseg.versions import with_new_names
 
 FORMAT = "napari-leafseg 1"
 _EARLIER = {"licence": "license", "diameter": "target_diameter", "views": "tta_views", "whole": "whole_image_size"}
 EARLIER_DEFAULTS = {"smallest_working": "min_area_working", "piece_certainty": "min_component_confidence"}
-_ANY: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ModelCard:
     name, version : str
         Name of the model and its version.
     config : ModelConfig
-        Of a distance + embedding network or of a query-based model.
+        Of its network; names the family.
     defaults : dict
         Default values of the prediction's tunables.
     metrics : dict
@@ -77,11 +77,14 @@ class ModelCard:
         return ", ".join(found) or (f"{self.metrics['sbd']:.2f}" if "sbd" in self.metrics else "–")
 
     @property
+    def family(self) -> ModelFamily:
+        """The family of models that it belongs to."""
+        return get_family(self.config.kind)
+
+    @property
     def parameter_names(self) -> tuple[str, ...]:
         """The tunables whose values mean the same in every image."""
-        if self.config.kind == "distance_embedding":
-            return "seed_threshold", "angle"
-        return "score_threshold", "mask_threshold", "overlap"
+        return tuple(spec.name for spec in self.family.parameters if not spec.per_image)
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -109,7 +112,7 @@ def read_card(path: str | Path) -> ModelCard:
             "Choose a checkpoint written by napari-leafseg."
         )
     try:
-        config = _ANY.validate_json(metadata["config"])
+        config = parse_config_json(metadata["config"])
         entries = json.loads(metadata["card"])
         if "mirror" in entries:  # until 0.1.0: the mirror image or not
             entries["tta_views"] = 2 if entries.pop("mirror") else 1

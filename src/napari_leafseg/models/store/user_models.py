@@ -171,7 +171,7 @@ def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
 
     rows = []
     cards = [describe_model(name) for name in (first, second)]
-    rows.append(("kind", *(card.config.kind.replace("_", " + ") for card in cards)))
+    rows.append(("kind", *(card.family.title for card in cards)))
     rows.append(("version", *(card.version for card in cards)))
     rows.append(("begun with", *(str(card.provenance.get("parent", {}).get("name", "–")) for card in cards)))
     rows.append(("images", *(str(len(card.provenance.get("images", []))) for card in cards)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_leafseg._files import data_folder, resource_folder
 from napari_leafseg.errors import UserError
+from napari_leafseg.models.registry import families
 from napari_leafseg.models.store.model_card import ModelCard, read_card
 
 if TYPE_CHECKING:
@@ -30,9 +32,24 @@ def list_models() -> dict[str, Path]:
     return found
 
 
-def _place(path: Path) -> tuple[bool, str]:
-    """The distance + embedding models come first."""
-    return not path.stem.startswith("leaf"), path.stem
+def _place(path: Path) -> tuple[int, str]:
+    """Order models by their families, then by name; files that cannot be read come last."""
+    order = list(families())
+    try:
+        status = path.stat()
+    except OSError:
+        return len(order), path.stem
+    kind = _kind(path, status.st_size, status.st_mtime_ns)
+    return order.index(kind) if kind in order else len(order), path.stem
+
+
+@lru_cache(maxsize=256)
+def _kind(path: Path, size: int, changed: int) -> str | None:
+    """The kind of a model's file, of this size and time of change."""
+    try:
+        return read_card(path).config.kind
+    except UserError:
+        return None
 
 
 def find_model(name: str) -> Path:

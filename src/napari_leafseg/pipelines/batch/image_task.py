@@ -88,7 +88,7 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
             sources, frames = image.array, prediction.frames
         else:
             sources, frames = image.array[None], [prediction]
-        values = {name: value for name, value in settings.values.items() if name in prediction.defaults()}
+        values = settings.values
         labels = prediction.labels(**values)
         px_per_mm, measured = _scale_of(path, settings), []
         for frame, source_frame, one in zip(frames, sources, labels.reshape(-1, *labels.shape[-2:]), strict=True):

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
+from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io import list_images
 from napari_leafseg.io.exchange.formats import check_format
+from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.image_task import Task, cached_result, process_image
@@ -144,6 +146,8 @@ def run_batch(
     tasks, errors = find_tasks(patterns)
     digest = settings.digest()
     card = describe_model(settings.model)
+    check_values(card.family.settable, settings.values)
+    find_preset(settings.tta)
     content = {
         "settings": settings.model_dump(),
         "digest": digest,

@@ -31,7 +31,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.common.controls import list_again, models_box, thin_progress
-from napari_leafseg.widgets.state.session import Session, chosen_tta, settings
+from napari_leafseg.widgets.state.session import Session, chosen_tta, kept_min_area, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
 
@@ -184,14 +184,17 @@ class BatchWidget(QWidget):
 
     @staticmethod
     def _values(model: str) -> dict[str, float]:
-        """What the sliders were set to for a model; what depends on the image is left to it."""
+        """Give what the sliders were set to for a model; the smallest leaf in pixels of the working scale."""
         store = settings()
         try:
             card = describe_model(model)
         except UserError:  # the run will say so
             return {}
         found = {name: store.value(f"tunables/{card.name}/{name}") for name in card.parameter_names}
-        return {name: float(value) for name, value in found.items() if value is not None}
+        found["min_area_working"] = kept_min_area(card.name)
+        specs = {spec.name: spec for spec in card.family.settable}
+        values = {name: float(value) for name, value in found.items() if value is not None}
+        return {name: value for name, value in values.items() if specs[name].fits(value)}
 
     def stop(self) -> None:
         """Stop after the images that are being computed."""

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
 if TYPE_CHECKING:
-    from napari_leafseg.inference.prediction import Tunable
+    from napari_leafseg.models.parameters import ParameterSpec
 
 
 BOX_WIDTH = 118  # room for napari's − and + beside five digits and a unit
@@ -17,7 +17,9 @@ BOX_WIDTH = 118  # room for napari's − and + beside five digits and a unit
 class TunableRow:
     """Label, slider, number box with unit, and reset button of one tunable, placed into a grid's row."""
 
-    def __init__(self, panel: ParameterPanel, grid: QGridLayout, row: int, tunable: Tunable, value: float) -> None:
+    def __init__(
+        self, panel: ParameterPanel, grid: QGridLayout, row: int, tunable: ParameterSpec, value: float
+    ) -> None:
         self.tunable = tunable
         self._panel = panel
         name = QLabel(tunable.label)
@@ -96,7 +98,7 @@ class ParameterPanel(QWidget):
         self._grid.setColumnStretch(1, 1)
         self.rows: dict[str, TunableRow] = {}
 
-    def show_tunables(self, tunables: tuple[Tunable, ...], values: dict[str, float]) -> None:
+    def show_tunables(self, tunables: tuple[ParameterSpec, ...], values: dict[str, float]) -> None:
         """Make a row for each tunable, with these values."""
         for row in self.rows.values():
             for widget in row.widgets:

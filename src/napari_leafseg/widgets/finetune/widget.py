@@ -194,7 +194,7 @@ class FinetuneWidget(QWidget):
         self.name_box.setText(waiting[0].name if waiting else new_name(base))
         self.message.setText(f"“{waiting[0].name}” was not finished; Start goes on with it." if waiting else "")
         try:
-            query = describe_model(base).config.kind != "distance_embedding"
+            query = describe_model(base).family.instance_unique
         except UserError:
             query = False
         self.next.offer(base)

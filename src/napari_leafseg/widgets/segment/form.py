@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.inference.tta import TTA_PRESETS, describe_cost
 from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
 from napari_leafseg.widgets.common.controls import fill_models, list_again, thin_progress
 from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, ParameterPanel
@@ -85,12 +86,6 @@ def plausible_devices() -> list[tuple[str, str]]:
     return found
 
 
-_TTA_TITLES = {  # names in `napari_leafseg.inference.tta`, which is not imported before it is used
-    "standard": ("Standard", "As the model's author chose"),
-    "fast": ("Fast", "One view: about half the time"),
-    "careful": ("Careful", "Four views, turned and mirrored: about twice the time"),
-    "thorough": ("Thorough", "Eight views at three sizes: about thirteen times the time"),
-}
 _OTHER = "Other file …"
 
 
@@ -138,8 +133,9 @@ class SegmentForm(QWidget):
         for title, name in plausible_devices():
             self.device_box.addItem(title, name)
         self.tta_box = _combo("tta")
-        for name, (title, help_text) in _TTA_TITLES.items():
-            self.tta_box.addItem(title, name)
+        for name, preset in TTA_PRESETS.items():
+            self.tta_box.addItem(preset.label, name)
+            help_text = ": ".join(filter(None, (preset.help, describe_cost(name))))
             self.tta_box.setItemData(self.tta_box.count() - 1, help_text, Qt.ItemDataRole.ToolTipRole)
         self.tta_box.setToolTip("How often the model looks at an image: more often is better and slower.")
         self.scale_auto = QCheckBox("find by itself")

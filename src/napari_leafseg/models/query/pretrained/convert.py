@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -18,17 +19,13 @@ from napari_leafseg.models.query.base import QueryModel
 from napari_leafseg.models.query.config import (
     QUERY_SIZES,
     BackboneConfig,
-    CondInstConfig,
     Mask2FormerConfig,
-    Solov2Config,
-    SotrConfig,
+    QueryConfig,
 )
 from napari_leafseg.models.query.pretrained.key_mapping import NOT_WEIGHTS, RULES, Rules
 from napari_leafseg.models.query.pretrained.read import read_folder_config, read_weights
 from napari_leafseg.models.store.model_card import ModelCard
 
-Kind = Literal["condinst", "solov2", "sotr", "mask2former"]
-AnyConfig = CondInstConfig | Solov2Config | SotrConfig | Mask2FormerConfig
 _IMAGENET_DEVIATION = 58.8  # of all pixels and channels together; detectron2's networks see pixels minus the mean
 _STAGES = {(3, 4, 6, 3): "50", (3, 4, 23, 3): "101"}
 
@@ -61,7 +58,7 @@ def rename(theirs: dict[str, torch.Tensor], rules: Rules) -> dict[str, torch.Ten
     return found
 
 
-def published_config(kind: Kind, theirs: dict[str, torch.Tensor], path: Path) -> AnyConfig:
+def published_config(kind: str, theirs: dict[str, torch.Tensor], path: Path) -> QueryConfig:
     """The configuration that the weights of detectron2's kind ask for."""
     depths = tuple(
         1 + max((int(match.group(1)) for name in theirs
@@ -76,12 +73,11 @@ def published_config(kind: Kind, theirs: dict[str, torch.Tensor], path: Path) ->
     # these ResNets halve the map in their 1 x 1 convolutions
     shape = {"downsample_in_bottleneck": True}
     backbone = BackboneConfig(kind="resnet", size=_STAGES[depths], shape=shape, frozen_norm=True)
-    scores = {"condinst": "proposal_generator.fcos_head.cls_logits.weight", "solov2": "ins_head.cate_pred.weight",
-              "sotr": "cate_head.cate_pred.weight"}[kind]  # fmt: skip
+    scores = _PUBLISHED[kind].scores
     update: dict[str, Any] = {"backbone": backbone}
     if scores in theirs:
         update["classes"] = len(theirs[scores])
-    if kind == "condinst":
+    if "semantic" in type(preset).model_fields:
         update["semantic"] = any(name.startswith("mask_branch.seg_head") for name in theirs)
     return preset.model_copy(update=update)
 
@@ -133,7 +129,7 @@ def _folder_weights(path: Path) -> dict[str, torch.Tensor]:
     return dict(network.state_dict())
 
 
-def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tuple[QueryModel, ModelCard]:
+def import_published(path: Path, kind: str, leaf_head: bool, name: str) -> tuple[QueryModel, ModelCard]:
     """Read a published checkpoint as one of our models.
 
     Parameters
@@ -151,24 +147,18 @@ def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tupl
     UserError
         When a weight is missing, left over, or of another shape.
     """
-    config: AnyConfig
-    if kind == "mask2former":
-        config = _folder_config(read_folder_config(path), path)
-        theirs = _folder_weights(path)
-        config = config.model_copy(update={"classes": len(theirs["class_predictor.weight"]) - 1})
-    else:
-        theirs = read_weights(path)
-        config = published_config(kind, theirs, path)
+    published = _PUBLISHED[kind]
+    config, theirs = published.read(kind, path)
     ours = rename(theirs, RULES[kind])
     stem = "backbone.net.embedder.embedder.convolution.weight"
-    if kind != "mask2former" and stem in ours:  # they see blue, green, red, and pixels that are not divided
+    if published.blue_first and stem in ours:  # they see blue, green, red, and pixels that are not divided
         ours[stem] = ours[stem].flip(1) * _IMAGENET_DEVIATION
     network = build_network(config)
     assert isinstance(network, QueryModel)
     _check(ours, network, path)
     network.load_state_dict({**network.state_dict(), **ours})
     if leaf_head:
-        config = config.model_copy(update={"classes": 1, **({"semantic": False} if kind == "condinst" else {})})
+        config = config.model_copy(update=published.leaf_head)
         network = _with_leaf_head(network, config)
     digest = hashlib.sha256()
     for part in sorted(path.glob("*")) if path.is_dir() else [path]:
@@ -182,6 +172,38 @@ def import_published(path: Path, kind: Kind, leaf_head: bool, name: str) -> tupl
     return network.eval(), card
 
 
+def _read_file(kind: str, path: Path) -> tuple[QueryConfig, dict[str, torch.Tensor]]:
+    """Read a file of detectron2's kind."""
+    theirs = read_weights(path)
+    return published_config(kind, theirs, path), theirs
+
+
+def _read_folder(kind: str, path: Path) -> tuple[QueryConfig, dict[str, torch.Tensor]]:
+    """Read a Hugging Face folder."""
+    config = _folder_config(read_folder_config(path), path)
+    theirs = _folder_weights(path)
+    return config.model_copy(update={"classes": len(theirs["class_predictor.weight"]) - 1}), theirs
+
+
+class _Published(NamedTuple):
+    """How a family's published weights are read, what they see, and what a head for leaves alone changes."""
+
+    read: Callable[[str, Path], tuple[QueryConfig, dict[str, torch.Tensor]]]
+    blue_first: bool
+    leaf_head: dict[str, Any]
+    scores: str = ""
+
+
+_PUBLISHED = {
+    "condinst": _Published(
+        _read_file, True, {"classes": 1, "semantic": False}, "proposal_generator.fcos_head.cls_logits.weight"
+    ),
+    "solov2": _Published(_read_file, True, {"classes": 1}, "ins_head.cate_pred.weight"),
+    "sotr": _Published(_read_file, True, {"classes": 1}, "cate_head.cate_pred.weight"),
+    "mask2former": _Published(_read_folder, False, {"classes": 1}),
+}
+
+
 def _check(ours: dict[str, torch.Tensor], network: nn.Module, path: Path) -> None:
     own = network.state_dict()
     left = sorted(set(ours) - set(own))
@@ -192,7 +214,7 @@ def _check(ours: dict[str, torch.Tensor], network: nn.Module, path: Path) -> Non
             raise UserError(f"{path}: {len(keys)} weights {what}: {', '.join(keys[:5])}. It cannot be imported.")
 
 
-def _with_leaf_head(network: QueryModel, config: AnyConfig) -> QueryModel:
+def _with_leaf_head(network: QueryModel, config: QueryConfig) -> QueryModel:
     """The same network with a fresh head for one class; everything that has the same shape is kept."""
     fresh = build_network(config)
     assert isinstance(fresh, QueryModel)

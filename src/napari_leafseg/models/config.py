@@ -1,0 +1,19 @@
+"""What every model's configuration is; knows no torch."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ModelConfig(BaseModel):
+    """Configuration of a network; saved in each checkpoint, which alone rebuilds the network.
+
+    Attributes
+    ----------
+    kind : str
+        Which family of models it belongs to, see `napari_leafseg.models.registry`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str

@@ -1,0 +1,30 @@
+"""The family of the distance + embedding models."""
+
+from __future__ import annotations
+
+from napari_leafseg.models.distance_embedding.config import SIZES, DistanceEmbeddingConfig
+from napari_leafseg.models.parameters import ParameterSpec
+from napari_leafseg.models.registry import ModelFamily
+
+DISTANCE_EMBEDDING = ModelFamily(
+    kind="distance_embedding",
+    title="distance + embedding",
+    config=DistanceEmbeddingConfig,
+    builder="napari_leafseg.models.distance_embedding.build:build",
+    runner="napari_leafseg.inference.distance_embedding_runner:DistanceEmbeddingRunner",
+    losses="napari_leafseg.training.losses:dense_losses",
+    presets=SIZES,
+    overlays=("seeds", "distance", "embedding"),
+    parameters=(
+        ParameterSpec(
+            "seed_threshold", "Seed threshold", "", 0.1, 0.95, 0.01, 0.45, 2,
+            "A leaf starts where the distance map reaches this share of its maximum. Lower finds more small leaves.",
+            search=tuple(round(0.15 + 0.07 * step, 2) for step in range(10)),
+        ),
+        ParameterSpec(
+            "angle", "Clustering angle", "°", 5.0, 75.0, 1.0, 45.0, 0,
+            "Pixels whose embedding lies within this angle of a seed's belong to its leaf. Wider gives larger leaves.",
+            search=tuple(float(angle) for angle in range(30, 80, 5)),
+        ),
+    ),
+)  # fmt: skip

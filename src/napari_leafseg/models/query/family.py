@@ -1,0 +1,65 @@
+"""The families of the query-based models."""
+
+from __future__ import annotations
+
+from napari_leafseg.models.parameters import ParameterSpec
+from napari_leafseg.models.query.config import (
+    QUERY_SIZES,
+    CondInstConfig,
+    Mask2FormerConfig,
+    QueryConfig,
+    Solov2Config,
+    SotrConfig,
+)
+from napari_leafseg.models.registry import ModelFamily
+
+QUERY_PARAMETERS = (
+    ParameterSpec(
+        "score_threshold", "Score threshold", "", 0.05, 0.95, 0.01, 0.3, 2,
+        "A mask is a leaf when the model is at least this sure of it. Lower finds more leaves.",
+        search=tuple(round(0.1 + 0.07 * step, 2) for step in range(10)),
+    ),
+    ParameterSpec(
+        "mask_threshold", "Mask threshold", "", 0.1, 0.9, 0.01, 0.5, 2,
+        "A pixel belongs to a leaf when its mask is at least this sure of it. Lower gives larger leaves.",
+    ),
+    ParameterSpec(
+        "overlap", "Overlap suppression (NMS)", "", 0.0, 10.0, 0.1, 2.0, 1,
+        "How much a mask's score falls when a better mask covers the same leaf. "
+        "Higher leaves fewer leaves on top of each other.",
+        search=tuple(float(strength) for strength in range(10)),
+    ),
+)  # fmt: skip
+
+
+def query_family(kind: str, title: str, config: type[QueryConfig], builder: str) -> ModelFamily:
+    """Make the family of a query-based model.
+
+    Parameters
+    ----------
+    kind, title : str
+    config : type of QueryConfig
+    builder : str
+        ``"module:Class"`` of a `napari_leafseg.models.query.base.QueryModel`.
+    """
+    return ModelFamily(
+        kind=kind,
+        title=title,
+        config=config,
+        builder=builder,
+        runner="napari_leafseg.inference.query_runner:QueryRunner",
+        parameters=QUERY_PARAMETERS,
+        presets={name: preset for name, preset in QUERY_SIZES.items() if preset.kind == kind},
+        overlays=("confidence",),
+        overlapping_masks=True,
+        instance_unique=True,
+        importer="napari_leafseg.models.query.pretrained.convert:import_published",
+    )
+
+
+CONDINST = query_family("condinst", "CondInst", CondInstConfig, "napari_leafseg.models.query.condinst:CondInst")
+SOLOV2 = query_family("solov2", "SOLOv2", Solov2Config, "napari_leafseg.models.query.solov2:Solov2")
+SOTR = query_family("sotr", "SOTR", SotrConfig, "napari_leafseg.models.query.sotr:Sotr")
+MASK2FORMER = query_family(
+    "mask2former", "Mask2Former", Mask2FormerConfig, "napari_leafseg.models.query.mask2former:Mask2Former"
+)
