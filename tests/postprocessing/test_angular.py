@@ -171,3 +171,40 @@ def test_a_seed_wins_nothing_that_it_is_not_connected_to():
     assert np.count_nonzero(result[labels == 2]) == 25 * 25
     assert len(np.unique(result[labels == 2])) == 1
     assert not np.isin(result[labels == 1], result[50, 50]).any()
+
+
+def fan() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """One leaf whose directions turn away from its seed's, pixel by pixel; and by how many degrees, (H, W)."""
+    turned = np.zeros((31, 240))
+    turned[:, 40:] = np.minimum(0.4 * np.arange(200), 80)
+    embedding = np.zeros((4, *turned.shape), np.float32)
+    embedding[0], embedding[1] = np.cos(np.deg2rad(turned)), np.sin(np.deg2rad(turned))
+    y, x = np.mgrid[: turned.shape[0], : turned.shape[1]]
+    distance = np.exp(-np.hypot(y - 15, x - 20) / 50).astype(np.float32)  # one peak, where nothing is turned
+    return distance, np.ones(turned.shape, bool), quantize(embedding), turned
+
+
+@pytest.mark.parametrize("angle", [15, 30, 45, 60, 75])
+def test_the_angle_is_meant_in_degrees(angle):
+    """Also the widest one: what lies a degree within it belongs to the leaf, what lies a degree beyond does not."""
+    *maps, turned = fan()
+    leaf = AngularGrouping(*maps, GroupingOptions(border=0)).labels(0.45, angle) > 0
+    assert leaf[turned <= angle - 1].all()
+    assert not leaf[turned >= angle + 1].any()
+
+
+@pytest.mark.parametrize("allowed", [20, 40, 60])
+def test_the_angle_that_makes_two_peaks_one_leaf_is_meant_in_degrees(allowed):
+    y, x = np.mgrid[:40, :120]
+    hills = [np.exp(-np.hypot(y - 20, x - middle) / 400).astype(np.float32) for middle in (30, 90)]
+    distance = np.maximum(*hills)
+
+    def leaves(turned):
+        embedding = np.zeros((4, *distance.shape), np.float32)
+        embedding[0, :, :60] = 1
+        embedding[0, :, 60:], embedding[1, :, 60:] = np.cos(np.deg2rad(turned)), np.sin(np.deg2rad(turned))
+        options = GroupingOptions(merge_angle=allowed, valley=-10.0)  # as good as no valley between them
+        return len(AngularGrouping(distance, distance > 0, quantize(embedding), options).seeds(0.3).points)
+
+    assert leaves(allowed - 1.5) == 1
+    assert leaves(allowed + 1.5) == 2

@@ -12,6 +12,7 @@ from napari_leafseg.editing import operations as ops
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
+from napari_leafseg.project.document import Document
 from napari_leafseg.project.journal import Journal, Record, encode, read_journal
 from napari_leafseg.project.lock import Lock, Owner, ProjectLocked
 from napari_leafseg.project.migrate import FORMAT
@@ -112,6 +113,55 @@ def test_everything_is_there_after_a_restart_undo_too(project, images):
         assert last.undo().tool == "delete"
         assert last.undo().tool == "segment"
         assert last.undo() is None
+
+
+def test_what_the_labels_hold_is_not_made_a_second_time(project):
+    """A document that was saved and opened again is as it was saved: nothing is new, nothing is noted twice."""
+    ref = project.images[0]
+    document = start(project, ref)
+    document.commit(ops.merge(document.labels, 1, 2))
+    document.undo()
+    project.save(ref, document)
+    assert project.writer.flush()
+    noted = json.loads(project.record_path(ref).read_text())["history"]
+    assert [line["what"] for line in noted] == ["step", "step", "undo"]
+    project.close()
+    records = read_journal(project.journal_path(ref))
+    for held in range(len(records) + 1):
+        again = Document(np.zeros(SHAPE, np.uint16), number=held)
+        assert again.replay(records) == len(records) - held
+        assert again.changed == (held < len(records))
+        assert again.number == len(records)
+    with Project.open(project.folder) as later:
+        found = later.open_document(later.images[0], SHAPE)
+        assert not found.changed
+        assert np.array_equal(found.labels, document.labels)
+        assert found.snapshot().record["history"] == noted
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_edits_of_one_step_are_taken_back_last_first_and_made_again_first_first(project, reopened):
+    ref = project.images[0]
+    document = start(project, ref)
+    before = document.labels.copy()
+    planned = before.copy()
+    edits = []
+    for leaf, first in ((7, 5.0), (8, 12.0), (9, 19.0)):  # each lies partly over the one before
+        corners = np.array([[first, first], [first, first + 30], [first + 20, first + 30], [first + 20, first]])
+        edits.append(ops.draw_polygon(planned, corners, leaf))
+        edits[-1].apply(planned)
+    document.commit_all("several", edits)
+    assert np.array_equal(document.labels, planned)
+    if reopened:
+        project.close()
+        project = Project.open(project.folder)
+        document = project.open_document(project.images[0], SHAPE)
+    for _ in range(2):
+        assert document.undo().tool == "several"
+        assert np.array_equal(document.labels, before)
+        assert document.redo().tool == "several"
+        assert np.array_equal(document.labels, planned)
+    project.close()
 
 
 def test_marks_follow_what_is_done_by_hand(project):

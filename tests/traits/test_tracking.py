@@ -70,6 +70,24 @@ def test_a_leaf_may_be_missing_for_a_day():
     assert lost["frame"].tolist() == [0, 1, 3, 4]
 
 
+@pytest.mark.parametrize(("degrees", "tracks"), [(0, 4), (15, 4), (45, 5), (60, 5)])
+def test_a_leaf_that_is_lost_is_not_one_that_emerges_in_another_direction(degrees, tracks):
+    """Leaves keep their direction: within some degrees it is the same one, farther off one died and one was born."""
+    frames = []
+    for day in range(4):
+        around = [0, 70, 140, 230 + (degrees if day >= 2 else 0)]
+        spots = [(90 + 50 * np.sin(turn), 90 + 50 * np.cos(turn)) for turn in np.deg2rad(around)]
+        labels = discs(centers=tuple(spots[:3]), radius=10, size=180)
+        labels[discs(centers=(spots[3],), radius=10, size=180) > 0] = 4 if day < 2 else 5
+        labels[discs(centers=((90, 90),), radius=5, size=180) > 0] = 9  # the youngest, in the middle
+        frames.append(measure(labels, gap=60))
+    found = track_leaves(frames)
+    found = found[found["leaf"] != 9]
+    assert found["plant_track"].nunique() == 1
+    assert found["track"].nunique() == tracks
+    assert found[found["leaf"] < 4].groupby("leaf")["track"].nunique().tolist() == [1, 1, 1]  # these stay
+
+
 def test_two_plants_are_followed_apart():
     frames = []
     for day in range(3):
