@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import list_images
-from napari_leafseg.io.exchange.formats import check_format
+from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.image_task import Task, cached_result, process_image
@@ -140,7 +140,7 @@ def run_batch(
     """
     place = Path(output)
     for fmt in settings.exports:
-        check_format(fmt)
+        find_format(fmt)
     tasks, errors = find_tasks(patterns)
     digest = settings.digest()
     card = describe_model(settings.model)
