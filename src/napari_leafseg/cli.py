@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -43,6 +43,21 @@ class _Command(typer.core.TyperCommand):
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         return super().parse_args(ctx, [_today(argument) for argument in args])
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Print the help, with the names of the exchange formats that there are."""
+        options = [option for option in self.params if isinstance(option, typer.core.TyperOption)]
+        texts = [(option, option.help) for option in options if option.help and "{formats}" in option.help]
+        if texts:
+            from napari_leafseg.io.exchange.formats import FORMATS
+
+            for option, text in texts:
+                option.help = text.replace("{formats}", ", ".join(FORMATS))
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            for option, text in texts:
+                option.help = text
 
 
 def _today(argument: str) -> str:
@@ -152,7 +167,7 @@ def batch(
     device: Device = "auto",
     tta: Tta = "standard",
     scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimeter that each file states.")] = False,
-    export: Annotated[list[str] | None, typer.Option(help="Also write labels as coco, labelme, png, imagej …")] = None,
+    export: Annotated[list[str] | None, typer.Option(help="Also write labels in this format: {formats}.")] = None,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.pipelines.batch.config import BatchSettings
@@ -377,13 +392,11 @@ def synthesize(
     out.print(f"Written to {output}", soft_wrap=True)
 
 
-@app.command("export")
+@app.command("export", cls=_Command)
 def export_project(
     project: Annotated[Path, typer.Argument(help="A project's folder.")],
     output: Annotated[Path, typer.Option(help="Folder for the labels.")],
-    fmt: Annotated[
-        str, typer.Option("--format", help="coco, coco-polygons, labelme, tiff, png, imagej or geojson.")
-    ] = "coco",
+    fmt: Annotated[str, typer.Option("--format", help="One of: {formats}.")] = "coco",
 ) -> None:
     """Write a project's labels in another program's format."""
     from napari_leafseg.project import Project

@@ -10,6 +10,7 @@ from napari_leafseg.editing import operations as ops
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_labels, write_image, write_labels
 from napari_leafseg.io.exchange.coco import read_coco
+from napari_leafseg.io.exchange.formats import ExchangeFormat, readable_suffixes
 from napari_leafseg.io.exchange.geojson import read_geojson
 from napari_leafseg.io.exchange.imagej import read_imagej
 from napari_leafseg.io.exchange.labelme import read_labelme
@@ -53,14 +54,21 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMATS)
+READABLE = [name for name, fmt in FORMATS.items() if fmt.read]
+
+
+def test_every_format_that_is_read_is_tried():
+    assert set(READABLE) == set(READERS)
+
+
+@pytest.mark.parametrize("form", READABLE)
 def test_what_is_taken_in_comes_out_again(tmp_path, project, masks, form):
     list(export_labels(project, tmp_path / form, form))
     for name, labels in masks[1].items():
         assert np.array_equal(READERS[form](tmp_path / form, name), labels)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", READABLE)
 def test_an_export_is_taken_in_again_by_a_project(tmp_path, project, masks, form):
     list(export_labels(project, tmp_path / "out", form))
     files = sorted(path for path in (tmp_path / "out").iterdir())
@@ -134,3 +142,28 @@ def test_a_series_goes_out_as_tiff_only(tmp_path, project):
         list(export_labels(project, tmp_path / "x", "coco"))
     list(export_labels(project, tmp_path / "y", "tiff"))
     assert (tmp_path / "y" / "a_label.tif").exists()
+
+
+def write_counts(folder, items):
+    for item in items:
+        (folder / f"{item.name}.counts").write_text(f"{item.image} {len(np.unique(item.labels)) - 1}")
+
+
+def test_a_format_that_is_written_only_is_there_by_its_description_alone(tmp_path, project, masks, monkeypatch):
+    monkeypatch.setitem(FORMATS, "counts", ExchangeFormat("counts", "Leaf counts", (".counts",), write_counts))
+    for command in ("export", "batch"):
+        shown = CliRunner().invoke(app, [command, "--help"], terminal_width=200)
+        assert "counts" in shown.output
+        assert all(name in shown.output for name in READERS)
+    out = tmp_path / "out"
+    out.mkdir()
+    project.close()
+    result = CliRunner().invoke(app, ["export", str(project.folder), "--output", str(out), "--format", "counts"])
+    assert result.exit_code == 0, result.output
+    assert (out / "a.counts").read_text() == "a.png 3"
+    assert ".counts" not in readable_suffixes()
+    with (
+        Project.open(project.folder) as again,
+        pytest.raises(UserError, match=r"a\.counts: labels can be written as Leaf counts, but not read"),
+    ):
+        list(import_labels(again, [out / "a.counts"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ import numpy as np
 from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import find_pairs, read_image, read_labels
-from napari_leafseg.io.exchange.formats import FORMATS, Labeled, check_format, write_format
+from napari_leafseg.io.exchange.formats import FORMATS, Labeled, find_format, read_format, write_format
 from napari_leafseg.project.store import ImageRef, Project
 
 __all__ = ["FORMATS", "TransferEvent", "export_labels", "import_labels", "import_masks"]
@@ -103,28 +102,13 @@ def _take_in(project: Project, ref: ImageRef, labels: np.ndarray, verified: bool
 
 
 def _read_any(project: Project, path: Path) -> list[tuple[ImageRef, np.ndarray]]:
-    from napari_leafseg.io.exchange.coco import read_coco
-    from napari_leafseg.io.exchange.geojson import read_geojson
-    from napari_leafseg.io.exchange.imagej import read_imagej
-    from napari_leafseg.io.exchange.labelme import read_labelme
+    """Read a file of labels; returns the images that they belong to, with their labels."""
 
-    if path.suffix.lower() == ".json":
-        try:
-            shapes = "shapes" in json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is neither a COCO nor a LabelMe file ({error}).") from error
-        found = dict([read_labelme(path)]) if shapes else read_coco(path)
-        return [(_named(project, name, path), labels) for name, labels in found.items()]
-    stem = path.stem.removesuffix("_label").removesuffix("_rois")
-    ref = _named(project, stem, path)
-    if path.suffix.lower() in {".tif", ".tiff", ".png"}:
-        return [(ref, read_labels(path))]
-    size = read_image(project.path_of(ref)).array.shape[:2]
-    if path.suffix.lower() == ".zip":
-        return [(ref, read_imagej(path, size))]
-    if path.suffix.lower() == ".geojson":
-        return [(ref, read_geojson(path, size))]
-    raise UserError(f"{path}: choose label images, COCO or LabelMe .json, ImageJ .zip or .geojson files.")
+    def size(name: str) -> tuple[int, int]:
+        height, width = read_image(project.path_of(_named(project, name, path))).array.shape[:2]
+        return height, width
+
+    return [(_named(project, name, path), labels) for name, labels in read_format(path, size).items()]
 
 
 def _named(project: Project, name: str, path: Path) -> ImageRef:
@@ -150,7 +134,7 @@ def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[Tr
     UserError
         For an unknown format, a series (export its frames as TIFF), or a folder that cannot be written.
     """
-    check_format(fmt)
+    find_format(fmt)
     project.catch_up()
     refs = [ref for ref in project.images if project.labels_path(ref).exists()]
     if not refs:

@@ -16,7 +16,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io import list_images
-from napari_leafseg.io.exchange.formats import check_format
+from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
@@ -142,7 +142,7 @@ def run_batch(
     """
     place = Path(output)
     for fmt in settings.exports:
-        check_format(fmt)
+        find_format(fmt)
     tasks, errors = find_tasks(patterns)
     digest = settings.digest()
     card = describe_model(settings.model)

@@ -21,9 +21,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.io.exchange.formats import FORMATS, readable_suffixes
 from napari_leafseg.project import Project
 from napari_leafseg.project.lock import ProjectLocked
-from napari_leafseg.project.transfer import FORMATS, export_labels, import_labels, import_masks
+from napari_leafseg.project.transfer import export_labels, import_labels, import_masks
 from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
 from napari_leafseg.widgets.state.session import Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
@@ -162,7 +163,7 @@ class ProjectBar(QWidget):
             self,
             "Labels of images in this project",
             self._last(),
-            "Labels (*.json *.zip *.geojson *.tif *.tiff *.png)",
+            f"Labels ({' '.join(f'*{suffix}' for suffix in readable_suffixes())})",
         )
         project = self.controller.project
         if not files or project is None:
@@ -185,7 +186,7 @@ class ProjectBar(QWidget):
             self._guarded(partial(self.controller.open, folder))()
 
     def _export(self) -> None:
-        labels = list(FORMATS.values())
+        labels = [fmt.title for fmt in FORMATS.values()]
         label, chosen = QInputDialog.getItem(self, "Export labels", "Format", labels, 0, False)
         folder = self._folder("A folder for the exported labels") if chosen else None
         if folder is None or self.controller.project is None:
