@@ -260,7 +260,7 @@ class BatchWidget(QWidget):
                 continue
             entry = self.session.entry_of(image)
             path = entry.path if entry else (Path(image.source.path) if image.source.path else None)
-            record = item.prediction.record(**item.values)
+            record = item.prediction.record(**item.parameters)
             record["image"] = {**record["image"], "name": path.name if path else image.name}
             if path is not None:
                 record["image"]["path"] = str(path.resolve())

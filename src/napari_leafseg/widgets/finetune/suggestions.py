@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayou
 
 from napari_leafseg.project.review import image_order
 from napari_leafseg.widgets.common.controls import push_button, wrapped_label
-from napari_leafseg.widgets.state.session import ImageEntry, Session, settings
+from napari_leafseg.widgets.state.image_record import ImageRecord
+from napari_leafseg.widgets.state.session import Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
 _SHOWN = 6
@@ -56,7 +57,7 @@ class ImageSuggestions(QWidget):
         self._count()
 
     @property
-    def remaining(self) -> list[ImageEntry]:
+    def remaining(self) -> list[ImageRecord]:
         """Images of the list that nobody reviewed."""
         return [entry for entry in self.session.images if entry.waits]
 

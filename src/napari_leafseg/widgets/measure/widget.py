@@ -435,7 +435,7 @@ class MeasureWidget(MeasureForm):
         items = [self.session.record(image) for image in images if image is not None]
         return {
             "px_per_mm": self.notes.scale_of(self.name),
-            "images": [item.prediction.record(**item.values) for item in items if item.prediction is not None],
+            "images": [item.prediction.record(**item.parameters) for item in items if item.prediction is not None],
             "software": software_versions(),
         }
 

@@ -202,7 +202,7 @@ class ParameterSearchWidget(QWidget):
         if item is None or prediction is None or prediction.model.name != self.model_name:
             return None
         frames = getattr(prediction, "frames", None)
-        return model_values(frames[0] if frames else prediction, **item.values)
+        return model_values(frames[0] if frames else prediction, **item.parameters)
 
     def stop(self) -> None:
         """Stop after the step that is being computed."""
