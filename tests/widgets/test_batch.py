@@ -65,6 +65,17 @@ def test_a_folder_is_done_with_errors_listed_and_a_report(widget, qtbot, folder,
     settings().remove("tunables/leaf/angle")
 
 
+def test_what_was_skipped_is_counted_by_the_event_not_by_its_words(widget):
+    from napari_leafseg.pipelines.batch.run import BatchEvent
+
+    widget._progress(BatchEvent(1, 4, "done before lunch", {"name": "done before lunch"}))
+    assert widget._skipped == 0
+    widget._progress(BatchEvent(2, 4, "déjà fait", {"name": "a"}, skipped=True))
+    assert widget._skipped == 1
+    widget._progress(BatchEvent(3, 4, "It cannot be read.", {"name": "b", "error": "It cannot be read."}))
+    assert (widget._skipped, widget._failed) == (1, 1)
+
+
 def test_stop_and_go_on(widget, qtbot, folder, tmp_path):
     widget.source_box.setText(str(folder))
     widget.output_box.setText(str(tmp_path / "out"))

@@ -208,7 +208,7 @@ class BatchWidget(QWidget):
                 self._failed += 1
                 self.errors.addItem(event.result["error"])
                 self.errors.show()
-            elif "done before" in event.message:
+            elif event.skipped:
                 self._skipped += 1
         if self._stopping:
             return
