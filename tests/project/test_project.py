@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -329,6 +330,36 @@ def test_writes_keep_their_order_and_newer_ones_replace_older_of_their_kind():
             writer.put(lambda n=number: done.append(f"save {n}"), key="save")
     writer.close()
     assert done == [0, 1, 2, 3, 4, "save 4"]
+
+
+def test_no_exception_ends_the_writer(caplog, monkeypatch):
+    monkeypatch.setattr("napari_leafseg.project.writer.RETRY", 0.01)
+    told, done, attempts = [], [], []
+
+    def tell(problem):
+        told.append(problem)
+        raise RuntimeError("the window is gone")
+
+    def fail_at_first():
+        attempts.append(1)
+        if len(attempts) < 4:
+            raise TypeError("int64 is not JSON serializable")
+
+    writer = Writer(tell)
+    writer.put(fail_at_first)
+    writer.put(lambda: done.append(1))
+    deadline = time.monotonic() + 20
+    while not (done and told[-1:] == [""]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(attempts) == 4
+    assert done == [1]
+    assert told == ["Cannot write the project: TypeError: int64 is not JSON serializable.", ""]
+    failures = [record for record in caplog.records if "tried again" in record.message]
+    assert len(failures) == 1  # told and logged once, not at every attempt
+    assert failures[0].exc_info[0] is TypeError
+    assert writer.flush(5)
+    assert writer.error == ""
+    writer.close()
 
 
 def test_a_series_keeps_its_frames_apart(tmp_path, project):

@@ -54,7 +54,7 @@ def test_a_folder_is_done_with_errors_listed_and_a_report(widget, qtbot, folder,
     qtbot.keyClicks(widget.source_box, str(folder))
     qtbot.keyClicks(widget.output_box, str(tmp_path / "out"))
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=60000)
     assert widget.message.text() == "3 images done, 1 not done."
     assert "not an image" in widget.errors.item(0).text()
     assert not widget.report_button.isHidden()
@@ -65,16 +65,27 @@ def test_a_folder_is_done_with_errors_listed_and_a_report(widget, qtbot, folder,
     settings().remove("tunables/leaf/angle")
 
 
+def test_what_was_skipped_is_counted_by_the_event_not_by_its_words(widget):
+    from napari_leafseg.pipelines.batch.run import BatchEvent
+
+    widget._progress(BatchEvent(1, 4, "done before lunch", {"name": "done before lunch"}))
+    assert widget._skipped == 0
+    widget._progress(BatchEvent(2, 4, "déjà fait", {"name": "a"}, skipped=True))
+    assert widget._skipped == 1
+    widget._progress(BatchEvent(3, 4, "It cannot be read.", {"name": "b", "error": "It cannot be read."}))
+    assert (widget._skipped, widget._failed) == (1, 1)
+
+
 def test_stop_and_go_on(widget, qtbot, folder, tmp_path):
     widget.source_box.setText(str(folder))
     widget.output_box.setText(str(tmp_path / "out"))
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=60000)
     assert "goes on where it was" in widget.message.text()
     assert not (tmp_path / "out" / "report.html").exists()
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=60000)
     assert (tmp_path / "out" / "report.html").exists()
 
 
@@ -91,7 +102,7 @@ def test_settings_survive_a_restart(widget, qtbot, folder, tmp_path, viewer, err
     widget.output_box.setText(str(tmp_path / "out"))
     widget.scale_box.setValue(3.5)
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=60000)
     again = BatchWidget(viewer)
     assert again.source_box.text() == str(tmp_path / "gone")
     assert again.scale_box.value() == 3.5

@@ -16,7 +16,8 @@ from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS
 from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
-from napari_leafseg.widgets.state.project_controller import recoverable_projects
+from napari_leafseg.widgets.state.image_record import ReviewState, describe
+from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
 from napari_leafseg.widgets.state.session import Session
 
 
@@ -116,7 +117,7 @@ def desk(shown, qtbot, plate, tmp_path):
     shown.reset_view()
     QApplication.processEvents()
     yield widget, session.labels_layer(shown.layers["plate"]), Hand(shown, qtbot)
-    session.projects.close()
+    ProjectController.of(session).close()
     widget.close()
     images.close()
 
@@ -250,7 +251,8 @@ def test_review_visits_accepts_and_deletes(desk):
     assert widget.reviewed == 1
     widget.done_button.click()
     assert "1 of 1 images" in widget.progress_label.text()
-    assert Session.of(widget.viewer).images[0].state == "reviewed"
+    assert Session.of(widget.viewer).images[0].review is ReviewState.DONE
+    assert describe(Session.of(widget.viewer).images[0]) == "reviewed"
 
 
 def test_a_part_of_a_image_can_be_done(desk):
@@ -381,7 +383,7 @@ def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbo
     binding.undo()
     segment.close()
     widget.close()
-    widget.session.projects.close()
+    ProjectController.of(widget.session).close()
 
 
 def test_a_series_is_corrected_frame_by_frame(shown, qtbot, plate):
@@ -409,4 +411,4 @@ def test_a_series_is_corrected_frame_by_frame(shown, qtbot, plate):
     widget.undo()
     assert all(np.array_equal(frame, labels) for frame in data)
     widget.close()
-    widget.session.projects.close()
+    ProjectController.of(widget.session).close()

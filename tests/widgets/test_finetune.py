@@ -191,7 +191,7 @@ def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_
     qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.worker is None and widget.event.kind == "finished", timeout=120000)
-    qtbot.waitUntil(lambda: widget.next.worker is None, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.next.job.running, timeout=60000)
     assert widget.next.list.count() == 3
     sure = [entry.confidence for entry in widget.session.images]
     assert all(0 <= value <= 1 for value in sure)
@@ -225,7 +225,7 @@ def test_looking_through_images_needs_no_training_and_can_be_stopped(viewer, qtb
     qtbot.mouseClick(widget.next.rank_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.next.list.count() > 0, timeout=60000)
     qtbot.mouseClick(widget.next.stop_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.next.worker is None, timeout=20000)
+    qtbot.waitUntil(lambda: not widget.next.job.running, timeout=20000)
     assert 1 <= widget.next.list.count() <= 6
     assert not widget.next.stop_button.isVisibleTo(widget)
     qtbot.waitUntil(lambda: images._loader is None and not images._thumbnails, timeout=20000)

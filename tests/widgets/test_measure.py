@@ -55,7 +55,7 @@ def shown(viewer, qtbot, labels, plant_image=None):
 
 def settle(widget, qtbot):
     qtbot.wait(300)
-    qtbot.waitUntil(lambda: widget.worker is None and not widget._soon.isActive(), timeout=20000)
+    qtbot.waitUntil(lambda: not widget.job.running and not widget._soon.isActive(), timeout=20000)
 
 
 def cell(view, row, column):

@@ -35,8 +35,8 @@ def widget(viewer):
 
 def compare(widget, qtbot):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    assert widget.worker is not None
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    assert widget.job.running
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=60000)
 
 
 def choose(widget, qtbot, folder, monkeypatch):
@@ -122,7 +122,7 @@ def test_stop_ends_the_comparison_and_leaves_no_half_result(widget, qtbot, folde
     choose(widget, qtbot, folder, monkeypatch)
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=60000)
     assert widget.search is None
     assert widget.run_button.isEnabled()
 

@@ -14,6 +14,7 @@ from napari_leafseg.project import Project
 from napari_leafseg.project.lock import Lock, Owner
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.project_controller import ProjectController
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def desk(viewer, qtbot, tmp_path):
     labels[10:30, 10:40] = 1
     binding = layers.show_new_labels(images.session, viewer.layers[0], labels, "segment with test")
     yield images, binding
-    images.session.projects.close()
+    ProjectController.of(images.session).close()
     images.close()
 
 

@@ -216,7 +216,7 @@ def test_new_layers_do_not_touch_the_sliders(widget, viewer, qtbot):
     viewer.layers.remove(viewer.layers[-1])
     assert widget.panel.rows["angle"].slider is slider
     settle(widget, qtbot)
-    assert widget.session.record(widget.image).values["angle"] == 30
+    assert widget.session.record(widget.image).parameters["angle"] == 30
 
 
 def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, plant_image, qtbot):
@@ -326,7 +326,7 @@ def test_choices_survive_a_restart(widget, viewer, qtbot):
     assert again.scale == pytest.approx(1.3)
     run(again, qtbot)
     assert again.panel.values()["angle"] == 33
-    assert again.session.record(again.image).values["angle"] == 33  # the labels are those that the sliders show
+    assert again.session.record(again.image).parameters["angle"] == 33  # the labels are those that the sliders show
     again.panel.rows["angle"].set(again.panel.rows["angle"].tunable.default)
     settle(again, qtbot)
     assert again.kept_values(again.session.record(again.image).prediction) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from napari_leafseg.errors import UserError
 
 RETRY = 2.0  # seconds
+_LOG = logging.getLogger(__name__)
 
 
 class Writer:
@@ -74,7 +76,7 @@ class Writer:
                     return
                 key, job = self._waiting.popleft()
                 self._busy = True
-            problem = _attempt(job)
+            problem = self._attempt(job)
             with self._condition:
                 self._busy = False
                 if problem:
@@ -86,20 +88,38 @@ class Writer:
                 better = problem == "" and self._error != ""
                 self._error = problem
                 self._condition.notify_all()
-            if self.failed is not None and (first or better):
-                self.failed(problem)
+            if first or better:
+                self._tell(problem)
             if problem:
                 if self._closing:
                     return
                 with self._condition:
                     self._condition.wait(RETRY)
 
+    def _attempt(self, job: Callable[[], None]) -> str:
+        """Do one write; return why it failed, whatever the reason: nothing may end the thread."""
+        try:
+            job()
+        except Exception as error:
+            problem = _in_words(error)
+            if problem != self._error:  # each new trouble once, not at every attempt
+                _LOG.error("A write failed and is tried again: %s", problem, exc_info=error)
+            return problem
+        return ""
 
-def _attempt(job: Callable[[], None]) -> str:
-    try:
-        job()
-    except UserError as error:
+    def _tell(self, problem: str) -> None:
+        if self.failed is None:
+            return
+        try:
+            self.failed(problem)
+        except Exception:  # as when the window that listened is gone
+            _LOG.exception("Nobody could be told: %s", problem or "writing works again")
+
+
+def _in_words(error: Exception) -> str:
+    """Say why a write failed."""
+    if isinstance(error, UserError):
         return str(error)
-    except OSError as error:
+    if isinstance(error, OSError):
         return f"Cannot write {error.filename or 'the project'}: {error.strerror or error}."
-    return ""
+    return f"Cannot write the project: {type(error).__name__}: {error}."

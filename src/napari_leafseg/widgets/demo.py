@@ -105,7 +105,7 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) 
     layer, item = segment.session.labels_layer(image), segment.session.record(image)
     assert layer is not None
     assert item.prediction is not None
-    record = {**item.prediction.record(**item.values), "count": item.count}
+    record = {**item.prediction.record(**item.parameters), "count": item.count}
     write_labels(label_path(output, image.name), layer.data, record)
     table = measure(layer.data, to_rgb8(image.data)).leaves
     write_atomically(output / f"{image.name}_traits.csv", table.to_csv(index=False, float_format="%.7g").encode())

@@ -49,6 +49,8 @@ class BatchEvent:
         Of the image that was just done (or skipped, as it had been done before), see `process_image`.
     report : pathlib.Path or None
         With the last event.
+    skipped : bool
+        The image had been done before.
     """
 
     done: int
@@ -56,6 +58,7 @@ class BatchEvent:
     message: str
     result: dict[str, Any] | None = None
     report: Path | None = None
+    skipped: bool = False
 
 
 def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[str, Any]]]:
@@ -166,7 +169,7 @@ def run_batch(
             left.append(task)
         else:
             results.append(known)
-            yield BatchEvent(len(results), total, f"{task.name}: done before", known)
+            yield BatchEvent(len(results), total, f"{task.name}: done before", known, skipped=True)
     with contextlib.ExitStack() as stack:
         if scheduler is None and workers == 0:
             events = _here(left, str(place), settings, digest)

@@ -31,8 +31,8 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.common.controls import list_again, models_box, thin_progress
+from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.state.session import Session, chosen_tta, kept_min_area, settings
-from napari_leafseg.widgets.state.workers import start_worker
 
 
 def batch_job(patterns: list[str], output: str, options: dict[str, Any], workers: int | None) -> Iterator[Any]:
@@ -57,7 +57,10 @@ class BatchWidget(QWidget):
         self.setObjectName("napari-leafseg-batch")
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
-        self.worker: Any = None
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._progress)
+        self.job.failed.connect(self._failed_at_all)
+        self.job.finished.connect(self._ended)
         self.report: Path | None = None
         self._began, self._skipped, self._failed, self._stopping = 0.0, 0, 0, False
         self._build()
@@ -151,7 +154,7 @@ class BatchWidget(QWidget):
 
     def run(self) -> None:
         """Start, or go on with, an experiment."""
-        if self.worker is not None:
+        if self.job.running:
             return
         text = self.source_box.text().strip()
         patterns = [text] if text else [str(entry.path) for entry in self.session.images]
@@ -177,10 +180,7 @@ class BatchWidget(QWidget):
         self._began, self._skipped, self._failed, self._stopping = time.monotonic(), 0, 0, False
         self._show_running(True)
         self.message.setText("Starting …")
-        self.worker = start_worker(
-            batch_job, patterns, output, options, self.worker_box.value() or None,
-            on_result=self._progress, on_error=self._failed_at_all, on_end=self._ended, owner=self,
-        )  # fmt: skip
+        self.job.start(batch_job, patterns, output, options, self.worker_box.value() or None)
 
     @staticmethod
     def _values(model: str) -> dict[str, float]:
@@ -198,9 +198,9 @@ class BatchWidget(QWidget):
 
     def stop(self) -> None:
         """Stop after the images that are being computed."""
-        if self.worker is not None:
+        if self.job.running:
             self._stopping = True
-            self.worker.quit()
+            self.job.stop()
             self.message.setText("Stopping …")
 
     def _progress(self, event: Any) -> None:
@@ -211,7 +211,7 @@ class BatchWidget(QWidget):
                 self._failed += 1
                 self.errors.addItem(event.result["error"])
                 self.errors.show()
-            elif "done before" in event.message:
+            elif event.skipped:
                 self._skipped += 1
         if self._stopping:
             return
@@ -234,12 +234,10 @@ class BatchWidget(QWidget):
         self.message.setText(str(error))
         show_error(str(error))
 
-    def _ended(self, worker: Any) -> None:
-        if worker is self.worker:
-            self.worker = None
-            self._show_running(False)
-            if self._stopping:
-                self.message.setText("Stopped. Run goes on where it was.")
+    def _ended(self) -> None:
+        self._show_running(False)
+        if self._stopping:
+            self.message.setText("Stopped. Run goes on where it was.")
 
     def _show_running(self, running: bool) -> None:
         self.run_button.setEnabled(not running)
@@ -263,7 +261,7 @@ class BatchWidget(QWidget):
                 continue
             entry = self.session.entry_of(image)
             path = entry.path if entry else (Path(image.source.path) if image.source.path else None)
-            record = item.prediction.record(**item.values)
+            record = item.prediction.record(**item.parameters)
             record["image"] = {**record["image"], "name": path.name if path else image.name}
             if path is not None:
                 record["image"]["path"] = str(path.resolve())

@@ -112,7 +112,7 @@ class Gestures:
         layer = self.layer
         self.viewer.add_layer(
             Shapes(
-                ndim=2, name="stroke", metadata={KEY: {"kind": "stroke", "image": -1}},
+                ndim=2, name="stroke", metadata={KEY: {"kind": "stroke", "image": ""}},
                 scale=layer.scale[-2:], translate=layer.translate[-2:], units=layer.units[-2:],
             )
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -50,9 +51,6 @@ class CorrectWidget(CorrectForm):
         self.adding: tools.Adding | None = None
         self.reviewed = 0
         self._clicks: list[np.ndarray] = []
-        self._marks: dict[int, Marks] = {}
-        self._confidence: dict[int, tuple[int, dict[int, float]]] = {}
-        self._images: dict[int, tuple[Any, np.ndarray]] = {}
         self._connect()
         self.angle_box.setValue(float(settings().value("correct/angle", _ANGLE)))
         self._refresh()
@@ -114,11 +112,12 @@ class CorrectWidget(CorrectForm):
         plane = data[binding.frame] if stack else data
         if isinstance(plane, np.ndarray) and plane.dtype == np.uint8 and plane.ndim == 3 and plane.shape[2] >= 3:
             return plane[..., :3]
-        key = id(binding.image)
-        kept = self._images.get(key)
-        if kept is None or kept[0] != binding.frame:
-            kept = self._images[key] = (binding.frame, to_rgb8(np.asarray(plane), binding.image.name))
-        return kept[1]
+        cache = self.session.record(binding.image).cache
+        frame, rgb = cache.get("rgb", (-1, None))
+        if frame != binding.frame:
+            rgb = to_rgb8(np.asarray(plane), binding.image.name)
+            cache["rgb"] = (binding.frame, rgb)
+        return rgb
 
     def _layer_chosen(self, _event: Any = None) -> None:
         binding = self.binding
@@ -134,9 +133,10 @@ class CorrectWidget(CorrectForm):
             if not (binding.plane == self.reviewed).any():
                 self.reviewed = 0
             outline_leaf(self.session, binding, self.reviewed)
-        marks = self._marks.get(id(binding))
-        if marks is None:
-            self._marks[id(binding)] = Marks(self.session, binding)
+        cache = self.session.record(binding.image).cache
+        marks = cache.get("marks")
+        if marks is None or marks.binding is not binding:
+            cache["marks"] = Marks(self.session, binding)
             return
         step = binding.document.history.undoable
         redoable = binding.document.history.redoable
@@ -307,13 +307,14 @@ class CorrectWidget(CorrectForm):
         prediction = self._prediction(binding)
         if prediction is None:
             return {}
-        key, number = id(prediction), binding.document.number
-        kept = self._confidence.get(key)
-        if kept is None or kept[0] != number:
+        kept = self.session.record(binding.image).cache.setdefault("confidences", weakref.WeakKeyDictionary())
+        number, found = kept.get(prediction, (-1, {}))
+        if number != binding.document.number:
             from napari_leafseg.inference.confidence import leaf_confidence
 
-            kept = self._confidence[key] = (number, leaf_confidence(prediction, binding.plane))
-        return kept[1]
+            found = leaf_confidence(prediction, binding.plane)
+            kept[prediction] = (binding.document.number, found)
+        return found
 
     def step(self, by: int) -> None:
         """Go to the next or previous leaf of the queue."""

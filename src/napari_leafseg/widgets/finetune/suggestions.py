@@ -12,8 +12,9 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayou
 
 from napari_leafseg.project.review import image_order
 from napari_leafseg.widgets.common.controls import push_button, wrapped_label
-from napari_leafseg.widgets.state.session import ImageEntry, Session, settings
-from napari_leafseg.widgets.state.workers import start_worker
+from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.state.image_record import ImageRecord
+from napari_leafseg.widgets.state.session import Session, settings
 
 _SHOWN = 6
 
@@ -31,7 +32,10 @@ class ImageSuggestions(QWidget):
         self.setObjectName("suggested_images")
         self.session = session
         self.model = ""
-        self.worker: Any = None
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._looked)
+        self.job.failed.connect(self._failed)
+        self.job.finished.connect(self._ended)
         self._ranked: dict[str, Any] = {}  # `Ranked` by path
         self.words = wrapped_label("next_words", "<b>Correct next</b>")
         tip = "Find the leaves of all images that nobody reviewed; the least certain come first"
@@ -56,15 +60,15 @@ class ImageSuggestions(QWidget):
         self._count()
 
     @property
-    def remaining(self) -> list[ImageEntry]:
+    def remaining(self) -> list[ImageRecord]:
         """Images of the list that nobody reviewed."""
         return [entry for entry in self.session.images if entry.waits]
 
     def _count(self) -> None:
         """Show what there is to do; nothing while the list has no image left."""
         self.setVisible(bool(self.remaining) or bool(self._ranked))
-        self.rank_button.setEnabled(self.worker is None and bool(self.remaining) and bool(self.model))
-        self.stop_button.setVisible(self.worker is not None)
+        self.rank_button.setEnabled(not self.job.running and bool(self.remaining) and bool(self.model))
+        self.stop_button.setVisible(self.job.running)
         self.list.setVisible(bool(self._ranked))
 
     def offer(self, model: str) -> None:
@@ -74,22 +78,18 @@ class ImageSuggestions(QWidget):
 
     def rank(self, model: str) -> None:
         """Find the leaves of the remaining images with a model."""
-        if self.worker is not None or not self.remaining:
+        if self.job.running or not self.remaining:
             return
         self.model, self._ranked = model, {}
         device = str(settings().value("segment/device", "auto"))
         paths = [entry.path for entry in self.remaining]
         self.words.setText(f"<b>Correct next</b>: “{model}” looks at {len(paths)} images …")
-        self.worker = start_worker(
-            rank_job, model, device, paths,
-            on_result=self._looked, on_error=self._failed, on_end=self._ended, owner=self,
-        )  # fmt: skip
+        self.job.start(rank_job, model, device, paths)
         self._count()
 
     def stop(self) -> None:
         """Stop after the image that is being looked at; the list so far stays."""
-        if self.worker is not None:
-            self.worker.quit()
+        self.job.stop()
 
     def _looked(self, ranked: Any) -> None:
         entry = self.session.entry_at(ranked.path)
@@ -118,13 +118,11 @@ class ImageSuggestions(QWidget):
     def _failed(self, error: Exception) -> None:
         show_error(str(error))
 
-    def _ended(self, worker: Any) -> None:
-        if worker is self.worker:
-            self.worker = None
-            found = f"the least certain of {len(self._ranked)} images" if self._ranked else "nothing could be looked at"
-            self.words.setText(f"<b>Correct next</b>: {found}, as “{self.model}” sees them")
-            self._count()
-            self.session.images_changed.emit()
+    def _ended(self) -> None:
+        found = f"the least certain of {len(self._ranked)} images" if self._ranked else "nothing could be looked at"
+        self.words.setText(f"<b>Correct next</b>: {found}, as “{self.model}” sees them")
+        self._count()
+        self.session.images_changed.emit()
 
 
 def rank_job(model: str, device: str, paths: list[Path]) -> Iterator[Any]:

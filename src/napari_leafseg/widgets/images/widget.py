@@ -29,8 +29,9 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, LoadedImage, list_images
 from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
 from napari_leafseg.widgets.images.project_bar import ProjectBar
+from napari_leafseg.widgets.state.image_record import ImageRecord, describe
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import KEY, ImageEntry, Session, settings
+from napari_leafseg.widgets.state.session import KEY, Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
 
 THUMBNAIL = 56
@@ -53,7 +54,7 @@ class ImagesWidget(QWidget):
         self.viewer = viewer = self.session.viewer
         self.controller = ProjectController.of(self.session)
         self._items: dict[Path, QListWidgetItem] = {}
-        self._wanted: ImageEntry | None = None
+        self._wanted: ImageRecord | None = None
         self._loader: Any = None
         self._thumbnails: list[Any] = []
         self._build()
@@ -138,7 +139,7 @@ class ImagesWidget(QWidget):
         if not new:
             return
         first = not self.session.images
-        self.session.images.extend(ImageEntry(path) for path in new)
+        self.session.images.extend(ImageRecord(path) for path in new)
         self.controller.add_images()
         settings().setValue("images/folder", str(new[0].parent))
         worker = start_worker(
@@ -184,9 +185,7 @@ class ImagesWidget(QWidget):
                 item.setSizeHint(QSize(0, THUMBNAIL + 8))
                 item.setToolTip(str(entry.path))
                 self.list.addItem(item)
-            known = entry.confidence is not None and entry.state == "not segmented"
-            sure = f", least certain leaf {entry.confidence:.2f}" if known else ""
-            item.setText(f"{entry.path.name}\n{entry.state}{sure}")
+            item.setText(f"{entry.path.name}\n{describe(entry)}")
         self._show_position()
 
     @staticmethod
@@ -217,7 +216,7 @@ class ImagesWidget(QWidget):
     def _fail(self, path: Path, message: str) -> None:
         entry = self.session.entry_at(path)
         if entry is not None:
-            entry.state = "cannot be used"
+            entry.error = message
             self._items[path].setToolTip(message)
         self.session.images_changed.emit()
 
@@ -235,7 +234,7 @@ class ImagesWidget(QWidget):
         if 0 <= row < self.list.count():
             self.list.setCurrentRow(row)
 
-    def _choose(self, entry: ImageEntry) -> None:
+    def _choose(self, entry: ImageRecord) -> None:
         self.list.setCurrentRow(self.session.images.index(entry))
 
     def _row_chosen(self, row: int) -> None:
@@ -250,7 +249,7 @@ class ImagesWidget(QWidget):
         elif self._loader is None:
             self._load(entry)
 
-    def _load(self, entry: ImageEntry) -> None:
+    def _load(self, entry: ImageRecord) -> None:
         self._loader = start_worker(
             load_job, entry.path,
             on_result=lambda image: self._loaded(entry, image),
@@ -258,8 +257,8 @@ class ImagesWidget(QWidget):
             on_end=self._load_ended,
         )  # fmt: skip
 
-    def _loaded(self, entry: ImageEntry, image: LoadedImage) -> None:
-        entry.sha256 = image.sha256
+    def _loaded(self, entry: ImageRecord, image: LoadedImage) -> None:
+        entry.sha256, entry.error, entry.missing = image.sha256, "", False
         array = image.array
         rgb = array.ndim >= 3 and array.shape[-1] in (3, 4)
         if array.ndim == 3 and array.shape[-1] == 1:
@@ -271,7 +270,7 @@ class ImagesWidget(QWidget):
         if entry is self._wanted:
             self._show_only(layer)
 
-    def _load_failed(self, entry: ImageEntry, error: Exception) -> None:
+    def _load_failed(self, entry: ImageRecord, error: Exception) -> None:
         self._report(error)
         self._fail(entry.path, str(error))
 
@@ -282,7 +281,7 @@ class ImagesWidget(QWidget):
     def _load_ended(self, _worker: Any) -> None:
         self._loader = None
         wanted = self._wanted
-        if wanted is not None and wanted.state != "cannot be used" and self.session.layer_of(wanted) is None:
+        if wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
             self._load(wanted)
 
     def _show_only(self, layer: Image) -> None:
@@ -293,10 +292,9 @@ class ImagesWidget(QWidget):
             if self.session.labels_layer(other) is None:
                 self.viewer.layers.remove(other)
         for other in self.viewer.layers:
-            owner = other.metadata.get(KEY, {}).get("image")
-            if other is layer or owner == id(layer):
+            if other is layer or self.session.belongs(other, layer):
                 other.visible = True
-            elif owner is not None or self.session.entry_of(other) is not None:
+            elif KEY in other.metadata or self.session.entry_of(other) is not None:
                 other.visible = False
         self.viewer.layers.selection.active = layer
         self.viewer.reset_view()

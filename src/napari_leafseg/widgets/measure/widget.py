@@ -22,6 +22,7 @@ from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import area_column, name_pots
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer
+from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.ruler import Ruler
@@ -51,7 +52,10 @@ class MeasureWidget(MeasureForm):
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
         self.controller = ProjectController.of(self.session)
-        self.worker: Any = None
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._progress)
+        self.job.failed.connect(lambda error: show_error(str(error)))
+        self.job.finished.connect(self._ended)
         self.measured: Measured | None = None
         self.settings_store = MeasurementSettingsStore(self.controller)
         self._again = False
@@ -152,9 +156,9 @@ class MeasureWidget(MeasureForm):
         """Measure again, in the background; the newest wish wins."""
         if not self.isVisible():
             return
-        if self.worker is not None:
+        if self.job.running:
             self._again = True
-            self.worker.quit()
+            self.job.stop()
             return
         frames = self._frames()
         self._show_scale()
@@ -164,11 +168,7 @@ class MeasureWidget(MeasureForm):
             self.progress.hide()
             return
         notes = self.notes.images.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
-        self.worker = start_worker(
-            measure_job, frames, notes, self.notes.scale_of(self.name),
-            on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
-            owner=self,
-        )  # fmt: skip
+        self.job.start(measure_job, frames, notes, self.notes.scale_of(self.name))
 
     def _progress(self, event: MeasureEvent) -> None:
         self.progress.setVisible(event.total > 3 and event.measured is None)
@@ -177,13 +177,11 @@ class MeasureWidget(MeasureForm):
         if event.measured is not None:
             self._show(event.measured)
 
-    def _ended(self, worker: Any) -> None:
-        if worker is self.worker:
-            self.worker = None
-            self.progress.hide()
-            if self._again:
-                self._again = False
-                self._ask()
+    def _ended(self) -> None:
+        self.progress.hide()
+        if self._again:
+            self._again = False
+            self._ask()
 
     def showEvent(self, event: Any) -> None:
         """Measure when the widget comes to the front."""
@@ -435,7 +433,7 @@ class MeasureWidget(MeasureForm):
         items = [self.session.record(image) for image in images if image is not None]
         return {
             "px_per_mm": self.notes.scale_of(self.name),
-            "images": [item.prediction.record(**item.values) for item in items if item.prediction is not None],
+            "images": [item.prediction.record(**item.parameters) for item in items if item.prediction is not None],
             "software": software_versions(),
         }
 
@@ -448,6 +446,7 @@ class MeasureWidget(MeasureForm):
             start_worker(
                 save_table, self.view.shown(), Path(chosen), self.record(),
                 on_result=lambda _none: show_info(f"Saved {chosen}"), on_error=lambda error: show_error(str(error)),
+                owner=self,
             )  # fmt: skip
 
     def _save_figure(self) -> None:
@@ -464,8 +463,7 @@ class MeasureWidget(MeasureForm):
 
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
-        if self.worker is not None:
-            self.worker.quit()
+        self.job.stop()
         if self._clicked in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._clicked)
         super().closeEvent(event)

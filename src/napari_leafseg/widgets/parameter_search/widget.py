@@ -22,11 +22,11 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.controls import burst_timer, list_again, models_box, thin_progress
+from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.parameter_search.heat_map import HeatMap
 from napari_leafseg.widgets.parameter_search.jobs import tune_job
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session, chosen_tta, settings
-from napari_leafseg.widgets.state.workers import start_worker
 
 
 class ParameterSearchWidget(QWidget):
@@ -44,7 +44,10 @@ class ParameterSearchWidget(QWidget):
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
         self.controller = ProjectController.of(self.session)
-        self.worker: Any = None
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._progress)
+        self.job.failed.connect(lambda error: show_error(str(error)))
+        self.job.finished.connect(self._ended)
         self.search: Any = None
         self._folder: Path | None = None
         self._picked: tuple[int, int] | None = None
@@ -146,7 +149,7 @@ class ParameterSearchWidget(QWidget):
                 else "No leaves are known yet. Correct an image and mark it as reviewed, "
                 "or choose a folder with label images."
             )
-        self.run_button.setEnabled(known and self.worker is None)
+        self.run_button.setEnabled(known and not self.job.running)
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Images with label images", str(self._folder or Path.home()))
@@ -176,7 +179,7 @@ class ParameterSearchWidget(QWidget):
 
     def run(self) -> None:
         """Predict what is not predicted yet and sweep, in the background."""
-        if self.worker is not None:
+        if self.job.running:
             return
         try:
             images = self._images()
@@ -186,11 +189,7 @@ class ParameterSearchWidget(QWidget):
         device = str(settings().value("segment/device", "auto"))
         tta = chosen_tta()
         self._show_running(True)
-        self.worker = start_worker(
-            tune_job, self.model_name, device, tta, images, self._current(),
-            on_result=self._progress, on_error=lambda error: show_error(str(error)), on_end=self._ended,
-            owner=self,
-        )  # fmt: skip
+        self.job.start(tune_job, self.model_name, device, tta, images, self._current())
 
     def _current(self) -> dict[str, float] | None:
         """The values in use: of the image on the screen where it is predicted, else None: the model's own."""
@@ -202,12 +201,12 @@ class ParameterSearchWidget(QWidget):
         if item is None or prediction is None or prediction.model.name != self.model_name:
             return None
         frames = getattr(prediction, "frames", None)
-        return model_values(frames[0] if frames else prediction, **item.values)
+        return model_values(frames[0] if frames else prediction, **item.parameters)
 
     def stop(self) -> None:
         """Stop after the step that is being computed."""
-        if self.worker is not None:
-            self.worker.quit()
+        if self.job.running:
+            self.job.stop()
             self.message.setText("Stopping …")
 
     def _progress(self, event: Any) -> None:
@@ -217,11 +216,9 @@ class ParameterSearchWidget(QWidget):
             self.search, self._picked = event.search, None
             self._show_search()
 
-    def _ended(self, worker: Any) -> None:
-        if worker is self.worker:
-            self.worker = None
-            self._show_running(False)
-            self.count()
+    def _ended(self) -> None:
+        self._show_running(False)
+        self.count()
 
     def _show_running(self, running: bool) -> None:
         self.run_button.setEnabled(not running)

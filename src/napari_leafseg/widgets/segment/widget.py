@@ -98,7 +98,7 @@ class SegmentWidget(SegmentForm):
         if prediction is None:
             self.show_nothing(image is not None)
         else:
-            values = {**prediction.defaults(), **self.session.record(image).values}
+            values = {**prediction.defaults(), **self.session.record(image).parameters}
             self.show_prediction(prediction, values)
             if self.session.labels_layer(image) is None:  # the image was left before its labels were there
                 self.live.request(image, prediction, values, lambda: self._shown(image))
@@ -155,7 +155,7 @@ class SegmentWidget(SegmentForm):
         """A prediction arrived: keep it, and ask for its labels."""
         values = {**prediction.defaults(), **self.kept_values(prediction)}
         item = self.session.record(image)
-        item.prediction, item.values = prediction, {}
+        item.prediction, item.parameters = prediction, {}
         settings().setValue(f"speed/{prediction.model.name}/{self.device_name}", round(prediction.seconds, 2))
         if image is self.image:
             self.show_prediction(prediction, values)
@@ -206,7 +206,7 @@ class SegmentWidget(SegmentForm):
             self.live.request(image, item.prediction, result.values, lambda: self._shown(image))  # corrected meanwhile
             return
         shape = None if binding is None else binding.layer.data.shape
-        fresh = item.values == {} or binding is None or shape != result.labels.shape
+        fresh = item.parameters == {} or binding is None or shape != result.labels.shape
         if fresh:
             binding = layers.show_new_labels(
                 self.session, image, result.labels, f"segment with {item.prediction.model.name}"
@@ -216,14 +216,12 @@ class SegmentWidget(SegmentForm):
                 binding.values_restored.connect(lambda values: self._values_restored(image, values))
             self._outline()
         elif binding is not None:
-            binding.show_tuned(result.labels, result.box, item.values, result.values)
+            binding.show_tuned(result.labels, result.box, item.parameters, result.values)
             self._settle.start()
         item.count = result.count
         self.session.keep_prediction(image, item.prediction, result.values)
-        entry = self.session.entry_of(image)
-        if entry is not None:
-            entry.state = f"{result.count} leaves, not saved"
-            self.session.images_changed.emit()
+        item.saved = False
+        self.session.images_changed.emit()
         if result.seeds is not None:
             layers.show_overlay(self.session, image, "seeds", result.seeds)
         if fresh:
@@ -234,7 +232,7 @@ class SegmentWidget(SegmentForm):
     def _values_restored(self, image: Image, values: dict[str, float]) -> None:
         """Undo and redo move the sliders, too."""
         item = self.session.record(image)
-        item.values = dict(values)
+        item.parameters = dict(values)
         if image is self.image and item.prediction is not None:
             for name, value in values.items():
                 self.panel.rows[name].set(value, tell=False)
@@ -306,7 +304,7 @@ class SegmentWidget(SegmentForm):
         if item.prediction is None:
             record: dict[str, Any] = {}
         else:
-            record = item.prediction.record(**item.values)
+            record = item.prediction.record(**item.parameters)
         record |= {"count": item.count, "verified": item.verified}
         start_worker(
             save_job, folder, self._stem(image), layer.data.copy(), record,
@@ -322,7 +320,7 @@ class SegmentWidget(SegmentForm):
         folder = self._target_folder(image)
         if folder is not None:
             start_worker(
-                save_masks_job, folder, self._stem(image), item.prediction, dict(item.values),
+                save_masks_job, folder, self._stem(image), item.prediction, dict(item.parameters),
                 on_result=lambda path: self.show_message(f"Saved {path.name} in {path.parent}"), on_error=self._report,
             )  # fmt: skip
 
@@ -349,10 +347,7 @@ class SegmentWidget(SegmentForm):
         return self._folder
 
     def _saved(self, image: Image, path: Path) -> None:
-        item = self.session.record(image)
-        entry = self.session.entry_of(image)
-        if entry is not None:
-            entry.state = f"{item.count} leaves, saved"
+        self.session.record(image).saved = True
         self.session.images_changed.emit()
         self.session.layer_state_changed.emit(image)
         self.show_message(f"Saved {path.name} in {path.parent}")

@@ -14,11 +14,17 @@ from psygnal import Signal
 from napari_leafseg.editing.edit import Box, Edit, difference
 from napari_leafseg.editing.history import Step
 from napari_leafseg.project.document import Document
+from napari_leafseg.project.store import ImageRef
 from napari_leafseg.widgets.state.refresh import changed_box, show_region
 
 
 class LabelsBinding:
     """Labels of one image under correction.
+
+    Attributes
+    ----------
+    ref : ImageRef, optional
+        The project's entry that the document is written to; None while nothing keeps it.
 
     Signals
     -------
@@ -34,8 +40,8 @@ class LabelsBinding:
     by_hand = Signal()
     values_restored = Signal(dict)
 
-    def __init__(self, image: Image, layer: Labels, document: Document, dims: Any) -> None:
-        self.image, self.layer, self.document = image, layer, document
+    def __init__(self, image: Image, layer: Labels, document: Document, dims: Any, ref: ImageRef | None = None) -> None:
+        self.image, self.layer, self.document, self.ref = image, layer, document, ref
         self._dims = dims
         document.labels = layer.data
         self._base: np.ndarray | None = None

@@ -9,6 +9,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_leafseg.project.document import Document
+from napari_leafseg.project.store import ImageRef
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.session import Session
 
@@ -44,7 +45,7 @@ def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: st
     return binding
 
 
-def add_labels(session: Session, image: Image, document: Document) -> LabelsBinding:
+def add_labels(session: Session, image: Image, document: Document, ref: ImageRef | None = None) -> LabelsBinding:
     """Show a document as the labels layer of an image; every change of it is recorded from now on."""
     layer = Labels(
         document.labels,
@@ -55,7 +56,7 @@ def add_labels(session: Session, image: Image, document: Document) -> LabelsBind
     )
     layer.colormap = leaf_colors()
     session.viewer.add_layer(layer)
-    return session.bind_labels(image, layer, document)
+    return session.bind_labels(image, layer, document, ref)
 
 
 def leaf_colors() -> CyclicLabelColormap:

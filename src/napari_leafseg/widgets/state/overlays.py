@@ -19,13 +19,13 @@ class Marks:
     """Keeps the diamonds of one image where its verified leaves are."""
 
     def __init__(self, session: Session, binding: LabelsBinding) -> None:
-        self._session, self._correction = session, binding
+        self._session, self.binding = session, binding
         self._places: dict[tuple[int, int], tuple[float, ...]] = {}
         self.refresh()
 
     def refresh(self, touched: set[tuple[int, int]] | None = None) -> None:
         """Show what is verified; leaves that were `touched` may lie elsewhere now (all when None)."""
-        document = self._correction.document
+        document = self.binding.document
         if touched is None:
             self._places.clear()
         for mark in [mark for mark in self._places if mark not in document.verified or mark in (touched or ())]:
@@ -34,7 +34,7 @@ class Marks:
             place = _middle(document.plane(frame), leaf)
             if place is not None:
                 self._places[frame, leaf] = place if document.labels.ndim == 2 else (frame, *place)
-        image = self._correction.image
+        image = self.binding.image
         layer = self._session.find_layer(image, "verified")
         data = np.array(list(self._places.values()), float).reshape(-1, document.labels.ndim)
         if layer is not None:
@@ -43,9 +43,9 @@ class Marks:
             self._add(data)
 
     def _add(self, data: np.ndarray) -> None:
-        image, viewer = self._correction.image, self._session.viewer
+        image, viewer = self.binding.image, self._session.viewer
         active = viewer.layers.selection.active
-        size = max(4.0, max(self._correction.layer.data.shape[-2:]) / 60)
+        size = max(4.0, max(self.binding.layer.data.shape[-2:]) / 60)
         viewer.add_layer(
             Points(
                 data, name=f"{image.name} verified", symbol="diamond", size=size, face_color="white",

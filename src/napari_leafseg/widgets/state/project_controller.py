@@ -22,13 +22,14 @@ from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.store import ImageRef, State
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
+from napari_leafseg.widgets.state.image_record import ImageRecord, ReviewState
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
-from napari_leafseg.widgets.state.session import KEY, ImageEntry, Session, image_data, labels_shape
+from napari_leafseg.widgets.state.session import Session, image_data, labels_shape
 from napari_leafseg.widgets.state.workers import start_worker
 
 AUTOSAVE = 2000  # milliseconds
 _UNSAVED = "unsaved"
-_IN_WORDS = {"new": "not segmented", "in progress": "in progress", "done": "reviewed"}
+_CONTROLLERS: weakref.WeakKeyDictionary[Session, ProjectController] = weakref.WeakKeyDictionary()
 
 
 def unsaved_folder() -> Path:
@@ -69,13 +70,14 @@ class ProjectController(QObject):
         self._session = weakref.ref(session)
         self.project: Project | None = None
         self.is_scratch = False  # nobody chose the project: it was made to lose nothing
-        self._refs: dict[int, ImageRef] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(AUTOSAVE)
         self._timer.timeout.connect(self.autosave)
         self._timer.start()
         self.trouble.connect(self._tell)
         session.image_loaded.connect(self.restore)
+        session.labels_bound.connect(self.watch)
+        session.labels_released.connect(self.save)
         guard_canvas(session.viewer)
         application = QCoreApplication.instance()
         if application is not None:
@@ -83,10 +85,11 @@ class ProjectController(QObject):
 
     @classmethod
     def of(cls, session: Session) -> ProjectController:
-        """The session's keeper, made when it has none."""
-        if session.projects is None:
-            session.projects = cls(session)
-        return session.projects
+        """The session's controller, made when it has none."""
+        controller = _CONTROLLERS.get(session)
+        if controller is None:
+            controller = _CONTROLLERS[session] = cls(session)
+        return controller
 
     @property
     def session(self) -> Session:
@@ -104,8 +107,8 @@ class ProjectController(QObject):
         self._take(project, False)
         for entry in self.session.images:
             project.add_known(entry.path, entry.sha256)
-        self._refs.clear()
         for binding in self.session.bindings():
+            binding.ref = None
             if binding.document.history.done:
                 self.track(binding)
         if before is not None:
@@ -120,11 +123,9 @@ class ProjectController(QObject):
         self.close()
         self._take(project, is_scratch)
         for image in list(self.session.image_layers()):
-            for layer in [x for x in self.session.viewer.layers if self._belongs(x, image)]:
+            for layer in [x for x in self.session.viewer.layers if x is image or self.session.belongs(x, image)]:
                 self.session.viewer.layers.remove(layer)
-        self.session.images[:] = [
-            ImageEntry(project.path_of(ref), _state(project, ref), ref.sha256) for ref in project.images
-        ]
+        self.session.images[:] = [_new_record(project, ref) for ref in project.images]
         self.opened.emit()
         self.changed.emit()
         missing = project.missing()
@@ -133,11 +134,6 @@ class ProjectController(QObject):
                 f"{len(missing)} of {len(project.images)} images are no longer where they were, for example "
                 f"{project.path_of(missing[0])}. Choose “Find moved images …” in the project's menu."
             )
-
-    @staticmethod
-    def _belongs(layer: Any, image: Image) -> bool:
-        mark = layer.metadata.get(KEY)
-        return layer is image or bool(mark and mark["image"] == id(image))
 
     def _take(self, project: Project, is_scratch: bool) -> None:
         self.project, self.is_scratch = project, is_scratch
@@ -149,11 +145,10 @@ class ProjectController(QObject):
             return
         for binding in self.session.bindings():
             binding.end_tuning()
-            ref = self._refs.get(id(binding.document))
-            if ref is not None:
-                project.save(ref, binding.document)
+            if binding.ref is not None:
+                project.save(binding.ref, binding.document)
+            binding.ref = None
         project.close()
-        self._refs.clear()
         self.changed.emit()
 
     def add_images(self) -> None:
@@ -172,7 +167,7 @@ class ProjectController(QObject):
 
     def track(self, binding: LabelsBinding) -> None:
         """See that everything of a document is written, from its first step on."""
-        if id(binding.document) in self._refs:
+        if binding.ref is not None:
             return
         try:
             if self.project is None:
@@ -184,7 +179,7 @@ class ProjectController(QObject):
         except UserError as error:
             show_error(f"Your corrections cannot be saved: {error} They are kept in memory; save them elsewhere.")
             return
-        self._refs[id(binding.document)] = ref
+        binding.ref = ref
         self.project.adopt(ref, binding.document)
         if ref.state == "new":
             self.set_state(binding, "in progress")
@@ -198,7 +193,7 @@ class ProjectController(QObject):
         if source and Path(source).is_file():
             return self.project.add_known(source)
         project, array = self.project, np.asarray(image_data(image)[0])
-        ref = project.add_known(project.folder / "images" / f"{id(image)}.png", name=image.name)
+        ref = project.add_known(project.folder / "images" / f"{self.session.record(image).key}.png", name=image.name)
         target = project.path_of(ref)
         if array.ndim in (2, 3) and array.dtype == np.uint8:
             project.writer.put(lambda: write_image(target, array))
@@ -224,40 +219,35 @@ class ProjectController(QObject):
             return
         if self.session.binding(image) is not None:
             return
-        self._refs[id(document)] = ref
-        binding = layers.add_labels(self.session, image, document)
+        binding = layers.add_labels(self.session, image, document, ref)
         self.session.record(image).count = len(document.leaves())
         self.session.viewer.layers.selection.active = binding.layer
         binding.changed.emit(None)
 
     def state(self, binding: LabelsBinding) -> str:
         """The review state of an image: "new", "in progress" or "done"."""
-        ref = self._refs.get(id(binding.document))
-        return "new" if ref is None else ref.state
+        return "new" if binding.ref is None else binding.ref.state
 
     def set_state(self, binding: LabelsBinding, state: State) -> None:
         """Change it; the list of images says so."""
-        ref = self._refs.get(id(binding.document))
+        ref = binding.ref
         if ref is None or self.project is None or ref.state == state:
             return
         ref.state = state
         self.project.writer.put(self.project.save_list, key="list")
-        entry = self.session.entry_of(binding.image)
-        if entry is not None:
-            entry.state = _IN_WORDS[state]
+        self.session.record(binding.image).review = ReviewState(state)
         self.session.images_changed.emit()
 
     def set_region(self, binding: LabelsBinding, region: tuple[int, int, int, int] | None) -> None:
         """Remember which part of an image was reviewed: top, left, bottom, right in pixels; None = see its leaves."""
-        ref = self._refs.get(id(binding.document))
+        ref = binding.ref
         if ref is not None and self.project is not None and ref.region != region:
             ref.region = region
             self.project.writer.put(self.project.save_list, key="list")
 
     def marks(self) -> dict[str, int]:
         """How many leaves are verified in each image that is open, by the name that the project gives it."""
-        known = ((self._refs.get(id(item.document)), item) for item in self.session.bindings())
-        return {ref.id: len(item.document.verified) for ref, item in known if ref is not None}
+        return {item.ref.id: len(item.document.verified) for item in self.session.bindings() if item.ref is not None}
 
     def reviewed(self) -> tuple[int, int]:
         """Images that are done, and images in all."""
@@ -270,8 +260,8 @@ class ProjectController(QObject):
         """Images that are done, with their corrections where they are open."""
         if self.project is None:
             return []
-        opened = {id(self._refs.get(id(item.document))): item for item in self.session.bindings()}
-        return [(ref, opened.get(id(ref))) for ref in self.project.images if ref.state == "done"]
+        opened = {item.ref.id: item for item in self.session.bindings() if item.ref is not None}
+        return [(ref, opened.get(ref.id)) for ref in self.project.images if ref.state == "done"]
 
     # -- saving ------------------------------------------------------------------------------------------------------
 
@@ -284,14 +274,14 @@ class ProjectController(QObject):
 
     def save(self, binding: LabelsBinding) -> None:
         """Have one document written when it changed."""
-        ref = self._refs.get(id(binding.document))
+        ref = binding.ref
         if self.project is None or ref is None:
             return
         painting = bool(getattr(binding.layer, "_staged_history", None))
         if binding.document.changed or painting:
             item = self.session.record(binding.image)
             if item.prediction is not None:
-                binding.document.info.update(item.prediction.record(**item.values))
+                binding.document.info.update(item.prediction.record(**item.parameters))
             self.project.save(ref, binding.document)
 
     def _tell(self, problem: str) -> None:
@@ -308,14 +298,15 @@ class ProjectController(QObject):
         assert self.project is not None
         documents = {}
         for binding in self.session.bindings():
-            ref = self._refs.get(id(binding.document))
-            if ref is not None:
+            if binding.ref is not None:
                 binding.end_tuning()
-                documents[ref.id] = binding.document
+                documents[binding.ref.id] = binding.document
         old = self.project
         new = old.save_elsewhere(folder, documents)
         new.writer.failed = self.trouble.emit
-        self._refs = {id(documents[ref.id]): ref for ref in new.images if ref.id in documents}
+        moved = {ref.id: ref for ref in new.images}
+        for binding in self.session.bindings():
+            binding.ref = None if binding.ref is None else moved.get(binding.ref.id)
         for ref in new.images:
             if ref.id in documents:
                 new.adopt(ref, documents[ref.id])
@@ -325,7 +316,7 @@ class ProjectController(QObject):
         self.changed.emit()
 
 
-def _state(project: Project, ref: ImageRef) -> str:
-    if not project.path_of(ref).exists():
-        return "image not found"
-    return _IN_WORDS[ref.state]
+def _new_record(project: Project, ref: ImageRef) -> ImageRecord:
+    """Make the record of an image of a project that was just opened."""
+    path = project.path_of(ref)
+    return ImageRecord(path, ref.sha256, ReviewState(ref.state), missing=not path.exists())

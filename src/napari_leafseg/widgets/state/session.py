@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
-from collections import OrderedDict
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from psygnal import Signal
 from qtpy.QtCore import QSettings
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.widgets.state.image_record import ImageRecord
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
 if TYPE_CHECKING:
@@ -21,53 +21,11 @@ if TYPE_CHECKING:
 
     from napari_leafseg.inference.prediction import Prediction, StackPrediction
     from napari_leafseg.project.document import Document
+    from napari_leafseg.project.store import ImageRef
 
 KEY = "napari-leafseg"
 _KEPT_PREDICTIONS = 12
 _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
-
-
-@dataclass
-class ImageEntry:
-    """An image of the *Images* list.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-    state : str
-        What the list says below the name.
-    sha256 : str
-        Hash of the file, known once it was read.
-    confidence : float, optional
-        Confidence of its least certain leaf, where a model looked at it without its being opened.
-    """
-
-    path: Path
-    state: str = "not segmented"
-    sha256: str = ""
-    confidence: float | None = None
-
-    @property
-    def waits(self) -> bool:
-        """Whether it can be reviewed and was not."""
-        return self.state not in {"reviewed", "cannot be used"}
-
-
-@dataclass
-class ImageRecord:
-    """What belongs to one image layer."""
-
-    prediction: Prediction | StackPrediction | None = None
-    values: dict[str, float] = field(default_factory=dict)
-    count: int = 0
-    binding: LabelsBinding | None = None
-    undo_source: LabelsBinding | None = None  # whose undo the sliders follow
-    confidence: float | None = None  # confidence of the least certain leaf that nobody verified
-
-    @property
-    def verified(self) -> int:
-        """Leaves that somebody verified or corrected: nothing changes those."""
-        return 0 if self.binding is None else len(self.binding.document.verified)
 
 
 class Session:
@@ -79,11 +37,15 @@ class Session:
         The list of images or a state in it.
     layer_state_changed(layer)
         The prediction, count or saved state of an image layer.
-    corrected(Correction)
+    corrected(LabelsBinding)
         Labels or marks of an image changed.
+    labels_bound(LabelsBinding)
+        An image got a labels layer; what happens to it is recorded from now on.
+    labels_released(LabelsBinding)
+        The image layer of these labels was removed: the last chance to write them.
     image_loaded(layer)
         An image of the list is on the screen for the first time.
-    image_wanted(ImageEntry)
+    image_wanted(ImageRecord)
         An image of the list is to be shown.
     project_changed()
         A project was opened, closed, or fails to be written.
@@ -98,6 +60,8 @@ class Session:
     images_changed = Signal()
     layer_state_changed = Signal(object)
     corrected = Signal(object)
+    labels_bound = Signal(object)
+    labels_released = Signal(object)
     image_loaded = Signal(object)
     image_wanted = Signal(object)
     project_changed = Signal()
@@ -107,10 +71,9 @@ class Session:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
-        self.images: list[ImageEntry] = []
-        self._records: OrderedDict[int, ImageRecord] = OrderedDict()
-        self._entries: weakref.WeakKeyDictionary[Layer, ImageEntry] = weakref.WeakKeyDictionary()
-        self.projects: Any = None  # the keeper of the open project, made by the first widget that needs it
+        self.images: list[ImageRecord] = []
+        self._records: weakref.WeakKeyDictionary[Layer, ImageRecord] = weakref.WeakKeyDictionary()
+        self._uses = itertools.count(1)
         viewer.layers.events.removed.connect(self._forget)
 
     @classmethod
@@ -131,7 +94,7 @@ class Session:
 
     # -- images and models -----------------------------------------------------------------------------------------
 
-    def entry_at(self, path: Path) -> ImageEntry | None:
+    def entry_at(self, path: Path) -> ImageRecord | None:
         """The image of the list that a file holds."""
         return next((entry for entry in self.images if entry.path == path), None)
 
@@ -146,40 +109,46 @@ class Session:
         """Image layers that hold images (not our own distance and embedding layers)."""
         return [layer for layer in self.viewer.layers if isinstance(layer, Image) and KEY not in layer.metadata]
 
-    def bind(self, layer: Layer, entry: ImageEntry) -> None:
-        """Remember which file a layer shows."""
-        self._entries[layer] = entry
+    def bind(self, layer: Image, record: ImageRecord) -> None:
+        """Remember which image of the list a layer shows."""
+        record.show_in(layer)
+        self._records[layer] = record
 
-    def entry_of(self, layer: Layer) -> ImageEntry | None:
-        """The file that a layer shows, if it came from the list."""
-        return self._entries.get(layer)
+    def entry_of(self, layer: Layer) -> ImageRecord | None:
+        """The record of a layer whose image came from the list; None for others."""
+        record = self._records.get(layer)
+        return None if record is None or record.path is None else record
 
-    def layer_of(self, entry: ImageEntry) -> Image | None:
-        """The layer that shows a file."""
-        for layer in self.image_layers():
-            if self._entries.get(layer) is entry:
-                return layer
-        return None
+    def layer_of(self, record: ImageRecord) -> Image | None:
+        """The layer on the screen that shows an image of the list."""
+        layer = record.layer
+        return layer if layer is not None and layer in self.viewer.layers else None
 
-    def record(self, layer: Layer) -> ImageRecord:
-        """What belongs to an image layer; made when there is nothing yet."""
-        item = self._records.setdefault(id(layer), ImageRecord())
-        self._records.move_to_end(id(layer))
-        return item
+    def record(self, layer: Image) -> ImageRecord:
+        """The record of an image layer; made when there is none yet."""
+        record = self._records.get(layer)
+        if record is None:
+            record = ImageRecord()
+            self.bind(layer, record)
+        record.used = next(self._uses)
+        return record
 
-    def keep_prediction(self, layer: Layer, prediction: Prediction | StackPrediction, values: dict[str, float]) -> None:
+    def keep_prediction(self, layer: Image, prediction: Prediction | StackPrediction, values: dict[str, float]) -> None:
         """Keep a prediction; the oldest are dropped where there are many (their labels stay)."""
         item = self.record(layer)
-        item.prediction, item.values = prediction, dict(values)
+        item.prediction, item.parameters = prediction, dict(values)
         kept = [other for other in self._records.values() if other.prediction is not None]
-        for old in kept[:-_KEPT_PREDICTIONS]:
+        for old in sorted(kept, key=lambda other: other.used)[:-_KEPT_PREDICTIONS]:
             old.prediction = None
         self.layer_state_changed.emit(layer)
 
     def _forget(self, event: Any) -> None:
-        item = self._records.pop(id(event.value), None)
-        if item is not None and item.binding is not None and self.projects is not None:
-            self.projects.save(item.binding)
+        record = self._records.get(event.value)
+        if record is None or record.layer is not event.value:
+            return
+        if record.binding is not None:
+            self.labels_released.emit(record.binding)
+        record.forget_layer()
 
     def focus(self) -> Image | None:
         """The image that the user looks at: the active layer's, else the last that is shown."""
@@ -188,9 +157,8 @@ class Session:
         if active in found:
             return active
         if active is not None:
-            mark = active.metadata.get(KEY)
             for layer in found:
-                if mark and mark["image"] == id(layer):
+                if self.belongs(active, layer):
                     return layer
         shown = [layer for layer in found if layer.visible]
         return shown[-1] if shown else None
@@ -200,34 +168,41 @@ class Session:
     def find_layer(self, image: Layer, kind: str) -> Any:
         """The layer of a kind ("labels", "distance", "embedding", "seeds") that belongs to an image layer, or None."""
         for layer in self.viewer.layers:
-            mark = layer.metadata.get(KEY)
-            if mark and mark["kind"] == kind and mark["image"] == id(image):
+            if self.belongs(layer, image) and layer.metadata[KEY]["kind"] == kind:
                 return layer
         return None
 
-    @staticmethod
-    def mark(image: Layer, kind: str) -> dict[str, Any]:
-        """Metadata that ties a layer of ours to its image."""
-        return {KEY: {"kind": kind, "image": id(image)}}
+    def belongs(self, layer: Layer, image: Layer) -> bool:
+        """Whether a layer is one of ours for an image layer."""
+        mark, record = layer.metadata.get(KEY), self._records.get(image)
+        return bool(mark) and record is not None and mark["image"] == record.key
 
-    def bind_labels(self, image: Image, layer: Labels, document: Document) -> LabelsBinding:
-        """Record what happens to a labels layer in a document."""
-        binding = LabelsBinding(image, layer, document, self.viewer.dims)
+    def mark(self, image: Image, kind: str) -> dict[str, Any]:
+        """Metadata that ties a layer of ours to its image."""
+        return {KEY: {"kind": kind, "image": self.record(image).key}}
+
+    def bind_labels(
+        self, image: Image, layer: Labels, document: Document, ref: ImageRef | None = None
+    ) -> LabelsBinding:
+        """Record what happens to a labels layer in a document; `ref` where the project has the document already."""
+        binding = LabelsBinding(image, layer, document, self.viewer.dims, ref)
         self.record(image).binding = binding
         binding.changed.connect(lambda step: self._corrected(binding, step))
-        if self.projects is not None:
-            self.projects.watch(binding)
+        self.labels_bound.emit(binding)
         return binding
 
     def _corrected(self, binding: LabelsBinding, step: Any) -> None:
         if step is not None and binding.layer.ndim == 2:
             self.record(binding.image).count = len(binding.document.leaves())
+        if step is not None and self.record(binding.image).saved:
+            self.record(binding.image).saved = False
+            self.images_changed.emit()
         self.corrected.emit(binding)
         self.layer_state_changed.emit(binding.image)
 
     def binding(self, image: Layer | None) -> LabelsBinding | None:
         """The labels of an image under correction; None where it has none."""
-        item = None if image is None else self._records.get(id(image))
+        item = None if image is None else self._records.get(image)
         if item is None or item.binding is None or item.binding.layer not in self.viewer.layers:
             return None
         return item.binding

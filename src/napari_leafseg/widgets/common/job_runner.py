@@ -1,0 +1,84 @@
+"""One long job of a window at a time: started, followed, stopped, and never told to a widget that is gone."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_leafseg.widgets.state.workers import start_worker
+
+
+class JobRunner(QObject):
+    """Run one job at a time in a worker thread, for as long as its parent lives.
+
+    Parameters
+    ----------
+    parent : QObject
+        The widget that wants the results. Once it is gone, the job is stopped and nobody is told anything.
+
+    Signals
+    -------
+    started()
+    progress(object)
+        What a generator yields.
+    result(object)
+        What a function returns.
+    failed(Exception)
+        A `UserError` or `MemoryError`; other errors are napari's to show, with their traceback.
+    finished()
+        The job ended in any way; `running` is False again.
+    """
+
+    started = Signal()
+    progress = Signal(object)
+    result = Signal(object)
+    failed = Signal(object)
+    finished = Signal()
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._worker: Any = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a job runs, be it paused or about to stop."""
+        return self._worker is not None
+
+    def start(self, job: Callable[..., Any], *arguments: Any) -> bool:
+        """Run a function or a generator.
+
+        Returns
+        -------
+        bool
+            False where a job is running already: nothing is started then.
+        """
+        if self.running:
+            return False
+        heard = self.progress if inspect.isgeneratorfunction(job) else self.result
+        self._worker = start_worker(
+            job, *arguments, on_result=heard.emit, on_error=self.failed.emit, on_end=self._end, owner=self
+        )
+        self.started.emit()
+        return True
+
+    def stop(self) -> None:
+        """Stop a generator after what it is computing."""
+        if self._worker is not None:
+            self._worker.quit()
+
+    def pause(self) -> None:
+        """Have a generator wait after what it is computing."""
+        if self._worker is not None:
+            self._worker.pause()
+
+    def resume(self) -> None:
+        """Have it go on."""
+        if self._worker is not None:
+            self._worker.resume()
+
+    def _end(self, _worker: Any) -> None:
+        self._worker = None
+        self.finished.emit()

@@ -1,0 +1,131 @@
+"""The state of one image: its one owner, and the words in which the list of images tells it."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from napari.layers import Image
+
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+
+if TYPE_CHECKING:
+    from napari_leafseg.inference.prediction import Prediction, StackPrediction
+    from napari_leafseg.project.store import ImageRef
+
+
+class ReviewState(Enum):
+    """How far the review of an image is; the values are those that the project writes."""
+
+    NEW = "new"
+    IN_PROGRESS = "in progress"
+    DONE = "done"
+
+
+@dataclass(eq=False)
+class ImageRecord:
+    """Own everything that is known of one image, in the list of images or a layer that somebody else added.
+
+    Attributes
+    ----------
+    path : pathlib.Path, optional
+        File of an image of the list; None for other layers.
+    sha256 : str
+        Hash of the file, known once it was read.
+    review : ReviewState
+    saved : bool, optional
+        Whether the labels on the screen were saved; None where no model made labels in this session.
+    missing : bool
+        The file is not where the project expects it.
+    error : str
+        Why the file cannot be used; empty where it can.
+    confidence : float, optional
+        Confidence of the least certain leaf that nobody verified.
+    prediction : Prediction or StackPrediction, optional
+    parameters : dict
+        Values of the parameters that gave the labels on the screen.
+    count : int
+        Leaves.
+    binding : LabelsBinding, optional
+        The labels under correction.
+    undo_source : LabelsBinding, optional
+        The binding whose undo the sliders follow.
+    cache : dict
+        What widgets derived from the image and its labels; forgotten with the layer.
+    key : str
+        Ties layers of ours to the image's layer; each layer of the image has its own.
+    used : int
+        Grows whenever somebody asks for the record: the oldest predictions are dropped first.
+    """
+
+    path: Path | None = None
+    sha256: str = ""
+    review: ReviewState = ReviewState.NEW
+    saved: bool | None = None
+    missing: bool = False
+    error: str = ""
+    confidence: float | None = None
+    prediction: Prediction | StackPrediction | None = None
+    parameters: dict[str, float] = field(default_factory=dict)
+    count: int = 0
+    binding: LabelsBinding | None = None
+    undo_source: LabelsBinding | None = None
+    cache: dict[str, Any] = field(default_factory=dict)
+    key: str = field(default_factory=lambda: uuid4().hex)
+    used: int = 0
+    _layer: weakref.ref[Image] | None = None
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer that shows the image, as long as there is one."""
+        return None if self._layer is None else self._layer()
+
+    @property
+    def ref(self) -> ImageRef | None:
+        """What the project writes of the image; None where it does not keep it."""
+        return None if self.binding is None else self.binding.ref
+
+    @property
+    def waits(self) -> bool:
+        """Whether the image can be reviewed and was not."""
+        return self.review is not ReviewState.DONE and not self.error
+
+    @property
+    def verified(self) -> int:
+        """Leaves that somebody verified or corrected: nothing changes those."""
+        return 0 if self.binding is None else len(self.binding.document.verified)
+
+    def show_in(self, layer: Image) -> None:
+        """Belong to a layer from now on."""
+        if self.layer is not layer:
+            self._layer, self.key = weakref.ref(layer), uuid4().hex
+
+    def forget_layer(self) -> None:
+        """Give up all that lives as long as the layer; what the list says of the image stays."""
+        self.prediction, self.parameters = None, {}
+        self.binding = self.undo_source = None
+        self.cache.clear()
+        if not self.saved:
+            self.saved, self.count = None, 0
+
+
+def describe(record: ImageRecord) -> str:
+    """Return what the list says of an image, below its name."""
+    if record.error:
+        return "cannot be used"
+    if record.missing:
+        return "image not found"
+    leaves = f"{record.count} {'leaf' if record.count == 1 else 'leaves'}"
+    if record.review is ReviewState.NEW:
+        if record.saved is not None:
+            return f"{leaves}, {'saved' if record.saved else 'not saved'}"
+        sure = "" if record.confidence is None else f", least certain leaf {record.confidence:.2f}"
+        return f"not segmented{sure}"
+    words = "reviewed" if record.review is ReviewState.DONE else "in progress"
+    if record.saved is None:
+        return words
+    return f"{leaves}{', saved' if record.saved else ''} · {words}"
