@@ -16,7 +16,7 @@ from rich.table import Table
 from napari_leafseg import cli_models
 from napari_leafseg._console import err, out, print_error
 from napari_leafseg._files import resource_folder
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ParameterError, UserError
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.parameter_search import ParameterSearch
@@ -437,7 +437,7 @@ def finetune(
     from napari_leafseg.training.distributed import process_group_of
 
     if effort not in {"quick", "thorough"}:
-        raise UserError(f"There is no effort “{effort}”. Choose quick or thorough.")
+        raise ParameterError(f"There is no effort “{effort}”. Choose quick or thorough.")
     settings = FinetuneSettings(
         base=base,
         name=name or new_name(base),

@@ -10,7 +10,7 @@ import typer
 from rich.table import Column, Table
 
 from napari_leafseg._console import out, print_error
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError, UserError
 
 app = typer.Typer(invoke_without_command=True)
 Name = Annotated[str, typer.Argument(help="Name of one of your own models.")]
@@ -63,7 +63,7 @@ def import_model(
     name = name or file.stem
     target = user_folder() / f"{name}{ENDING}"
     if name in list_models():
-        raise UserError(f"There is a model “{name}” already. Choose another name with --name.")
+        raise ModelError(f"There is a model “{name}” already. Choose another name with --name.")
     network, card = import_published(file, kind.value, leaf_head, name)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, network, card)

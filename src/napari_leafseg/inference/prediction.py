@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ParameterError
 from napari_leafseg.versions import timestamp
 
 _SOFTENING = 0.6  # working pixels: rounds the stairs of an enlarged outline, keeps petioles one pixel wide
@@ -178,17 +178,17 @@ class Prediction:
 
         Raises
         ------
-        UserError
+        ParameterError
             For an unknown name or a value out of range.
         """
         known = {tunable.name: tunable for tunable in self.tunables}
         for name, value in values.items():
             if name not in known:
-                raise UserError(f"This model has no parameter “{name}”. It has: {', '.join(known)}.")
+                raise ParameterError(f"This model has no parameter “{name}”. It has: {', '.join(known)}.")
             tunable = known[name]
             top = np.inf if name == "min_area" else tunable.maximum
             if not tunable.minimum <= value <= top:
-                raise UserError(
+                raise ParameterError(
                     f"{tunable.label} must lie between {tunable.minimum:g} and {tunable.maximum:g}{tunable.unit}, "
                     f"not {value:g}."
                 )
@@ -209,7 +209,7 @@ class Prediction:
 
         Raises
         ------
-        UserError
+        ParameterError
             For an unknown parameter or one out of range.
         """
         chosen = self.complete(values)
@@ -226,7 +226,7 @@ class Prediction:
 
     def record(self, **values: float) -> dict[str, Any]:
         """How labels come about: model, parameters, scale, image; for the file beside the labels."""
-        from napari_leafseg import __version__
+        from napari_leafseg.versions import __version__
 
         return {
             "model": {"name": self.model.name, "version": self.model.version},

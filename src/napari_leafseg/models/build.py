@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
 from napari_leafseg.models.query.base import QueryModel
 from napari_leafseg.models.query.config import (
@@ -46,11 +46,11 @@ def load_imagenet(network: Network) -> None:
 
     Raises
     ------
-    UserError
+    ModelError
         When the model has no such encoder, or the package with the weights is not installed.
     """
     from napari_leafseg.models.distance_embedding.pretrained import PretrainedDistanceEmbeddingNet
 
     if not isinstance(network, PretrainedDistanceEmbeddingNet):
-        raise UserError("ImageNet weights fit only a model with the encoder efficientnet-lite0 (model: pretrained).")
+        raise ModelError("ImageNet weights fit only a model with the encoder efficientnet-lite0 (model: pretrained).")
     network.encoder.load_imagenet()
