@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from tests.conftest import REPOSITORY
+
 
 def loaded(code: str) -> set[str]:
     text = f"{code}\nimport sys; print(' '.join(sys.modules))"
@@ -44,3 +46,21 @@ def test_opencv_leaves_qts_variables_alone(monkeypatch, tmp_path):
         "assert 'QT_QPA_PLATFORM_PLUGIN_PATH' not in os.environ and os.environ['QT_QPA_FONTDIR'] == 'mine'\n"
     )
     assert "cv2" in loaded(code)
+
+
+def test_the_public_names_are_listed_and_come_when_they_are_asked_for():
+    names = {"load_model", "list_models", "Predictor", "Prediction", "measure", "Project", "finetune", "evaluate"}
+    code = (
+        "import sys, napari_leafseg as package\n"
+        f"assert {names!r} <= set(dir(package)) & set(package.__all__)\n"
+        "assert {'pipelines', 'editing', 'project', 'training'} <= set(dir(package))\n"
+        "assert not {'torch', 'napari'} & set(sys.modules)\n"
+        f"assert all(callable(getattr(package, name)) for name in {names!r})\n"
+        "assert all(getattr(package, name) is not None for name in dir(package))\n"
+        "assert issubclass(package.ModelError, package.UserError)"
+    )
+    assert "napari" not in loaded(code)
+
+
+def test_types_are_published():
+    assert (REPOSITORY / "src" / "napari_leafseg" / "py.typed").is_file()

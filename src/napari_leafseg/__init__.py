@@ -6,17 +6,20 @@ Importing the package loads neither torch nor napari; they are loaded when they 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from napari_leafseg.errors import InputFileError, ModelError, ParameterError, ProjectError, UserError
+from napari_leafseg.versions import __version__
+
 if TYPE_CHECKING:
+    from napari_leafseg.finetuning.session import finetune
+    from napari_leafseg.inference.prediction import Prediction
     from napari_leafseg.inference.predictor import Predictor
     from napari_leafseg.inference.tta import TestTimeAugmentation
-
-try:
-    __version__ = version("napari-leafseg")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0.0.0"
+    from napari_leafseg.models.store.zoo import list_models
+    from napari_leafseg.pipelines.evaluate import evaluate_folders as evaluate
+    from napari_leafseg.project import Project
+    from napari_leafseg.traits import measure
 
 
 def load_model(name: str = "leaf", device: str = "auto", tta: TestTimeAugmentation | None = None) -> Predictor:
@@ -47,10 +50,47 @@ def load_model(name: str = "leaf", device: str = "auto", tta: TestTimeAugmentati
     return Predictor(network, card, device, tta)
 
 
+_LAZY = {
+    "Prediction": "inference.prediction:Prediction",
+    "Predictor": "inference.predictor:Predictor",
+    "Project": "project:Project",
+    "evaluate": "pipelines.evaluate:evaluate_folders",
+    "finetune": "finetuning.session:finetune",
+    "list_models": "models.store.zoo:list_models",
+    "measure": "traits:measure",
+}
+_SUBMODULES = (
+    "editing", "errors", "finetuning", "inference", "io", "losses", "metrics", "models", "pipelines", "postprocessing",
+    "project", "synthetic", "traits", "training",
+)  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
-    if name in {"io", "metrics", "synthetic", "postprocessing", "models", "traits", "training", "inference"}:
+    if name in _SUBMODULES:
         return import_module(f"napari_leafseg.{name}")
+    if name in _LAZY:
+        module, _, attribute = _LAZY[name].partition(":")
+        return getattr(import_module(f"napari_leafseg.{module}"), attribute)
     raise AttributeError(f"module 'napari_leafseg' has no attribute {name!r}")
 
 
-__all__ = ["__version__", "load_model"]
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_SUBMODULES})
+
+
+__all__ = [
+    "InputFileError",
+    "ModelError",
+    "ParameterError",
+    "Prediction",
+    "Predictor",
+    "Project",
+    "ProjectError",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "finetune",
+    "list_models",
+    "load_model",
+    "measure",
+]

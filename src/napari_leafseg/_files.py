@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -16,14 +16,14 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises
     ------
-    UserError
+    InputFileError
         When the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise UserError(
+        raise InputFileError(
             f"Cannot write {path}: {error.strerror or error}. Choose a folder that you may write to."
         ) from error
     try:
@@ -35,7 +35,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
-        raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise InputFileError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def _umask() -> int:

@@ -28,7 +28,7 @@ from napari_leafseg.cli_parameters import (
     given_values,
     write_value,
 )
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ParameterError, UserError
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.parameter_search import ParameterSearch
@@ -438,7 +438,7 @@ def finetune(
     from napari_leafseg.training.distributed import process_group_of
 
     if effort not in {"quick", "thorough"}:
-        raise UserError(f"There is no effort “{effort}”. Choose quick or thorough.")
+        raise ParameterError(f"There is no effort “{effort}”. Choose quick or thorough.")
     settings = FinetuneSettings(
         base=base,
         name=name or new_name(base),

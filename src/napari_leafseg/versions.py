@@ -8,6 +8,11 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+try:
+    __version__ = metadata.version("napari-leafseg")
+except metadata.PackageNotFoundError:  # a checkout that was never installed
+    __version__ = "0.0.0"
+
 
 def timestamp() -> str:
     """This moment, UTC, ISO 8601, to the second."""

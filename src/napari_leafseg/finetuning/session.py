@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError, ProjectError
 from napari_leafseg.finetuning.config import FinetuneSettings, discard, session_folder
 from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.finetuning.evaluation import HeldOutScore, give_verdict, summary
@@ -66,7 +66,7 @@ def finetune(
 
     Raises
     ------
-    UserError
+    ModelError
         When there is nothing to learn from, the name is taken, or the folder holds another session.
     """
     session = Session(settings, images, folder, device)
@@ -119,7 +119,7 @@ class Session:
         self.settings, self.folder, self.processes = settings, folder, process_group_of(device)
         self.images, self.outdated = kept or (usable, False)
         if not self.images:
-            raise UserError(
+            raise ProjectError(
                 "There is nothing to learn from yet. Correct an image in the Correct widget, and verify its leaves or "
                 "mark it as reviewed."
             )
@@ -127,7 +127,7 @@ class Session:
         self.card = read_card(self.base)
         self.target = user_folder() / f"{settings.name}{ENDING}"
         if settings.name in list_models():
-            raise UserError(f"There is a model “{settings.name}” already. Choose another name.")
+            raise ModelError(f"There is a model “{settings.name}” already. Choose another name.")
         self.folds = split(len(self.images), settings.seed)
         runs = len(self.folds) + (len(self.folds) > 1)
         self.total = runs * settings.run_steps
@@ -180,7 +180,7 @@ def keep_best(settings: FinetuneSettings, images: list[CorrectedImage], folder: 
 
     Raises
     ------
-    UserError
+    ModelError
         When nothing was saved yet.
     """
     session = Session(settings, images, folder, "cpu")
@@ -195,7 +195,7 @@ def keep_best(settings: FinetuneSettings, images: list[CorrectedImage], folder: 
             gain = run.evaluations[0]["mean"] if run.evaluations else 0.0
             found.append((run.best()["mean"] - gain if run.evaluations else 0.0, number, run))
     if not found:
-        raise UserError("There are no weights yet that are better than those it began with.")
+        raise ModelError("There are no weights yet that are better than those it began with.")
     _, _, best = max(found, key=lambda item: item[:2])
     held_out = best.held_out()
     verdict, words = give_verdict(held_out)

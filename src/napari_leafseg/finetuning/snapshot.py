@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, ModelError, ParameterError
 from napari_leafseg.finetuning.config import FinetuneSettings
 from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.versions import with_new_names
@@ -72,15 +72,15 @@ def load_snapshot(
         with np.load(folder / _LABELS) as file:
             labels = [file[f"arr_{number}"] for number in range(len(about["images"]))]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{folder} is damaged ({error}). Begin with a new name.") from error
+        raise InputFileError(f"{folder} is damaged ({error}). Begin with a new name.") from error
     if began_with != settings:
-        raise UserError(f"{folder} holds a fine-tuning with other settings. Begin with a new name.")
+        raise ParameterError(f"{folder} holds a fine-tuning with other settings. Begin with a new name.")
     now = {(item.name, item.sha256): item for item in images}
     found, changed = [], sum(item.leaves > 0 for item in images) != len(labels)
     for entry, known in zip(about["images"], labels, strict=True):
         item = now.get((entry["name"], entry["sha256"]))
         if item is None or item.labels.shape != known.shape:
-            raise UserError(
+            raise ModelError(
                 f"{entry['name']} is missing, was changed, or has no correction any more since this fine-tuning began. "
                 "Bring it back to go on, or begin with a new name."
             )

@@ -12,7 +12,7 @@ from filelock import FileLock
 from torch import nn
 
 from napari_leafseg._files import data_folder
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError
 
 
 def available_devices() -> list[str]:
@@ -35,14 +35,14 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Raises
     ------
-    UserError
+    ModelError
         When this machine has no such device.
     """
     found = available_devices()
     if name == "auto":
         return torch.device(found[0])
     if name not in found and name != "cuda:0":
-        raise UserError(f"This machine has no device “{name}”. Choose one of: auto, {', '.join(found)}.")
+        raise ModelError(f"This machine has no device “{name}”. Choose one of: auto, {', '.join(found)}.")
     return torch.device(name)
 
 

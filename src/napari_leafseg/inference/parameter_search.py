@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.metrics import score
 from napari_leafseg.models.parameters import ParameterSpec
@@ -155,19 +155,19 @@ def search_parameters(
 
     Raises
     ------
-    UserError
+    InputFileError
         Without any leaf to compare with, or when labels and image differ in size.
     """
     usable = [(prediction, truth) for prediction, truth in zip(predictions, truths, strict=True) if truth.any()]
     if not usable:
-        raise UserError(
+        raise InputFileError(
             "There are no labeled leaves to compare with. Correct an image and mark it as reviewed, or give images "
             "that have label images."
         )
     for prediction, truth in usable:
         if truth.shape != prediction.shape:
             name = prediction.source.get("name", "an image")
-            raise UserError(f"The labels of {name} are {truth.shape}, the image is {prediction.shape}.")
+            raise InputFileError(f"The labels of {name} are {truth.shape}, the image is {prediction.shape}.")
     first = usable[0][0]
     current = current or model_values(first)
     if len(first.search) < 2:

@@ -160,7 +160,7 @@ class Prediction:
 
         Raises
         ------
-        UserError
+        ParameterError
             For an unknown name or a value out of range.
         """
         check_values(self.family.settable, values)
@@ -184,7 +184,7 @@ class Prediction:
 
         Raises
         ------
-        UserError
+        ParameterError
             For an unknown parameter or one out of range.
         """
         chosen = self.complete(values)
@@ -209,7 +209,7 @@ class Prediction:
 
     def record(self, **values: float) -> dict[str, Any]:
         """How labels come about: model, parameters, scale, image; for the file beside the labels."""
-        from napari_leafseg import __version__
+        from napari_leafseg.versions import __version__
 
         return {
             "model": {"name": self.model.name, "version": self.model.version},

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.plants import adjust_exposure, closer_scale, plant_regions, plant_statistics
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
@@ -111,7 +111,7 @@ class Predictor:
 
         Raises
         ------
-        UserError
+        InputFileError
             When the image cannot be worked on; the message names it.
         """
         result = None
@@ -160,11 +160,13 @@ class Predictor:
 
         Raises
         ------
-        UserError
+        InputFileError
             When `stack` is not (T, H, W, C), or a frame cannot be worked on.
         """
         if stack.ndim != 4:
-            raise UserError(f"{name} has {stack.ndim} dimensions; a time series has time × height × width × colors.")
+            raise InputFileError(
+                f"{name} has {stack.ndim} dimensions; a time series has time × height × width × colors."
+            )
         frames: list[Prediction] = []
         total = len(stack)
         for number in range(total):
@@ -189,7 +191,7 @@ class Predictor:
     ) -> Iterator[PredictEvent]:
         """As `predict`, with progress; may be stopped after any event."""
         if scale is not None and not SCALE_RANGE[0] <= scale <= SCALE_RANGE[1]:
-            raise UserError(
+            raise ParameterError(
                 f"The working scale must lie between {SCALE_RANGE[0]:g} and {SCALE_RANGE[1]:g}, not {scale:g}."
             )
         self._notes.clear()
@@ -256,7 +258,7 @@ def _check_mask(mask: np.ndarray | None, image: np.ndarray, name: str) -> np.nda
         return None
     given = (mask if mask.ndim == 2 else mask[..., :3].max(-1)) > 0
     if given.shape != image.shape[:2]:
-        raise UserError(f"The plant mask of {name} is {given.shape}, the image is {image.shape[:2]}.")
+        raise InputFileError(f"The plant mask of {name} is {given.shape}, the image is {image.shape[:2]}.")
     if not given.any():
-        raise UserError(f"The plant mask of {name} is empty: it says that there is no plant. Leave it out.")
+        raise InputFileError(f"The plant mask of {name} is empty: it says that there is no plant. Leave it out.")
     return given

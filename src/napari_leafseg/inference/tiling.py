@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError
 from napari_leafseg.inference.device import inference_context
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig
@@ -161,7 +161,7 @@ class TiledNetwork:
             self.network.place(self.device)
             self.warn("The graphics card ran out of memory even with small tiles; going on with the CPU.")
         else:
-            raise UserError(
+            raise ModelError(
                 "There is too little memory for this image. Close other programs, or lower the working scale."
             )
 

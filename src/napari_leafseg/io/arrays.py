@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 
 SMALLEST_SIDE = 16
 
@@ -22,35 +22,35 @@ def check_image(array: np.ndarray, name: str = "The image") -> None:
 
     Raises
     ------
-    UserError
+    InputFileError
         For a wrong number of dimensions or channels, a side under 16 px, NaN or infinite values, an image of one
         color all over, or values that are no numbers.
     """
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         shape = " × ".join(map(str, array.shape))
-        raise UserError(
+        raise InputFileError(
             f"{name} is an array of {shape}, not one image (height × width, or height × width × 3 colors). "
             "For a stack, give it as time × height × width × 3 (set the layer to RGB), or choose a single frame."
         )
     height, width = array.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
-        raise UserError(
+        raise InputFileError(
             f"{name} is {width} × {height} pixels, too small to hold a leaf. "
             f"Use an image of at least {SMALLEST_SIDE} × {SMALLEST_SIDE}."
         )
     if array.dtype.kind not in "buif":
-        raise UserError(
+        raise InputFileError(
             f"{name} holds values of type {array.dtype}, which are no brightnesses. Convert it to 8- or 16-bit."
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise UserError(
+        raise InputFileError(
             f"{name} holds values that are not numbers (NaN or infinity). "
             "Replace them, for example with numpy.nan_to_num."
         )
     colors = array[..., :3] if array.ndim == 3 else array
     if colors.min() == colors.max():
         what = "black" if not colors.any() else "one color"
-        raise UserError(f"{name} is {what} all over: there is nothing to segment. Choose another image.")
+        raise InputFileError(f"{name} is {what} all over: there is nothing to segment. Choose another image.")
 
 
 def to_rgb8(array: np.ndarray, name: str = "The image") -> np.ndarray:
@@ -74,7 +74,7 @@ def to_rgb8(array: np.ndarray, name: str = "The image") -> np.ndarray:
 
     Raises
     ------
-    UserError
+    InputFileError
         See `check_image`.
     """
     check_image(array, name)

@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io import lazy
 from napari_leafseg.io.lazy import is_zarr, read_large_tiff, read_zarr, tiff_array
 
@@ -56,7 +56,7 @@ def list_images(paths: Iterable[str | Path]) -> list[Path]:
 
     Raises
     ------
-    UserError
+    InputFileError
         When a path does not exist or a folder holds no image.
     """
     found: dict[Path, None] = {}
@@ -66,12 +66,12 @@ def list_images(paths: Iterable[str | Path]) -> list[Path]:
         elif path.is_dir():
             inside = sorted(item for item in path.iterdir() if is_zarr(item) or (item.is_file() and is_image(item)))
             if not inside:
-                raise UserError(f"The folder {path} holds no image ({', '.join(IMAGE_ENDINGS)}).")
+                raise InputFileError(f"The folder {path} holds no image ({', '.join(IMAGE_ENDINGS)}).")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None
         else:
-            raise UserError(f"There is no file {path}. Check the path.")
+            raise InputFileError(f"There is no file {path}. Check the path.")
     return list(found)
 
 
@@ -80,7 +80,7 @@ def read_image(path: str | Path) -> LoadedImage:
 
     Raises
     ------
-    UserError
+    InputFileError
         When the file is missing, is no image or is damaged; the message names it.
     """
     path = Path(path)
@@ -103,9 +103,9 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"There is no file {path}. Check the path.") from error
+        raise InputFileError(f"There is no file {path}. Check the path.") from error
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
 
 
 def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
@@ -124,15 +124,15 @@ def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise UserError(
+        raise InputFileError(
             f"{path} is not an image, whatever its name says. Choose a {', '.join(IMAGE_ENDINGS)} file."
         ) from error
     except Exception as error:  # decoders raise anything at all for damaged files
-        raise UserError(
+        raise InputFileError(
             f"{path} is damaged or cut off and cannot be read ({_first_line(error)}). Copy or export it again."
         ) from error
     if array.size == 0:
-        raise UserError(f"{path} is damaged or cut off: it holds no pixels. Copy or export it again.")
+        raise InputFileError(f"{path} is damaged or cut off: it holds no pixels. Copy or export it again.")
     if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4):
         array = np.moveaxis(array, 0, -1)  # planar TIFF
     return np.ascontiguousarray(array)
@@ -147,12 +147,12 @@ def read_labels(path: str | Path) -> np.ndarray:
 
     Raises
     ------
-    UserError
+    InputFileError
         When the file is no single-channel integer image.
     """
     array = _decode(Path(path), _read_bytes(Path(path)), numbers=True)
     if array.ndim != 2 or array.dtype.kind not in "bui":
-        raise UserError(
+        raise InputFileError(
             f"{path} is no label image: labels are one channel of whole numbers, "
             f"this is {array.shape} of {array.dtype}."
         )
@@ -180,12 +180,12 @@ def write_labels(path: str | Path, labels: np.ndarray, record: dict[str, Any] | 
 
     Raises
     ------
-    UserError
+    InputFileError
         When the folder cannot be written, or there are more leaves than uint16 can number.
     """
     path = Path(path)
     if labels.max(initial=0) > np.iinfo(np.uint16).max:
-        raise UserError(
+        raise InputFileError(
             f"{path.name}: more than 65,535 leaves do not fit a 16-bit label image. Raise the smallest leaf."
         )
     buffer = io.BytesIO()

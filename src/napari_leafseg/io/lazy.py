@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, UserError
 
 LARGE = 512 * 2**20  # bytes of a TIFF file from which on it is not read as a whole
 _COLORS = (1, 3, 4)
@@ -34,24 +34,24 @@ def arrange(array: Any, axes: str, name: str) -> Any:
 
     Raises
     ------
-    UserError
+    InputFileError
         For two series axes, or a number of channels that is neither gray, RGB nor RGBA.
     """
     axes = axes.lower().replace("s", "c")
     if len(axes) != array.ndim or not {"y", "x"} <= set(axes):
-        raise UserError(f"{name} has axes “{axes.upper()}”, which are no image or time series. Export it as one.")
+        raise InputFileError(f"{name} has axes “{axes.upper()}”, which are no image or time series. Export it as one.")
     for axis in [axis for axis in axes if axis not in "yx" and array.shape[axes.index(axis)] == 1]:
         array = array[(slice(None),) * axes.index(axis) + (0,)]
         axes = axes.replace(axis, "", 1)
     series = [axis for axis in axes if axis not in "yxc"]
     if len(series) > 1 or axes.count("c") > 1:
-        raise UserError(
+        raise InputFileError(
             f"{name} has axes “{axes.upper()}”. A time series has one axis beside height, width and colors."
         )
     wanted = "".join(series) + "yx" + ("c" if "c" in axes else "")
     array = array.transpose([axes.index(axis) for axis in wanted])
     if "c" in axes and array.shape[-1] not in _COLORS:
-        raise UserError(f"{name} has {array.shape[-1]} channels. Export one of them, or three as RGB.")
+        raise InputFileError(f"{name} has {array.shape[-1]} channels. Export one of them, or three as RGB.")
     if series and "c" not in axes:
         array = array[..., None]
     return array
@@ -62,7 +62,7 @@ def read_zarr(path: Path) -> tuple[Any, str]:
 
     Raises
     ------
-    UserError
+    InputFileError
         When it is no OME-Zarr image.
     """
     import dask.array as da
@@ -73,14 +73,14 @@ def read_zarr(path: Path) -> tuple[Any, str]:
         attributes: Any = dict(group.attrs)
         scales = attributes.get("ome", attributes).get("multiscales")
         if not isinstance(group, zarr.Group) or not scales:
-            raise UserError(f"{path} is a Zarr store, but no OME-Zarr image: it has no multiscales.")
+            raise InputFileError(f"{path} is a Zarr store, but no OME-Zarr image: it has no multiscales.")
         named = scales[0].get("axes") or ["t", "c", "z", "y", "x"]
         axes = "".join(axis if isinstance(axis, str) else axis["name"] for axis in named)
         array = da.from_zarr(group[scales[0]["datasets"][0]["path"]])
     except UserError:
         raise
     except Exception as error:  # stores raise anything at all when they are damaged
-        raise UserError(f"{path} cannot be read as OME-Zarr ({error}). Export it again.") from error
+        raise InputFileError(f"{path} cannot be read as OME-Zarr ({error}). Export it again.") from error
     digest = hashlib.sha256()
     for file in sorted(item for item in path.rglob("*") if item.is_file()):
         digest.update(f"{file.relative_to(path)} {file.stat().st_size}".encode())
@@ -94,7 +94,7 @@ def read_large_tiff(path: Path) -> tuple[Any, str]:
 
     Raises
     ------
-    UserError
+    InputFileError
         When it is damaged, or no image or time series.
     """
     import dask.array as da
@@ -112,7 +112,7 @@ def read_large_tiff(path: Path) -> tuple[Any, str]:
         store = tifffile.imread(path, aszarr=True, level=0)
         array = da.from_zarr(zarr.open(store, mode="r"))
     except Exception as error:
-        raise UserError(
+        raise InputFileError(
             f"{path} is damaged or cut off and cannot be read ({error}). Copy or export it again."
         ) from error
     with path.open("rb") as content:

@@ -7,7 +7,7 @@ from pathlib import Path
 import tifffile
 from PIL import Image
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 
 _MM = {"mm": 1.0, "millimeter": 1.0, "cm": 10.0, "centimeter": 10.0, "m": 1000.0, "inch": 25.4, "in": 25.4,
        "µm": 1e-3, "μm": 1e-3, "um": 1e-3, "micron": 1e-3, "nm": 1e-6, "\\u00b5m": 1e-3}  # fmt: skip
@@ -21,7 +21,7 @@ def read_resolution(path: str | Path) -> float | None:
 
     Raises
     ------
-    UserError
+    InputFileError
         When the file cannot be read.
     """
     path = Path(path)
@@ -30,12 +30,12 @@ def read_resolution(path: str | Path) -> float | None:
             with tifffile.TiffFile(path) as file:
                 return _of_ome(file) or _of_imagej(file) or _of_tags(file)
         except (OSError, tifffile.TiffFileError) as error:
-            raise UserError(f"Cannot read {path}: {error}.") from error
+            raise InputFileError(f"Cannot read {path}: {error}.") from error
     try:
         with Image.open(path) as image:
             dots = image.info.get("dpi")
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error}.") from error
+        raise InputFileError(f"Cannot read {path}: {error}.") from error
     return float(dots[0]) / 25.4 if dots and dots[0] > 1 else None
 
 

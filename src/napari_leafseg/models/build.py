@@ -20,7 +20,7 @@ def load_imagenet(network: Network) -> None:
 
     Raises
     ------
-    UserError
+    ModelError
         When the model has no such encoder, or the package with the weights is not installed.
     """
     load = getattr(getattr(network, "encoder", None), "load_imagenet", None)

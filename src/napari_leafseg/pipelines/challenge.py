@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import label_path, write_image, write_labels
 from napari_leafseg.io.exchange.challenge import ChallengeImage, write_submission
 from napari_leafseg.metrics import score
@@ -41,12 +41,12 @@ def split(images: Sequence[ChallengeImage], share: float = 0.2) -> tuple[list[Ch
 
     Raises
     ------
-    UserError
+    InputFileError
         When no image has labels.
     """
     labeled = [image for image in images if image.has("label")]
     if not labeled:
-        raise UserError("None of these images has labels to train on. Give the training data, with its truth.")
+        raise InputFileError("None of these images has labels to train on. Give the training data, with its truth.")
     every = max(2, round(1 / share)) if share else 0
     learned: list[ChallengeImage] = []
     held_out: list[ChallengeImage] = []

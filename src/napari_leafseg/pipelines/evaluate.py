@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import LABEL_SUFFIX, read_labels
 from napari_leafseg.metrics import score
 
@@ -26,20 +26,20 @@ def evaluate_folders(prediction: Path, truth: Path, challenge: bool = False) -> 
 
     Raises
     ------
-    UserError
+    InputFileError
         When a folder is missing, a file cannot be read, sizes differ, or nothing matches.
     """
     found, wanted = _label_files(prediction), _label_files(truth)
     common = sorted(found.keys() & wanted.keys())
     if not common:
-        raise UserError(
+        raise InputFileError(
             f"No label image in {prediction} has the name of one in {truth}. Names must agree up to “_label”."
         )
     images = {}
     for stem in common:
         ours, theirs = read_labels(found[stem]), read_labels(wanted[stem])
         if ours.shape != theirs.shape and not challenge:
-            raise UserError(
+            raise InputFileError(
                 f"{found[stem]} is {ours.shape[1]} × {ours.shape[0]} pixels, "
                 f"{wanted[stem]} {theirs.shape[1]} × {theirs.shape[0]}. They must be of one size."
             )
@@ -59,7 +59,7 @@ def evaluate_folders(prediction: Path, truth: Path, challenge: bool = False) -> 
 
 def _label_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}.")
+        raise InputFileError(f"There is no folder {folder}.")
     found: dict[str, Path] = {}
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in LABEL_ENDINGS)
     marked = [path for path in files if path.stem.endswith(LABEL_SUFFIX)]

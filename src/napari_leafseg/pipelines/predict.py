@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io import label_path, list_images, read_image, write_labels
 from napari_leafseg.models.parameters import check_values
 
@@ -128,7 +128,7 @@ def _plant_mask(folder: Path | None, path: Path) -> np.ndarray | None:
     names = [f"{stem}{suffix}.png" for stem in (path.stem, path.stem.removesuffix("_rgb")) for suffix in ("_fg", "")]
     found = next((folder / name for name in names if (folder / name).exists() and folder / name != path), None)
     if found is None:
-        raise UserError(f"{folder} holds no plant mask for {path.name} ({names[0]}).")
+        raise InputFileError(f"{folder} holds no plant mask for {path.name} ({names[0]}).")
     return read_image(found).array
 
 
@@ -152,13 +152,13 @@ def _check_output(output: Path, files: list[Path]) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(
+        raise InputFileError(
             f"Cannot write to the folder {output}: {error.strerror}. Choose another with --output."
         ) from error
     stems: dict[str, Path] = {}
     for path in files:
         if path.stem in stems:
-            raise UserError(
+            raise InputFileError(
                 f"{stems[path.stem]} and {path} would write the same file. Predict them into different folders."
             )
         stems[path.stem] = path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.parameter_search import ParameterSearch, search_parameters
 from napari_leafseg.inference.prediction import Prediction, StackPrediction
 from napari_leafseg.io import find_pairs, read_image, read_labels
@@ -68,12 +68,12 @@ def labeled_files(folder: Path, truth: Path | None = None) -> list[LabeledImage]
 
     Raises
     ------
-    UserError
+    InputFileError
         When a folder is missing.
     """
     for place in (folder, truth or folder):
         if not place.is_dir():
-            raise UserError(f"There is no folder {place}.")
+            raise InputFileError(f"There is no folder {place}.")
     pairs = find_pairs(folder) if truth is None else find_pairs(folder, truth)
     return [LabeledImage(image.name, partial(_read, image), partial(read_labels, label)) for image, label in pairs]
 
@@ -97,11 +97,11 @@ def tune(
 
     Raises
     ------
-    UserError
+    InputFileError
         When there is no labeled leaf, or a file cannot be read.
     """
     if not images:
-        raise UserError(NOTHING)
+        raise InputFileError(NOTHING)
     predictions: list[Prediction] = []
     truths: list[np.ndarray] = []
     share = 800 // len(images)

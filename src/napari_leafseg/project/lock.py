@@ -8,7 +8,7 @@ import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ProjectError
 from napari_leafseg.project.document import annotator, now
 
 
@@ -45,7 +45,7 @@ class Owner:
         return (self.host, self.process) == (socket.gethostname(), os.getpid())
 
 
-class ProjectLocked(UserError):
+class ProjectLocked(ProjectError):
     """Somebody else has the project open."""
 
     def __init__(self, folder: Path, owner: Owner) -> None:
@@ -87,7 +87,7 @@ class Lock:
         ------
         ProjectLocked
             When another process has it.
-        UserError
+        ProjectError
             When the folder cannot be written.
         """
         for _ in range(3):
@@ -100,13 +100,13 @@ class Lock:
                 self.path.unlink(missing_ok=True)
                 continue
             except OSError as error:
-                raise UserError(
+                raise ProjectError(
                     f"Cannot write to the project {self.folder}: {error.strerror}. Copy it to where you may write."
                 ) from error
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(asdict(Owner.me()), file)
             return
-        raise UserError(f"Cannot lock the project {self.folder}: somebody else opens it at this very moment.")
+        raise ProjectError(f"Cannot lock the project {self.folder}: somebody else opens it at this very moment.")
 
     def release(self) -> None:
         """Give it up, when it is ours."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.editing.edit import LeafKey
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ProjectError
 from napari_leafseg.versions import with_new_names
 
 FILE = "measure.json"
@@ -71,7 +71,7 @@ def read_measurement_settings(folder: Path) -> MeasurementSettings:
 
     Raises
     ------
-    UserError
+    ProjectError
         When the file is damaged.
     """
     path = folder / FILE
@@ -80,4 +80,4 @@ def read_measurement_settings(folder: Path) -> MeasurementSettings:
     try:
         return MeasurementSettings.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
-        raise UserError(f"{path} is damaged. Move it away; scale, pots and tracks have to be set again.") from error
+        raise ProjectError(f"{path} is damaged. Move it away; scale, pots and tracks have to be set again.") from error

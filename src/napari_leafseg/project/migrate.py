@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ProjectError
 
 FORMAT = 1
 
@@ -37,14 +37,14 @@ def migrate(entries: Any, folder: Path) -> dict[str, Any]:
 
     Raises
     ------
-    UserError
+    ProjectError
         When a newer version made it, or it is nothing of the kind.
     """
     if not isinstance(entries, dict) or not isinstance(entries.get("format", 0), int):
-        raise UserError(f"{folder / 'project.json'} is no project of napari-leafseg.")
+        raise ProjectError(f"{folder / 'project.json'} is no project of napari-leafseg.")
     found = entries.get("format", 0)
     if found > FORMAT:
-        raise UserError(
+        raise ProjectError(
             f"The project {folder} was made by a newer version of napari-leafseg (format {found}; this version knows "
             f"{FORMAT}). Update napari-leafseg to open it."
         )

@@ -27,7 +27,7 @@ import tifffile
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.io import list_images, read_image
 from napari_leafseg.project.document import Document, Snapshot, now
 from napari_leafseg.project.journal import Journal, Record, encode, read_journal
@@ -99,18 +99,18 @@ class Project:
 
         Raises
         ------
-        UserError
+        ProjectError
             When there is something in the folder, or it cannot be written.
         """
         folder = Path(folder).absolute()
         if (folder / "project.json").exists():
-            raise UserError(f"{folder} holds a project already. Open it, or choose another folder.")
+            raise ProjectError(f"{folder} holds a project already. Open it, or choose another folder.")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"{folder} is not an empty folder. Choose a new one for the project.")
+            raise ProjectError(f"{folder} is not an empty folder. Choose a new one for the project.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"Cannot make the folder {folder}: {error.strerror}. Choose another place.") from error
+            raise ProjectError(f"Cannot make the folder {folder}: {error.strerror}. Choose another place.") from error
         Lock(folder).take()
         project = cls(
             folder,
@@ -137,7 +137,7 @@ class Project:
 
         Raises
         ------
-        UserError
+        ProjectError
             When it is no project, is damaged, was made by a newer version, or is open elsewhere.
         """
         folder = Path(folder).absolute()
@@ -145,9 +145,11 @@ class Project:
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise UserError(f"{folder} holds no project (no project.json). Choose the project's own folder.") from error
+            raise ProjectError(
+                f"{folder} holds no project (no project.json). Choose the project's own folder."
+            ) from error
         except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read: {error}. Restore it from a backup.") from error
+            raise ProjectError(f"{path} cannot be read: {error}. Restore it from a backup.") from error
         Lock(folder).take(force)
         try:
             migrated = migrate(entries, folder)
@@ -156,7 +158,7 @@ class Project:
             Lock(folder).release()
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise UserError(f"{path} has an entry that does not fit: {where}: {first['msg']}.") from error
+            raise ProjectError(f"{path} has an entry that does not fit: {where}: {first['msg']}.") from error
         except UserError:
             Lock(folder).release()
             raise
@@ -270,13 +272,13 @@ class Project:
 
         Raises
         ------
-        UserError
+        ProjectError
             When the project has none.
         """
         for ref in self.images:
             if ref.id == identity:
                 return ref
-        raise UserError(f"The project {self.folder} has no image “{identity}”.")
+        raise ProjectError(f"The project {self.folder} has no image “{identity}”.")
 
     def missing(self) -> list[ImageRef]:
         """Images that are no longer where they were."""
@@ -329,18 +331,18 @@ class Project:
 
         Raises
         ------
-        UserError
+        ProjectError
             When the labels are of another size, or damaged, or when what waits to be written cannot be.
         """
         if not self.writer.flush():
-            raise UserError(f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}")
+            raise ProjectError(f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}")
         path = self.labels_path(ref)
         labels, number, verified = np.zeros(shape, np.uint16), 0, []
         if path.exists():
             labels, description = read_labels_file(path)
             number, verified = int(description["number"]), [tuple(mark) for mark in description["verified"]]
             if labels.shape != tuple(shape):
-                raise UserError(
+                raise ProjectError(
                     f"{path} holds labels of {labels.shape}, but the image “{ref.id}” is {tuple(shape)}. "
                     "Was it exchanged? Link the right one."
                 )
@@ -361,11 +363,11 @@ class Project:
 
         Raises
         ------
-        UserError
+        ProjectError
             When there are none, or they are damaged.
         """
         if not self.labels_path(ref).exists():
-            raise UserError(f"The image “{ref.id}” has no labels yet.")
+            raise ProjectError(f"The image “{ref.id}” has no labels yet.")
         return read_labels_file(self.labels_path(ref))[0]
 
     def catch_up(self) -> None:
@@ -458,7 +460,7 @@ def read_labels_file(path: Path, pixels: bool = True) -> tuple[np.ndarray, dict[
 
     Raises
     ------
-    UserError
+    ProjectError
         When the file is damaged or missing.
     """
     try:
@@ -466,7 +468,7 @@ def read_labels_file(path: Path, pixels: bool = True) -> tuple[np.ndarray, dict[
             labels = file.asarray() if pixels else np.zeros(0)
             description = json.loads(file.pages[0].description or "{}")  # type: ignore[union-attr]
     except Exception as error:  # tifffile raises anything at all for damaged files
-        raise UserError(
+        raise ProjectError(
             f"{path} is damaged ({error}). Take it away: the journal beside it holds every step."
         ) from error
     return labels.astype(np.uint16), {"number": 0, "verified": [], **description}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, ProjectError
 from napari_leafseg.io import find_pairs, read_image, read_labels
 from napari_leafseg.io.exchange.formats import FORMATS, Labeled, find_format, read_format, write_format
 from napari_leafseg.project.store import ImageRef, Project
@@ -45,17 +45,17 @@ def import_masks(project: Project, folder: str | Path, verified: bool = False) -
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder. Choose the folder that holds the images.")
+        raise InputFileError(f"{folder} is no folder. Choose the folder that holds the images.")
     pairs = list(find_pairs(folder))
     if not pairs:
-        raise UserError(
+        raise InputFileError(
             f"{folder} holds no image with a label image (plant.png with plant_label.png beside it or in ../labels)."
         )
     for number, (path, mask) in enumerate(pairs):
         yield TransferEvent(number, len(pairs), path.name)
         image, labels = read_image(path), read_labels(mask)
         if labels.shape != image.array.shape[:2]:
-            raise UserError(f"{mask} is {labels.shape}, but its image {path} is {image.array.shape[:2]}.")
+            raise InputFileError(f"{mask} is {labels.shape}, but its image {path} is {image.array.shape[:2]}.")
         _check_numbers(labels, mask)
         _take_in(project, project.add_known(path, image.sha256), labels, verified)
     yield TransferEvent(len(pairs), len(pairs), "")
@@ -89,7 +89,7 @@ def import_labels(project: Project, paths: list[Path], verified: bool = False) -
 
 def _check_numbers(labels: np.ndarray, path: Path) -> None:
     if labels.max(initial=0) > LARGEST_NUMBER or labels.min(initial=0) < 0:
-        raise UserError(f"{path} holds leaf numbers outside 0 to {LARGEST_NUMBER}. Number its leaves anew.")
+        raise InputFileError(f"{path} holds leaf numbers outside 0 to {LARGEST_NUMBER}. Number its leaves anew.")
 
 
 def _take_in(project: Project, ref: ImageRef, labels: np.ndarray, verified: bool) -> None:
@@ -115,7 +115,7 @@ def _named(project: Project, name: str, path: Path) -> ImageRef:
     for ref in project.images:
         if name in (ref.id, Path(ref.path).name) or Path(name).stem == Path(ref.path).stem:
             return ref
-    raise UserError(f"{path} is of an image “{name}”, which the project does not have. Add the image first.")
+    raise ProjectError(f"{path} is of an image “{name}”, which the project does not have. Add the image first.")
 
 
 def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[TransferEvent]:
@@ -138,7 +138,7 @@ def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[Tr
     project.catch_up()
     refs = [ref for ref in project.images if project.labels_path(ref).exists()]
     if not refs:
-        raise UserError(f"The project {project.folder} has no labels to export yet.")
+        raise ProjectError(f"The project {project.folder} has no labels to export yet.")
     items = [Labeled(ref.id, Path(ref.path).name, partial(project.read_labels, ref)) for ref in refs]
     for number, name in enumerate(write_format(Path(folder), items, fmt)):
         yield TransferEvent(number, len(refs), name)

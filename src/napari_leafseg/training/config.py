@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, ParameterError, UserError
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import AnyModelConfig, presets
 from napari_leafseg.models.store.model_card import EARLIER_DEFAULTS
@@ -368,11 +368,11 @@ def read_training_config(path: str | Path) -> TrainingConfig:
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"Cannot read the training configuration {path}: {error.strerror}.") from error
+        raise InputFileError(f"Cannot read the training configuration {path}: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a YAML file: {error}") from error
+        raise InputFileError(f"{path} is not a YAML file: {error}") from error
     try:
         return TrainingConfig.model_validate(entries or {})
     except ValidationError as error:
         lines = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise UserError(f"{path} has entries that do not fit: {lines}") from error
+        raise ParameterError(f"{path} has entries that do not fit: {lines}") from error

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.inference.plants import Plant, working_scale
 from napari_leafseg.models.normalize import standardize
 from napari_leafseg.synthetic import synthesize
@@ -162,7 +162,7 @@ def _names_in(path: str | None) -> set[str]:
     try:
         return {line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()}
     except OSError as error:
-        raise UserError(f"Cannot read the list of images to leave out, {path}: {error.strerror}.") from error
+        raise InputFileError(f"Cannot read the list of images to leave out, {path}: {error.strerror}.") from error
 
 
 def unlabeled_vegetation(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -235,7 +235,7 @@ def read_pairs(folder: Path, stems: tuple[str, ...] | None = None) -> list[Pair]
     found = [pair for pair in find_pairs(folder) if pair[0].stem in wanted]
     pairs = [(to_rgb8(read_image(image).array), read_labels(label)) for image, label in found]
     if not pairs:
-        raise UserError(f"{folder} holds no image with a label file beside it (plant.png and plant_label.png).")
+        raise InputFileError(f"{folder} holds no image with a label file beside it (plant.png and plant_label.png).")
     return pairs
 
 
@@ -248,7 +248,7 @@ def pair_stems(folder: Path, stems: tuple[str, ...] | None = None) -> list[str]:
         return found
     missing = sorted(set(stems) - set(found))
     if missing:
-        raise UserError(f"{folder} holds no image with labels called {missing[0]}.")
+        raise InputFileError(f"{folder} holds no image with labels called {missing[0]}.")
     return [stem for stem in found if stem in set(stems)]
 
 
@@ -265,15 +265,15 @@ def plant_numbers(stems: list[str], same_plant: str | None) -> list[int]:
     try:
         pattern = re.compile(same_plant)
     except re.error as error:
-        raise UserError(f"data.same_plant: “{same_plant}” is no regular expression ({error}).") from error
+        raise ParameterError(f"data.same_plant: “{same_plant}” is no regular expression ({error}).") from error
     if pattern.groups < 1:
-        raise UserError(f"data.same_plant: “{same_plant}” has no group in parentheses that names the plant.")
+        raise ParameterError(f"data.same_plant: “{same_plant}” has no group in parentheses that names the plant.")
     numbers: dict[str, int] = {}
     found = []
     for stem in stems:
         match = pattern.search(stem)
         if match is None:
-            raise UserError(f"data.same_plant: “{same_plant}” does not fit the image {stem}.")
+            raise ParameterError(f"data.same_plant: “{same_plant}” does not fit the image {stem}.")
         found.append(numbers.setdefault(str(match.group(1)), len(numbers)))
     return found
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ParameterError, UserError
 
 _Kind = TypeVar("_Kind")
 
@@ -39,12 +39,14 @@ class ProcessGroup:
 
         Raises
         ------
-        UserError
+        ParameterError
             When there are more processes than images.
         """
         count = len(batch["image"])
         if count < self.size:
-            raise UserError(f"A batch of {count} cannot be shared by {self.size} processes. Start fewer processes.")
+            raise ParameterError(
+                f"A batch of {count} cannot be shared by {self.size} processes. Start fewer processes."
+            )
         return {key: value[self.rank :: self.size] for key, value in batch.items()}
 
     def all_reduce_mean(self, tensors: Iterable[torch.Tensor]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, ModelError
 from napari_leafseg.inference.device import device_lock, training_autocast
 from napari_leafseg.models.build import build_network, load_imagenet
 from napari_leafseg.models.store.checkpoint import load_partial, save_checkpoint
@@ -125,7 +125,7 @@ class _Run:
             if self.instance_unique is not None:
                 self.instance_unique.memory.load_state_dict(state["memory"], self.device)
         except (RuntimeError, KeyError, ValueError) as error:
-            raise UserError(
+            raise ModelError(
                 f"{self.state_file} is of another model than this configuration describes. "
                 "Choose an empty folder with --output, or the configuration that this run began with."
             ) from error
@@ -270,7 +270,9 @@ def train(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"Cannot write to {folder}: {error.strerror}. Choose another folder with --output.") from error
+        raise InputFileError(
+            f"Cannot write to {folder}: {error.strerror}. Choose another folder with --output."
+        ) from error
     processes = process_group_of(device)
     run = _Run(config, folder, processes)
     run.restore()

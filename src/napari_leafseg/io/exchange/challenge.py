@@ -12,7 +12,7 @@ import numpy as np
 from skimage.segmentation import relabel_sequential
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.images import read_image, read_labels
 
 _IMAGE = re.compile(r"(plant\d+)_rgb\.png")
@@ -57,7 +57,7 @@ class ChallengeImage:
 
     def _read(self, kind: str) -> np.ndarray:
         if kind not in self._places:
-            raise UserError(f"There is no “{kind}” of {self.subset}/{self.name}.")
+            raise InputFileError(f"There is no “{kind}” of {self.subset}/{self.name}.")
         path = self._places[kind]
         if path.suffix.lower() not in _HDF5:
             return read_labels(path) if kind == "label" else read_image(path).array
@@ -69,7 +69,7 @@ def _open(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise UserError(
+        raise InputFileError(
             f"Cannot read {path} as an HDF5 file. Get it again, or give the folder of PNG files."
         ) from error
 
@@ -91,13 +91,13 @@ def read_challenge(*sources: str | Path) -> list[ChallengeImage]:
 
     Raises
     ------
-    UserError
+    InputFileError
         When a source is missing, is no HDF5 file, or there is no image in any.
     """
     found: dict[tuple[str, str], dict[str, Path]] = {}
     for source in map(Path, sources):
         if not source.exists():
-            raise UserError(f"There is no file or folder {source}.")
+            raise InputFileError(f"There is no file or folder {source}.")
         entries = _in_folder(source) if source.is_dir() else _in_hdf5(source)
         for subset, name, kind, path in entries:
             found.setdefault((subset, name), {})[kind] = path
@@ -107,7 +107,7 @@ def read_challenge(*sources: str | Path) -> list[ChallengeImage]:
                 found.setdefault((subset, name), {})[kind] = path
     images = [ChallengeImage(*key, places) for key, places in sorted(found.items()) if "rgb" in places]
     if not images:
-        raise UserError(
+        raise InputFileError(
             f"{', '.join(map(str, sources))}: no image of the challenge. "
             "Expected A1/plant001_rgb.png in a folder, or A1/plant001/rgb in an HDF5 file."
         )
@@ -151,7 +151,7 @@ def write_submission(path: str | Path, labels: Mapping[tuple[str, str], np.ndarr
 
     Raises
     ------
-    UserError
+    InputFileError
         For more than 255 leaves in an image, or when the file cannot be written.
     """
     path = Path(path)
@@ -159,7 +159,9 @@ def write_submission(path: str | Path, labels: Mapping[tuple[str, str], np.ndarr
         for (subset, name), truth in sorted(labels.items()):
             numbered = relabel_sequential(np.asarray(truth))[0]
             if numbered.max(initial=0) > 255:
-                raise UserError(f"{subset}/{name} has {numbered.max()} leaves; the challenge's file holds 255 at most.")
+                raise InputFileError(
+                    f"{subset}/{name} has {numbered.max()} leaves; the challenge's file holds 255 at most."
+                )
             group = file.create_group(f"{subset}/{name}")
             group.create_dataset("label", data=numbered.astype(np.uint8), compression="gzip")
             group["label_filename"] = f"{name}_label.png"

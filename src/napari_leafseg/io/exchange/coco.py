@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools import mask as run_length
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.polygons import draw_polygons, leaf_polygons, without_holes
 
 
@@ -125,7 +125,7 @@ def read_coco(path: str | Path) -> dict[str, np.ndarray]:
 
     Raises
     ------
-    UserError
+    InputFileError
         When it is no COCO file.
     """
     path = Path(path)
@@ -144,7 +144,7 @@ def read_coco(path: str | Path) -> dict[str, np.ndarray]:
             else:
                 draw_polygons(labels, leaf, shape)
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no COCO file ({type(error).__name__}: {error}).") from error
+        raise InputFileError(f"{path} is no COCO file ({type(error).__name__}: {error}).") from error
     return found

@@ -12,7 +12,7 @@ from shapely.errors import ShapelyError
 from shapely.geometry import mapping, shape
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.polygons import draw_shape, leaf_polygons
 
 
@@ -41,7 +41,7 @@ def read_geojson(path: str | Path, size: tuple[int, int]) -> np.ndarray:
 
     Raises
     ------
-    UserError
+    InputFileError
         When it is no GeoJSON.
     """
     labels = np.zeros(size, np.uint16)
@@ -57,7 +57,7 @@ def read_geojson(path: str | Path, size: tuple[int, int]) -> np.ndarray:
             if geometry.geom_type in {"Polygon", "MultiPolygon"}:
                 draw_shape(labels, leaf, shapely.make_valid(geometry))
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, AttributeError, ShapelyError) as error:
-        raise UserError(f"{path} is no GeoJSON ({type(error).__name__}: {error}).") from error
+        raise InputFileError(f"{path} is no GeoJSON ({type(error).__name__}: {error}).") from error
     return labels

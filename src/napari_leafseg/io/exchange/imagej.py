@@ -12,7 +12,7 @@ import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.polygons import draw_polygons, leaf_polygons, without_holes
 
 _NAME = re.compile(r"leaf (\d+)")
@@ -37,7 +37,7 @@ def read_imagej(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
 
     Raises
     ------
-    UserError
+    InputFileError
         When it is no ROI set.
     """
     labels = np.zeros(shape, np.uint16)
@@ -45,9 +45,9 @@ def read_imagej(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
             rois = [ImagejRoi.frombytes(archive.read(name)) for name in archive.namelist() if name.endswith(".roi")]
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
     except (zipfile.BadZipFile, ValueError, struct.error) as error:
-        raise UserError(f"{path} is no ImageJ ROI set ({error}).") from error
+        raise InputFileError(f"{path} is no ImageJ ROI set ({error}).") from error
     named = [(_NAME.match(roi.name or ""), roi) for roi in rois]
     largest = max((int(name[1]) for name, _ in named if name), default=0)
     for name, roi in named:

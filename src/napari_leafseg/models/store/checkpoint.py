@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError
 from napari_leafseg.models.build import Network, build_network
 from napari_leafseg.models.store.model_card import FORMAT, ModelCard, read_card
 
@@ -49,7 +49,7 @@ def load_checkpoint(path: str | Path) -> tuple[Network, ModelCard]:
 
     Raises
     ------
-    UserError
+    ModelError
         As `read_card`; also when weights and configuration do not belong together.
     """
     card = read_card(path)
@@ -58,7 +58,7 @@ def load_checkpoint(path: str | Path) -> tuple[Network, ModelCard]:
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(
+        raise ModelError(
             f"{path}: the weights do not fit the model that the file describes. Get the file again."
         ) from error
     return network.eval().place("cpu"), card
@@ -71,7 +71,7 @@ def load_partial(network: Network, path: str | Path) -> int:
 
     Raises
     ------
-    UserError
+    ModelError
         As `read_card`; also when no tensor fits.
     """
     read_card(path)
@@ -83,7 +83,7 @@ def load_partial(network: Network, path: str | Path) -> int:
                 taken[name] = value
                 break
     if not taken:
-        raise UserError(f"{path} has no weights in common with this model. Begin with another one, or from scratch.")
+        raise ModelError(f"{path} has no weights in common with this model. Begin with another one, or from scratch.")
     network.load_state_dict({**own, **taken})
     return len(taken)
 

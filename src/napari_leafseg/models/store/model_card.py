@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import ModelFamily, get_family, parse_config_json
 from napari_leafseg.versions import with_new_names
@@ -92,7 +92,7 @@ def read_card(path: str | Path) -> ModelCard:
 
     Raises
     ------
-    UserError
+    ModelError
         When the file is missing, is no checkpoint, or is of another kind of model.
     """
     path = Path(path)
@@ -100,14 +100,16 @@ def read_card(path: str | Path) -> ModelCard:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}
     except FileNotFoundError as error:
-        raise UserError(f"There is no weights file {path}. Check the path, or choose a model from the list.") from error
+        raise ModelError(
+            f"There is no weights file {path}. Check the path, or choose a model from the list."
+        ) from error
     except (SafetensorError, OSError) as error:
-        raise UserError(
+        raise ModelError(
             f"{path} is not a napari-leafseg checkpoint (no readable safetensors file: {error}). "
             "Choose a .safetensors file written by napari-leafseg."
         ) from error
     if metadata.get("format") != FORMAT:
-        raise UserError(
+        raise ModelError(
             f"{path} is a safetensors file of some other program: it has no napari-leafseg header. "
             "Choose a checkpoint written by napari-leafseg."
         )
@@ -121,7 +123,7 @@ def read_card(path: str | Path) -> ModelCard:
         entries["provenance"] = with_new_names(entries.get("provenance", {}), {"pictures": "images"})
         return ModelCard(config=config, **entries)
     except (ValidationError, TypeError, KeyError, ValueError) as error:
-        raise UserError(
+        raise ModelError(
             f"{path} holds another kind of model than this version knows. "
             "Update napari-leafseg or choose another model."
         ) from error

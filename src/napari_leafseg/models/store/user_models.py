@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError, UserError
 from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
 
@@ -21,23 +21,23 @@ def own_model(name: str) -> Path:
 
     Raises
     ------
-    UserError
+    ModelError
         When there is none of this name, or it is a bundled one.
     """
     path = user_folder() / f"{name}{ENDING}"
     if path.is_file():
         return path
     if name in list_models():
-        raise UserError(f"“{name}” comes with the program and stays as it is.")
-    raise UserError(f"There is no model “{name}” of yours in {user_folder()}.")
+        raise ModelError(f"“{name}” comes with the program and stays as it is.")
+    raise ModelError(f"There is no model “{name}” of yours in {user_folder()}.")
 
 
 def _free(name: str) -> Path:
     """Where a new model of this name would lie."""
     if not name or Path(name).name != name:
-        raise UserError(f"“{name}” is no name for a model: it must be a file's name, without slashes.")
+        raise ModelError(f"“{name}” is no name for a model: it must be a file's name, without slashes.")
     if name in list_models():
-        raise UserError(f"There is a model “{name}” already. Choose another name.")
+        raise ModelError(f"There is a model “{name}” already. Choose another name.")
     return user_folder() / f"{name}{ENDING}"
 
 
@@ -58,7 +58,7 @@ def rename_model(name: str, new: str) -> Path:
 
     Raises
     ------
-    UserError
+    ModelError
         When there is no such model, or the new name is taken or none.
     """
     source, target = own_model(name), _free(new)
@@ -72,7 +72,7 @@ def delete_model(name: str) -> Path:
 
     Raises
     ------
-    UserError
+    ModelError
         When there is no such model of the user's.
     """
     source = own_model(name)
@@ -91,12 +91,12 @@ def restore_model(name: str) -> Path:
 
     Raises
     ------
-    UserError
+    ModelError
         When it is not there, or its name is taken now.
     """
     source = next((path for path in _deleted() if path.stem == name), None)
     if source is None:
-        raise UserError(f"No model “{name}” was deleted. There are: {', '.join(deleted_models()) or 'none'}.")
+        raise ModelError(f"No model “{name}” was deleted. There are: {', '.join(deleted_models()) or 'none'}.")
     return source.rename(_free(name))
 
 
@@ -105,7 +105,7 @@ def add_model(file: Path, name: str | None = None) -> Path:
 
     Raises
     ------
-    UserError
+    ModelError
         When the file is no checkpoint, or the name is taken.
     """
     card = read_card(file)
@@ -131,7 +131,7 @@ def export_model(name: str, file: Path) -> Path:
 
     Raises
     ------
-    UserError
+    ModelError
         When there is no such model, or the file cannot be written.
     """
     write_atomically(file, own_model(name).read_bytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_leafseg._files import data_folder, resource_folder
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError, UserError
 from napari_leafseg.models.registry import families
 from napari_leafseg.models.store.model_card import ModelCard, read_card
 
@@ -57,7 +57,7 @@ def find_model(name: str) -> Path:
 
     Raises
     ------
-    UserError
+    ModelError
         When there is no such model.
     """
     found = list_models()
@@ -66,7 +66,7 @@ def find_model(name: str) -> Path:
     path = Path(name)
     if path.suffix or path.exists():
         return path
-    raise UserError(
+    raise ModelError(
         f"There is no model “{name}”. There are: {', '.join(found) or 'none'}; or give the path of a {ENDING} file."
     )
 
@@ -81,7 +81,7 @@ def load_network(name: str) -> tuple[Network, ModelCard]:
 
     Raises
     ------
-    UserError
+    ModelError
         When there is no such model or the file is no checkpoint.
     """
     from napari_leafseg.models.store.checkpoint import load_checkpoint

@@ -15,7 +15,7 @@ from skimage.segmentation import find_boundaries
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg._opencv import cv2
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.inference.prediction import Prediction, StackPrediction
 from napari_leafseg.io import label_path, read_image, resize, to_rgb8, write_labels
@@ -110,7 +110,7 @@ def _scale_of(path: Path, settings: BatchSettings) -> float | None:
         return settings.px_per_mm
     found = read_resolution(path)
     if found is None:
-        raise UserError(f"{path} does not state its scale. Give it with --px-per-mm.")
+        raise InputFileError(f"{path} does not state its scale. Give it with --px-per-mm.")
     return found
 
 

@@ -69,8 +69,8 @@ def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFram
     """Write ``report.html``: overlays, counts, plots, parameters, versions; images are inside the file."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-    from napari_leafseg import __version__
     from napari_leafseg.models.store.zoo import describe_model
+    from napari_leafseg.versions import __version__
 
     done = [item for item in results if "error" not in item]
     card = describe_model(settings.model)

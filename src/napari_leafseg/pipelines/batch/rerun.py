@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tifffile
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import label_path, list_images, read_image
 from napari_leafseg.models.store.zoo import describe_model
@@ -55,16 +55,16 @@ def read_records(path: str | Path) -> list[Record]:
 
     Raises
     ------
-    UserError
+    InputFileError
         When it is missing, no JSON file, or no record of ours.
     """
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"Cannot read the record {path}: {error.strerror}.") from error
+        raise InputFileError(f"Cannot read the record {path}: {error.strerror}.") from error
     except ValueError as error:
-        raise UserError(f"{path} is no record: it is not a JSON file. Choose a NAME_label.json.") from error
+        raise InputFileError(f"{path} is no record: it is not a JSON file. Choose a NAME_label.json.") from error
     if isinstance(content, dict) and "session" in content:
         names = [Path(item["image"].get("name") or f"image{number}") for number, item in enumerate(content["session"])]
         records = [
@@ -75,7 +75,7 @@ def read_records(path: str | Path) -> list[Record]:
         records = [Record(path, content, path.with_suffix(".tif"))]
     for _, item, _ in records:
         if not isinstance(item, dict) or not {"model", "parameters", "image"} <= set(item):
-            raise UserError(f"{path} is no record of a prediction: it names no model, parameters and image.")
+            raise InputFileError(f"{path} is no record of a prediction: it names no model, parameters and image.")
     return records
 
 
@@ -91,7 +91,7 @@ def rerun(record: Record, images: Path | None = None, device: str = "auto") -> R
 
     Raises
     ------
-    UserError
+    InputFileError
         When the image is missing or another one, or the model is missing or of another version.
     """
     from napari_leafseg import load_model
@@ -102,7 +102,7 @@ def rerun(record: Record, images: Path | None = None, device: str = "auto") -> R
     location = content.get("batch", {}).get("model", model)
     card = describe_model(location)
     if card.version != version:
-        raise UserError(
+        raise InputFileError(
             f"{path.name} was made with version {version} of the model “{model}”, here is {card.version}. "
             "Install that version again to make the same labels."
         )
@@ -135,7 +135,7 @@ def _find_image(path: Path, image: dict[str, Any], images: Path | None) -> Path:
             return place
         other = place
     if other is not None and images is None:
-        raise UserError(
+        raise InputFileError(
             f"{other} is not the image of {path.name}: it was changed since. Give the folder of the old one."
         )
-    raise UserError(f"The image {name or ''} of {path.name} was not found. Give its folder with --images.")
+    raise InputFileError(f"The image {name or ''} of {path.name} was not found. Give its folder with --images.")

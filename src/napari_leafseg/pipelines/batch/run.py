@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, ParameterError, UserError
 from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io import list_images
 from napari_leafseg.io.exchange.formats import find_format
@@ -82,7 +82,7 @@ def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[st
             except UserError as error:
                 errors.append({"name": str(item), "path": str(item), "error": str(error)})
     if not files:
-        raise UserError(errors[0]["error"] if errors else "There are no images. Give files, folders or patterns.")
+        raise InputFileError(errors[0]["error"] if errors else "There are no images. Give files, folders or patterns.")
     often = Counter(path.stem for path in files)
     common = Path(os.path.commonpath([path.resolve().parent for path in files]))
     tasks = []
@@ -209,7 +209,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
         try:
             client = Client(scheduler, timeout=_PATIENCE)
         except (OSError, ValueError, TimeoutError) as error:
-            raise UserError(
+            raise ParameterError(
                 f"No Dask scheduler answers at {scheduler}. Start one with “dask scheduler”, or leave --scheduler out."
             ) from error
         try:

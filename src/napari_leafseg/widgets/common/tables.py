@@ -13,7 +13,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel,
 from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ParameterError
 
 FORMATS = {".csv": "CSV (*.csv)", ".tsv": "TSV (*.tsv)", ".xlsx": "Excel (*.xlsx)", ".parquet": "Parquet (*.parquet)"}
 
@@ -210,7 +210,7 @@ def save_table(table: pd.DataFrame, path: Path, record: dict[str, Any]) -> None:
 
     Raises
     ------
-    UserError
+    ParameterError
         For another ending, or a folder that cannot be written.
     """
     ending = path.suffix.lower()
@@ -222,6 +222,6 @@ def save_table(table: pd.DataFrame, path: Path, record: dict[str, Any]) -> None:
     elif ending == ".parquet":
         table.to_parquet(buffer, index=False)
     else:
-        raise UserError(f"{path.name}: a table is saved as {', '.join(FORMATS)}. Choose one of these endings.")
+        raise ParameterError(f"{path.name}: a table is saved as {', '.join(FORMATS)}. Choose one of these endings.")
     write_atomically(path, buffer.getvalue())
     write_atomically(path.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io import LoadedImage, read_image, resize, to_rgb8
 
 
@@ -15,7 +15,7 @@ def load_job(path: Path) -> LoadedImage:
     """Read one image."""
     image = read_image(path)
     if image.array.ndim > 4:
-        raise UserError(
+        raise InputFileError(
             f"{path} has {image.array.ndim} axes. Save it as an image or as time × height × width × colors."
         )
     return image

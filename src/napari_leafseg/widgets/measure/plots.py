@@ -13,7 +13,7 @@ from qtpy.QtSvg import QSvgGenerator
 from qtpy.QtWidgets import QWidget
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ParameterError
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.traits import area_column
 from napari_leafseg.widgets.common.controls import color_axes
@@ -132,12 +132,12 @@ class MeasurePlot(pg.PlotWidget):
 
         Raises
         ------
-        UserError
+        ParameterError
             For another ending, or a folder that cannot be written.
         """
         ending = path.suffix.lower()
         if ending not in {".png", ".svg"}:
-            raise UserError(f"{path.name}: a figure is saved as .png or .svg. Choose one of these endings.")
+            raise ParameterError(f"{path.name}: a figure is saved as .png or .svg. Choose one of these endings.")
         content = QBuffer()
         content.open(QBuffer.OpenModeFlag.WriteOnly)
         if ending == ".svg":

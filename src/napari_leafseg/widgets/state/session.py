@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 from qtpy.QtCore import QSettings
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.widgets.state.image_record import ImageRecord
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
@@ -230,7 +230,7 @@ def image_data(layer: Image) -> tuple[np.ndarray, bool]:
 
     Raises
     ------
-    UserError
+    InputFileError
         For a layer with more than one axis beside height and width.
     """
     data = layer.data[0] if layer.multiscale else layer.data
@@ -239,7 +239,7 @@ def image_data(layer: Image) -> tuple[np.ndarray, bool]:
         return data, False
     if extra == 1:
         return (data if layer.rgb else data[..., None]), True
-    raise UserError(
+    raise InputFileError(
         f"The layer “{layer.name}” has {data.ndim} axes. An image has height and width, a time series one axis more."
     )
 

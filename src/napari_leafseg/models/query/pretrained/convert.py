@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError
 from napari_leafseg.models.build import build_network
 from napari_leafseg.models.query.base import QueryModel
 from napari_leafseg.models.query.config import (
@@ -35,7 +35,7 @@ def rename(theirs: dict[str, torch.Tensor], rules: Rules) -> dict[str, torch.Ten
 
     Raises
     ------
-    UserError
+    ModelError
         For a weight that no rule knows.
     """
     found: dict[str, torch.Tensor] = {}
@@ -51,7 +51,7 @@ def rename(theirs: dict[str, torch.Tensor], rules: Rules) -> dict[str, torch.Ten
         else:
             unknown.append(name)
     if unknown:
-        raise UserError(
+        raise ModelError(
             f"{len(unknown)} weights of the file belong to no part of this model: {', '.join(sorted(unknown)[:5])} … "
             "Is it a checkpoint of another model? Choose with --as."
         )
@@ -66,7 +66,7 @@ def published_config(kind: str, theirs: dict[str, torch.Tensor], path: Path) -> 
         for stage in (2, 3, 4, 5)
     )  # fmt: skip
     if depths not in _STAGES:
-        raise UserError(
+        raise ModelError(
             f"{path}: its backbone is no ResNet-50 or ResNet-101 of detectron2 (blocks per stage: {depths})."
         )
     preset = QUERY_SIZES[f"{kind}-coco"]
@@ -91,10 +91,10 @@ def _folder_config(said: dict[str, Any], path: Path) -> Mask2FormerConfig:
         "swin": ("embed_dim", "depths", "num_heads", "window_size", "patch_size", "image_size", "mlp_ratio"),
     }
     if kind not in wanted:
-        raise UserError(f"{path}: its backbone is “{kind}”; resnet and swin can be imported.")
+        raise ModelError(f"{path}: its backbone is “{kind}”; resnet and swin can be imported.")
     same = said["hidden_dim"] == said["feature_size"] and said["dim_feedforward"] == 2 * said["encoder_feedforward_dim"]
     if not same or said.get("pre_norm") or said.get("enforce_input_projection"):
-        raise UserError(f"{path}: this Mask2Former is built differently from the published ones.")
+        raise ModelError(f"{path}: this Mask2Former is built differently from the published ones.")
     shape = {name: backbone[name] for name in wanted[kind] if name in backbone}
     return Mask2FormerConfig(
         backbone=BackboneConfig(kind=kind, shape=shape, frozen_norm=kind == "resnet"),
@@ -116,7 +116,7 @@ def _folder_weights(path: Path) -> dict[str, torch.Tensor]:
             str(path), output_loading_info=True, local_files_only=True, ignore_mismatched_sizes=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise UserError(f"{path} cannot be read as a Mask2Former ({str(error).splitlines()[0]}).") from error
+        raise ModelError(f"{path} cannot be read as a Mask2Former ({str(error).splitlines()[0]}).") from error
     network, about = loaded
     for what, entry in (
         ("missing", "missing_keys"),
@@ -125,7 +125,7 @@ def _folder_weights(path: Path) -> dict[str, torch.Tensor]:
     ):
         keys = [item for item in sorted(map(str, about[entry])) if not re.search("|".join(NOT_WEIGHTS), item)]
         if keys:
-            raise UserError(f"{path}: {len(keys)} weights are {what}: {', '.join(keys[:5])}. It cannot be imported.")
+            raise ModelError(f"{path}: {len(keys)} weights are {what}: {', '.join(keys[:5])}. It cannot be imported.")
     return dict(network.state_dict())
 
 
@@ -144,7 +144,7 @@ def import_published(path: Path, kind: str, leaf_head: bool, name: str) -> tuple
 
     Raises
     ------
-    UserError
+    ModelError
         When a weight is missing, left over, or of another shape.
     """
     published = _PUBLISHED[kind]
@@ -211,7 +211,7 @@ def _check(ours: dict[str, torch.Tensor], network: nn.Module, path: Path) -> Non
     shapes = sorted(key for key in set(own) & set(ours) if own[key].shape != ours[key].shape)
     for what, keys in (("are left over", left), ("are missing", missing), ("have another shape", shapes)):
         if keys:
-            raise UserError(f"{path}: {len(keys)} weights {what}: {', '.join(keys[:5])}. It cannot be imported.")
+            raise ModelError(f"{path}: {len(keys)} weights {what}: {', '.join(keys[:5])}. It cannot be imported.")
 
 
 def _with_leaf_head(network: QueryModel, config: QueryConfig) -> QueryModel:

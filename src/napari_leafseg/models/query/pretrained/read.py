@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ModelError
 
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
@@ -40,11 +40,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
     Raises
     ------
-    UserError
+    ModelError
         When the file is missing, holds anything but weights, or is none of these.
     """
     if not path.is_file():
-        raise UserError(f"There is no file {path}.")
+        raise ModelError(f"There is no file {path}.")
     try:
         if path.suffix == ".safetensors":
             with safe_open(str(path), framework="pt") as file:
@@ -55,7 +55,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, EOFError, ValueError, RuntimeError, LookupError, TypeError, AttributeError,
             pickle.UnpicklingError) as error:  # fmt: skip
-        raise UserError(
+        raise ModelError(
             f"{path} cannot be read as weights ({str(error).splitlines()[0]}). Only files that hold nothing but "
             "arrays are opened; ask for a file with the weights alone."
         ) from error
@@ -68,7 +68,7 @@ def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no weights by name.")
+        raise ModelError(f"{path} holds no weights by name.")
     found = {}
     for name, value in content.items():
         if isinstance(value, np.ndarray):
@@ -76,7 +76,7 @@ def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
         if isinstance(value, torch.Tensor):
             found[str(name).removeprefix("module.")] = value
     if not found:
-        raise UserError(f"{path} holds no weights by name.")
+        raise ModelError(f"{path} holds no weights by name.")
     return found
 
 
@@ -85,10 +85,10 @@ def read_folder_config(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    UserError
+    ModelError
         When there is none.
     """
     try:
         return dict(json.loads((path / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no Hugging Face folder: it has no readable config.json.") from error
+        raise ModelError(f"{path} is no Hugging Face folder: it has no readable config.json.") from error
