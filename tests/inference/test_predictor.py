@@ -256,7 +256,7 @@ def test_false_plants_that_a_closer_look_does_not_confirm_are_dropped(monkeypatc
 
     monkeypatch.setattr(search, "gather_plants", gather)
     image = np.zeros((400, 400, 3), np.uint8)
-    (found,) = search._look_again(Network(), image, [real, false], 100, 255.0)
+    (found,) = search._look_again(Network(), image, [real, false], (100, 0.0), 255.0)
     assert found.area == 4100
 
 

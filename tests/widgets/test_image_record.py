@@ -135,3 +135,11 @@ def test_a_layer_shown_again_finds_its_record_and_another_layer_gets_a_new_key(v
     session.bind(again, record)
     assert record.key != key  # labels of the old layer are not taken for the new one's
     assert record.layer is again
+
+
+def test_autosave_ends_with_its_session(make_napari_viewer):
+    viewer = make_napari_viewer()
+    controller = ProjectController(Session.of(viewer))
+    controller._session = lambda: None  # the session went with its viewer, the timer is still there
+    controller.autosave()
+    assert not controller._timer.isActive()

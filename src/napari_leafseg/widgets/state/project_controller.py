@@ -266,10 +266,17 @@ class ProjectController(QObject):
     # -- saving ------------------------------------------------------------------------------------------------------
 
     def autosave(self) -> None:
-        """Have what changed written; a stroke that is being painted, too."""
+        """Have what changed written; a stroke that is being painted, too.
+
+        Where the session is gone with its viewer, its strokes are in the journal already: the timer ends.
+        """
+        session = self._session()
+        if session is None:
+            self._timer.stop()
+            return
         if self.project is None:
             return
-        for binding in self.session.bindings():
+        for binding in session.bindings():
             self.save(binding)
 
     def save(self, binding: LabelsBinding) -> None:
