@@ -31,6 +31,7 @@ from napari_leafseg.models.normalize import brightness_statistics
 
 OVERVIEWS = (1024, 512, 256)
 FINE_OVERVIEW = 2560
+_ENLARGED = 4.0  # small images are looked at so many times larger at most
 _LOOKS_AGAIN = 4
 _SETTLED = 0.06  # octaves
 _LARGE = 6_000_000  # pixels at the working scale: a second look would cost more than it brings
@@ -89,8 +90,9 @@ def find_plants(
         yield number, total, None
     best = _best(looks, diameter)
     tiny = not best.plants or typical_size(best.plants) * best.scale < _TINY * diameter
-    if tiny and longest > max(OVERVIEWS):
-        looks.append(_look(network, image, min(1.0, FINE_OVERVIEW / longest)))
+    closer = _closer_overview(longest)
+    if tiny and closer > max(look.scale for look in looks):
+        looks.append(_look(network, image, closer))
         best = _best(looks, diameter)
     white_point = best.white_point if best.white_point < DARK else 255.0
     yield total - 1, total, None
@@ -99,6 +101,13 @@ def find_plants(
         total,
         PlantDetections(_look_again(network, image, best.plants, (diameter, least_leaf), white_point), white_point),
     )
+
+
+def _closer_overview(longest: int) -> float:
+    """Find the scale of one more overview for tiny plants: large images nearly as they are, small ones enlarged."""
+    if longest > max(OVERVIEWS):
+        return min(1.0, FINE_OVERVIEW / longest)
+    return min(_ENLARGED, max(OVERVIEWS) / longest)
 
 
 @dataclass(frozen=True)
