@@ -1,4 +1,4 @@
-# make demo | test | lint | benchmark | samples | wheel
+# make demo | test | test-fast | lint | benchmark | samples | wheel
 # QT=pyqt6 uses PyQt6 in an environment of its own.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -18,11 +18,12 @@ DEMO_ARGS := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
 export OMP_WAIT_POLICY := PASSIVE
 export QT_API := $(QT)
 
-.PHONY: help demo test lint format benchmark samples wheel system clean
+.PHONY: help demo test test-fast lint format benchmark samples wheel system clean
 
 help:
 	@echo "make demo       set up, then open the application on the sample plants"
 	@echo "make test       set up, then run the tests"
+	@echo "make test-fast  set up, then run those that take neither a viewer, nor training, nor long"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make benchmark  measure the targets of docs/results.md"
 	@echo "make samples    draw sample_data/ again"
@@ -49,6 +50,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not gui and not train"
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

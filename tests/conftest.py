@@ -18,6 +18,25 @@ from napari_leafseg.synthetic import Scene, SceneConfig, synthesize
 
 REPOSITORY = Path(__file__).parents[1]
 
+# by file or folder; single tests have decorators
+MARKS = {
+    "gui": ("widgets",),
+    "train": ("training", "finetuning/test_finetune.py", "test_cli_finetune.py"),
+    "slow": (
+        "models/test_pretrained_net.py", "pipelines", "project/test_durability.py", "test_benchmarks.py", "test_cli.py",
+        "test_cli_models.py", "test_imports.py", "test_subprocess.py",
+    ),
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests as slow, gui or train by where they are; `make test-fast` leaves these out."""
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        for mark, places in MARKS.items():
+            if any(place == known or place.startswith(f"{known}/") for known in places):
+                item.add_marker(mark)
+
 
 @pytest.fixture(scope="session")
 def scene() -> Scene:

@@ -108,6 +108,9 @@ def test_what_is_not_annotated_carries_no_mask_loss(name):
         assert float(beyond.abs().max()) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.timeout(900)  # a busy machine takes several times as long
 @pytest.mark.parametrize("name", NAMES)
 def test_it_learns_four_plants_by_heart(name):
     images, labels = plants((11, 12, 13, 14))

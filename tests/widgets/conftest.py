@@ -7,12 +7,22 @@ from qtpy.QtCore import QSettings
 
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
+PATIENCE = 60_000  # milliseconds
+
 
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path, monkeypatch):
     """Settings and unsaved work of a test go into its own folder."""
     monkeypatch.setattr("napari_leafseg.widgets.state.project_controller.unsaved_folder", lambda: tmp_path / "unsaved")
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture
+def qtbot(qtbot, monkeypatch):
+    """Waits end with their condition; the time is that of a busy machine, and only failing tests take it."""
+    wait = qtbot.waitUntil
+    monkeypatch.setattr(qtbot, "waitUntil", lambda said, *, timeout=0: wait(said, timeout=max(timeout, PATIENCE)))
+    return qtbot
 
 
 @pytest.fixture
