@@ -68,7 +68,7 @@ def test_the_checkpoint_predicts_what_it_predicted(written):
         for name in before:
             assert np.allclose(getattr(found, name).numpy(), before[name], rtol=2e-3, atol=2e-3), name
     predictor = load_model(str(written / "tiny.safetensors"), "cpu")
-    assert predictor.predict(read_image(written / "images" / "plant0.png"), scale=1.0).labels().shape == SHAPE
+    assert predictor.predict(read_image(written / "images" / "plant0.png").array, scale=1.0).labels().shape == SHAPE
 
 
 def test_the_batch_opens_and_goes_on(written, monkeypatch):
@@ -85,4 +85,4 @@ def test_the_batch_opens_and_goes_on(written, monkeypatch):
     events = list(run_batch(["images"], "batch", settings, workers=0))
     assert [event.result["name"] for event in events if event.result] == ["plant0", "plant1", "plant2"]
     assert not [event for event in events if event.result and "error" in event.result]
-    assert pd.read_csv("batch/images.csv")["image"].tolist() == ["plant0", "plant1", "plant2"]
+    assert pd.read_csv("batch/images.csv")["name"].tolist() == ["plant0", "plant1", "plant2"]
