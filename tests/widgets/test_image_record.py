@@ -46,7 +46,9 @@ def test_the_list_says_how_things_stand(state, words):
 
 
 def test_saving_leaves_a_reviewed_image_reviewed(viewer, qtbot, tmp_path):
-    write_image(tmp_path / "a.png", np.full((40, 50, 3), 90, np.uint8))
+    image = np.full((40, 50, 3), 90, np.uint8)
+    image[10:30, 10:40] = (40, 150, 50)  # one color all over would be refused
+    write_image(tmp_path / "a.png", image)
     images, segment, correct = ImagesWidget(viewer), SegmentWidget(viewer), CorrectWidget(viewer)
     for widget in (images, segment, correct):
         qtbot.addWidget(widget)
