@@ -31,7 +31,7 @@ def is_gray(image: np.ndarray) -> bool:
 
 
 def find_green(image: np.ndarray) -> np.ndarray:
-    """Mark what may be a plant in an RGB result: by excess green, or by a saturated yellow-green hue."""
+    """Mark what may be a plant in an RGB image: by excess green, or by a saturated yellow-green hue."""
     values = image.astype(np.float32)
     total = values.sum(2) + 1
     excess = (2 * values[..., 1] - values[..., 0] - values[..., 2]) / total

@@ -178,7 +178,7 @@ def unlabeled_vegetation(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        int32 (H, W); -1 where a pixel is greener than gray and has no label, and two pixels around.
+        int32 (H, W); -1 where a pixel is greener than gray and has no label, and one pixel around.
     """
     red, green, blue = (image[..., channel].astype(np.int16) for channel in range(3))
     excess = 2 * green - red - blue
@@ -191,9 +191,7 @@ def unlabeled_vegetation(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def unlabeled_neighbors(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mark what is as bright as the labeled leaves, has no label and touches the border as not annotated.
 
-    Parameters, returns
-    -------------------
-    As of `unlabeled_vegetation`; for images in which leaves are bright on dark.
+    For images in which leaves are bright on dark; parameters and result as of `unlabeled_vegetation`.
     """
     if not (labels > 0).any():
         return labels.astype(np.int32)
