@@ -21,6 +21,7 @@ from napari_leafseg.io import read_image, write_image
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.image_task import Task, process_image
 from napari_leafseg.pipelines.batch.run import run_batch
+from napari_leafseg.pipelines.engine import finish
 from napari_leafseg.pipelines.predictors import get_predictor
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
@@ -94,12 +95,13 @@ def main() -> None:
     digest = SETTINGS.digest()
     out = str(args.folder / "alone")
     predictor = get_predictor(SETTINGS.model, SETTINGS.device, SETTINGS.tta, SETTINGS.threads)
-    process_image(Task(str(files[0]), "warm"), out, SETTINGS, digest)
+    finish(process_image(Task(str(files[0]), "warm"), out, SETTINGS, digest))
     alone, whole = [], []
     for path in files[:DRAWN]:
         array = read_image(path).array
         alone.append(seconds(lambda array=array: predictor.predict(array)))
-        whole.append(seconds(lambda path=path: process_image(Task(str(path), path.stem), out, SETTINGS, digest)))
+        task = Task(str(path), path.stem)
+        whole.append(seconds(lambda task=task: finish(process_image(task, out, SETTINGS, digest))))
     print(
         f"one process: network {np.sum(alone) / DRAWN:.3f} s an image, with measuring and writing "
         f"{np.sum(whole) / DRAWN:.3f} s: {np.sum(alone) / np.sum(whole):.2f} of its throughput",

@@ -31,7 +31,11 @@ from napari_leafseg.cli_parameters import (
 from napari_leafseg.errors import ParameterError, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from napari_leafseg.inference.parameter_search import ParameterSearch
+    from napari_leafseg.pipelines.batch.config import BatchSettings
+    from napari_leafseg.pipelines.batch.run import BatchEvent
 
 _PAPER = resource_folder() / "training" / "paper.yaml"
 
@@ -119,27 +123,45 @@ def predict(
     ] = False,
 ) -> None:
     """Segment the leaves of images."""
-    from napari_leafseg.pipelines.predict import predict_files
+    from napari_leafseg.io import label_path
+    from napari_leafseg.pipelines.batch.config import BatchSettings
 
     values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
+    settings = BatchSettings(
+        model=model, values=values, scale=scale, device=device, tta=tta, measure=False,
+        plant_masks=None if plant_masks is None else str(plant_masks.resolve()), full_masks=full_masks,
+    )  # fmt: skip
     failed = 0
-    with progress_bar() as bar:
-        task = bar.add_task("Predicting", total=None)
-        for event in predict_files(images, output, model, values, scale, device, tta, plant_masks, full_masks):
-            bar.update(task, description=event.message, completed=event.done, total=event.total)
-            if event.error is not None:
-                failed += 1
-                print_error(event.error)
-            elif event.written is not None:
-                notes = "".join(f" [yellow]{note}[/]" for note in event.notes)
-                out.print(
-                    f"{event.written}: {event.count} leaves, scale {event.scale:.2f}.{notes}",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+    for event in _run_batch(images, output, settings, 0):
+        if event.result is None:
+            continue
+        if "error" in event.result:
+            failed += 1
+            continue
+        found = event.result
+        notes = "".join(f" [yellow]{note}[/]" for note in found["notes"])
+        where = label_path(output, found["name"])
+        out.print(
+            f"{where}: {found['count']} leaves, scale {found['scale']:.2f}.{notes}", highlight=False, soft_wrap=True
+        )
     if failed:
         raise typer.Exit(2)
+
+
+def _run_batch(
+    images: Sequence[str | Path], output: Path, settings: BatchSettings, workers: int | None, scheduler: str = ""
+) -> Iterator[BatchEvent]:
+    """Run many images under a progress bar; errors are printed as they come."""
+    from napari_leafseg.pipelines.batch.run import run_batch
+
+    with progress_bar() as bar:
+        task = bar.add_task("Starting", total=None)
+        for event in run_batch(images, output, settings, workers, scheduler or None):
+            bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
+            if event.result is not None and "error" in event.result:
+                print_error(UserError(event.result["error"]))
+            yield event
 
 
 @app.command(cls=_Command)
@@ -171,7 +193,6 @@ def batch(
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.pipelines.batch.config import BatchSettings
-    from napari_leafseg.pipelines.batch.run import run_batch
 
     values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
@@ -180,13 +201,8 @@ def batch(
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
     )  # fmt: skip
     failed = 0
-    with progress_bar() as bar:
-        task = bar.add_task("Starting", total=None)
-        for event in run_batch(images, output, settings, workers, scheduler):
-            bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
-            if event.result is not None and "error" in event.result:
-                failed += 1
-                print_error(UserError(event.result["error"]))
+    for event in _run_batch(images, output, settings, workers, scheduler or ""):
+        failed += event.result is not None and "error" in event.result
     out.print(f"{event.total - failed} images done, {failed} not. Report: {event.report}", soft_wrap=True)
     if failed:
         raise typer.Exit(2)
@@ -201,19 +217,23 @@ def rerun(
 ) -> None:
     """Make the same labels again from their record."""
     from napari_leafseg.io import write_labels
-    from napari_leafseg.pipelines.batch.rerun import read_records
-    from napari_leafseg.pipelines.batch.rerun import rerun as run_again
+    from napari_leafseg.pipelines.batch.rerun import read_records, rerun_all
 
-    differ = 0
-    for item in read_records(record):
-        result = run_again(item, images, device)
+    differ = failed = 0
+    for event in rerun_all(read_records(record), images, device):
+        if event.error is not None:
+            failed += 1
+            print_error(event.error)
+        item, result = event.item, event.result
+        if item is None or result is None:
+            continue
         said = {True: "the same labels", False: "OTHER labels than those beside the record", None: "done"}[result.same]
         differ += result.same is False
         out.print(f"{item.path.name}: {int(result.labels.max(initial=0))} leaves, {said}.", soft_wrap=True)
         if output is not None:
             write_labels(output / item.path.with_suffix(".tif").name, result.labels, result.record)
-    if differ:
-        raise typer.Exit(1)
+    if differ or failed:
+        raise typer.Exit(2 if failed else 1)
 
 
 @app.command()
@@ -250,9 +270,9 @@ def tune(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole sweep to this file.")] = None,
 ) -> None:
     """Find the values of the parameters that suit labeled images best."""
-    from napari_leafseg import load_model
     from napari_leafseg._files import write_atomically
     from napari_leafseg.models.parameters import MIN_AREA_WORKING
+    from napari_leafseg.pipelines.predictors import get_predictor
     from napari_leafseg.pipelines.tune import labeled_files, reviewed_images
     from napari_leafseg.pipelines.tune import tune as run_tuning
     from napari_leafseg.project import Project
@@ -267,7 +287,7 @@ def tune(
             images = labeled_files(source, truth)
         bar = stack.enter_context(progress_bar())
         task = bar.add_task("Tuning", total=1000)
-        for event in run_tuning(load_model(model, device), images):
+        for event in run_tuning(get_predictor(model, device), images):
             bar.update(task, description=event.message, completed=event.done)
             search = event.search
     assert search is not None
@@ -342,10 +362,10 @@ def challenge(
     device: Device = "auto",
 ) -> None:
     """Leaf Segmentation Challenge (CVPPP): train on A1 to A4, score each subset, write the file to hand in."""
-    from napari_leafseg import load_model
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.io.exchange.challenge import read_challenge
     from napari_leafseg.pipelines.challenge import predict_submission, score_challenge, split, train_on_challenge
+    from napari_leafseg.pipelines.predictors import get_predictor
     from napari_leafseg.training.config import read_training_config
 
     learned, held_out = split(read_challenge(*sources), share)
@@ -357,7 +377,7 @@ def challenge(
             settings = read_training_config(config)
             for event in train_on_challenge(learned, output, settings, str(choose_device(device)), epochs):
                 bar.update(task, description=event.message, completed=event.done, total=event.total)
-        predictor = load_model(model or str(output / f"{settings.name}.safetensors"), device)
+        predictor = get_predictor(model or str(output / f"{settings.name}.safetensors"), device)
         for event in score_challenge(predictor, held_out, not own_foreground, output):
             bar.update(task, description=event.message, completed=event.done, total=event.total)
             rows = event.table or rows
@@ -470,14 +490,14 @@ def finetune(
 
 def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
     """Name the images that a model is least sure of."""
-    from napari_leafseg import load_model
     from napari_leafseg.finetuning.active_learning import rank_images
+    from napari_leafseg.pipelines.predictors import get_predictor
     from napari_leafseg.project.review import image_order
 
     confidence = {}
     with progress_bar() as bar:
         task = bar.add_task("Looking at the other images", total=len(paths))
-        for item in rank_images(load_model(model, device), paths):
+        for item in rank_images(get_predictor(model, device), paths):
             bar.update(task, completed=item.done)
             if item.trouble:
                 print_error(UserError(item.trouble))

@@ -17,6 +17,7 @@ from PIL import Image
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_labels, write_image
+from napari_leafseg.pipelines import processes
 from napari_leafseg.pipelines.batch import run as running
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.image_task import Task, cached_result, marker_path
@@ -109,7 +110,7 @@ def test_a_restart_does_only_what_is_missing_or_changed(plant_images, tmp_path, 
             break  # killed after the first image
     done = []
     original = running.process_image
-    monkeypatch.setattr(running, "process_image", lambda task, *rest: done.append(task.name) or original(task, *rest))
+    monkeypatch.setattr(running, "process_image", lambda task, **rest: done.append(task.name) or original(task, **rest))
     events = drive([plant_images], out, SETTINGS, workers=0)
     assert done == ["plant1", "plant2"]
     assert len(results(events)) == 3
@@ -222,7 +223,7 @@ def test_a_worker_that_dies_loses_nothing(plant_images, tmp_path, monkeypatch):
 
 
 def test_no_scheduler_is_said(plant_images, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "_PATIENCE", 1)
+    monkeypatch.setattr(processes, "_PATIENCE", 1)
     with pytest.raises(UserError, match="No Dask scheduler"):
         drive([plant_images], tmp_path / "out", SETTINGS, scheduler="tcp://127.0.0.1:9")
 

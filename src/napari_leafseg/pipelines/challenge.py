@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import label_path, write_image, write_labels
 from napari_leafseg.io.exchange.challenge import ChallengeImage, write_submission
 from napari_leafseg.metrics import score
+from napari_leafseg.pipelines.engine import run_over
+from napari_leafseg.pipelines.evaluate import as_row
+from napari_leafseg.pipelines.predictors import predict_steps
+from napari_leafseg.pipelines.step import Step
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.predictor import Predictor
@@ -104,11 +109,10 @@ def score_challenge(
     output : path
     """
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for number, image in enumerate(images):
-        result = score(_predict(predictor, image, given_foreground), _numbered(image.labels()), challenge=True)
-        values = {"SBD": result.sbd, "BestDice": result.best_dice, "FBD": result.fbd, "DiC": float(result.dic)}
-        rows[image.subset].append(values | {"absDiC": float(result.abs_dic)})
-        yield ChallengeEvent(number + 1, len(images), f"Scoring {image.subset}/{image.name}")
+    for event in run_over(images, partial(_score, predictor, given_foreground), name=_name):
+        if event.item is not None and event.result is not None:
+            rows[event.item.subset].append(event.result)
+        yield ChallengeEvent(event.done, event.total, f"Scoring {event.message}")
     every = [row for subset in rows.values() for row in subset]
     table = {name: _mean(items) for name, items in [*sorted(rows.items()), ("mean", every)] if items}
     content = {"given_foreground": given_foreground, "model": predictor.card.name, "table": table, "images": rows}
@@ -121,16 +125,29 @@ def predict_submission(
 ) -> Iterator[ChallengeEvent]:
     """Predict images and write the file to hand in."""
     labels = {}
-    for number, image in enumerate(images):
-        labels[image.subset, image.name] = _predict(predictor, image, given_foreground)
-        yield ChallengeEvent(number + 1, len(images), f"Predicting {image.subset}/{image.name}")
+    for event in run_over(images, partial(_predict, predictor, given_foreground), name=_name):
+        if event.item is not None and event.result is not None:
+            labels[event.item.subset, event.item.name] = event.result
+        yield ChallengeEvent(event.done, event.total, f"Predicting {event.message}")
     write_submission(path, labels)
 
 
-def _predict(predictor: Predictor, image: ChallengeImage, given_foreground: bool) -> np.ndarray:
+def _name(image: ChallengeImage) -> str:
+    return f"{image.subset}/{image.name}"
+
+
+def _predict(predictor: Predictor, given_foreground: bool, image: ChallengeImage) -> Generator[Step, None, np.ndarray]:
     mask = image.foreground() if given_foreground and image.has("fg") else None
-    name = f"{image.subset}/{image.name}"
-    return predictor.predict(image.image(), name=name, mask=mask).labels()
+    prediction = yield from predict_steps(predictor, image.image(), None, _name(image), None, mask)
+    return prediction.labels()
+
+
+def _score(
+    predictor: Predictor, given_foreground: bool, image: ChallengeImage
+) -> Generator[Step, None, dict[str, float]]:
+    labels = yield from _predict(predictor, given_foreground, image)
+    row = as_row(score(labels, _numbered(image.labels()), challenge=True))
+    return {name: float(value) for name, value in row.items()}
 
 
 def _numbered(labels: np.ndarray) -> np.ndarray:

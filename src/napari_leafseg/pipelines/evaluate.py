@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import LABEL_SUFFIX, read_labels
-from napari_leafseg.metrics import score
+from napari_leafseg.metrics import LeafScore, score
+from napari_leafseg.pipelines.engine import run_over
 
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
 
@@ -35,26 +37,34 @@ def evaluate_folders(prediction: Path, truth: Path, challenge: bool = False) -> 
         raise InputFileError(
             f"No label image in {prediction} has the name of one in {truth}. Names must agree up to “_label”."
         )
-    images = {}
-    for stem in common:
-        ours, theirs = read_labels(found[stem]), read_labels(wanted[stem])
-        if ours.shape != theirs.shape and not challenge:
-            raise InputFileError(
-                f"{found[stem]} is {ours.shape[1]} × {ours.shape[0]} pixels, "
-                f"{wanted[stem]} {theirs.shape[1]} × {theirs.shape[0]}. They must be of one size."
-            )
-        result = score(ours, theirs, challenge)
-        images[stem] = {
-            "SBD": result.sbd,
-            "BestDice": result.best_dice,
-            "FBD": result.fbd,
-            "DiC": result.dic,
-            "absDiC": result.abs_dic,
-        }
+    pairs = [(found[stem], wanted[stem]) for stem in common]
+    events = run_over(pairs, partial(_score_files, challenge=challenge), name=lambda pair: pair[0].name)
+    images = dict(zip(common, (event.result for event in events if event.result is not None), strict=True))
     mean = {name: float(np.mean([row[name] for row in images.values()])) for name in next(iter(images.values()))}
     unmatched = [f"{found[stem]} has no truth and is left out." for stem in sorted(found.keys() - wanted.keys())]
     unmatched += [f"{wanted[stem]} has no prediction and is left out." for stem in sorted(wanted.keys() - found.keys())]
     return {"images": images, "mean": mean, "unmatched": unmatched}
+
+
+def _score_files(pair: tuple[Path, Path], challenge: bool) -> dict[str, float]:
+    ours, theirs = map(read_labels, pair)
+    if ours.shape != theirs.shape and not challenge:
+        raise InputFileError(
+            f"{pair[0]} is {ours.shape[1]} × {ours.shape[0]} pixels, "
+            f"{pair[1]} {theirs.shape[1]} × {theirs.shape[0]}. They must be of one size."
+        )
+    return as_row(score(ours, theirs, challenge))
+
+
+def as_row(result: LeafScore) -> dict[str, float]:
+    """Scores by the names that tables and files have."""
+    return {
+        "SBD": result.sbd,
+        "BestDice": result.best_dice,
+        "FBD": result.fbd,
+        "DiC": result.dic,
+        "absDiC": result.abs_dic,
+    }
 
 
 def _label_files(folder: Path) -> dict[str, Path]:

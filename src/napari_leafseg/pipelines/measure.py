@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from napari_leafseg.io import to_rgb8
+from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import Measurements, in_millimeters, measure
 
@@ -71,20 +73,16 @@ def measure_job(
     frames: list[Frame], notes: ImageMeasurementSettings, px_per_mm: float | None
 ) -> Iterator[MeasureEvent]:
     """Measure frames; several are a series, whose leaves are followed."""
-    from napari_leafseg.inference.confidence import leaf_confidence
     from napari_leafseg.traits.tracking import TrackEdits, growth, track_leaves
 
     pixels: list[Measurements] = []
     metric: list[Measurements] = []
-    for number, frame in enumerate(frames):
-        labels, raw = frame.labels(), frame.image()
-        image = None if raw is None else to_rgb8(np.asarray(raw), frame.name)
-        confidence = None if frame.prediction is None else leaf_confidence(frame.prediction, labels)
-        found = measure(labels, image, None, notes.plants.get(number), notes.names, confidence, frame.verified)
-        pixels.append(found)
-        leaves, plants = in_millimeters(found.leaves, px_per_mm), in_millimeters(found.plants, px_per_mm)
-        metric.append(Measurements(leaves, plants, found.midribs))
-        yield MeasureEvent(number + 1, len(frames) + 1, f"Measuring {frame.name}")
+    for event in run_over(list(enumerate(frames)), partial(_measure, notes), name=lambda item: item[1].name):
+        if event.result is not None:
+            pixels.append(event.result)
+            leaves, plants = (in_millimeters(table, px_per_mm) for table in (pixels[-1].leaves, pixels[-1].plants))
+            metric.append(Measurements(leaves, plants, pixels[-1].midribs))
+        yield MeasureEvent(int(event.done), len(frames) + 1, f"Measuring {event.message}")
     series = len(frames) > 1
     tracks = track_leaves(pixels, TrackEdits(list(notes.links), list(notes.cuts))) if series else None
     leaves, plants = (_joined([getattr(item, kind) for item in metric], frames) for kind in ("leaves", "plants"))
@@ -97,6 +95,16 @@ def measure_job(
         points = points[np.lexsort((points[:, 1], points[:, 0]))]
     result = Measured(leaves, plants, curves, points, series)
     yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", result)
+
+
+def _measure(notes: ImageMeasurementSettings, item: tuple[int, Frame]) -> Measurements:
+    from napari_leafseg.inference.confidence import leaf_confidence
+
+    number, frame = item
+    labels, raw = frame.labels(), frame.image()
+    image = None if raw is None else to_rgb8(np.asarray(raw), frame.name)
+    confidence = None if frame.prediction is None else leaf_confidence(frame.prediction, labels)
+    return measure(labels, image, None, notes.plants.get(number), notes.names, confidence, frame.verified)
 
 
 def _joined(tables: list[pd.DataFrame], frames: list[Frame]) -> pd.DataFrame:

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_leafseg.inference.tta import TestTimeAugmentation, find_preset
 from napari_leafseg.models.store.zoo import find_model
+from napari_leafseg.pipelines.step import Step
 
 if TYPE_CHECKING:
+    from napari_leafseg.inference.prediction import Prediction, StackPrediction
     from napari_leafseg.inference.predictor import Predictor
 
 _KEPT = 4
 _LOADED: OrderedDict[tuple[object, ...], Predictor] = OrderedDict()  # by file, device, looks and threads
 _LOCK = threading.Lock()
+_THREADS: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
 def get_predictor(
-    model: str = "leaf", device: str = "auto", tta: str = "standard", threads: int | None = None
+    model: str = "leaf",
+    device: str = "auto",
+    tta: str | TestTimeAugmentation = "standard",
+    threads: int | None = None,
 ) -> Predictor:
     """Load a model, or give the one that was loaded before.
 
     Parameters
     ----------
     model, device : str
-        See `napari_leafseg.load_model`.
-    tta : str
-        One of `napari_leafseg.inference.tta.TTA_PRESETS`.
+        See `napari_leafseg.load_model`. In a worker of a machine with several graphics cards, "auto" is its own.
+    tta : str or TestTimeAugmentation
+        One of `napari_leafseg.inference.tta.TTA_PRESETS`, or another one.
     threads : int, optional
-        Of the network and OpenCV in this process; as they are when None.
+        Of the network and OpenCV in this process; those of `threads_of`, or as they are, when None.
 
     Raises
     ------
@@ -38,9 +51,10 @@ def get_predictor(
     """
     from napari_leafseg import load_model
     from napari_leafseg._opencv import cv2
-    from napari_leafseg.inference.tta import find_preset
 
-    key = (*_file_state(find_model(model)), device, tta, threads)
+    chosen = find_preset(tta) if isinstance(tta, str) else tta
+    device, threads = _own_device(device), threads or _THREADS.get()
+    key = (*_file_state(find_model(model)), device, chosen, threads)
     with _LOCK:
         if key not in _LOADED:
             if threads is not None:
@@ -48,20 +62,52 @@ def get_predictor(
 
                 torch.set_num_threads(threads)
                 cv2.setNumThreads(threads)
-            _LOADED[key] = load_model(model, device, find_preset(tta))
+            _LOADED[key] = load_model(model, device, chosen)
         _LOADED.move_to_end(key)
         while len(_LOADED) > _KEPT:
             _LOADED.popitem(last=False)
         return _LOADED[key]
 
 
+def predict_steps(
+    predictor: Predictor,
+    image: np.ndarray,
+    scale: float | None = None,
+    name: str = "The image",
+    source: dict[str, Any] | None = None,
+    mask: np.ndarray | None = None,
+) -> Generator[Step, None, Prediction | StackPrediction]:
+    """Predict an image or series with progress; returns the prediction. See `Predictor.run_any`."""
+    result = None
+    for event in predictor.run_any(image, scale, name, source, mask):
+        result = event.prediction
+        yield Step(event.done / event.total, event.message)
+    assert result is not None
+    return result
+
+
+@contextlib.contextmanager
+def threads_of(count: int) -> Iterator[None]:
+    """Give predictors so many threads where none are asked for."""
+    token = _THREADS.set(count)
+    try:
+        yield
+    finally:
+        _THREADS.reset(token)
+
+
+def _own_device(device: str) -> str:
+    """One graphics card for each worker of a machine that has several."""
+    worker = os.environ.get("NAPARI_LEAFSEG_WORKER", "")
+    if not worker or device not in {"auto", "cuda"}:
+        return device
+    import torch
+
+    count = torch.cuda.device_count()
+    return f"cuda:{int(worker) % count}" if count > 1 else device
+
+
 def _file_state(path: Path) -> tuple[object, ...]:
     """Which file it is, and whether it is still the same: another model may get an old one's name."""
     status = path.stat() if path.exists() else None
     return (path, None, None) if status is None else (path, status.st_size, status.st_mtime_ns)
-
-
-def forget_predictors() -> None:
-    """Free all loaded models."""
-    with _LOCK:
-        _LOADED.clear()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,9 @@ from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.parameter_search import ParameterSearch, search_parameters
 from napari_leafseg.inference.prediction import Prediction, StackPrediction
 from napari_leafseg.io import find_pairs, read_image, read_labels
+from napari_leafseg.pipelines.engine import run_over
+from napari_leafseg.pipelines.predictors import predict_steps
+from napari_leafseg.pipelines.step import Step
 from napari_leafseg.project import Project
 
 if TYPE_CHECKING:
@@ -102,15 +106,15 @@ def tune(
     """
     if not images:
         raise InputFileError(NOTHING)
+    events = run_over(
+        images, partial(_predict, predictor), name=lambda image: image.name, cached=lambda image: image.prediction
+    )
+    with contextlib.closing(events):
+        for event in events:
+            yield TuneEvent(int(800 * event.done / event.total), 1000, event.message)
     predictions: list[Prediction] = []
     truths: list[np.ndarray] = []
-    share = 800 // len(images)
-    for number, image in enumerate(images):
-        message = f"{image.name} ({number + 1} of {len(images)})"
-        if image.prediction is None:
-            for event in predictor.run_any(image.image(), None, image.name, {"name": image.name}):
-                image.prediction = event.prediction
-                yield TuneEvent(number * share + share * event.done // event.total, 1000, f"{message}: {event.message}")
+    for image in images:
         labels, prediction = image.labels(), image.prediction
         assert prediction is not None
         if isinstance(prediction, StackPrediction):
@@ -121,3 +125,9 @@ def tune(
             truths.append(labels)
     for item in search_parameters(predictions, truths, current):
         yield TuneEvent(800 + 200 * item.done // item.total, 1000, "Comparing parameters", item.search)
+
+
+def _predict(predictor: Predictor, image: LabeledImage) -> Generator[Step, None, Prediction | StackPrediction]:
+    found = yield from predict_steps(predictor, image.image(), None, image.name, {"name": image.name})
+    image.prediction = found
+    return found

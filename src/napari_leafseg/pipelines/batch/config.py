@@ -37,6 +37,14 @@ class BatchSettings(BaseModel):
         Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
     threads : int, optional
         Threads of the network in each worker; what the cores allow when None.
+    measure : bool
+        Whether to measure and report as well. If not, the labels alone are written, straight into the folder, and
+        nothing is resumed.
+    plant_masks : str, optional
+        Folder of plant masks ``<stem>.png`` or ``<stem>_fg.png`` (``plant001_fg.png`` for ``plant001_rgb.png``).
+    full_masks : bool
+        Also write ``<stem>_masks.json``: every leaf's full mask, also where they overlap, as COCO. Query-based models
+        alone know them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +58,9 @@ class BatchSettings(BaseModel):
     scale_from_file: bool = False
     exports: tuple[str, ...] = ()
     threads: int | None = Field(None, ge=1)
+    measure: bool = True
+    plant_masks: str | None = None
+    full_masks: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -63,7 +74,10 @@ class BatchSettings(BaseModel):
 
     def digest(self) -> str:
         """A hash of everything that changes a result, the weights included: what was done with it need not be again."""
-        settings = self.model_dump(exclude={"device", "threads", "exports"})
+        settings = self.model_dump(exclude={"device", "threads", "exports", "measure"})
+        for later in ("plant_masks", "full_masks"):  # experiments that do without are as they were
+            if not settings[later]:
+                del settings[later]
         fingerprint_input = {"looks" if name == "tta" else name: value for name, value in settings.items()}  # as ever
         return hashlib.sha256(f"{fingerprint_input} {file_hash(find_model(self.model))}".encode()).hexdigest()[:16]
 

@@ -1,10 +1,10 @@
-"""One image of an experiment: predict, measure, write; runs in any process of any machine."""
+"""One image of many: predict, measure, write; runs in any process of any machine."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +15,15 @@ from skimage.segmentation import find_boundaries
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg._opencv import cv2
-from napari_leafseg.errors import InputFileError, UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.inference.prediction import Prediction, StackPrediction
-from napari_leafseg.io import label_path, read_image, resize, to_rgb8, write_labels
+from napari_leafseg.io import LABEL_SUFFIX, label_path, read_image, resize, to_rgb8, write_labels
+from napari_leafseg.io.exchange.coco import masks_path, save_coco
 from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.pipelines.batch.config import BatchSettings
-from napari_leafseg.pipelines.predictors import get_predictor
+from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
+from napari_leafseg.pipelines.step import Step
 from napari_leafseg.traits import Measurements, measure
 
 THUMBNAIL = 320  # pixels
@@ -57,51 +59,86 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
     return None
 
 
-def _own_device(device: str) -> str:
-    """One graphics card for each worker of a machine that has several."""
-    import torch
-
-    worker = os.environ.get("NAPARI_LEAFSEG_WORKER", "")
-    if device in {"auto", "cuda"} and worker and torch.cuda.device_count() > 1:
-        return f"cuda:{int(worker) % torch.cuda.device_count()}"
-    return device
+def labels_folder(output: Path, settings: BatchSettings) -> Path:
+    """Where the labels are written."""
+    return output / "labels" if settings.measure else output
 
 
-def process_image(task: Task, output: str, settings: BatchSettings, digest: str) -> dict[str, Any]:
-    """Predict, measure and write one image.
+def process_image(
+    task: Task, output: str, settings: BatchSettings, digest: str
+) -> Generator[Step, None, dict[str, Any]]:
+    """Predict, measure and write one image, with progress.
 
     Returns
     -------
     dict
-        What the marker says: ``name``, ``path``, ``count``, ``plants``, ``area``, ``scale``, ``notes``, ``seconds``; or
-        ``name``, ``path`` and ``error``, a sentence, when the image cannot be done.
+        What the marker says: ``name``, ``path``, ``count``, ``scale``, ``notes``, ``seconds``; where it is measured,
+        ``plants`` and ``area``.
+
+    Raises
+    ------
+    UserError
+        When the image cannot be done.
     """
     began = time.perf_counter()
     place, path = Path(output), Path(task.path)
-    try:
-        state = file_state(path) if path.exists() else []
-        image = read_image(path)
-        predictor = get_predictor(settings.model, _own_device(settings.device), settings.tta, settings.threads)
-        source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256}
-        prediction = predictor.predict_any(image.array, settings.scale, str(path), source)
-        if isinstance(prediction, StackPrediction):
-            sources, frames = image.array, prediction.frames
-        else:
-            sources, frames = image.array[None], [prediction]
-        values = settings.values
-        labels = prediction.labels(**values)
-        px_per_mm, measured = _scale_of(path, settings), []
-        for frame, source_frame, one in zip(frames, sources, labels.reshape(-1, *labels.shape[-2:]), strict=True):
-            rgb = to_rgb8(np.asarray(source_frame), str(path))  # one of a series at a time
-            measured.append(measure(one, rgb, px_per_mm, confidence=leaf_confidence(frame, one)))
-        record = {**prediction.record(**values), "image": source, "px_per_mm": px_per_mm}
-        record["batch"] = settings.model_dump()
-        result = _write(place, task, settings, prediction, labels, measured, rgb, record)
-    except UserError as error:
-        return {"name": task.name, "path": task.path, "error": str(error)}
+    state = file_state(path) if path.exists() else []
+    image = read_image(path)
+    mask = None if settings.plant_masks is None or image.array.ndim == 4 else plant_mask(settings.plant_masks, path)
+    predictor = get_predictor(settings.model, settings.device, settings.tta, settings.threads)
+    source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256}
+    prediction = yield from predict_steps(predictor, image.array, settings.scale, str(path), source, mask)
+    labels = prediction.labels(**settings.values)
+    frames = prediction.frames if isinstance(prediction, StackPrediction) else [prediction]
+    planes = labels.reshape(-1, *labels.shape[-2:])
+    images = image.array if image.array.ndim == 4 else image.array[None]
+    confidence = [leaf_confidence(frame, plane) for frame, plane in zip(frames, planes, strict=True)]
+    result = {"name": task.name, "path": task.path, "count": sum(map(len, confidence))}
+    result |= {"scale": prediction.scale, "notes": prediction.notes}
+    record = {**prediction.record(**settings.values), "image": source, "batch": settings.model_dump()}
+    record |= {"count": result["count"], "confidence": confidence if image.array.ndim == 4 else confidence[0]}
+    if settings.measure:
+        record["px_per_mm"] = px_per_mm = _scale_of(path, settings)
+        measured = []
+        for array, plane, sure in zip(images, planes, confidence, strict=True):
+            rgb = to_rgb8(np.asarray(array), str(path))  # one of a series at a time
+            measured.append(measure(plane, rgb, px_per_mm, confidence=sure))
+        result |= _write_measured(place, task, settings, measured, overlay(rgb, planes[-1]))
+    target = label_path(labels_folder(place, settings), task.name)
+    write_labels(target, labels, record)
+    if settings.full_masks:
+        write_masks(target, prediction, settings.values)
     result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
-    write_atomically(marker_path(place, task.name), (json.dumps(result) + "\n").encode())
+    if settings.measure:
+        write_atomically(marker_path(place, task.name), (json.dumps(result) + "\n").encode())
     return result
+
+
+def plant_mask(folder: str | Path, path: Path) -> np.ndarray:
+    """Read the plant mask of an image.
+
+    Raises
+    ------
+    InputFileError
+        When there is none.
+    """
+    folder = Path(folder)
+    names = [f"{stem}{suffix}.png" for stem in (path.stem, path.stem.removesuffix("_rgb")) for suffix in ("_fg", "")]
+    found = next((folder / name for name in names if (folder / name).exists() and folder / name != path), None)
+    if found is None:
+        raise InputFileError(f"{folder} holds no plant mask for {path.name} ({names[0]}).")
+    return read_image(found).array
+
+
+def write_masks(labels: Path, prediction: Prediction | StackPrediction, values: dict[str, float]) -> Path:
+    """Write the overlapping masks of a prediction, or of each frame of a series; returns the (first) file."""
+    stem = labels.stem.removesuffix(LABEL_SUFFIX)
+    series = isinstance(prediction, StackPrediction)
+    targets = []
+    for number, frame in enumerate(prediction.frames if isinstance(prediction, StackPrediction) else [prediction]):
+        targets.append(masks_path(label_path(labels.parent, f"{stem}_{number:03d}" if series else stem)))
+        save_coco(targets[-1], frame.coco(**values))
+    return targets[0]
 
 
 def _scale_of(path: Path, settings: BatchSettings) -> float | None:
@@ -114,13 +151,10 @@ def _scale_of(path: Path, settings: BatchSettings) -> float | None:
     return found
 
 
-def _write(
-    place: Path, task: Task, settings: BatchSettings, prediction: Prediction | StackPrediction, labels: np.ndarray,
-    measured: list[Measurements], image: np.ndarray, record: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    """Labels with their record, tables, a small image with outlines."""
-    count = int(sum(len(item.leaves) for item in measured))
-    write_labels(label_path(place / "labels", task.name), labels, {**record, "count": count})
+def _write_measured(
+    place: Path, task: Task, settings: BatchSettings, measured: list[Measurements], small: np.ndarray
+) -> dict[str, Any]:
+    """Tables and the small image; returns ``plants`` and ``area``."""
     for kind in ("leaves", "plants"):
         tables = []
         for frame, item in enumerate(measured):
@@ -131,19 +165,13 @@ def _write(
         whole = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
         whole.insert(0, "image", task.name)
         write_atomically(place / "parts" / f"{task.name}.{kind}.parquet", whole.to_parquet(index=False))
-    last = labels if labels.ndim == 2 else labels[-1]
-    small = imageio.imwrite("<bytes>", overlay(image, last), extension=".jpg", quality=80)
-    write_atomically(place / "overlays" / f"{task.name}.jpg", small)
+    content = imageio.imwrite("<bytes>", small, extension=".jpg", quality=80)
+    write_atomically(place / "overlays" / f"{task.name}.jpg", content)
     plants = [item.plants for item in measured if len(item.plants)]
     area = "area_mm2" if settings.metric else "area_px2"
     return {
-        "name": task.name,
-        "path": task.path,
-        "count": count,
         "plants": int(sum(len(table) for table in plants)),
         "area": float(sum(table[area].sum() for table in plants)),
-        "scale": prediction.scale,
-        "notes": prediction.notes,
     }
 
 

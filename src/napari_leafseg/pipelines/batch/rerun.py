@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,10 @@ from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import label_path, list_images, read_image
 from napari_leafseg.models.store.zoo import describe_model
+from napari_leafseg.pipelines.batch.image_task import plant_mask
+from napari_leafseg.pipelines.engine import RunEvent, finish, run_over
+from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
+from napari_leafseg.pipelines.step import Step
 
 
 class Rerun(NamedTuple):
@@ -79,6 +85,14 @@ def read_records(path: str | Path) -> list[Record]:
     return records
 
 
+def rerun_all(
+    records: Sequence[Record], images: Path | None = None, device: str = "auto"
+) -> Iterator[RunEvent[Record, Rerun]]:
+    """Predict again what records describe, see `rerun`; one that cannot be done yields its error."""
+    work = partial(_rerun, images=images, device=device)
+    return run_over(records, work, name=lambda record: record.path.name, collect=True)
+
+
 def rerun(record: Record, images: Path | None = None, device: str = "auto") -> Rerun:
     """Predict again what a record describes.
 
@@ -94,8 +108,10 @@ def rerun(record: Record, images: Path | None = None, device: str = "auto") -> R
     InputFileError
         When the image is missing or another one, or the model is missing or of another version.
     """
-    from napari_leafseg import load_model
+    return finish(_rerun(record, images, device))
 
+
+def _rerun(record: Record, images: Path | None, device: str) -> Generator[Step, None, Rerun]:
     path, content, beside = record
     image = _find_image(path, content["image"], images)
     model, version = content["model"]["name"], content["model"]["version"]
@@ -107,11 +123,16 @@ def rerun(record: Record, images: Path | None = None, device: str = "auto") -> R
             "Install that version again to make the same labels."
         )
     tta = content.get("tta", content.get("looks", {"views": None, "scales": [1.0]}))
-    predictor = load_model(location, device, TestTimeAugmentation(tta["views"], tuple(tta["scales"])))
+    predictor = get_predictor(location, device, TestTimeAugmentation(tta["views"], tuple(tta["scales"])))
     scale = None if content.get("scale_found", True) else content["scale"]
     if isinstance(scale, list):  # of the frames of a series
         scale = scale[0]
-    prediction = predictor.predict_any(read_image(image).array, scale, str(image), content["image"])
+    masks = content.get("batch", {}).get("plant_masks")
+    if content.get("plant_mask") and masks is None:
+        raise InputFileError(f"{path.name} was made with a plant mask, and does not say where it is. Predict again.")
+    mask = None if not content.get("plant_mask") else plant_mask(masks, image)
+    array = read_image(image).array
+    prediction = yield from predict_steps(predictor, array, scale, str(image), content["image"], mask)
     values = content["parameters"]
     labels = prediction.labels(**values)
     same = None

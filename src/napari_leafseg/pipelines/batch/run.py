@@ -1,16 +1,18 @@
-"""Many images on one machine or on a cluster: the same code, resumable, with errors collected."""
+"""Many images predicted, and measured and reported where that is asked for."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError, ParameterError, UserError
@@ -22,18 +24,8 @@ from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.image_task import Task, cached_result, process_image
 from napari_leafseg.pipelines.batch.report import write_exports, write_report, write_tables
+from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.versions import software_versions, timestamp
-
-if TYPE_CHECKING:
-    from distributed import Client
-
-# Dask's own setting gives every freed array back to the system: the network then takes 1.6 times as long on a CPU
-_WORKER_ENVIRONMENT = {
-    "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30), "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-}  # fmt: skip
-_PATIENCE = 10  # seconds for a scheduler to answer
-_AHEAD = 3  # images handed out to each worker at a time: memory stays flat, workers never wait
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class BatchEvent:
 
     Attributes
     ----------
-    done, total : int
+    done, total : float
         Images.
     message : str
     result : dict or None
@@ -53,7 +45,7 @@ class BatchEvent:
         The image had been done before.
     """
 
-    done: int
+    done: float
     total: int
     message: str
     result: dict[str, Any] | None = None
@@ -82,7 +74,8 @@ def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[st
             except UserError as error:
                 errors.append({"name": str(item), "path": str(item), "error": str(error)})
     if not files:
-        raise InputFileError(errors[0]["error"] if errors else "There are no images. Give files, folders or patterns.")
+        sentences = [error["error"] for error in errors]
+        raise InputFileError("\n".join(sentences) or "There are no images. Give files, folders or patterns.")
     often = Counter(path.stem for path in files)
     common = Path(os.path.commonpath([path.resolve().parent for path in files]))
     tasks = []
@@ -98,17 +91,6 @@ def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[st
     return tasks, errors
 
 
-def default_workers(device: str) -> int:
-    """One for each graphics card, else one for each core."""
-    import torch
-
-    if device in {"auto", "cuda"} and torch.cuda.is_available():
-        return torch.cuda.device_count()
-    if device in {"auto", "mps"} and torch.backends.mps.is_available():
-        return 1
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
 def run_batch(
     patterns: Iterable[str | Path],
     output: str | Path,
@@ -116,11 +98,12 @@ def run_batch(
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> Iterator[BatchEvent]:
-    """Predict, measure and report images; may be stopped after any event, and goes on where it was.
+    """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
     Written into `output`: ``labels/NAME_label.tif`` and ``.json`` (the record that `rerun` takes),
     ``overlays/NAME.jpg``, ``leaves.csv``, ``plants.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and
-    ``batch.json``; ``parts/`` holds what a restart needs.
+    ``batch.json``; ``parts/`` holds what a restart needs. Without ``settings.measure``, the labels and their records
+    alone, straight into `output`.
 
     Parameters
     ----------
@@ -144,125 +127,86 @@ def run_batch(
         When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
     place = Path(output)
+    tasks, errors = find_tasks(patterns)
+    digest = _check(settings, place, scheduler is None)
+    if settings.measure:
+        _write_about(place, settings, digest, len(tasks))
+    total, results = len(tasks) + len(errors), list(errors)
+    for number, error in enumerate(errors, start=1):
+        yield BatchEvent(number, total, error["error"], error)
+    events = run_over(
+        tasks,
+        partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
+        name=lambda task: task.name,
+        cached=lambda task: cached_result(place, task, digest),
+        collect=True,
+        workers=workers,
+        scheduler=scheduler,
+        device=settings.device,
+    )
+    with contextlib.closing(events):
+        for event in events:
+            result = event.result
+            if event.error is not None and event.item is not None:
+                result = {"name": event.item.name, "path": event.item.path, "error": str(event.error)}
+            if result is not None:
+                results.append(result)
+            yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
+    report = None
+    if settings.measure:
+        yield BatchEvent(total, total, "Writing tables and report")
+        order = {task.name: number for number, task in enumerate(tasks)}
+        results.sort(key=lambda item: order.get(item["name"], -1))
+        leaves = write_tables(place, results)
+        for name in write_exports(place, results, settings.exports):
+            yield BatchEvent(total, total, f"Exporting {name}")
+        report = write_report(place, results, leaves, settings)
+    yield BatchEvent(total, total, "Done", report=report)
+
+
+def _check(settings: BatchSettings, place: Path, here: bool) -> str:
+    """Refuse what no image can be done with; returns the digest of the settings.
+
+    Parameters
+    ----------
+    settings : BatchSettings
+    place : path
+        Made, and tried to write to.
+    here : bool
+        Whether the work is done on this machine, so that its device must be there.
+    """
     for fmt in settings.exports:
         find_format(fmt)
-    tasks, errors = find_tasks(patterns)
     digest = settings.digest()
     card = describe_model(settings.model)
     check_values(card.family.settable, settings.values)
     find_preset(settings.tta)
+    if settings.full_masks and not card.family.overlapping_masks:
+        raise ParameterError(
+            f"{settings.model} gives no overlapping masks; a query-based model does, see “napari-leafseg models”."
+        )
+    if here:
+        from napari_leafseg.inference.device import choose_device
+
+        choose_device(settings.device)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise InputFileError(f"Cannot write to the folder {place}: {error.strerror}. Choose another.") from error
+    return digest
+
+
+def _write_about(place: Path, settings: BatchSettings, digest: str, images: int) -> None:
+    """``batch.json``: what is done, with which model and software."""
+    card = describe_model(settings.model)
     content = {
         "settings": settings.model_dump(),
         "digest": digest,
-        "images": len(tasks),
+        "images": images,
         "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
         "software": software_versions(),
         "created": timestamp(),
     }
     write_atomically(place / "batch.json", (json.dumps(content, indent=1) + "\n").encode())
-    total, results, left = len(tasks) + len(errors), list(errors), []
-    for number, error in enumerate(errors, start=1):
-        yield BatchEvent(number, total, error["error"], error)
-    for task in tasks:
-        known = cached_result(place, task, digest)
-        if known is None:
-            left.append(task)
-        else:
-            results.append(known)
-            yield BatchEvent(len(results), total, f"{task.name}: done before", known, skipped=True)
-    with contextlib.ExitStack() as stack:
-        if scheduler is None and workers == 0:
-            events = _here(left, str(place), settings, digest)
-        else:
-            yield BatchEvent(len(results), total, "Starting the workers")
-            client = stack.enter_context(_client(min(workers or default_workers(settings.device), max(1, len(left))),
-                                                 scheduler)) if left else None  # fmt: skip
-            events = _distributed(client, left, str(place), settings, digest) if client else iter(())
-        for result in events:
-            if result is None:
-                yield BatchEvent(len(results), total, "Working")
-                continue
-            results.append(result)
-            yield BatchEvent(len(results), total, result.get("error", result["name"]), result)
-    yield BatchEvent(total, total, "Writing tables and report")
-    order = {task.name: number for number, task in enumerate(tasks)}
-    results.sort(key=lambda item: order.get(item["name"], -1))
-    leaves = write_tables(place, results)
-    for name in write_exports(place, results, settings.exports):
-        yield BatchEvent(total, total, f"Exporting {name}")
-    report = write_report(place, results, leaves, settings)
-    yield BatchEvent(total, total, "Done", report=report)
-
-
-def _here(tasks: list[Task], output: str, settings: BatchSettings, digest: str) -> Iterator[dict[str, Any] | None]:
-    for task in tasks:
-        yield process_image(task, output, settings, digest)
-
-
-@contextlib.contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
-    """A connection to a scheduler, or to a cluster of processes on this machine."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=_PATIENCE)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise ParameterError(
-                f"No Dask scheduler answers at {scheduler}. Start one with “dask scheduler”, or leave --scheduler out."
-            ) from error
-        try:
-            yield client
-        finally:
-            client.close()
-        return
-    with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}),
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        client.run(_number_worker, list(client.scheduler_info(n_workers=-1)["workers"]))
-        yield client
-
-
-def _number_worker(addresses: list[str], dask_worker: Any = None) -> None:
-    """Tell a worker which one it is: it takes that graphics card."""
-    os.environ["NAPARI_LEAFSEG_WORKER"] = str(addresses.index(dask_worker.address))
-
-
-def _distributed(
-    client: Client, tasks: list[Task], output: str, settings: BatchSettings, digest: str
-) -> Iterator[dict[str, Any] | None]:
-    """Results as they come; None now and then, so that a consumer may stop. A worker's death costs nothing: what it had
-    in hand is done again by another; what kills three workers becomes an error."""
-    from distributed import wait
-
-    workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-    threads = settings.threads or max(1, (os.cpu_count() or 1) // workers)
-    own = settings.model_copy(update={"threads": threads})
-    rest = list(reversed(tasks))
-    waiting: dict[Any, Task] = {}
-    try:
-        while rest or waiting:
-            while rest and len(waiting) < _AHEAD * workers:
-                task = rest.pop()
-                waiting[client.submit(process_image, task, str(Path(output).resolve()), own, digest, pure=False)] = task
-            try:
-                finished = wait(list(waiting), timeout=0.25, return_when="FIRST_COMPLETED").done
-            except TimeoutError:
-                yield None
-                continue
-            for future in finished:
-                task = waiting.pop(future)
-                error = future.exception()
-                if error is None:
-                    yield future.result()
-                else:
-                    sentence = f"{task.path} could not be done: {type(error).__name__}: {error}"
-                    yield {"name": task.name, "path": task.path, "error": sentence}
-    finally:
-        for future in waiting:
-            future.cancel()

@@ -205,7 +205,7 @@ class BatchWidget(QWidget):
 
     def _progress(self, event: Any) -> None:
         self.progress.setRange(0, event.total)
-        self.progress.setValue(event.done)
+        self.progress.setValue(int(event.done))
         if event.result is not None:
             if "error" in event.result:
                 self._failed += 1
@@ -216,7 +216,9 @@ class BatchWidget(QWidget):
         if self._stopping:
             return
         failed = f", {self._failed} not done" if self._failed else ""
-        self.message.setText(f"{event.done} of {event.total}{failed}{self._time_left(event)} · {event.message[:60]}")
+        self.message.setText(
+            f"{int(event.done)} of {event.total}{failed}{self._time_left(event)} · {event.message[:60]}"
+        )
         if event.report is not None:
             self.report = event.report
             self.report_button.show()

@@ -41,11 +41,6 @@ def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]
 
 def save_masks_job(folder: Path, stem: str, prediction: Any, values: dict[str, float]) -> Path:
     """Write the overlapping masks of a prediction, or of each frame of a series; returns the (first) file."""
-    from napari_leafseg.io.exchange.coco import masks_path, save_coco
+    from napari_leafseg.pipelines.batch.image_task import write_masks
 
-    frames = getattr(prediction, "frames", None)
-    targets = []
-    for number, frame in enumerate(frames or [prediction]):
-        targets.append(masks_path(label_path(folder, f"{stem}_{number:03d}" if frames else stem)))
-        save_coco(targets[-1], frame.coco(**values))
-    return targets[0]
+    return write_masks(label_path(folder, stem), prediction, values)
