@@ -1,4 +1,4 @@
-# make demo | test | test-fast | lint | benchmark | samples | wheel
+# make demo | test | test-fast | lint | benchmark | samples | cards | wheel
 # QT=pyqt6 uses PyQt6 in an environment of its own.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -18,7 +18,7 @@ DEMO_ARGS := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
 export OMP_WAIT_POLICY := PASSIVE
 export QT_API := $(QT)
 
-.PHONY: help demo test test-fast lint format benchmark samples wheel system clean
+.PHONY: help demo test test-fast lint format benchmark samples cards wheel system clean
 
 help:
 	@echo "make demo       set up, then open the application on the sample plants"
@@ -27,6 +27,7 @@ help:
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make benchmark  measure the targets of docs/results.md"
 	@echo "make samples    draw sample_data/ again"
+	@echo "make cards      write the model cards to read (.md) from those beside the weights (.json)"
 	@echo "make wheel      build the wheel"
 
 system:
@@ -74,6 +75,9 @@ benchmark: $(READY)
 
 samples: $(READY)
 	$(BIN)/napari-leafseg synthesize --samples --output sample_data
+
+cards: $(READY)
+	$(BIN)/python -m napari_leafseg.models.store.card_document
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

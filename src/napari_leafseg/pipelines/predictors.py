@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_leafseg.inference.tta import TestTimeAugmentation, find_preset
+from napari_leafseg.models.store.model_card import card_path
 from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.pipelines.step import Step
 
@@ -109,5 +110,5 @@ def _own_device(device: str) -> str:
 
 def _file_state(path: Path) -> tuple[object, ...]:
     """Which file it is, and whether it is still the same: another model may get an old one's name."""
-    status = path.stat() if path.exists() else None
-    return (path, None, None) if status is None else (path, status.st_size, status.st_mtime_ns)
+    found = [file.stat() for file in (path, card_path(path)) if file.exists()]
+    return (path, *((status.st_size, status.st_mtime_ns) for status in found))

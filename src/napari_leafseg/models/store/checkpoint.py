@@ -1,8 +1,7 @@
-"""Checkpoints: one safetensors file that holds weights, configuration, metrics and provenance."""
+"""Checkpoints: a safetensors file that holds weights and card, or weights alone with the card beside them."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -12,13 +11,13 @@ from safetensors.torch import save
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ModelError
 from napari_leafseg.models.build import Network, build_network
-from napari_leafseg.models.store.model_card import FORMAT, ModelCard, read_card
+from napari_leafseg.models.store.model_card import ModelCard, check_weights, embed, read_card
 
 _HALF = 65504.0  # float16's largest
 
 
 def save_checkpoint(path: str | Path, network: Network, card: ModelCard, half: bool = False) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint, weights and card in one file, whole or not at all.
 
     Parameters
     ----------
@@ -35,13 +34,7 @@ def save_checkpoint(path: str | Path, network: Network, card: ModelCard, half: b
         value = value.detach().cpu().contiguous()
         fits = value.is_floating_point() and bool(value.abs().max() < _HALF if value.numel() else True)
         tensors[key] = value.half() if half and fits else value.clone()
-    about = {name: value for name, value in card.__dict__.items() if name != "config"}
-    metadata = {
-        "format": FORMAT,
-        "config": card.config.model_dump_json(),
-        "card": json.dumps(about, sort_keys=True),
-    }
-    write_atomically(Path(path), save(tensors, metadata))
+    write_atomically(Path(path), save(tensors, embed(card)))
 
 
 def load_checkpoint(path: str | Path) -> tuple[Network, ModelCard]:
@@ -53,6 +46,7 @@ def load_checkpoint(path: str | Path) -> tuple[Network, ModelCard]:
         As `read_card`; also when weights and configuration do not belong together.
     """
     card = read_card(path)
+    check_weights(path)
     tensors = _read_tensors(path)
     network = build_network(card.config)
     try:

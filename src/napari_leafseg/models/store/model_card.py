@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,18 +88,85 @@ class ModelCard:
         return tuple(spec.name for spec in self.family.parameters if not spec.per_image)
 
 
-def read_card(path: str | Path) -> ModelCard:
-    """Read what a checkpoint says of itself, without its weights.
+def card_path(weights: Path) -> Path:
+    """The card beside a file that holds weights alone, as the bundled models have it."""
+    return weights.with_suffix(".json")
+
+
+def holds_card(path: str | Path) -> bool:
+    """Whether a checkpoint holds its card, so that it can be sent to somebody as it is."""
+    return "card" in _metadata(Path(path))
+
+
+def check_weights(path: str | Path) -> None:
+    """See that weights with a card beside them are those that the card was written for.
 
     Raises
     ------
     ModelError
-        When the file is missing, is no checkpoint, or is of another kind of model.
+        When they are others.
     """
     path = Path(path)
+    if holds_card(path):
+        return
+    wanted = json.loads(card_path(path).read_text(encoding="utf-8")).get("weights", {}).get("sha256")
+    if wanted is not None and wanted != hashlib.sha256(path.read_bytes()).hexdigest():
+        raise ModelError(
+            f"{path} holds other weights than those that its card {card_path(path).name} describes. "
+            "Get both files again."
+        )
+
+
+def embed(card: ModelCard) -> dict[str, str]:
+    """Write a card as the header of a checkpoint that holds it."""
+    about = {name: value for name, value in card.__dict__.items() if name != "config"}
+    return {"format": FORMAT, "config": card.config.model_dump_json(), "card": json.dumps(about, sort_keys=True)}
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Read what a checkpoint says of itself, without its weights: in its header, else in the card beside it.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing, is no checkpoint, has no card, or is of another kind of model.
+    """
+    path = Path(path)
+    metadata = _metadata(path)
+    beside = card_path(path)
+    source = path if "card" in metadata else beside
+    try:
+        if source is path:
+            config, entries = metadata["config"], json.loads(metadata["card"])
+        else:
+            entries = json.loads(beside.read_text(encoding="utf-8"))
+            for document in ("format", "weights", "document"):
+                entries.pop(document, None)
+            config = json.dumps(entries.pop("config"))
+        if "mirror" in entries:  # until 0.1.0: the mirror image or not
+            entries["tta_views"] = 2 if entries.pop("mirror") else 1
+        entries = with_new_names(entries, _EARLIER)
+        entries["defaults"] = with_new_names(entries.get("defaults", {}), EARLIER_DEFAULTS)
+        entries["provenance"] = with_new_names(entries.get("provenance", {}), {"pictures": "images"})
+        return ModelCard(config=parse_config_json(config), **entries)
+    except OSError as error:
+        raise ModelError(
+            f"{path} holds weights alone, and its card {beside.name} is not beside it. Put both files into one folder."
+        ) from error
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{source} is damaged: its card is no JSON ({error}). Get the file again.") from error
+    except (ValidationError, AttributeError, TypeError, KeyError, ValueError) as error:
+        raise ModelError(
+            f"{source} holds another kind of model than this version knows. "
+            "Update napari-leafseg or choose another model."
+        ) from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The header of a checkpoint."""
     try:
         with safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
+            metadata: dict[str, str] = file.metadata() or {}
     except FileNotFoundError as error:
         raise ModelError(
             f"There is no weights file {path}. Check the path, or choose a model from the list."
@@ -113,17 +181,4 @@ def read_card(path: str | Path) -> ModelCard:
             f"{path} is a safetensors file of some other program: it has no napari-leafseg header. "
             "Choose a checkpoint written by napari-leafseg."
         )
-    try:
-        config = parse_config_json(metadata["config"])
-        entries = json.loads(metadata["card"])
-        if "mirror" in entries:  # until 0.1.0: the mirror image or not
-            entries["tta_views"] = 2 if entries.pop("mirror") else 1
-        entries = with_new_names(entries, _EARLIER)
-        entries["defaults"] = with_new_names(entries.get("defaults", {}), EARLIER_DEFAULTS)
-        entries["provenance"] = with_new_names(entries.get("provenance", {}), {"pictures": "images"})
-        return ModelCard(config=config, **entries)
-    except (ValidationError, TypeError, KeyError, ValueError) as error:
-        raise ModelError(
-            f"{path} holds another kind of model than this version knows. "
-            "Update napari-leafseg or choose another model."
-        ) from error
+    return metadata

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors import safe_open
@@ -10,7 +10,7 @@ from safetensors.numpy import save
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ModelError, UserError
-from napari_leafseg.models.store.model_card import read_card
+from napari_leafseg.models.store.model_card import card_path, embed, holds_card, read_card
 from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
 
 TRASH, _EARLIER_TRASH = "trash", "taken away"
@@ -42,15 +42,19 @@ def _free(name: str) -> Path:
 
 
 def _write_as(source: Path, target: Path, name: str) -> None:
-    """A copy of a checkpoint under another name, in its file's name and in its card."""
-    read_card(source)
+    """A copy of a checkpoint under another name, in its file's name and in its card; weights and card in one file."""
+    card = replace(read_card(source), name=name)
     with safe_open(str(source), framework="numpy") as file:
-        metadata = dict(file.metadata())
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    entries = json.loads(metadata["card"])
-    entries["name"] = name
-    metadata["card"] = json.dumps(entries, sort_keys=True)
-    write_atomically(target, save(tensors, metadata))
+    write_atomically(target, save(tensors, embed(card)))
+
+
+def _join(path: Path) -> Path:
+    """Put the card that lies beside a model of the user's into its file, so that the one file is all there is."""
+    if not holds_card(path):
+        _write_as(path, path, read_card(path).name)
+        card_path(path).unlink()
+    return path
 
 
 def rename_model(name: str, new: str) -> Path:
@@ -62,7 +66,7 @@ def rename_model(name: str, new: str) -> Path:
         When there is no such model, or the new name is taken or none.
     """
     source, target = own_model(name), _free(new)
-    _write_as(source, target, new)
+    _write_as(_join(source), target, new)
     source.unlink()
     return target
 
@@ -75,7 +79,7 @@ def delete_model(name: str) -> Path:
     ModelError
         When there is no such model of the user's.
     """
-    source = own_model(name)
+    source = _join(own_model(name))
     folder = user_folder() / TRASH
     folder.mkdir(exist_ok=True)
     target = folder / source.name
@@ -134,7 +138,7 @@ def export_model(name: str, file: Path) -> Path:
     ModelError
         When there is no such model, or the file cannot be written.
     """
-    write_atomically(file, own_model(name).read_bytes())
+    write_atomically(file, _join(own_model(name)).read_bytes())
     return file
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_leafseg.models.store.model_card import holds_card, read_card
 from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.versions import with_new_names
 
@@ -79,7 +80,17 @@ class BatchSettings(BaseModel):
             if not settings[later]:
                 del settings[later]
         fingerprint_input = {"looks" if name == "tta" else name: value for name, value in settings.items()}  # as ever
-        return hashlib.sha256(f"{fingerprint_input} {file_hash(find_model(self.model))}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{fingerprint_input} {model_hash(find_model(self.model))}".encode()).hexdigest()[:16]
+
+
+def model_hash(path: Path) -> str:
+    """A hash of everything in a model that changes a result: its file, and of a card beside it what is not words."""
+    if not path.exists() or holds_card(path):
+        return file_hash(path)
+    card = read_card(path)
+    values: list[object] = [card.version, card.config.model_dump_json(), sorted(card.defaults.items())]
+    values += [card.target_diameter, card.tta_views, card.whole_image_size, card.least_leaf]
+    return hashlib.sha256(f"{file_hash(path)} {values}".encode()).hexdigest()
 
 
 @lru_cache(maxsize=8)

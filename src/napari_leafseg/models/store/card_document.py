@@ -1,0 +1,58 @@
+"""Model cards to read: Markdown made from the JSON cards beside the bundled weights (``make cards``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from napari_leafseg._files import resource_folder, write_atomically
+
+_SECTIONS = ("summary", "for", "learned_from", "measured", "notes", "fails")
+
+
+def bundled_cards() -> Iterator[Path]:
+    """The JSON cards of all weights that come with the program."""
+    for weights in sorted(resource_folder().glob("*/*.safetensors")):
+        yield weights.with_suffix(".json")
+
+
+def card_document(card: dict[str, Any]) -> str:
+    """Write a JSON card as Markdown: its words, its defaults and its figures."""
+    document = card["document"]
+    parts = [f"# {card['name']}", f"{card['description']} Version {card['version']}, {card['license']}."]
+    for section in _SECTIONS:
+        if section == "measured":
+            parts += _table(document.get(section, []))
+            parts.append(_defaults(card["defaults"]))
+        else:
+            parts += ["\n".join(lines) for lines in document.get(section, [])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _defaults(values: dict[str, float]) -> str:
+    return "Defaults: " + ", ".join(f"`{name}` {value:g}" for name, value in sorted(values.items())) + "."
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *([_cell(column, row[column]) for column in columns] for row in rows)]
+    return ["\n".join(f"| {' | '.join(cells)} |" for cells in lines).replace("|DiC|", r"\|DiC\|")]
+
+
+def _cell(column: str, value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.{2 if 'DiC' in column else 3}f}"
+
+
+def write_cards() -> None:
+    """Write ``NAME.md`` beside every card."""
+    for path in bundled_cards():
+        text = card_document(json.loads(path.read_text(encoding="utf-8")))
+        write_atomically(path.with_suffix(".md"), text.encode())
+
+
+if __name__ == "__main__":
+    write_cards()

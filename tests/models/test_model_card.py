@@ -1,0 +1,93 @@
+"""Weights and cards: bundled models are pairs, the user's are single files, and both are read."""
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from napari_leafseg._files import resource_folder
+from napari_leafseg.errors import ModelError
+from napari_leafseg.models.store import user_models
+from napari_leafseg.models.store.card_document import card_document
+from napari_leafseg.models.store.checkpoint import load_checkpoint
+from napari_leafseg.models.store.model_card import holds_card, read_card
+from napari_leafseg.models.store.zoo import describe_model, find_model
+from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.pipelines.predictors import get_predictor
+
+BUNDLED = sorted(resource_folder().glob("*/*.safetensors"))
+
+
+@pytest.mark.parametrize("weights", BUNDLED, ids=lambda path: path.stem)
+def test_a_bundled_model_is_weights_and_a_card(weights):
+    with safe_open(weights, framework="numpy") as file:
+        assert file.metadata() == {"format": "napari-leafseg 1"}
+    text = weights.with_suffix(".json").read_text(encoding="utf-8")
+    content = json.loads(text)
+    assert content["weights"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert not re.search("colour|grey", text, re.IGNORECASE)
+    card = read_card(weights)
+    assert card.name == weights.stem
+    assert weights.with_suffix(".md").read_text(encoding="utf-8") == card_document(content), "make cards"
+
+
+def pair(folder, name="leaf"):
+    """A copy of a bundled model's two files."""
+    return [Path(shutil.copy(find_model(name).with_suffix(suffix), folder)) for suffix in (".safetensors", ".json")]
+
+
+def test_a_changed_default_is_a_change_of_the_card_alone(tmp_path):
+    weights, card = pair(tmp_path)
+    settings = BatchSettings(model=str(weights))
+    before, predictor = settings.digest(), get_predictor(str(weights), "cpu")
+    content = json.loads(card.read_text())
+    content["document"]["for"] = [["Other words."]]
+    card.write_text(json.dumps(content))
+    assert settings.digest() == before  # words change no result
+    content["defaults"]["angle"] = 33
+    card.write_text(json.dumps(content))
+    assert read_card(weights).defaults["angle"] == 33
+    assert load_checkpoint(weights)[1].defaults["angle"] == 33
+    assert get_predictor(str(weights), "cpu") is not predictor
+    assert settings.digest() != before
+
+
+def test_weights_without_their_card_or_with_another_ones_say_so(tmp_path):
+    weights, card = pair(tmp_path)
+    text = card.read_text()
+    for content, words in (
+        (None, r"leaf\.json is not beside it"),
+        ("{", "no JSON"),
+        ("[]", "another kind of model"),
+        (text.replace('"sha256": "', '"sha256": "0'), "other weights"),
+    ):
+        card.unlink(missing_ok=True)
+        if content is not None:
+            card.write_text(content)
+        with pytest.raises(ModelError, match=words) as caught:
+            load_checkpoint(weights)
+        assert "leaf" in str(caught.value)
+
+
+def test_a_pair_becomes_one_file_that_can_be_sent(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_leafseg._files.platformdirs.user_data_dir", lambda *_, **__: str(tmp_path / "data"))
+    (tmp_path / "data" / "models").mkdir(parents=True)
+    weights, _ = pair(tmp_path)
+    added = user_models.add_model(weights, "mine")
+    assert holds_card(added)
+    assert read_card(added) == replace(read_card(weights), name="mine")
+    first, second = (load_checkpoint(path)[0].state_dict() for path in (added, weights))
+    assert all(torch.equal(first[key], value) for key, value in second.items())
+    pair(tmp_path / "data" / "models", "solov2")[0].rename(tmp_path / "data" / "models" / "theirs.safetensors")
+    (tmp_path / "data" / "models" / "solov2.json").rename(tmp_path / "data" / "models" / "theirs.json")
+    sent = user_models.export_model("theirs", tmp_path / "sent.safetensors")
+    assert read_card(sent).defaults == describe_model("solov2").defaults
+    assert load_checkpoint(sent)[1].name == "solov2"
+    restored = user_models.restore_model(user_models.delete_model("theirs").stem)
+    assert read_card(restored) == read_card(sent)
