@@ -236,6 +236,11 @@ class Tool(NamedTuple):
     name, label, key, help : str
     gesture : str
         "click" (a click or a scribble), "stroke", "cut" (a stroke, or clicks), or "loop".
+    make : callable or None
+        What a stroke or loop does; None for a click, which `add` does.
+    shapes_all : bool
+        Whether it decides the shape of every leaf that it changes, so that all of them are verified by it; else of
+        those that gain pixels, or lose some to the background.
     """
 
     name: str
@@ -243,21 +248,17 @@ class Tool(NamedTuple):
     key: str
     gesture: str
     help: str
+    make: Callable[[Scene, np.ndarray], Edit | list[Edit] | None] | None = None
+    shapes_all: bool = False
 
 
 TOOLS: tuple[Tool, ...] = (
     Tool("add", "Add leaf", "A", "click", "Click a missing leaf, or scribble on it. Shift + wheel: wider or narrower."),
-    Tool("split", "Split", "K", "cut", "Draw across the leaf, or click once in each part and press K again."),
-    Tool("merge", "Merge", "G", "stroke", "Drag from leaf to leaf: they become one."),
-    Tool("border", "Move border", "W", "stroke", "Draw along the leaf's true edge: its outline snaps there."),
-    Tool("lasso", "Lasso", "Q", "loop", "Draw around a leaf: a new one, or the one that is there anew."),
-    Tool("front", "Bring to front", "T", "stroke", "Drag from the leaf in front to the leaf behind it."),
+    Tool("split", "Split", "K", "cut", "Draw across the leaf, or click once in each part and press K again.",
+         split, shapes_all=True),
+    Tool("merge", "Merge", "G", "stroke", "Drag from leaf to leaf: they become one.", merge),
+    Tool("border", "Move border", "W", "stroke", "Draw along the leaf's true edge: its outline snaps there.", border),
+    Tool("lasso", "Lasso", "Q", "loop", "Draw around a leaf: a new one, or the one that is there anew.", lasso),
+    Tool("front", "Bring to front", "T", "stroke", "Drag from the leaf in front to the leaf behind it.", front,
+         shapes_all=True),
 )  # fmt: skip
-
-STROKES: dict[str, Callable[[Scene, np.ndarray], Edit | list[Edit] | None]] = {
-    "split": split,
-    "merge": merge,
-    "border": border,
-    "lasso": lasso,
-    "front": front,
-}

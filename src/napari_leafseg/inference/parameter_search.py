@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg.errors import InputFileError, UserError
-from napari_leafseg.inference.prediction import Prediction, Region
+from napari_leafseg.inference.prediction import Prediction, Region, refine_labels
 from napari_leafseg.metrics import score
 from napari_leafseg.models.parameters import ParameterSpec
 
@@ -215,6 +215,7 @@ class _WorkingScorer:
         compact = np.searchsorted(numbers, truth) + 1
         compact[truth == 0] = 0
         self.leaves = len(numbers)
+        self._family = prediction.family
         self._regions: list[tuple[Region, np.ndarray, float, float]] = []
         sizes = np.bincount(compact.ravel(), minlength=self.leaves + 1)[1:].astype(float)
         for region in prediction.regions:
@@ -228,6 +229,7 @@ class _WorkingScorer:
         tables, areas, working = [np.zeros((self.leaves, 0))], [np.zeros(0)], [np.zeros(0)]
         for region, truth, zoom, scale in self._regions:
             labels = region.working_labels({**values, "min_area": 0.0})
+            labels = refine_labels(self._family, labels, values, zoom**0.5)
             count = int(labels.max(initial=0))
             table = np.bincount((truth * (count + 1) + labels).ravel(), minlength=(self.leaves + 1) * (count + 1))
             table = table.reshape(self.leaves + 1, count + 1)

@@ -191,7 +191,7 @@ class Prediction:
         full = np.zeros(self.shape, np.uint16)
         count = 0
         for region in self.regions:
-            found = region.labels(chosen)
+            found = refine_labels(self.family, region.labels(chosen), chosen)
             window = full[region.rows, region.columns]
             np.copyto(window, found + np.uint16(count), where=found > 0, casting="unsafe")
             count += int(found.max(initial=0))
@@ -223,6 +223,41 @@ class Prediction:
             "software": {"napari-leafseg": __version__},
             "created": timestamp(),
         }
+
+
+def refine_mask(family: ModelFamily, mask: np.ndarray, values: dict[str, float], zoom: float = 1.0) -> np.ndarray:
+    """Give what the parameters that have a step of their own leave of a leaf's mask, bool (h, w)."""
+    for spec in family.parameters:
+        if spec.refine is not None and mask.any():
+            mask = mask & spec.refine(mask, values.get(spec.name, spec.default), zoom)
+    return mask
+
+
+def refine_labels(family: ModelFamily, labels: np.ndarray, values: dict[str, float], zoom: float = 1.0) -> np.ndarray:
+    """Refine each leaf, see `refine_mask`; what stays is numbered 1 … N.
+
+    Parameters
+    ----------
+    family : ModelFamily
+    labels : numpy.ndarray
+        uint16 (H, W).
+    values : dict
+    zoom : float
+        Pixels of `labels` per pixel of the image.
+    """
+    if all(spec.refine is None for spec in family.parameters):
+        return labels
+    from scipy import ndimage
+
+    result, count = np.zeros_like(labels), 0
+    for number, box in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
+        if box is None:
+            continue
+        mask = refine_mask(family, labels[box] == number, values, zoom)
+        if mask.any():
+            count += 1
+            result[box][mask] = count
+    return result
 
 
 def enlarge_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

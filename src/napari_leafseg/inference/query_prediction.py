@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.prediction import Prediction, Region
+from napari_leafseg.inference.prediction import Prediction, Region, refine_mask
 from napari_leafseg.postprocessing.masks import SURE, SoftMask, matrix_nms, overlaps
 
 _LEAST_VISIBLE = 0.35  # of a mask: what better masks leave less of is no leaf of its own
@@ -183,7 +183,7 @@ class QueryPrediction(Prediction):
         for region in self.regions:
             for score, mask in region.chosen(chosen):
                 place, cover = region.enlarge(mask)
-                inside = cover >= cut
+                inside = refine_mask(self.family, cover >= cut, chosen)
                 if np.count_nonzero(inside) < max(1.0, chosen["min_area"]):
                     continue
                 rows = slice(place[0].start + region.rows.start, place[0].stop + region.rows.start)

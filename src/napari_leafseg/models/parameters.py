@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_leafseg.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,9 @@ class ParameterSpec:
         Values that the parameter search compares. It varies the first two parameters that have any.
     open_ended : bool
         Whether values above `maximum`, the end of the slider, are good as well.
+    refine : callable, optional
+        What the parameter does by itself, without the code that makes leaves: takes a leaf's mask, bool (h, w), the
+        value, and the mask's pixels per pixel of the image; gives what stays of the mask, nothing where it is no leaf.
     """
 
     name: str
@@ -40,6 +47,7 @@ class ParameterSpec:
     per_image: bool = False
     search: tuple[float, ...] = ()
     open_ended: bool = False
+    refine: Callable[[np.ndarray, float, float], np.ndarray] | None = None
 
     def fits(self, value: float) -> bool:
         """Tell whether a value lies in the range."""

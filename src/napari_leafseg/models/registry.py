@@ -1,18 +1,20 @@
 """Families of models: all that the program knows of a kind of network, in one object for each.
 
-The five built-in families, those that installed packages bring (entry point group ``napari_leafseg.models``), and those
-that were registered with `register_family`. Listing them loads no torch.
+The built-in families (in the module ``family`` of each package beside this one), those that installed packages bring
+(entry point group ``napari_leafseg.models``), and those that were registered with `register_family`. Listing them loads
+no torch.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny
@@ -25,13 +27,6 @@ if TYPE_CHECKING:
     from napari_leafseg.models.base import LeafNetwork
 
 GROUP = "napari_leafseg.models"
-BUILT_IN = (
-    "napari_leafseg.models.distance_embedding.family:DISTANCE_EMBEDDING",
-    "napari_leafseg.models.query.family:CONDINST",
-    "napari_leafseg.models.query.family:SOLOV2",
-    "napari_leafseg.models.query.family:SOTR",
-    "napari_leafseg.models.query.family:MASK2FORMER",
-)
 _FIRST = "distance_embedding"  # checkpoints that name no kind are of this one
 
 logger = logging.getLogger(__name__)
@@ -145,10 +140,18 @@ def unregister_family(kind: str) -> None:
     _registered.pop(kind, None)
 
 
+def _built_in() -> Iterator[ModelFamily]:
+    """Find every `ModelFamily` in ``napari_leafseg.models.*.family``, in the order in which they are written."""
+    here = Path(__file__).parent
+    for path in sorted(here.glob("*/family.py")):
+        module = import_module(f"napari_leafseg.models.{path.parent.name}.family")
+        yield from (item for item in vars(module).values() if isinstance(item, ModelFamily))
+
+
 @cache
 def _installed() -> dict[str, ModelFamily]:
     """The built-in families, then those of other packages; one that cannot be loaded is logged and left out."""
-    found = {family.kind: family for family in map(resolve, BUILT_IN)}
+    found = {family.kind: family for family in _built_in()}
     for point in entry_points(group=GROUP):
         try:
             family = point.load()

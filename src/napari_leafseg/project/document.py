@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_leafseg.editing.edit import Edit, LeafKey
 from napari_leafseg.editing.history import History, Step
+from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.project.journal import Record
 
 
@@ -36,7 +37,7 @@ class Snapshot:
 
 def _shaped(edit: Edit) -> set[int]:
     """Leaves whose shape an edit decided: not those which merely lost pixels to a leaf that was drawn over them."""
-    if edit.tool in {"split", "front"}:
+    if any(tool.shapes_all for tool in TOOLS if tool.name == edit.tool):
         return set(edit.leaves)
     to_background = np.unique(edit.before[(edit.before != edit.after) & (edit.after == 0)])
     return {leaf for leaf in (*edit.gained, *(int(leaf) for leaf in to_background)) if leaf}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from napari_leafseg.models.parameters import ParameterSpec
 from napari_leafseg.models.query.config import (
     QUERY_SIZES,
@@ -32,7 +34,9 @@ QUERY_PARAMETERS = (
 )  # fmt: skip
 
 
-def query_family(kind: str, title: str, config: type[QueryConfig], builder: str) -> ModelFamily:
+def query_family(
+    kind: str, title: str, config: type[QueryConfig], builder: str, presets: Mapping[str, QueryConfig] | None = None
+) -> ModelFamily:
     """Make the family of a query-based model.
 
     Parameters
@@ -41,6 +45,8 @@ def query_family(kind: str, title: str, config: type[QueryConfig], builder: str)
     config : type of QueryConfig
     builder : str
         ``"module:Class"`` of a `napari_leafseg.models.query.base.QueryModel`.
+    presets : dict, optional
+        Configurations by name; those of `QUERY_SIZES` when None.
     """
     return ModelFamily(
         kind=kind,
@@ -49,7 +55,7 @@ def query_family(kind: str, title: str, config: type[QueryConfig], builder: str)
         builder=builder,
         runner="napari_leafseg.inference.query_runner:QueryRunner",
         parameters=QUERY_PARAMETERS,
-        presets={name: preset for name, preset in QUERY_SIZES.items() if preset.kind == kind},
+        presets=presets or {name: preset for name, preset in QUERY_SIZES.items() if preset.kind == kind},
         overlays=("confidence",),
         overlapping_masks=True,
         instance_unique=True,

@@ -206,7 +206,7 @@ class CorrectWidget(CorrectForm):
         if click:
             self.hint.setText(tool.help)
             return
-        made = tools.STROKES[tool.name](self._scene(binding), points)
+        made = None if tool.make is None else tool.make(self._scene(binding), points)
         if isinstance(made, list):
             made = _as_one(binding, made)
         self._report(binding.perform(made))
