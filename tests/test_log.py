@@ -173,7 +173,7 @@ def test_a_full_disk_is_told_once_and_stops_nothing(log, monkeypatch, capsys):
 def test_a_full_device_is_told_once_and_stops_nothing(tmp_path, capsys):
     logger = logging.getLogger("napari_leafseg.test_full")
     handler = LogFile(tmp_path / "x.log")
-    handler._open = lambda: open("/dev/full", "a")
+    handler._open = lambda: open("/dev/full", "a")  # noqa: SIM115
     logger.addHandler(handler)
     for _ in range(3):
         logger.error("lost")

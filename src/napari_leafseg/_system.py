@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from importlib import metadata
 from typing import Any
 
 from napari_leafseg._files import data_folder, resource_folder
 from napari_leafseg._log import LEVEL_VARIABLE, log_file
 from napari_leafseg.models.store.zoo import user_folder
-from napari_leafseg.versions import __version__
+from napari_leafseg.versions import __version__, installed_version
 
 _LOG = logging.getLogger(__name__)
 _PACKAGES = (
@@ -30,7 +29,11 @@ def system_info(settings: str = "") -> dict[str, Any]:
         The file of the window's settings.
     """
     return {
-        "versions": {"napari-leafseg": __version__, "python": platform.python_version(), **_installed()},
+        "versions": {
+            "napari-leafseg": __version__,
+            "python": platform.python_version(),
+            **{name: installed_version(name) or "–" for name in _PACKAGES},
+        },
         "system": platform.platform(),
         "cores": {"all": os.cpu_count(), "usable": _usable_cores()},
         **_devices(),
@@ -57,16 +60,6 @@ def info_lines(info: dict[str, Any]) -> list[str]:
         else:
             lines.append(f"{name}: {value}")
     return lines
-
-
-def _installed() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "–"
-    return found
 
 
 def _usable_cores() -> int | None:

@@ -35,6 +35,8 @@ def train(
                 bar.update(
                     task, description=f"total loss {event.values['total']:.3f}", completed=event.step, total=event.total
                 )
+            elif event.kind == "unsaved":
+                print_error(UserError(event.message))
             elif event.kind == "validation":
                 out.print(f"step {event.step}: {values}", highlight=False)
     out.print(f"Weights: {output / (settings.name + '.safetensors')}", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 from skimage.segmentation import find_boundaries
 
 from napari_leafseg._files import write_atomically
+from napari_leafseg._log import log_error, start_log
 from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.inference.confidence import leaf_confidence
@@ -25,6 +27,7 @@ from napari_leafseg.pipelines.predictors import get_predictor
 from napari_leafseg.traits import Measurements, measure
 
 THUMBNAIL = 320  # pixels
+_LOG = logging.getLogger(__name__)
 _COLORS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
 
 
@@ -48,12 +51,15 @@ def file_state(path: Path) -> list[int]:
 
 def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | None:
     """What the marker says when the image was done with the same settings and did not change since."""
+    marker = marker_path(output, task.name)
+    if not marker.exists():
+        return None
     try:
-        content: dict[str, Any] = json.loads(marker_path(output, task.name).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))
         if content["digest"] == digest and content["file"] == file_state(Path(task.path)):
             return content
-    except (OSError, ValueError, KeyError):
-        return None
+    except (OSError, ValueError, KeyError) as error:
+        _LOG.warning("%s is done again: its marker %s cannot be used (%s).", task.path, marker, error)
     return None
 
 
@@ -76,6 +82,7 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
         What the marker says: ``name``, ``path``, ``count``, ``plants``, ``area``, ``scale``, ``notes``, ``seconds``; or
         ``name``, ``path`` and ``error``, a sentence, when the image cannot be done.
     """
+    start_log("batch")
     began = time.perf_counter()
     place, path = Path(output), Path(task.path)
     try:
@@ -98,7 +105,11 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
         record["batch"] = settings.model_dump()
         result = _write(place, task, settings, prediction, labels, measured, rgb, record)
     except UserError as error:
+        log_error(error)
         return {"name": task.name, "path": task.path, "error": str(error)}
+    except Exception as error:
+        log_error(error)
+        raise
     result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
     write_atomically(marker_path(place, task.name), (json.dumps(result) + "\n").encode())
     return result
