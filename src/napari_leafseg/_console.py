@@ -6,10 +6,13 @@ import os
 
 from rich.console import Console
 
+from napari_leafseg._log import log_error
+
 _quiet = os.environ.get("RANK", "0") != "0"  # of several processes that train together, the first one speaks
 out, err = Console(quiet=_quiet), Console(stderr=True, quiet=_quiet)
 
 
 def print_error(error: Exception) -> None:
-    """Print an error for the user."""
+    """Print an error for the user, and log it."""
+    log_error(error)
     err.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)

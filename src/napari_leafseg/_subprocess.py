@@ -5,6 +5,7 @@ Not `multiprocessing`: what it starts reads the main program again, which is nap
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import queue
@@ -15,14 +16,15 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import IO, Any
 
+from napari_leafseg._log import log_error, start_log
 from napari_leafseg.errors import UserError
 
 _START = "from napari_leafseg._subprocess import _child_main; _child_main()"
 _TURN = 0.1  # seconds between two chances to stop
 _GOODBYE = 5.0  # seconds until a process that does not end is killed
+_LOG = logging.getLogger(__name__)
 
 
 def run_in_subprocess(job: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
@@ -63,8 +65,10 @@ def run_in_subprocess(job: Callable[..., Iterator[Any]], *arguments: Any) -> Ite
                 yield None
                 continue
             if answer is None:
+                how = _how(child.wait())
+                _LOG.error("The background process %d ended by itself: %s", child.pid, how)
                 raise UserError(
-                    f"The process that computes in the background ended by itself ({_how(child.wait())}), as when "
+                    f"The process that computes in the background ended by itself ({how}), as when "
                     "memory runs out. What it had saved is kept: close other programs, and start again."
                 )
             kind, value = answer
@@ -92,11 +96,14 @@ def _start() -> subprocess.Popen[bytes]:
 def _end(child: subprocess.Popen[bytes]) -> None:
     """End a process: it does so when nobody asks it any more."""
     assert child.stdin is not None
-    with suppress(OSError):  # it was gone already, with something unsent
+    try:
         child.stdin.close()
+    except OSError as error:
+        _LOG.debug("The background process %d was gone already, with something unsent: %s", child.pid, error)
     try:
         child.wait(_GOODBYE)
     except subprocess.TimeoutExpired:
+        _LOG.warning("The background process %d did not end in %.0f s and is killed.", child.pid, _GOODBYE)
         child.kill()
         child.wait()
 
@@ -119,10 +126,12 @@ def _listen(stream: IO[bytes], answers: queue.SimpleQueue[tuple[str, Any] | None
 def _send(stream: IO[bytes], value: Any) -> None:
     """Say something; a process that is gone is noticed by its silence."""
     content = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    with suppress(OSError):
+    try:
         stream.write(struct.pack("<Q", len(content)))
         stream.write(content)
         stream.flush()
+    except OSError as error:
+        _LOG.debug("Nobody listens any more: %s", error)
 
 
 def _receive(stream: IO[bytes]) -> Any:
@@ -132,13 +141,15 @@ def _receive(stream: IO[bytes]) -> Any:
         if len(head) < 8:
             return None
         content = stream.read(struct.unpack("<Q", head)[0])
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:  # ValueError: the stream was closed here
+        _LOG.debug("Nobody speaks any more: %s", error)
         return None
     return pickle.loads(content) if len(content) == struct.unpack("<Q", head)[0] else None
 
 
 def _child_main() -> None:
     """The other process: does what it is told, and ends when the first one does."""
+    start_log("background")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is meant for the first process
     if hasattr(os, "nice"):
         os.nice(10)  # with SCHED_IDLE it would never get a turn beside another busy program
@@ -153,8 +164,10 @@ def _child_main() -> None:
             _send(answers, ("value", value))
         _send(answers, ("ended", None))
     except (UserError, MemoryError) as error:
+        log_error(error)
         _send(answers, ("failed", error))
-    except Exception:
+    except Exception as error:
+        log_error(error)
         _send(answers, ("failed", RuntimeError(traceback.format_exc())))
     os._exit(0)  # the interpreter's own end would wait for the thread that listens
 

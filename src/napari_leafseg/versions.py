@@ -8,10 +8,16 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-try:
-    __version__ = metadata.version("napari-leafseg")
-except metadata.PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0.0.0"
+
+def installed_version(package: str) -> str:
+    """Version of a package; empty where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+__version__ = installed_version("napari-leafseg") or "0.0.0"  # a checkout that was never installed
 
 
 def timestamp() -> str:
@@ -22,13 +28,8 @@ def timestamp() -> str:
 def software_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide a result."""
     packages = ("napari-leafseg", "torch", "numpy", "opencv-python-headless", "scikit-image")
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    versions = {package: installed_version(package) for package in packages}
+    return {"python": platform.python_version(), **{package: found for package, found in versions.items() if found}}
 
 
 def with_new_names(entries: Any, names: Mapping[str, str]) -> Any:

@@ -270,6 +270,21 @@ def test_a_part_of_a_image_can_be_done(desk):
     assert ref.state == "done"
 
 
+@pytest.mark.parametrize("size", [(1300, 800), (600, 700)])
+def test_the_part_that_is_done_is_what_the_canvas_shows(desk, size):
+    widget, _layer, hand = desk
+    widget.viewer.window.resize(*size)
+    QApplication.processEvents()
+    widget.viewer.camera.center = (60, 80)
+    widget.viewer.camera.zoom = max(hand.native.height() / 60, hand.native.width() / 100)
+    widget.region_button.click()
+    top, left, bottom, right = widget.controller.project.images[0].region
+    first, last = hand.place(top, left), hand.place(bottom, right)
+    zoom = widget.viewer.camera.zoom
+    assert max(abs(first.x()), abs(first.y())) <= 2 * zoom  # the canvas's corners, give or take two pixels of the image
+    assert max(abs(last.x() - hand.native.width()), abs(last.y() - hand.native.height())) <= 2 * zoom
+
+
 def test_the_least_certain_image_comes_first(desk, tmp_path, qtbot, monkeypatch):
     widget, _layer, _hand = desk
     session = widget.session

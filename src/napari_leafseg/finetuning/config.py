@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_leafseg.models.store.zoo import list_models, user_folder
 from napari_leafseg.training.config import InstanceUniqueConfig
 from napari_leafseg.versions import with_new_names
+
+_LOG = logging.getLogger(__name__)
 
 
 class FinetuneSettings(BaseModel):
@@ -104,6 +107,6 @@ def resumable_runs() -> list[FinetuneSettings]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             found.append(FinetuneSettings.model_validate(content["settings"]))
-        except (OSError, ValueError, KeyError):
-            continue
+        except (OSError, ValueError, KeyError) as error:
+            _LOG.warning("The fine-tuning in %s cannot go on: its settings cannot be read (%s).", path.parent, error)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from napari_leafseg.training.loop import TrainingEvent, train
 
 if TYPE_CHECKING:
     from napari_leafseg.finetuning.session import Session
+
+_LOG = logging.getLogger(__name__)
 
 _PATIENCE = 2  # evaluations without a gain, then a run ends
 
@@ -127,6 +130,7 @@ class FoldRun:
                     raise UserError("There is too little memory to train, even one small crop at a time.") from None
                 smaller = {"batch": config.batch // 2} if config.batch > 1 else {"crop": config.crop // 2}
                 config = config.model_copy(update=smaller)
+                _LOG.warning("Out of memory: going on with %s", smaller, exc_info=True)
                 yield self._event("announce", 0, f"Out of memory: going on with {next(iter(smaller))} "
                                                  f"{next(iter(smaller.values()))}.")  # fmt: skip
             except FloatingPointError:
@@ -135,6 +139,7 @@ class FoldRun:
                     raise UserError(
                         "Training does not settle even at a low rate. Check the corrected labels."
                     ) from None
+                _LOG.warning("The losses ran away: going on at the rate %g", config.learning_rate)
                 yield self._event("announce", 0, "The losses ran away: one step back, at half the rate.")
         self._keep_predictions()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,8 @@ from napari_leafseg.postprocessing import quantize
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.prediction import Prediction, Region
+
+_LOG = logging.getLogger(__name__)
 
 TILE = 768
 HALO = 128
@@ -125,7 +128,8 @@ class TiledNetwork:
             try:
                 yield from self.run_tiles(image, statistics, embed)
                 return
-            except torch.OutOfMemoryError:
+            except torch.OutOfMemoryError as error:
+                _LOG.warning("Out of memory on %s in tiles of %d pixels: %s", self.device, self.tile, error)
                 self._retreat()
 
     def maps(self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True) -> DenseOutput:

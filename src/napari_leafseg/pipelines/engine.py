@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.pipelines.processes import default_workers, open_pool
 from napari_leafseg.pipelines.step import Step
@@ -111,6 +112,7 @@ def run_over(
             elif not collect:
                 raise problem
             else:
+                log_error(problem)
                 error = problem if isinstance(problem, UserError) else _unexpected(name(item), problem)
                 yield RunEvent(done, total, str(error), item, error=error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import getpass
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from napari_leafseg.editing.edit import Edit, LeafKey
 from napari_leafseg.editing.history import History, Step
 from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.project.journal import Record
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def annotator() -> str:
     """The name of whoever is logged in."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):
+    except (OSError, KeyError, ImportError) as error:  # ImportError: Windows, without its variables
+        _LOG.debug("Nobody knows who is logged in: %s", error)
         return "unknown"
 
 

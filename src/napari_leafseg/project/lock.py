@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 from dataclasses import asdict, dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from napari_leafseg.errors import ProjectError
 from napari_leafseg.project.document import annotator, now
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,12 @@ class Lock:
 
     def owner(self) -> Owner | None:
         """Who has it; None when nobody has, or when the file is not readable."""
+        if not self.path.exists():
+            return None
         try:
             return Owner(**json.loads(self.path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError) as error:
+            _LOG.warning("%s cannot be read, and is taken to be nobody's: %s", self.path, error)
             return None
 
     def take(self, force: bool = False) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import logging
 from pathlib import Path
 
 from napari_leafseg._files import data_folder, write_atomically
 from napari_leafseg.errors import UserError
 
 _MOST = 200
+_LOG = logging.getLogger(__name__)
 
 
 def _list_file() -> Path:
@@ -18,9 +19,13 @@ def _list_file() -> Path:
 
 def recent_projects() -> list[Path]:
     """Folders of the projects that were opened on this computer and are still there, the last one first."""
+    file = _list_file()
+    if not file.exists():
+        return []
     try:
-        listed = json.loads(_list_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        listed = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        _LOG.warning("The list of projects %s cannot be read: %s", file, error)
         return []
     return [Path(folder) for folder in listed if (Path(folder) / "project.json").is_file()]
 
@@ -32,8 +37,10 @@ def remember_project(folder: Path) -> None:
         return
     others = [other for other in known if other != folder]
     content = json.dumps([str(item) for item in (folder, *others)][:_MOST], indent=1)
-    with suppress(UserError):
+    try:
         write_atomically(_list_file(), content.encode())
+    except UserError as error:
+        _LOG.warning("The project %s is not put on the list: %s", folder, error)
 
 
 def projects_using(model: str) -> dict[Path, int]:
@@ -49,5 +56,6 @@ def projects_using(model: str) -> dict[Path, int]:
 def _model_of(record: Path) -> str:
     try:
         return str(json.loads(record.read_text(encoding="utf-8"))["model"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _LOG.warning("The record %s does not say which model found its leaves: %r", record, error)
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,8 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.project.store import Project, read_labels_file
+
+_LOG = logging.getLogger(__name__)
 
 Filter = Literal["unverified", "verified", "all"]
 
@@ -39,12 +42,15 @@ class Tally:
         Images that were reviewed as a whole, and the leaves in them.
     partly, partly_leaves : int
         Images of which only some leaves were verified, and these leaves.
+    unreadable : tuple of str
+        Images whose labels cannot be read, each with the reason.
     """
 
     whole: int = 0
     whole_leaves: int = 0
     partly: int = 0
     partly_leaves: int = 0
+    unreadable: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [
@@ -56,6 +62,11 @@ class Tally:
             if images
         ]
         return " and ".join(parts).replace("leafs", "leaves")
+
+    @property
+    def trouble(self) -> str:
+        """What cannot be read, as a sentence; empty where all can."""
+        return f"Not counted, as their labels cannot be read: {'; '.join(self.unreadable)}" if self.unreadable else ""
 
 
 def tally(project: Project, marks: Mapping[str, int]) -> Tally:
@@ -69,6 +80,7 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
     """
     project.writer.flush()
     counts = dict.fromkeys(("whole", "whole_leaves", "partly", "partly_leaves"), 0)
+    unreadable = []
     for ref in list(project.images):
         path = project.labels_path(ref)
         try:
@@ -78,9 +90,10 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
             elif found := marks[ref.id] if ref.id in marks else _marks_in(path):
                 counts["partly"] += 1
                 counts["partly_leaves"] += found
-        except (UserError, OSError):  # training will name it
-            continue
-    return Tally(**counts)
+        except (UserError, OSError) as error:
+            _LOG.warning("The labels of “%s” are not counted: %s", ref.id, error)
+            unreadable.append(f"“{ref.id}” ({error})")
+    return Tally(**counts, unreadable=tuple(unreadable))
 
 
 @lru_cache(maxsize=10_000)

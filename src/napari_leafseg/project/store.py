@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -35,6 +36,8 @@ from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.migrate import FORMAT, migrate
 from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.writer import Writer
+
+_LOG = logging.getLogger(__name__)
 
 State = Literal["new", "in progress", "done"]
 
@@ -256,10 +259,8 @@ class Project:
         return identity
 
     def _relative(self, path: Path) -> str:
-        try:
+        if path.is_relative_to(self.folder):
             return path.relative_to(self.folder).as_posix()
-        except ValueError:
-            pass
         beside = os.path.relpath(path, self.folder) if path.anchor == self.folder.anchor else str(path)
         return Path(beside).as_posix() if beside.count("..") <= 2 else str(path)
 
@@ -350,8 +351,8 @@ class Project:
         if self.record_path(ref).exists():
             try:
                 record = json.loads(self.record_path(ref).read_text(encoding="utf-8"))
-            except ValueError:
-                record = {}  # the labels' own description has what counts
+            except ValueError as error:  # the labels' own description has what counts
+                _LOG.warning("The record %s is damaged and begun anew: %s", self.record_path(ref), error)
         for key in ("annotator", "saved", "journal_number", "verified"):
             record.pop(key, None)
         document = Document(labels, record, verified, number, lambda item: self._append(ref, item))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from napari_leafseg.training.distributed import ProcessGroup, process_group_of
 from napari_leafseg.training.instance_unique import InstanceUniqueLoss
 from napari_leafseg.training.losses import compute_losses, framework_losses
 from napari_leafseg.versions import software_versions, timestamp
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -325,8 +328,11 @@ def _log(run: _Run, values: dict[str, float]) -> None:
     if not run.processes.is_main:
         return
     line = json.dumps({"step": run.step, **{key: round(value, 5) for key, value in values.items()}})
-    with suppress(OSError), (run.folder / "curves.jsonl").open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    try:
+        with (run.folder / "curves.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        _LOG.debug("Step %d is missing in the curves: %s", run.step, error)
 
 
 def read_curves(folder: Path) -> list[dict[str, float]]:
@@ -334,8 +340,10 @@ def read_curves(folder: Path) -> list[dict[str, float]]:
     found = []
     file = folder / "curves.jsonl"
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-        with suppress(ValueError):
+        try:
             found.append(json.loads(line))
+        except ValueError as error:
+            _LOG.info("A line of %s was cut short: %s", file, error)
     return found
 
 

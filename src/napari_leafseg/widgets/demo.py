@@ -17,6 +17,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.napari_private import main_window
 
 _PATIENCE_S = 180
 
@@ -28,11 +29,11 @@ def open_window(show: bool = True) -> tuple[napari.Viewer, ImagesWidget, Segment
     upper = viewer.window.add_dock_widget(images, name="Images", area="right")
     lower = viewer.window.add_dock_widget(segment, name="Segment", area="right")
     viewer.window.add_dock_widget(CorrectWidget(viewer), name="Correct", area="right", tabify=True)
-    viewer.window._qt_window.resize(1500, 950)
-    viewer.window._qt_window.setWindowIcon(QIcon(str(resource_folder() / "icons" / "leaf.svg")))
+    main_window(viewer).resize(1500, 950)
+    main_window(viewer).setWindowIcon(QIcon(str(resource_folder() / "icons" / "leaf.svg")))
 
     def arrange() -> None:
-        viewer.window._qt_window.resizeDocks([upper, lower], [270, 620], Qt.Orientation.Vertical)
+        main_window(viewer).resizeDocks([upper, lower], [270, 620], Qt.Orientation.Vertical)
         lower.raise_()
 
     QTimer.singleShot(0, arrange)

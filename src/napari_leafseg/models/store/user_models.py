@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ModelError, UserError
 from napari_leafseg.models.store.model_card import card_path, embed, holds_card, read_card
 from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
+
+_LOG = logging.getLogger(__name__)
+_ROW = ("model", "whose", "SBD", "began with", "images", "date", "verdict", "description", "version", "license")
 
 TRASH, _EARLIER_TRASH = "trash", "taken away"
 
@@ -143,19 +147,26 @@ def export_model(name: str, file: Path) -> Path:
 
 
 def describe_models() -> list[dict[str, str]]:
-    """A row for each model that can be read: name, quality or held-out SBD, what it began with, verdict and so on."""
+    """Describe each model in a row: name, quality or held-out SBD, what it began with, verdict and so on.
+
+    Of a model that cannot be read, the description says why.
+    """
     rows = []
     for name, path in list_models().items():
+        whose = "yours" if path.parent == user_folder() else "bundled"
         try:
             card = read_card(path)
-        except UserError:
+        except UserError as error:
+            _LOG.warning("%s", error)
+            rows.append({**dict.fromkeys(_ROW, ""), "model": name, "whose": whose, "SBD": "cannot be read",
+                         "description": str(error)})  # fmt: skip
             continue
         about, figures = card.provenance, card.metrics
         scores = [figures[key] for key in ("held_out_before", "held_out_after") if key in figures]
         rows.append(
             {
                 "model": name,
-                "whose": "yours" if path.parent == user_folder() else "bundled",
+                "whose": whose,
                 "SBD": " → ".join(f"{value:.3f}" for value in scores) or card.quality,
                 "began with": str(about.get("parent", {}).get("name", "")),
                 "images": str(len(about["images"])) if "images" in about else "",

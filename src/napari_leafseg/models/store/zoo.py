@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from napari_leafseg.models.store.model_card import ModelCard, read_card
 
 if TYPE_CHECKING:
     from napari_leafseg.models.build import Network
+
+_LOG = logging.getLogger(__name__)
 
 ENDING = ".safetensors"
 
@@ -37,7 +40,8 @@ def _place(path: Path) -> tuple[int, str]:
     order = list(families())
     try:
         status = path.stat()
-    except OSError:
+    except OSError as error:
+        _LOG.warning("The model %s is listed last: %s", path, error)
         return len(order), path.stem
     kind = _kind(path, status.st_size, status.st_mtime_ns)
     return order.index(kind) if kind in order else len(order), path.stem
@@ -48,7 +52,8 @@ def _kind(path: Path, size: int, changed: int) -> str | None:
     """The kind of a model's file, of this size and time of change."""
     try:
         return read_card(path).config.kind
-    except UserError:
+    except UserError as error:
+        _LOG.warning("%s", error)
         return None
 
 

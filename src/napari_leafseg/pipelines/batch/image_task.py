@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 from skimage.segmentation import find_boundaries
 
 from napari_leafseg._files import write_atomically
+from napari_leafseg._log import start_log
 from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.confidence import leaf_confidence
@@ -27,6 +29,7 @@ from napari_leafseg.pipelines.step import Step
 from napari_leafseg.traits import Measurements, measure
 
 THUMBNAIL = 320  # pixels
+_LOG = logging.getLogger(__name__)
 _COLORS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
 
 
@@ -50,12 +53,15 @@ def file_state(path: Path) -> list[int]:
 
 def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | None:
     """What the marker says when the image was done with the same settings and did not change since."""
+    marker = marker_path(output, task.name)
+    if not marker.exists():
+        return None
     try:
-        content: dict[str, Any] = json.loads(marker_path(output, task.name).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))
         if content["digest"] == digest and content["file"] == file_state(Path(task.path)):
             return content
-    except (OSError, ValueError, KeyError):
-        return None
+    except (OSError, ValueError, KeyError) as error:
+        _LOG.warning("%s is done again: its marker %s cannot be used (%s).", task.path, marker, error)
     return None
 
 
@@ -80,6 +86,7 @@ def process_image(
     UserError
         When the image cannot be done.
     """
+    start_log("batch")
     began = time.perf_counter()
     place, path = Path(output), Path(task.path)
     state = file_state(path) if path.exists() else []

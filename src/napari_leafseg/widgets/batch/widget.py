@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg._files import write_atomically
+from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.common.controls import list_again, models_box, thin_progress
@@ -188,7 +189,8 @@ class BatchWidget(QWidget):
         store = settings()
         try:
             card = describe_model(model)
-        except UserError:  # the run will say so
+        except UserError as error:  # the run will say so
+            log_error(error)
             return {}
         found = {name: store.value(f"tunables/{card.name}/{name}") for name in card.parameter_names}
         found["min_area_working"] = kept_min_area(card.name)

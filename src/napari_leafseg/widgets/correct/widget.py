@@ -23,6 +23,7 @@ from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS, Corre
 from napari_leafseg.widgets.correct.gestures import Gestures
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.napari_private import canvas_size
 from napari_leafseg.widgets.state.overlays import Marks, outline_leaf
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session, image_data, labels_shape, settings
@@ -344,7 +345,7 @@ class CorrectWidget(CorrectForm):
         ]
         low, high = np.min(corners, axis=0), np.max(corners, axis=0)
         self.viewer.camera.center = tuple((low + high) / 2)
-        canvas = getattr(self.viewer, "_canvas_size", (600, 800))
+        canvas = canvas_size(self.viewer)
         self.viewer.camera.zoom = float(0.35 * min(canvas) / max(1e-6, (high - low).max()))
         layer.selected_label = leaf
         outline_leaf(self.session, binding, leaf)
@@ -393,7 +394,7 @@ class CorrectWidget(CorrectForm):
         if binding is None:
             return
         layer, plane = binding.layer, binding.plane
-        half = np.array(getattr(self.viewer, "_canvas_size", (600, 800))) / 2 / self.viewer.camera.zoom
+        half = np.array(canvas_size(self.viewer)) / 2 / self.viewer.camera.zoom
         middle = np.array(self.viewer.camera.center)[-2:]
         start = [binding.frame] if layer.ndim == 3 else []
         corners = [layer.world_to_data((*start, *(middle + side * half)))[-2:] for side in (-1, 1)]

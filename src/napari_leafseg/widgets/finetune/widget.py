@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.project.review import Tally, tally
@@ -183,7 +184,7 @@ class FinetuneWidget(QWidget):
             words = f"Learns from {found}."
             if found.whole + found.partly < 2:
                 words += " With a second image it could show what it gained: correct one more."
-        self.truth_label.setText(words)
+        self.truth_label.setText(f"{words} {found.trouble}".rstrip())
         self.start_button.setEnabled(self._known and self._state != "running")
 
     def _base_chosen(self) -> None:
@@ -195,7 +196,8 @@ class FinetuneWidget(QWidget):
         self.message.setText(f"“{waiting[0].name}” was not finished; Start goes on with it." if waiting else "")
         try:
             query = describe_model(base).family.instance_unique
-        except UserError:
+        except UserError as error:
+            log_error(error)
             query = False
         self.next.offer(base)
         self.instance_unique_box.setVisible(query)

@@ -221,5 +221,6 @@ def _about(row: dict[str, str]) -> str:
     lines = [f"<b>{row['model']}</b>: {row['description'] or 'no description'}"]
     if row["verdict"]:
         lines.append(row["verdict"])
-    lines.append(f"Version {row['version']}, {row['license']}.")
+    if row["version"]:  # none where the card cannot be read
+        lines.append(f"Version {row['version']}, {row['license']}.")
     return "<br>".join(lines)

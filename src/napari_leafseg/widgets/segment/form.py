@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.tta import TTA_PRESETS, describe_cost
 from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
@@ -390,8 +391,9 @@ def _one_line(name: str) -> str:
     try:
         quality = describe_model(name).quality
         size = find_model(name).stat().st_size / 1e6
-    except (UserError, OSError):
-        return name
+    except (UserError, OSError) as error:
+        log_error(error)
+        return f"{name}  ·  cannot be read"
     return f"{name}  ·  SBD {quality}  ·  {size:.0f} MB" if quality != "–" else f"{name}  ·  {size:.0f} MB"
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+from napari_leafseg.widgets.state.napari_private import native_canvas
+
 _guarded: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def guard_canvas(viewer: Any) -> None:
     """Do so for a viewer's canvas; nothing for a viewer without a window."""
-    window = getattr(viewer, "window", None)
-    native = getattr(getattr(getattr(window, "_qt_viewer", None), "canvas", None), "native", None)
+    native = native_canvas(viewer)
     if native is None or not hasattr(native, "makeCurrent") or viewer in _guarded:
         return
     _guarded.add(viewer)

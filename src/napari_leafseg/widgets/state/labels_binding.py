@@ -15,6 +15,7 @@ from napari_leafseg.editing.edit import Box, Edit, difference
 from napari_leafseg.editing.history import Step
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.store import ImageRef
+from napari_leafseg.widgets.state.napari_private import atom_slices
 from napari_leafseg.widgets.state.refresh import changed_box, show_region
 
 
@@ -234,7 +235,7 @@ def _trimmed(box: Box, before: np.ndarray, after: np.ndarray, frame: int | None)
 
 
 def _span(atom: Any) -> tuple[np.ndarray, np.ndarray]:
-    key = getattr(atom, "slice_key", None)
+    key = atom_slices(atom)
     if key is not None:
         return np.array([span.start for span in key]), np.array([span.stop for span in key])
     indices = atom[0]
@@ -243,7 +244,7 @@ def _span(atom: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _put(window: np.ndarray, low: np.ndarray, atom: Any, old: bool) -> None:
     """Write the old or the new values of an atom into a window whose first pixel is `low`."""
-    key = getattr(atom, "slice_key", None)
+    key = atom_slices(atom)
     if key is None:
         indices, old_values, new_values = atom
         place = tuple(axis - start for axis, start in zip(indices, low, strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import shutil
 import weakref
@@ -15,6 +14,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
+from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
@@ -24,6 +24,7 @@ from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
 from napari_leafseg.widgets.state.image_record import ImageRecord, ReviewState
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.napari_private import is_painting
 from napari_leafseg.widgets.state.session import Session, image_data, labels_shape
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -284,7 +285,7 @@ class ProjectController(QObject):
         ref = binding.ref
         if self.project is None or ref is None:
             return
-        painting = bool(getattr(binding.layer, "_staged_history", None))
+        painting = is_painting(binding.layer)
         if binding.document.changed or painting:
             item = self.session.record(binding.image)
             if item.prediction is not None:
@@ -318,8 +319,10 @@ class ProjectController(QObject):
             if ref.id in documents:
                 new.adopt(ref, documents[ref.id])
         self._take(new, False)
-        with contextlib.suppress(UserError):
+        try:
             Lock(old.folder).release()
+        except OSError as error:  # its disk may be gone
+            log_error(error)
         self.changed.emit()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Labels
 
+from napari_leafseg.widgets.state.napari_private import can_redraw, is_displayed, redraw
+
 Box = tuple[slice, ...]
 
 
@@ -28,19 +30,15 @@ def show_region(layer: Labels, box: Box) -> None:
 
     The change stays out of napari's undo history: ours holds it.
     """
-    partial = getattr(layer, "_partial_labels_refresh", None)
     whole = all(span.start == 0 and span.stop == size for span, size in zip(box, layer.data.shape, strict=True))
-    if partial is None or not hasattr(layer, "_updated_slice") or (whole and layer.ndim > 2):
+    if not can_redraw(layer) or (whole and layer.ndim > 2):
         layer.refresh()
         return
-    displayed = layer._slice_input.displayed
-    for axis, span in enumerate(box):
-        if axis not in displayed and not span.start <= round(layer._slice_input.world_slice.point[axis]) < span.stop:
-            return  # on another frame
+    if not is_displayed(layer, box):  # on another frame
+        return
     if layer.contour:
         box = tuple(
             slice(max(0, span.start - layer.contour), min(size, span.stop + layer.contour))
             for span, size in zip(box, layer.data.shape, strict=True)
         )
-    layer._updated_slice = box
-    partial()
+    redraw(layer, box)

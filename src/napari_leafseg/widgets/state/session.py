@@ -15,6 +15,7 @@ from qtpy.QtCore import QSettings
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.widgets.state.image_record import ImageRecord
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.log_window import watch_window
 
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
@@ -75,6 +76,7 @@ class Session:
         self._records: weakref.WeakKeyDictionary[Layer, ImageRecord] = weakref.WeakKeyDictionary()
         self._uses = itertools.count(1)
         viewer.layers.events.removed.connect(self._forget)
+        watch_window(viewer, settings().fileName())
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Session:

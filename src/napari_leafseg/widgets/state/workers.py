@@ -11,7 +11,12 @@ from napari.qt.threading import create_worker
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject
 
+from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
+
+
+class UnexpectedError(Exception):
+    """A job's `RuntimeError`: the workers take one for a window that is gone, and tell neither of it nor of the end."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,24 @@ def _guarded_generator(job: Callable[..., Iterator[Any]], arguments: tuple[Any, 
     try:
         yield from job(*arguments)
     except (UserError, MemoryError) as error:
+        log_error(error)
         yield _Failure(error)
+    except RuntimeError as error:
+        unexpected = UnexpectedError(f"{type(error).__name__}: {error}")
+        unexpected.__cause__ = error
+        log_error(unexpected)
+        raise unexpected from error
+    except Exception as error:
+        log_error(error)
+        raise
 
 
 def _guarded_call(job: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     try:
         return job(*arguments)
     except (UserError, MemoryError) as error:
+        log_error(error)
         return _Failure(error)
+    except Exception as error:
+        log_error(error)
+        raise

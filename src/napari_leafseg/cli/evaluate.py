@@ -1,0 +1,105 @@
+"""Commands that compare with ground truth: ``evaluate``, ``tune``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from napari_leafseg._console import err, out
+from napari_leafseg.cli.common import Device, Model, app, progress_bar
+from napari_leafseg.cli.parameters import write_value
+
+if TYPE_CHECKING:
+    from napari_leafseg.inference.parameter_search import ParameterSearch
+
+
+@app.command()
+def evaluate(
+    prediction: Annotated[Path, typer.Option(help="Folder of label images.")],
+    truth: Annotated[Path, typer.Option(help="Folder of true label images with the same stems.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")] = None,
+    challenge: Annotated[bool, typer.Option(help="Follow the challenge's scorer in its corner cases.")] = False,
+) -> None:
+    """Compare label images: SBD, BestDice, FBD, DiC, |DiC|."""
+    from napari_leafseg._files import write_atomically
+    from napari_leafseg.pipelines.evaluate import evaluate_folders
+
+    result = evaluate_folders(prediction, truth, challenge)
+    table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=f"{len(result['images'])} images")
+    for name, row in [*result["images"].items(), ("mean", result["mean"])]:
+        sign = f"{row['DiC']:+.2f}" if name == "mean" else f"{row['DiC']:+.0f}"
+        table.add_row(
+            name, f"{row['SBD']:.4f}", f"{row['BestDice']:.4f}", f"{row['FBD']:.4f}", sign, f"{row['absDiC']:.2f}"
+        )
+    out.print(table)
+    for message in result["unmatched"]:
+        err.print(f"[yellow]{message}[/]", soft_wrap=True)
+    if json_file is not None:
+        write_atomically(json_file, (json.dumps(result, indent=2) + "\n").encode())
+
+
+@app.command()
+def tune(
+    source: Annotated[Path, typer.Argument(help="A project, or a folder of images with label images beside them.")],
+    truth: Annotated[Path | None, typer.Option(help="Folder of the label images where they lie elsewhere.")] = None,
+    model: Model = "leaf",
+    device: Device = "auto",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole sweep to this file.")] = None,
+) -> None:
+    """Find the values of the parameters that suit labeled images best."""
+    from napari_leafseg._files import write_atomically
+    from napari_leafseg.models.parameters import MIN_AREA_WORKING
+    from napari_leafseg.pipelines.predictors import get_predictor
+    from napari_leafseg.pipelines.tune import labeled_files, reviewed_images
+    from napari_leafseg.pipelines.tune import tune as run_tuning
+    from napari_leafseg.project import Project
+
+    search = None
+    with contextlib.ExitStack() as stack:
+        if (source / "project.json").exists():
+            project = stack.enter_context(Project.open(source))
+            project.catch_up()
+            images = reviewed_images(project)
+        else:
+            images = labeled_files(source, truth)
+        bar = stack.enter_context(progress_bar())
+        task = bar.add_task("Tuning", total=1000)
+        for event in run_tuning(get_predictor(model, device), images):
+            bar.update(task, description=event.message, completed=event.done)
+            search = event.search
+    assert search is not None
+    out.print(_heat_map(search))
+    best = search.best
+    options = [write_value(part.name, best[part.name]) for part in (search.row, search.column, MIN_AREA_WORKING)]
+    out.print(
+        f"{search.images} images, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
+        f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} (predict, batch).",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if json_file is not None:
+        write_atomically(json_file, (json.dumps(search.as_dict(), indent=1) + "\n").encode())
+
+
+def _heat_map(search: ParameterSearch) -> Table:
+    """SBD for the two tunables that matter most at the best smallest leaf; the best cell is marked."""
+    row_at, column_at, layer = search.best_index
+    plane = search.sbd[:, :, layer]
+    title = f"SBD in % by {search.row.label.lower()} and {search.column.label.lower()}"
+    names = [f"{value:g}{search.column.unit}" for value in search.columns]
+    table = Table("", *names, title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    low, high = float(plane.min()), float(plane.max())
+    for row, threshold in enumerate(search.rows):
+        cells = []
+        for column, value in enumerate(plane[row]):
+            share = (value - low) / max(high - low, 1e-9)
+            mark = "[bold]*" if (row, column) == (row_at, column_at) else " "
+            cells.append(f"[rgb({int(255 * (1 - share))},{int(200 * share)},60)]{mark}{100 * value:.1f}")
+        table.add_row(f"{threshold:g}", *cells)
+    return table

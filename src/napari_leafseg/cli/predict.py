@@ -1,0 +1,163 @@
+"""Commands that segment images: ``predict``, ``batch``, ``rerun``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_leafseg._console import out, print_error
+from napari_leafseg.cli.common import Command, Device, Model, app, progress_bar
+from napari_leafseg.cli.parameters import (
+    Angle,
+    MaskThreshold,
+    MinArea,
+    Overlap,
+    Parameters,
+    Score,
+    Seeds,
+    Tta,
+    given_values,
+)
+from napari_leafseg.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_leafseg.pipelines.batch.config import BatchSettings
+    from napari_leafseg.pipelines.batch.run import BatchEvent
+
+
+@app.command(cls=Command)
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.")],
+    output: Annotated[Path, typer.Option(help="Folder for <stem>_label.tif and <stem>_label.json.")],
+    model: Model = "leaf",
+    seed_threshold: Seeds = None,
+    angle: Angle = None,
+    score_threshold: Score = None,
+    mask_threshold: MaskThreshold = None,
+    overlap: Overlap = None,
+    min_area: MinArea = None,
+    param: Parameters = None,
+    scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
+    device: Device = "auto",
+    tta: Tta = "standard",
+    plant_masks: Annotated[Path | None, typer.Option(help="Folder of plant masks, <stem>_fg.png.")] = None,
+    full_masks: Annotated[
+        bool, typer.Option(help="query-based models: also write the full masks, also where they overlap, as COCO.")
+    ] = False,
+) -> None:
+    """Segment the leaves of images."""
+    from napari_leafseg.io import label_path
+    from napari_leafseg.pipelines.batch.config import BatchSettings
+
+    values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
+                    mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
+    settings = BatchSettings(
+        model=model, values=values, scale=scale, device=device, tta=tta, measure=False,
+        plant_masks=None if plant_masks is None else str(plant_masks.resolve()), full_masks=full_masks,
+    )  # fmt: skip
+    failed = 0
+    for event in _run_batch(images, output, settings, 0):
+        if event.result is None:
+            continue
+        if "error" in event.result:
+            failed += 1
+            continue
+        found = event.result
+        notes = "".join(f" [yellow]{note}[/]" for note in found["notes"])
+        where = label_path(output, found["name"])
+        out.print(
+            f"{where}: {found['count']} leaves, scale {found['scale']:.2f}.{notes}", highlight=False, soft_wrap=True
+        )
+    if failed:
+        raise typer.Exit(2)
+
+
+def _run_batch(
+    images: Sequence[str | Path], output: Path, settings: BatchSettings, workers: int | None, scheduler: str = ""
+) -> Iterator[BatchEvent]:
+    """Run many images under a progress bar; errors are printed as they come."""
+    from napari_leafseg.pipelines.batch.run import run_batch
+
+    with progress_bar() as bar:
+        task = bar.add_task("Starting", total=None)
+        for event in run_batch(images, output, settings, workers, scheduler or None):
+            bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
+            if event.result is not None and "error" in event.result:
+                print_error(UserError(event.result["error"]))
+            yield event
+
+
+@app.command(cls=Command)
+def batch(
+    images: Annotated[list[str], typer.Argument(help="Images, folders, or patterns like “plants/**/*.jpg”.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder of the experiment; what is done there already is not done again.")
+    ],
+    model: Model = "leaf",
+    seed_threshold: Seeds = None,
+    angle: Angle = None,
+    score_threshold: Score = None,
+    mask_threshold: MaskThreshold = None,
+    overlap: Overlap = None,
+    min_area: MinArea = None,
+    param: Parameters = None,
+    scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
+    px_per_mm: Annotated[
+        float | None, typer.Option(help="Pixels a millimeter; traits are in pixels if left out.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes; one a core or graphics card if left out.")
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")] = None,
+    device: Device = "auto",
+    tta: Tta = "standard",
+    scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimeter that each file states.")] = False,
+    export: Annotated[list[str] | None, typer.Option(help="Also write labels in this format: {formats}.")] = None,
+) -> None:
+    """Segment, measure and report a whole experiment; called again, it goes on where it was."""
+    from napari_leafseg.pipelines.batch.config import BatchSettings
+
+    values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
+                    mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
+    settings = BatchSettings(
+        model=model, values=values, scale=scale,
+        device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
+    )  # fmt: skip
+    failed = 0
+    for event in _run_batch(images, output, settings, workers, scheduler or ""):
+        failed += event.result is not None and "error" in event.result
+    out.print(f"{event.total - failed} images done, {failed} not. Report: {event.report}", soft_wrap=True)
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def rerun(
+    record: Annotated[Path, typer.Argument(help="NAME_label.json, or a session saved from the window.")],
+    output: Annotated[Path | None, typer.Option(help="Folder to write the labels to.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, when they were moved.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Make the same labels again from their record."""
+    from napari_leafseg.io import write_labels
+    from napari_leafseg.pipelines.batch.rerun import read_records, rerun_all
+
+    differ = failed = 0
+    for event in rerun_all(read_records(record), images, device):
+        if event.error is not None:
+            failed += 1
+            print_error(event.error)
+        item, result = event.item, event.result
+        if item is None or result is None:
+            continue
+        said = {True: "the same labels", False: "OTHER labels than those beside the record", None: "done"}[result.same]
+        differ += result.same is False
+        out.print(f"{item.path.name}: {int(result.labels.max(initial=0))} leaves, {said}.", soft_wrap=True)
+        if output is not None:
+            write_labels(output / item.path.with_suffix(".tif").name, result.labels, result.record)
+    if differ or failed:
+        raise typer.Exit(2 if failed else 1)

@@ -1,0 +1,64 @@
+"""Commands about the program itself: ``demo``, ``info``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_leafseg._console import out
+from napari_leafseg._log import log_error
+from napari_leafseg.cli.common import app
+from napari_leafseg.versions import __version__
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"napari-leafseg {__version__}", highlight=False)
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    """Outline, count and measure every leaf of a plant."""
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Run the main job by itself, leave a screenshot, labels and traits here, and end."),
+    ] = None,
+) -> None:
+    """Open napari on the sample plants, segment the first one."""
+    from napari_leafseg.widgets.demo import run_demo
+
+    run_demo(output)
+
+
+@app.command()
+def info(as_json: Annotated[bool, typer.Option("--json", help="As JSON, for other programs.")] = False) -> None:
+    """Print versions, devices and folders, as a bug report needs them."""
+    from napari_leafseg._system import info_lines, system_info
+
+    found = system_info(_settings_file())
+    out.print(
+        json.dumps(found, indent=1) if as_json else "\n".join(info_lines(found)),
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _settings_file() -> str:
+    """The file of the window's settings; Qt decides where it lies."""
+    try:
+        from napari_leafseg.widgets.state.session import settings
+    except Exception as error:  # a broken Qt is what the report is for
+        log_error(error)
+        return f"unknown: {type(error).__name__}: {error}"
+    return str(settings().fileName())

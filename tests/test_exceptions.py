@@ -1,0 +1,73 @@
+"""No error is caught without a trace."""
+
+import ast
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+SOURCE = REPOSITORY / "src" / "napari_leafseg"
+
+# where silence is right, and why; by file and function
+ALLOWED = {
+    "_subprocess.py:run_in_subprocess": "no answer yet: the caller is given a chance to stop, ten times a second",
+    "pipelines/batch/run.py:_distributed": "no result yet: the caller is given a chance to stop",
+    "project/lock.py:Owner.alive": "the error is the answer whether a process runs",
+    "versions.py:installed_version": "the error is the answer whether a package is installed",
+}
+LOGS = {"_LOG", "logger", "log_error", "handleError"}
+
+
+def leaves_trace(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler raises, logs, or makes use of the error, as by its text."""
+    for node in (inner for statement in handler.body for inner in ast.walk(statement)):
+        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+        if isinstance(node, ast.Raise) or name in LOGS or (name and name == handler.name):
+            return True
+    return False
+
+
+def silent(code: str) -> set[str]:
+    """Find the functions that catch errors without a trace."""
+    found = set()
+
+    def visit(node: ast.AST, function: str) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            function = f"{function}.{node.name}".lstrip(".")
+        if isinstance(node, ast.ExceptHandler) and not leaves_trace(node):
+            found.add(function)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"suppress", "ignoring"}:
+            found.add(function)
+        for child in ast.iter_child_nodes(node):
+            visit(child, function)
+
+    visit(ast.parse(code), "")
+    return found
+
+
+def test_no_error_is_caught_without_a_trace():
+    found = {
+        f"{path.relative_to(SOURCE).as_posix()}:{function}"
+        for path in SOURCE.rglob("*.py")
+        for function in silent(path.read_text(encoding="utf-8"))
+    }
+    assert not found - ALLOWED.keys(), "log the error, show it, or say in ALLOWED why silence is right"
+    assert not ALLOWED.keys() - found, "no longer needed"
+
+
+@pytest.mark.parametrize(
+    ("code", "caught"),
+    [
+        ("def f():\n try: g()\n except OSError: return None", True),
+        ("def f():\n try: g()\n except OSError as error: pass", True),
+        ("def f():\n for x in y:\n  try: g()\n  except (OSError, ValueError): continue", True),
+        ("def f():\n with contextlib.suppress(OSError): g()", True),
+        ("def f():\n with suppress(OSError), open(x) as file: g()", True),
+        ("def f():\n try: g()\n except OSError as error: return str(error)", False),
+        ("def f():\n try: g()\n except OSError as error: raise UserError() from error", False),
+        ("def f():\n try: g()\n except OSError: _LOG.debug('no', exc_info=True)", False),
+        ("def f():\n try: g()\n except OSError as error: log_error(error)", False),
+    ],
+)
+def test_the_search_finds(code, caught):
+    assert silent(code) == ({"f"} if caught else set())

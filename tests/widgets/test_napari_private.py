@@ -1,0 +1,106 @@
+"""What napari does not promise and is used all the same; a failure here names what a release dropped."""
+
+import ast
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QMainWindow
+
+from napari_leafseg.widgets.state import napari_private as private
+from napari_leafseg.widgets.state.refresh import show_region
+from tests.conftest import REPOSITORY
+
+WIDGETS = REPOSITORY / "src" / "napari_leafseg" / "widgets"
+
+
+def private_uses(code: str) -> list[str]:
+    """Private names of other objects, and imports of napari's private modules."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            if owner not in {"self", "cls"}:
+                found.append(ast.unparse(node))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"getattr", "hasattr", "setattr"}:
+            owner, name = node.args[:2]
+            if ast.unparse(owner) != "self" and isinstance(name, ast.Constant) and str(name.value).startswith("_"):
+                found += [ast.unparse(node)] if not str(name.value).startswith("__") else []
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("napari."):
+            found += [node.module] if any(part.startswith("_") for part in node.module.split(".")) else []
+    return found
+
+
+@pytest.mark.parametrize(
+    "code", ["viewer.window._qt_window", "getattr(layer, '_x', None)", "from napari._qt import x", "a[0]._b"]
+)
+def test_the_search_finds(code):
+    assert private_uses(code)
+
+
+def test_nowhere_else_are_private_parts_used():
+    found = {
+        path.relative_to(WIDGETS).as_posix(): uses
+        for path in WIDGETS.rglob("*.py")
+        if (uses := private_uses(path.read_text(encoding="utf-8"))) and path.name != "napari_private.py"
+    }
+    assert not found, "move it to widgets/state/napari_private.py, with a test here"
+
+
+def test_the_main_window(viewer):
+    assert isinstance(private.main_window(viewer), QMainWindow), "viewer.window._qt_window"
+    assert private.main_window(ViewerModel()) is None
+
+
+def test_the_help_menu(viewer):
+    assert viewer.window.help_menu.parent() is not None, "viewer.window.help_menu"
+
+
+def test_the_canvas(viewer):
+    assert hasattr(private.native_canvas(viewer), "makeCurrent"), "viewer.window._qt_viewer.canvas.native"
+    assert private.native_canvas(ViewerModel()) is None
+
+
+def test_the_canvas_size(viewer):
+    canvas = private.native_canvas(viewer)
+    canvas.resize(700, 300)
+    assert private.canvas_size(viewer) == (300, 700)
+    assert private.canvas_size(ViewerModel()) == (600, 800)
+
+
+def test_a_stroke_that_is_under_way(viewer):
+    layer = viewer.add_labels(np.zeros((20, 20), np.int32))
+    assert hasattr(layer, "_staged_history"), "Labels._staged_history"
+    assert not private.is_painting(layer)
+    with layer.block_history():
+        layer.paint((5, 5), 3)
+        assert private.is_painting(layer)
+    assert not private.is_painting(layer)
+
+
+def test_where_a_stroke_changed_labels(viewer):
+    layer = viewer.add_labels(np.zeros((20, 20), np.int32))
+    atoms = []
+    layer.events.paint.connect(lambda event: atoms.extend(event.value))
+    layer.brush_size = 3
+    layer.paint((5, 8), 3)
+    assert atoms, "Labels.events.paint"
+    box = private.atom_slices(atoms[0])
+    if box is None:  # napari before 0.9
+        indices = atoms[0][0]
+        box = tuple(slice(axis.min(), axis.max() + 1) for axis in indices)
+    assert [span.start <= place < span.stop for span, place in zip(box, (5, 8), strict=True)] == [True, True]
+
+
+def test_a_box_of_labels_comes_to_the_screen(viewer):
+    layer = viewer.add_labels(np.zeros((3, 40, 40), np.int32))
+    assert private.can_redraw(layer), "Labels._partial_labels_refresh, _updated_slice or _slice_input"
+    viewer.dims.set_point(0, 1)
+    box = (slice(1, 2), slice(5, 9), slice(5, 9))
+    assert private.is_displayed(layer, box)
+    assert not private.is_displayed(layer, (slice(2, 3), *box[1:]))
+    redrawn = []
+    layer.events.labels_update.connect(lambda event: redrawn.append(event.data.shape))
+    layer.data[box] = 4
+    show_region(layer, box)
+    assert redrawn == [(4, 4)], "Labels.events.labels_update: one box, not the whole layer"
