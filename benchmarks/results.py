@@ -6,6 +6,7 @@ Run ``make results``.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,12 @@ def cell(value: Any, places: int) -> str:
         return "–"
     if isinstance(value, float):
         value = f"{value:.{places}f}"
-    return str(value).replace("-", "−", 1 if str(value).lstrip("-")[:1].isdigit() else 0).replace("|", "\\|")
+    return re.sub(r"^-(?=\d)", "−", str(value)).replace("|", "\\|")
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Write rows as a Markdown table; the columns' names are those of the first row."""
-    columns = list(rows[0])
+def table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:
+    """Write rows as a Markdown table, of all columns of the first row or of some."""
+    columns = columns or list(rows[0])
     places = {name: decimals([row[name] for row in rows]) for name in columns}
     lines = [[name.replace("|", "\\|") for name in columns], ["---"] * len(columns)]
     lines += [[cell(row[name], places[name]) for name in columns] for row in rows]
@@ -42,8 +43,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def source(entry: dict[str, Any]) -> str:
     """Say how, when and where a table was measured."""
-    commit = entry["commit"] if entry["commit"].startswith("unknown") else f"commit {entry['commit']}"
-    return f"`{entry['command']}` · {commit} · {entry['date']} · {entry['machine']} · PyTorch {entry['torch']}"
+    command = "command unknown" if entry["command"] == "unknown" else f"`{entry['command']}`"
+    return f"{command} · commit {entry['commit']} · {entry['date']} · {entry['machine']} · PyTorch {entry['torch']}"
 
 
 def read_result(name: str, folder: Path = RESULTS) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def page(folder: Path = RESULTS) -> str:
         parts += [f"## {section['title']}", *([section["text"].strip()] if "text" in section else [])]
         for item in section["tables"]:
             entry = read_result(item["result"], folder)
-            parts += [item["text"].strip(), table(entry["rows"]), source(entry)]
+            parts += [item["text"].strip(), table(entry["rows"], item.get("columns")), source(entry)]
             if "image" in item:
                 parts.append(f"![{item['alt']}]({item['image']})")
     return "\n\n".join(parts) + "\n"
