@@ -23,7 +23,7 @@ def uncertain_components(foregrounds: Sequence[np.ndarray], least: int, confiden
     least : int
         From this value on a pixel is foreground.
     confidence : float
-        A piece's mean foreground as a share of the largest piece's, 0 to 1; doubtful are those below it.
+        A piece's mean foreground as a share of the largest piece's, 0 to 1; uncertain are those below it.
 
     Returns
     -------

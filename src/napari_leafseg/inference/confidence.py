@@ -1,4 +1,4 @@
-"""How sure a prediction is of each leaf: what the review begins with."""
+"""Compute the confidence in each leaf, with the lowest of which the review begins."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ class DistanceEmbeddingRunner(TiledNetwork):
         return PixelRegion(rows, columns, merged)
 
     def filter_regions(self, regions: Sequence[PixelRegion], defaults: dict[str, float]) -> None:
-        """Leave out pieces that are doubtful beside the largest of all regions; their maps stay as they are."""
+        """Leave out pieces that are uncertain beside the largest of all regions; their maps stay as they are."""
         confidence = defaults.get("min_component_confidence", 0.0)
         if not regions or not confidence:
             return
         foregrounds = [region.maps.foreground for region in regions]
-        for region, doubtful in zip(regions, uncertain_components(foregrounds, FOREGROUND, confidence), strict=True):
-            if doubtful.any():
-                region.group((region.maps.foreground >= FOREGROUND) & ~doubtful)
+        for region, uncertain in zip(regions, uncertain_components(foregrounds, FOREGROUND, confidence), strict=True):
+            if uncertain.any():
+                region.group((region.maps.foreground >= FOREGROUND) & ~uncertain)

@@ -35,9 +35,9 @@ class ParameterSearch:
     current : dict
         The values that it began from, ``min_area_working`` among them.
     current_sbd, best_sbd : float
-        Exact, at the images' own size; NaN until the sweep is finished.
+        Exact, at the images' own size; NaN until the search is finished.
     gains : tuple of float
-        What the best values bring each image, exact; empty until the sweep is finished.
+        What the best values bring each image, exact; empty until the search is finished.
     """
 
     row: ParameterSpec
@@ -80,7 +80,7 @@ class ParameterSearch:
 
     @property
     def best(self) -> dict[str, float]:
-        """The best values; keep those that the sweep began from where they are as good."""
+        """The best values; keep those that the search began from where they are as good."""
         if self.current and not np.isnan(self.best_sbd) and self.best_sbd <= self.current_sbd:
             return dict(self.current)
         return self.at(*self.best_index)
@@ -102,7 +102,7 @@ class ParameterSearch:
 
 @dataclass(frozen=True)
 class SearchEvent:
-    """Progress of a sweep; the last event holds it."""
+    """Progress of a search; the last event holds it."""
 
     done: int
     total: int
@@ -110,7 +110,7 @@ class SearchEvent:
 
 
 def image_values(values: dict[str, float], prediction: Prediction) -> dict[str, float]:
-    """Values of a sweep for one image: the smallest leaf in its own pixels."""
+    """Values of a search for one image: the smallest leaf in its own pixels."""
     smallest = values["min_area_working"] / prediction.scale**2
     top = next(tunable.maximum for tunable in prediction.tunables if tunable.name == "min_area")
     others = {name: value for name, value in values.items() if name != "min_area_working"}
@@ -118,7 +118,7 @@ def image_values(values: dict[str, float], prediction: Prediction) -> dict[str, 
 
 
 def model_values(prediction: Prediction, **chosen: float) -> dict[str, float]:
-    """The other way round: an image's values as a sweep has them."""
+    """The other way round: an image's values as a search has them."""
     values = {**prediction.defaults(), **chosen}
     smallest = values.pop("min_area") * prediction.scale**2
     return {**values, "min_area_working": smallest}

@@ -175,7 +175,7 @@ class QueryPrediction(Prediction):
                 np.maximum(part, cover * np.float32(mask.score / 255), out=part)
         return full
 
-    def whole_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
+    def full_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
         """Every leaf's full mask, also where others lie over it: score, place in the image, bool mask; best first."""
         chosen = self.complete(values)
         cut = _cut(chosen)
@@ -192,12 +192,12 @@ class QueryPrediction(Prediction):
         return sorted(found, key=lambda item: -item[0])
 
     def every_mask(self) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
-        """Give all masks down to the lowest score, see `whole_masks`."""
-        return self.whole_masks(score_threshold=0.05)
+        """Give all masks down to the lowest score, see `full_masks`."""
+        return self.full_masks(score_threshold=0.05)
 
     def coco(self, **values: float) -> dict[str, Any]:
         """Every leaf's full mask as a COCO data set of one image, with scores (RLE)."""
         from napari_leafseg.io.exchange.coco import masks_to_coco
 
         name = str(self.source.get("name", "image"))
-        return masks_to_coco(name, self.shape, self.whole_masks(**values))
+        return masks_to_coco(name, self.shape, self.full_masks(**values))

@@ -133,7 +133,7 @@ def _plant_mask(folder: Path | None, path: Path) -> np.ndarray | None:
 
 
 def _split(paths: Iterable[Path]) -> tuple[list[Path], list[UserError]]:
-    """Files that are there, and complaints about the rest."""
+    """Files that are there, and errors for the rest."""
     files: dict[Path, None] = {}
     missing = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""From labeled images to better parameters: gather, predict, sweep; for the window and the command line."""
+"""Search parameters for labeled images: gather, predict, score; for the window and the command line."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class LabeledImage:
 
 @dataclass(frozen=True)
 class TuneEvent:
-    """Progress; the last event holds the sweep."""
+    """Progress; the last event holds the search."""
 
     done: int
     total: int
@@ -85,7 +85,7 @@ def _read(path: Path) -> np.ndarray:
 def tune(
     predictor: Predictor, images: Sequence[LabeledImage], current: dict[str, float] | None = None
 ) -> Iterator[TuneEvent]:
-    """Predict labeled images where that was not done yet, then sweep the tunables; may be stopped after any event.
+    """Predict labeled images where that was not done yet, then search the tunables; may be stopped after any event.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What people decided about measurements: scale, plants, names of pots, tracks; one file in the project."""
+"""What people decided about measurements: scale, plants, pot names, tracks; one file in the project."""
 
 from __future__ import annotations
 

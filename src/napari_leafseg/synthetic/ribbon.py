@@ -27,7 +27,7 @@ class RibbonPaint:
         negative.
     margin_share : float
     fold : float
-        Difference of the light on both halves (a channelled leaf).
+        Difference of the light on both halves (a channeled leaf).
     midrib : float
         How much lighter the middle is.
     base_color : tuple of float, optional

@@ -16,7 +16,7 @@ from napari_leafseg.training.transforms import Transform, draw_transform
 
 
 class InstanceUniqueLoss:
-    """The losses that the framework adds, and the memory that one of them needs.
+    """Compute uniqueness and equivariance, and keep the memory that one of them needs.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class InstanceUniqueLoss:
     ) -> dict[str, torch.Tensor]:
         """A query-based model's base losses (L_intra among them) with "inter" and "equi", weighted.
 
-        Of the distance + embedding model only what the framework adds.
+        Of the distance + embedding model only "equi".
 
         Parameters
         ----------

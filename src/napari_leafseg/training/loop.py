@@ -27,7 +27,7 @@ from napari_leafseg.training.config import TrainingConfig
 from napari_leafseg.training.data import SampleSource, SyntheticDataset, draw_batch
 from napari_leafseg.training.distributed import ProcessGroup, process_group_of
 from napari_leafseg.training.instance_unique import InstanceUniqueLoss
-from napari_leafseg.training.losses import compute_losses, framework_losses
+from napari_leafseg.training.losses import compute_losses, instance_unique_losses
 from napari_leafseg.versions import software_versions, timestamp
 
 
@@ -216,8 +216,9 @@ class _Run:
         """All losses and their "total"."""
         if self.instance_unique is None:
             return compute_losses(self.network, batch, self.config.loss, first_only)
-        framework = self.instance_unique
-        return framework_losses(self.network, batch, self.config.loss, framework, self.step, first_only)
+        return instance_unique_losses(
+            self.network, batch, self.config.loss, self.instance_unique, self.step, first_only
+        )
 
     def _set_stage(self) -> bool:
         """Whether a staged training is in its first stage."""

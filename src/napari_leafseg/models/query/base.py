@@ -101,7 +101,7 @@ class Candidates(NamedTuple):
     Attributes
     ----------
     scores : torch.Tensor
-        float32 (Q,), 0 to 1: the query's score times how sure its mask is of its own pixels.
+        float32 (Q,), 0 to 1: the query's score times its mask's confidence in its own pixels.
     masks : torch.Tensor
         float32 (Q, h, w), probabilities at the mask features' size.
     """
