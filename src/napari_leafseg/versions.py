@@ -15,12 +15,12 @@ except metadata.PackageNotFoundError:  # a checkout that was never installed
 
 
 def timestamp() -> str:
-    """This moment, UTC, ISO 8601, to the second."""
+    """Return this moment, UTC, ISO 8601, to the second."""
     return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result."""
+    """Return versions of Python and of the packages that decide a result."""
     packages = ("napari-leafseg", "torch", "numpy", "opencv-python-headless", "scikit-image")
     found = {"python": platform.python_version()}
     for package in packages:

@@ -21,7 +21,7 @@ class DistanceEmbeddingRunner(TiledNetwork):
     def build_region(
         self, rows: slice, columns: slice, seen: Sequence[DenseOutput], given: np.ndarray | None
     ) -> PixelRegion:
-        """The region of what was seen at one or several sizes; `given` is the plant mask there, bool (H, W)."""
+        """Return the region of what was seen at one or several sizes; `given` is the plant mask there, bool (H, W)."""
         merged = merge_scales(seen)
         if given is not None:
             height, width = merged.foreground.shape

@@ -62,6 +62,6 @@ def _file_state(path: Path) -> tuple[object, ...]:
 
 
 def forget_predictors() -> None:
-    """Free all loaded models."""
+    """Forget all loaded models."""
     with _LOCK:
         _LOADED.clear()

@@ -55,7 +55,7 @@ class TuneEvent:
 
 
 def reviewed_images(project: Project) -> list[LabeledImage]:
-    """The images of a project that were reviewed as a whole."""
+    """Return the images of a project that were reviewed as a whole."""
     return [
         LabeledImage(ref.id, partial(_read, project.path_of(ref)), partial(project.read_labels, ref))
         for ref in project.images
@@ -64,7 +64,7 @@ def reviewed_images(project: Project) -> list[LabeledImage]:
 
 
 def labeled_files(folder: Path, truth: Path | None = None) -> list[LabeledImage]:
-    """Images of a folder with label images beside them, in ``labels/`` or in another folder.
+    """Return images of a folder with label images beside them, in ``labels/`` or in another folder.
 
     Raises
     ------

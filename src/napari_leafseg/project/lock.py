@@ -23,7 +23,7 @@ class Owner:
 
     @classmethod
     def me(cls) -> Owner:
-        """This process."""
+        """Return this process."""
         return cls(annotator(), socket.gethostname(), os.getpid(), now())
 
     @property
@@ -69,14 +69,14 @@ class Lock:
         self.folder, self.path = folder, folder / "lock.json"
 
     def owner(self) -> Owner | None:
-        """Who has it; None when nobody has, or when the file is not readable."""
+        """Tell who has it; None when nobody has, or when the file is not readable."""
         try:
             return Owner(**json.loads(self.path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
     def take(self, force: bool = False) -> None:
-        """Become the owner.
+        """Take the lock.
 
         Parameters
         ----------

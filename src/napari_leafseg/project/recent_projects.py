@@ -17,7 +17,7 @@ def _list_file() -> Path:
 
 
 def recent_projects() -> list[Path]:
-    """Folders of the projects that were opened on this computer and are still there, the last one first."""
+    """Return folders of the projects that were opened on this computer and are still there, the last one first."""
     try:
         listed = json.loads(_list_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -53,7 +53,7 @@ class TrainingEvent:
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """The rate at a step: a rise, then a plateau with a cosine fall to 1 %, or the paper's stairs."""
+    """Return the rate at a step: a rise, then a plateau with a cosine fall to 1 %, or the paper's stairs."""
     if step < config.warm_up:
         return config.learning_rate * (step + 1) / config.warm_up
     if config.schedule == "steps":
@@ -331,7 +331,7 @@ def _log(run: _Run, values: dict[str, float]) -> None:
 
 
 def read_curves(folder: Path) -> list[dict[str, float]]:
-    """What a run wrote of its losses, step by step; a line that a kill or a full disk cut short is left out."""
+    """Read what a run wrote of its losses, step by step; a line that a kill or a full disk cut short is left out."""
     found = []
     file = folder / "curves.jsonl"
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():

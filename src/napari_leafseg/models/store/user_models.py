@@ -17,7 +17,7 @@ TRASH, _EARLIER_TRASH = "trash", "taken away"
 
 
 def own_model(name: str) -> Path:
-    """The file of a model of the user's.
+    """Return the file of a model of the user's.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def add_model(file: Path, name: str | None = None) -> Path:
 
 
 def deleted_models() -> list[str]:
-    """Names of the models that were deleted and can be restored."""
+    """Return names of the models that were deleted and can be restored."""
     return sorted({path.stem for path in _deleted()})
 
 
@@ -139,7 +139,7 @@ def export_model(name: str, file: Path) -> Path:
 
 
 def describe_models() -> list[dict[str, str]]:
-    """A row for each model that can be read: name, quality or held-out SBD, what it began with, verdict and so on."""
+    """Return a row for each readable model: name, quality or held-out SBD, what it began with, verdict and so on."""
     rows = []
     for name, path in list_models().items():
         try:
@@ -166,7 +166,7 @@ def describe_models() -> list[dict[str, str]]:
 
 
 def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
-    """What two models' cards say, side by side: rows of (what, first, second)."""
+    """Tell what two models' cards say, side by side: rows of (what, first, second)."""
     from napari_leafseg.models.store.zoo import describe_model
 
     rows = []

@@ -62,7 +62,7 @@ class BatchSettings(BaseModel):
         return self.px_per_mm is not None or self.scale_from_file
 
     def digest(self) -> str:
-        """A hash of everything that changes a result, the weights included: what was done with it need not be again."""
+        """Return a hash of everything that changes a result, the weights included."""
         settings = self.model_dump(exclude={"device", "threads", "exports"})
         fingerprint_input = {"looks" if name == "tta" else name: value for name, value in settings.items()}  # as ever
         return hashlib.sha256(f"{fingerprint_input} {file_hash(find_model(self.model))}".encode()).hexdigest()[:16]
@@ -70,5 +70,5 @@ class BatchSettings(BaseModel):
 
 @lru_cache(maxsize=8)
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

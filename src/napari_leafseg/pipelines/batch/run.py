@@ -62,7 +62,7 @@ class BatchEvent:
 
 
 def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[str, Any]]]:
-    """Images of files, folders and patterns (``plants/**/*.jpg``), and errors for what is not there.
+    """Return images of files, folders and patterns (``plants/**/*.jpg``), and errors for what is not there.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[st
 
 
 def default_workers(device: str) -> int:
-    """One for each graphics card, else one for each core."""
+    """Return one for each graphics card, else one for each core."""
     import torch
 
     if device in {"auto", "cuda"} and torch.cuda.is_available():
