@@ -1,4 +1,4 @@
-# make demo | test | test-fast | lint | benchmark | samples | cards | wheel
+# make demo | test | test-fast | lint | benchmark | results | samples | cards | wheel
 # QT=pyqt6 uses PyQt6 in an environment of its own.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -18,14 +18,15 @@ DEMO_ARGS := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
 export OMP_WAIT_POLICY := PASSIVE
 export QT_API := $(QT)
 
-.PHONY: help demo test test-fast lint format benchmark samples cards wheel system clean
+.PHONY: help demo test test-fast lint format benchmark results samples cards wheel system clean
 
 help:
 	@echo "make demo       set up, then open the application on the sample plants"
 	@echo "make test       set up, then run the tests"
 	@echo "make test-fast  set up, then run those that take neither a viewer, nor training, nor long"
 	@echo "make lint       ruff, mypy, import contracts"
-	@echo "make benchmark  measure the targets of docs/results.md"
+	@echo "make benchmark  measure what needs no data from outside, and write docs/results/"
+	@echo "make results    make docs/results.md of docs/results/"
 	@echo "make samples    draw sample_data/ again"
 	@echo "make cards      write the model cards to read (.md) from those beside the weights (.json)"
 	@echo "make wheel      build the wheel"
@@ -64,14 +65,21 @@ format: $(READY)
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 benchmark: $(READY)
-	$(SCREEN) $(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,max,rounds
-	$(SCREEN) $(BIN)/python -m benchmarks.slider
-	$(SCREEN) $(BIN)/python -m benchmarks.correct
+	@mkdir -p build
+	$(SCREEN) $(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,max,rounds \
+		--benchmark-json build/benchmark.json
+	$(BIN)/python -m benchmarks.record build/benchmark.json
+	$(SCREEN) $(BIN)/python -m benchmarks.slider --record
+	$(SCREEN) $(BIN)/python -m benchmarks.correct --record
 	$(BIN)/python -m benchmarks.annotator
-	$(BIN)/python -m benchmarks.memory
-	$(BIN)/python -m benchmarks.sweep
-	$(BIN)/python -m benchmarks.training_step
-	$(BIN)/python -m benchmarks.tracking
+	$(BIN)/python -m benchmarks.memory --record
+	$(BIN)/python -m benchmarks.sweep --record
+	$(BIN)/python -m benchmarks.training_step --record
+	$(BIN)/python -m benchmarks.tracking --series 8 --record
+	$(MAKE) --no-print-directory results
+
+results: $(READY)
+	$(BIN)/python -m benchmarks.results
 
 samples: $(READY)
 	$(BIN)/napari-leafseg synthesize --samples --output sample_data

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg._files import write_atomically
 
 SEED_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -171,24 +172,24 @@ def results(output: Path) -> Iterator[dict]:
         yield json.loads(path.read_text())
 
 
-def table(output: Path) -> str:
-    """Mean ± standard deviation over the seeds, as Markdown."""
+def table(output: Path) -> list[dict[str, str | None]]:
+    """Mean ± standard deviation over the seeds, a row for each arm."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     here = SEED_THRESHOLDS.index(AT[0]), ANGLES.index(AT[1])
     for item in results(output):
         found[item["arm"], item["data"]].append((np.array(item["sbd"])[here], np.array(item["abs_dic"])[here]))
-    lines = ["| arm | " + " | ".join(f"{data}: SBD | \\|DiC\\|" for data in DATA) + " |", "|---" * 5 + "|"]
+    rows = []
     for arm in ARMS:
         if not any((arm, data) in found for data in DATA):
             continue
-        cells = []
+        row: dict[str, str | None] = {"arm": arm}
         for data in DATA:
             values = np.array(found.get((arm, data), [])).reshape(-1, 2)
-            for column in range(2):
+            for column, title in enumerate(("SBD", "|DiC|")):
                 spread = f" ± {values[:, column].std(ddof=1):.3f}" if len(values) > 1 else ""
-                cells.append(f"{values[:, column].mean():.3f}{spread}" if len(values) else "–")
-        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+                row[f"{data}: {title}"] = f"{values[:, column].mean():.3f}{spread}" if len(values) else None
+        rows.append(row)
+    return rows
 
 
 def plot(output: Path, path: Path) -> None:
@@ -233,6 +234,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--plot", type=Path, default=Path("docs/images/ablation.png"))
     parser.add_argument("--report", action="store_true")
+    add_record_option(parser, "ablation")
     args = parser.parse_args()
     args.runs.mkdir(parents=True, exist_ok=True)
     if not args.report:
@@ -251,7 +253,10 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
             for line in pool.imap(run, tasks):
                 print(line, flush=True)
-    print(table(args.runs))
+    rows = table(args.runs)
+    print(*rows, sep="\n")
+    if args.record:
+        write_result(args.record, rows)
     plot(args.runs, args.plot)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg import load_model
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing import operations as ops
@@ -363,6 +364,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--real", type=Path)
     parser.add_argument("--json", type=Path)
+    add_record_option(parser, "annotator")
     arguments = parser.parse_args()
     results = run(arguments.count, arguments.real)
     for kind, line in summary(results).items():
@@ -372,6 +374,12 @@ def main() -> None:
         for name, times in item.tools.items():
             used[name] = used.get(name, 0) + times
     print(f"tools used: {dict(sorted(used.items(), key=lambda entry: -entry[1]))}")
+    if arguments.record:
+        rows = [{"annotator": {"tools": "the tools of *Correct*", "brush": "brush and eraser"}[kind],
+                 "median interactions": f"{line['median']:g}", "90 %": f"{line['p90']:g}",
+                 "SBD 0.95 reached": f"{100 * line['reached']:.0f} %"}
+                for kind, line in summary(results).items()]  # fmt: skip
+        write_result(arguments.record, rows)
     if arguments.json:
         arguments.json.write_text(json.dumps(summary(results), indent=1))
 

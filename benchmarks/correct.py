@@ -5,6 +5,7 @@ Run ``xvfb-run -a -s "-screen 0 1600x1000x24" python -m benchmarks.correct``.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import numpy as np
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
+from benchmarks.record import add_record_option, write_result
 from benchmarks.test_editing import SIDE, middle, off, paint_field
 from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.widgets.correct.widget import CorrectWidget
@@ -34,6 +36,10 @@ def timed(job: Callable[[], object]) -> float:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_record_option(parser, "correct")
+    options = parser.parse_args()
+    times: dict[str, list[float]] = {}
     folder = tempfile.mkdtemp()
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, folder)
     project_controller.unsaved_folder = lambda: Path(folder) / "unsaved"
@@ -55,29 +61,28 @@ def main() -> None:
         "front": np.array([at, off(at, 0, 200)]),
         "add": off(at, 0, 60)[None],
     }
-    undone = []
     for name, points in strokes.items():
         widget.choose(tools[name])
-        spent = []
+        times[name] = []
         for _ in range(ROUNDS):
-            spent.append(timed(lambda points=points: widget._gesture(points, len(points) == 1)))
-            undone.append(timed(widget.undo))
-        print(f"{name}: median {np.median(spent):.1f} ms, longest {max(spent):.1f} ms")
+            times[name].append(timed(lambda points=points: widget._gesture(points, len(points) == 1)))
+            times.setdefault("undo", []).append(timed(widget.undo))
         widget.choose(None)
-    print(f"undo: median {np.median(undone):.1f} ms, longest {max(undone):.1f} ms")
     binding = widget.binding
     assert binding is not None
     binding.verify([45], True)
-    spent = []
+    times["autosave, in the window's thread"] = []
     for _ in range(ROUNDS):
         binding.document.changed = True
-        spent.append(timed(widget.controller.autosave))
-    print(
-        f"autosave, in the window's thread: median {np.median(spent):.1f} ms, longest {max(spent):.1f} ms (target 20)"
-    )
+        times["autosave, in the window's thread"].append(timed(widget.controller.autosave))
     widget.controller.close()
     viewer.close()
     print(f"{SIDE} × {SIDE}, {len(np.unique(labels)) - 1} leaves")
+    rows = [{"correction": name, "median, ms": round(float(np.median(spent)), 1), "longest, ms": round(max(spent), 1)}
+            for name, spent in times.items()]  # fmt: skip
+    print(*rows, sep="\n")
+    if options.record:
+        write_result(options.record, rows)
 
 
 if __name__ == "__main__":

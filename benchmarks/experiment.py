@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg.io import read_image, write_image
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.image_task import Task, process_image
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--small", type=int, default=100)
+    add_record_option(parser, "experiment")
     args = parser.parse_args()
     files = images(args.folder / "images", args.images)
     digest = SETTINGS.digest()
@@ -116,6 +118,18 @@ def main() -> None:
         f"{rate / (2 / (np.sum(alone) / DRAWN)):.2f} of two networks alone; largest memory {much:.2f} GiB, "
         f"{little:.2f} GiB with {args.small}"
     )
+    if args.record:
+        network, everything = np.sum(alone) / DRAWN, np.sum(whole) / DRAWN
+        rows = {
+            "one process: predicting alone, s an image": round(network, 3),
+            "one process: predicting, measuring and writing, s an image": round(everything, 3),
+            "one worker, images a second": round(one, 2), "two workers, images a second": round(two, 2),
+            f"{args.images} images, two workers, images a second": round(rate, 2),
+            "the same, share of two networks alone": round(rate * network / 2, 2),
+            f"largest memory of all processes, {args.small} images, GiB": round(little, 2),
+            f"largest memory of all processes, {args.images} images, GiB": round(much, 2),
+        }  # fmt: skip
+        write_result(args.record, [{"what": what, "measured": str(value)} for what, value in rows.items()])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.query_models import FRAMES, frames, measure, synthetic
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg.finetuning import config
 from napari_leafseg.finetuning import session as engine
 from napari_leafseg.finetuning.config import FinetuneSettings
@@ -40,18 +41,18 @@ def corrected_frames(data: Path) -> list[CorrectedImage]:
     ]
 
 
-def folds_in_words(session: Path, images: list[CorrectedImage], seed: int) -> str:
-    """Each image before training, with its fold's best weights, and with its last, which were chosen by nothing."""
-    rows, gains = [], []
+def held_out(session: Path, images: list[CorrectedImage], seed: int) -> dict[str, str]:
+    """Score each image before training, with its fold's best weights, and with its last, chosen by nothing."""
+    row, gains = {}, []
     for number, (_, held) in enumerate(engine.split(len(images), seed)):
         looks = json.loads((session / f"run{number}" / "looks.json").read_text())
         best = max(looks, key=lambda look: look["mean"])
         for at, index in enumerate(held):
             before, after, last = (look["scores"][at][0] for look in (looks[0], best, looks[-1]))
             gains.append((before, after, last))
-            rows.append(f"{images[index].name} {before:.3f} → {after:.3f} (last {last:.3f})")
+            row[images[index].name] = f"{before:.3f} → {after:.3f} ({last:.3f})"
     before, after, last = np.mean(gains, axis=0)
-    return f"{before:.3f} → {after:.3f} (last {last:.3f}; {'; '.join(rows)})"
+    return row | {"mean": f"{before:.3f} → {after:.3f} ({last:.3f})"}
 
 
 def main() -> None:
@@ -66,7 +67,8 @@ def main() -> None:
     parser.add_argument("--only-folds", action="store_true")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    add_record_option(parser, "finetune")
+    options, rows = parser.parse_args(), []
     models = use_folder(options.folder)
     images = corrected_frames(options.data)
     folds = len(engine.split(len(images), 0))
@@ -89,13 +91,18 @@ def main() -> None:
                 if options.only_folds and event.fold == folds:
                     break
         minutes = (time.perf_counter() - start) / 60
-        print(f"{name}: {folds_in_words(options.folder / name, images, seed)}; {minutes:.1f} min, ", end="")
+        rows.append({"base": options.base, "seed": seed, **held_out(options.folder / name, images, seed)})
+        rows[-1][f"{options.plants} synthetic plants"] = None
+        print(f"{name}: {rows[-1]}; {minutes:.1f} min, ", end="")
         print(f"first point after {first:.1f} s", flush=True)
         if path.exists() and options.plants:
             before = before or measure(options.base, synthetic(options.plants))["sbd"]
             after = measure(str(path), synthetic(options.plants))["sbd"]
             print(f"{name}: {read_card(path).provenance['verdict_in_words']}", end=" ")
-            print(f"{options.plants} synthetic plants {before:.3f} → {after:.3f}", flush=True)
+            rows[-1][f"{options.plants} synthetic plants"] = f"{before:.3f} → {after:.3f}"
+            print(rows[-1][f"{options.plants} synthetic plants"], flush=True)
+    if options.record:
+        write_result(options.record, rows)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from benchmarks.query_models import fluorescence, frames, measure
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg import load_model
 from napari_leafseg.metrics import score
 from napari_leafseg.models.query.base import QueryModel
@@ -105,9 +106,9 @@ def probe(path: Path, pool: SyntheticDataset, config: TrainingConfig) -> dict[st
         answers = network.retrieve_pixels(queries, pixels, positions) > 0
     foreign = queries.image[:, None] != keys[None]
     weights = torch.nn.functional.normalize(queries.weights.float(), dim=1)
-    run_in_subprocess = queries.image[:, None] != queries.image[None]
+    apart = queries.image[:, None] != queries.image[None]
     return {
-        "likeness": float((weights @ weights.T)[run_in_subprocess].mean()),
+        "likeness": float((weights @ weights.T)[apart].mean()),
         "foreign": float(answers[foreign].float().mean()),
     }
 
@@ -168,17 +169,15 @@ def best_threshold(path: Path) -> float:
     return thresholds[int(np.argmax(scores))]
 
 
-def cell(values: list[float]) -> str:
+def cell(values: list[float], places: int = 3) -> str:
     """Mean, ± spread over seeds."""
-    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+    spread = f" ± {np.std(values, ddof=1):.{places}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{places}f}{spread}"
 
 
 def tables(results: list[dict[str, Any]]) -> str:
     """Mean ± spread over seeds, as Markdown; one table for each set of images, one of what it costs."""
-    lines = []
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for item in sorted(results, key=lambda item: item["seed"]):
-        groups.setdefault((item["model"], item["arm"]), []).append(item)
+    lines, groups = [], grouped(results)
     for where in SETS:
         keys = ("ap", "ap50", "ap75", "small", "medium", "large", "sbd", "abs_dic")
         lines += [f"\n**{where}**\n", "| model | arm | AP | AP50 | AP75 | AP_S | AP_M | AP_L | SBD | DiC |"]
@@ -196,6 +195,44 @@ def tables(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def grouped(results: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Bring the seeds of each model and arm together."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for item in sorted(results, key=lambda item: item["seed"]):
+        groups.setdefault((item["model"], item["arm"]), []).append(item)
+    return groups
+
+
+def recorded(results: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    """Bring the figures into two tables: fluorescence, and all others with what the training costs; AP in percent."""
+    groups, tables = grouped(results), {"fluorescence": [], "others": []}
+    percent = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "small": "AP small", "medium": "AP medium"}
+
+    def figures(own: list[dict[str, Any]], where: str, keys: dict[str, str]) -> dict[str, str]:
+        scaled = {key: [item[where][key] * (100 if key in percent else 1) for item in own] for key in keys}
+        return {title: cell(scaled[key], 1 if key in percent else 3) for key, title in keys.items()}
+
+    for (model, arm), own in groups.items():
+        head = {"model": model, "arm": arm}
+        tables["fluorescence"].append(head | figures(own, "fluorescence", percent | {"sbd": "SBD", "abs_dic": "|DiC|"}))
+        bases = groups.get((model, "base"), own)
+        ratios = {
+            name: f"{np.mean([item[key] for item in own]) / np.mean([item[key] for item in bases]):.2f}"
+            for key, name in (("seconds", "time"), ("memory", "memory"))
+        }
+        others = {
+            f"{where}: {title}": value
+            for where in SETS
+            if where != "fluorescence"
+            for title, value in figures(own, where, {"ap": "AP", "sbd": "SBD"}).items()
+        }
+        probed = {
+            key: cell([item[key] for item in own], 2 if key == "likeness" else 3) for key in ("likeness", "foreign")
+        }
+        tables["others"].append(head | others | probed | ratios)
+    return tables
+
+
 def wanted(options: argparse.Namespace) -> list[tuple[str, str, dict[str, Any] | None, int]]:
     """All runs: every model once before any seed is repeated."""
     first = options.models[0]
@@ -205,7 +242,7 @@ def wanted(options: argparse.Namespace) -> list[tuple[str, str, dict[str, Any] |
     runs += [(model, name, arm, seed) for seed in range(1, options.seeds) for model in again for name, arm in arms]
     if options.longer:
         runs += [(first, LONGER, None, seed) for seed in range(options.seeds)]
-    if options.search:
+    if options.sweep:
         runs += [(first, name, arm, 0) for name, arm in SWEEP.items()]
     if options.remedies:
         runs += [(model, name, arm, 0) for model in options.models for name, arm in REMEDIES.items()]
@@ -234,6 +271,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of each run")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--remedies", action="store_true", help="for models that gain nothing")
+    add_record_option(parser, "framework")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     print(f"{options.steps} steps of 8 x {options.crop} x {options.crop}, {options.plants} plants a set", flush=True)
@@ -244,6 +282,9 @@ def main() -> None:
         for done in as_completed([pool.submit(run, options, *item) for item in wanted(options)]):
             results.append(done.result())
             print(tables(results), flush=True)
+    if options.record:
+        for where, rows in recorded(results).items():
+            write_result(f"{options.record}-{where}", rows)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.finetune import corrected_frames, use_folder
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg import load_model
 from napari_leafseg.finetuning import session as engine
 from napari_leafseg.finetuning.config import FinetuneSettings
@@ -59,8 +60,9 @@ def from_scratch(name: str, images: list[CorrectedImage], folder: Path, steps: i
     return path
 
 
-def frames_curve(options: argparse.Namespace, models: Path) -> None:
-    """One and two frames, fine-tuned and from scratch."""
+def frames_curve(options: argparse.Namespace, models: Path) -> list[dict[str, str | None]]:
+    """Score one and two frames, fine-tuned and from scratch."""
+    lines: list[dict[str, str | None]] = []
     images = corrected_frames(options.data)
     for count in (1, 2):
         rows: dict[str, list[float]] = {"before": [], "fine-tuned": [], "from scratch": []}
@@ -75,11 +77,17 @@ def frames_curve(options: argparse.Namespace, models: Path) -> None:
             if count == 1:  # with two, the folds of the three frames' session are this
                 rows["fine-tuned"].append(sbd_of(tuned(name, own, options, models), others))
             print(count, name, {key: [round(value, 3) for value in found] for key, found in rows.items()}, flush=True)
-        print(count, {key: round(float(np.mean(found)), 3) for key, found in rows.items() if found}, flush=True)
+        means = {
+            key: f"{np.mean(found):.3f} ({', '.join(f'{value:.3f}' for value in found)})" if found else None
+            for key, found in rows.items()
+        }
+        lines.append({"corrected frames": str(count)} | means)
+        print(lines[-1], flush=True)
+    return lines
 
 
-def fluorescence_curve(options: argparse.Namespace, models: Path) -> None:
-    """Some fluorescence images corrected, scored on all the others."""
+def fluorescence_curve(options: argparse.Namespace, models: Path) -> list[dict[str, int | float | str]]:
+    """Score models of some fluorescence images corrected, scored on all the others."""
     folder = options.data / "fluorescence"
     names = sorted(path.stem for path in (folder / "images").glob("*.png"))
     order = [names[index] for index in np.random.default_rng(0).permutation(len(names))]
@@ -89,11 +97,16 @@ def fluorescence_curve(options: argparse.Namespace, models: Path) -> None:
         labels = read_labels(folder / "labels" / f"{name}_label.png").astype(np.int32)
         images.append(CorrectedImage(name, name, image, labels, True))
     rest = [item for item in images[max(options.counts) :] if item.leaves]
-    print(f"leaf: {sbd_of('leaf', rest):.3f} on {len(rest)} images", flush=True)
+    lines: list[dict[str, int | float | str]] = []
+    before = sbd_of("leaf", rest)
+    print(f"leaf: {before:.3f} on {len(rest)} images", flush=True)
     for count in options.counts:
         path = tuned(f"fluorescence-{count}", images[:count], options, models)
         words = read_card(path).provenance["verdict_in_words"]
-        print(f"{count} corrected: {sbd_of(path, rest):.3f} ({words})", flush=True)
+        lines.append({"corrected images": count, "SBD of `leaf`": round(before, 3),
+                      "SBD, fine-tuned": round(sbd_of(path, rest), 3), "the session's verdict": words})  # fmt: skip
+        print(lines[-1], flush=True)
+    return lines
 
 
 def main() -> None:
@@ -104,9 +117,12 @@ def main() -> None:
     parser.add_argument("--scratch-steps", type=int, default=600)
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 10, 30])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    add_record_option(parser, "learning")
     options = parser.parse_args()
     models = use_folder(options.folder)
-    (frames_curve if options.what == "frames" else fluorescence_curve)(options, models)
+    rows = (frames_curve if options.what == "frames" else fluorescence_curve)(options, models)
+    if options.record:
+        write_result(f"{options.record}-{options.what}", rows)
 
 
 if __name__ == "__main__":

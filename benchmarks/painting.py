@@ -23,6 +23,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from benchmarks.query_models import frames
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.finetune.widget import FinetuneWidget
 from napari_leafseg.widgets.state import layers, project_controller
@@ -51,10 +52,10 @@ class Clock:
         """Forget what was noted."""
         self.late, self._last = [], time.perf_counter()
 
-    def words(self) -> str:
-        """What was noted."""
-        half, most, all_but_one = np.percentile(self.late, (50, 99, 99.9))
-        return f"median {half:.1f}, 99 % {most:.1f}, 99.9 % {all_but_one:.1f}, longest {max(self.late):.1f} ms"
+    def row(self, what: str) -> dict[str, str | float]:
+        """Sum up what was noted."""
+        half, most = (round(float(value), 1) for value in np.percentile(self.late, (50, 99)))
+        return {"while": what, "median, ms": half, "99 %, ms": most, "longest, ms": round(max(self.late), 1)}
 
 
 class Brush:
@@ -118,6 +119,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--window", type=int, nargs=2, default=(1500, 950), help="width and height")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    add_record_option(parser, "painting")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(folder))
@@ -149,7 +151,8 @@ def main() -> None:
     spin(lambda: False, 2)
     clock.begin()
     spin(lambda: False, options.seconds / 2)
-    print(f"painting alone:          {clock.words()}", flush=True)
+    rows = [clock.row("painting")]
+    print(rows[-1], flush=True)
     brush.stop()
     spin(lambda: widget.start_button.isEnabled(), 5)
     print(f"first point after        {start_to_first_point(widget):.1f} s", flush=True)
@@ -158,13 +161,17 @@ def main() -> None:
     clock.begin()
     begun = widget.event.done
     spin(lambda: False, options.seconds)
-    print(f"painting while training: {clock.words()} ({widget.event.done - begun} steps)", flush=True)
+    rows.append(clock.row("painting and training"))
+    print(rows[-1], f"{widget.event.done - begun} steps", flush=True)
     widget.stop_button.click()
     print(f"Stop took                {spin(lambda: widget.worker is None, 30):.1f} s", flush=True)
     print(f"Go on, painting: after   {start_to_first_point(widget):.1f} s", flush=True)
     widget.stop_button.click()
     spin(lambda: widget.worker is None, 30)
     print(f"{np.count_nonzero(labels.data != before)} pixels painted")
+    size = "{} × {}".format(*options.window)
+    if options.record:
+        write_result(options.record, [{"window": size} | row for row in rows])
     widget.controller.close()
     viewer.close()
 

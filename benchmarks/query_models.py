@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg import load_model
 from napari_leafseg.inference.confidence import scored_masks
 from napari_leafseg.io import read_image, read_labels
@@ -65,6 +66,21 @@ def measure(name: str, pairs: Iterator[tuple[np.ndarray, np.ndarray]], **values:
     }
 
 
+def rows_of(everything: dict[str, dict[str, dict[str, float]]]) -> list[dict[str, str | float]]:
+    """Bring the figures into a row for each model."""
+    names = {"sbd": "SBD", "abs_dic": "|DiC|", "ap": "AP", "ap50": "AP50", "ap75": "AP75", "small": "AP small",
+             "medium": "AP medium", "large": "AP large"}  # fmt: skip
+    return [
+        {"model": f"`{model}`"}
+        | {
+            f"{where}: {title}": round(figures[key], 2 if key == "abs_dic" else 3)
+            for where, figures in sets.items()
+            for key, title in names.items()
+        }
+        for model, sets in everything.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+")
@@ -73,6 +89,7 @@ def main() -> None:
     parser.add_argument("--held", type=Path, help="names of the fluorescence images kept aside, one a line")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    add_record_option(parser, "query-models")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -86,6 +103,8 @@ def main() -> None:
         for where, pairs in sets.items():
             found = everything[name][where] = measure(name, pairs)
             print(f"{name:18} {where:13}", *(f"{key} {value:.3f}" for key, value in found.items()), flush=True)
+    if options.record:
+        write_result(options.record, rows_of(everything))
     if options.json:
         options.json.write_text(json.dumps(everything, indent=1) + "\n")
 

@@ -7,6 +7,7 @@ memory is its own.
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from benchmarks.record import add_record_option, write_result
 from benchmarks.training_step import batch as usual_batch
 from napari_leafseg import load_model
 from napari_leafseg.inference.device import choose_device
@@ -70,11 +72,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    add_record_option(parser, "query-speed")
     options = parser.parse_args()
     if not options.one:
-        print("model          predict 512²   slider   training step   memory predicting / training")
+        rows = []
         for name in options.names:
-            subprocess.run([sys.executable, "-m", "benchmarks.query_speed", name, "--one"], check=True)
+            command = [sys.executable, "-m", "benchmarks.query_speed", name, "--one"]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+            print(rows[-1], flush=True)
+        if options.record:
+            write_result(options.record, rows)
         return
     (name,) = options.names
     device = str(choose_device())
@@ -82,7 +90,14 @@ def main() -> None:
     first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     step = training(name, device)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{name:14} {seconds:8.2f} s   {1000 * change:5.1f} ms   {step:8.2f} s      {first:.2f} / {memory:.2f} GiB")
+    row = {
+        "model": f"`{name}`",
+        "prediction": f"{seconds:.2f} s",
+        "slider": f"{1000 * change:.1f} ms",
+        "training step": f"{step:.2f} s",
+        "memory predicting / training": f"{first:.2f} / {memory:.2f} GiB",
+    }
+    print(json.dumps(row))
 
 
 if __name__ == "__main__":

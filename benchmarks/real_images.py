@@ -17,6 +17,7 @@ from scipy import ndimage
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg import load_model
 from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.leaf_prediction import LeafPrediction
@@ -81,14 +82,20 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--every", type=int, default=1, help="take every so many-th image of a set")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    add_record_option(parser, "real-images")
+    options, rows = parser.parse_args(), []
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for name in options.sets.split(","):
         pairs = read_set(name, options.data)[:: options.every]
         for model in options.models:
             row = measure(model, pairs)
             figures.setdefault(model, {})[name] = row
+            titles = {"sbd": "SBD", "abs_dic": "|DiC|", "fbd": "FBD", "watershed_sbd": "SBD of a watershed"}
+            head = {"images": name, "count": len(pairs), "model": Path(model).stem}
+            rows.append(head | {title: row.get(key) for key, title in titles.items()})
             print(f"{name:13s} {len(pairs):3d} images  {Path(model).stem:20s} {row}", flush=True)
+    if options.record:
+        write_result(options.record, rows)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 

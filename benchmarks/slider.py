@@ -5,6 +5,7 @@ Needs a screen, real or virtual. Run with ``make benchmark``.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 
@@ -14,6 +15,7 @@ from qtpy.QtCore import QElapsedTimer, QPoint, QSettings, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QStyle, QStyleOptionSlider
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 
@@ -60,6 +62,9 @@ def drag(widget: SegmentWidget, events: int = 60, seconds: float = 2.0) -> tuple
 
 def main() -> None:
     """Measure on a small and on a large image."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_record_option(parser, "slider")
+    options, rows = parser.parse_args(), []
     settings = tempfile.TemporaryDirectory()  # a person's own settings stay as they are
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, settings.name)
     viewer = napari.Viewer()
@@ -75,11 +80,13 @@ def main() -> None:
         settle(widget)
         drag(widget)  # warm up
         gaps, shown = drag(widget)
-        print(
-            f"{size} x {size}: {shown} label images for 60 events; event loop pauses: median {np.median(gaps):.1f}, "
-            f"99th percentile {np.percentile(gaps, 99):.1f}, longest {gaps.max():.1f} ms"
-        )
+        median, most = (round(float(value), 1) for value in np.percentile(gaps, (50, 99)))
+        rows.append({"image": f"{size} × {size}", "label images shown": shown} | {
+            "median pause, ms": median, "99 %, ms": most, "longest, ms": round(float(gaps.max()), 1)})  # fmt: skip
+        print(rows[-1], flush=True)
     viewer.close()
+    if options.record:
+        write_result(options.record, rows)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg import load_model
 from napari_leafseg.io import list_images, read_image
 from napari_leafseg.synthetic import Scene, SceneConfig, growth_series
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=10)
     parser.add_argument("--real", type=Path)
     parser.add_argument("--plot", type=Path, default=Path("docs/images/growth_counts.png"))
+    add_record_option(parser, "tracking")
     args = parser.parse_args()
     predictor = load_model("leaf", "cpu")
     totals = {"true": np.zeros(3), "predicted": np.zeros(3)}
@@ -104,8 +106,13 @@ def main() -> None:
         totals["true"] += score_series(scenes, [scene.labels for scene in scenes])
         masks = [predictor.predict(scene.image).labels() for scene in scenes]
         totals["predicted"] += score_series(scenes, masks)
+    rows = []
     for name, (right, made, wanted) in totals.items():
         print(f"{name} masks: {right / wanted:.3f} of {wanted:.0f} links found, {right / made:.3f} of those made right")
+        rows.append({"masks": name, "true links": int(wanted), "links found": round(right / wanted, 3),
+                     "of those made, right": round(right / made, 3)})  # fmt: skip
+    if args.record:
+        write_result(args.record, rows)
     if args.real:
         counts = real_counts(args.real)
         for plant, rows in counts.items():

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg.losses.distance_embedding import distance_loss, embedding_loss, foreground_loss
 from napari_leafseg.models.distance_embedding.config import SIZES
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet
@@ -99,7 +100,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=12)
-    args = parser.parse_args()
+    add_record_option(parser, "training-step")
+    args, rows = parser.parse_args(), []
     network = DistanceEmbeddingNet(SIZES["small"]).place("cpu").train()
     for leaves in ("usual", "crowded"):
         data = batch(176, 8, leaves)
@@ -138,6 +140,12 @@ def main() -> None:
             f"{1000 * whole['ours']:.0f} ms against {1000 * whole['plain']:.0f} ms "
             f"({whole['plain'] / whole['ours']:.2f} x); totals {times['ours'][-1][2]:.4f}, {times['plain'][-1][2]:.4f}"
         )
+        rows.append({"8 images of 176 × 176": f"{leaves}, {number} leaves together"} | {
+            f"{what}: {name}": value for what, both in (("losses", losses), ("whole step", whole)) for name, value in (
+                *((f"{name}, ms", round(1000 * both[name])) for name in both),
+                ("ratio", round(both["plain"] / both["ours"], 2)))})  # fmt: skip
+    if args.record:
+        write_result(args.record, rows)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ github.com/fengchen025/PhenoAssistant, ``data/PotatoLeaf`` (MIT license).
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg import load_model
 from napari_leafseg.io import read_image
 from napari_leafseg.metrics import score
@@ -25,11 +26,16 @@ CROPS = {
 }
 
 
-def main(folder: Path, model: str = "leaf") -> None:
-    """Print counts, scales and agreement for each photograph."""
-    predictor = load_model(model)
+def main() -> None:
+    """Measure counts, scales and agreement for each photograph."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("model", nargs="?", default="leaf")
+    add_record_option(parser, "whole-and-crop")
+    options, rows = parser.parse_args(), []
+    predictor = load_model(options.model)
     for name, (top, bottom, left, right) in CROPS.items():
-        image = read_image(folder / f"{name}.JPG").array
+        image = read_image(options.folder / f"{name}.JPG").array
         start = time.perf_counter()
         whole = predictor.predict(image)
         seconds = time.perf_counter() - start
@@ -45,7 +51,12 @@ def main(folder: Path, model: str = "leaf") -> None:
             f"{alone.max()} in the crop (scale {crop.scale:.3f}), SBD between them {agreement:.3f}, "
             f"{far} far from the plant"
         )
+        rows.append({"photograph": name, "leaves, whole": int(labels.max()), "leaves, crop": int(alone.max()),
+                     "SBD between them": round(agreement, 3), "leaves far from the plant": far,
+                     "seconds": round(seconds, 1)})  # fmt: skip
+    if options.record:
+        write_result(options.record, rows)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main()

@@ -1,4 +1,4 @@
-"""Where the command line writes: results, and complaints."""
+"""Print what the command line says: results, and errors."""
 
 from __future__ import annotations
 

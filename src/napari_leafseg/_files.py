@@ -45,17 +45,17 @@ def _umask() -> int:
 
 
 def data_folder() -> Path:
-    """Where the program keeps what is the user's: models, fine-tunings, the list of projects."""
+    """Tell where the program keeps what is the user's: models, fine-tunings, the list of projects."""
     return Path(platformdirs.user_data_dir("napari-leafseg", appauthor=False))
 
 
 def resource_folder() -> Path:
-    """Folder of icons, bundled weights and recipes: inside an installed package, or beside ``src`` in a checkout."""
+    """Return the folder of icons, weights and recipes: in an installed package, or beside ``src`` in a checkout."""
     installed = Path(__file__).parent / "resources"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "resources"
 
 
 def sample_folder() -> Path:
-    """Folder of the sample plants, found like `resource_folder`."""
+    """Return the folder of the sample plants, found like `resource_folder`."""
     installed = Path(__file__).parent / "sample_data"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "sample_data"

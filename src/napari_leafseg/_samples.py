@@ -50,27 +50,27 @@ def write_samples(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 def sample_images() -> list[Path]:
-    """The single sample images."""
+    """Return the single sample images."""
     return [sample_folder() / f"{name}.png" for name in _PLANTS]
 
 
 def open_rosette() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """One rosette, for *File ▸ Open Sample*."""
+    """Return one rosette, for *File ▸ Open Sample*."""
     return _open("rosette_mesh")
 
 
 def open_tray() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """Six plants in view, for *File ▸ Open Sample*."""
+    """Return six plants in view, for *File ▸ Open Sample*."""
     return _open("tray")
 
 
 def open_compound() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """A plant with compound leaves, for *File ▸ Open Sample*."""
+    """Return a plant with compound leaves, for *File ▸ Open Sample*."""
     return _open("compound")
 
 
 def open_series() -> list[tuple[np.ndarray, dict[str, Any], str]]:
-    """Six days of one plant, for *File ▸ Open Sample*."""
+    """Return six days of one plant, for *File ▸ Open Sample*."""
     files = sorted((sample_folder() / SERIES).glob("day??.png"))
     stack = np.stack([read_image(path).array for path in files])
     return [(stack, {"name": "growth series", "rgb": True}, "image")]

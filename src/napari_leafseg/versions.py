@@ -21,12 +21,12 @@ __version__ = installed_version("napari-leafseg") or "0.0.0"  # a checkout that 
 
 
 def timestamp() -> str:
-    """This moment, UTC, ISO 8601, to the second."""
+    """Return this moment, UTC, ISO 8601, to the second."""
     return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result."""
+    """Return versions of Python and of the packages that decide a result."""
     packages = ("napari-leafseg", "torch", "numpy", "opencv-python-headless", "scikit-image")
     versions = {package: installed_version(package) for package in packages}
     return {"python": platform.python_version(), **{package: found for package, found in versions.items() if found}}

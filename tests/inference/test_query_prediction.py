@@ -100,11 +100,11 @@ def test_masks_are_enlarged_to_where_they_belong(shape):
     assert score(prediction.labels(), truth[rows[:, None], columns]).sbd > 0.95
 
 
-def test_whole_masks_overlap_and_reach_coco_whole(tmp_path):
+def test_full_masks_overlap_and_reach_coco_whole(tmp_path):
     left, right = np.zeros((40, 40)), np.zeros((40, 40))
     left[10:30, 5:25], right[10:30, 15:35] = 1.0, 1.0
     prediction = prediction_of([left, right], [0.9, 0.7])
-    masks = prediction.whole_masks(overlap=0.0)
+    masks = prediction.full_masks(overlap=0.0)
     assert [round(item[0], 2) for item in masks] == [0.9, 0.7]
     target = masks_path(tmp_path / "plant_label.tif")
     assert target.name == "plant_masks.json"
@@ -250,7 +250,7 @@ def test_the_bundled_models_segment_a_plant_live_and_repeatably(name, scene):
     assert {tunable.name for tunable in prediction.tunables} == {
         "score_threshold", "mask_threshold", "overlap", "min_area"
     }  # fmt: skip
-    masks = prediction.whole_masks(score_threshold=0.05, min_area=0)
+    masks = prediction.full_masks(score_threshold=0.05, min_area=0)
     assert average_precision([(scene.labels, masks)]).ap50 > 0.4
     record = prediction.record(score_threshold=0.4)
     assert record["parameters"]["score_threshold"] == 0.4

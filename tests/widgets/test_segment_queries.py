@@ -83,7 +83,7 @@ def test_it_offers_the_layers_that_it_knows(widget, viewer, qtbot):
     qtbot.waitUntil(lambda: not widget.live.busy, timeout=20000)
 
 
-def test_whole_masks_are_saved_at_a_click(widget, qtbot, tmp_path):
+def test_full_masks_are_saved_at_a_click(widget, qtbot, tmp_path):
     run(widget, qtbot)
     assert not widget.masks_button.isHidden()
     qtbot.mouseClick(widget.masks_button, Qt.MouseButton.LeftButton)

@@ -61,7 +61,7 @@ class Edit:
 
 
 def difference(labels: np.ndarray, box: Box | None, after: np.ndarray, tool: str) -> Edit | None:
-    """The edit that turns the box of a label image into `after`, trimmed to what changes.
+    """Return the edit that turns the box of a label image into `after`, trimmed to what changes.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def difference(labels: np.ndarray, box: Box | None, after: np.ndarray, tool: str
 
 
 def next_number(labels: np.ndarray, taken: int = 0) -> int:
-    """A number that no leaf has.
+    """Return a number that no leaf has.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def next_number(labels: np.ndarray, taken: int = 0) -> int:
 
 
 def leaf_box(labels: np.ndarray, leaf: int, margin: int = 0) -> Box | None:
-    """Box around a leaf with a margin, within the image; None when there is no such leaf."""
+    """Return the box around a leaf with a margin, within the image; None when there is no such leaf."""
     mask = labels == leaf
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):
@@ -128,7 +128,7 @@ def leaf_box(labels: np.ndarray, leaf: int, margin: int = 0) -> Box | None:
 
 
 def leaf_at(labels: np.ndarray, y: float, x: float, reach: int = 0) -> int:
-    """The leaf at a point, or the nearest within `reach` pixels; 0 where there is none."""
+    """Return the leaf at a point, or the nearest within `reach` pixels; 0 where there is none."""
     row, column = round(y), round(x)
     if not (0 <= row < labels.shape[0] and 0 <= column < labels.shape[1]):
         return 0

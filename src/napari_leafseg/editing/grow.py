@@ -20,7 +20,7 @@ class Growth(Protocol):
     """A seed that can be grown to any angle, again and again."""
 
     def mask(self, angle: float) -> tuple[np.ndarray, Box] | None:
-        """The leaf at an angle in degrees: bool mask and the box that it fills; None where nothing grows."""
+        """Return the leaf at an angle in degrees: bool mask and the box that it fills; None where nothing grows."""
 
 
 class ColorGrowth:

@@ -12,7 +12,7 @@ _SHIFT = 4
 
 
 def bounding_box(points: np.ndarray, shape: tuple[int, ...], margin: int) -> Box:
-    """Box around points (N, 2) as (y, x), within an image of `shape`; at least one pixel."""
+    """Return the box around points (N, 2) as (y, x), within an image of `shape`; at least one pixel."""
     low = np.floor(points.min(0)).astype(int) - margin
     high = np.ceil(points.max(0)).astype(int) + margin + 1
     low = np.clip(low, 0, np.array(shape[:2]) - 1)
@@ -21,7 +21,7 @@ def bounding_box(points: np.ndarray, shape: tuple[int, ...], margin: int) -> Box
 
 
 def polygon_mask(points: np.ndarray, box: Box) -> np.ndarray:
-    """Pixels of a box whose center lies in a closed polygon (N, 2) of (y, x), pixel centers at whole numbers."""
+    """Return pixels of a box whose center lies in a closed polygon (N, 2) of (y, x), pixel centers at whole numbers."""
     mask = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), np.uint8)
     if len(points) >= 3:
         cv2.fillPoly(mask, [_corners(points, box)], 1, shift=_SHIFT)
@@ -29,7 +29,7 @@ def polygon_mask(points: np.ndarray, box: Box) -> np.ndarray:
 
 
 def stroke_mask(points: np.ndarray, box: Box, width: int = 1) -> np.ndarray:
-    """Pixels of a box that a stroke along (N, 2) of (y, x) covers; 4-connected for width 1."""
+    """Return pixels of a box that a stroke along (N, 2) of (y, x) covers; 4-connected for width 1."""
     mask = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), np.uint8)
     corners = _corners(points, box)
     if len(points) == 1:
@@ -45,7 +45,7 @@ def _corners(points: np.ndarray, box: Box) -> np.ndarray:
 
 
 def edge_strength(image: np.ndarray) -> np.ndarray:
-    """How much color changes at each pixel.
+    """Tell how much color changes at each pixel.
 
     Parameters
     ----------

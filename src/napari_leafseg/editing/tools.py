@@ -24,13 +24,13 @@ class Model(Protocol):
     """What a kept prediction knows of a place; see `napari_leafseg.inference.prompts`."""
 
     def growth(self, points: np.ndarray) -> Growth | None:
-        """A leaf to be grown from points, None where the prediction knows nothing."""
+        """Return a leaf to be grown from points, None where the prediction knows nothing."""
 
     def elevation(self, box: Box) -> np.ndarray | None:
-        """Where leaves meet."""
+        """Tell where leaves meet."""
 
     def other_seed(self, mask: np.ndarray, box: Box, point: np.ndarray) -> np.ndarray:
-        """The middle of a leaf apart from a point in it."""
+        """Return the middle of a leaf apart from a point in it."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Adding:
     edit: Edit | None
 
     def at(self, scene: Scene, angle: float) -> Edit | None:
-        """The edit at another angle; `scene` holds the labels without the leaf."""
+        """Return the edit at another angle; `scene` holds the labels without the leaf."""
         if self.growth is None:
             return self.edit
         grown = self.growth.mask(angle)
@@ -210,7 +210,7 @@ def _dense(stroke: np.ndarray) -> np.ndarray:
 
 
 def leaf_under(labels: np.ndarray, stroke: np.ndarray) -> int:
-    """The leaf that most of a stroke lies on; 0 where it lies on none."""
+    """Return the leaf that most of a stroke lies on; 0 where it lies on none."""
     under = [leaf_at(labels, y, x) for y, x in _dense(stroke)]
     counts = np.bincount(under, minlength=1)
     counts[0] = 0
@@ -218,7 +218,7 @@ def leaf_under(labels: np.ndarray, stroke: np.ndarray) -> int:
 
 
 def leaf_beside(labels: np.ndarray, stroke: np.ndarray) -> int:
-    """The leaf whose border a stroke is meant for: the one at its ends, else the one that lies nearest along it."""
+    """Return the leaf whose border a stroke is meant for: the one at its ends, else the nearest along it."""
     ends = [leaf_at(labels, stroke[end][0], stroke[end][1], _NEAR) for end in (0, -1)]
     if ends[0] and ends[0] == ends[1]:
         return ends[0]

@@ -18,7 +18,7 @@ _FRAMES = 3  # of a time series: the first, the middle one and the last
 
 @dataclass(frozen=True)
 class Ranked:
-    """How sure a model is of an image.
+    """A model's confidence in an image.
 
     Attributes
     ----------

@@ -79,7 +79,7 @@ class FinetuneSettings(BaseModel):
 
 
 def session_folder(name: str) -> Path:
-    """Where the session of a new model lies while it runs."""
+    """Tell where the session of a new model lies while it runs."""
     return _root() / name
 
 
@@ -93,7 +93,7 @@ def discard(folder: Path) -> None:
 
 
 def new_name(base: str) -> str:
-    """A name for a model that is fine-tuned now: the base's, the day, and a number where that is taken."""
+    """Return a name for a model that is fine-tuned now: the base's, the day, and a number where that is taken."""
     stem = f"{Path(base).stem}-{time.strftime('%Y-%m-%d')}"
     taken = list_models()
     number = next(count for count in range(1, 10_000) if (stem if count == 1 else f"{stem}-{count}") not in taken)
@@ -101,7 +101,7 @@ def new_name(base: str) -> str:
 
 
 def resumable_runs() -> list[FinetuneSettings]:
-    """Sessions that were begun and not ended, the newest first."""
+    """Return sessions that were begun and not ended, the newest first."""
     found = []
     for path in sorted(_root().glob("*/session.json"), key=lambda item: -item.stat().st_mtime):
         try:

@@ -52,7 +52,7 @@ class CorrectedImage:
 
 
 def partial_labels(labels: np.ndarray, verified: Iterable[int]) -> np.ndarray:
-    """Labels of an image of which only some leaves were verified; -1 elsewhere.
+    """Return labels of an image of which only some leaves were verified; -1 elsewhere.
 
     To verify a leaf is to verify its outline: background close around it is known as well. Other leaves are neither
     leaf nor background.
@@ -75,7 +75,7 @@ def partial_labels(labels: np.ndarray, verified: Iterable[int]) -> np.ndarray:
 
 
 def load_corrections(project: Project) -> tuple[list[CorrectedImage], list[str]]:
-    """What a project holds to learn from, and what is left out and why.
+    """Load what a project holds to learn from, and tell what is left out and why.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def load_corrections(project: Project) -> tuple[list[CorrectedImage], list[str]]
 
 
 def digest(array: np.ndarray) -> str:
-    """SHA-256 of an array's values."""
+    """Return SHA-256 of an array's values."""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
@@ -152,7 +152,7 @@ class CorrectionDataset:
         self._plants: list[list[Plant]] = [true_plants(np.maximum(item.labels, 0)) for item in self.images]
 
     def sample(self, rng: np.random.Generator) -> TrainingImage:
-        """One image, its labels, plants and source."""
+        """Return one image, its labels, plants and source."""
         if rng.random() < self.share:
             return _scene(int(rng.integers(self.scenes)))
         number = int(rng.integers(len(self.images)))

@@ -43,7 +43,7 @@ class HeldOutScore:
 
 
 def held_out_score(prediction: Prediction, image: CorrectedImage, **values: float) -> tuple[float, int | None]:
-    """SBD and difference in count; of a partly corrected image its verified leaves' mean best Dice, and None."""
+    """Return SBD and difference in count; of a partly corrected image its verified leaves' mean best Dice, and None."""
     labels = prediction.labels(**values)
     if image.complete:
         found = score(labels, image.labels)
@@ -60,14 +60,14 @@ def held_out_score(prediction: Prediction, image: CorrectedImage, **values: floa
 
 
 def held_out_precision(prediction: Prediction, image: CorrectedImage) -> float | None:
-    """Average precision (COCO's) of an image that was reviewed as a whole; None of a partly corrected one."""
+    """Return COCO's average precision of an image that was reviewed as a whole; None of a partly corrected one."""
     if not image.complete:
         return None
     return average_precision([(np.maximum(image.labels, 0), scored_masks(prediction))]).ap
 
 
 def summary(held_out: list[HeldOutScore]) -> list[tuple[str, float, float]]:
-    """What is known of held-out images, in the mean: rows of (name, before, after)."""
+    """Tell what is known of held-out images, in the mean: rows of (name, before, after)."""
     whole = [item for item in held_out if item.dic_after is not None]
     name = "SBD" if len(whole) == len(held_out) else "score"
     pairs: list[tuple[str, list[Any]]] = [
@@ -84,7 +84,7 @@ def summary(held_out: list[HeldOutScore]) -> list[tuple[str, float, float]]:
 
 
 def clear_gain(gains: Sequence[float]) -> float:
-    """From which mean gain on images a difference is clear.
+    """Return the mean gain on images from which on a difference is clear.
 
     Twice its standard error, and 0.005 at least; or 0.02 where no image speaks against it. With fewer than three
     images there is no error to go by, and 0.02 is asked for.
@@ -95,7 +95,7 @@ def clear_gain(gains: Sequence[float]) -> float:
 
 
 def give_verdict(held_out: list[HeldOutScore]) -> tuple[Verdict, str]:
-    """A verdict and its reason: better or worse is said where the mean difference exceeds `clear_gain`."""
+    """Return a verdict and its reason: better or worse is said where the mean difference exceeds `clear_gain`."""
     if not held_out:
         return (
             "not judged",

@@ -57,7 +57,7 @@ def publish(
 
 
 def better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str, float]:
-    """Values of the tunables that suit the held-out images clearly better than the model's own; else none.
+    """Return values of the tunables that suit the held-out images clearly better than the model's own; else none.
 
     Values that are merely the best on three images cost other plants more than they bring.
     """

@@ -28,7 +28,7 @@ _SPLIT = 6  # from so many images on, a fifth is held out once
 
 
 def split(count: int, seed: int) -> list[tuple[list[int], list[int]]]:
-    """Which images are trained on and which are held out, run by run.
+    """Tell which images are trained on and which are held out, run by run.
 
     From six images on a fifth is held out once; of two to five, each is held out in one of at most three runs; a
     single one cannot be held out.
@@ -142,14 +142,14 @@ class Session:
         return wanted if wanted is not None else 0.15 if judged else 0.3
 
     def describe(self) -> str:
-        """What is trained on, in words."""
+        """Tell what is trained on, in words."""
         whole = sum(item.complete for item in self.images)
         leaves = sum(item.leaves for item in self.images)
         held = "none can be held out" if len(self.images) < 2 else "some are held out to see what is gained"
         return f"{len(self.images)} images ({whole} reviewed as a whole), {leaves} leaves; {held}."
 
     def config(self, steps: int, seed: int) -> TrainingConfig:
-        """The training of one run."""
+        """Return the training of one run."""
         settings = self.settings
         instance_unique = settings.instance_unique if self.card.family.instance_unique else None
         if instance_unique is not None:  # whole for most of a short run
@@ -167,7 +167,7 @@ class Session:
         )  # fmt: skip
 
     def finished(self, held_out: list[HeldOutScore], verdict: str, words: str) -> FinetuneEvent:
-        """The last event."""
+        """Return the last event."""
         return FinetuneEvent(
             "finished", self.total, self.total, words, result=self.target, verdict=verdict, summary=summary(held_out)
         )

@@ -41,7 +41,7 @@ def save_snapshot(folder: Path, settings: FinetuneSettings, images: list[Correct
 def load_snapshot(
     folder: Path, settings: FinetuneSettings, images: list[CorrectedImage]
 ) -> tuple[list[CorrectedImage], bool] | None:
-    """The images with the corrections that a session began with.
+    """Return the images with the corrections that a session began with.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ class FoldRun:
         return int(self.best()["step"]) if self.evaluations else self.steps
 
     def best(self) -> dict[str, Any]:
-        """The evaluation at which the held-out images were best."""
+        """Return the evaluation at which the held-out images were best."""
         return max(self.evaluations, key=lambda evaluation: evaluation["mean"])
 
     def events(self) -> Iterator[FinetuneEvent]:
@@ -259,7 +259,7 @@ class FoldRun:
         return [predictor.predict(item.image, name=item.name) for item in images]
 
     def held_out(self) -> list[HeldOutScore]:
-        """Each held-out image before training and with the best weights."""
+        """Return each held-out image before training and with the best weights."""
         if not self.evaluations:
             return []
         first, best = self.evaluations[0]["scores"], self.best()["scores"]

@@ -12,7 +12,7 @@ _SMALL = 0.3
 
 
 def uncertain_components(foregrounds: Sequence[np.ndarray], least: int, confidence: float) -> list[np.ndarray]:
-    """Pieces that are small beside the largest one of the image (under 0.3 of its area), and less certain than it.
+    """Find pieces that are small beside the image's largest one (under 0.3 of its area) and less certain.
 
     A small plant beside a large one is about as certain as that.
 
@@ -23,7 +23,7 @@ def uncertain_components(foregrounds: Sequence[np.ndarray], least: int, confiden
     least : int
         From this value on a pixel is foreground.
     confidence : float
-        A piece's mean foreground as a share of the largest piece's, 0 to 1; doubtful are those below it.
+        A piece's mean foreground as a share of the largest piece's, 0 to 1; uncertain are those below it.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How sure a prediction is of each leaf: what the review begins with."""
+"""Compute the confidence in each leaf, with the lowest of which the review begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari_leafseg.metrics import ScoredMask
 
 
 def leaf_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, float]:
-    """Confidence of each leaf, 0 to 1.
+    """Return the confidence of each leaf, 0 to 1.
 
     Of the distance + embedding model, the product of three shares: how high its seed rises in the distance map, how
     tight its embedding lies around its mean, and how far the runner-up is: how deep the distance map dips towards the
@@ -34,7 +34,7 @@ def leaf_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, flo
 
 
 def scored_masks(prediction: Prediction) -> list[ScoredMask]:
-    """Everything that a prediction holds for a leaf, for average precision: best first, low scores included.
+    """Return everything that a prediction holds for a leaf, for average precision: best first, low scores included.
 
     The distance + embedding model's are its leaves with their confidence.
     """

@@ -16,7 +16,7 @@ from napari_leafseg.errors import ModelError
 
 
 def available_devices() -> list[str]:
-    """Devices of this machine, the preferred first; always ends with "cpu"."""
+    """Return devices of this machine, the preferred first; always ends with "cpu"."""
     found = []
     if torch.cuda.is_available():
         found.extend(["cuda", *(f"cuda:{index}" for index in range(1, torch.cuda.device_count()))])
@@ -48,7 +48,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 @functools.lru_cache(maxsize=1)
 def fast_bfloat16() -> bool:
-    """Whether this CPU is faster in bfloat16 than in float32, and agrees with it; measured once a process (0.1 s)."""
+    """Tell whether this CPU is faster in bfloat16 than in float32 and agrees; measured once a process (0.1 s)."""
     with torch.inference_mode():
         layer = nn.Conv2d(32, 32, 3, padding=1)
         layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
@@ -77,7 +77,7 @@ def _lock(name: str) -> FileLock:
 
 @contextmanager
 def device_lock(device: torch.device) -> Iterator[None]:
-    """One computation at a time on a graphics card: a prediction waits for the training step that is being computed.
+    """Allow one computation at a time on a graphics card: a prediction waits for the training step being computed.
 
     So the memory that one of them was measured to need is there. Processor cores are shared at once.
     """
@@ -96,14 +96,14 @@ def inference_context(device: torch.device) -> Iterator[None]:
 
 
 def autocast_for(device: torch.device) -> torch.autocast:
-    """Mixed precision where it is faster: float16 on CUDA, bfloat16 on CPUs that are fast in it."""
+    """Return the mixed precision where it is faster: float16 on CUDA, bfloat16 on CPUs that are fast in it."""
     if device.type == "cuda":
         return torch.autocast("cuda", torch.float16)
     return torch.autocast("cpu", torch.bfloat16, enabled=device.type == "cpu" and fast_bfloat16())
 
 
 def training_autocast(device: torch.device) -> torch.autocast:
-    """Mixed precision for training: bfloat16, whose range needs no scaling of losses, where the device is fast in it.
+    """Return mixed precision for training: bfloat16, which needs no scaling of losses, where the device is fast.
 
     A processor or card without it emulates it, ten times slower than float32.
     """

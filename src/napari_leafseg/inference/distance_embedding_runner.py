@@ -21,7 +21,7 @@ class DistanceEmbeddingRunner(TiledNetwork):
     def build_region(
         self, rows: slice, columns: slice, seen: Sequence[DenseOutput], given: np.ndarray | None
     ) -> PixelRegion:
-        """The region of what was seen at one or several sizes; `given` is the plant mask there, bool (H, W)."""
+        """Return the region of what was seen at one or several sizes; `given` is the plant mask there, bool (H, W)."""
         merged = merge_scales(seen)
         if given is not None:
             height, width = merged.foreground.shape
@@ -30,11 +30,11 @@ class DistanceEmbeddingRunner(TiledNetwork):
         return PixelRegion(rows, columns, merged)
 
     def filter_regions(self, regions: Sequence[PixelRegion], defaults: dict[str, float]) -> None:
-        """Leave out pieces that are doubtful beside the largest of all regions; their maps stay as they are."""
+        """Leave out pieces that are uncertain beside the largest of all regions; their maps stay as they are."""
         confidence = defaults.get("min_component_confidence", 0.0)
         if not regions or not confidence:
             return
         foregrounds = [region.maps.foreground for region in regions]
-        for region, doubtful in zip(regions, uncertain_components(foregrounds, FOREGROUND, confidence), strict=True):
-            if doubtful.any():
-                region.group((region.maps.foreground >= FOREGROUND) & ~doubtful)
+        for region, uncertain in zip(regions, uncertain_components(foregrounds, FOREGROUND, confidence), strict=True):
+            if uncertain.any():
+                region.group((region.maps.foreground >= FOREGROUND) & ~uncertain)

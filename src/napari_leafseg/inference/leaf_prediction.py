@@ -83,7 +83,7 @@ class LeafPrediction(Prediction):
     kind = "distance_embedding"
 
     def seeds(self, seed_threshold: float | None = None) -> np.ndarray:
-        """Seeds in the image: float (N, 2), y and x in pixels."""
+        """Return seeds in the image: float (N, 2), y and x in pixels."""
         threshold = self.complete({} if seed_threshold is None else {"seed_threshold": seed_threshold})[
             "seed_threshold"
         ]
@@ -94,7 +94,7 @@ class LeafPrediction(Prediction):
         return np.concatenate(found)
 
     def distance_map(self) -> np.ndarray:
-        """The distance map at the image's size, float32 (H, W), about 0 to 1."""
+        """Return the distance map at the image's size, float32 (H, W), about 0 to 1."""
         full = np.zeros(self.shape, np.float32)
         for region in self.regions:
             height, width = region.shape
@@ -103,7 +103,7 @@ class LeafPrediction(Prediction):
         return full
 
     def embedding_rgb(self) -> np.ndarray:
-        """The embedding as color: three principal components of its leaf pixels, uint8 (H, W, 3), black outside."""
+        """Return the embedding as color: three principal components of leaf pixels, uint8 (H, W, 3), black outside."""
         full = np.zeros((*self.shape, 3), np.uint8)
         for region in self.regions:
             height, width = region.shape

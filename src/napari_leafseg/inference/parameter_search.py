@@ -35,9 +35,9 @@ class ParameterSearch:
     current : dict
         The values that it began from, ``min_area_working`` among them.
     current_sbd, best_sbd : float
-        Exact, at the images' own size; NaN until the sweep is finished.
+        Exact, at the images' own size; NaN until the search is finished.
     gains : tuple of float
-        What the best values bring each image, exact; empty until the sweep is finished.
+        What the best values bring each image, exact; empty until the search is finished.
     """
 
     row: ParameterSpec
@@ -63,7 +63,7 @@ class ParameterSearch:
         return int(place[0]), int(place[1]), int(place[2])
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a JSON file."""
+        """Return everything, for a JSON file."""
         return {
             "images": self.images,
             "leaves": self.leaves,
@@ -80,13 +80,13 @@ class ParameterSearch:
 
     @property
     def best(self) -> dict[str, float]:
-        """The best values; keep those that the sweep began from where they are as good."""
+        """The best values; keep those that the search began from where they are as good."""
         if self.current and not np.isnan(self.best_sbd) and self.best_sbd <= self.current_sbd:
             return dict(self.current)
         return self.at(*self.best_index)
 
     def at(self, row: int, column: int, layer: int) -> dict[str, float]:
-        """The values of one combination."""
+        """Return the values of one combination."""
         return {
             self.row.name: self.rows[row],
             self.column.name: self.columns[column],
@@ -94,7 +94,7 @@ class ParameterSearch:
         }
 
     def describe(self, values: dict[str, float]) -> str:
-        """Values in words, without the smallest leaf."""
+        """Return values in words, without the smallest leaf."""
         return ", ".join(
             f"{part.label.lower()} {values[part.name]:.{part.decimals}f}{part.unit}" for part in (self.row, self.column)
         )
@@ -102,7 +102,7 @@ class ParameterSearch:
 
 @dataclass(frozen=True)
 class SearchEvent:
-    """Progress of a sweep; the last event holds it."""
+    """Progress of a search; the last event holds it."""
 
     done: int
     total: int
@@ -110,7 +110,7 @@ class SearchEvent:
 
 
 def image_values(values: dict[str, float], prediction: Prediction) -> dict[str, float]:
-    """Values of a sweep for one image: the smallest leaf in its own pixels."""
+    """Return values of a search for one image: the smallest leaf in its own pixels."""
     smallest = values["min_area_working"] / prediction.scale**2
     top = next(tunable.maximum for tunable in prediction.tunables if tunable.name == "min_area")
     others = {name: value for name, value in values.items() if name != "min_area_working"}
@@ -118,7 +118,7 @@ def image_values(values: dict[str, float], prediction: Prediction) -> dict[str, 
 
 
 def model_values(prediction: Prediction, **chosen: float) -> dict[str, float]:
-    """The other way round: an image's values as a sweep has them."""
+    """Return an image's values as a search has them, the inverse of `image_values`."""
     values = {**prediction.defaults(), **chosen}
     smallest = values.pop("min_area") * prediction.scale**2
     return {**values, "min_area_working": smallest}
@@ -225,7 +225,7 @@ class _WorkingScorer:
         self._sizes = sizes
 
     def scores(self, values: dict[str, float], smallest: Sequence[float]) -> tuple[list[float], list[int]]:
-        """SBD and |DiC| for each smallest size."""
+        """Return SBD and |DiC| for each smallest size."""
         tables, areas, working = [np.zeros((self.leaves, 0))], [np.zeros(0)], [np.zeros(0)]
         for region, truth, zoom, scale in self._regions:
             labels = region.working_labels({**values, "min_area": 0.0})

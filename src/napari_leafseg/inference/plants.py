@@ -64,7 +64,7 @@ class Plant:
         return float(np.sqrt(extent * SPREAD * np.sqrt(self.area)))
 
     def moved(self, down: float, right: float) -> Plant:
-        """The same plant elsewhere."""
+        """Return the same plant elsewhere."""
         return replace(
             self, top=self.top + down, left=self.left + right, bottom=self.bottom + down, right=self.right + right
         )
@@ -121,7 +121,7 @@ def _leaf_peaks(distance: np.ndarray, leaf: np.ndarray) -> np.ndarray:
 
 
 def typical_size(plants: list[Plant]) -> float:
-    """Area-weighted mean size, pixels: large plants decide."""
+    """Return the area-weighted mean size, pixels: large plants decide."""
     return float(np.average([plant.size for plant in plants], weights=[plant.area for plant in plants]))
 
 
@@ -174,20 +174,20 @@ def drop_uncertain_plants(plants: list[Plant]) -> list[Plant]:
 
 
 def drop_small_plants(plants: list[Plant]) -> list[Plant]:
-    """Plants without those of less than 3 % of the largest one's leaf area."""
+    """Return plants without those of less than 3 % of the largest one's leaf area."""
     largest = max((plant.area for plant in plants), default=0.0)
     return [plant for plant in plants if plant.area >= 0.03 * largest]
 
 
 def region_size(place: tuple[slice, slice]) -> int:
-    """Pixels of a box."""
+    """Return pixels of a box."""
     return (place[0].stop - place[0].start) * (place[1].stop - place[1].start)
 
 
 def plant_statistics(
     image: np.ndarray, plants: list[Plant], place: tuple[slice, slice], white_point: float = 255.0
 ) -> tuple[float, float]:
-    """Brightness statistics of the plants in a box: of what lies close around them, not of all that surrounds them.
+    """Return brightness statistics of the plants in a box and of what lies close around them.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def adjust_exposure(image: np.ndarray, white_point: float) -> np.ndarray:
 
 
 def estimate_white_point(image: np.ndarray, foreground: np.ndarray, plants: list[Plant], scale: float) -> float:
-    """The brightness to expose for: a little above the brightest leaves.
+    """Return the brightness to expose for: a little above the brightest leaves.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def estimate_white_point(image: np.ndarray, foreground: np.ndarray, plants: list
 
 
 def plant_regions(plants: list[Plant], shape: tuple[int, ...], margin: float = 0.25) -> list[tuple[slice, slice]]:
-    """Boxes around plants with a margin (a share of the diameter); boxes that overlap become one.
+    """Return boxes around plants with a margin (a share of the diameter); boxes that overlap become one.
 
     Returns
     -------

@@ -54,7 +54,7 @@ class Region:
         return self.working[0] / height, self.working[1] / width
 
     def sample(self, window: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Labels of the region in the image, (H, W), at the working scale (or at `size`), nearest pixel."""
+        """Return labels of the region in the image, (H, W), at the working scale (or at `size`), nearest pixel."""
         size = size or self.working
         places = [
             np.minimum(((np.arange(length) + 0.5) * full / length).astype(int), full - 1)
@@ -72,15 +72,15 @@ class Region:
         return enlarge_labels(self.working_labels(values), self.shape)
 
     def working_labels(self, values: dict[str, float]) -> np.ndarray:
-        """Leaves as the network saw them, before they are enlarged: quick, for comparing many values."""
+        """Return leaves as the network saw them, before they are enlarged: quick, for comparing many values."""
         raise NotImplementedError
 
     def ridges(self, window: tuple[slice, slice]) -> np.ndarray:
-        """How much leaves meet at each working pixel of a window, float32, 0 to about 2."""
+        """Tell how much leaves meet at each working pixel of a window, float32, 0 to about 2."""
         raise NotImplementedError
 
     def confidence(self, window: np.ndarray) -> dict[int, float]:
-        """Confidence of each leaf in a window of labels of the region's shape."""
+        """Return the confidence of each leaf in a window of labels of the region's shape."""
         raise NotImplementedError
 
 
@@ -152,7 +152,7 @@ class Prediction:
         return tuple((spec.name, spec.search) for spec in self.family.searched)
 
     def defaults(self) -> dict[str, float]:
-        """Default values by name."""
+        """Return the default values by name."""
         return {tunable.name: tunable.default for tunable in self.tunables}
 
     def complete(self, values: dict[str, float]) -> dict[str, float]:
@@ -208,7 +208,7 @@ class Prediction:
         raise NotImplementedError
 
     def record(self, **values: float) -> dict[str, Any]:
-        """How labels come about: model, parameters, scale, image; for the file beside the labels."""
+        """Tell how labels come about: model, parameters, scale, image; for the file beside the labels."""
         from napari_leafseg.versions import __version__
 
         return {
@@ -372,7 +372,7 @@ class StackPrediction:
         return self.frames[len(self.frames) // 2].tunables
 
     def defaults(self) -> dict[str, float]:
-        """Default values by name."""
+        """Return the default values by name."""
         return {tunable.name: tunable.default for tunable in self.tunables}
 
     def complete(self, values: dict[str, float]) -> dict[str, float]:
@@ -388,7 +388,7 @@ class StackPrediction:
         return np.stack([frame.labels(**chosen) for frame in self.frames])
 
     def record(self, **values: float) -> dict[str, Any]:
-        """The first frame's record with the scales and notes of all."""
+        """Return the first frame's record with the scales and notes of all."""
         chosen = self.complete(values)
         return {
             **self.frames[0].record(**chosen),

@@ -150,13 +150,13 @@ class Predictor:
         source: dict[str, Any] | None = None,
         mask: np.ndarray | None = None,
     ) -> Iterator[PredictEvent]:
-        """As `predict_any`, with progress; a `mask` is for an image, a series takes none."""
+        """Predict as `predict_any` does, with progress; a `mask` is for an image, a series takes none."""
         return self.run_stack(array, scale, name) if array.ndim == 4 else self.run(array, scale, name, source, mask)
 
     def run_stack(
         self, stack: np.ndarray, scale: float | None = None, name: str = "The stack"
     ) -> Iterator[PredictEvent]:
-        """As `predict_stack`, with progress; may be stopped after any event.
+        """Predict as `predict_stack` does, with progress; may be stopped after any event.
 
         Raises
         ------
@@ -189,7 +189,7 @@ class Predictor:
         source: dict[str, Any] | None = None,
         mask: np.ndarray | None = None,
     ) -> Iterator[PredictEvent]:
-        """As `predict`, with progress; may be stopped after any event."""
+        """Predict as `predict` does, with progress; may be stopped after any event."""
         if scale is not None and not SCALE_RANGE[0] <= scale <= SCALE_RANGE[1]:
             raise ParameterError(
                 f"The working scale must lie between {SCALE_RANGE[0]:g} and {SCALE_RANGE[1]:g}, not {scale:g}."

@@ -16,7 +16,7 @@ Box = tuple[slice, slice]
 
 
 def region_at(prediction: Prediction, y: float, x: float) -> Region | None:
-    """The region of a prediction that holds a point of the image."""
+    """Return the region of a prediction that holds a point of the image."""
     for region in prediction.regions:
         if region.rows.start <= y < region.rows.stop and region.columns.start <= x < region.columns.stop:
             return region
@@ -24,7 +24,7 @@ def region_at(prediction: Prediction, y: float, x: float) -> Region | None:
 
 
 def to_working(region: Region, points: np.ndarray) -> np.ndarray:
-    """Points (N, 2) of the image as whole working pixels of a region."""
+    """Return points (N, 2) of the image as whole working pixels of a region."""
     local = (np.asarray(points, float) - (region.rows.start, region.columns.start) + 0.5) * region.zoom - 0.5
     return np.clip(np.round(local).astype(int), 0, np.array(region.working) - 1)
 
@@ -118,7 +118,7 @@ class MaskGrowth:
 
     @classmethod
     def at(cls, region: MaskRegion, points: np.ndarray) -> MaskGrowth | None:
-        """The best mask that covers most of the points (N, 2) of (y, x) in the image; None where none covers any."""
+        """Return the best mask that covers most of the points (N, 2) of (y, x); None where none covers any."""
         small = to_working(region, np.asarray(points)) // region.stride
         best, chosen = 0.0, None
         for mask in region.masks:
@@ -143,7 +143,7 @@ class MaskGrowth:
 
 
 def elevation(prediction: Prediction, box: Box) -> np.ndarray | None:
-    """Where leaves meet: high in the valleys of the distance map and where the embedding turns, or where masks compete.
+    """Tell where leaves meet: in the valleys of the distance map and where the embedding turns or masks compete.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def elevation(prediction: Prediction, box: Box) -> np.ndarray | None:
 
 
 def other_seed(prediction: Prediction | None, mask: np.ndarray, box: Box, point: np.ndarray) -> np.ndarray:
-    """The middle of what a leaf is apart from a click in it: where the click's part is to be parted from.
+    """Return the middle of what a leaf is apart from a click in it: where the click's part is to be parted from.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ class PredictionModel:
         self.prediction = prediction
 
     def growth(self, points: np.ndarray) -> Growth | None:
-        """A leaf to be grown from points; None where the prediction sees no leaf."""
+        """Return a leaf to be grown from points; None where the prediction sees no leaf."""
         region = region_at(self.prediction, *points[0])
         if region is None:
             return None

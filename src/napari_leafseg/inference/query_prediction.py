@@ -50,13 +50,13 @@ class MaskRegion(Region):
         self.iou = overlaps(self.masks)
 
     def chosen(self, values: dict[str, float]) -> list[tuple[float, SoftMask]]:
-        """The masks that stay, with their scores after the overlap suppression (NMS), best first."""
+        """Return the masks that stay, with their scores after the overlap suppression (NMS), best first."""
         scores = matrix_nms(self.scores, self.iou, values["overlap"])
         kept = [number for number in np.argsort(-scores, kind="stable") if scores[number] >= values["score_threshold"]]
         return [(float(scores[number]), self.masks[number]) for number in kept]
 
     def enlarge(self, mask: SoftMask) -> tuple[tuple[slice, slice], np.ndarray]:
-        """A mask at the image's size: where it lies in the region, and uint8 values there."""
+        """Return a mask at the image's size: where it lies in the region, and uint8 values there."""
         zoom = np.array([self.stride / factor for factor in self.zoom])
         height, width = mask.values.shape
         start = np.floor(np.maximum(np.array([mask.top, mask.left]) - 1, 0) * zoom).astype(int)
@@ -164,7 +164,7 @@ class QueryPrediction(Prediction):
     kind = "condinst"  # all query-based models have the same parameters
 
     def confidence(self) -> np.ndarray:
-        """The largest mask probability times score at each pixel, float32 (H, W), 0 to 1."""
+        """Return the largest mask probability times score at each pixel, float32 (H, W), 0 to 1."""
         full = np.zeros(self.shape, np.float32)
         for region in self.regions:
             plane = full[region.rows, region.columns]
@@ -175,8 +175,8 @@ class QueryPrediction(Prediction):
                 np.maximum(part, cover * np.float32(mask.score / 255), out=part)
         return full
 
-    def whole_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
-        """Every leaf's full mask, also where others lie over it: score, place in the image, bool mask; best first."""
+    def full_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
+        """Return every leaf's full mask, also under other leaves: score, place in the image, bool mask; best first."""
         chosen = self.complete(values)
         cut = _cut(chosen)
         found = []
@@ -192,12 +192,12 @@ class QueryPrediction(Prediction):
         return sorted(found, key=lambda item: -item[0])
 
     def every_mask(self) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
-        """Give all masks down to the lowest score, see `whole_masks`."""
-        return self.whole_masks(score_threshold=0.05)
+        """Give all masks down to the lowest score, see `full_masks`."""
+        return self.full_masks(score_threshold=0.05)
 
     def coco(self, **values: float) -> dict[str, Any]:
-        """Every leaf's full mask as a COCO data set of one image, with scores (RLE)."""
+        """Return every leaf's full mask as a COCO data set of one image, with scores (RLE)."""
         from napari_leafseg.io.exchange.coco import masks_to_coco
 
         name = str(self.source.get("name", "image"))
-        return masks_to_coco(name, self.shape, self.whole_masks(**values))
+        return masks_to_coco(name, self.shape, self.full_masks(**values))

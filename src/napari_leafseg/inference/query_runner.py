@@ -74,7 +74,7 @@ class QueryRunner(TiledNetwork):
     def build_region(
         self, rows: slice, columns: slice, seen: Sequence[MaskSet], given: np.ndarray | None
     ) -> MaskRegion:
-        """The region of what was seen at one or several sizes."""
+        """Return the region of what was seen at one or several sizes."""
         first = seen[0]
         masks = list(first.masks)
         for other in seen[1:]:

@@ -181,7 +181,7 @@ def _area(plants: list[Plant]) -> float:
 
 
 def given_plants(image: np.ndarray, mask: np.ndarray) -> PlantDetections:
-    """The plants of a given mask, and the light for their leaves.
+    """Return the plants of a given mask, and the light for their leaves.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def tile_spans(length: int, tile: int, halo: int) -> list[tuple[slice, slice]]:
 
 
 def tile_pairs(height: int, width: int, tile: int) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-    """Tiles of an image as pairs of `tile_spans`, along y and along x."""
+    """Return tiles of an image as pairs of `tile_spans`, along y and along x."""
     halo = min(HALO, tile // 4)
     return [(rows, columns) for rows in tile_spans(height, tile, halo) for columns in tile_spans(width, tile, halo)]
 
@@ -133,7 +133,7 @@ class TiledNetwork:
                 self._retreat()
 
     def maps(self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True) -> DenseOutput:
-        """As `run`, to its end."""
+        """Do `run` to its end."""
         result = None
         for _, _, maps in self.run(image, statistics, embed):
             result = maps
@@ -242,21 +242,21 @@ class TiledNetwork:
 
 
 def turned(maps: torch.Tensor, view: View) -> torch.Tensor:
-    """Maps (..., H, W) as a view sees them."""
+    """Return maps (..., H, W) as a view sees them."""
     flips, transposed = view
     maps = maps.flip(flips) if flips else maps
     return maps.transpose(-1, -2) if transposed else maps
 
 
 def turned_back(maps: torch.Tensor, view: View) -> torch.Tensor:
-    """The inverse of `turned`."""
+    """Return the inverse of `turned`."""
     flips, transposed = view
     maps = maps.transpose(-1, -2) if transposed else maps
     return maps.flip(flips) if flips else maps
 
 
 def vectors_turned_back(vectors: torch.Tensor, view: View) -> torch.Tensor:
-    """Vectors (N, 2, H, W), down and right, whose places `turned_back` has put in order, in the image's directions."""
+    """Return vectors (N, 2, H, W), down and right, after `turned_back`, in the image's directions."""
     flips, transposed = view
     vectors = vectors.flip(1) if transposed else vectors
     signs = vectors.new_tensor([-1.0 if axis in flips else 1.0 for axis in (-2, -1)])

@@ -76,7 +76,7 @@ def find_preset(name: str) -> TestTimeAugmentation:
 
 
 def merge_scales(maps: Sequence[DenseOutput]) -> DenseOutput:
-    """Maps of one image at several sizes as one, at the first one's size.
+    """Return maps of one image at several sizes as one, at the first one's size.
 
     Distance and foreground are averaged. The embeddings are put side by side, so that the cosine of two pixels is the
     mean of their cosines at all sizes.

@@ -45,14 +45,14 @@ class LoadedImage:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's ending is one of an image's, and it is no label image of ours."""
+    """Tell whether a file's ending is one of an image's, and it is no label image of ours."""
     return (
         path.suffix.lower() in IMAGE_ENDINGS and not path.stem.endswith(LABEL_SUFFIX) and not path.name.startswith(".")
     )
 
 
 def list_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are given, folders as the images in them, by name; each once.
+    """Return files as they are given, folders as the images in them, by name; each once.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def read_labels(path: str | Path) -> np.ndarray:
 
 
 def label_path(folder: Path, stem: str) -> Path:
-    """Where the labels of an image are written: ``<folder>/<stem>_label.tif``."""
+    """Tell where the labels of an image are written: ``<folder>/<stem>_label.tif``."""
     return folder / f"{stem}{LABEL_SUFFIX}.tif"
 
 
@@ -201,8 +201,10 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 
 def find_pairs(folder: Path, labels: Path | None = None) -> Iterator[tuple[Path, Path]]:
-    """Images of a folder that have a label image, ``<stem>_label.<ending>``, beside them, in ``labels/`` beside their
-    folder, or in the folder `labels`, where ``_label`` may be missing."""
+    """Find images of a folder that have a label image, ``<stem>_label.<ending>``.
+
+    It lies beside them, in ``labels/`` beside their folder, or in the folder `labels`, where ``_label`` may be missing.
+    """
     places = (folder, folder.parent / "labels") if labels is None else (labels,)
     suffixes = (LABEL_SUFFIX,) if labels is None or labels.samefile(folder) else (LABEL_SUFFIX, "")
     for image in sorted(item for item in folder.iterdir() if item.is_file() and is_image(item)):

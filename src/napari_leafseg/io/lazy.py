@@ -16,12 +16,12 @@ _COLORS = (1, 3, 4)
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr group or array."""
+    """Tell whether a folder is a Zarr group or array."""
     return path.is_dir() and any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def arrange(array: Any, axes: str, name: str) -> Any:
-    """Axes as the rest of the package has them: (H, W), (H, W, C) or (T, H, W, C).
+    """Return axes as the rest of the package has them: (H, W), (H, W, C) or (T, H, W, C).
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def arrange(array: Any, axes: str, name: str) -> Any:
 
 
 def read_zarr(path: Path) -> tuple[Any, str]:
-    """The finest level of an OME-Zarr image as a Dask array, and a hash of what describes it.
+    """Return the finest level of an OME-Zarr image as a Dask array, and a hash of what describes it.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def read_zarr(path: Path) -> tuple[Any, str]:
 
 
 def read_large_tiff(path: Path) -> tuple[Any, str]:
-    """The first series of a TIFF file as a Dask array, and the file's hash; neither needs it whole in memory.
+    """Return the first series of a TIFF file as a Dask array, and the file's hash; neither needs it whole in memory.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def read_large_tiff(path: Path) -> tuple[Any, str]:
 
 
 def tiff_array(file: tifffile.TiffFile, name: str) -> np.ndarray:
-    """The first series of an open TIFF file; OME and ImageJ files say what their axes are."""
+    """Return the first series of an open TIFF file; OME and ImageJ files say what their axes are."""
     array = file.asarray()
     if file.is_ome or file.is_imagej:
         return np.asarray(arrange(array, file.series[0].axes, name))

@@ -16,7 +16,7 @@ from skimage import draw
 
 
 def leaf_polygons(labels: np.ndarray) -> dict[int, MultiPolygon]:
-    """The exact outline of each leaf, holes and pieces included.
+    """Return the exact outline of each leaf, holes and pieces included.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def _polygons_of(geometry: BaseGeometry) -> MultiPolygon:
 
 
 def without_holes(shape: MultiPolygon) -> list[np.ndarray]:
-    """The same area as polygons without holes, (N, 2) of (x, y): those with a hole are cut through it.
+    """Return the same area as polygons without holes, (N, 2) of (x, y): those with a hole are cut through it.
 
     For formats that know no holes.
     """

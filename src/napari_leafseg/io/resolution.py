@@ -14,7 +14,7 @@ _MM = {"mm": 1.0, "millimeter": 1.0, "cm": 10.0, "centimeter": 10.0, "m": 1000.0
 
 
 def read_resolution(path: str | Path) -> float | None:
-    """Pixels a millimeter as OME, ImageJ, TIFF or EXIF say it; None where the file says nothing.
+    """Return pixels a millimeter as OME, ImageJ, TIFF or EXIF say it; None where the file says nothing.
 
     A camera's EXIF and most TIFF files state how large to print an image, which says nothing of a plant; a flatbed
     scanner, a microscope or somebody who set the scale in ImageJ state what is meant here. So it is a proposal.

@@ -18,7 +18,7 @@ class EmbeddingLoss(NamedTuple):
 def distance_loss(
     predicted: torch.Tensor, target: torch.Tensor, balanced: bool = True, weight: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Mean squared error of the distance map (D-loss).
+    """Return the mean squared error of the distance map (D-loss).
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def distance_loss(
 
 
 def foreground_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of leaf against background over the annotated pixels.
+    """Return the binary cross-entropy of leaf against background over the annotated pixels.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def foreground_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def contacts(labels: torch.Tensor, radius: int = 2) -> torch.Tensor:
-    """Pixels where two leaves meet: both lie within `radius` pixels.
+    """Return pixels where two leaves meet: both lie within `radius` pixels.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def contacts(labels: torch.Tensor, radius: int = 2) -> torch.Tensor:
 
 
 def neighbor_pairs(instances: torch.Tensor, radius: int) -> torch.Tensor:
-    """Pairs of leaves that come within about `radius` pixels of each other.
+    """Return pairs of leaves that come within about `radius` pixels of each other.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _half_disc(radius: int) -> list[tuple[int, int]]:
 
 
 def all_pairs(present: torch.Tensor, stride: int) -> torch.Tensor:
-    """Every pair of leaves of one image, the *global* loss.
+    """Return every pair of leaves of one image, the *global* loss.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def embedding_loss(
     background: bool = False,
     weight: torch.Tensor | None = None,
 ) -> EmbeddingLoss:
-    """Cosine embedding loss with neighbors (E-loss; Wu et al. 2020, Sec. 3.2).
+    """Return the cosine embedding loss with neighbors (E-loss; Wu et al. 2020, Sec. 3.2).
 
     *Within*: the mean of ``1 - cos(e_i, mu)`` of pixels to the normalized mean embedding of their leaf.
     *Between*: the mean of ``|cos(mu_a, mu_b)|`` over neighboring leaves; zero when they are orthogonal.

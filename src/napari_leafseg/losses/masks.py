@@ -7,7 +7,7 @@ from torch.nn import functional
 
 
 def dice_loss(logits: torch.Tensor, masks: torch.Tensor, known: torch.Tensor | None = None) -> torch.Tensor:
-    """1 - Dice of each mask, with squared terms in the denominator (Milletari et al. 2016; as in SOLO and CondInst).
+    """Return 1 - Dice of each mask, with squared terms in the denominator (Milletari et al. 2016; as SOLO does).
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def dice_loss(logits: torch.Tensor, masks: torch.Tensor, known: torch.Tensor | N
 
 
 def focal_loss(logits: torch.Tensor, targets: torch.Tensor, alpha: float = 0.25, gamma: float = 2.0) -> torch.Tensor:
-    """Focal loss of each element (Lin et al. 2017, Eq. 5).
+    """Return the focal loss of each element (Lin et al. 2017, Eq. 5).
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def focal_loss(logits: torch.Tensor, targets: torch.Tensor, alpha: float = 0.25,
 
 
 def giou_loss(predicted: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Generalized IoU loss of boxes given by their distances from one point (Rezatofighi et al. 2019; FCOS).
+    """Return the generalized IoU loss of boxes given by their distances from one point (Rezatofighi et al. 2019; FCOS).
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from napari_leafseg.losses.masks import focal_loss
 
 
 def uniqueness_loss(logits: torch.Tensor, foreign: torch.Tensor) -> torch.Tensor:
-    """Queries must find nothing in other images: focal loss against an empty mask (L_inter_mask; Sec. 3.2).
+    """Penalize what queries find in other images: focal loss against an empty mask (L_inter_mask; Sec. 3.2).
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def uniqueness_loss(logits: torch.Tensor, foreign: torch.Tensor) -> torch.Tensor
 
 
 def consistency_loss(first: torch.Tensor, second: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
-    """Features of a transformed image against the transformed features (first half of L_equi; Sec. 3.3).
+    """Compare features of a transformed image with the transformed features (first half of L_equi; Sec. 3.3).
 
     Per pixel |a - b|² / (|a|² + |b|²): 0 for equal features, 1 for orthogonal ones, whatever their size.
 
@@ -48,7 +48,7 @@ def consistency_loss(first: torch.Tensor, second: torch.Tensor, valid: torch.Ten
 
 
 def angle_consistency(first: torch.Tensor, second: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Angles between embeddings before and after a transform; their directions may turn freely.
+    """Compare angles between embeddings before and after a transform; their directions may turn freely.
 
     Parameters
     ----------

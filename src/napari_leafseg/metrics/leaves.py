@@ -51,13 +51,13 @@ def _dice_table(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def best_dice(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean over the leaves of `first` of the best Dice with any leaf of `second`; 0 when one of them has no leaf."""
+    """Return the mean over `first`'s leaves of the best Dice with any of `second`; 0 when either has no leaf."""
     table = _dice_table(first, second)
     return float(table.max(1).mean()) if table.size else 0.0
 
 
 def foreground_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Dice of leaf against background; 0 when both are empty."""
+    """Return Dice of leaf against background; 0 when both are empty."""
     a, b = prediction > 0, truth > 0
     total = int(a.sum()) + int(b.sum())
     return float(2.0 * np.count_nonzero(a & b) / total) if total else 0.0

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def brightness_statistics(image: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation over all channels of the pixels that are not exactly black.
+    """Return the mean and standard deviation over all channels of the pixels that are not exactly black.
 
     Crops are often stored in a black field; it must not change how the plant in it looks to the network.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_leafseg.inference.predictor import Predictor
 
 _KEPT = 4
-_LOADED: OrderedDict[tuple[object, ...], Predictor] = OrderedDict()  # by file, device, looks and threads
+_LOADED: OrderedDict[tuple[object, ...], Predictor] = OrderedDict()  # by file and what `get_predictor` takes
 _LOCK = threading.Lock()
 _THREADS: ContextVar[int | None] = ContextVar("threads", default=None)
 

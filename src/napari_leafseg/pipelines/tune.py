@@ -1,4 +1,4 @@
-"""From labeled images to better parameters: gather, predict, sweep; for the window and the command line."""
+"""Search parameters for labeled images: gather, predict, score; for the window and the command line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LabeledImage:
 
 @dataclass(frozen=True)
 class TuneEvent:
-    """Progress; the last event holds the sweep."""
+    """Progress; the last event holds the search."""
 
     done: int
     total: int
@@ -59,7 +59,7 @@ class TuneEvent:
 
 
 def reviewed_images(project: Project) -> list[LabeledImage]:
-    """The images of a project that were reviewed as a whole."""
+    """Return the images of a project that were reviewed as a whole."""
     return [
         LabeledImage(ref.id, partial(_read, project.path_of(ref)), partial(project.read_labels, ref))
         for ref in project.images
@@ -68,7 +68,7 @@ def reviewed_images(project: Project) -> list[LabeledImage]:
 
 
 def labeled_files(folder: Path, truth: Path | None = None) -> list[LabeledImage]:
-    """Images of a folder with label images beside them, in ``labels/`` or in another folder.
+    """Return images of a folder with label images beside them, in ``labels/`` or in another folder.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def _read(path: Path) -> np.ndarray:
 def tune(
     predictor: Predictor, images: Sequence[LabeledImage], current: dict[str, float] | None = None
 ) -> Iterator[TuneEvent]:
-    """Predict labeled images where that was not done yet, then sweep the tunables; may be stopped after any event.
+    """Predict labeled images where that was not done yet, then search the tunables; may be stopped after any event.
 
     Parameters
     ----------

@@ -188,7 +188,7 @@ class AngularGrouping:
         return slice(max(0, top), min(self.shape[0], bottom)), slice(max(0, left), min(self.shape[1], right))
 
     def seeds(self, seed_threshold: float) -> Seeds:
-        """The seeds at a threshold, the highest first."""
+        """Return the seeds at a threshold, the highest first."""
         chosen = self._candidates[: self._count(seed_threshold)]
         points = np.array([item.point for item in chosen], int).reshape(-1, 2)
         return Seeds(points, np.array([item.height for item in chosen], np.float32))
@@ -220,7 +220,7 @@ class AngularGrouping:
         return candidate.score + home * np.int16(round(self.options.home * _UNIT * _UNIT))
 
     def labels(self, seed_threshold: float = 0.45, angle: float = 45.0, smallest: float = 0) -> np.ndarray:
-        """Leaves for these values of the tunables.
+        """Return leaves for these values of the tunables.
 
         Parameters
         ----------

@@ -54,7 +54,7 @@ def cut_mask(score: float, values: np.ndarray, least: int = 26) -> SoftMask | No
 
 
 def overlaps(masks: Sequence[SoftMask]) -> np.ndarray:
-    """IoU of each pair of masks, cut at one half; float32 (Q, Q), 1 on the diagonal."""
+    """Return IoU of each pair of masks, cut at one half; float32 (Q, Q), 1 on the diagonal."""
     count = len(masks)
     result = np.eye(count, dtype=np.float32)
     sure = [mask.values >= SURE for mask in masks]
@@ -76,7 +76,7 @@ def overlaps(masks: Sequence[SoftMask]) -> np.ndarray:
 
 
 def matrix_nms(scores: np.ndarray, iou: np.ndarray, strength: float) -> np.ndarray:
-    """Scores lowered where a better mask covers the same leaf (Wang et al. 2020, Sec. 3.4; Gaussian).
+    """Return scores lowered where a better mask covers the same leaf (Wang et al. 2020, Sec. 3.4; Gaussian).
 
     A mask's score is multiplied by the smallest of exp(-s iou²) / exp(-s m²) over the better masks, where m is the
     better mask's own largest overlap with a still better one: a mask that is itself a double suppresses less.

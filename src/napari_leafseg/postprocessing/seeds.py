@@ -11,7 +11,7 @@ from napari_leafseg._opencv import cv2
 def find_peaks(
     distance: np.ndarray, foreground: np.ndarray, lowest: float = 0.1, spacing: int = 2, sigma: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Local maxima of a distance map, the highest first.
+    """Return the local maxima of a distance map, the highest first.
 
     Parameters
     ----------

@@ -47,12 +47,12 @@ def _shaped(edit: Edit) -> set[int]:
 
 
 def now() -> str:
-    """This moment, UTC, ISO 8601."""
+    """Return this moment, UTC, ISO 8601."""
     return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def annotator() -> str:
-    """The name of whoever is logged in."""
+    """Return the name of whoever is logged in."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError) as error:  # ImportError: Windows, without its variables
@@ -225,15 +225,15 @@ class Document:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def plane(self, frame: int = 0) -> np.ndarray:
-        """The labels of a frame, (H, W)."""
+        """Return the labels of a frame, (H, W)."""
         return self.labels if self.labels.ndim == 2 else self.labels[frame]
 
     def locked(self, frame: int = 0) -> frozenset[int]:
-        """Verified leaves of a frame."""
+        """Return the verified leaves of a frame."""
         return frozenset(leaf for at, leaf in self.verified if at == frame)
 
     def leaves(self, frame: int = 0) -> list[int]:
-        """Leaves of a frame."""
+        """Return leaves of a frame."""
         counts = np.bincount(self.plane(frame).ravel())
         return [int(leaf) for leaf in np.flatnonzero(counts) if leaf]
 
@@ -242,7 +242,7 @@ class Document:
         return leaf > 0 and bool((self.plane(frame) == leaf).any())
 
     def snapshot(self) -> Snapshot:
-        """A copy to save; takes a few milliseconds."""
+        """Return a copy to save; takes a few milliseconds."""
         marks = sorted(self.verified)
         record = {
             **self.info,

@@ -47,7 +47,7 @@ class Record:
 
 
 def encode(record: Record) -> bytes:
-    """A record as bytes."""
+    """Return a record as bytes."""
     header: dict[str, Any] = {
         "number": record.number, "kind": record.kind, "time": record.time, "annotator": record.annotator,
     }  # fmt: skip
@@ -112,7 +112,7 @@ def _whole_records(content: bytes) -> Iterator[tuple[Record, int]]:
 
 
 def read_journal(path: Path) -> list[Record]:
-    """All whole records of a journal; none when there is no file."""
+    """Return all whole records of a journal; none when there is no file."""
     if not path.exists():
         return []
     return [record for record, _ in _whole_records(path.read_bytes())]

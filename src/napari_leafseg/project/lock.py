@@ -26,7 +26,7 @@ class Owner:
 
     @classmethod
     def me(cls) -> Owner:
-        """This process."""
+        """Return this process."""
         return cls(annotator(), socket.gethostname(), os.getpid(), now())
 
     @property
@@ -82,7 +82,7 @@ class Lock:
             return None
 
     def take(self, force: bool = False) -> None:
-        """Become the owner.
+        """Take the lock.
 
         Parameters
         ----------

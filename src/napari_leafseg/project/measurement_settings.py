@@ -1,4 +1,4 @@
-"""What people decided about measurements: scale, plants, names of pots, tracks; one file in the project."""
+"""What people decided about measurements: scale, plants, pot names, tracks; one file in the project."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class MeasurementSettings(BaseModel):
         return with_new_names(entries, {"pictures": "images"})
 
     def of(self, name: str) -> ImageMeasurementSettings:
-        """The notes of an image, made when there are none."""
+        """Return the notes of an image, made when there are none."""
         return self.images.setdefault(name, ImageMeasurementSettings())
 
     def scale_of(self, name: str) -> float | None:
-        """Pixels a millimeter of an image, None where nobody said."""
+        """Return pixels a millimeter of an image, None where nobody said."""
         own = self.images[name].px_per_mm if name in self.images else None
         return own or self.px_per_mm
 

@@ -44,7 +44,7 @@ def remember_project(folder: Path) -> None:
 
 
 def projects_using(model: str) -> dict[Path, int]:
-    """The known projects with images whose leaves a model found, and how many images."""
+    """Find recent projects with images whose leaves a model found, and how many images."""
     found = {}
     for folder in recent_projects():
         count = sum(_model_of(record) == model for record in sorted((folder / "records").glob("*.json")))

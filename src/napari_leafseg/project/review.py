@@ -110,7 +110,7 @@ def _marks_in(path: Path) -> int:
 def leaf_queue(
     confidence: Mapping[int, float], leaves: Collection[int], verified: Collection[int], show: Filter = "unverified"
 ) -> list[int]:
-    """Leaves in the order of review.
+    """Return leaves in the order of review.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def leaf_queue(
 
 
 def image_order(confidence: Mapping[str, float]) -> list[str]:
-    """Images in the order of review.
+    """Return images in the order of review.
 
     Parameters
     ----------

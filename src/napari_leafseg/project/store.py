@@ -265,11 +265,11 @@ class Project:
         return Path(beside).as_posix() if beside.count("..") <= 2 else str(path)
 
     def path_of(self, ref: ImageRef) -> Path:
-        """Where an image is, or was."""
+        """Tell where an image is, or was."""
         return Path(os.path.normpath(self.folder / ref.path))
 
     def ref(self, identity: str) -> ImageRef:
-        """The image of a name.
+        """Return the image of a name.
 
         Raises
         ------
@@ -282,7 +282,7 @@ class Project:
         raise ProjectError(f"The project {self.folder} has no image “{identity}”.")
 
     def missing(self) -> list[ImageRef]:
-        """Images that are no longer where they were."""
+        """Return images that are no longer where they were."""
         return [ref for ref in self.images if not self.path_of(ref).exists()]
 
     def relink(self, folder: str | Path) -> list[ImageRef]:
@@ -310,19 +310,19 @@ class Project:
     # -- labels ------------------------------------------------------------------------------------------------------
 
     def labels_path(self, ref: ImageRef) -> Path:
-        """The labels' file."""
+        """Return the labels' file."""
         return self.folder / "labels" / f"{ref.id}.tif"
 
     def record_path(self, ref: ImageRef) -> Path:
-        """The record's file."""
+        """Return the record's file."""
         return self.folder / "records" / f"{ref.id}.json"
 
     def journal_path(self, ref: ImageRef) -> Path:
-        """The journal's file."""
+        """Return the journal's file."""
         return self.folder / "journal" / f"{ref.id}.journal"
 
     def open_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
-        """The labels of an image as they were at the last edit, with their history.
+        """Return the labels of an image as they were at the last edit, with their history.
 
         Parameters
         ----------
@@ -360,7 +360,7 @@ class Project:
         return document
 
     def read_labels(self, ref: ImageRef) -> np.ndarray:
-        """The labels of an image as they were saved last, uint16; the document's may be newer.
+        """Return the labels of an image as they were saved last, uint16; the document's may be newer.
 
         Raises
         ------
@@ -402,7 +402,7 @@ class Project:
         self.writer.put(lambda: journal.append(encode(record)))
 
     def save(self, ref: ImageRef, document: Document) -> None:
-        """Have the labels and their record written by the writer; returns at once."""
+        """Let the writer write the labels and their record; returns at once."""
         snapshot = document.snapshot()
         document.changed = False
         self.writer.put(lambda: self._write(ref, snapshot), key=f"labels of {ref.id}")
@@ -457,7 +457,7 @@ class Project:
 
 
 def read_labels_file(path: Path, pixels: bool = True) -> tuple[np.ndarray, dict[str, Any]]:
-    """Labels as they lie in a project, uint16 (empty without `pixels`), and the description that they carry.
+    """Return labels as they lie in a project, uint16 (empty without `pixels`), and the description that they carry.
 
     Raises
     ------

@@ -33,7 +33,7 @@ def _specks(
 
 
 def soil(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """Potting soil: dark crumbs, perlite, bark; `unit` is a plant's size in pixels, for the grain."""
+    """Draw potting soil: dark crumbs, perlite, bark; `unit` is a plant's size in pixels, for the grain."""
     dark = _color(rng, (0.0, 0.13), (0.05, 0.4), (0.03, 0.2))
     light = _color(rng, (0.02, 0.13), (0.05, 0.4), (0.2, 0.55))
     field = fractal_noise(rng, shape, unit * rng.uniform(0.04, 0.3), 5, rng.uniform(0.6, 0.95))
@@ -49,7 +49,7 @@ def soil(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
 
 
 def mesh(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """A grid of holes in a plastic or textile sheet over soil."""
+    """Draw a grid of holes in a plastic or textile sheet over soil."""
     period = unit * rng.uniform(0.04, 0.16)
     angle = rng.uniform(0, np.pi / 2)
     yy, xx = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
@@ -66,7 +66,7 @@ def mesh(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
 
 
 def gravel(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """Stones or vermiculite: bright grains with dark gaps."""
+    """Draw stones or vermiculite: bright grains with dark gaps."""
     size = max(2.0, unit * rng.uniform(0.02, 0.12))
     field = smooth_noise(rng, shape, size) + 0.6 * smooth_noise(rng, shape, size / 2)
     grain = np.clip(np.abs(field) * 3, 0, 1)
@@ -76,7 +76,7 @@ def gravel(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.
 
 
 def paper(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """White sheet, sometimes with a black frame, folds and soft shadows."""
+    """Draw a white sheet, sometimes with a black frame, folds and soft shadows."""
     tone = _color(rng, (0.0, 1.0), (0.0, 0.12), (0.65, 1.0))
     image = np.ones((*shape, 3), np.float32) * tone
     image *= 1 + 0.08 * smooth_noise(rng, shape, unit * 1.5)[..., None]
@@ -92,7 +92,7 @@ def paper(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.n
 
 
 def wire(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """A wire mesh bench over gravel, planks or dark ground."""
+    """Draw a wire mesh bench over gravel, planks or dark ground."""
     under = (gravel, soil, planks, plain)[int(rng.integers(0, 4))]
     image = under(rng, shape, unit).copy()
     angle = rng.uniform(-0.4, 0.4)
@@ -113,7 +113,7 @@ def wire(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
 
 
 def felt(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """Colored cloth or plastic of one hue, seldom green."""
+    """Draw colored cloth or plastic of one hue, seldom green."""
     hue = (0.25, 0.45) if rng.random() < 0.06 else (0.5, 1.1)
     tone = _color(rng, hue, (0.1, 0.7), (0.1, 0.8))
     field = fractal_noise(rng, shape, unit * 0.05, 3, 0.9)
@@ -121,7 +121,7 @@ def felt(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.nd
 
 
 def plain(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """Nearly even gray or black."""
+    """Draw nearly even gray or black."""
     tone = _color(rng, (0.0, 1.0), (0.0, 0.15), (0.0, 0.7))
     return (np.ones((*shape, 3), np.float32) * tone + 0.03 * smooth_noise(rng, shape, unit)[..., None]).astype(
         np.float32
@@ -129,7 +129,7 @@ def plain(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.n
 
 
 def planks(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """Boards, slats or stone slabs: straight bands with dark joints."""
+    """Draw boards, slats or stone slabs: straight bands with dark joints."""
     tone = _color(rng, (0.03, 0.18), (0.1, 0.8), (0.3, 0.8))
     angle, period = rng.uniform(0, np.pi), unit * rng.uniform(0.2, 1.2)
     yy, xx = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
@@ -161,7 +161,7 @@ def draw_background(
 
 
 def draw_pot(rng: np.random.Generator, image: np.ndarray, center: np.ndarray, size: float) -> None:
-    """A pot or tray cell under a plant: rim, inner shadow and soil; `center` (y, x), `size` across in pixels."""
+    """Draw a pot or tray cell under a plant: rim, inner shadow and soil; `center` (y, x), `size` across in pixels."""
     shape = image.shape[:2]
     rim = _color(rng, (0.0, 1.0), (0.0, 0.25), (0.03, 0.35))
     if rng.random() < 0.2:
@@ -183,7 +183,7 @@ def draw_pot(rng: np.random.Generator, image: np.ndarray, center: np.ndarray, si
 
 
 def draw_distractors(rng: np.random.Generator, image: np.ndarray, unit: float) -> None:
-    """Green and other things that are no leaf: algae, moss, labels, pegs, threads, droplets."""
+    """Draw green and other things that are no leaf: algae, moss, labels, pegs, threads, droplets."""
     shape = image.shape[:2]
     if rng.random() < 0.22:  # algae and moss: soft-edged green stains, no outline and no blade
         tone = _color(rng, (0.16, 0.42), (0.2, 0.7), (0.1, 0.5))

@@ -9,7 +9,7 @@ from napari_leafseg.synthetic._noise import smooth_noise
 
 
 def light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Uneven light, lamp color, exposure; float32 in, float32 out."""
+    """Apply uneven light, lamp color and exposure; float32 in and out."""
     shape = image.shape[:2]
     if rng.random() < 0.6:
         field = smooth_noise(rng, shape, max(shape) * rng.uniform(0.4, 1.2))

@@ -192,7 +192,7 @@ def cast_shadow(
 
 
 def tidy(canvas: Canvas, smallest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number the leaves 1 … N; give slivers (hidden leaves' crumbs) to the leaf that they touch."""
+    """Number the leaves 1 … N; give slivers (what is left of hidden leaves) to the leaf that they touch."""
     labels, owners = canvas.labels, canvas.plants
     areas = np.bincount(labels.ravel(), minlength=canvas.leaves + 1)
     least = np.maximum(smallest, 0.002 * np.array(canvas.owner_area))

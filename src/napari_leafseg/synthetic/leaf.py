@@ -65,7 +65,7 @@ class LeafPaint:
 
 
 def half_widths(shape: LeafShape, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Half widths of the left and right side at positions `t` (0 base, 1 tip), in leaf lengths."""
+    """Return the half widths of the left and right side at positions `t` (0 base, 1 tip), in leaf lengths."""
     blade = np.clip((t - shape.petiole) / (1 - shape.petiole), 0, 1)
     profile = blade**shape.base * (1 - blade) ** shape.tip
     peak_at = shape.base / (shape.base + shape.tip)
@@ -82,7 +82,7 @@ def half_widths(shape: LeafShape, t: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def midrib(shape: LeafShape, t: np.ndarray) -> np.ndarray:
-    """Midrib points (N, 2) as (along, across), in leaf lengths, for a leaf that points along the first axis."""
+    """Return midrib points (N, 2) as (along, across), in leaf lengths, of a leaf that points along the first axis."""
     if abs(shape.bend) < 1e-6:
         return np.stack([t, np.zeros_like(t)], 1)
     turn = shape.bend * t
@@ -90,7 +90,7 @@ def midrib(shape: LeafShape, t: np.ndarray) -> np.ndarray:
 
 
 def outline(shape: LeafShape, points: int = 40) -> np.ndarray:
-    """Closed outline (2 * points, 2) as (along, across), in leaf lengths."""
+    """Return the closed outline (2 * points, 2) as (along, across), in leaf lengths."""
     t = np.linspace(0, 1, points)
     t = np.sort(np.concatenate([t, [shape.petiole]]))
     center = midrib(shape, t)
@@ -101,7 +101,7 @@ def outline(shape: LeafShape, points: int = 40) -> np.ndarray:
 
 
 def polygon_alpha(polygon: np.ndarray, canvas: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]] | None:
-    """Antialiased coverage of a polygon.
+    """Return the antialiased coverage of a polygon.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def paint_blade(
     paint: LeafPaint,
     light: tuple[float, float],
 ) -> np.ndarray:
-    """Colors of the pixels of a leaf's bounding box; float32 (h, w, 3), not yet clipped to 0 … 1.
+    """Return colors of the pixels of a leaf's bounding box; float32 (h, w, 3), not yet clipped to 0 … 1.
 
     Pixels get leaf coordinates (along and across the bent midrib, in leaf lengths) from which midrib, side veins,
     relief and gradients are painted.

@@ -41,18 +41,18 @@ class LeafSpec:
     grown_foreshortening: float = 1.0
 
     def length(self, day: float) -> float:
-        """Length at `day`, in units of the plant's longest leaf; logistic growth, 0 before the leaf appears."""
+        """Return the length at `day`, in units of the longest leaf; logistic growth, 0 before the leaf appears."""
         age = day - self.born
         if age <= 0:
             return 0.0
         return float(self.full_length / (1 + np.exp(-(age - 6.0) / 2.1)))
 
     def base(self, day: float) -> np.ndarray:
-        """Base of the leaf relative to the center at `day`, (y, x); a leaflet's moves out as its rachis grows."""
+        """Return the leaf's base relative to the center at `day`, (y, x); a leaflet's moves out as its rachis grows."""
         return np.array(self.start) * (self.length(day) / self.full_length) * self.foreshortening(day)
 
     def foreshortening(self, day: float) -> float:
-        """Visible share of the length: young leaves stand upright, grown ones lie flat."""
+        """Return the visible share of the length: young leaves stand upright, grown ones lie flat."""
         age = max(0.0, day - self.born)
         return float(self.grown_foreshortening * (0.62 + 0.38 * min(1.0, age / 8)))
 
@@ -65,12 +65,12 @@ class PlantSpec:
     leaves: tuple[LeafSpec, ...]
 
     def visible(self, day: float) -> list[LeafSpec]:
-        """Leaves that can be seen at `day`, the lowest first."""
+        """Return leaves that can be seen at `day`, the lowest first."""
         grown = [leaf for leaf in self.leaves if leaf.length(day) > 0.03]
         return sorted(grown, key=lambda leaf: leaf.height)
 
     def reach(self, day: float) -> float:
-        """Largest distance of a leaf tip from the center, in units of the longest leaf."""
+        """Return the largest distance of a leaf tip from the center, in units of the longest leaf."""
         tips = [np.hypot(*leaf.base(day)) + leaf.length(day) * leaf.foreshortening(day) for leaf in self.visible(day)]
         return float(max(tips, default=0.1))
 

@@ -27,7 +27,7 @@ class RibbonPaint:
         negative.
     margin_share : float
     fold : float
-        Difference of the light on both halves (a channelled leaf).
+        Difference of the light on both halves (a channeled leaf).
     midrib : float
         How much lighter the middle is.
     base_color : tuple of float, optional
@@ -126,7 +126,7 @@ class Ribbon:
 
 
 def ribbon_widths(rng: np.random.Generator, points: int, width: float) -> np.ndarray:
-    """Full widths from base to tip: narrow at the base, even, then tapering, a little wavy (twists)."""
+    """Return the full widths from base to tip: narrow at the base, even, then tapering, a little wavy (twists)."""
     t = np.linspace(0, 1, points)
     base = rng.uniform(0.4, 0.95)
     rise = base + (1 - base) * np.clip(t / rng.uniform(0.15, 0.5), 0, 1)
@@ -138,7 +138,7 @@ def ribbon_widths(rng: np.random.Generator, points: int, width: float) -> np.nda
 def flat_path(
     rng: np.random.Generator, base: np.ndarray, azimuth: float, length: float, bend: float, points: int = 26
 ) -> np.ndarray:
-    """A path seen from above: it bends to one side, and looks shorter towards a tip that hangs down."""
+    """Return a path seen from above: it bends to one side, and looks shorter towards a tip that hangs down."""
     t = np.linspace(0, 1, points)
     turn = azimuth + bend * t ** rng.uniform(1.0, 2.0)
     shorter = 1 - rng.uniform(0, 0.6) * t**2
@@ -149,7 +149,7 @@ def flat_path(
 def hanging_path(
     rng: np.random.Generator, base: np.ndarray, lean: float, length: float, droop: float, points: int = 30
 ) -> np.ndarray:
-    """A path seen from the side: it rises from its base, leaning by `lean` radians, and falls over by `droop`."""
+    """Return a path seen from the side: it rises, leaning by `lean` radians, and falls over by `droop`."""
     t = np.linspace(0, 1, points)
     toward = 1.0 if lean >= 0 else -1.0
     tilt = lean + toward * droop * t ** rng.uniform(0.9, 2.0)

@@ -145,7 +145,7 @@ def _synthesize_kind(rng: np.random.Generator, config: SceneConfig, kind: Kind) 
 
 
 def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -> list[Scene]:
-    """One plant photographed from the same place on `days` days of its growth.
+    """Return one plant photographed from the same place on `days` days of its growth.
 
     Noise and sharpness change from day to day; plant, pot, soil and light stay.
 

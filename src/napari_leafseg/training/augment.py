@@ -18,7 +18,7 @@ from napari_leafseg.training.targets import distance_target
 
 
 def true_maps(labels: np.ndarray) -> DenseOutput:
-    """What a perfect network would say of an image with these leaves; without an embedding."""
+    """Tell what a perfect network would say of an image with these leaves; without an embedding."""
     distance = np.round(distance_target(labels) * DISTANCE_ONE).astype(np.uint8)
     return DenseOutput(distance, _true_foreground(labels), np.zeros((0, *labels.shape), np.int8))
 
@@ -28,7 +28,7 @@ def _true_foreground(labels: np.ndarray) -> np.ndarray:
 
 
 def true_plants(labels: np.ndarray) -> list[Plant]:
-    """The plants that prediction would find in an image with these leaves."""
+    """Return the plants that prediction would find in an image with these leaves."""
     return gather_plants(true_maps(labels), 1.0)
 
 
@@ -86,20 +86,20 @@ def random_crop(
 
 
 def turn_and_mirror(rng: np.random.Generator, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One of the eight ways to turn and mirror an image and its labels."""
+    """Return one of the eight ways to turn and mirror an image and its labels."""
     turns, mirror = int(rng.integers(4)), rng.random() < 0.5
     image, labels = np.rot90(image, turns), np.rot90(labels, turns)
     return (image[:, ::-1], labels[:, ::-1]) if mirror else (image, labels)
 
 
 def resize_image(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """An image (H, W, C) in another size, without aliasing."""
+    """Resize an image (H, W, C), without aliasing."""
     how = cv2.INTER_AREA if image.shape[0] > shape[0] else cv2.INTER_CUBIC
     return cv2.resize(np.ascontiguousarray(image), (shape[1], shape[0]), interpolation=how)
 
 
 def resize_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Labels (H, W) in another size, int32."""
+    """Resize labels (H, W), int32."""
     values = np.ascontiguousarray(labels).astype(np.float32)
     return cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST).astype(np.int32)
 
@@ -133,7 +133,7 @@ def degrade(rng: np.random.Generator, image: np.ndarray, chance: float) -> np.nd
 
 
 def change_colors(rng: np.random.Generator, image: np.ndarray, grays: float = 0.04) -> np.ndarray:
-    """Random gains, gamma, channel mixing and, with a chance of `grays`, graying; uint8 in and out."""
+    """Change gains, gamma, mixing of channels and, with a chance of `grays`, gray, at random; uint8 in and out."""
     if rng.random() < grays:
         return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() >= 0.6:

@@ -125,7 +125,7 @@ class DataConfig(BaseModel):
         return self
 
     def folders(self) -> tuple[LabeledFolder, ...]:
-        """The labeled folders, however they were given."""
+        """Return the labeled folders, however they were given."""
         if not self.folder:
             return self.sources
         share = self.folder_share if self.count else 1.0
@@ -341,7 +341,7 @@ class TrainingConfig(BaseModel):
         return self
 
     def network(self) -> ModelConfig:
-        """The model's configuration, presets resolved.
+        """Return the model's configuration, presets resolved.
 
         Raises
         ------

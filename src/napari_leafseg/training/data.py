@@ -88,7 +88,7 @@ class SyntheticDataset:
             self._paster = _Paster(self.config.paste, [folder.pairs for folder in self._own])
 
     def sample(self, rng: np.random.Generator) -> TrainingImage:
-        """One image, its labels and its plants."""
+        """Return one image, its labels and its plants."""
         drawn = self._choose(rng)
         return drawn if self._paster is None else self._paster.paste(rng, drawn)
 
@@ -132,7 +132,7 @@ class _Folder:
         self._of_plant = [np.flatnonzero(np.array(self.plant) == number) for number in range(max(self.plant) + 1)]
 
     def choose(self, rng: np.random.Generator) -> int:
-        """Number of an image."""
+        """Return the number of an image."""
         images = self._of_plant[int(rng.integers(len(self._of_plant)))]
         return int(images[rng.integers(len(images))])
 
@@ -238,7 +238,7 @@ def read_pairs(folder: Path, stems: tuple[str, ...] | None = None) -> list[Pair]
 
 
 def pair_stems(folder: Path, stems: tuple[str, ...] | None = None) -> list[str]:
-    """Names of the images of a folder that have labels, without their endings; see `read_pairs`."""
+    """Return names of the images of a folder that have labels, without their endings; see `read_pairs`."""
     from napari_leafseg.io import find_pairs
 
     found = [image.stem for image, _ in find_pairs(folder)]
@@ -251,7 +251,7 @@ def pair_stems(folder: Path, stems: tuple[str, ...] | None = None) -> list[str]:
 
 
 def plant_numbers(stems: list[str], same_plant: str | None) -> list[int]:
-    """A number for each image; images whose names agree in the expression's first group have the same one.
+    """Return a number for each image; images whose names agree in the expression's first group have the same one.
 
     Raises
     ------
@@ -280,18 +280,18 @@ class SampleSource(Protocol):
     """Anything that training images are drawn from."""
 
     def sample(self, rng: np.random.Generator) -> TrainingImage:
-        """One image, its labels and plants."""
+        """Return one image, its labels and plants."""
 
 
 def drop_small(labels: np.ndarray, smallest: int) -> np.ndarray:
-    """Labels without leaves of fewer than `smallest` pixels; what is not annotated (negative) stays so."""
+    """Return labels without leaves of fewer than `smallest` pixels; what is not annotated (negative) stays so."""
     known = np.maximum(labels, 0)
     areas = np.bincount(known.ravel())
     return np.where((areas[known] >= smallest) | (labels < 0), labels, 0)
 
 
 def draw_batch(pool: SampleSource, config: TrainingConfig, step: int) -> dict[str, torch.Tensor]:
-    """The batch of a step; the same for the same seed and step, so that a resumed run goes on as it would have.
+    """Return the batch of a step; the same for the same seed and step, so that a resumed run goes on as it would have.
 
     Returns
     -------
@@ -318,7 +318,7 @@ def draw_batch(pool: SampleSource, config: TrainingConfig, step: int) -> dict[st
 
 
 def draw_whole(rng: np.random.Generator, drawn: TrainingImage, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """A whole image in a square of `config.crop` pixels, standardized by itself; labels are -1 beside it."""
+    """Return a whole image in a square of `config.crop` pixels, standardized by itself; labels are -1 beside it."""
     source, truth = drawn.image, drawn.labels
     if config.augment:
         source, truth = turn_and_mirror(rng, change_colors(rng, source, config.grays), truth)

@@ -35,7 +35,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def shard(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """This process's share of a batch.
+        """Return this process's share of a batch.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class ProcessGroup:
         """Put the processes' mean into each tensor."""
 
     def broadcast(self, value: _Kind) -> _Kind:
-        """What the first process has."""
+        """Tell what the first process has."""
         return value
 
     def run_on_main(self, action: Callable[[], object]) -> str:
@@ -67,7 +67,7 @@ class ProcessGroup:
         return self.broadcast(trouble)
 
     def barrier(self) -> None:
-        """Until all are here."""
+        """Wait until all are here."""
 
 
 class AcceleratedProcessGroup(ProcessGroup):
@@ -100,7 +100,7 @@ class AcceleratedProcessGroup(ProcessGroup):
 
 
 def process_group_of(device: str | torch.device) -> ProcessGroup:
-    """The processes that train together: those that ``accelerate launch`` started, or this one alone."""
+    """Return the processes that train together: those that ``accelerate launch`` started, or this one alone."""
     device = torch.device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return ProcessGroup(device)

@@ -16,7 +16,7 @@ from napari_leafseg.training.transforms import Transform, draw_transform
 
 
 class InstanceUniqueLoss:
-    """The losses that the framework adds, and the memory that one of them needs.
+    """Compute uniqueness and equivariance, and keep the memory that one of them needs.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ class InstanceUniqueLoss:
         step: int,
         before: DistanceEmbeddingOutput | None = None,
     ) -> dict[str, torch.Tensor]:
-        """A query-based model's base losses (L_intra among them) with "inter" and "equi", weighted.
+        """Return a query-based model's base losses (L_intra among them) with "inter" and "equi", weighted.
 
-        Of the distance + embedding model only what the framework adds.
+        Of the distance + embedding model only "equi".
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class InstanceUniqueLoss:
         return found
 
     def uniqueness(self, network: QueryModel, matched: Matched, source: torch.Tensor) -> torch.Tensor:
-        """L_inter_mask: the positive queries of a batch on the pixels of the memory."""
+        """Return the l_inter_mask: the positive queries of a batch on the pixels of the memory."""
         queries = matched.queries
         kept = self.memory.sample()
         if kept is None or not len(queries.image):
@@ -87,7 +87,7 @@ class InstanceUniqueLoss:
 def query_equivariance(
     network: QueryModel, batch: dict[str, torch.Tensor], mask: torch.Tensor, transform: Transform, weight: float
 ) -> torch.Tensor:
-    """L_equi: f(g(I)) against g(f(I)), and g(I)'s own queries and features against g(M).
+    """Return the l_equi: f(g(I)) against g(f(I)), and g(I)'s own queries and features against g(M).
 
     Everything that has a direction (boxes, centers, grid cells, coordinates) is taken from the transformed image and
     labels, so that each model's own conventions hold.
@@ -115,7 +115,7 @@ def leaf_equivariance(
     transform: Transform,
     before: DistanceEmbeddingOutput | None = None,
 ) -> torch.Tensor:
-    """Beyond the paper: the distance map of g(I) against g of I's, and the angles between embeddings alike.
+    """Compare the distance map of g(I) with g of I's, and the angles between embeddings (beyond the paper).
 
     What must be preserved is the angle between two pixels' embeddings, not their directions. `before` is what the
     network said of the images as they are, where that is there already.

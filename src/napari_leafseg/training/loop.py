@@ -28,7 +28,7 @@ from napari_leafseg.training.config import TrainingConfig
 from napari_leafseg.training.data import SampleSource, SyntheticDataset, draw_batch
 from napari_leafseg.training.distributed import ProcessGroup, process_group_of
 from napari_leafseg.training.instance_unique import InstanceUniqueLoss
-from napari_leafseg.training.losses import compute_losses, framework_losses
+from napari_leafseg.training.losses import compute_losses, instance_unique_losses
 from napari_leafseg.versions import software_versions, timestamp
 
 _LOG = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class TrainingEvent:
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """The rate at a step: a rise, then a plateau with a cosine fall to 1 %, or the paper's stairs."""
+    """Return the rate at a step: a rise, then a plateau with a cosine fall to 1 %, or the paper's stairs."""
     if step < config.warm_up:
         return config.learning_rate * (step + 1) / config.warm_up
     if config.schedule == "steps":
@@ -219,8 +219,9 @@ class _Run:
         """All losses and their "total"."""
         if self.instance_unique is None:
             return compute_losses(self.network, batch, self.config.loss, first_only)
-        framework = self.instance_unique
-        return framework_losses(self.network, batch, self.config.loss, framework, self.step, first_only)
+        return instance_unique_losses(
+            self.network, batch, self.config.loss, self.instance_unique, self.step, first_only
+        )
 
     def _set_stage(self) -> bool:
         """Whether a staged training is in its first stage."""
@@ -336,7 +337,7 @@ def _log(run: _Run, values: dict[str, float]) -> None:
 
 
 def read_curves(folder: Path) -> list[dict[str, float]]:
-    """What a run wrote of its losses, step by step; a line that a kill or a full disk cut short is left out."""
+    """Read what a run wrote of its losses, step by step; a line that a kill or a full disk cut short is left out."""
     found = []
     file = folder / "curves.jsonl"
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():

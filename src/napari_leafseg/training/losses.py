@@ -1,4 +1,4 @@
-"""What a training minimizes: each family's own losses, and what the instance-unique framework adds."""
+"""What a training minimizes: each family's own losses, and what instance-unique training adds."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def dense_losses(
     return leaf_losses(output, batch, config, first_only)
 
 
-def framework_losses(
-    network: Network, batch: dict[str, torch.Tensor], config: LossConfig, framework: InstanceUniqueLoss, step: int,
-    first_only: bool = False,
+def instance_unique_losses(
+    network: Network, batch: dict[str, torch.Tensor], config: LossConfig, instance_unique: InstanceUniqueLoss,
+    step: int, first_only: bool = False,
 ) -> dict[str, torch.Tensor]:  # fmt: skip
     """Compute all losses of instance-unique training, and their "total".
 
@@ -62,18 +62,18 @@ def framework_losses(
     network : LeafNetwork
     batch, config, first_only
         As in `compute_losses`.
-    framework : InstanceUniqueLoss
+    instance_unique : InstanceUniqueLoss
     step : int
         Of the training.
     """
     found: dict[str, torch.Tensor] = {}
     output = None
-    if isinstance(network, DistanceEmbeddingNet):  # the framework adds to its losses; a query-based model's are in it
+    if isinstance(network, DistanceEmbeddingNet):  # added to its losses; a query-based model's are in it
         output = network.distances(batch["image"]) if first_only else network(batch["image"])
         found = leaf_losses(output, batch, config, first_only)
         found.pop("total")
     # the first stage's output has no embedding to compare: there the whole network runs for it
-    found |= framework.losses(network, batch, step, None if first_only else output)
+    found |= instance_unique.losses(network, batch, step, None if first_only else output)
     return {**found, "total": torch.stack(list(found.values())).sum()}
 
 

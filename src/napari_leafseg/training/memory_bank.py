@@ -79,7 +79,7 @@ class MemoryBank:
             self.entries.append(entry)
 
     def sample(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """Everything kept: features (P, D), positions (P, 2), keys (P,); None while empty."""
+        """Return everything kept: features (P, D), positions (P, 2), keys (P,); None while empty."""
         if not self.entries:
             return None
         keys = [torch.full((len(entry.features),), entry.key, dtype=torch.int64) for entry in self.entries]
@@ -88,7 +88,7 @@ class MemoryBank:
         return features, positions, torch.cat(keys).to(features.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"entries": [tuple(entry) for entry in self.entries]}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:

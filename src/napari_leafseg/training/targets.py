@@ -8,7 +8,7 @@ from napari_leafseg._opencv import cv2
 
 
 def distance_target(labels: np.ndarray, smallest: int = 0) -> np.ndarray:
-    """Normalized distance map of a label image.
+    """Return the normalized distance map of a label image.
 
     Touching leaves are parted by removing label-boundary pixels; then each leaf's Euclidean distance to its border is
     divided by the leaf's own maximum (Wu et al. 2020, Sec. 3.1).

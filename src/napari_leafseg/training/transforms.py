@@ -35,7 +35,7 @@ class GridTransform:
         return self.maps(values)
 
     def valid(self, like: torch.Tensor) -> torch.Tensor | None:
-        """All pixels come from the image."""
+        """Return that all pixels come from the image."""
         return None
 
 
@@ -77,7 +77,7 @@ class FreeTransform:
         return torch.where(grid.abs().amax(-1) <= 1, moved.long(), -1)
 
     def valid(self, like: torch.Tensor) -> torch.Tensor | None:
-        """(N, 1, h, w), 1 where a pixel comes from the image."""
+        """Return (N, 1, h, w), 1 where a pixel comes from the image."""
         return (self._grid(like).abs().amax(-1) <= 1).float()[:, None]
 
 
@@ -87,7 +87,7 @@ GROUP = tuple(GridTransform(turns, mirror) for mirror in (False, True) for turns
 
 
 def draw_transform(rng: np.random.Generator, free: float) -> Transform:
-    """One of the seven that change something, or, with probability `free`, a free rotation, scale and shift."""
+    """Return one of the seven that change something, or, with probability `free`, a free rotation, scale and shift."""
     if rng.random() < free:
         shift = rng.uniform(-0.15, 0.15, 2)
         angle, factor = rng.uniform(-180, 180), np.exp(rng.uniform(-0.3, 0.3))

@@ -10,7 +10,7 @@ COLORS = ("red", "green", "blue", "hue", "saturation", "value", "excess_green", 
 
 
 def color_planes(image: np.ndarray) -> dict[str, np.ndarray]:
-    """Planes whose means over a leaf are its color traits.
+    """Return planes whose means over a leaf are its color traits.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def color_planes(image: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def measure_colors(index: np.ndarray, count: int, pixels: np.ndarray) -> pd.DataFrame:
-    """Mean and standard deviation of every plane over groups of pixels.
+    """Return the mean and standard deviation of every plane over groups of pixels.
 
     The mean hue is the direction of the mean vector, its deviation the circular one, both in degrees.
 

@@ -87,7 +87,7 @@ def measure_leaves(
 
 
 def trace_leaves(labels: np.ndarray) -> dict[int, Midrib]:
-    """The midrib of each leaf, in the image's coordinates; see `napari_leafseg.traits.midrib`."""
+    """Return the midrib of each leaf, in the image's coordinates; see `napari_leafseg.traits.midrib`."""
     found = {}
     for number, box in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
         if box is not None:

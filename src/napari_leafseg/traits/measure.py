@@ -69,12 +69,12 @@ def measure(
 
 
 def area_column(table: pd.DataFrame) -> str:
-    """Name of a table's column of areas, in pixels or millimeters; "" where it has none."""
+    """Return the name of a table's column of areas, in pixels or millimeters; "" where it has none."""
     return next((name for name in table.columns if name in {"area_px2", "area_mm2"}), "")
 
 
 def in_millimeters(table: pd.DataFrame, px_per_mm: float | None) -> pd.DataFrame:
-    """The same table with lengths (``_px``) in ``_mm`` and areas (``_px2``) in ``_mm2``; positions stay in pixels."""
+    """Return the table with lengths (``_px``) in ``_mm`` and areas (``_px2``) in ``_mm2``; positions stay in pixels."""
     if px_per_mm is None:
         return table
     result = table.copy()

@@ -52,11 +52,11 @@ class Midrib:
         return length if length >= _VISIBLE * self.length else 0.0
 
     def turned(self) -> Midrib:
-        """The same line from the other end."""
+        """Return the same line from the other end."""
         return Midrib(self.length, self.width, self.points[::-1], self.widths[::-1], self.steps[::-1])
 
     def from_center(self, center: tuple[float, float]) -> Midrib:
-        """The same line with its base at the end nearer to the middle of the rosette (y, x)."""
+        """Return the same line with its base at the end nearer to the middle of the rosette (y, x)."""
         far, near = (float(np.hypot(*(end - center))) for end in (self.tip, self.base))
         return self.turned() if far < near else self
 

@@ -17,7 +17,7 @@ _ROUNDS = 8
 def gather_leaves(
     labels: np.ndarray, gap: float | None = None, plant_overrides: Mapping[int, int] | None = None
 ) -> dict[int, int]:
-    """Which plant each leaf belongs to.
+    """Tell which plant each leaf belongs to.
 
     Leaves closer than `gap` are of one plant, and so are those that others connect. Plants are numbered as one reads:
     rows from the top, each from the left.
@@ -71,7 +71,7 @@ def _reading_order(masks: Mapping[int, np.ndarray]) -> dict[int, int]:
 
 
 def rosette_center(labels: np.ndarray, leaves: list[int], midribs: Mapping[int, Midrib]) -> tuple[float, float]:
-    """The middle of a rosette: where its leaves point from.
+    """Return the middle of a rosette: where its leaves point from.
 
     The point nearest to the straight lines along the lower halves of the leaves' midribs, found from the middle of the
     plant's convex hull by reweighted least squares: lines that pass far from it count less, long and slender leaves

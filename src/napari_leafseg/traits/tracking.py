@@ -47,12 +47,12 @@ class TrackEdits:
         self.cuts = [edge for edge in self.cuts if edge != (before, after)] + [(before, after)]
 
     def as_dict(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """Return what a JSON file keeps."""
         return {"links": self.links, "cuts": self.cuts}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> TrackEdits:
-        """From a JSON file."""
+        """Read what a JSON file keeps."""
 
         def edges(name: str) -> list[Edge]:
             return [((int(a[0]), int(a[1])), (int(b[0]), int(b[1]))) for a, b in content.get(name, [])]
@@ -169,7 +169,7 @@ def _edges(leaves: pd.DataFrame) -> set[Edge]:
 
 
 def apply_edits(edges: Iterable[Edge], track_edits: TrackEdits) -> set[Edge]:
-    """Links without those that were cut, and with those that were made: these replace what they contradict."""
+    """Return links without those that were cut, and with those that were made: these replace what they contradict."""
     kept = set(edges) - set(track_edits.cuts)
     for before, after in track_edits.links:
         kept = {edge for edge in kept if edge[0] != before and edge[1] != after}
@@ -197,7 +197,7 @@ def _chains(edges: set[Edge], nodes: pd.DataFrame) -> dict[LeafKey, int]:
 
 
 def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence[float] | None = None) -> pd.DataFrame:
-    """Area of each tracked leaf over time, and how fast it grows.
+    """Return the area of each tracked leaf over time, and how fast it grows.
 
     Parameters
     ----------

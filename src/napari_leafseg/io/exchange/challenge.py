@@ -39,19 +39,19 @@ class ChallengeImage:
         return f"{self.subset}_{self.name}"
 
     def has(self, kind: str) -> bool:
-        """Whether there is a "label" or "fg" of it."""
+        """Tell whether there is a "label" or "fg" of it."""
         return kind in self._places
 
     def image(self) -> np.ndarray:
-        """The image, uint8 (H, W, 3)."""
+        """Return the image, uint8 (H, W, 3)."""
         return self._read("rgb")[..., :3]
 
     def labels(self) -> np.ndarray:
-        """Its leaves, integer (H, W)."""
+        """Return its leaves, integer (H, W)."""
         return self._read("label")
 
     def foreground(self) -> np.ndarray:
-        """The given plant mask, bool (H, W)."""
+        """Return the given plant mask, bool (H, W)."""
         mask = self._read("fg")
         return (mask if mask.ndim == 2 else mask[..., :3].max(-1)) > 0
 

@@ -62,14 +62,14 @@ def save_coco(path: str | Path, content: dict[str, Any]) -> None:
 
 
 def masks_path(labels: Path) -> Path:
-    """Where the overlapping masks of an image lie, beside its labels."""
+    """Tell where the overlapping masks of an image lie, beside its labels."""
     return labels.with_name(f"{labels.stem.removesuffix('_label')}_masks.json")
 
 
 def masks_to_coco(
     name: str, shape: tuple[int, int], masks: Iterable[tuple[float, tuple[slice, slice], np.ndarray]]
 ) -> dict[str, Any]:
-    """A COCO data set of masks of one image that may overlap, with scores.
+    """Return a COCO data set of masks of one image that may overlap, with scores.
 
     Parameters
     ----------

@@ -93,13 +93,13 @@ class DistanceEmbeddingNet(LeafNetwork):
         return ""
 
     def set_stage(self, first: bool) -> None:
-        """Staged training: the first network alone, then, with the first one frozen, the second."""
+        """Train the first network alone, then, with the first one frozen, the second."""
         for part in self.first_parts():
             part.requires_grad_(first)
             part.train(first)
 
     def first_parts(self) -> list[nn.Module]:
-        """What belongs to the first network: what the first stage of a staged training trains."""
+        """Tell what belongs to the first network: what the first stage of a staged training trains."""
         parts = [self.distance_net, self.distance_head, self.foreground_head, self.auxiliary_net, self.auxiliary_head]
         return [part for part in parts if part is not None]
 

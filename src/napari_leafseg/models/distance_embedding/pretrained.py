@@ -31,7 +31,7 @@ class _Rise(nn.Module):
 
 
 def center_frequencies(dimensions: int, length: float) -> torch.Tensor:
-    """Frequencies whose Fourier features tell centers apart, alike in all directions.
+    """Return frequencies whose Fourier features tell centers apart, alike in all directions.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class PretrainedDistanceEmbeddingNet(DistanceEmbeddingNet):
         return "encoder."
 
     def first_parts(self) -> list[nn.Module]:
-        """What belongs to the first network: what the first stage of a staged training trains."""
+        """Tell what belongs to the first network: what the first stage of a staged training trains."""
         parts = [self.encoder, self.detail, self.rises, self.distance_head, self.foreground_head]
         return [part for part in parts if part is not None]
 

@@ -30,7 +30,7 @@ def conv_block(inputs: int, outputs: int, norm: str, dropout: float) -> nn.Seque
 
 
 def enlarge(features: torch.Tensor, layer: nn.Module) -> torch.Tensor:
-    """Nearest upsampling by 2 followed by a 2 x 2 convolution, computed before the upsampling.
+    """Enlarge by nearest upsampling by 2 and a 2 x 2 convolution, computed before the upsampling.
 
     Each of the four pixels that one becomes sees sums of the layer's weights on at most 2 x 2 small pixels, so that one
     convolution gives all four. The large map is never made: at the finest level a third less time in training.

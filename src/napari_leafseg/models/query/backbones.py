@@ -40,7 +40,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def plants(self, images: torch.Tensor) -> DistanceEmbeddingOutput | None:
-        """Distance map and foreground, where the backbone knows them: quicker than masks for the search for plants."""
+        """Return distance map and foreground, where the backbone knows them: quicker than masks to find plants."""
         return None
 
 
@@ -99,7 +99,7 @@ class TransformersBackbone(Backbone):
                     module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> TransformersBackbone:
-        """As usual, but frozen batch norms keep their statistics."""
+        """Switch the mode as usual, but let frozen batch norms keep their statistics."""
         super().train(mode)
         if self.frozen_norm:
             for module in self.net.modules():
@@ -136,5 +136,5 @@ class TransformersBackbone(Backbone):
 
 
 def build_backbone(config: BackboneConfig) -> Backbone:
-    """The backbone of a configuration, without pretrained weights."""
+    """Build the backbone of a configuration, without pretrained weights."""
     return LeafBackbone(config) if config.kind == "leaf" else TransformersBackbone(config)

@@ -59,7 +59,7 @@ class Queries(NamedTuple):
     reach: torch.Tensor
 
     def select(self, chosen: torch.Tensor) -> Queries:
-        """Some of them, by index or mask."""
+        """Return some of them, by index or mask."""
         return Queries(*(value[chosen] for value in self))
 
 
@@ -101,7 +101,7 @@ class Candidates(NamedTuple):
     Attributes
     ----------
     scores : torch.Tensor
-        float32 (Q,), 0 to 1: the query's score times how sure its mask is of its own pixels.
+        float32 (Q,), 0 to 1: the query's score times its mask's confidence in its own pixels.
     masks : torch.Tensor
         float32 (Q, h, w), probabilities at the mask features' size.
     """
@@ -111,7 +111,7 @@ class Candidates(NamedTuple):
 
 
 def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
-    """The leaves of label images.
+    """Return the leaves of label images.
 
     Parameters
     ----------
@@ -168,15 +168,15 @@ class QueryModel(LeafNetwork):
         return self.backbone.strides[0]
 
     def encode(self, images: torch.Tensor) -> Features:
-        """Features of standardized images (N, 3, H, W), H and W multiples of `stride`."""
+        """Return features of standardized images (N, 3, H, W), H and W multiples of `stride`."""
         raise NotImplementedError
 
     def query(self, features: Features) -> Queries:
-        """The queries that may stand for leaves, best first within each image, and with duplicates."""
+        """Return the queries that may stand for leaves, best first within each image, and with duplicates."""
         raise NotImplementedError
 
     def retrieve(self, queries: Queries, masks: torch.Tensor) -> torch.Tensor:
-        """Mask logits: each query put to the mask features of its image, as the weights of one 1 x 1 convolution.
+        """Return mask logits: each query as the weights of a 1 x 1 convolution of its image's mask features.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class QueryModel(LeafNetwork):
         return found
 
     def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Each query's answer from each of some pixels, of any image: logits (Q, P).
+        """Return each query's answer from each of some pixels, of any image: logits (Q, P).
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class QueryModel(LeafNetwork):
         raise NotImplementedError
 
     def mask_losses(self, matched: Matched, features: Features, instances: Instances) -> dict[str, torch.Tensor]:
-        """The base model's own mask loss (L_intra_mask): dice, in the mean over the positive queries."""
+        """Return the base model's own mask loss (L_intra_mask): dice, in the mean over the positive queries."""
         if len(matched.instance) == 0:
             return {"mask": features.mask.sum() * 0 + matched.queries.weights.sum() * 0}
         logits = self.retrieve(matched.queries, features.mask)
@@ -224,7 +224,7 @@ class QueryModel(LeafNetwork):
         return {"mask": self.mask_weight * dice_loss(logits, wanted, known).mean()}
 
     def losses(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """All losses of a batch, weighted as the original weights them.
+        """Return all losses of a batch, weighted as the original weights them.
 
         Parameters
         ----------
@@ -236,23 +236,23 @@ class QueryModel(LeafNetwork):
         return self.losses_of(self.encode(images), labels)
 
     def losses_of(self, features: Features, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """As `losses`, of features that are there already."""
+        """Compute `losses` of features that are there already."""
         return self.matched_losses(features, labels)[1]
 
     def matched_losses(self, features: Features, labels: torch.Tensor) -> tuple[Matched, dict[str, torch.Tensor]]:
-        """The queries that stand for true leaves, and all losses."""
+        """Return the queries that stand for true leaves, and all losses."""
         instances = gather_instances(labels, labels.shape[-1] // self.mask_size(features)[1])
         matched = self.match(features, instances)
         return matched, {**matched.losses, **self.mask_losses(matched, features, instances)}
 
     def mask_size(self, features: Features) -> tuple[int, int]:
-        """Height and width of the mask logits."""
+        """Return the height and width of the mask logits."""
         height, width = features.mask.shape[-2:]
         return height, width
 
     @torch.no_grad()
     def candidates(self, images: torch.Tensor) -> list[Candidates]:
-        """Masks of each image, best first: score times the mean probability inside the mask (Wang et al. 2020)."""
+        """Return masks of each image, best first: score times mean probability inside the mask (Wang et al. 2020)."""
         features = self.encode(images)
         queries = self.query(features)
         found = []
@@ -268,7 +268,7 @@ class QueryModel(LeafNetwork):
         return found
 
     def distances(self, images: torch.Tensor) -> DistanceEmbeddingOutput:
-        """What the search for plants goes by: the backbone's own distance map, or the masks laid over each other."""
+        """Return what the search for plants goes by: the backbone's distance map, or masks laid over each other."""
         known = self.backbone.plants(images)
         if known is not None:
             return known
@@ -283,18 +283,18 @@ class QueryModel(LeafNetwork):
         return DistanceEmbeddingOutput(seen_all, torch.logit(seen_all.clamp(0, 0.5) * 1.9, 1e-4), seen_all[:, :0])
 
     def set_stage(self, first: bool) -> None:
-        """Staged training: the backbone is kept as it came in the first stage, everything is trained in the second."""
+        """Keep the backbone as it came in the first stage; train everything in the second."""
         self.backbone.requires_grad_(not first)
         self.backbone.train(not first)
 
 
 def annotated_cells(known: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """Which cells of a grid are annotated in the main: bool (N, h * w)."""
+    """Tell which cells of a grid are annotated in the main: bool (N, h * w)."""
     return functional.interpolate(known[:, None], size=shape, mode="area").flatten(1) > 0.5
 
 
 def best_first(queries: Queries, floor: float, count: int) -> Queries:
-    """Queries above a score, at most `count` of each image, best first."""
+    """Return queries above a score, at most `count` of each image, best first."""
     kept = []
     for number in range(int(queries.image.max()) + 1 if len(queries.image) else 0):
         own = torch.nonzero((queries.image == number) & (queries.score >= floor))[:, 0]

@@ -25,7 +25,7 @@ def assign_locations(
     instances: Instances, image: torch.Tensor, points: torch.Tensor, stride: torch.Tensor, bounds: torch.Tensor,
     radius: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Which leaf each location stands for (Tian et al. 2019, Sec. 3.1, with center sampling).
+    """Tell which leaf each location stands for (Tian et al. 2019, Sec. 3.1, with center sampling).
 
     A location is positive for a leaf when it lies in its box, within `radius` strides of the box's middle, and the
     farthest side of the box is within the level's range. Of several leaves, the one with the smallest box has it.
@@ -68,14 +68,14 @@ def assign_locations(
 
 
 def centerness(sides: torch.Tensor) -> torch.Tensor:
-    """How central a location lies in its box, 0 to 1 (Tian et al. 2019, Eq. 3); `sides` (Q, 4)."""
+    """Tell how central a location lies in its box, 0 to 1 (Tian et al. 2019, Eq. 3); `sides` (Q, 4)."""
     across, along = sides[:, [0, 2]], sides[:, [1, 3]]
     share = across.amin(1) / across.amax(1).clamp(min=1e-6) * along.amin(1) / along.amax(1).clamp(min=1e-6)
     return share.clamp(min=0).sqrt()
 
 
 def box_nms(boxes: torch.Tensor, scores: torch.Tensor, most: float) -> torch.Tensor:
-    """Indices of the boxes that stay, best first: no box overlaps a better one by more than an IoU of `most`.
+    """Return indices of the boxes that stay, best first: no box overlaps a better one by more than an IoU of `most`.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ def assign_cells(
     instances: Instances, number: int, shape: tuple[int, int], size: tuple[int, int], bounds: tuple[float, float],
     sigma: float,
 ) -> torch.Tensor:  # fmt: skip
-    """Which leaf each cell of a grid stands for.
+    """Tell which leaf each cell of a grid stands for.
 
     A leaf takes the cells that the middle `sigma` of its box, put around its center of mass, touches: at most one cell
     to each side of the center's (Wang et al. 2020, Sec. 3.3). Where two leaves want a cell, the smaller has it.
@@ -94,7 +94,7 @@ class GridQueryModel(QueryModel):
         )  # fmt: skip
 
     def split_levels(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The maps that the grids stand on; with fixed grids the finest is halved and the coarsest doubled first."""
+        """Return the maps that the grids stand on; with fixed grids the finest is halved, the coarsest doubled."""
         chosen = [levels[number] for number in self.config.levels]
         if self.config.grids is None:
             return chosen
@@ -103,7 +103,7 @@ class GridQueryModel(QueryModel):
         return [first, *chosen[1:-1], last]
 
     def grids(self, features: Features) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """For each level: score logits (N, classes, y, x) and queries (N, D, y, x)."""
+        """Return for each level score logits (N, classes, y, x) and queries (N, D, y, x)."""
         raise NotImplementedError
 
     def query(self, features: Features) -> Queries:

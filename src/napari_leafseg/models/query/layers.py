@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def coordinates(like: torch.Tensor, stride: float, span: float | None) -> torch.Tensor:
-    """Coordinates (x, y) of the pixels of a feature map, from its middle.
+    """Return coordinates (x, y) of the pixels of a feature map, from its middle.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def coordinates(like: torch.Tensor, stride: float, span: float | None) -> torch.
 
 
 def locations(shape: tuple[int, int], stride: int, device: torch.device) -> torch.Tensor:
-    """Image coordinates (x, y) of the pixels' middles, float32 (h * w, 2) row by row (FCOS)."""
+    """Return the image coordinates (x, y) of the pixels' middles, float32 (h * w, 2) row by row (FCOS)."""
     y, x = torch.meshgrid(torch.arange(shape[0], device=device), torch.arange(shape[1], device=device), indexing="ij")
     return torch.stack([x, y], -1).reshape(-1, 2) * stride + stride // 2
 
@@ -59,7 +59,7 @@ def enlarge(maps: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def dynamic_convolution(features: torch.Tensor, parameters: torch.Tensor, channels: int, layers: int) -> torch.Tensor:
-    """Each query's own little network of 1 x 1 convolutions, ReLU between them (Tian et al. 2020, Sec. 3.2).
+    """Run each query's own little network of 1 x 1 convolutions, ReLU between them (Tian et al. 2020, Sec. 3.2).
 
     Parameters
     ----------
@@ -88,13 +88,13 @@ def dynamic_convolution(features: torch.Tensor, parameters: torch.Tensor, channe
 
 
 def dynamic_parameters(inputs: int, channels: int, layers: int) -> int:
-    """How many parameters `dynamic_convolution` takes."""
+    """Tell how many parameters `dynamic_convolution` takes."""
     widths = [inputs, *[channels] * (layers - 1), 1]
     return sum((a + 1) * b for a, b in itertools.pairwise(widths))
 
 
 def tower(inputs: int, width: int, count: int, groups: int, bias: bool = False) -> nn.Sequential:
-    """`count` times 3 x 3 convolution, group norm, ReLU."""
+    """Build `count` times 3 x 3 convolution, group norm, ReLU."""
     layers: list[nn.Module] = []
     for number in range(count):
         layers.append(nn.Conv2d(inputs if number == 0 else width, width, 3, padding=1, bias=bias))

@@ -148,5 +148,5 @@ class Mask2Former(QueryModel):
         return Matched(self._queries(classes[-1], weights).select(torch.cat(place)), torch.cat(leaves), losses)
 
     def mask_losses(self, matched: Matched, features: Features, instances: Instances) -> dict[str, torch.Tensor]:
-        """None here: the criterion that matches computes them for every layer."""
+        """Return nothing: the criterion that matches computes them for every layer."""
         return {}

@@ -15,7 +15,7 @@ from napari_leafseg.models.query.layers import coordinates, tower
 
 
 def initialize_heads(scores: nn.Conv2d | nn.Linear, *others: nn.Conv2d | nn.Linear) -> None:
-    """Small weights; scores begin at a probability of 0.01, as the focal loss wants it (Lin et al. 2017, Sec. 4.1)."""
+    """Initialize with small weights; scores begin at a probability of 0.01 (Lin et al. 2017, Sec. 4.1)."""
     for head in (scores, *others):
         nn.init.normal_(head.weight, std=0.01)
         assert head.bias is not None

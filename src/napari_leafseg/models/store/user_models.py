@@ -21,7 +21,7 @@ TRASH, _EARLIER_TRASH = "trash", "taken away"
 
 
 def own_model(name: str) -> Path:
-    """The file of a model of the user's.
+    """Return the file of a model of the user's.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def add_model(file: Path, name: str | None = None) -> Path:
 
 
 def deleted_models() -> list[str]:
-    """Names of the models that were deleted and can be restored."""
+    """Return names of the models that were deleted and can be restored."""
     return sorted({path.stem for path in _deleted()})
 
 
@@ -181,7 +181,7 @@ def describe_models() -> list[dict[str, str]]:
 
 
 def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
-    """What two models' cards say, side by side: rows of (what, first, second)."""
+    """Tell what two models' cards say, side by side: rows of (what, first, second)."""
     from napari_leafseg.models.store.zoo import describe_model
 
     rows = []

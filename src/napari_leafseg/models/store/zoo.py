@@ -21,12 +21,12 @@ ENDING = ".safetensors"
 
 
 def user_folder() -> Path:
-    """Where the user's own models lie."""
+    """Tell where the user's own models lie."""
     return data_folder() / "models"
 
 
 def list_models() -> dict[str, Path]:
-    """Names and weights files: bundled models first, then the user's; needs no torch."""
+    """Return names and weights files: bundled models first, then the user's; needs no torch."""
     found: dict[str, Path] = {}
     for folder in (resource_folder() / "models", user_folder()):
         if folder.is_dir():
@@ -58,7 +58,7 @@ def _kind(path: Path, size: int, changed: int) -> str | None:
 
 
 def find_model(name: str) -> Path:
-    """The weights file of a model's name, or the path itself when `name` is one.
+    """Return the weights file of a model's name, or the path itself when `name` is one.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def find_model(name: str) -> Path:
 
 
 def describe_model(name: str) -> ModelCard:
-    """A model's card, without loading its weights or torch."""
+    """Return a model's card, without loading its weights or torch."""
     return read_card(find_model(name))
 
 

@@ -95,5 +95,5 @@ def model_hash(path: Path) -> str:
 
 @lru_cache(maxsize=8)
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

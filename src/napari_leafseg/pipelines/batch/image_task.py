@@ -41,12 +41,12 @@ class Task(NamedTuple):
 
 
 def marker_path(output: Path, name: str) -> Path:
-    """The file that says that an image is done; written last."""
+    """Return the file that says that an image is done; written last."""
     return output / "parts" / f"{name}.json"
 
 
 def file_state(path: Path) -> list[int]:
-    """Size and time of change: whether a file is still the one that was done."""
+    """Return the size and time of change: whether a file is still the one that was done."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
 
@@ -183,7 +183,7 @@ def _write_measured(
 
 
 def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """A small image with every leaf outlined in a color of its own, uint8 (h, w, 3)."""
+    """Return a small image with every leaf outlined in a color of its own, uint8 (h, w, 3)."""
     factor = min(1.0, THUMBNAIL / max(labels.shape))
     small = resize(image, factor).copy()
     shape = (small.shape[1], small.shape[0])

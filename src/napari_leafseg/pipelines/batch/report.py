@@ -26,7 +26,7 @@ TABLES = ("leaves", "plants")
 
 
 def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.DataFrame:
-    """A table of all images, "leaves" or "plants"."""
+    """Return a table of all images, "leaves" or "plants"."""
     names = [item["name"] for item in results if "error" not in item]
     tables = [pd.read_parquet(place / "parts" / f"{name}.{kind}.parquet").rename(columns=_EARLIER) for name in names]
     filled = [table for table in tables if len(table)] or tables[:1]
@@ -34,7 +34,7 @@ def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.Data
 
 
 def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
-    """``leaves.csv``, ``plants.csv``, ``images.csv`` and ``errors.csv``; returns the leaves, for the report."""
+    """Write ``leaves.csv``, ``plants.csv``, ``images.csv`` and ``errors.csv``; returns the leaves, for the report."""
     tables = {kind: read_parts(place, results, kind) for kind in TABLES}
     for kind, table in tables.items():
         _csv(place / f"{kind}.csv", table)
@@ -49,7 +49,7 @@ def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
-    """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
+    """Write all labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
     items = [
         Labeled(
             item["name"], Path(item["path"]).name, partial(tifffile.imread, label_path(place / "labels", item["name"]))

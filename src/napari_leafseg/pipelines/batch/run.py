@@ -54,7 +54,7 @@ class BatchEvent:
 
 
 def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[str, Any]]]:
-    """Images of files, folders and patterns (``plants/**/*.jpg``), and complaints about what is not there.
+    """Return images of files, folders and patterns (``plants/**/*.jpg``), and errors for what is not there.
 
     Raises
     ------

@@ -103,7 +103,7 @@ def _text(value: Any) -> str:
 
 
 class _Filter(QSortFilterProxyModel):
-    """Rows that fulfil a condition, as pandas reads it (``area_px2 > 100 and leaf != 3``)."""
+    """Rows that meet a condition, as pandas reads it (``area_px2 > 100 and leaf != 3``)."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -164,7 +164,7 @@ class FrameView(QTableView):
         self.verticalScrollBar().setValue(down)
 
     def filter(self, condition: str) -> str:
-        """Show rows that fulfil a condition; returns a sentence when it cannot be read."""
+        """Show rows that meet a condition; returns a sentence when it cannot be read."""
         condition = condition.strip()
         if not condition:
             self.proxy.keep(None)

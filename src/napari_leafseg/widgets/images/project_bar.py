@@ -31,7 +31,7 @@ from napari_leafseg.widgets.state.workers import start_worker
 
 
 class ProjectBar(QWidget):
-    """Names the project, offers its menu, and what an application left behind that was killed.
+    """Names the project, offers its menu, and what can be recovered of an application that was killed.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ def tune_job(
     images: list[Any],
     current: dict[str, float] | None,
 ) -> Iterator[Any]:
-    """Load the model where it is not loaded yet, then predict labeled images and sweep; yields `TuneEvent`."""
+    """Load the model where it is not loaded yet, then predict labeled images and search; yields `TuneEvent`."""
     from napari_leafseg.pipelines.tune import TuneEvent, tune
 
     yield TuneEvent(0, 1000, f"Loading the model “{model}”")

@@ -178,7 +178,7 @@ class ParameterSearchWidget(QWidget):
     # -- comparing ---------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Predict what is not predicted yet and sweep, in the background."""
+        """Predict what is not predicted yet and search, in the background."""
         if self.job.running:
             return
         try:

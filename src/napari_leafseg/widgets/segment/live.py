@@ -115,7 +115,7 @@ class LiveLabels(QObject):
 
     def _finish(self, ticket: object, signal: Any, result: Any) -> None:
         if ticket is not self._worker:
-            return  # cancelled
+            return  # canceled
         self._worker = None
         signal.emit(result)
         if self._worker is None and self._wanted is not None:

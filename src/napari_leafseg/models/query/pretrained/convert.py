@@ -31,7 +31,7 @@ _STAGES = {(3, 4, 6, 3): "50", (3, 4, 23, 3): "101"}
 
 
 def rename(theirs: dict[str, torch.Tensor], rules: Rules) -> dict[str, torch.Tensor]:
-    """Weights under our names.
+    """Return weights under our names.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def rename(theirs: dict[str, torch.Tensor], rules: Rules) -> dict[str, torch.Ten
 
 
 def published_config(kind: str, theirs: dict[str, torch.Tensor], path: Path) -> QueryConfig:
-    """The configuration that the weights of detectron2's kind ask for."""
+    """Return the configuration that the weights of detectron2's kind ask for."""
     depths = tuple(
         1 + max((int(match.group(1)) for name in theirs
                  if (match := re.match(rf"backbone\.bottom_up\.res{stage}\.(\d+)\.", name))), default=-1)

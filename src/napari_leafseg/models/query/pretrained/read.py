@@ -36,7 +36,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name, of a .pth, .pkl or .safetensors file.
+    """Return tensors by name, of a .pth, .pkl or .safetensors file.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_folder_config(path: Path) -> dict[str, Any]:
-    """The ``config.json`` of a Hugging Face folder.
+    """Return the ``config.json`` of a Hugging Face folder.
 
     Raises
     ------
