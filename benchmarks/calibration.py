@@ -1,8 +1,8 @@
 """How far a leaf's confidence is the chance that the leaf is right: fits a model's calibration and measures it.
 
 Run ``python -m benchmarks.calibration MODEL [--data ../shared/data] [--sets phenoleaf,frames,fluorescence]
-[--plants 60] [--write] [--json FILE]``. Leaves of the labeled images and of so many synthetic plants are compared with the truth; the
-curve is fitted and measured in five folds of images, and at last on all.
+[--plants 60] [--write] [--json FILE]``. Leaves of the labeled images and of so many synthetic plants are compared with
+the truth; the curve is fitted and measured in five folds of images, and at last on all.
 """
 
 from __future__ import annotations

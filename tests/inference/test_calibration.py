@@ -43,8 +43,8 @@ def test_unknown_leaf_stays_unknown():
 def test_reliability_counts_every_leaf_once():
     raw, right = overconfident(500)
     found = reliability(np.append(raw, 1.0), np.append(right, True))
-    assert sum(item.count for item in found) == 501
-    assert sum(item.count * item.right for item in found) == pytest.approx(right.sum() + 1)
+    assert sum(item.leaves for item in found) == 501
+    assert sum(item.leaves * item.right for item in found) == pytest.approx(right.sum() + 1)
 
 
 def test_card_keeps_the_curve_and_the_prediction_uses_it(tmp_path):

@@ -23,7 +23,7 @@ class Calibration(NamedTuple):
 class ReliabilityBin(NamedTuple):
     """Leaves of about one confidence: how many, their mean confidence, and the share of them that is right."""
 
-    count: int
+    leaves: int
     confidence: float
     right: float
 
@@ -78,7 +78,7 @@ def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> li
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
     """Compute the expected calibration error: the mean gap of confidence and share right, weighted by leaves."""
     found = reliability(confidence, right, bins)
-    return sum(item.count * abs(item.confidence - item.right) for item in found) / max(1, len(confidence))
+    return sum(item.leaves * abs(item.confidence - item.right) for item in found) / max(1, len(confidence))
 
 
 def _logit(values: np.ndarray) -> np.ndarray:
