@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_leafseg.inference.calibration import calibrate
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.metrics import ScoredMask
 
 
 def leaf_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, float]:
-    """Return the confidence of each leaf, 0 to 1.
+    """Estimate the chance that each leaf is right (its Dice with the truth exceeds 0.75), 0 to 1.
+
+    That is `raw_confidence` on the curve that was fitted for the model; the raw one where none was.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    labels : numpy.ndarray
+        Integer (H, W), the prediction's own or corrected.
+
+    Returns
+    -------
+    dict of int to float
+        Leaves of which the prediction knows nothing have 0.
+    """
+    curve = prediction.model.calibration
+    return {leaf: calibrate(value, curve) for leaf, value in raw_confidence(prediction, labels).items()}
+
+
+def raw_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, float]:
+    """Say how sure a prediction is of each leaf, 0 to 1, in the model's own measure.
 
     Of the distance + embedding model, the product of three shares: how high its seed rises in the distance map, how
     tight its embedding lies around its mean, and how far the runner-up is: how deep the distance map dips towards the

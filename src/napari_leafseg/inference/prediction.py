@@ -26,6 +26,7 @@ class ModelInfo:
     views: int = 1
     scales: tuple[float, ...] = (1.0,)
     kind: str = ""
+    calibration: tuple[float, float] | None = None
 
 
 class Region:

@@ -239,7 +239,7 @@ class Predictor:
             self._tiled.filter_regions(regions, self.card.defaults)
         info = ModelInfo(
             self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.tta.scales,
-            self.card.config.kind,
+            self.card.config.kind, self.card.calibration,
         )  # fmt: skip
         prediction = self._tiled.prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given

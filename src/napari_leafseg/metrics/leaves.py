@@ -38,7 +38,7 @@ class LeafScore(NamedTuple):
         return abs(self.dic)
 
 
-def _dice_table(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def dice_table(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Dice of every leaf of `first` (rows) with every leaf of `second` (columns)."""
     _, a = np.unique(first, return_inverse=True)
     _, b = np.unique(second, return_inverse=True)
@@ -52,7 +52,7 @@ def _dice_table(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def best_dice(first: np.ndarray, second: np.ndarray) -> float:
     """Return the mean over `first`'s leaves of the best Dice with any of `second`; 0 when either has no leaf."""
-    table = _dice_table(first, second)
+    table = dice_table(first, second)
     return float(table.max(1).mean()) if table.size else 0.0
 
 
@@ -102,7 +102,7 @@ def score(prediction: np.ndarray, truth: np.ndarray, challenge: bool = False) ->
         dic = _count(prediction) - _count(truth)
         if not prediction.any() and not truth.any():
             return LeafScore(1.0, 1.0, 1.0, 0)
-    table = _dice_table(prediction, truth)
+    table = dice_table(prediction, truth)
     forward = float(table.max(1).mean()) if table.size else 0.0
     backward = float(table.max(0).mean()) if table.size else 0.0
     return LeafScore(min(forward, backward), forward, foreground_dice(prediction, truth), dic)

@@ -48,6 +48,8 @@ class ModelCard:
     least_leaf : float
         A typical leaf (the root of the mean area) is to have at least so many pixels at the working scale; 0 where only
         `target_diameter` counts.
+    calibration : tuple of float or None
+        Slope and offset that turn a leaf's raw confidence into the chance that it is right; None where not measured.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ModelCard:
     tta_views: int = 1
     whole_image_size: int = 0
     least_leaf: float = 0.0
+    calibration: tuple[float, float] | None = None
 
     @property
     def source(self) -> str:
@@ -148,6 +151,9 @@ def read_card(path: str | Path) -> ModelCard:
         entries = with_new_names(entries, _EARLIER)
         entries["defaults"] = with_new_names(entries.get("defaults", {}), EARLIER_DEFAULTS)
         entries["provenance"] = with_new_names(entries.get("provenance", {}), {"pictures": "images"})
+        if entries.get("calibration") is not None:
+            slope, offset = entries["calibration"]
+            entries["calibration"] = (float(slope), float(offset))
         return ModelCard(config=parse_config_json(config), **entries)
     except OSError as error:
         raise ModelError(
