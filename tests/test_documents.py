@@ -56,9 +56,12 @@ def test_the_glossary_is_in_order():
     assert words == sorted(words, key=str.lower)
 
 
-def test_files_that_contributing_names_are_there():
-    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    paths = [path for path in re.findall(r"`([\w.-]+/[\w./-]+\.\w+)`", text) if "NAME" not in path]
-    assert paths
-    roots = (REPOSITORY, REPOSITORY / "src" / "napari_leafseg")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    paths = re.findall(r"`((?:\w[\w-]*/)+[\w-]+\.(?:py|md|yaml|json|safetensors|txt|toml))`", text)
+    own = ("labels/", "records/", "journal/", "experiment/", "exports/")  # what the program writes
+    paths = [path for path in paths if "NAME" not in path and not path.startswith(own)]
+    package = REPOSITORY / "src" / "napari_leafseg"
+    roots = (page.parent, REPOSITORY, package, package / "widgets")
     assert not [path for path in paths if not any((root / path).exists() for root in roots)]
