@@ -9,8 +9,9 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
+from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.plants import Plant, adjust_exposure, gather_plants, plant_regions, typical_size
-from napari_leafseg.inference.prediction import Prediction, StackPrediction, enlarge_labels
+from napari_leafseg.inference.prediction import Prediction, StackPrediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.search import find_plants
 from napari_leafseg.inference.tiling import DenseOutput, TiledNetwork, tile_spans
@@ -123,14 +124,24 @@ def test_bad_images_are_named(predictor):
 
 def test_a_series_is_predicted_frame_by_frame(predictor, scene):
     stack = np.stack([scene.image, scene.image[:, ::-1]])
-    result = predictor.predict_stack(stack)
+    result = predictor.predict(stack)
     assert isinstance(result, StackPrediction)
     labels = result.labels(angle=40)
     assert labels.shape == (2, 256, 256)
     assert np.array_equal(labels[0], result.frames[0].labels(**{**result.defaults(), "angle": 40}))
     assert result.record()["frames"] == 2
-    with pytest.raises(UserError, match="3 dimensions"):
-        predictor.predict_stack(scene.image)
+    assert [frame.shape for frame in result.frames] == [(256, 256)] * 2
+    assert result.scale == np.median([frame.scale for frame in result.frames])
+    single = predictor.predict(scene.image)
+    assert single.frames == (single,)  # an image is one frame
+    for item in (single, result):
+        assert item.planes(item.labels()).shape == (len(item.frames), 256, 256)
+        assert item.stack([frame.distance_map() for frame in item.frames]).shape == item.shape
+        assert item.stack([frame.embedding_rgb() for frame in item.frames]).shape == (*item.shape, 3)
+    with pytest.raises(UserError, match="not one image"):
+        predictor.predict(stack[None])
+    with pytest.raises(UserError, match="time series; a plant mask is for one image"):
+        predictor.predict(stack, mask=scene.labels > 0)
 
 
 def test_events_may_be_stopped_after_any(predictor, scene):

@@ -262,7 +262,7 @@ def test_the_bundled_models_segment_a_plant_live_and_repeatably(name, scene):
 
 def test_series_and_looks(scene):
     predictor = load_model("solov2", "cpu", TestTimeAugmentation(views=2))
-    stack = predictor.predict_stack(np.stack([scene.image[:128, :128], scene.image[64:192, 64:192]]))
+    stack = predictor.predict(np.stack([scene.image[:128, :128], scene.image[64:192, 64:192]]))
     assert isinstance(stack, StackPrediction)
     assert stack.layers == ("confidence",)
     assert stack.labels(score_threshold=0.2).shape == (2, 128, 128)

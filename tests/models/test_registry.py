@@ -107,7 +107,7 @@ def test_the_smallest_leaf_may_be_given_at_the_working_scale(checkpoint, scene):
     assert prediction.complete({"min_area_working": 30})["min_area"] == 120
     with pytest.raises(UserError, match="not both"):
         prediction.labels(min_area=3, min_area_working=3)
-    stack = predictor.predict_stack(np.stack([scene.image] * 2), scale=0.5)
+    stack = predictor.predict(np.stack([scene.image] * 2), scale=0.5)
     assert np.array_equal(stack.labels(min_area_working=30)[1], prediction.labels(min_area=120))
     assert stack.record(min_area_working=30)["parameters"]["min_area_working"] == 30
 

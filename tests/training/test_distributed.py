@@ -77,6 +77,30 @@ def test_two_processes_share_batches_and_average(tmp_path):
     assert [item["part"] for item in found] == [[0, 2], [1, 3]]
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux lists them")
+def test_no_thread_of_the_group_outlives_the_interpreter(tmp_path):
+    launch(
+        tmp_path,
+        f"""
+        import atexit
+        from pathlib import Path
+        import torch
+        def threads():
+            return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+        def last():
+            left = [name for name in threads() if "gloo" in name.lower()]
+            text = f"{{torch.distributed.is_initialized()}} {{left}} {{bool(before)}}"
+            (Path({str(tmp_path)!r}) / f"left{{processes.rank}}.txt").write_text(text)
+        atexit.register(last)  # runs after those that were registered later
+        from napari_leafseg.training.distributed import process_group_of
+        processes = process_group_of("cpu")
+        process_group_of("cpu").barrier()
+        before = [name for name in threads() if "gloo" in name.lower()]
+        """,
+    )
+    assert [(tmp_path / f"left{rank}.txt").read_text() for rank in range(2)] == ["False [] True"] * 2
+
+
 @pytest.mark.parametrize("model", ["tiny", "solov2-tiny"])
 def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(tmp_path, model):
     body = f"""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg.errors import InputFileError, UserError
-from napari_leafseg.inference.prediction import Prediction, Region, refine_labels
+from napari_leafseg.inference.label_shapes import refine_labels
+from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.metrics import score
 from napari_leafseg.models.parameters import ParameterSpec
 

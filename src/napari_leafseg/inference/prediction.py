@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg._opencv import cv2
+from napari_leafseg.inference.label_shapes import enlarge_labels, refine_labels
 from napari_leafseg.models.parameters import MIN_AREA, MIN_AREA_WORKING, ParameterSpec, check_values
 from napari_leafseg.models.registry import ModelFamily, get_family
 from napari_leafseg.versions import timestamp
-
-_SOFTENING = 0.6  # working pixels: rounds the stairs of an enlarged outline, keeps petioles one pixel wide
 
 
 @dataclass(frozen=True)
@@ -86,12 +84,14 @@ class Region:
 
 
 class Prediction:
-    """What a model said of one image; the kinds of models have their own.
+    """What a model said: a sequence of frames, one for an image; the kinds of models have their own.
 
     Attributes
     ----------
+    frames : sequence of Prediction
+        Of an image, the prediction itself.
     shape : tuple of int
-        Height and width of the image.
+        Height and width of the image; of a time series (T, H, W).
     scale : float
         Working scale: pixels that the network saw per pixel of the image.
     scale_found : bool
@@ -114,7 +114,7 @@ class Prediction:
 
     def __init__(
         self,
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         scale: float,
         regions: Sequence[Region],
         model: ModelInfo,
@@ -126,6 +126,19 @@ class Prediction:
         self.shape, self.scale, self.regions, self.model = shape, scale, regions, model
         self.notes, self.source, self.scale_found = list(notes or []), dict(source or {}), scale_found
         self.mask = mask
+
+    @property
+    def frames(self) -> Sequence[Prediction]:
+        """The prediction of each frame; an image is one frame."""
+        return (self,)
+
+    def stack(self, planes: Sequence[np.ndarray]) -> np.ndarray:
+        """Put what was computed of each frame into one array: (H, W, …) for an image, (T, H, W, …) for a series."""
+        return np.stack(planes).reshape(*self.shape, *planes[0].shape[2:])
+
+    def planes(self, labels: np.ndarray) -> np.ndarray:
+        """Give labels of this shape as (T, H, W), whose first axis goes over the frames."""
+        return labels.reshape(-1, *self.shape[-2:])
 
     @property
     def family(self) -> ModelFamily:
@@ -226,155 +239,35 @@ class Prediction:
         }
 
 
-def refine_mask(family: ModelFamily, mask: np.ndarray, values: dict[str, float], zoom: float = 1.0) -> np.ndarray:
-    """Give what the parameters that have a step of their own leave of a leaf's mask, bool (h, w)."""
-    for spec in family.parameters:
-        if spec.refine is not None and mask.any():
-            mask = mask & spec.refine(mask, values.get(spec.name, spec.default), zoom)
-    return mask
-
-
-def refine_labels(family: ModelFamily, labels: np.ndarray, values: dict[str, float], zoom: float = 1.0) -> np.ndarray:
-    """Refine each leaf, see `refine_mask`; what stays is numbered 1 … N.
-
-    Parameters
-    ----------
-    family : ModelFamily
-    labels : numpy.ndarray
-        uint16 (H, W).
-    values : dict
-    zoom : float
-        Pixels of `labels` per pixel of the image.
-    """
-    if all(spec.refine is None for spec in family.parameters):
-        return labels
-    from scipy import ndimage
-
-    result, count = np.zeros_like(labels), 0
-    for number, box in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
-        if box is None:
-            continue
-        mask = refine_mask(family, labels[box] == number, values, zoom)
-        if mask.any():
-            count += 1
-            result[box][mask] = count
-    return result
-
-
-def enlarge_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Bring labels to another size with smooth outlines.
-
-    Each leaf is softened a little and resized by itself with linear interpolation; a pixel goes to the leaf that
-    covers it most, and to the background where all leaves together cover less than half of it.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        uint16 (h, w).
-    shape : tuple of int
-        Height and width wanted.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint16 of that shape.
-    """
-    if labels.shape == tuple(shape):
-        return labels
-    from scipy import ndimage
-
-    zoom_y, zoom_x = shape[0] / labels.shape[0], shape[1] / labels.shape[1]
-    result = np.zeros(shape, np.uint16)
-    best = np.zeros(shape, np.uint8)
-    whole = cv2.GaussianBlur((labels > 0).astype(np.uint8) * 255, (5, 5), _SOFTENING)
-    covered = cv2.resize(whole, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
-    for number, box in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
-        if box is None:
-            continue
-        top, left = max(0, box[0].start - 2), max(0, box[1].start - 2)
-        mask = (labels[top : box[0].stop + 2, left : box[1].stop + 2] == number).astype(np.uint8) * 255
-        mask = cv2.GaussianBlur(mask, (5, 5), _SOFTENING)
-        start = (int(top * zoom_y), int(left * zoom_x))
-        stop = (
-            min(shape[0], int(np.ceil((top + mask.shape[0]) * zoom_y))),
-            min(shape[1], int(np.ceil((left + mask.shape[1]) * zoom_x))),
-        )
-        # centers of pixels: full = (working + 0.5) * zoom - 0.5
-        matrix = np.array(
-            [
-                [zoom_x, 0, (left + 0.5) * zoom_x - 0.5 - start[1]],
-                [0, zoom_y, (top + 0.5) * zoom_y - 0.5 - start[0]],
-            ]
-        )
-        cover = cv2.warpAffine(
-            mask,
-            matrix,
-            (stop[1] - start[1], stop[0] - start[0]),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        place = (slice(start[0], stop[0]), slice(start[1], stop[1]))
-        better = cover > best[place]
-        np.copyto(best[place], cover, where=better)
-        result[place][better] = number
-    result[covered < 128] = 0
-    return result
-
-
-class StackPrediction:
+class StackPrediction(Prediction):
     """Predictions of the frames of a time series, tuned together.
 
-    Attributes
+    Its scale is the frames' median, its seconds their mean; its notes say which frame each is about.
+
+    Parameters
     ----------
-    frames : list of Prediction
+    frames : sequence of Prediction
     """
 
-    def __init__(self, frames: list[Prediction]) -> None:
-        self.frames = frames
+    def __init__(self, frames: Sequence[Prediction]) -> None:
+        first = frames[0]
+        notes = [f"Frame {number}: {note}" for number, frame in enumerate(frames) for note in frame.notes]
+        scale = float(np.median([frame.scale for frame in frames]))
+        super().__init__(
+            (len(frames), *first.shape), scale, (), first.model, notes, first.source, first.scale_found
+        )  # fmt: skip
+        self.kind = first.kind
+        self.seconds = float(np.mean([frame.seconds for frame in frames]))
+        self._frames = tuple(frames)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """(T, H, W)."""
-        return (len(self.frames), *self.frames[0].shape)
-
-    @property
-    def scale(self) -> float:
-        """Median working scale of the frames."""
-        return float(np.median([frame.scale for frame in self.frames]))
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the layers that explain it."""
-        return self.frames[0].layers
-
-    @property
-    def overlapping(self) -> bool:
-        """Whether the frames hold masks that overlap."""
-        return self.frames[0].overlapping
-
-    @property
-    def seconds(self) -> float:
-        """How long a frame took on average."""
-        return float(np.mean([frame.seconds for frame in self.frames]))
-
-    @property
-    def model(self) -> ModelInfo:
-        """Which model predicted."""
-        return self.frames[0].model
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences for the user, with the frame that each is about."""
-        return [f"Frame {number}: {note}" for number, frame in enumerate(self.frames) for note in frame.notes]
+    def frames(self) -> Sequence[Prediction]:
+        return self._frames
 
     @property
     def tunables(self) -> tuple[ParameterSpec, ...]:
         """Those of the frame in the middle."""
         return self.frames[len(self.frames) // 2].tunables
-
-    def defaults(self) -> dict[str, float]:
-        """Return the default values by name."""
-        return {tunable.name: tunable.default for tunable in self.tunables}
 
     def complete(self, values: dict[str, float]) -> dict[str, float]:
         """Fill in defaults; ``min_area_working`` stays, as it means something else in pixels of each frame."""

@@ -34,14 +34,14 @@ class PredictEvent:
         Steps.
     message : str
         What is going on, for the progress bar.
-    prediction : Prediction or StackPrediction or None
+    prediction : Prediction or None
         With the last event.
     """
 
     done: int
     total: int
     message: str
-    prediction: Prediction | StackPrediction | None = None
+    prediction: Prediction | None = None
 
 
 class Predictor:
@@ -89,12 +89,13 @@ class Predictor:
         source: dict[str, Any] | None = None,
         mask: np.ndarray | None = None,
     ) -> Prediction:
-        """Predict one image.
+        """Predict an image or a time series.
 
         Parameters
         ----------
         image : numpy.ndarray
-            (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16 or float.
+            (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a time series (T, H, W, C), read frame by frame where it is
+            lazy; uint8, uint16 or float.
         scale : float, optional
             Working scale, 0.02 to 8: pixels that the network sees per pixel of the image. Found by itself when None.
         name : str
@@ -103,7 +104,7 @@ class Predictor:
             Goes into the record.
         mask : numpy.ndarray, optional
             (H, W), not 0 where the plant is, as the Leaf Segmentation Challenge gives it: no plant is searched, and
-            there are no leaves outside.
+            there are no leaves outside. For an image; a series takes none.
 
         Returns
         -------
@@ -117,69 +118,8 @@ class Predictor:
         result = None
         for event in self.run(image, scale, name, source, mask):
             result = event.prediction
-        assert isinstance(result, Prediction)
-        return result
-
-    def predict_stack(self, stack: np.ndarray, scale: float | None = None, name: str = "The stack") -> StackPrediction:
-        """Predict a time series (T, H, W, C) frame by frame; see `predict`."""
-        result = None
-        for event in self.run_stack(stack, scale, name):
-            result = event.prediction
-        assert isinstance(result, StackPrediction)
-        return result
-
-    def predict_any(
-        self,
-        array: np.ndarray,
-        scale: float | None = None,
-        name: str = "The image",
-        source: dict[str, Any] | None = None,
-    ) -> Prediction | StackPrediction:
-        """Predict an image, or a time series where there are four axes; see `predict`."""
-        result = None
-        for event in self.run_any(array, scale, name, source):
-            result = event.prediction
         assert result is not None
         return result
-
-    def run_any(
-        self,
-        array: np.ndarray,
-        scale: float | None = None,
-        name: str = "The image",
-        source: dict[str, Any] | None = None,
-        mask: np.ndarray | None = None,
-    ) -> Iterator[PredictEvent]:
-        """Predict as `predict_any` does, with progress; a `mask` is for an image, a series takes none."""
-        return self.run_stack(array, scale, name) if array.ndim == 4 else self.run(array, scale, name, source, mask)
-
-    def run_stack(
-        self, stack: np.ndarray, scale: float | None = None, name: str = "The stack"
-    ) -> Iterator[PredictEvent]:
-        """Predict as `predict_stack` does, with progress; may be stopped after any event.
-
-        Raises
-        ------
-        InputFileError
-            When `stack` is not (T, H, W, C), or a frame cannot be worked on.
-        """
-        if stack.ndim != 4:
-            raise InputFileError(
-                f"{name} has {stack.ndim} dimensions; a time series has time × height × width × colors."
-            )
-        frames: list[Prediction] = []
-        total = len(stack)
-        for number in range(total):
-            frame_name = f"{name}, frame {number}"
-            for event in self.run(np.asarray(stack[number]), scale, frame_name, {"name": frame_name}):
-                if isinstance(event.prediction, Prediction):
-                    frames.append(event.prediction)
-                yield PredictEvent(
-                    number * 100 + 100 * event.done // event.total,
-                    total * 100,
-                    f"Frame {number + 1} of {total}: {event.message}",
-                )
-        yield PredictEvent(total * 100, total * 100, "Done", StackPrediction(frames))
 
     def run(
         self,
@@ -190,6 +130,33 @@ class Predictor:
         mask: np.ndarray | None = None,
     ) -> Iterator[PredictEvent]:
         """Predict as `predict` does, with progress; may be stopped after any event."""
+        if np.ndim(image) != 4:
+            yield from self._run_frame(np.asarray(image), scale, name, source, mask)
+            return
+        if mask is not None:
+            raise InputFileError(f"{name} is a time series; a plant mask is for one image. Leave it out.")
+        frames: list[Prediction] = []
+        total = len(image)
+        for number in range(total):
+            frame_name = f"{name}, frame {number}"
+            for event in self._run_frame(np.asarray(image[number]), scale, frame_name, {"name": frame_name}):
+                if event.prediction is not None:
+                    frames.append(event.prediction)
+                yield PredictEvent(
+                    number * 100 + 100 * event.done // event.total,
+                    total * 100,
+                    f"Frame {number + 1} of {total}: {event.message}",
+                )
+        yield PredictEvent(total * 100, total * 100, "Done", StackPrediction(frames))
+
+    def _run_frame(
+        self,
+        image: np.ndarray,
+        scale: float | None,
+        name: str,
+        source: dict[str, Any] | None,
+        mask: np.ndarray | None = None,
+    ) -> Iterator[PredictEvent]:
         if scale is not None and not SCALE_RANGE[0] <= scale <= SCALE_RANGE[1]:
             raise ParameterError(
                 f"The working scale must lie between {SCALE_RANGE[0]:g} and {SCALE_RANGE[1]:g}, not {scale:g}."

@@ -6,8 +6,9 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.grow import Growth
+from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.leaf_prediction import FOREGROUND, PixelRegion
-from napari_leafseg.inference.prediction import Prediction, Region, enlarge_labels
+from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.inference.query_prediction import MaskRegion
 from napari_leafseg.postprocessing.masks import SURE, SoftMask
 

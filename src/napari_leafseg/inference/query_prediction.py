@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.prediction import Prediction, Region, refine_mask
+from napari_leafseg.inference.label_shapes import refine_mask
+from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.postprocessing.masks import SURE, SoftMask, matrix_nms, overlaps
 
 _LEAST_VISIBLE = 0.35  # of a mask: what better masks leave less of is no leaf of its own
@@ -200,4 +201,4 @@ class QueryPrediction(Prediction):
         from napari_leafseg.io.exchange.coco import masks_to_coco
 
         name = str(self.source.get("name", "image"))
-        return masks_to_coco(name, self.shape, self.full_masks(**values))
+        return masks_to_coco(name, (self.shape[0], self.shape[1]), self.full_masks(**values))

@@ -19,7 +19,7 @@ from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.pipelines.step import Step
 
 if TYPE_CHECKING:
-    from napari_leafseg.inference.prediction import Prediction, StackPrediction
+    from napari_leafseg.inference.prediction import Prediction
     from napari_leafseg.inference.predictor import Predictor
 
 _KEPT = 4
@@ -77,10 +77,10 @@ def predict_steps(
     name: str = "The image",
     source: dict[str, Any] | None = None,
     mask: np.ndarray | None = None,
-) -> Generator[Step, None, Prediction | StackPrediction]:
-    """Predict an image or series with progress; returns the prediction. See `Predictor.run_any`."""
+) -> Generator[Step, None, Prediction]:
+    """Predict an image or series with progress; returns the prediction. See `Predictor.run`."""
     result = None
-    for event in predictor.run_any(image, scale, name, source, mask):
+    for event in predictor.run(image, scale, name, source, mask):
         result = event.prediction
         yield Step(event.done / event.total, event.message)
     assert result is not None

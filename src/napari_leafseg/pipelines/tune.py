@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.parameter_search import ParameterSearch, search_parameters
-from napari_leafseg.inference.prediction import Prediction, StackPrediction
+from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.io import find_pairs, read_image, read_labels
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.pipelines.predictors import predict_steps
@@ -38,14 +38,14 @@ class LabeledImage:
     name : str
     image, labels : callable
         Read the image, (H, W), (H, W, C) or (T, H, W, C), and its labels, (H, W) or (T, H, W).
-    prediction : Prediction or StackPrediction or None
+    prediction : Prediction or None
         Where the model has seen it already; else filled in by `tune`.
     """
 
     name: str
     image: Callable[[], np.ndarray]
     labels: Callable[[], np.ndarray]
-    prediction: Prediction | StackPrediction | None = None
+    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True)
@@ -117,17 +117,13 @@ def tune(
     for image in images:
         labels, prediction = image.labels(), image.prediction
         assert prediction is not None
-        if isinstance(prediction, StackPrediction):
-            predictions += prediction.frames
-            truths += list(labels)
-        else:
-            predictions.append(prediction)
-            truths.append(labels)
+        predictions += prediction.frames
+        truths += list(labels.reshape(-1, *labels.shape[-2:]))
     for item in search_parameters(predictions, truths, current):
         yield TuneEvent(800 + 200 * item.done // item.total, 1000, "Comparing parameters", item.search)
 
 
-def _predict(predictor: Predictor, image: LabeledImage) -> Generator[Step, None, Prediction | StackPrediction]:
+def _predict(predictor: Predictor, image: LabeledImage) -> Generator[Step, None, Prediction]:
     found = yield from predict_steps(predictor, image.image(), None, image.name, {"name": image.name})
     image.prediction = found
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -79,6 +80,8 @@ class AcceleratedProcessGroup(ProcessGroup):
         self._state = PartialState(cpu=device.type == "cpu")
         super().__init__(device if device.type == "cpu" else self._state.device)
         self.rank, self.size = self._state.process_index, self._state.num_processes
+        atexit.unregister(_leave)  # once, however often the group is asked for
+        atexit.register(_leave)
 
     def all_reduce_mean(self, tensors: Iterable[torch.Tensor]) -> None:
         from accelerate.utils import reduce
@@ -97,6 +100,12 @@ class AcceleratedProcessGroup(ProcessGroup):
 
     def barrier(self) -> None:
         self._state.wait_for_everyone()
+
+
+def _leave() -> None:
+    """End the group's threads while the interpreter still stands: one that asks for its lock later ends the process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def process_group_of(device: str | torch.device) -> ProcessGroup:

@@ -19,7 +19,7 @@ from napari_leafseg._log import start_log
 from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.confidence import leaf_confidence
-from napari_leafseg.inference.prediction import Prediction, StackPrediction
+from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.io import LABEL_SUFFIX, label_path, read_image, resize, to_rgb8, write_labels
 from napari_leafseg.io.exchange.coco import masks_path, save_coco
 from napari_leafseg.io.resolution import read_resolution
@@ -91,19 +91,18 @@ def process_image(
     place, path = Path(output), Path(task.path)
     state = file_state(path) if path.exists() else []
     image = read_image(path)
-    mask = None if settings.plant_masks is None or image.array.ndim == 4 else plant_mask(settings.plant_masks, path)
+    mask = None if settings.plant_masks is None else plant_mask(settings.plant_masks, path)
     predictor = get_predictor(settings.model, settings.device, settings.tta, settings.threads)
     source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256}
     prediction = yield from predict_steps(predictor, image.array, settings.scale, str(path), source, mask)
     labels = prediction.labels(**settings.values)
-    frames = prediction.frames if isinstance(prediction, StackPrediction) else [prediction]
-    planes = labels.reshape(-1, *labels.shape[-2:])
-    images = image.array if image.array.ndim == 4 else image.array[None]
-    confidence = [leaf_confidence(frame, plane) for frame, plane in zip(frames, planes, strict=True)]
+    planes, series = prediction.planes(labels), len(prediction.shape) == 3
+    images = image.array if series else image.array[None]
+    confidence = [leaf_confidence(frame, plane) for frame, plane in zip(prediction.frames, planes, strict=True)]
     result = {"name": task.name, "path": task.path, "count": sum(map(len, confidence))}
     result |= {"scale": prediction.scale, "notes": prediction.notes}
     record = {**prediction.record(**settings.values), "image": source, "batch": settings.model_dump()}
-    record |= {"count": result["count"], "confidence": confidence if image.array.ndim == 4 else confidence[0]}
+    record |= {"count": result["count"], "confidence": confidence if series else confidence[0]}
     if settings.measure:
         record["px_per_mm"] = px_per_mm = _scale_of(path, settings)
         measured = []
@@ -137,12 +136,11 @@ def plant_mask(folder: str | Path, path: Path) -> np.ndarray:
     return read_image(found).array
 
 
-def write_masks(labels: Path, prediction: Prediction | StackPrediction, values: dict[str, float]) -> Path:
+def write_masks(labels: Path, prediction: Prediction, values: dict[str, float]) -> Path:
     """Write the overlapping masks of a prediction, or of each frame of a series; returns the (first) file."""
     stem = labels.stem.removesuffix(LABEL_SUFFIX)
-    series = isinstance(prediction, StackPrediction)
-    targets = []
-    for number, frame in enumerate(prediction.frames if isinstance(prediction, StackPrediction) else [prediction]):
+    series, targets = len(prediction.shape) == 3, []
+    for number, frame in enumerate(prediction.frames):
         targets.append(masks_path(label_path(labels.parent, f"{stem}_{number:03d}" if series else stem)))
         save_coco(targets[-1], frame.coco(**values))
     return targets[0]

@@ -96,8 +96,7 @@ class CorrectWidget(CorrectForm):
     def _prediction(self, binding: LabelsBinding) -> Any:
         """What the model said of the frame on the screen; None where it was not asked."""
         prediction = self.session.record(binding.image).prediction
-        frames = getattr(prediction, "frames", None)
-        return prediction if frames is None else frames[binding.frame]
+        return None if prediction is None else prediction.frames[binding.frame]
 
     def _scene(self, binding: LabelsBinding) -> tools.Scene:
         model, prediction = None, self._prediction(binding)

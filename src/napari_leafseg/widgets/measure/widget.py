@@ -124,14 +124,13 @@ class MeasureWidget(MeasureForm):
         document, image, labels = binding.document, binding.image, binding.document.labels
         data, _ = image_data(image)
         prediction = self.session.record(image).prediction
-        if labels.ndim == 2:
-            verified = {leaf for _, leaf in document.verified}
-            return [Frame(image.name, labels.copy, lambda: data, prediction, verified)]
-        known = getattr(prediction, "frames", [None] * len(labels))
+        planes, series = labels.reshape(-1, *labels.shape[-2:]), labels.ndim == 3
+        known = [None] * len(planes) if prediction is None else prediction.frames
         return [
-            Frame(f"{image.name} {number}", labels[number].copy, partial(data.__getitem__, number),
+            Frame(f"{image.name} {number}" if series else image.name, plane.copy,
+                  partial(data.__getitem__, number if series else ...),
                   known[number], {leaf for frame, leaf in document.verified if frame == number})
-            for number in range(len(labels))
+            for number, plane in enumerate(planes)
         ]  # fmt: skip
 
     def _list_frames(self) -> list[Frame]:

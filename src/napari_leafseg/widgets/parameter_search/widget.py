@@ -200,8 +200,7 @@ class ParameterSearchWidget(QWidget):
         prediction = None if item is None else item.prediction
         if item is None or prediction is None or prediction.model.name != self.model_name:
             return None
-        frames = getattr(prediction, "frames", None)
-        return model_values(frames[0] if frames else prediction, **item.parameters)
+        return model_values(prediction.frames[0], **item.parameters)
 
     def stop(self) -> None:
         """Stop after the step that is being computed."""

@@ -47,12 +47,7 @@ class Overlay(NamedTuple):
 
 def _frames(name: str) -> Callable[[Any, dict[str, float]], Any]:
     def compute(prediction: Any, _values: dict[str, float]) -> Any:
-        import numpy as np
-
-        frames = getattr(prediction, "frames", None)
-        if frames is None:
-            return getattr(prediction, name)()
-        return np.stack([getattr(frame, name)() for frame in frames])
+        return prediction.stack([getattr(frame, name)() for frame in prediction.frames])
 
     return compute
 

@@ -16,7 +16,6 @@ def predict_job(
     model: str,
     device: str,
     data: Any,
-    stack: bool,
     scale: float | None,
     name: str,
     source: dict[str, Any],
@@ -27,9 +26,7 @@ def predict_job(
 
     yield PredictEvent(0, 100, f"Loading the model “{model}”")
     predictor = get_predictor(model, device, tta)
-    array = data if stack else np.asarray(data)
-    events = predictor.run_stack(array, scale, name) if stack else predictor.run(array, scale, name, source)
-    yield from events
+    yield from predictor.run(data, scale, name, source)
 
 
 def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]) -> Path:

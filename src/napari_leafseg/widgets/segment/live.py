@@ -86,7 +86,7 @@ class LiveLabels(QObject):
         ----------
         target : object
             Handed back with the result.
-        prediction : Prediction or StackPrediction
+        prediction : Prediction
         values : dict
         shown : callable
             Returns what is on the screen: to find what changes, and what must not.
@@ -132,8 +132,7 @@ def _compute(
     if shown is not None and same and shown.locked:
         labels = _beside_verified(labels, shown)
     box = changed_box(shown.labels, labels) if shown is not None and same else tuple(slice(0, n) for n in labels.shape)
-    planes = labels[None] if labels.ndim == 2 else labels
-    count = sum(int(np.count_nonzero(np.bincount(plane.ravel())[1:])) for plane in planes)
+    count = sum(int(np.count_nonzero(np.bincount(plane.ravel())[1:])) for plane in prediction.planes(labels))
     seeds = None
     if with_seeds:
         seeds = seed_points(prediction, values["seed_threshold"])
@@ -141,19 +140,15 @@ def _compute(
 
 
 def _beside_verified(labels: np.ndarray, shown: DisplayedLabels) -> np.ndarray:
-    if labels.ndim == 2:
-        return keep_locked(labels, shown.labels, {leaf for _, leaf in shown.locked}, shown.largest)
-    planes = []
-    for frame, plane in enumerate(labels):
+    planes, before = (array.reshape(-1, *array.shape[-2:]) for array in (labels, shown.labels))
+    result = []
+    for frame, plane in enumerate(planes):
         locked = {leaf for at, leaf in shown.locked if at == frame}
-        planes.append(keep_locked(plane, shown.labels[frame], locked, shown.largest) if locked else plane)
-    return np.stack(planes)
+        result.append(keep_locked(plane, before[frame], locked, shown.largest) if locked else plane)
+    return np.stack(result).reshape(labels.shape)
 
 
 def seed_points(prediction: Any, threshold: float) -> np.ndarray:
     """Seeds as points: (N, 2), or (N, 3) with the frame first for a time series."""
-    frames = getattr(prediction, "frames", None)
-    if frames is None:
-        return prediction.seeds(threshold)
-    points = [np.insert(frame.seeds(threshold), 0, number, axis=1) for number, frame in enumerate(frames)]
-    return np.concatenate(points)
+    points = [np.insert(frame.seeds(threshold), 0, number, axis=1) for number, frame in enumerate(prediction.frames)]
+    return np.concatenate(points)[:, -len(prediction.shape) :]

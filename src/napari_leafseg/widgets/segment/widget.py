@@ -122,7 +122,7 @@ class SegmentWidget(SegmentForm):
         if image is None or self.worker is not None:
             return
         try:
-            data, stack = image_data(image)
+            data, _ = image_data(image)
         except UserError as error:
             show_error(str(error))
             return
@@ -135,7 +135,7 @@ class SegmentWidget(SegmentForm):
         self.live.cancel()
         self.show_running(True)
         self.worker = start_worker(
-            predict_job, self.model_name, self.device_name, data, stack, self.scale,
+            predict_job, self.model_name, self.device_name, data, self.scale,
             f"The layer “{image.name}”", source, self.tta,
             on_result=lambda event: self._progress(image, event), on_error=self._report, on_end=self._run_ended,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from napari.layers import Image
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
 if TYPE_CHECKING:
-    from napari_leafseg.inference.prediction import Prediction, StackPrediction
+    from napari_leafseg.inference.prediction import Prediction
     from napari_leafseg.project.store import ImageRef
 
 
@@ -45,7 +45,7 @@ class ImageRecord:
         Why the file cannot be used; empty where it can.
     confidence : float, optional
         Confidence of the least certain leaf that nobody verified.
-    prediction : Prediction or StackPrediction, optional
+    prediction : Prediction, optional
     parameters : dict
         Values of the parameters that gave the labels on the screen.
     count : int
@@ -69,7 +69,7 @@ class ImageRecord:
     missing: bool = False
     error: str = ""
     confidence: float | None = None
-    prediction: Prediction | StackPrediction | None = None
+    prediction: Prediction | None = None
     parameters: dict[str, float] = field(default_factory=dict)
     count: int = 0
     binding: LabelsBinding | None = None

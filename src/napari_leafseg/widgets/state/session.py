@@ -20,7 +20,7 @@ from napari_leafseg.widgets.state.log_window import watch_window
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
 
-    from napari_leafseg.inference.prediction import Prediction, StackPrediction
+    from napari_leafseg.inference.prediction import Prediction
     from napari_leafseg.project.document import Document
     from napari_leafseg.project.store import ImageRef
 
@@ -135,7 +135,7 @@ class Session:
         record.used = next(self._uses)
         return record
 
-    def keep_prediction(self, layer: Image, prediction: Prediction | StackPrediction, values: dict[str, float]) -> None:
+    def keep_prediction(self, layer: Image, prediction: Prediction, values: dict[str, float]) -> None:
         """Keep a prediction; the oldest are dropped where there are many (their labels stay)."""
         item = self.record(layer)
         item.prediction, item.parameters = prediction, dict(values)
