@@ -13,11 +13,11 @@ VERBS = set(
         """
     Add Allow Append Apply Arrange Ask Assign Average Begin Blur Brighten Bring Build Call Change Check Choose Clear
     Close Collect Compare Compute Connect Continue Convert Convolve Copy Count Create Cut Darken Delete Derive Describe
-    Discard Do Download Draw Drop End Enlarge Erase Estimate Evaluate Exit Export Expose Fill Find Fine-tune Flush
-    Follow Forget Format Free Gather Give Go Group Grow Hide Hold Import Initialize Insert Join Keep Lay Leave Let Link
-    List Load Lock Log Look Make Map Mark Measure Merge Mix Move Name Normalize Number Open Pad Parse Part Paste
-    Penalize Plot Predict Prepare Print Put Raise Read Rebuild Record Redo Refuse Register Remember Remove Rename Repeat
-        Replace
+    Discard Do Download Draw Drop End Enlarge Erase Estimate Evaluate Exit Export Expose Fill Find Fine-tune Fit Flush
+    Follow Forget Format Free Gather Give Go Group Grow Hide Hold Import Initialize Insert Join Keep Lay Leave Let
+    Link List Load Lock Log Look Make Map Mark Measure Merge Mix Move Name Normalize Number Open Outline Pad Parse
+    Part Paste Penalize Plot Predict Prepare Print Put Raise Read Rebuild Record Redo Refine Refuse Register Remember
+    Remove Rename Repeat Replace
     Report Reset Resize Resolve Restore Return Reverse Round Run Sample Save Say Score Search See Segment Send Set Shift
     Show Smooth Sort Split Start Step Stop Store Suggest Sum Switch Synthesize Take Tell Test Trace Track Train
     Transform Turn Undo Unlock Update Use Validate Verify Wait Warn Wrap Write Yield
@@ -25,11 +25,7 @@ VERBS = set(
     )
 )
 PACKAGE = REPOSITORY / "src" / "napari_leafseg"
-FILES = [
-    path
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if "widgets" not in path.parts and not path.name.startswith("cli")  # their docstrings are help texts, too
-]
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if "widgets" not in path.parts]
 PROPERTIES = {"property", "cached_property", "computed_field", "setter"}
 
 

@@ -11,7 +11,7 @@ SOURCE = REPOSITORY / "src" / "napari_leafseg"
 # where silence is right, and why; by file and function
 ALLOWED = {
     "_subprocess.py:run_in_subprocess": "no answer yet: the caller is given a chance to stop, ten times a second",
-    "pipelines/batch/run.py:_distributed": "no result yet: the caller is given a chance to stop",
+    "pipelines/processes.py:Pool.map": "no result yet: the caller is given a chance to stop",
     "project/lock.py:Owner.alive": "the error is the answer whether a process runs",
     "versions.py:installed_version": "the error is the answer whether a package is installed",
 }

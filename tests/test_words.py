@@ -34,7 +34,7 @@ OLD = {  # and what is said instead
 }  # fmt: skip
 READ = "src/napari_leafseg"
 ALLOWED = {  # what other libraries call so, and names that files and commands of earlier versions have
-    f"{READ}/cli.py": {"framework", "whole masks"},
+    f"{READ}/cli/common.py": {"framework", "whole masks"},
     f"{READ}/finetuning/config.py": {"framework"},
     f"{READ}/finetuning/snapshot.py": {"pictures"},
     f"{READ}/models/query/condinst.py": {"centre"},

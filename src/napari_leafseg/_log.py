@@ -27,7 +27,7 @@ logger = logging.getLogger("napari_leafseg")
 
 
 def log_file() -> Path:
-    """The log; older ones lie beside it as ``.1`` to ``.3``."""
+    """Tell where the log lies; older ones lie beside it as ``.1`` to ``.3``."""
     return data_folder() / "log" / "napari-leafseg.log"
 
 
@@ -92,7 +92,7 @@ class _Console(logging.Handler):
 
 
 def start_log(kind: str) -> None:
-    """Have this process write the log; once begun, further calls only watch for uncaught errors again.
+    """Begin the log of this process; once begun, further calls only watch for uncaught errors again.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def start_log(kind: str) -> None:
 
 
 def current_log() -> LogFile | None:
-    """The log that this process writes; None when it writes none."""
+    """Tell where this process writes its log; None when it writes none."""
     return next((handler for handler in logger.handlers if isinstance(handler, LogFile)), None)
 
 

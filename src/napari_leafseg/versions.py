@@ -10,7 +10,7 @@ from typing import Any
 
 
 def installed_version(package: str) -> str:
-    """Version of a package; empty where it is not installed."""
+    """Return the version of a package; empty where it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

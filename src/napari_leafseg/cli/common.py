@@ -55,7 +55,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 def progress_bar() -> Progress:
-    """The progress bar of all commands, on standard error."""
+    """Make the progress bar of all commands, on standard error."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

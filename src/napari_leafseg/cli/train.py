@@ -54,7 +54,7 @@ def challenge(
     own_foreground: Annotated[bool, typer.Option(help="Do not use the given plant masks.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Leaf Segmentation Challenge (CVPPP): train on A1 to A4, score each subset, write the file to hand in."""
+    """Run the Leaf Segmentation Challenge (CVPPP): train on A1 to A4, score each subset, write the file to hand in."""
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.io.exchange.challenge import read_challenge
     from napari_leafseg.pipelines.challenge import predict_submission, score_challenge, split, train_on_challenge

@@ -30,7 +30,7 @@ def leaf_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, flo
 
 
 def raw_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, float]:
-    """Say how sure a prediction is of each leaf, 0 to 1, in the model's own measure.
+    """Compute a prediction's confidence in each leaf, 0 to 1, in the model's own measure.
 
     Of the distance + embedding model, the product of three shares: how high its seed rises in the distance map, how
     tight its embedding lies around its mean, and how far the runner-up is: how deep the distance map dips towards the

@@ -39,7 +39,7 @@ class LeafScore(NamedTuple):
 
 
 def dice_table(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Dice of every leaf of `first` (rows) with every leaf of `second` (columns)."""
+    """Compute Dice of every leaf of `first` (rows) with every leaf of `second` (columns)."""
     _, a = np.unique(first, return_inverse=True)
     _, b = np.unique(second, return_inverse=True)
     # np.unique sorts: add a background pixel to each so that number 0 is always the background

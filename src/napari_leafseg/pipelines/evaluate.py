@@ -57,7 +57,7 @@ def _score_files(pair: tuple[Path, Path], challenge: bool) -> dict[str, float]:
 
 
 def as_row(result: LeafScore) -> dict[str, float]:
-    """Scores by the names that tables and files have."""
+    """Return scores by the names that tables and files have."""
     return {
         "SBD": result.sbd,
         "BestDice": result.best_dice,

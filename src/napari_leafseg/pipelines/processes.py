@@ -24,7 +24,7 @@ _AHEAD = 3  # items handed out to each worker at a time: memory stays flat, work
 
 
 def default_workers(device: str) -> int:
-    """One for each graphics card, else one for each core."""
+    """Count one for each graphics card, else one for each core."""
     import torch
 
     if device in {"auto", "cuda"} and torch.cuda.is_available():

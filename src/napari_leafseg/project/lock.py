@@ -72,7 +72,7 @@ class Lock:
         self.folder, self.path = folder, folder / "lock.json"
 
     def owner(self) -> Owner | None:
-        """Who has it; None when nobody has, or when the file is not readable."""
+        """Tell who has it; None when nobody has, or when the file is not readable."""
         if not self.path.exists():
             return None
         try:

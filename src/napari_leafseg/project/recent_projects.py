@@ -18,7 +18,7 @@ def _list_file() -> Path:
 
 
 def recent_projects() -> list[Path]:
-    """Folders of the projects that were opened on this computer and are still there, the last one first."""
+    """List folders of the projects that were opened on this computer and are still there, the last one first."""
     file = _list_file()
     if not file.exists():
         return []

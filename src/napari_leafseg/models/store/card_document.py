@@ -13,7 +13,7 @@ _SECTIONS = ("summary", "for", "learned_from", "measured", "notes", "fails")
 
 
 def bundled_cards() -> Iterator[Path]:
-    """The JSON cards of all weights that come with the program."""
+    """List the JSON cards of all weights that come with the program."""
     for weights in sorted(resource_folder().glob("*/*.safetensors")):
         yield weights.with_suffix(".json")
 

@@ -92,12 +92,12 @@ class ModelCard:
 
 
 def card_path(weights: Path) -> Path:
-    """The card beside a file that holds weights alone, as the bundled models have it."""
+    """Return the path of the card beside a file that holds weights alone, as the bundled models have it."""
     return weights.with_suffix(".json")
 
 
 def holds_card(path: str | Path) -> bool:
-    """Whether a checkpoint holds its card, so that it can be sent to somebody as it is."""
+    """Tell whether a checkpoint holds its card, so that it can be sent to somebody as it is."""
     return "card" in _metadata(Path(path))
 
 

@@ -74,7 +74,7 @@ class BatchSettings(BaseModel):
         return self.px_per_mm is not None or self.scale_from_file
 
     def digest(self) -> str:
-        """A hash of everything that changes a result, the weights included: what was done with it need not be again."""
+        """Return a hash of everything that changes a result, weights included: what was done with it need not be again."""
         settings = self.model_dump(exclude={"device", "threads", "exports", "measure"})
         for later in ("plant_masks", "full_masks"):  # experiments that do without are as they were
             if not settings[later]:
@@ -84,7 +84,7 @@ class BatchSettings(BaseModel):
 
 
 def model_hash(path: Path) -> str:
-    """A hash of everything in a model that changes a result: its file, and of a card beside it what is not words."""
+    """Return a hash of all in a model that changes a result: its file, and of a card beside it what is not words."""
     if not path.exists() or holds_card(path):
         return file_hash(path)
     card = read_card(path)

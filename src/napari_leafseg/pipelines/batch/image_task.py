@@ -52,7 +52,7 @@ def file_state(path: Path) -> list[int]:
 
 
 def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | None:
-    """What the marker says when the image was done with the same settings and did not change since."""
+    """Return what the marker says when the image was done with the same settings and did not change since."""
     marker = marker_path(output, task.name)
     if not marker.exists():
         return None
@@ -66,7 +66,7 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
 
 
 def labels_folder(output: Path, settings: BatchSettings) -> Path:
-    """Where the labels are written."""
+    """Tell where the labels are written."""
     return output / "labels" if settings.measure else output
 
 
