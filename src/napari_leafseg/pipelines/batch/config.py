@@ -74,7 +74,7 @@ class BatchSettings(BaseModel):
         return self.px_per_mm is not None or self.scale_from_file
 
     def digest(self) -> str:
-        """Return a hash of everything that changes a result, weights included: what was done with it need not be again."""
+        """Return a hash of all that changes a result, weights included: what was done with it need not be again."""
         settings = self.model_dump(exclude={"device", "threads", "exports", "measure"})
         for later in ("plant_masks", "full_masks"):  # experiments that do without are as they were
             if not settings[later]:
