@@ -229,3 +229,14 @@ def test_looking_through_images_needs_no_training_and_can_be_stopped(viewer, qtb
     assert 1 <= widget.next.list.count() <= 6
     assert not widget.next.stop_button.isVisibleTo(widget)
     qtbot.waitUntil(lambda: images._loader is None and not images._thumbnails, timeout=20000)
+
+
+def test_labels_that_cannot_be_read_are_named(corrected, viewer, qtbot):
+    widget = make(viewer)
+    qtbot.waitUntil(lambda: "2 reviewed images" in widget.truth_label.text())
+    controller = widget.controller
+    controller.project.writer.flush()
+    controller.project.labels_path(controller.project.images[1]).write_bytes(b"no image")
+    widget.count()
+    qtbot.waitUntil(lambda: "1 reviewed image " in widget.truth_label.text())
+    assert "Not counted, as their labels cannot be read: “plant1” (" in widget.truth_label.text()

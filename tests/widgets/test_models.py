@@ -185,3 +185,21 @@ def test_what_is_selected_stays_selected_when_the_list_is_read_again(widget, qtb
     assert [row["model"] for row in widget.chosen] == ["beta"]
     widget.view.selectionModel().select(widget.view.currentIndex(), QItemSelectionModel.SelectionFlag.Clear)
     assert widget.text.text().startswith("Choose a model")
+
+
+def test_a_model_that_cannot_be_read_is_listed_and_says_why(widget, folder, qtbot):
+    (folder / "torn.safetensors").write_bytes(b"no weights")
+    widget.refresh()
+    click(qtbot, widget, "torn")
+    assert widget.rows[row_of(widget, "torn")]["SBD"] == "cannot be read"
+    assert str(folder / "torn.safetensors") in widget.text.text()
+    assert "Version" not in widget.text.text()
+    assert widget.delete_button.isEnabled()
+
+
+def test_segment_lists_a_model_that_cannot_be_read_as_such(viewer, folder):
+    (folder / "torn.safetensors").write_bytes(b"no weights")
+    segment = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(segment, name="Segment")
+    texts = [segment.model_box.itemText(number) for number in range(segment.model_box.count())]
+    assert "torn  ·  cannot be read" in texts

@@ -163,3 +163,20 @@ def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monk
     bar.controller.close()
     with Project.open(tmp_path / "stick") as project:
         assert project.open_document(project.images[0], (50, 60)).locked() == frozenset()
+
+
+def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, monkeypatch):
+    images, _binding = desk
+    bar = images.project_bar
+    bar.controller.create(tmp_path / "p")
+    old = bar.controller.project
+
+    def gone(lock):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lock, "release", gone)
+        choose(patch, tmp_path / "stick")
+        bar.actions_by_name["elsewhere"].trigger()
+    assert bar.controller.project is not old
+    assert bar.controller.project.folder == tmp_path / "stick"
