@@ -94,10 +94,10 @@ def copy_files(project: Project, other: Project, documents: Collection[str]) -> 
     for ref in project.images:
         path = project.path_of(ref)
         moved = ref.model_copy(update={"path": str(path)})
-        if path.is_relative_to(project.folder) and path.is_file():
-            target = other.folder / path.relative_to(project.folder)
-            write_atomically(target, read_regular(path))
-            moved.path = target.relative_to(other.folder).as_posix()
+        if path.is_relative_to(project.folder):
+            moved.path = path.relative_to(project.folder).as_posix()
+            if path.is_file():
+                write_atomically(other.path_of(moved), read_regular(path))
         other.images.append(moved)
         if ref.id in documents:
             continue

@@ -25,7 +25,7 @@ import numpy as np
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
-from napari_leafseg.io import read_image
+from napari_leafseg.io import read_image, write_image
 from napari_leafseg.project.adoption import adopt_now, copy_files
 from napari_leafseg.project.document import Document, now
 from napari_leafseg.project.files import ImageRef, ProjectFile, State, clear_folder, read_project_file
@@ -305,7 +305,14 @@ class Project(ImageList):
 
         self._put(write, ref, f"labels of {ref.id}")
 
-    def save_elsewhere(self, folder: str | Path, documents: dict[str, Document]) -> Project:
+    def put_image(self, ref: ImageRef, image: np.ndarray) -> None:
+        """Have the image of a layer that has no file written where the project expects it, uint8 RGB."""
+        self.writer.put(
+            Job(lambda project: write_image(project.path_of(project.ref(ref.id)), image), self, ""),
+            group=f"image {ref.id}",
+        )
+
+    def save_elsewhere(self, folder: str | Path, documents: dict[str, Document], name: str = "") -> Project:
         """Write the whole project to another folder, with what is in memory: for when the disk is full or gone.
 
         Parameters
@@ -315,6 +322,8 @@ class Project(ImageList):
         documents : dict
             Open documents by the images' names: from now on they are written there. The others are copied as they are
             on the disk, with what still waits to be written.
+        name : str
+            The new project's; the same when empty.
 
         Returns
         -------
@@ -326,7 +335,7 @@ class Project(ImageList):
         ProjectError
             When the folder is not empty or cannot be written.
         """
-        other = Project.create(folder, self.file.name)
+        other = Project.create(folder, name or self.file.name)
         try:
             with self.writer.held() as waiting:
                 copy_files(self, other, documents)
