@@ -18,7 +18,7 @@ _SOFTENING = 0.6  # working pixels: rounds the stairs of an enlarged outline, ke
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model predicted, and how often it looked; `kind` names its family."""
+    """Which model predicted, how often it looked, on what and in which precision; `kind` names its family."""
 
     name: str
     version: str
@@ -26,6 +26,8 @@ class ModelInfo:
     views: int = 1
     scales: tuple[float, ...] = (1.0,)
     kind: str = ""
+    device: str = ""
+    precision: str = ""
 
 
 class Region:
@@ -215,6 +217,8 @@ class Prediction:
             "model": {"name": self.model.name, "version": self.model.version},
             "parameters": self.complete(values),
             "tta": {"views": self.model.views, "scales": list(self.model.scales)},
+            "device": self.model.device,
+            "precision": self.model.precision,
             "scale": self.scale,
             "scale_found": self.scale_found,
             "image": self.source,

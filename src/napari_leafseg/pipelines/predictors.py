@@ -18,7 +18,11 @@ _LOCK = threading.Lock()
 
 
 def get_predictor(
-    model: str = "leaf", device: str = "auto", tta: str = "standard", threads: int | None = None
+    model: str = "leaf",
+    device: str = "auto",
+    tta: str = "standard",
+    threads: int | None = None,
+    precision: str = "auto",
 ) -> Predictor:
     """Load a model, or give the one that was loaded before.
 
@@ -30,6 +34,8 @@ def get_predictor(
         One of `napari_leafseg.inference.tta.TTA_PRESETS`.
     threads : int, optional
         Of the network and OpenCV in this process; as they are when None.
+    precision : str
+        See `napari_leafseg.load_model`.
 
     Raises
     ------
@@ -40,7 +46,7 @@ def get_predictor(
     from napari_leafseg._opencv import cv2
     from napari_leafseg.inference.tta import find_preset
 
-    key = (*_file_state(find_model(model)), device, tta, threads)
+    key = (*_file_state(find_model(model)), device, tta, threads, precision)
     with _LOCK:
         if key not in _LOADED:
             if threads is not None:
@@ -48,7 +54,7 @@ def get_predictor(
 
                 torch.set_num_threads(threads)
                 cv2.setNumThreads(threads)
-            _LOADED[key] = load_model(model, device, find_preset(tta))
+            _LOADED[key] = load_model(model, device, find_preset(tta), precision)
         _LOADED.move_to_end(key)
         while len(_LOADED) > _KEPT:
             _LOADED.popitem(last=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 import shutil
 import struct
 import threading
@@ -105,12 +106,11 @@ def _decode(head: bytes, payload: bytes, shape: tuple[int, ...] | None, pixels: 
         raise ValueError(number)
     step = None
     if kind == "step" and pixels:
-        marks = [
+        gained, lost = (
             frozenset((int(frame), int(leaf)) for frame, leaf in header[name]) for name in ("verified", "unverified")
-        ]
+        )
         edits = tuple(_edits(header["edits"], payload, shape))
-        named = {"key": str(header["key"])} if "key" in header else {}
-        step = Step(str(header["tool"]), edits, *marks, **named)
+        step = Step(str(header["tool"]), edits, gained, lost, str(header.get("key") or secrets.token_hex(6)))
     return Record(number, kind, step, str(header["time"]), str(header["annotator"]), key)
 
 

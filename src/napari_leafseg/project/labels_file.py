@@ -60,8 +60,8 @@ def read_labels_file(
                     f"{path} holds labels of {found.shape}, but the image is {tuple(shape)}. "
                     "Was it exchanged? Link the right one."
                 )
-            size = math.prod(found.shape) * found.dtype.itemsize  # type: ignore[union-attr]
-            if found.dtype.kind not in "ui" or size > _RATIO * len(content):  # type: ignore[union-attr]
+            size = math.prod(found.shape) * found.dtype.itemsize
+            if found.dtype.kind not in "ui" or size > _RATIO * len(content):
                 raise ValueError(f"{found.shape} of {found.dtype} in {len(content)} bytes")
             labels = file.asarray() if pixels else np.zeros(0)
     except ProjectError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,6 +37,8 @@ class BatchSettings(BaseModel):
         Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
     threads : int, optional
         Threads of the network in each worker; what the cores allow when None.
+    precision : str
+        Of the network, the same in all workers: "auto" (what they all have), "float32", "bfloat16" or "float16".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,7 @@ class BatchSettings(BaseModel):
     scale_from_file: bool = False
     exports: tuple[str, ...] = ()
     threads: int | None = Field(None, ge=1)
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
     @model_validator(mode="before")
     @classmethod
@@ -63,7 +66,7 @@ class BatchSettings(BaseModel):
 
     def digest(self) -> str:
         """A hash of everything that changes a result, the weights included: what was done with it need not be again."""
-        settings = self.model_dump(exclude={"device", "threads", "exports"})
+        settings = self.model_dump(exclude={"device", "threads", "exports", "precision"})
         fingerprint_input = {"looks" if name == "tta" else name: value for name, value in settings.items()}  # as ever
         return hashlib.sha256(f"{fingerprint_input} {file_hash(find_model(self.model))}".encode()).hexdigest()[:16]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
@@ -21,40 +21,14 @@ from napari_leafseg.inference.prediction import Prediction, StackPrediction
 from napari_leafseg.io import label_path, read_image, resize, to_rgb8, write_labels
 from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.pipelines.batch.find import Task
+from napari_leafseg.pipelines.batch.marker import file_state, write_marker
 from napari_leafseg.pipelines.predictors import get_predictor
 from napari_leafseg.traits import Measurements, measure
 
+_LOG = logging.getLogger(__name__)
 THUMBNAIL = 320  # pixels
 _COLORS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
-
-
-class Task(NamedTuple):
-    """An image to be done: its file, and the name of everything that is written of it."""
-
-    path: str
-    name: str
-
-
-def marker_path(output: Path, name: str) -> Path:
-    """The file that says that an image is done; written last."""
-    return output / "parts" / f"{name}.json"
-
-
-def file_state(path: Path) -> list[int]:
-    """Size and time of change: whether a file is still the one that was done."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
-def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | None:
-    """What the marker says when the image was done with the same settings and did not change since."""
-    try:
-        content: dict[str, Any] = json.loads(marker_path(output, task.name).read_text(encoding="utf-8"))
-        if content["digest"] == digest and content["file"] == file_state(Path(task.path)):
-            return content
-    except (OSError, ValueError, KeyError):
-        return None
-    return None
 
 
 def _own_device(device: str) -> str:
@@ -81,7 +55,9 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
     try:
         state = file_state(path) if path.exists() else []
         image = read_image(path)
-        predictor = get_predictor(settings.model, _own_device(settings.device), settings.tta, settings.threads)
+        predictor = get_predictor(
+            settings.model, _own_device(settings.device), settings.tta, settings.threads, settings.precision
+        )
         source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256}
         prediction = predictor.predict_any(image.array, settings.scale, str(path), source)
         if isinstance(prediction, StackPrediction):
@@ -97,11 +73,18 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
         record = {**prediction.record(**values), "image": source, "px_per_mm": px_per_mm}
         record["batch"] = settings.model_dump()
         result = _write(place, task, settings, prediction, labels, measured, rgb, record)
-    except UserError as error:
-        return {"name": task.name, "path": task.path, "error": str(error)}
+    except Exception as error:  # whatever it is, the other images go on
+        if not isinstance(error, UserError):
+            _LOG.exception("%s could not be done.", path)
+        sentence = str(error) if isinstance(error, UserError) else _in_words(path, error)
+        return {"name": task.name, "path": task.path, "error": sentence}
     result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
-    write_atomically(marker_path(place, task.name), (json.dumps(result) + "\n").encode())
+    write_marker(place, task.name, result)
     return result
+
+
+def _in_words(path: Path, error: Exception) -> str:
+    return f"{path} could not be done: {type(error).__name__}: {error}"
 
 
 def _scale_of(path: Path, settings: BatchSettings) -> float | None:
