@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@")
 
 
 def harmless(table: pd.DataFrame) -> pd.DataFrame:
@@ -21,4 +21,7 @@ def harmless(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _escaped(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", " ")  # no writer puts it in quotes, and every reader begins a line there
+    return f"'{value}" if value.lstrip().startswith(_FORMULA) else value

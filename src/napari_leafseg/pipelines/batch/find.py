@@ -15,6 +15,7 @@ from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io import list_images
 
 _WRITTEN = {"labels", "overlays", "parts", "exports"}  # folders of an experiment's output
+_FILES = {"batch.json", "report.html", "images.csv", "leaves.csv", "plants.csv", "errors.csv"}
 _LONGEST = 150  # bytes of a name
 
 
@@ -60,13 +61,16 @@ def find_tasks(patterns: Iterable[str | Path], output: Path | None = None) -> tu
             files.update(dict.fromkeys(path for path in listed if named or not _is_output(path, output)))
     if not files:
         sentences = [error["error"] for error in errors]
-        raise InputFileError("\\n".join(sentences) or "There are no images. Give files, folders or patterns.")
+        raise InputFileError("\n".join(sentences) or "There are no images. Give files, folders or patterns.")
     return [Task(str(path), name) for path, name in _names(list(files)).items()], errors
 
 
 def _is_output(path: Path, output: Path | None) -> bool:
     """Whether a file is what an experiment wrote."""
-    return any(folder.name in _WRITTEN and _is_experiment(folder.parent, output) for folder in path.absolute().parents)
+    path = path.absolute()
+    if path.name in _FILES and _is_experiment(path.parent, output):
+        return True
+    return any(folder.name in _WRITTEN and _is_experiment(folder.parent, output) for folder in path.parents)
 
 
 @lru_cache(maxsize=10_000)

@@ -14,6 +14,10 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.pipelines.batch.find import Task
 
 _LOG = logging.getLogger(__name__)
+_NEEDED: dict[str, Any] = {
+    "name": str, "path": str, "count": int, "plants": int, "area": (int, float), "scale": (int, float),
+    "seconds": (int, float), "notes": list,
+}  # fmt: skip
 
 
 def marker_path(output: Path, name: str) -> Path:
@@ -37,7 +41,7 @@ def written_files(output: Path, name: str) -> list[Path]:
 def write_marker(output: Path, name: str, result: dict[str, Any]) -> None:
     """Write that an image is done, with a checksum of all that was written of it."""
     content = {**result, "written": _checksums(output, written_files(output, name))}
-    write_atomically(marker_path(output, name), (json.dumps(content) + "\\n").encode())
+    write_atomically(marker_path(output, name), (json.dumps(content) + "\n").encode())
 
 
 def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | None:
@@ -51,15 +55,7 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
             whole = content["written"] == _checksums(output, files)
         else:  # of an earlier version
             whole = all(path.is_file() for path in files) and _readable(files[-2:])
-        needed: dict[str, Any] = {
-            "name": str,
-            "path": str,
-            "count": int,
-            "plants": int,
-            "area": (int, float),
-            "notes": list,
-        }
-        if whole and all(isinstance(content.get(key), kind) for key, kind in needed.items()):
+        if whole and all(isinstance(content.get(key), kind) for key, kind in _NEEDED.items()):
             return dict(content)
         _LOG.info("%s is done again: something that was written of it is gone or changed.", task.name)
     except FileNotFoundError:
