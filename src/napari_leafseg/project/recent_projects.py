@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import suppress
 from pathlib import Path
 
-from napari_leafseg._files import data_folder, write_atomically
+from napari_leafseg._files import data_folder, read_json, write_atomically
 from napari_leafseg.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 _MOST = 200
 
 
@@ -19,10 +21,22 @@ def _list_file() -> Path:
 def recent_projects() -> list[Path]:
     """Folders of the projects that were opened on this computer and are still there, the last one first."""
     try:
-        listed = json.loads(_list_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        listed = read_json(_list_file())
+    except FileNotFoundError:
         return []
-    return [Path(folder) for folder in listed if (Path(folder) / "project.json").is_file()]
+    except (OSError, UserError) as error:
+        _LOG.warning("The list of projects cannot be read: %s", error)
+        return []
+    folders = [folder for folder in listed if isinstance(folder, str)] if isinstance(listed, list) else []
+    return [Path(folder) for folder in folders if _holds_project(folder)]
+
+
+def _holds_project(folder: str) -> bool:
+    try:
+        return (Path(folder) / "project.json").is_file()
+    except (OSError, ValueError) as error:  # too long, or characters that no name has
+        _LOG.warning("The list of projects names what is no folder: %s", error)
+        return False
 
 
 def remember_project(folder: Path) -> None:
@@ -48,6 +62,6 @@ def projects_using(model: str) -> dict[Path, int]:
 
 def _model_of(record: Path) -> str:
     try:
-        return str(json.loads(record.read_text(encoding="utf-8"))["model"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(record)["model"]["name"])
+    except (OSError, UserError, KeyError, TypeError):
         return ""
