@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from napari_leafseg.traits import measure
 
 
-def load_model(name: str = "leaf", device: str = "auto", tta: TestTimeAugmentation | None = None) -> Predictor:
+def load_model(
+    name: str = "leaf", device: str = "auto", tta: TestTimeAugmentation | None = None, precision: str = "auto"
+) -> Predictor:
     """Load a model.
 
     Parameters
@@ -33,6 +35,8 @@ def load_model(name: str = "leaf", device: str = "auto", tta: TestTimeAugmentati
         "auto", "cpu", "cuda" or "mps".
     tta : TestTimeAugmentation, optional
         Test-time augmentation, see `napari_leafseg.inference.tta`.
+    precision : str
+        "auto" (what the device has), "float32", "bfloat16" or "float16".
 
     Returns
     -------
@@ -47,7 +51,7 @@ def load_model(name: str = "leaf", device: str = "auto", tta: TestTimeAugmentati
     from napari_leafseg.models.store.zoo import load_network
 
     network, card = load_network(name)
-    return Predictor(network, card, device, tta)
+    return Predictor(network, card, device, tta, precision)
 
 
 _LAZY = {

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from napari_leafseg.errors import InputFileError
 
+_UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
+_LARGEST_JSON = 256 * 2**20  # bytes
 
-def write_atomically(path: Path, content: bytes) -> None:
+
+def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
     """Write a file so that it is there whole or not at all.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    content : bytes
+    parents : bool
+        Make the folders above its own, too; without, a folder that was moved away is not made anew.
 
     Raises
     ------
@@ -20,8 +34,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         When the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        path.parent.mkdir(parents=parents, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=_UNFINISHED)
     except OSError as error:
         raise InputFileError(
             f"Cannot write {path}: {error.strerror or error}. Choose a folder that you may write to."
@@ -34,8 +48,56 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(temporary).unlink(missing_ok=True)
         raise InputFileError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Delete what `write_atomically` was writing into a folder when its process died; nothing else."""
+    for left in folder.glob(f".*{_UNFINISHED}"):
+        if left.is_file() and not left.is_symlink():
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
+
+
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """Read a file; pipes and devices, which may never end, are not opened.
+
+    Raises
+    ------
+    FileNotFoundError
+    InputFileError
+        When it is no file, cannot be read, or has more than `most` bytes.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise InputFileError(f"{path} is no file. Choose a file, no folder, pipe or device.")
+            if most is not None and status.st_size > most:
+                raise InputFileError(f"{path} has {status.st_size:,} bytes; no such file is longer than {most:,}.")
+            return file.read()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputFileError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    FileNotFoundError
+    InputFileError
+        When it is no JSON file or cannot be read.
+    """
+    try:
+        return json.loads(read_regular(path, _LARGEST_JSON).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputFileError(f"{path} is damaged: it is no JSON file ({error}).") from error
 
 
 def _umask() -> int:

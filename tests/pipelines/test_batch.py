@@ -20,10 +20,11 @@ from napari_leafseg.io import read_labels, write_image
 from napari_leafseg.pipelines import processes
 from napari_leafseg.pipelines.batch import run as running
 from napari_leafseg.pipelines.batch.config import BatchSettings
-from napari_leafseg.pipelines.batch.image_task import Task, cached_result, marker_path
+from napari_leafseg.pipelines.batch.find import Task, find_tasks
+from napari_leafseg.pipelines.batch.marker import cached_result, marker_path
 from napari_leafseg.pipelines.batch.rerun import read_records
 from napari_leafseg.pipelines.batch.rerun import rerun as rerun_record
-from napari_leafseg.pipelines.batch.run import find_tasks, run_batch
+from napari_leafseg.pipelines.batch.run import run_batch
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
 

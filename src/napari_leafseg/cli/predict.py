@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_leafseg._console import out, print_error
+from napari_leafseg._console import err, out, print_error
 from napari_leafseg.cli.common import Command, Device, Model, app, progress_bar
 from napari_leafseg.cli.parameters import (
     Angle,
@@ -157,6 +157,8 @@ def rerun(
         said = {True: "the same labels", False: "OTHER labels than those beside the record", None: "done"}[result.same]
         differ += result.same is False
         out.print(f"{item.path.name}: {int(result.labels.max(initial=0))} leaves, {said}.", soft_wrap=True)
+        for sentence in result.differs:
+            err.print(f"[yellow]{sentence}[/]", soft_wrap=True)
         if output is not None:
             write_labels(output / item.path.with_suffix(".tif").name, result.labels, result.record)
     if differ or failed:

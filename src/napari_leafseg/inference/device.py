@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from filelock import FileLock
-from torch import nn
 
 from napari_leafseg._files import data_folder
-from napari_leafseg.errors import ModelError
+from napari_leafseg.errors import ModelError, ParameterError
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 def available_devices() -> list[str]:
@@ -46,25 +46,35 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def fast_bfloat16() -> bool:
-    """Tell whether this CPU is faster in bfloat16 than in float32 and agrees; measured once a process (0.1 s)."""
-    with torch.inference_mode():
-        layer = nn.Conv2d(32, 32, 3, padding=1)
-        layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-        image = torch.randn(1, 32, 128, 128).contiguous(memory_format=torch.channels_last)
+    """Tell whether this CPU computes in bfloat16 itself: what it is decides, not how fast it is at the moment."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if hasattr(torch.cpu, "get_capabilities"):
+        return any(able for name, able in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
+    return any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
 
-        def seconds(enabled: bool) -> tuple[float, torch.Tensor]:
-            best = float("inf")
-            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-                for _ in range(4):
-                    start = time.perf_counter()
-                    result = layer(image)
-                    best = min(best, time.perf_counter() - start)
-            return best, result.float()
 
-        (plain, expected), (half, result) = seconds(False), seconds(True)
-    return half < 0.8 * plain and float((expected - result).abs().max()) < 0.1
+def choose_precision(device: torch.device) -> str:
+    """Choose the precision for a device: "float16" on CUDA, "bfloat16" on CPUs that have it, else "float32"."""
+    if device.type == "cuda":
+        return "float16"
+    return "bfloat16" if device.type == "cpu" and fast_bfloat16() else "float32"
+
+
+def usable_precision(device: torch.device, wanted: str = "auto") -> str:
+    """Give the precision that is wanted where a device can compute in it, else the device's own.
+
+    Raises
+    ------
+    ParameterError
+        When there is no such precision.
+    """
+    if wanted not in PRECISIONS:
+        raise ParameterError(f"There is no precision “{wanted}”. Choose one of: {', '.join(PRECISIONS)}.")
+    able = {"cuda": ("float32", "bfloat16", "float16"), "cpu": ("float32", "bfloat16")}.get(device.type, ("float32",))
+    return wanted if wanted in able else choose_precision(device)
 
 
 @functools.cache
@@ -89,17 +99,18 @@ def device_lock(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def inference_context(device: torch.device) -> Iterator[None]:
-    """Take a turn on a device, in the precision that is fast there."""
-    with device_lock(device), autocast_for(device):
+def inference_context(device: torch.device, precision: str = "auto") -> Iterator[None]:
+    """Take a turn on a device, in a precision."""
+    with device_lock(device), autocast_for(device, precision):
         yield
 
 
-def autocast_for(device: torch.device) -> torch.autocast:
-    """Return the mixed precision where it is faster: float16 on CUDA, bfloat16 on CPUs that are fast in it."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", torch.float16)
-    return torch.autocast("cpu", torch.bfloat16, enabled=device.type == "cpu" and fast_bfloat16())
+def autocast_for(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """Return the mixed precision of a device; see `usable_precision`."""
+    chosen = usable_precision(device, precision)
+    if chosen == "float32":
+        return torch.autocast("cpu", torch.bfloat16, enabled=False)
+    return torch.autocast(device.type, torch.float16 if chosen == "float16" else torch.bfloat16)
 
 
 def training_autocast(device: torch.device) -> torch.autocast:

@@ -16,7 +16,7 @@ from napari_leafseg.versions import timestamp
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model predicted, and how often it looked; `kind` names its family."""
+    """Which model predicted, how often it looked, on what and in which precision; `kind` names its family."""
 
     name: str
     version: str
@@ -25,6 +25,8 @@ class ModelInfo:
     scales: tuple[float, ...] = (1.0,)
     kind: str = ""
     calibration: tuple[float, float] | None = None
+    device: str = ""
+    precision: str = ""
 
 
 class Region:
@@ -229,6 +231,8 @@ class Prediction:
             "model": {"name": self.model.name, "version": self.model.version},
             "parameters": self.complete(values),
             "tta": {"views": self.model.views, "scales": list(self.model.scales)},
+            "device": self.model.device,
+            "precision": self.model.precision,
             "scale": self.scale,
             "scale_found": self.scale_found,
             "image": self.source,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg.errors import InputFileError, ParameterError
-from napari_leafseg.inference.device import choose_device
+from napari_leafseg.inference.device import choose_device, usable_precision
 from napari_leafseg.inference.plants import adjust_exposure, closer_scale, plant_regions, plant_statistics
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
 from napari_leafseg.inference.search import PlantDetections, find_plants, given_plants
@@ -56,6 +56,8 @@ class Predictor:
         "auto", "cpu", "cuda", "mps".
     tta : TestTimeAugmentation
         How often, and at which sizes, the network looks at an image.
+    precision : str
+        "auto" (what the device has), "float32", "bfloat16" or "float16".
 
     Examples
     --------
@@ -68,18 +70,26 @@ class Predictor:
     """
 
     def __init__(
-        self, network: Network, card: ModelCard, device: str = "auto", tta: TestTimeAugmentation | None = None
-    ) -> None:
+        self, network: Network, card: ModelCard, device: str = "auto", tta: TestTimeAugmentation | None = None,
+        precision: str = "auto",
+    ) -> None:  # fmt: skip
         self.card = card
         self.tta = tta or TestTimeAugmentation()
         self._notes: list[str] = []
         runner: type[TiledNetwork] = resolve(card.family.runner)
-        self._tiled = runner(network, choose_device(device), self._notes.append, self.tta.views or card.tta_views)
+        chosen = choose_device(device)
+        usable_precision(chosen, precision)
+        self._tiled = runner(network, chosen, self._notes.append, self.tta.views or card.tta_views, precision)
 
     @property
     def device(self) -> str:
         """The device in use."""
         return str(self._tiled.device)
+
+    @property
+    def precision(self) -> str:
+        """The precision in use."""
+        return self._tiled.precision
 
     def predict(
         self,
@@ -206,7 +216,7 @@ class Predictor:
             self._tiled.filter_regions(regions, self.card.defaults)
         info = ModelInfo(
             self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.tta.scales,
-            self.card.config.kind, self.card.calibration,
+            self.card.config.kind, self.card.calibration, self._tiled.device.type, self._tiled.precision,
         )  # fmt: skip
         prediction = self._tiled.prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from napari_leafseg.errors import ModelError
-from napari_leafseg.inference.device import inference_context
+from napari_leafseg.inference.device import inference_context, usable_precision
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOutput
@@ -94,6 +94,8 @@ class TiledNetwork:
         At how many flipped and turned images of the image the network looks, 1, 2, 4 or 8: better maps for as many
         times the time. Distance and foreground are averaged; the embeddings are put side by side, so that the cosine
         of two pixels is the mean of their cosines in all views.
+    precision : str
+        See `napari_leafseg.inference.device.usable_precision`.
     """
 
     largest = TILE
@@ -104,11 +106,18 @@ class TiledNetwork:
         device: torch.device,
         warn: Callable[[str], None],
         views: int = 1,
+        precision: str = "auto",
     ) -> None:
         self.network, self.warn, self.views = network, warn, views
+        self._precision = precision
         self.device = device
         self.network.place(device)
         self.tile = self.largest
+
+    @property
+    def precision(self) -> str:
+        """The precision in use."""
+        return usable_precision(self.device, self._precision)
 
     def run(
         self, image: np.ndarray, statistics: tuple[float, float], embed: bool = True
@@ -215,7 +224,7 @@ class TiledNetwork:
         """One forward pass, of all views together; pads to the network's stride by reflection."""
         height, width = image.shape[:2]
         batch = self._batch(image)
-        with inference_context(self.device):
+        with inference_context(self.device, self.precision):
             if embed:
                 output = _together([self._seen_as(batch, view) for view in VIEWS[: self.views]])
                 if output.center is not None:  # tiles of an image share their coordinates

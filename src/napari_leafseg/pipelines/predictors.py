@@ -33,6 +33,7 @@ def get_predictor(
     device: str = "auto",
     tta: str | TestTimeAugmentation = "standard",
     threads: int | None = None,
+    precision: str = "auto",
 ) -> Predictor:
     """Load a model, or give the one that was loaded before.
 
@@ -44,6 +45,8 @@ def get_predictor(
         One of `napari_leafseg.inference.tta.TTA_PRESETS`, or another one.
     threads : int, optional
         Of the network and OpenCV in this process; those of `threads_of`, or as they are, when None.
+    precision : str
+        See `napari_leafseg.load_model`.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def get_predictor(
 
     chosen = find_preset(tta) if isinstance(tta, str) else tta
     device, threads = _own_device(device), threads or _THREADS.get()
-    key = (*_file_state(find_model(model)), device, chosen, threads)
+    key = (*_file_state(find_model(model)), device, chosen, threads, precision)
     with _LOCK:
         if key not in _LOADED:
             if threads is not None:
@@ -63,7 +66,7 @@ def get_predictor(
 
                 torch.set_num_threads(threads)
                 cv2.setNumThreads(threads)
-            _LOADED[key] = load_model(model, device, chosen)
+            _LOADED[key] = load_model(model, device, chosen, precision)
         _LOADED.move_to_end(key)
         while len(_LOADED) > _KEPT:
             _LOADED.popitem(last=False)

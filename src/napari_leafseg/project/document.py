@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import getpass
 import logging
+import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from napari_leafseg.editing.edit import Edit, LeafKey
+from napari_leafseg.editing.edit import Edit, LeafKey, difference
 from napari_leafseg.editing.history import History, Step
 from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.project.journal import Record
@@ -60,8 +61,17 @@ def annotator() -> str:
         return "unknown"
 
 
+def _since_last_start(records: list[Record]) -> list[Record]:
+    """The records that count: earlier versions began again at 1 where other labels replaced an image's."""
+    start = 0
+    for at in range(1, len(records)):
+        if records[at].number <= records[at - 1].number:
+            start = at
+    return records[start:]
+
+
 class Document:
-    """Labels under correction.
+    """Labels under correction; several threads may change them.
 
     Parameters
     ----------
@@ -92,7 +102,9 @@ class Document:
         self.write = write
         self.largest = int(labels.max(initial=0))
         self.changed = False
-        self._log: list[dict[str, Any]] = list(self.info.pop("history", []))
+        self._lock = threading.RLock()
+        log = self.info.pop("history", None)
+        self._log: list[dict[str, Any]] = [line for line in log or [] if isinstance(line, dict)]
 
     # -- replaying ---------------------------------------------------------------------------------------------------
 
@@ -104,30 +116,69 @@ class Document:
         int
             Records that were newer than the labels.
         """
-        newer = 0
-        for record in records:
+        newer, limit = 0, self.history.limit
+        self.history.trim(2 * limit)  # what was undone must be there, whatever memory had dropped when it was written
+        for record in _since_last_start(list(records)):
             fresh = record.number > self.number
-            step = record.step
-            if record.kind == "step" and step is not None:
-                self.history.push(step)
-                undoing = False
-            else:
-                undoing = record.kind == "undo"
-                step = self.history.undo() if undoing else self.history.redo()
-            if fresh and step is not None:
-                self._make(step, undoing)
+            step = self._replayed(record)
+            if not fresh:
+                continue
+            self.number, newer = record.number, newer + 1
+            if step is not None:
+                self._make(step, record.kind == "undo")
                 self._note(record.kind, step, record.time, record.annotator)
-                self.number, newer = record.number, newer + 1
+        self.history.trim(limit)
         self.changed = self.changed or newer > 0
         return newer
 
-    def renumber(self, write: Callable[[Record], None]) -> None:
-        """Begin to write: first the steps that are in effect, as records 1, 2, …, then each new one."""
-        self.write = write
-        self.number = 0
-        for step in self.history.done:
-            self.number += 1
-            write(Record(self.number, "step", step, now(), annotator()))
+    def _replayed(self, record: Record) -> Step | None:
+        """Move the history as a record says; None where the record of its step is lost."""
+        if record.step is not None:
+            self.history.push(record.step)
+            return record.step
+        undoing = record.kind == "undo"
+        step = self.history.undoable if undoing else self.history.redoable
+        if step is None or (record.of and record.of != step.key):
+            return None
+        return self.history.undo() if undoing else self.history.redo()
+
+    def begin(self, write: Callable[[Record], None]) -> list[Record]:
+        """Begin to be written.
+
+        Returns
+        -------
+        list of Record
+            The history so far, numbered from 1: all steps, and that some of them were taken back. `write` takes each
+            new record.
+        """
+        moment, who = now(), annotator()
+        with self._lock:
+            undone = self.history.undone
+            records = [
+                Record(number, "step", step, moment, who, step.key)
+                for number, step in enumerate((*self.history.done, *undone), start=1)
+            ]
+            for step in reversed(undone):
+                records.append(Record(len(records) + 1, "undo", None, moment, who, step.key))
+            self.write, self.number = write, len(records)
+        return records
+
+    def follow(self, earlier: Document, step: Step | None) -> None:
+        """Put the history of the labels that these replaced before their own; `step` replaced them."""
+        self.history.prepend([*earlier.history.done, *([] if step is None else [step])])
+        self._log[:0] = earlier._log
+
+    def replacement(self, labels: np.ndarray, verified: Iterable[LeafKey]) -> Step | None:
+        """The step that would put other labels and marks in the place of these; None where they are the same."""
+        planes = [(None, self.labels, labels)] if labels.ndim == 2 else [
+            (frame, old, new) for frame, (old, new) in enumerate(zip(self.labels, labels, strict=True))
+        ]  # fmt: skip
+        found = [(frame, difference(old, None, new, "replace")) for frame, old, new in planes]
+        edits = tuple(replace(edit, frame=frame) for frame, edit in found if edit is not None)
+        marks = set(verified)
+        if not edits and marks == self.verified:
+            return None
+        return Step("replace", edits, frozenset(marks - self.verified), frozenset(self.verified - marks))
 
     # -- changing ----------------------------------------------------------------------------------------------------
 
@@ -152,6 +203,10 @@ class Document:
         """Make several edits as one step; see `commit`."""
         if not edits:
             return None
+        with self._lock:
+            return self._commit(tool, edits, verify, made)
+
+    def _commit(self, tool: str, edits: list[Edit], verify: bool, made: bool) -> Step:
         if not made:
             for edit in edits:
                 edit.apply(self.labels)
@@ -167,22 +222,25 @@ class Document:
 
     def set_verified(self, marks: Iterable[LeafKey], verified: bool) -> Step | None:
         """Lock or unlock leaves."""
-        chosen = {mark for mark in marks if self._has(mark)}
-        chosen = chosen - self.verified if verified else chosen & self.verified
-        if not chosen:
-            return None
-        both = (frozenset(chosen), frozenset[LeafKey]())
-        step = Step("verify" if verified else "unlock", (), *(both if verified else both[::-1]))
-        self._mark(step, False)
-        return self._push(step)
+        with self._lock:
+            chosen = {mark for mark in marks if self._has(mark)}
+            chosen = chosen - self.verified if verified else chosen & self.verified
+            if not chosen:
+                return None
+            both = (frozenset(chosen), frozenset[LeafKey]())
+            step = Step("verify" if verified else "unlock", (), *(both if verified else both[::-1]))
+            self._mark(step, False)
+            return self._push(step)
 
     def undo(self) -> Step | None:
         """Take back the last step; returns it."""
-        return self._move(self.history.undo(), True)
+        with self._lock:
+            return self._move(self.history.undo(), True)
 
     def redo(self) -> Step | None:
         """Make the step again that was taken back last; returns it."""
-        return self._move(self.history.redo(), False)
+        with self._lock:
+            return self._move(self.history.redo(), False)
 
     def _move(self, step: Step | None, undoing: bool) -> Step | None:
         if step is not None:
@@ -201,7 +259,7 @@ class Document:
         moment, who = now(), annotator()
         self._note(kind, step, moment, who)
         if self.write is not None:
-            self.write(Record(self.number, kind, step if kind == "step" else None, moment, who))
+            self.write(Record(self.number, kind, step if kind == "step" else None, moment, who, step.key))
 
     def _make(self, step: Step, undoing: bool) -> None:
         for edit in reversed(step.edits) if undoing else step.edits:
@@ -242,14 +300,15 @@ class Document:
         return leaf > 0 and bool((self.plane(frame) == leaf).any())
 
     def snapshot(self) -> Snapshot:
-        """Return a copy to save; takes a few milliseconds."""
-        marks = sorted(self.verified)
-        record = {
-            **self.info,
-            "annotator": annotator(),
-            "saved": now(),
-            "journal_number": self.number,
-            "verified": [list(mark) for mark in marks],
-            "history": list(self._log),
-        }
-        return Snapshot(self.labels.copy(), self.number, record)
+        """A copy to save; takes a few milliseconds."""
+        with self._lock:
+            marks = sorted(self.verified)
+            record = {
+                **self.info,
+                "annotator": annotator(),
+                "saved": now(),
+                "journal_number": self.number,
+                "verified": [list(mark) for mark in marks],
+                "history": list(self._log),
+            }
+            return Snapshot(self.labels.copy(), self.number, record)

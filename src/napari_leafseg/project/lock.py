@@ -3,49 +3,108 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
+import secrets
 import socket
-from dataclasses import asdict, dataclass
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
-from napari_leafseg.errors import ProjectError
+import psutil
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from napari_leafseg._files import read_json, write_atomically
+from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.project.document import annotator, now
 
-_LOG = logging.getLogger(__name__)
+GUARD = "lock.guard"
+_PATIENCE = 10  # seconds in which another process decides who gets the lock
+_SETTLE = 0.2  # seconds until a write is seen by others, where files cannot be locked
+_HELD: set[str] = set()  # keys of the locks of this process
+_GUARDING = threading.Lock()
+
+
+def _boot() -> str:
+    """Names this start of the computer; empty where the system does not tell."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
+
+
+def _started(process: int) -> str:
+    """When a process began, in a form that a change of the clock leaves alone; empty where there is none."""
+    if sys.platform == "linux":
+        with suppress(OSError, IndexError):
+            text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+            return text.rpartition(")")[2].split()[19]
+    with suppress(psutil.Error):
+        return f"{psutil.Process(process).create_time():.2f}"
+    return ""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who has a project open."""
+    """Who has a project open.
+
+    Attributes
+    ----------
+    user, host : str
+    process : int
+        Its number, which the system gives again to another one.
+    since : str
+    boot, started : str
+        Which start of the computer and of the process it was; empty in locks of earlier versions.
+    key : str
+        Of this lock alone.
+    """
 
     user: str
     host: str
     process: int
     since: str
+    boot: str = ""
+    started: str = ""
+    key: str = ""
 
     @classmethod
     def me(cls) -> Owner:
-        """Return this process."""
-        return cls(annotator(), socket.gethostname(), os.getpid(), now())
+        """This process."""
+        process = os.getpid()
+        return cls(annotator(), socket.gethostname(), process, now(), _boot(), _started(process), secrets.token_hex(8))
 
     @property
     def alive(self) -> bool:
         """Whether it still runs, as far as can be told; another computer's is taken to."""
         if self.host != socket.gethostname():
             return True
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
+        if self.key in _HELD:
             return True
-        return True
+        if self.process == os.getpid() or not psutil.pid_exists(self.process):
+            return False
+        if self.boot and _boot() and self.boot != _boot():
+            return False
+        if self.started:
+            return _started(self.process) in ("", self.started)
+        return not _began_after(self.process, self.since)
 
-    @property
-    def is_me(self) -> bool:
-        """Whether it is this process."""
-        return (self.host, self.process) == (socket.gethostname(), os.getpid())
+
+def _began_after(process: int, since: str) -> bool:
+    """Whether a process began after a lock was made that names its number: the owner is another one, and gone."""
+    import datetime
+
+    try:
+        made = datetime.datetime.fromisoformat(since.replace("Z", "+00:00"))
+        if made.tzinfo is None:
+            made = made.replace(tzinfo=datetime.UTC)
+        return psutil.Process(process).create_time() > made.timestamp() + 1
+    except (psutil.Error, ValueError):
+        return False
 
 
 class ProjectLocked(ProjectError):
@@ -70,15 +129,15 @@ class Lock:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / "lock.json"
+        self.key = ""
 
     def owner(self) -> Owner | None:
         """Tell who has it; None when nobody has, or when the file is not readable."""
         if not self.path.exists():
             return None
         try:
-            return Owner(**json.loads(self.path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            _LOG.warning("%s cannot be read, and is taken to be nobody's: %s", self.path, error)
+            return TypeAdapter(Owner).validate_python(read_json(self.path))
+        except (OSError, UserError, ValidationError):
             return None
 
     def take(self, force: bool = False) -> None:
@@ -96,26 +155,72 @@ class Lock:
         ProjectError
             When the folder cannot be written.
         """
-        for _ in range(3):
-            try:
-                handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            except FileExistsError:
+        me = Owner.me()
+        try:
+            with _guard(self.folder / GUARD) as guarded:
                 owner = self.owner()
                 if owner is not None and owner.alive and not force:
-                    raise ProjectLocked(self.folder, owner) from None
-                self.path.unlink(missing_ok=True)
-                continue
-            except OSError as error:
-                raise ProjectError(
-                    f"Cannot write to the project {self.folder}: {error.strerror}. Copy it to where you may write."
-                ) from error
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(asdict(Owner.me()), file)
+                    raise ProjectLocked(self.folder, owner)
+                write_atomically(self.path, json.dumps(asdict(me)).encode(), parents=False)
+                if not guarded:
+                    time.sleep(_SETTLE)
+                    owner = self.owner()
+                    if owner is not None and owner.key != me.key:
+                        raise ProjectLocked(self.folder, owner)
+        except OSError as error:
+            raise ProjectError(
+                f"Cannot write to the project {self.folder}: {error.strerror or error}. Copy it to where you may write."
+            ) from error
+        self.key = me.key
+        _HELD.add(me.key)
+
+    def check(self) -> None:
+        """Make sure that the folder is there and still ours.
+
+        Raises
+        ------
+        ProjectError
+            When it was moved or deleted, its disk was taken out, or somebody else opened the project.
+        """
+        owner = self.owner()
+        if owner is not None and owner.key == self.key != "":
             return
-        raise ProjectError(f"Cannot lock the project {self.folder}: somebody else opens it at this very moment.")
+        if not (self.folder / "project.json").exists():
+            raise ProjectError(
+                f"The project {self.folder} is no longer there: it was moved, renamed or deleted, or its disk was "
+                "taken out. Put it back, or choose “Save elsewhere …”."
+            )
+        who = "" if owner is None else f" by {owner.user} on {owner.host}"
+        raise ProjectError(
+            f"The project {self.folder} was opened elsewhere{who} while it was open here, so nothing more is written "
+            "to it from here. Choose “Save elsewhere …” to keep what you did since."
+        )
 
     def release(self) -> None:
-        """Give it up, when it is ours."""
+        """Give it up, when it is ours; a lock that cannot be deleted ends with its process."""
         owner = self.owner()
-        if owner is not None and owner.is_me:
-            self.path.unlink(missing_ok=True)
+        if owner is not None and owner.key == self.key != "":
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+        _HELD.discard(self.key)
+        self.key = ""
+
+
+@contextmanager
+def _guard(path: Path) -> Iterator[bool]:
+    """While it lasts, no other process decides about the lock; False where the disk cannot lock files."""
+    with _GUARDING:
+        lock = FileLock(path, timeout=_PATIENCE)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ProjectError(
+                f"Cannot lock the project {path.parent}: somebody else opens it at this very moment. Try again."
+            ) from None
+        except NotImplementedError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from napari_leafseg._files import write_atomically
+from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.editing.edit import LeafKey
-from napari_leafseg.errors import ProjectError
+from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.versions import with_new_names
 
 FILE = "measure.json"
@@ -78,6 +78,6 @@ def read_measurement_settings(folder: Path) -> MeasurementSettings:
     if not path.exists():
         return MeasurementSettings()
     try:
-        return MeasurementSettings.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
+        return MeasurementSettings.model_validate_json(read_regular(path))
+    except (OSError, UserError, ValidationError) as error:
         raise ProjectError(f"{path} is damaged. Move it away; scale, pots and tracks have to be set again.") from error

@@ -13,9 +13,13 @@ FORMAT = 1
 
 def _from_0(entries: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Format 0, of the previews: a list of paths and no names."""
-    images, taken = [], set()
-    for path in entries.get("images", []):
-        identity = stem = Path(path).stem
+    images: list[dict[str, str]] = []
+    taken: set[str] = set()
+    listed = entries.get("images", [])
+    if not isinstance(listed, list):
+        raise ProjectError(f"{folder / 'project.json'} has an entry that does not fit: images is no list.")
+    for path in listed:
+        identity = stem = Path(str(path)).stem
         number = 2
         while identity in taken:
             identity, number = f"{stem}_{number}", number + 1
@@ -40,7 +44,8 @@ def migrate(entries: Any, folder: Path) -> dict[str, Any]:
     ProjectError
         When a newer version made it, or it is nothing of the kind.
     """
-    if not isinstance(entries, dict) or not isinstance(entries.get("format", 0), int):
+    known = isinstance(entries, dict) and type(entries.get("format", 0)) is int and entries.get("format", 0) >= 0
+    if not known:
         raise ProjectError(f"{folder / 'project.json'} is no project of napari-leafseg.")
     found = entries.get("format", 0)
     if found > FORMAT:

@@ -6,9 +6,10 @@ import json
 import logging
 from pathlib import Path
 
-from napari_leafseg._files import data_folder, write_atomically
+from napari_leafseg._files import data_folder, read_json, write_atomically
 from napari_leafseg.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 _MOST = 200
 _LOG = logging.getLogger(__name__)
 
@@ -23,11 +24,22 @@ def recent_projects() -> list[Path]:
     if not file.exists():
         return []
     try:
-        listed = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        _LOG.warning("The list of projects %s cannot be read: %s", file, error)
+        listed = read_json(_list_file())
+    except FileNotFoundError:
         return []
-    return [Path(folder) for folder in listed if (Path(folder) / "project.json").is_file()]
+    except (OSError, UserError) as error:
+        _LOG.warning("The list of projects cannot be read: %s", error)
+        return []
+    folders = [folder for folder in listed if isinstance(folder, str)] if isinstance(listed, list) else []
+    return [Path(folder) for folder in folders if _holds_project(folder)]
+
+
+def _holds_project(folder: str) -> bool:
+    try:
+        return (Path(folder) / "project.json").is_file()
+    except (OSError, ValueError) as error:  # too long, or characters that no name has
+        _LOG.warning("The list of projects names what is no folder: %s", error)
+        return False
 
 
 def remember_project(folder: Path) -> None:
@@ -55,7 +67,6 @@ def projects_using(model: str) -> dict[Path, int]:
 
 def _model_of(record: Path) -> str:
     try:
-        return str(json.loads(record.read_text(encoding="utf-8"))["model"]["name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _LOG.warning("The record %s does not say which model found its leaves: %r", record, error)
+        return str(read_json(record)["model"]["name"])
+    except (OSError, UserError, KeyError, TypeError):
         return ""

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.project.store import Project, read_labels_file
+from napari_leafseg.project.labels_file import read_labels_file
+from napari_leafseg.project.store import Project
 
 _LOG = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def _leaves_in(path: Path, _changed: int) -> int:
 
 
 def _marks_in(path: Path) -> int:
-    return len(read_labels_file(path, pixels=False)[1]["verified"]) if path.exists() else 0
+    return len(read_labels_file(path, pixels=False)[1].verified) if path.exists() else 0
 
 
 def leaf_queue(

@@ -3,83 +3,45 @@
 ::
 
     project.json          format, name, the list of images
-    lock.json             who has it open
+    lock.json             who has it open; lock.guard while somebody opens it
     images/               images that were copied
     labels/ID.tif         16-bit labels; their description names the last journal record in them, and what is verified
     records/ID.json       what a person wants to know of them
     journal/ID.journal    every step
+    …/NAME.damaged        a file that was damaged, as it was found
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
+import contextlib
 import logging
-import os
 import shutil
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import tifffile
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
-from napari_leafseg.io import list_images, read_image
-from napari_leafseg.project.document import Document, Snapshot, now
-from napari_leafseg.project.journal import Journal, Record, encode, read_journal
-from napari_leafseg.project.lock import Lock
-from napari_leafseg.project.migrate import FORMAT, migrate
+from napari_leafseg.io import read_image, write_image
+from napari_leafseg.project.adoption import adopt_now, copy_files
+from napari_leafseg.project.document import Document, now
+from napari_leafseg.project.files import ImageRef, ProjectFile, State, clear_folder, read_project_file
+from napari_leafseg.project.image_list import ImageList
+from napari_leafseg.project.journal import Journal, Numbering, Record, last_number
+from napari_leafseg.project.labels_file import read_labels_file, read_record_file, write_labels_files
+from napari_leafseg.project.lock import GUARD, Lock
 from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.writer import Writer
 
+__all__ = ["ImageRef", "Project", "State"]
+
 _LOG = logging.getLogger(__name__)
 
-State = Literal["new", "in progress", "done"]
 
-
-class ImageRef(BaseModel):
-    """An image of a project.
-
-    Attributes
-    ----------
-    id : str
-        Name of its files in the project, unique.
-    path : str
-        Relative to the project where the image lies in it or beside it; else absolute.
-    sha256 : str
-    state : str
-        "new", "in progress" or "done" (everything in it was reviewed).
-    region : tuple of int, optional
-        Top, left, bottom, right of what was reviewed of an image that is only partly corrected; None = go by leaves.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str
-    path: str
-    sha256: str = ""
-    state: State = "new"
-    region: tuple[int, int, int, int] | None = None
-
-
-class ProjectFile(BaseModel):
-    """What ``project.json`` holds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: int = FORMAT
-    name: str
-    created: str
-    software: str = ""
-    images: list[ImageRef] = []
-
-
-class Project:
+class Project(ImageList):
     """An open project; made by `create` and `open`.
 
     Attributes
@@ -87,18 +49,28 @@ class Project:
     folder : pathlib.Path
     file : ProjectFile
     writer : Writer
+    noticed : callable, optional
+        Takes a sentence about a file that was found damaged; it is logged without.
     """
 
-    def __init__(self, folder: Path, file: ProjectFile, failed: Callable[[str], None] | None = None) -> None:
-        self.folder, self.file = folder, file
-        self.writer = Writer(failed)
+    def __init__(
+        self, folder: Path, file: ProjectFile, lock: Lock, failed: Callable[[str], None] | None = None,
+        noticed: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(folder, file, Writer(failed))
+        self.noticed, self._lock = noticed, lock
         self._journals: dict[str, Journal] = {}
+        self._numbering: weakref.WeakKeyDictionary[Document, Numbering] = weakref.WeakKeyDictionary()
+        self._live: weakref.WeakValueDictionary[str, Document] = weakref.WeakValueDictionary()
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, folder: str | Path, name: str = "", failed: Callable[[str], None] | None = None) -> Project:
-        """Make a project in a new or empty folder and open it.
+    def create(
+        cls, folder: str | Path, name: str = "", failed: Callable[[str], None] | None = None,
+        noticed: Callable[[str], None] | None = None,
+    ) -> Project:  # fmt: skip
+        """Make a project in a new or empty folder and open it; see `Project` and `Writer` for the callables.
 
         Raises
         ------
@@ -110,24 +82,32 @@ class Project:
             raise ProjectError(f"{folder} holds a project already. Open it, or choose another folder.")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ProjectError(f"{folder} is not an empty folder. Choose a new one for the project.")
+        new = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ProjectError(f"Cannot make the folder {folder}: {error.strerror}. Choose another place.") from error
-        Lock(folder).take()
-        project = cls(
-            folder,
-            ProjectFile(
-                name=name or folder.name, created=now(), software=f"napari-leafseg {metadata.version('napari-leafseg')}"
-            ),
-            failed,
-        )
-        project.save_list()
+        lock = Lock(folder)
+        software = f"napari-leafseg {metadata.version('napari-leafseg')}"
+        file = ProjectFile(name=name or folder.name, created=now(), software=software)
+        try:
+            lock.take()
+            _write_list(folder, file)
+        except UserError:
+            lock.release()
+            with contextlib.suppress(OSError):
+                (folder / GUARD).unlink(missing_ok=True)
+                if new:
+                    folder.rmdir()
+            raise
         remember_project(folder)
-        return project
+        return cls(folder, file, lock, failed, noticed)
 
     @classmethod
-    def open(cls, folder: str | Path, force: bool = False, failed: Callable[[str], None] | None = None) -> Project:
+    def open(
+        cls, folder: str | Path, force: bool = False, failed: Callable[[str], None] | None = None,
+        noticed: Callable[[str], None] | None = None,
+    ) -> Project:  # fmt: skip
         """Open a project, of this or an earlier format.
 
         Parameters
@@ -135,8 +115,8 @@ class Project:
         folder : path
         force : bool
             See `Lock.take`.
-        failed : callable, optional
-            See `Writer`.
+        failed, noticed : callable, optional
+            See `Writer` and `Project`.
 
         Raises
         ------
@@ -144,41 +124,27 @@ class Project:
             When it is no project, is damaged, was made by a newer version, or is open elsewhere.
         """
         folder = Path(folder).absolute()
-        path = folder / "project.json"
+        file, entries, migrated = read_project_file(folder)
+        lock = Lock(folder)
+        lock.take(force)
         try:
-            entries = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ProjectError(
-                f"{folder} holds no project (no project.json). Choose the project's own folder."
-            ) from error
-        except (OSError, ValueError) as error:
-            raise ProjectError(f"{path} cannot be read: {error}. Restore it from a backup.") from error
-        Lock(folder).take(force)
-        try:
-            migrated = migrate(entries, folder)
-            file = ProjectFile.model_validate(migrated)
-        except ValidationError as error:
-            Lock(folder).release()
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ProjectError(f"{path} has an entry that does not fit: {where}: {first['msg']}.") from error
-        except UserError:
-            Lock(folder).release()
-            raise
-        for place in (folder, *(folder / name for name in ("labels", "records", "journal", "images"))):
-            for left in place.glob(".*.*"):  # was being written when the application died
-                left.unlink(missing_ok=True)
-        project = cls(folder, file, failed)
-        if migrated != entries:
-            shutil.copyfile(path, path.with_suffix(f".format{entries.get('format', 0)}.json"))
-            project.save_list()
+            clear_folder(folder)
+            if migrated:
+                path = folder / "project.json"
+                shutil.copyfile(path, path.with_suffix(f".format{entries.get('format', 0)}.json"))
+                _write_list(folder, file)
+        except (OSError, UserError) as error:
+            lock.release()
+            raise ProjectError(f"The project {folder} cannot be written: {error}") from error
         remember_project(folder)
-        return project
+        return cls(folder, file, lock, failed, noticed)
 
     def close(self) -> None:
         """Write what waits and let others open the project."""
         self.writer.close()
-        Lock(self.folder).release()
+        if self.writer.pending:
+            _LOG.error("%s was closed with %d writes not done: %s", self.folder, self.writer.pending, self.writer.error)
+        self._lock.release()
 
     def __enter__(self) -> Project:
         return self
@@ -187,125 +153,23 @@ class Project:
         self.close()
 
     def save_list(self) -> None:
-        """Write ``project.json``."""
-        content = self.file.model_dump_json(indent=2) + "\n"
-        write_atomically(self.folder / "project.json", content.encode())
-
-    # -- images ----------------------------------------------------------------------------------------------------
-
-    @property
-    def images(self) -> list[ImageRef]:
-        """The images, in order."""
-        return self.file.images
-
-    def add_images(self, paths: Iterable[str | Path], copy: bool = False) -> list[ImageRef]:
-        """Add files, or the images of folders; those that are in it already are not added twice.
-
-        Parameters
-        ----------
-        paths : iterable of path
-        copy : bool
-            Copy them into the project; else it remembers where they are.
-
-        Returns
-        -------
-        list of ImageRef
-            The new ones.
-        """
-        known = {self.path_of(ref) for ref in self.images} | {Path(ref.path).name for ref in self.images if copy}
-        new = []
-        for path in list_images(paths):
-            path = path.absolute()
-            if path in known or (copy and path.name in known):
-                continue
-            image = read_image(path)
-            identity = self._identity(path.stem)
-            if copy:
-                target = self.folder / "images" / f"{identity}{path.suffix.lower()}"
-                write_atomically(target, path.read_bytes())
-                path = target
-            ref = ImageRef(id=identity, path=self._relative(path), sha256=image.sha256)
-            self.images.append(ref)
-            new.append(ref)
-        if new:
-            self.save_list()
-        return new
-
-    def add_known(self, path: str | Path, sha256: str = "", name: str = "") -> ImageRef:
-        """Add an image that was read already, or that is about to be written; does not touch the file.
-
-        Parameters
-        ----------
-        path : path
-        sha256 : str
-            Empty when not known.
-        name : str
-            For its files in the project; the image's own when empty.
-        """
-        path = Path(path).absolute()
-        for ref in self.images:
-            if self.path_of(ref) == path:
-                return ref
-        ref = ImageRef(id=self._identity(name or path.stem), path=self._relative(path), sha256=sha256)
-        self.images.append(ref)
-        self.save_list()
-        return ref
-
-    def _identity(self, stem: str) -> str:
-        clean = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".") or "image"
-        taken, number, identity = {ref.id.lower() for ref in self.images}, 2, clean
-        while identity.lower() in taken:
-            identity, number = f"{clean}_{number}", number + 1
-        return identity
-
-    def _relative(self, path: Path) -> str:
-        if path.is_relative_to(self.folder):
-            return path.relative_to(self.folder).as_posix()
-        beside = os.path.relpath(path, self.folder) if path.anchor == self.folder.anchor else str(path)
-        return Path(beside).as_posix() if beside.count("..") <= 2 else str(path)
-
-    def path_of(self, ref: ImageRef) -> Path:
-        """Tell where an image is, or was."""
-        return Path(os.path.normpath(self.folder / ref.path))
-
-    def ref(self, identity: str) -> ImageRef:
-        """Return the image of a name.
+        """Write ``project.json``.
 
         Raises
         ------
         ProjectError
-            When the project has none.
+            When the folder is gone, or somebody else has the project now.
         """
-        for ref in self.images:
-            if ref.id == identity:
-                return ref
-        raise ProjectError(f"The project {self.folder} has no image “{identity}”.")
+        self.check()
+        _write_list(self.folder, self.file)
 
-    def missing(self) -> list[ImageRef]:
-        """Return images that are no longer where they were."""
-        return [ref for ref in self.images if not self.path_of(ref).exists()]
+    def check(self) -> None:
+        """Make sure that the folder is there and the project ours; see `Lock.check`."""
+        self._lock.check()
 
-    def relink(self, folder: str | Path) -> list[ImageRef]:
-        """Look for missing images in a folder and below it: the same name, and the same content.
-
-        Returns
-        -------
-        list of ImageRef
-            Those that were found.
-        """
-        places: dict[str, list[Path]] = {}
-        for path in Path(folder).absolute().rglob("*"):
-            places.setdefault(path.name, []).append(path)
-        found = []
-        for ref in self.missing():
-            for path in places.get(Path(ref.path).name, []):
-                if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == ref.sha256:
-                    ref.path = self._relative(path)
-                    found.append(ref)
-                    break
-        if found:
-            self.save_list()
-        return found
+    def _put(self, work: Callable[[Project], None], ref: ImageRef, key: str = "") -> None:
+        """Have something of an image written, as soon as it is sure that the project is still there and ours."""
+        self.writer.put(Job(work, self, ref.id), key, ref.id)
 
     # -- labels ------------------------------------------------------------------------------------------------------
 
@@ -321,6 +185,16 @@ class Project:
         """Return the journal's file."""
         return self.folder / "journal" / f"{ref.id}.journal"
 
+    def journal(self, ref: ImageRef) -> Journal:
+        """The journal of an image."""
+        return self._journals.setdefault(ref.id, Journal(self.journal_path(ref), self.notice))
+
+    def notice(self, sentence: str) -> None:
+        """Tell of something that was found damaged."""
+        _LOG.warning(sentence)
+        if self.noticed is not None:
+            self.noticed(sentence)
+
     def open_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
         """Return the labels of an image as they were at the last edit, with their history.
 
@@ -333,31 +207,43 @@ class Project:
         Raises
         ------
         ProjectError
-            When the labels are of another size, or damaged, or when what waits to be written cannot be.
+            When the labels are of another size, damaged, or of a newer version, or when what waits to be written
+            cannot be.
         """
         if not self.writer.flush():
             raise ProjectError(f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}")
+        document, numbering = self.read_document(ref, shape), Numbering()
+        document.write = self._stream(ref, numbering)
+        self._numbering[document] = numbering
+        if self._live.get(ref.id) is None:
+            self._live[ref.id] = document
+        return document
+
+    def _stream(self, ref: ImageRef, numbering: Numbering) -> Callable[[Record], None]:
+        """Takes a document's records to the journal of an image."""
+
+        def write(record: Record) -> None:
+            self._put(lambda project: project.journal(ref).write([record], numbering), ref)
+
+        return write
+
+    def read_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
+        """What the disk says of an image; nothing that is done to it is written."""
         path = self.labels_path(ref)
         labels, number, verified = np.zeros(shape, np.uint16), 0, []
         if path.exists():
-            labels, description = read_labels_file(path)
-            number, verified = int(description["number"]), [tuple(mark) for mark in description["verified"]]
-            if labels.shape != tuple(shape):
-                raise ProjectError(
-                    f"{path} holds labels of {labels.shape}, but the image “{ref.id}” is {tuple(shape)}. "
-                    "Was it exchanged? Link the right one."
-                )
-        record: dict[str, Any] = {}
-        if self.record_path(ref).exists():
-            try:
-                record = json.loads(self.record_path(ref).read_text(encoding="utf-8"))
-            except ValueError as error:  # the labels' own description has what counts
-                _LOG.warning("The record %s is damaged and begun anew: %s", self.record_path(ref), error)
-        for key in ("annotator", "saved", "journal_number", "verified"):
+            labels, description = read_labels_file(path, shape=shape)
+            number, verified = description.number, description.verified
+        record = read_record_file(self.record_path(ref))
+        for key in ("id", "annotator", "saved", "journal_number", "verified"):
             record.pop(key, None)
-        document = Document(labels, record, verified, number, lambda item: self._append(ref, item))
-        document.replay(read_journal(self.journal_path(ref)))
+        document = Document(labels, record, verified, number)
+        document.replay(self.journal(ref).read(tuple(shape)))
         return document
+
+    def live_document(self, ref: ImageRef) -> Document | None:
+        """The document of an image that somebody works on at this moment."""
+        return self._live.get(ref.id)
 
     def read_labels(self, ref: ImageRef) -> np.ndarray:
         """Return the labels of an image as they were saved last, uint16; the document's may be newer.
@@ -378,12 +264,12 @@ class Project:
         """
         self.writer.flush()
         for ref in self.images:
-            records = read_journal(self.journal_path(ref))
-            if not records:
+            last = last_number(self.journal_path(ref))
+            if not last:
                 continue
             if self.labels_path(ref).exists():
                 labels, description = read_labels_file(self.labels_path(ref))
-                if records[-1].number <= int(description["number"]):
+                if last <= description.number:
                     continue
                 shape = labels.shape
             else:
@@ -393,83 +279,100 @@ class Project:
         self.writer.flush()
 
     def adopt(self, ref: ImageRef, document: Document) -> None:
-        """Keep a document that began without a project: its steps so far, and all to come."""
-        document.renumber(lambda item: self._append(ref, item))
+        """Keep a document that began without the project: its steps so far, and all to come; returns at once.
+
+        Where the project has labels of the image already, the document goes on with their history: that it replaced
+        them is a step that can be undone.
+        """
+        if self._live.get(ref.id) is document and document in self._numbering:
+            self.save(ref, document)
+            return
+        numbering = Numbering()
+        records = document.begin(self._stream(ref, numbering))
+        self._numbering[document], self._live[ref.id] = numbering, document
+        snapshot = document.snapshot()
+        self._put(lambda project: adopt_now(project, ref, document, records, snapshot, numbering), ref)
         self.save(ref, document)
 
-    def _append(self, ref: ImageRef, record: Record) -> None:
-        journal = self._journals.setdefault(ref.id, Journal(self.journal_path(ref)))
-        self.writer.put(lambda: journal.append(encode(record)))
-
     def save(self, ref: ImageRef, document: Document) -> None:
-        """Let the writer write the labels and their record; returns at once."""
-        snapshot = document.snapshot()
+        """Have the labels and their record written by the writer; returns at once."""
+        snapshot, numbering = document.snapshot(), self._numbering.get(document, Numbering())
         document.changed = False
-        self.writer.put(lambda: self._write(ref, snapshot), key=f"labels of {ref.id}")
 
-    def _write(self, ref: ImageRef, snapshot: Snapshot) -> None:
-        description = {"number": snapshot.number, "verified": snapshot.record["verified"]}
-        buffer = io.BytesIO()
-        tifffile.imwrite(
-            buffer, snapshot.labels, compression="zlib", photometric="minisblack", metadata=None,
-            description=json.dumps(description),
-        )  # fmt: skip
-        write_atomically(self.labels_path(ref), buffer.getvalue())
-        content = json.dumps({"id": ref.id, **snapshot.record}, indent=1, sort_keys=True) + "\n"
-        write_atomically(self.record_path(ref), content.encode())
+        def write(project: Project) -> None:
+            labels, record = project.labels_path(ref), project.record_path(ref)
+            write_labels_files(labels, record, ref.id, snapshot, numbering.of(snapshot.number))
 
-    def save_elsewhere(self, folder: str | Path, documents: dict[str, Document]) -> Project:
-        """Write the whole project to another folder, with what is in memory: for when the disk is full.
+        self._put(write, ref, f"labels of {ref.id}")
+
+    def put_image(self, ref: ImageRef, image: np.ndarray) -> None:
+        """Have the image of a layer that has no file written where the project expects it, uint8 RGB."""
+        self.writer.put(
+            Job(lambda project: write_image(project.path_of(project.ref(ref.id)), image), self, ""),
+            group=f"image {ref.id}",
+        )
+
+    def save_elsewhere(self, folder: str | Path, documents: dict[str, Document], name: str = "") -> Project:
+        """Write the whole project to another folder, with what is in memory: for when the disk is full or gone.
 
         Parameters
         ----------
         folder : path
             New or empty.
         documents : dict
-            Open documents by the images' names; the others are copied as they are on the disk.
+            Open documents by the images' names: from now on they are written there. The others are copied as they are
+            on the disk, with what still waits to be written.
+        name : str
+            The new project's; the same when empty.
 
         Returns
         -------
         Project
             The new one, open; the old one stays as it is.
+
+        Raises
+        ------
+        ProjectError
+            When the folder is not empty or cannot be written.
         """
-        other = Project.create(folder, self.file.name)
-        for ref in self.images:
-            path = self.path_of(ref)
-            moved = ref.model_copy(update={"path": str(path)})
-            if path.is_relative_to(self.folder) and path.exists():
-                target = other.folder / path.relative_to(self.folder)
-                write_atomically(target, path.read_bytes())
-                moved.path = other._relative(target)
-            other.images.append(moved)
-            if ref.id in documents:
-                other._write(moved, documents[ref.id].snapshot())
-                continue
-            for source, target in (
-                (self.labels_path(ref), other.labels_path(moved)),
-                (self.record_path(ref), other.record_path(moved)),
-                (self.journal_path(ref), other.journal_path(moved)),
-            ):
-                if source.exists():
-                    write_atomically(target, source.read_bytes())
-        other.save_list()
+        other = Project.create(folder, name or self.file.name)
+        try:
+            with self.writer.held() as waiting:
+                copy_files(self, other, documents)
+                for item in waiting:
+                    if isinstance(item.job, Job) and item.job.name not in documents:
+                        other.writer.put(Job(item.job.work, other, item.job.name), item.key, item.group)
+            for ref in other.images:
+                if ref.id in documents:
+                    other.adopt(ref, documents[ref.id])
+            if not other.writer.flush():
+                raise ProjectError(other.writer.error or f"Cannot write to {folder} in time.")
+        except (OSError, UserError) as error:
+            other.close()
+            raise ProjectError(f"The project cannot be saved in {folder}: {error}") from error
         return other
 
 
-def read_labels_file(path: Path, pixels: bool = True) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return labels as they lie in a project, uint16 (empty without `pixels`), and the description that they carry.
+class Job:
+    """Something of an image that is to be written.
 
-    Raises
-    ------
-    ProjectError
-        When the file is damaged or missing.
+    Attributes
+    ----------
+    work : callable
+        Writes it into a project.
+    project : Project
+    name : str
+        The image's.
     """
-    try:
-        with tifffile.TiffFile(path) as file:
-            labels = file.asarray() if pixels else np.zeros(0)
-            description = json.loads(file.pages[0].description or "{}")  # type: ignore[union-attr]
-    except Exception as error:  # tifffile raises anything at all for damaged files
-        raise ProjectError(
-            f"{path} is damaged ({error}). Take it away: the journal beside it holds every step."
-        ) from error
-    return labels.astype(np.uint16), {"number": 0, "verified": [], **description}
+
+    def __init__(self, work: Callable[[Project], None], project: Project, name: str) -> None:
+        self.work, self.project, self.name = work, project, name
+
+    def __call__(self) -> None:
+        """Write it, when the project is still there and ours."""
+        self.project.check()
+        self.work(self.project)
+
+
+def _write_list(folder: Path, file: ProjectFile) -> None:
+    write_atomically(folder / "project.json", (file.model_dump_json(indent=2) + "\n").encode(), parents=False)

@@ -94,7 +94,9 @@ def _check_numbers(labels: np.ndarray, path: Path) -> None:
 
 def _take_in(project: Project, ref: ImageRef, labels: np.ndarray, verified: bool) -> None:
     """Make these the labels of an image, as one step; a second one says that they are right."""
-    document = project.open_document(ref, labels.shape)
+    document = project.live_document(ref)
+    if document is None or document.labels.shape != labels.shape:
+        document = project.open_document(ref, labels.shape)
     document.commit(difference(document.labels, None, labels.astype(np.uint16), "import"), verify=False)
     if verified:
         document.set_verified([(0, leaf) for leaf in document.leaves()], True)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from napari_leafseg.errors import UserError
 
 RETRY = 2.0  # seconds
+_PATIENCE = 30.0  # seconds for a write that is under way
 _LOG = logging.getLogger(__name__)
+
+
+class Item(NamedTuple):
+    """A write that waits; see `Writer.put`."""
+
+    job: Callable[[], None]
+    key: str
+    group: str
 
 
 class Writer:
@@ -19,17 +30,18 @@ class Writer:
     Parameters
     ----------
     failed : callable, optional
-        Called in the writer's thread with a sentence when a write fails for the first time, and with "" when writing
-        works again.
+        Called in the writer's thread with a sentence when writing begins to fail, and with "" when all is written
+        again.
     """
 
     def __init__(self, failed: Callable[[str], None] | None = None) -> None:
         self.failed = failed
-        self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
+        self._waiting: deque[Item] = deque()
+        self._stuck: set[str] = set()  # groups whose first write failed: their others wait behind it
         self._condition = threading.Condition()
-        self._busy = False
-        self._closing = False
+        self._busy = self._closing = self._held = False
         self._error = ""
+        self._logged: set[str] = set()
         self._failures = 0
         self._thread = threading.Thread(target=self._work, name="napari-leafseg writer", daemon=True)
         self._thread.start()
@@ -45,64 +57,100 @@ class Writer:
         with self._condition:
             return len(self._waiting) + self._busy
 
-    def put(self, job: Callable[[], None], key: str = "") -> None:
-        """Ask for a write; of several that wait with the same `key`, only the newest is done."""
+    def put(self, job: Callable[[], None], key: str = "", group: str = "") -> None:
+        """Ask for a write.
+
+        Parameters
+        ----------
+        job : callable
+        key : str
+            Of several that wait with the same one, only the newest is done.
+        group : str
+            Writes of a group are done in their order; where one fails, those of other groups go on.
+        """
         with self._condition:
             if key:
-                self._waiting = deque(item for item in self._waiting if item[0] != key)
-            self._waiting.append((key, job))
+                self._waiting = deque(item for item in self._waiting if item.key != key)
+            self._waiting.append(Item(job, key, group))
             self._condition.notify_all()
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until everything is written; False when that does not work out in time, or writing fails."""
         with self._condition:
             failures = self._failures
-            self._condition.notify_all()  # a write that failed is tried again at once
+            self._stuck.clear()  # a write that failed is tried again at once
+            self._condition.notify_all()
             self._condition.wait_for(lambda: not (self._waiting or self._busy) or self._failures > failures, timeout)
             return not (self._waiting or self._busy)
+
+    @contextmanager
+    def held(self) -> Iterator[tuple[Item, ...]]:
+        """Begin no write while it lasts; gives what waits."""
+        with self._condition:
+            self._held = True
+            self._condition.wait_for(lambda: not self._busy, _PATIENCE)
+            waiting = tuple(self._waiting)
+        try:
+            yield waiting
+        finally:
+            with self._condition:
+                self._held = False
+                self._condition.notify_all()
 
     def close(self) -> None:
         """Write what waits, once, and stop."""
         with self._condition:
             self._closing = True
+            self._stuck.clear()
             self._condition.notify_all()
         self._thread.join(60)
+
+    def _next(self) -> Item | None:
+        """The first write that may be tried; None when the thread is to end."""
+        while True:
+            if not self._held:
+                for at, item in enumerate(self._waiting):
+                    if item.group not in self._stuck:
+                        del self._waiting[at]
+                        return item
+                if self._closing:
+                    return None
+            self._condition.wait(RETRY if self._stuck else None)
+            self._stuck.clear()
 
     def _work(self) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: bool(self._waiting) or self._closing)
-                if not self._waiting:
+                item = self._next()
+                if item is None:
                     return
-                key, job = self._waiting.popleft()
                 self._busy = True
-            problem = self._attempt(job)
+            problem = self._attempt(item.job)
             with self._condition:
                 self._busy = False
                 if problem:
                     self._failures += 1
-                    newer = key and any(item[0] == key for item in self._waiting)
-                    if not newer:
-                        self._waiting.appendleft((key, job))
-                first = problem != "" and not self._error
-                better = problem == "" and self._error != ""
-                self._error = problem
+                    self._stuck.add(item.group)
+                    if not (item.key and any(other.key == item.key for other in self._waiting)):
+                        self._waiting.appendleft(item)
+                before = self._error
+                if problem or not self._waiting:
+                    self._error = problem
+                if not self._error:
+                    self._logged.clear()
+                now = self._error
                 self._condition.notify_all()
-            if first or better:
-                self._tell(problem)
-            if problem:
-                if self._closing:
-                    return
-                with self._condition:
-                    self._condition.wait(RETRY)
+            if bool(before) != bool(now):
+                self._tell(now)
 
     def _attempt(self, job: Callable[[], None]) -> str:
         """Do one write; return why it failed, whatever the reason: nothing may end the thread."""
         try:
             job()
-        except Exception as error:
+        except BaseException as error:
             problem = _in_words(error)
-            if problem != self._error:  # each new trouble once, not at every attempt
+            if problem not in self._logged:  # each new trouble once, not at every attempt
+                self._logged.add(problem)
                 _LOG.error("A write failed and is tried again: %s", problem, exc_info=error)
             return problem
         return ""
@@ -116,10 +164,12 @@ class Writer:
             _LOG.exception("Nobody could be told: %s", problem or "writing works again")
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     """Say why a write failed."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError):
         return f"Cannot write {error.filename or 'the project'}: {error.strerror or error}."
+    if isinstance(error, MemoryError):
+        return "Cannot write the project: there is no memory left. Close other programs."
     return f"Cannot write the project: {type(error).__name__}: {error}."

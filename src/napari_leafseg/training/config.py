@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from napari_leafseg._files import read_regular
 from napari_leafseg.errors import InputFileError, ParameterError, UserError
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import AnyModelConfig, presets
@@ -356,6 +357,9 @@ class TrainingConfig(BaseModel):
         return known[self.model]
 
 
+_LARGEST = 2**20  # bytes of a configuration
+
+
 def read_training_config(path: str | Path) -> TrainingConfig:
     """Read a YAML file.
 
@@ -366,10 +370,10 @@ def read_training_config(path: str | Path) -> TrainingConfig:
     """
     path = Path(path)
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        entries = yaml.safe_load(read_regular(path, _LARGEST).decode("utf-8"))
+    except FileNotFoundError as error:
         raise InputFileError(f"Cannot read the training configuration {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: dates and characters that are none
         raise InputFileError(f"{path} is not a YAML file: {error}") from error
     try:
         return TrainingConfig.model_validate(entries or {})

@@ -14,6 +14,7 @@ from qtpy.QtGui import QIcon
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg._samples import sample_images
 from napari_leafseg.errors import UserError
+from napari_leafseg.io.tables import harmless
 from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
@@ -108,7 +109,7 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) 
     assert item.prediction is not None
     record = {**item.prediction.record(**item.parameters), "count": item.count}
     write_labels(label_path(output, image.name), layer.data, record)
-    table = measure(layer.data, to_rgb8(image.data)).leaves
+    table = harmless(measure(layer.data, to_rgb8(image.data)).leaves)
     write_atomically(output / f"{image.name}_traits.csv", table.to_csv(index=False, float_format="%.7g").encode())
     viewer.screenshot(str(output / "screenshot.png"), canvas_only=False, flash=False)
     print(f"{image.name}: {item.count} leaves. Screenshot, labels and traits are in {output}/")

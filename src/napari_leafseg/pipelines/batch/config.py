@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -46,6 +46,8 @@ class BatchSettings(BaseModel):
     full_masks : bool
         Also write ``<stem>_masks.json``: every leaf's full mask, also where they overlap, as COCO. Query-based models
         alone know them.
+    precision : str
+        Of the network, the same in all workers: "auto" (what they all have), "float32", "bfloat16" or "float16".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +64,7 @@ class BatchSettings(BaseModel):
     measure: bool = True
     plant_masks: str | None = None
     full_masks: bool = False
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
     @model_validator(mode="before")
     @classmethod
@@ -75,7 +78,7 @@ class BatchSettings(BaseModel):
 
     def digest(self) -> str:
         """Return a hash of all that changes a result, weights included: what was done with it need not be again."""
-        settings = self.model_dump(exclude={"device", "threads", "exports", "measure"})
+        settings = self.model_dump(exclude={"device", "threads", "exports", "precision", "measure"})
         for later in ("plant_masks", "full_masks"):  # experiments that do without are as they were
             if not settings[later]:
                 del settings[later]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
@@ -24,45 +23,16 @@ from napari_leafseg.io import LABEL_SUFFIX, label_path, read_image, resize, to_r
 from napari_leafseg.io.exchange.coco import masks_path, save_coco
 from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.pipelines.batch.find import Task
+from napari_leafseg.pipelines.batch.marker import file_state, write_marker
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
 from napari_leafseg.pipelines.step import Step
 from napari_leafseg.traits import Measurements, measure
 
+_LOG = logging.getLogger(__name__)
 THUMBNAIL = 320  # pixels
 _LOG = logging.getLogger(__name__)
 _COLORS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
-
-
-class Task(NamedTuple):
-    """An image to be done: its file, and the name of everything that is written of it."""
-
-    path: str
-    name: str
-
-
-def marker_path(output: Path, name: str) -> Path:
-    """Return the file that says that an image is done; written last."""
-    return output / "parts" / f"{name}.json"
-
-
-def file_state(path: Path) -> list[int]:
-    """Return the size and time of change: whether a file is still the one that was done."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
-def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | None:
-    """Return what the marker says when the image was done with the same settings and did not change since."""
-    marker = marker_path(output, task.name)
-    if not marker.exists():
-        return None
-    try:
-        content: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))
-        if content["digest"] == digest and content["file"] == file_state(Path(task.path)):
-            return content
-    except (OSError, ValueError, KeyError) as error:
-        _LOG.warning("%s is done again: its marker %s cannot be used (%s).", task.path, marker, error)
-    return None
 
 
 def labels_folder(output: Path, settings: BatchSettings) -> Path:
@@ -92,7 +62,7 @@ def process_image(
     state = file_state(path) if path.exists() else []
     image = read_image(path)
     mask = None if settings.plant_masks is None else plant_mask(settings.plant_masks, path)
-    predictor = get_predictor(settings.model, settings.device, settings.tta, settings.threads)
+    predictor = get_predictor(settings.model, settings.device, settings.tta, settings.threads, settings.precision)
     source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256}
     prediction = yield from predict_steps(predictor, image.array, settings.scale, str(path), source, mask)
     labels = prediction.labels(**settings.values)
@@ -116,7 +86,7 @@ def process_image(
         write_masks(target, prediction, settings.values)
     result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
     if settings.measure:
-        write_atomically(marker_path(place, task.name), (json.dumps(result) + "\n").encode())
+        write_marker(place, task.name, result)
     return result
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import datetime
 import io
+import logging
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,18 +19,28 @@ import tifffile
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg.io import label_path
 from napari_leafseg.io.exchange.formats import Labeled, write_format
+from napari_leafseg.io.tables import harmless
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.traits import area_column
 
+_LOG = logging.getLogger(__name__)
 _SHOWN = 400  # images in the report; all are in the tables
 _EARLIER = {"centre_y_px": "center_y_px", "centre_x_px": "center_x_px"}
 TABLES = ("leaves", "plants")
 
 
 def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.DataFrame:
-    """Return a table of all images, "leaves" or "plants"."""
-    names = [item["name"] for item in results if "error" not in item]
-    tables = [pd.read_parquet(place / "parts" / f"{name}.{kind}.parquet").rename(columns=_EARLIER) for name in names]
+    """Return a table of all images, "leaves" or "plants"; one that cannot be read becomes its image's error."""
+    tables = []
+    for item in results:
+        path = place / "parts" / f"{item['name']}.{kind}.parquet"
+        if "error" in item:
+            continue
+        try:
+            tables.append(pd.read_parquet(path).rename(columns=_EARLIER))
+        except Exception as error:  # of any kind, for a damaged file
+            _LOG.exception("%s cannot be read.", path)
+            item["error"] = f"{path} cannot be read ({error}). Run the experiment again: the image is done anew."
     filled = [table for table in tables if len(table)] or tables[:1]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
@@ -49,20 +61,20 @@ def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
-    """Write all labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
-    items = [
-        Labeled(
-            item["name"], Path(item["path"]).name, partial(tifffile.imread, label_path(place / "labels", item["name"]))
-        )
-        for item in results
-        if "error" not in item
-    ]
+    """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
+    done = [item for item in results if "error" not in item]
+    often = Counter(Path(item["path"]).name for item in done)
+    items = []
+    for item in done:
+        path = Path(item["path"])
+        image = path.name if often[path.name] == 1 else f"{item['name']}{path.suffix}"
+        items.append(Labeled(item["name"], image, partial(tifffile.imread, label_path(place / "labels", item["name"]))))
     for fmt in forms:
         yield from write_format(place / "exports" / fmt, items, fmt)
 
 
 def _csv(path: Path, table: pd.DataFrame) -> None:
-    write_atomically(path, table.to_csv(index=False, float_format="%.7g").encode())
+    write_atomically(path, harmless(table).to_csv(index=False, float_format="%.7g").encode())
 
 
 def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFrame, settings: BatchSettings) -> Path:
@@ -100,7 +112,8 @@ def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFram
 
 
 def _image(place: Path, item: dict[str, Any]) -> str:
-    return _data_url((place / "overlays" / f"{item['name']}.jpg").read_bytes(), "image/jpeg")
+    path = place / "overlays" / f"{item['name']}.jpg"
+    return _data_url(path.read_bytes(), "image/jpeg") if path.is_file() else ""
 
 
 def _data_url(content: bytes, kind: str) -> str:

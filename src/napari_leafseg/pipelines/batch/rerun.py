@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import tifffile
+from pydantic import BaseModel, Field, ValidationError
 
+from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import label_path, list_images, read_image
@@ -19,6 +20,9 @@ from napari_leafseg.pipelines.batch.image_task import plant_mask
 from napari_leafseg.pipelines.engine import RunEvent, finish, run_over
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
 from napari_leafseg.pipelines.step import Step
+
+if TYPE_CHECKING:
+    from napari_leafseg.inference.predictor import Predictor
 
 
 class Rerun(NamedTuple):
@@ -32,11 +36,14 @@ class Rerun(NamedTuple):
         The new record.
     same : bool or None
         Whether they are the labels that lie beside the record; None where there are none.
+    differs : tuple of str
+        What could not be as it was, in sentences.
     """
 
     labels: np.ndarray
     record: dict[str, Any]
     same: bool | None
+    differs: tuple[str, ...] = ()
 
 
 class Record(NamedTuple):
@@ -66,23 +73,69 @@ def read_records(path: str | Path) -> list[Record]:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputFileError(f"Cannot read the record {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputFileError(f"{path} is no record: it is not a JSON file. Choose a NAME_label.json.") from error
-    if isinstance(content, dict) and "session" in content:
-        names = [Path(item["image"].get("name") or f"image{number}") for number, item in enumerate(content["session"])]
-        records = [
-            Record(label_path(path.parent, name.stem).with_suffix(".json"), item)
-            for name, item in zip(names, content["session"], strict=True)
-        ]
-    else:
-        records = [Record(path, content, path.with_suffix(".tif"))]
-    for _, item, _ in records:
-        if not isinstance(item, dict) or not {"model", "parameters", "image"} <= set(item):
-            raise InputFileError(f"{path} is no record of a prediction: it names no model, parameters and image.")
-    return records
+        content = read_json(path)
+    except FileNotFoundError as error:
+        raise InputFileError(f"Cannot read the record {path}: there is no such file.") from error
+    except InputFileError as error:
+        raise InputFileError(f"{path} is no record: {error} Choose a NAME_label.json.") from error
+    several = isinstance(content, dict) and "session" in content
+    items = content["session"] if several else [content]
+    try:
+        checked = [_Content.model_validate(item) for item in items]
+    except (ValidationError, TypeError) as error:
+        raise InputFileError(
+            f"{path} is no record of a prediction: it names no model, parameters and image that can be used "
+            f"({_first(error)})."
+        ) from error
+    if not several:
+        return [Record(path, content, path.with_suffix(".tif"))]
+    names = [Path(item.image.name or f"image{number}") for number, item in enumerate(checked)]
+    return [
+        Record(label_path(path.parent, name.stem).with_suffix(".json"), item)
+        for name, item in zip(names, items, strict=True)
+    ]
+
+
+def _first(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the record'}: {first['msg']}"
+
+
+class _Image(BaseModel):
+    name: str | None = None
+    path: str | None = None
+    sha256: str | None = None
+
+
+class _Model(BaseModel):
+    name: str = Field(min_length=1)
+    version: str
+
+
+class _Views(BaseModel):
+    views: int | None
+    scales: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+
+
+class _Batch(BaseModel):
+    model: str | None = None
+    plant_masks: str | None = None
+
+
+class _Content(BaseModel):
+    """What is used of a record; more may be in it."""
+
+    model: _Model
+    image: _Image
+    parameters: dict[str, float]
+    batch: _Batch = _Batch()
+    tta: _Views | None = None
+    looks: _Views | None = None
+    scale: float | Annotated[list[float], Field(min_length=1)] | None = None
+    device: str = ""
+    precision: str = ""
 
 
 def rerun_all(
@@ -123,7 +176,9 @@ def _rerun(record: Record, images: Path | None, device: str) -> Generator[Step, 
             "Install that version again to make the same labels."
         )
     tta = content.get("tta", content.get("looks", {"views": None, "scales": [1.0]}))
-    predictor = get_predictor(location, device, TestTimeAugmentation(tta["views"], tuple(tta["scales"])))
+    device, precision = _as_it_was(content, device)
+    chosen = TestTimeAugmentation(tta["views"], tuple(tta["scales"]))
+    predictor = get_predictor(location, device, chosen, precision=precision)
     scale = None if content.get("scale_found", True) else content["scale"]
     if isinstance(scale, list):  # of the frames of a series
         scale = scale[0]
@@ -138,7 +193,29 @@ def _rerun(record: Record, images: Path | None, device: str) -> Generator[Step, 
     same = None
     if beside is not None and beside.exists():
         same = bool(np.array_equal(tifffile.imread(beside), labels))
-    return Rerun(labels, {**prediction.record(**values), "image": content["image"]}, same)
+    return Rerun(labels, {**prediction.record(**values), "image": content["image"]}, same, _differs(content, predictor))
+
+
+def _as_it_was(content: dict[str, Any], device: str) -> tuple[str, str]:
+    """The device and precision of a record, where they are here and no other device is asked for."""
+    from napari_leafseg.inference.device import PRECISIONS, available_devices
+
+    made_on, precision = content.get("device", ""), content.get("precision", "")
+    if device == "auto" and made_on in available_devices():
+        device = made_on
+    return device, precision if precision in PRECISIONS else "auto"
+
+
+def _differs(content: dict[str, Any], predictor: Predictor) -> tuple[str, ...]:
+    """What could not be as the record says."""
+    was = content.get("device", ""), content.get("precision", "")
+    now = predictor.device.partition(":")[0], predictor.precision
+    if "" in was or was == now:
+        return ()
+    return (
+        f"The labels were made on {was[0]} in {was[1]}, these on {now[0]} in {now[1]}: outlines may differ by some "
+        "pixels, and doubtful leaves may come or go.",
+    )
 
 
 def _find_image(path: Path, image: dict[str, Any], images: Path | None) -> Path:

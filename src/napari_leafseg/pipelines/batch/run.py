@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import InputFileError, ParameterError, UserError
+from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.inference.tta import find_preset
-from napari_leafseg.io import list_images
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
-from napari_leafseg.pipelines.batch.image_task import Task, cached_result, process_image
+from napari_leafseg.pipelines.batch.find import find_tasks
+from napari_leafseg.pipelines.batch.image_task import process_image
+from napari_leafseg.pipelines.batch.marker import cached_result
 from napari_leafseg.pipelines.batch.report import write_exports, write_report, write_tables
 from napari_leafseg.pipelines.engine import run_over
+from napari_leafseg.pipelines.precision import agree_on_precision
 from napari_leafseg.versions import software_versions, timestamp
 
 
@@ -51,44 +50,6 @@ class BatchEvent:
     result: dict[str, Any] | None = None
     report: Path | None = None
     skipped: bool = False
-
-
-def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[str, Any]]]:
-    """Return images of files, folders and patterns (``plants/**/*.jpg``), and errors for what is not there.
-
-    Raises
-    ------
-    UserError
-        When there is no image at all.
-    """
-    files: dict[Path, None] = {}
-    errors = []
-    for pattern in patterns:
-        text = str(pattern)
-        found: list[str | Path] = sorted(glob(text, recursive=True)) if set(text) & set("*?[") else [pattern]
-        if not found:
-            errors.append({"name": text, "path": text, "error": f"No file has a name like {text}."})
-        for item in found:
-            try:
-                files.update(dict.fromkeys(list_images([item])))
-            except UserError as error:
-                errors.append({"name": str(item), "path": str(item), "error": str(error)})
-    if not files:
-        sentences = [error["error"] for error in errors]
-        raise InputFileError("\n".join(sentences) or "There are no images. Give files, folders or patterns.")
-    often = Counter(path.stem for path in files)
-    common = Path(os.path.commonpath([path.resolve().parent for path in files]))
-    tasks = []
-    for path in files:
-        inside = path.resolve().relative_to(common).with_suffix("")
-        name = path.stem if often[path.stem] == 1 else "__".join(inside.parts)
-        tasks.append(Task(str(path), name))
-    twice = [name for name, times in Counter(task.name for task in tasks).items() if times > 1]
-    tasks = [
-        task._replace(name=f"{task.name}{Path(task.path).suffix.replace('.', '_')}") if task.name in twice else task
-        for task in tasks
-    ]
-    return tasks, errors
 
 
 def run_batch(
@@ -127,8 +88,10 @@ def run_batch(
         When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
     place = Path(output)
-    tasks, errors = find_tasks(patterns)
+    tasks, errors = find_tasks(patterns, place if settings.measure else None)
     digest = _check(settings, place, scheduler is None)
+    precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
+    settings = settings.model_copy(update={"precision": precision})
     if settings.measure:
         _write_about(place, settings, digest, len(tasks))
     total, results = len(tasks) + len(errors), list(errors)

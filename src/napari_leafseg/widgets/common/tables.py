@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ParameterError
+from napari_leafseg.io.tables import harmless
 
 FORMATS = {".csv": "CSV (*.csv)", ".tsv": "TSV (*.tsv)", ".xlsx": "Excel (*.xlsx)", ".parquet": "Parquet (*.parquet)"}
 
@@ -202,7 +203,7 @@ class FrameView(QTableView):
 
 def as_text(table: pd.DataFrame) -> str:
     """Tab-separated, for the clipboard."""
-    return table.to_csv(sep="\t", index=False, float_format="%.7g")
+    return harmless(table).to_csv(sep="\t", index=False, float_format="%.7g")
 
 
 def save_table(table: pd.DataFrame, path: Path, record: dict[str, Any]) -> None:
@@ -214,11 +215,11 @@ def save_table(table: pd.DataFrame, path: Path, record: dict[str, Any]) -> None:
         For another ending, or a folder that cannot be written.
     """
     ending = path.suffix.lower()
-    buffer = io.BytesIO()
+    buffer, shown = io.BytesIO(), harmless(table)
     if ending in {".csv", ".tsv"}:
-        buffer.write(table.to_csv(index=False, float_format="%.7g", sep="," if ending == ".csv" else "\t").encode())
+        buffer.write(shown.to_csv(index=False, float_format="%.7g", sep="," if ending == ".csv" else "\t").encode())
     elif ending == ".xlsx":
-        table.to_excel(buffer, index=False)
+        shown.to_excel(buffer, index=False)
     elif ending == ".parquet":
         table.to_parquet(buffer, index=False)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,10 @@ from typing import Any
 import numpy as np
 import platformdirs
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.store import ImageRef, State
@@ -60,11 +59,14 @@ class ProjectController(QObject):
         A project was opened: its images are the list now.
     trouble(str)
         Why writing fails; "" when it works again.
+    noticed(str)
+        A file of the project was found damaged.
     """
 
     changed = Signal()
     opened = Signal()
     trouble = Signal(str)
+    noticed = Signal(str)
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -76,6 +78,7 @@ class ProjectController(QObject):
         self._timer.timeout.connect(self.autosave)
         self._timer.start()
         self.trouble.connect(self._tell)
+        self.noticed.connect(show_warning)
         session.image_loaded.connect(self.restore)
         session.labels_bound.connect(self.watch)
         session.labels_released.connect(self.save)
@@ -103,24 +106,26 @@ class ProjectController(QObject):
 
     def create(self, folder: Path) -> None:
         """Make a project of the images in the list, and of all corrections so far."""
-        project = Project.create(folder, failed=self.trouble.emit)
-        before, was_scratch = self.project, self.is_scratch
-        self._take(project, False)
-        for entry in self.session.images:
-            project.add_known(entry.path, entry.sha256)
+        before = self.project
+        if before is not None and self.is_scratch:
+            self.save_elsewhere(folder, folder.name)
+            shutil.rmtree(before.folder, ignore_errors=True)
+        else:
+            self.autosave()
+            self._take(Project.create(folder, "", self.trouble.emit, self.noticed.emit), False)
+            for binding in self.session.bindings():
+                binding.ref = None
+            if before is not None:
+                _close_aside(before)
+        self.add_images()
         for binding in self.session.bindings():
-            binding.ref = None
-            if binding.document.history.done:
+            if len(binding.document.history):
                 self.track(binding)
-        if before is not None:
-            before.close()
-            if was_scratch and project.writer.flush():
-                shutil.rmtree(before.folder, ignore_errors=True)
         self.changed.emit()
 
     def open(self, folder: Path, force: bool = False, is_scratch: bool = False) -> None:
         """Open a project: its images become the list."""
-        project = Project.open(folder, force, self.trouble.emit)
+        project = Project.open(folder, force, self.trouble.emit, self.noticed.emit)
         self.close()
         self._take(project, is_scratch)
         for image in list(self.session.image_layers()):
@@ -155,8 +160,7 @@ class ProjectController(QObject):
     def add_images(self) -> None:
         """Take new images of the list into the project."""
         if self.project is not None and not self.is_scratch:
-            for entry in self.session.images:
-                self.project.add_known(entry.path, entry.sha256)
+            self.project.add_all([(entry.path, entry.sha256) for entry in self.session.images])
 
     # -- corrections -------------------------------------------------------------------------------------------------
 
@@ -173,7 +177,8 @@ class ProjectController(QObject):
         try:
             if self.project is None:
                 stamp = f"{datetime.datetime.now():%Y-%m-%d %H.%M.%S.%f}"
-                self._take(Project.create(unsaved_folder() / stamp, stamp[:16], self.trouble.emit), True)
+                place, said = unsaved_folder() / stamp, (self.trouble.emit, self.noticed.emit)
+                self._take(Project.create(place, stamp[:16], *said), True)
                 self.changed.emit()
             assert self.project is not None
             ref = self._ref_of(binding.image)
@@ -195,9 +200,8 @@ class ProjectController(QObject):
             return self.project.add_known(source)
         project, array = self.project, np.asarray(image_data(image)[0])
         ref = project.add_known(project.folder / "images" / f"{self.session.record(image).key}.png", name=image.name)
-        target = project.path_of(ref)
         if array.ndim in (2, 3) and array.dtype == np.uint8:
-            project.writer.put(lambda: write_image(target, array))
+            project.put_image(ref, array)
         return ref
 
     def restore(self, image: Image) -> None:
@@ -205,7 +209,7 @@ class ProjectController(QObject):
         entry = self.session.entry_of(image)
         if self.project is None or entry is None:
             return
-        ref = next((ref for ref in self.project.images if self.project.path_of(ref) == entry.path), None)
+        ref = self.project.find(entry.path)
         if ref is None or not (self.project.labels_path(ref).exists() or self.project.journal_path(ref).exists()):
             return
         project = self.project
@@ -301,8 +305,8 @@ class ProjectController(QObject):
             show_info("Saving works again.")
         self.session.project_changed.emit()
 
-    def save_elsewhere(self, folder: Path) -> None:
-        """Write the project to another folder and go on there."""
+    def save_elsewhere(self, folder: Path, name: str = "") -> None:
+        """Write the project to another folder and go on there; it keeps its name where none is given."""
         assert self.project is not None
         documents = {}
         for binding in self.session.bindings():
@@ -310,20 +314,20 @@ class ProjectController(QObject):
                 binding.end_tuning()
                 documents[binding.ref.id] = binding.document
         old = self.project
-        new = old.save_elsewhere(folder, documents)
-        new.writer.failed = self.trouble.emit
+        new = old.save_elsewhere(folder, documents, name)
+        new.writer.failed, new.noticed = self.trouble.emit, self.noticed.emit
         moved = {ref.id: ref for ref in new.images}
         for binding in self.session.bindings():
             binding.ref = None if binding.ref is None else moved.get(binding.ref.id)
-        for ref in new.images:
-            if ref.id in documents:
-                new.adopt(ref, documents[ref.id])
         self._take(new, False)
-        try:
-            Lock(old.folder).release()
-        except OSError as error:  # its disk may be gone
-            log_error(error)
+        _close_aside(old)
         self.changed.emit()
+
+
+def _close_aside(project: Project) -> None:
+    """Give up a project that is not needed any more, without waiting for its disk."""
+    project.writer.failed = project.noticed = None
+    threading.Thread(target=project.close, name="napari-leafseg closing", daemon=True).start()
 
 
 def _new_record(project: Project, ref: ImageRef) -> ImageRecord:

@@ -1,0 +1,27 @@
+"""Tables that other programs open."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+_FORMULA = ("=", "+", "-", "@")
+
+
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which no text begins like a formula, which a spreadsheet would run: ``'`` is put before it.
+
+    Numbers stay as they are.
+    """
+    result = table.copy(deep=False)
+    result.columns = [_escaped(name) for name in table.columns]
+    for position, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_datetime64_any_dtype(kind):
+            result.isetitem(position, table.iloc[:, position].map(_escaped).array)
+    return result
+
+
+def _escaped(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", " ")  # no writer puts it in quotes, and every reader begins a line there
+    return f"'{value}" if value.lstrip().startswith(_FORMULA) else value

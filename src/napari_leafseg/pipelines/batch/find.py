@@ -1,0 +1,98 @@
+"""Which images an experiment is of, and the name of each, which no other one has."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+from glob import glob
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from napari_leafseg.errors import InputFileError, UserError
+from napari_leafseg.io import list_images
+
+_WRITTEN = {"labels", "overlays", "parts", "exports"}  # folders of an experiment's output
+_FILES = {"batch.json", "report.html", "images.csv", "leaves.csv", "plants.csv", "errors.csv"}
+_LONGEST = 150  # bytes of a name
+
+
+class Task(NamedTuple):
+    """An image to be done: its file, and the name of everything that is written of it."""
+
+    path: str
+    name: str
+
+
+def find_tasks(patterns: Iterable[str | Path], output: Path | None = None) -> tuple[list[Task], list[dict[str, Any]]]:
+    """Return images of files, folders and patterns (``plants/**/*.jpg``), and errors for what is not there.
+
+    Parameters
+    ----------
+    patterns : iterable of str or path
+        What is there under just this name is taken as it is; all else is read as a pattern.
+    output : path, optional
+        What an experiment wrote, into this folder or another one, is no image of its own.
+
+    Raises
+    ------
+    UserError
+        When there is no image at all.
+    """
+    files: dict[Path, None] = {}
+    errors = []
+    for pattern in patterns:
+        text = str(pattern)
+        literal = os.path.lexists(text) or not set(text) & set("*?[")
+        found: list[str | Path] = [pattern] if literal else sorted(glob(text, recursive=True))
+        if not found:
+            errors.append({"name": text, "path": text, "error": f"No file has a name like {text}."})
+        for item in found:
+            try:
+                listed = list_images([item])
+            except UserError as error:
+                place = Path(item).absolute()
+                if literal or not (_is_experiment(place, output) or _is_output(place / "x", output)):
+                    errors.append({"name": str(item), "path": str(item), "error": str(error)})
+                continue
+            named = literal and listed == [Path(item)]
+            files.update(dict.fromkeys(path for path in listed if named or not _is_output(path, output)))
+    if not files:
+        sentences = [error["error"] for error in errors]
+        raise InputFileError("\n".join(sentences) or "There are no images. Give files, folders or patterns.")
+    return [Task(str(path), name) for path, name in _names(list(files)).items()], errors
+
+
+def _is_output(path: Path, output: Path | None) -> bool:
+    """Whether a file is what an experiment wrote."""
+    path = path.absolute()
+    if path.name in _FILES and _is_experiment(path.parent, output):
+        return True
+    return any(folder.name in _WRITTEN and _is_experiment(folder.parent, output) for folder in path.parents)
+
+
+@lru_cache(maxsize=10_000)
+def _is_experiment(folder: Path, output: Path | None) -> bool:
+    return (folder / "batch.json").exists() or (output is not None and folder == output.absolute())
+
+
+def _names(files: list[Path]) -> dict[Path, str]:
+    """A name for each file: its own, with its folders where others have the same; different on any disk."""
+    often = Counter(path.stem for path in files)
+    common = Path(os.path.commonpath([path.resolve().parent for path in files]))
+    names = {}
+    for path in files:
+        inside = path.resolve().relative_to(common).with_suffix("")
+        names[path] = path.stem if often[path.stem] == 1 else "__".join(inside.parts)
+    twice = Counter(names.values())
+    for path, name in names.items():
+        if twice[name] > 1:
+            names[path] = f"{name}{path.suffix.replace('.', '_')}"
+    twice = Counter(name.lower() for name in names.values())
+    for path, name in names.items():
+        if twice[name.lower()] > 1 or len(name.encode()) > _LONGEST:
+            start = name.encode()[:_LONGEST].decode(errors="ignore")
+            names[path] = f"{start}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    return names

@@ -1,0 +1,143 @@
+"""What a project's folder holds: the list of images, and where everything of an image lies."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from napari_leafseg._files import clear_unfinished, read_json
+from napari_leafseg.errors import InputFileError, ProjectError
+from napari_leafseg.project.migrate import FORMAT, migrate
+
+State = Literal["new", "in progress", "done"]
+OWN_FOLDERS = ("labels", "records", "journal")  # written by us alone
+_LONGEST = 150  # bytes of a name, so that its files' names are short enough for any disk
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(1, 10))}
+
+
+class ImageRef(BaseModel):
+    """An image of a project.
+
+    Attributes
+    ----------
+    id : str
+        Name of its files in the project, unique.
+    path : str
+        Relative to the project where the image lies in it or beside it; else absolute.
+    sha256 : str
+    state : str
+        "new", "in progress" or "done" (everything in it was reviewed).
+    region : tuple of int, optional
+        Top, left, bottom, right of what was reviewed of an image that is only partly corrected; None = go by leaves.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    path: str
+    sha256: str = ""
+    state: State = "new"
+    region: tuple[int, int, int, int] | None = None
+
+    @field_validator("id")
+    @classmethod
+    def _confined(cls, name: str) -> str:
+        """A name, no path: whatever is written of an image stays in the project."""
+        odd = any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
+        if not name.strip() or odd or set(name) & set('/\\:*?"<>|') or name.startswith(".") or len(name.encode()) > 240:
+            raise ValueError(f"“{name[:60]!a}” cannot be the name of an image's files")
+        return name
+
+    @field_validator("path")
+    @classmethod
+    def _readable(cls, path: str) -> str:
+        if not path or "\0" in path:
+            raise ValueError("no path")
+        return path
+
+
+class ProjectFile(BaseModel):
+    """What ``project.json`` holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = FORMAT
+    name: str
+    created: str
+    software: str = ""
+    images: list[ImageRef] = []
+
+    @field_validator("images")
+    @classmethod
+    def _apart(cls, images: list[ImageRef]) -> list[ImageRef]:
+        seen: set[str] = set()
+        for ref in images:
+            if ref.id.lower() in seen:
+                raise ValueError(f"“{ref.id}” is the name of two images")
+            seen.add(ref.id.lower())
+        return images
+
+
+def read_project_file(folder: Path) -> tuple[ProjectFile, Any, bool]:
+    """Read ``project.json``, of this or an earlier format.
+
+    Returns
+    -------
+    file : ProjectFile
+    entries : object
+        As they were read.
+    migrated : bool
+        Whether they are of an earlier format.
+
+    Raises
+    ------
+    ProjectError
+        When there is none, or it is damaged, of a newer version, or names files outside of the project.
+    """
+    path = folder / "project.json"
+    try:
+        entries = read_json(path)
+    except FileNotFoundError as error:
+        raise ProjectError(f"{folder} holds no project (no project.json). Choose the project's own folder.") from error
+    except InputFileError as error:
+        raise ProjectError(f"{path} cannot be read: {error} Restore it from a backup.") from error
+    for name in OWN_FOLDERS:
+        if (folder / name).is_symlink():
+            raise ProjectError(f"{folder / name} is a link to another folder. Put the folder itself there.")
+    migrated = migrate(entries, folder)
+    try:
+        return ProjectFile.model_validate(migrated), entries, migrated != entries
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ProjectError(f"{path} has an entry that does not fit: {where}: {first['msg']}.") from error
+
+
+def clear_folder(folder: Path) -> None:
+    """Delete what was being written when the application died; nothing else."""
+    for place in (folder, *(folder / name for name in (*OWN_FOLDERS, "images"))):
+        clear_unfinished(place)
+
+
+def file_name(stem: str, taken: Collection[str] = ()) -> str:
+    """A name for an image's files.
+
+    Parameters
+    ----------
+    stem : str
+        Anything at all.
+    taken : collection of str
+        Names that other images have, in lower case.
+    """
+    clean = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".")
+    clean = clean.encode()[:_LONGEST].decode(errors="ignore") or "image"
+    if clean.partition(".")[0].lower() in _RESERVED:
+        clean = f"_{clean}"
+    name, number = clean, 2
+    while name.lower() in taken:
+        name, number = f"{clean}_{number}", number + 1
+    return name

@@ -1,0 +1,165 @@
+"""The images of a project: which there are, and where their files lie."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import ProjectError
+from napari_leafseg.io import list_images, read_image
+from napari_leafseg.project.files import ImageRef, ProjectFile, file_name
+from napari_leafseg.project.writer import Writer
+
+
+class ImageList:
+    """The images of a project.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The project's.
+    file : ProjectFile
+    writer : Writer
+        Writes the list.
+    """
+
+    def __init__(self, folder: Path, file: ProjectFile, writer: Writer) -> None:
+        self.folder, self.file, self.writer = folder, file, writer
+        self._index: dict[Path, ImageRef] = {}
+
+    def save_list(self) -> None:
+        """Write the list."""
+        raise NotImplementedError
+
+    @property
+    def images(self) -> list[ImageRef]:
+        """The images, in order."""
+        return self.file.images
+
+    def add_images(self, paths: Iterable[str | Path], copy: bool = False) -> list[ImageRef]:
+        """Add files, or the images of folders; those that are in it already are not added twice.
+
+        Parameters
+        ----------
+        paths : iterable of path
+        copy : bool
+            Copy them into the project; else it remembers where they are.
+
+        Returns
+        -------
+        list of ImageRef
+            The new ones.
+        """
+        names = {Path(ref.path).name for ref in self.images} if copy else set()
+        taken, new = self._taken(), []
+        for path in list_images(paths):
+            path = path.absolute()
+            if self.find(path) is not None or path.name in names:
+                continue
+            image = read_image(path)
+            identity = file_name(path.stem, taken)
+            if copy:
+                names.add(path.name)
+                target = self.folder / "images" / f"{identity}{path.suffix.lower()}"
+                write_atomically(target, path.read_bytes())
+                path = target
+            new.append(self._add(path, image.sha256, identity, taken))
+        if new:
+            self.save_list()
+        return new
+
+    def add_known(self, path: str | Path, sha256: str = "", name: str = "") -> ImageRef:
+        """Add an image that was read already, or that is about to be written; does not touch the file.
+
+        Parameters
+        ----------
+        path : path
+        sha256 : str
+            Empty when not known.
+        name : str
+            For its files in the project; the image's own when empty.
+        """
+        (ref,) = self.add_all([(path, sha256)], name)
+        return ref
+
+    def add_all(self, known: Iterable[tuple[str | Path, str]], name: str = "") -> list[ImageRef]:
+        """Add many images as `add_known` does, by path and hash; the list is written once, by the writer."""
+        refs, taken, before = [], self._taken(), len(self.images)
+        for path, sha256 in known:
+            path = Path(path).absolute()
+            found = self.find(path)
+            refs.append(found or self._add(path, sha256, file_name(name or path.stem, taken), taken))
+        if len(self.images) > before:
+            self.writer.put(self.save_list, key="list")
+        return refs
+
+    def _add(self, path: Path, sha256: str, identity: str, taken: set[str]) -> ImageRef:
+        ref = ImageRef(id=identity, path=self._relative(path), sha256=sha256)
+        self.images.append(ref)
+        self._index[self.path_of(ref)] = ref
+        taken.add(identity.lower())
+        return ref
+
+    def _taken(self) -> set[str]:
+        return {ref.id.lower() for ref in self.images}
+
+    def find(self, path: Path) -> ImageRef | None:
+        """The image of a file; None when the project has none."""
+        if len(self._index) < len(self.images):
+            self._index = {self.path_of(ref): ref for ref in reversed(self.images)}
+        return self._index.get(path)
+
+    def _relative(self, path: Path) -> str:
+        try:
+            return path.relative_to(self.folder).as_posix()
+        except ValueError:
+            pass
+        beside = os.path.relpath(path, self.folder) if path.anchor == self.folder.anchor else str(path)
+        return Path(beside).as_posix() if beside.count("..") <= 2 else str(path)
+
+    def path_of(self, ref: ImageRef) -> Path:
+        """Where an image is, or was."""
+        return Path(os.path.normpath(self.folder / ref.path))
+
+    def ref(self, identity: str) -> ImageRef:
+        """The image of a name.
+
+        Raises
+        ------
+        ProjectError
+            When the project has none.
+        """
+        for ref in self.images:
+            if ref.id == identity:
+                return ref
+        raise ProjectError(f"The project {self.folder} has no image “{identity}”.")
+
+    def missing(self) -> list[ImageRef]:
+        """Images that are no longer where they were."""
+        return [ref for ref in self.images if not self.path_of(ref).exists()]
+
+    def relink(self, folder: str | Path) -> list[ImageRef]:
+        """Look for missing images in a folder and below it: the same name, and the same content.
+
+        Returns
+        -------
+        list of ImageRef
+            Those that were found.
+        """
+        places: dict[str, list[Path]] = {}
+        for path in Path(folder).absolute().rglob("*"):
+            places.setdefault(path.name, []).append(path)
+        found = []
+        for ref in self.missing():
+            for path in places.get(Path(ref.path).name, []):
+                if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == ref.sha256:
+                    ref.path = self._relative(path)
+                    found.append(ref)
+                    break
+        if found:
+            self._index.clear()
+            self.save_list()
+        return found

@@ -1,0 +1,114 @@
+"""Labels as they lie in a project: a TIFF whose description says what counts, and a record for people."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from pydantic import BaseModel, Field, ValidationError
+
+from napari_leafseg._files import read_json, read_regular, write_atomically
+from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.project.document import Snapshot
+
+_RATIO = 1100  # zlib packs no tighter
+
+
+class Description(BaseModel):
+    """What the labels' file says of them.
+
+    Attributes
+    ----------
+    number : int
+        Of the last journal record that is in them.
+    verified : list of (frame, leaf)
+    """
+
+    number: int = Field(0, ge=0)
+    verified: list[tuple[int, int]] = []
+
+
+def read_labels_file(
+    path: Path, pixels: bool = True, shape: tuple[int, ...] | None = None
+) -> tuple[np.ndarray, Description]:
+    """Labels as they lie in a project, uint16 (empty without `pixels`), and the description that they carry.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    pixels : bool
+    shape : tuple of int, optional
+        That they must have; others are not unpacked.
+
+    Raises
+    ------
+    ProjectError
+        When the file is damaged or missing, or the labels are of another shape.
+    """
+    try:
+        content = read_regular(path)
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            description = Description.model_validate(json.loads(file.pages[0].description or "{}"))  # type: ignore[union-attr]
+            found = file.series[0]
+            if shape is not None and [n for n in found.shape if n > 1] != [n for n in shape if n > 1]:
+                raise ProjectError(
+                    f"{path} holds labels of {found.shape}, but the image is {tuple(shape)}. "
+                    "Was it exchanged? Link the right one."
+                )
+            size = math.prod(found.shape) * found.dtype.itemsize
+            if found.dtype.kind not in "ui" or size > _RATIO * len(content):
+                raise ValueError(f"{found.shape} of {found.dtype} in {len(content)} bytes")
+            labels = file.asarray() if pixels else np.zeros(0)
+    except ProjectError:
+        raise
+    except (Exception, RecursionError) as error:  # tifffile raises anything at all for damaged files
+        why = "its description is odd" if isinstance(error, ValidationError) else error
+        raise ProjectError(
+            f"{path} is damaged ({why}). Take it away: the journal beside it holds every step."
+        ) from error
+    labels = labels.astype(np.uint16)
+    return (labels if shape is None or not pixels else labels.reshape(shape)), description
+
+
+def read_record_file(path: Path) -> dict[str, Any]:
+    """What the record beside labels says; nothing where it cannot be read, as the labels carry what counts."""
+    try:
+        record = read_json(path)
+    except (OSError, UserError):
+        return {}
+    if not isinstance(record, dict):
+        return {}
+    return record if isinstance(record.get("history"), list) else {**record, "history": []}
+
+
+def write_labels_files(labels: Path, record: Path, name: str, snapshot: Snapshot, number: int) -> None:
+    """Write the labels and their record.
+
+    Parameters
+    ----------
+    labels, record : pathlib.Path
+    name : str
+        The image's, for the record.
+    snapshot : Snapshot
+    number : int
+        Of the last journal record that is in it.
+    """
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer, snapshot.labels, compression="zlib", photometric="minisblack", metadata=None,
+        description=json.dumps({"number": number, "verified": snapshot.record["verified"]}),
+    )  # fmt: skip
+    write_atomically(labels, buffer.getvalue(), parents=False)
+    content = {"id": name, **snapshot.record, "journal_number": number}
+    text = json.dumps(content, indent=1, sort_keys=True, default=_plain) + "\n"
+    write_atomically(record, text.encode(), parents=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON does not know, as one that it does."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
