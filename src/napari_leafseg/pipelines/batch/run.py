@@ -152,16 +152,21 @@ def run_batch(
             if result is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
-    report = None
     if settings.measure:
-        yield BatchEvent(total, total, "Writing tables and report")
         order = {task.name: number for number, task in enumerate(tasks)}
         results.sort(key=lambda item: order.get(item["name"], -1))
-        leaves = write_tables(place, results)
-        for name in write_exports(place, results, settings.exports):
-            yield BatchEvent(total, total, f"Exporting {name}")
-        report = write_report(place, results, leaves, settings)
-    yield BatchEvent(total, total, "Done", report=report)
+        yield from _report(place, results, settings, total)
+    else:
+        yield BatchEvent(total, total, "Done")
+
+
+def _report(place: Path, results: list[dict[str, Any]], settings: BatchSettings, total: int) -> Iterator[BatchEvent]:
+    """Write tables, exports and the report."""
+    yield BatchEvent(total, total, "Writing tables and report")
+    leaves = write_tables(place, results)
+    for name in write_exports(place, results, settings.exports):
+        yield BatchEvent(total, total, f"Exporting {name}")
+    yield BatchEvent(total, total, "Done", report=write_report(place, results, leaves, settings))
 
 
 def _check(settings: BatchSettings, place: Path, here: bool) -> str:
