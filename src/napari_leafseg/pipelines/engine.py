@@ -78,10 +78,6 @@ def run_over(
         Address of a Dask scheduler: the work is done by its workers, which see the same files.
     device : str
         What the workers compute on, which decides how many there are.
-
-    Yields
-    ------
-    RunEvent
     """
     total, done, left = len(items), 0, []
     for item in items:

@@ -1,4 +1,9 @@
-"""Many images predicted, and measured and reported where that is asked for."""
+"""Many images predicted, and measured and reported where that is asked for.
+
+Written into the folder: ``labels/NAME_label.tif`` and ``.json`` (the record that `rerun` takes), ``overlays/NAME.jpg``,
+``leaves.csv``, ``plants.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and ``batch.json``; ``parts/`` holds what a
+restart needs. Without ``settings.measure``, the labels and their records alone, straight into the folder.
+"""
 
 from __future__ import annotations
 
@@ -100,10 +105,7 @@ def run_batch(
 ) -> Iterator[BatchEvent]:
     """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
-    Written into `output`: ``labels/NAME_label.tif`` and ``.json`` (the record that `rerun` takes),
-    ``overlays/NAME.jpg``, ``leaves.csv``, ``plants.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and
-    ``batch.json``; ``parts/`` holds what a restart needs. Without ``settings.measure``, the labels and their records
-    alone, straight into `output`.
+    What is written into `output`, the module says.
 
     Parameters
     ----------
