@@ -1,8 +1,8 @@
 """Many images predicted, and measured and reported where that is asked for.
 
 Written into the folder: ``labels/NAME_label.tif`` and ``.json`` (the record that `rerun` takes), ``overlays/NAME.jpg``,
-``leaves.csv``, ``plants.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and ``batch.json``; ``parts/`` holds what a
-restart needs. Without ``settings.measure``, the labels and their records alone, straight into the folder.
+``leaves.csv``, ``plants.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and ``batch.json``; ``parts/`` holds what
+a restart needs. Without ``settings.measure``, the labels and their records alone, straight into the folder.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def run_batch(
 ) -> Iterator[BatchEvent]:
     """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
-    What is written into `output`, the module says.
+    What is written into `output`, the module says. An image that cannot be done yields its error; the others go on.
 
     Parameters
     ----------
@@ -118,11 +118,6 @@ def run_batch(
     scheduler : str, optional
         Address of a Dask scheduler: the work is done by its workers, which see the same files.
 
-    Yields
-    ------
-    BatchEvent
-        An image that cannot be done yields its error; the others go on.
-
     Raises
     ------
     UserError
@@ -134,8 +129,7 @@ def run_batch(
     if settings.measure:
         _write_about(place, settings, digest, len(tasks))
     total, results = len(tasks) + len(errors), list(errors)
-    for number, error in enumerate(errors, start=1):
-        yield BatchEvent(number, total, error["error"], error)
+    yield from (BatchEvent(number, total, item["error"], item) for number, item in enumerate(errors, start=1))
     events = run_over(
         tasks,
         partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
@@ -150,7 +144,7 @@ def run_batch(
         for event in events:
             result = event.result
             if event.error is not None and event.item is not None:
-                result = {"name": event.item.name, "path": event.item.path, "error": str(event.error)}
+                result = {**event.item._asdict(), "error": str(event.error)}
             if result is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
