@@ -79,10 +79,6 @@ def run_over(
         Address of a Dask scheduler: the work is done by its workers, which see the same files.
     device : str
         What the workers compute on, which decides how many there are.
-
-    Yields
-    ------
-    RunEvent
     """
     total, done, left = len(items), 0, []
     for item in items:
@@ -107,14 +103,11 @@ def run_over(
                 continue
             done += 1
             item, result, problem = outcome
-            if problem is None:
-                yield RunEvent(done, total, name(item), item, result)
-            elif not collect:
+            if problem is not None and not collect:
                 raise problem
-            else:
-                log_error(problem)
-                error = problem if isinstance(problem, UserError) else _unexpected(name(item), problem)
-                yield RunEvent(done, total, str(error), item, error=error)
+            log_error(problem)
+            error = _user_error(name(item), problem)
+            yield RunEvent(done, total, name(item) if error is None else str(error), item, result, error)
 
 
 def finish(steps: Generator[Step, None, Result]) -> Result:
@@ -164,7 +157,9 @@ def _finish_work(work: Work[Any], item: Any) -> Any:
     return finish(outcome) if isinstance(outcome, Generator) else outcome
 
 
-def _unexpected(name: str, error: Exception) -> UserError:
+def _user_error(name: str, error: Exception | None) -> UserError | None:
+    if error is None or isinstance(error, UserError):
+        return error
     problem = UserError(f"{name} could not be done: {type(error).__name__}: {error}")
     problem.__cause__ = error
     return problem

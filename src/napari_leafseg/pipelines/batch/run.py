@@ -1,4 +1,9 @@
-"""Many images predicted, and measured and reported where that is asked for."""
+"""Many images predicted, and measured and reported where that is asked for.
+
+Written into the folder: ``labels/NAME_label.tif`` and ``.json`` (the record that `rerun` takes), ``overlays/NAME.jpg``,
+``leaves.csv``, ``plants.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and ``batch.json``; ``parts/`` holds
+what a restart needs. Without ``settings.measure``, the labels and their records alone, straight into the folder.
+"""
 
 from __future__ import annotations
 
@@ -61,10 +66,7 @@ def run_batch(
 ) -> Iterator[BatchEvent]:
     """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
-    Written into `output`: ``labels/NAME_label.tif`` and ``.json`` (the record that `rerun` takes),
-    ``overlays/NAME.jpg``, ``leaves.csv``, ``plants.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and
-    ``batch.json``; ``parts/`` holds what a restart needs. Without ``settings.measure``, the labels and their records
-    alone, straight into `output`.
+    What is written into `output`, the module says. An image that cannot be done yields its error; the others go on.
 
     Parameters
     ----------
@@ -76,11 +78,6 @@ def run_batch(
         Processes on this machine; 0 works in this one. `default_workers` when None.
     scheduler : str, optional
         Address of a Dask scheduler: the work is done by its workers, which see the same files.
-
-    Yields
-    ------
-    BatchEvent
-        An image that cannot be done yields its error; the others go on.
 
     Raises
     ------
@@ -95,8 +92,7 @@ def run_batch(
     if settings.measure:
         _write_about(place, settings, digest, len(tasks))
     total, results = len(tasks) + len(errors), list(errors)
-    for number, error in enumerate(errors, start=1):
-        yield BatchEvent(number, total, error["error"], error)
+    yield from (BatchEvent(number, total, item["error"], item) for number, item in enumerate(errors, start=1))
     events = run_over(
         tasks,
         partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
@@ -111,20 +107,25 @@ def run_batch(
         for event in events:
             result = event.result
             if event.error is not None and event.item is not None:
-                result = {"name": event.item.name, "path": event.item.path, "error": str(event.error)}
+                result = {**event.item._asdict(), "error": str(event.error)}
             if result is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
-    report = None
     if settings.measure:
-        yield BatchEvent(total, total, "Writing tables and report")
         order = {task.name: number for number, task in enumerate(tasks)}
         results.sort(key=lambda item: order.get(item["name"], -1))
-        leaves = write_tables(place, results)
-        for name in write_exports(place, results, settings.exports):
-            yield BatchEvent(total, total, f"Exporting {name}")
-        report = write_report(place, results, leaves, settings)
-    yield BatchEvent(total, total, "Done", report=report)
+        yield from _report(place, results, settings, total)
+    else:
+        yield BatchEvent(total, total, "Done")
+
+
+def _report(place: Path, results: list[dict[str, Any]], settings: BatchSettings, total: int) -> Iterator[BatchEvent]:
+    """Write tables, exports and the report."""
+    yield BatchEvent(total, total, "Writing tables and report")
+    leaves = write_tables(place, results)
+    for name in write_exports(place, results, settings.exports):
+        yield BatchEvent(total, total, f"Exporting {name}")
+    yield BatchEvent(total, total, "Done", report=write_report(place, results, leaves, settings))
 
 
 def _check(settings: BatchSettings, place: Path, here: bool) -> str:
