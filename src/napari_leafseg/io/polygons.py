@@ -47,6 +47,8 @@ def leaf_boxes(labels: np.ndarray) -> Iterator[tuple[int, Box]]:
 
 def outline(mask: np.ndarray, top: int, left: int) -> MultiPolygon:
     """The exact outline of a bool mask whose upper left corner lies at a place of the image."""
+    if mask.all():
+        return MultiPolygon([box(left, top, left + mask.shape[1], top + mask.shape[0])])
     padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
     steps = np.diff(padded, axis=1)
     rows, starts = np.nonzero(steps == 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace as replaced
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +14,7 @@ from PIL import Image
 from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
 from napari_leafseg.errors import InputFileError, ProjectError, UserError
 from napari_leafseg.io import read_image
-from napari_leafseg.io.exchange.names import ImageIndex, Unclear, bare_names
+from napari_leafseg.io.exchange.names import ImageIndex, Unclear, bare_names, labeled_path
 from napari_leafseg.io.exchange.reading import Reading
 from napari_leafseg.io.label_arrays import renumbered
 from napari_leafseg.project.document import Document
@@ -75,11 +76,27 @@ class Intake:
         self._index = ImageIndex({ref.id: project.path_of(ref) for ref in project.images})
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._names: dict[str, str] = {}
+        self._elsewhere: set[str] = set()
         self.known: dict[str, ImageRef] = {}
         self.failed: list[str] = []
         self.fewer: list[str] = []
         self._notes: list[str] = []
         self._taken: set[str] = set()
+
+    def foresee(self, files: Sequence[Path]) -> None:
+        """Look at the names of all files: where those of two folders may be of one image, only the nearest is."""
+        claims: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for path in files:
+            name = labeled_path(path)
+            try:
+                key = self._find(name, path)
+            except Unclear:
+                continue
+            if key is not None:
+                claims[key, PurePosixPath(name).name].append(name)
+        for (key, _), names in claims.items():
+            nearest = self._nearest(key, list(dict.fromkeys(names)))
+            self._elsewhere |= {name for name in names if nearest is not None and name != nearest}
 
     # -- which image -------------------------------------------------------------------------------------------------
 
@@ -90,16 +107,16 @@ class Intake:
             try:
                 key = self._find(name, path)
             except Unclear as error:
-                reading.refused.append(str(error))
+                reading.refuse([name], str(error))
                 continue
-            if key is not None:
+            if key is not None and name not in self._elsewhere:
                 claims[key].append(name)
         self.known = {}
         found = {}
         for key, claiming in claims.items():
             nearest = self._nearest(key, claiming)
             if nearest is None:
-                reading.refused.append(f"“{claiming[0]}” and “{claiming[1]}” may both be the project’s “{key}”")
+                reading.refuse(claiming, f"“{claiming[0]}” and “{claiming[1]}” may both be the project’s “{key}”")
                 continue
             earlier = self._names.setdefault(key, nearest)
             if _folders_differ(earlier, nearest):
@@ -111,7 +128,7 @@ class Intake:
                 found[nearest] = self._shape(self._refs[key])
                 self.known[nearest] = self._refs[key]
             except UserError as error:
-                reading.refused.append(str(error))
+                reading.refuse([nearest], str(error).rstrip("."))
         return found
 
     def _find(self, name: str, path: Path) -> str | None:
@@ -262,13 +279,15 @@ def _folders_differ(one: str, other: str) -> bool:
     return first.name == second.name and first != second and len(first.parts) > 1 and len(second.parts) > 1
 
 
-def _agreement(name: str, path: Path) -> int:
+def _agreement(name: str, path: Path) -> tuple[int, bool]:
+    """In how many folders, from the end, a name and an image's path agree; and whether in the file's name."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
     score = 0
-    for one, other in zip(PurePosixPath(name.replace("\\", "/")).parts[::-1], path.parts[::-1], strict=False):
+    for one, other in zip(parts[-2::-1], path.parts[-2::-1], strict=False):
         if one.casefold() != other.casefold():
             break
         score += 1
-    return score
+    return score, parts[-1:] == path.parts[-1:]
 
 
 def _shown(name: str, path: Path) -> str:

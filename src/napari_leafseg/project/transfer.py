@@ -136,6 +136,7 @@ def import_labels(
     if classes is None:
         classes = _leaf_classes(files)
     intake = Intake(project, verified, replace, image)
+    intake.foresee(files)
     for number, path in enumerate(files):
         yield TransferEvent(number, len(files), path.name, intake.notes())
         reading = Reading(classes=classes)

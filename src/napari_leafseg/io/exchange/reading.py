@@ -56,6 +56,12 @@ class Reading:
         self.left_out: Counter[str] = Counter()
         self.unknown: list[str] = []
         self.refused: list[str] = []
+        self._refused: set[str] = set()
+
+    def refuse(self, names: Iterable[str], why: str) -> None:
+        """Tell why images that are known do not get their labels."""
+        self._refused.update(names)
+        self.refused.append(why)
 
     def ask(self, sizes: Sizes) -> None:
         """Ask this for images from now on."""
@@ -87,7 +93,7 @@ class Reading:
         sizes = self._sizes(wanted)
         for name in wanted:
             if name not in sizes:
-                self.unknown.append(name)
+                self.unknown += [] if name in self._refused else [name]
             elif name in said and tuple(said[name]) != tuple(sizes[name]):
                 self.refused.append(
                     f"its labels of “{name}” are {_size(said[name])}, the image is {_size(sizes[name])}"

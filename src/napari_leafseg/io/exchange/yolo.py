@@ -18,6 +18,7 @@ from shapely import MultiPolygon
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
+from napari_leafseg.io.exchange.names import labeled_path
 from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_text
 from napari_leafseg.io.polygons import leaf_polygons
 
@@ -54,31 +55,27 @@ def _one_line(shape: MultiPolygon) -> np.ndarray:
 def iterate_yolo(path: Path, reading: Reading) -> Found:
     """Read the labels of a text file, or of all text files below the folder of a ``data.yaml``."""
     with explained(path, "YOLO label file"):
-        if path.suffix.lower() == ".txt":
-            yield from _one_file(path, reading, _class_names(path), reading.leaves(count_yolo(path)))
-            return
+        files = [path] if path.suffix.lower() == ".txt" else _text_files(path)
         names, leaves = _class_names(path), reading.leaves(count_yolo(path))
-        for file in _text_files(path):
-            yield from _one_file(file, reading, names, leaves)
+        planes = reading.planes(map(labeled_path, files))
+    for file in files:
+        name = labeled_path(file)
+        if name in planes:
+            with explained(file, "YOLO label file"):
+                canvas = Canvas(planes[name], reading)
+                for kind, values in _lines(file):
+                    _draw(canvas, values, names.get(kind, ""), leaves)
+                labels = canvas.labels()
+            yield name, labels
 
 
-def _one_file(path: Path, reading: Reading, names: dict[int, str], leaves: set[str]) -> Found:
-    name = str(path.with_suffix(""))
-    with explained(path, "YOLO label file"):
-        lines = _lines(path)
-        plane = reading.plane(name)
-        if plane is None:
-            return
-        canvas = Canvas(plane, reading)
-        for kind, values in lines:
-            if names.get(kind, "") not in leaves:
-                reading.leave_out(f"“{names[kind]}”")
-            elif len(values) < 6 or len(values) % 2:
-                reading.leave_out("box without an outline")
-            else:
-                canvas.polygon(object(), [values.reshape(-1, 2) * (plane[1], plane[0])])
-        labels = canvas.labels()
-    yield name, labels
+def _draw(canvas: Canvas, values: np.ndarray, kind: str, leaves: set[str]) -> None:
+    if kind not in leaves:
+        canvas.reading.leave_out(f"“{kind}”")
+    elif len(values) < 6 or len(values) % 2:
+        canvas.reading.leave_out("box without an outline")
+    else:
+        canvas.polygon(object(), [values.reshape(-1, 2) * (canvas.shape[1], canvas.shape[0])])
 
 
 def _lines(path: Path) -> list[tuple[int, np.ndarray]]:
