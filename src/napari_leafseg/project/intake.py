@@ -293,4 +293,5 @@ def _agreement(name: str, path: Path) -> tuple[int, bool]:
 def _shown(name: str, path: Path) -> str:
     """A name without the folder of the file that tells it."""
     folder = f"{path.parent}/".replace("\\", "/")
-    return name.replace("\\", "/").removeprefix(folder)
+    short = name.replace("\\", "/").removeprefix(folder)
+    return short if len(short) < 100 else f"{short[:99]}…"

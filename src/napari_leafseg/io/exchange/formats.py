@@ -26,7 +26,7 @@ from napari_leafseg.io.exchange.label_images import (
     write_label_tiff,
 )
 from napari_leafseg.io.exchange.labelme import OPENED, count_labelme, iterate_labelme, path_from, write_labelme
-from napari_leafseg.io.exchange.reading import Found, Reading, forget_json, load_json
+from napari_leafseg.io.exchange.reading import Found, Reading, explained, forget_json, load_json
 from napari_leafseg.io.exchange.yolo import count_yolo, is_yolo, iterate_yolo, write_data_yaml, write_yolo
 from napari_leafseg.io.images import LABEL_SUFFIX, label_path, read_image, write_image
 
@@ -223,7 +223,8 @@ def format_of(path: Path) -> ExchangeFormat:
     by_suffix = [fmt for fmt in FORMATS.values() if path.suffix.lower() in fmt.suffixes]
     if not by_suffix:
         raise InputFileError(f"{path}: choose files of labels that end in {', '.join(readable_suffixes())}.")
-    suitable = [fmt for fmt in by_suffix if fmt.sniff is None or fmt.sniff(path)]
+    with explained(path, "file of labels"):
+        suitable = [fmt for fmt in by_suffix if fmt.sniff is None or fmt.sniff(path)]
     for fmt in suitable:
         if fmt.read is not None:
             return fmt

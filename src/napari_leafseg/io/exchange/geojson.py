@@ -69,7 +69,7 @@ def _draw(canvas: Canvas, item: dict[str, Any], leaves: set[str]) -> None:
     form = geometry.get("type")
     if kind not in leaves:
         canvas.reading.leave_out(f"“{kind}”")
-    elif form not in {"Polygon", "MultiPolygon"}:
+    elif form not in ("Polygon", "MultiPolygon"):
         canvas.reading.leave_out(f"{form or 'nothing'}, which encloses nothing")
     else:
         number = (item.get("properties") or {}).get("leaf")
@@ -102,4 +102,4 @@ def is_geojson(path: Path) -> bool:
     """Whether a JSON file is one."""
     content = load_json(path)
     first = content[0] if isinstance(content, list) and content else content
-    return isinstance(first, dict) and first.get("type") in {"Feature", "FeatureCollection"}
+    return isinstance(first, dict) and first.get("type") in ("Feature", "FeatureCollection")

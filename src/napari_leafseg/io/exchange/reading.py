@@ -162,6 +162,8 @@ def explained(path: Path, kind: str) -> Iterator[None]:
         yield
     except InputFileError as error:
         raise error if str(path) in str(error) else InputFileError(f"{path}: {error}.") from error
+    except KeyError as error:
+        raise InputFileError(f"{path} is no {kind}: it lacks the entry {error}.") from error
     except Exception as error:  # damaged files raise anything at all
         what = (str(error).strip().splitlines() or [""])[0][:160]
         raise InputFileError(f"{path} is no {kind} ({type(error).__name__}: {what}).") from error

@@ -146,6 +146,10 @@ class ProjectBar(QWidget):
             if answer == QMessageBox.StandardButton.Yes:
                 self.controller.open(folder, force=True)
 
+    def open_or_tell(self, folder: Path) -> None:
+        """Open a project; tell why where that is not possible."""
+        self._guarded(partial(self.open, folder))()
+
     def _recover(self) -> None:
         left = recoverable_projects()
         if left:
