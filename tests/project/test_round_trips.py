@@ -1,10 +1,14 @@
 """What goes out in a format comes back from it, or the format says what it cannot hold."""
 
+import base64
 import contextlib
+import io
+import json
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from typer.testing import CliRunner
 
 from napari_leafseg.cli import app
@@ -286,3 +290,13 @@ def test_labelme_finds_the_image_from_where_its_file_lies(tmp_path, project):
     list(export_labels(project, tmp_path / "deep" / "out", "labelme"))
     name, _ = read_labelme(tmp_path / "deep" / "out" / "a.json")
     assert (tmp_path / "deep" / "out" / name).resolve() == tmp_path / "in" / "a.png"
+
+
+def test_an_image_that_labelme_does_not_open_lies_in_its_file(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8)
+    (tmp_path / "a.ppm").write_bytes(b"P6 56 40 255\n" + pixels.tobytes())
+    items = [Labeled("a", "a.ppm", lambda: plant(0), tmp_path / "a.ppm")]
+    list(write_format(tmp_path / "out", items, "labelme"))
+    content = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert content["imagePath"] == "../a.ppm"
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(content["imageData"])))), pixels)
