@@ -244,3 +244,25 @@ def test_fewer_leaves_than_before_need_a_yes(desk, tmp_path, monkeypatch, qtbot,
         return layer is not None and layer.data.max() == expected
 
     qtbot.waitUntil(shown, timeout=10000)
+
+
+def test_a_file_that_is_named_after_no_image_asks_for_one(desk, tmp_path, monkeypatch, qtbot):
+    images, binding = desk
+    bar = images.project_bar
+    bar.controller.create(tmp_path / "p")
+    new = binding.layer.data.copy()
+    new[35:45, 5:50] = 9
+    np.save(tmp_path / "RoiSet.npy", new)
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(tmp_path / "RoiSet.npy")], ""))
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    asked = []
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *args: asked.append(args[2:4]) or ("a", True))
+    bar.actions_by_name["labels"].trigger()
+
+    def shown():
+        image = images.session.focus()
+        layer = images.session.labels_layer(image) if image else None
+        return layer is not None and layer.data.max() == 9
+
+    qtbot.waitUntil(shown, timeout=10000)
+    assert asked == [("RoiSet.npy is named after none of the images.", ["a"])]

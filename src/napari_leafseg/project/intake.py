@@ -33,12 +33,16 @@ class ImportIncomplete(ProjectError):
         What cannot be taken in, and why.
     fewer : list of str
         Images that keep their labels, as the new ones would be less.
+    unmatched : list of pathlib.Path
+        Files that are named after no image of the project.
     notes : tuple of str
         What was left out of the files that were taken in last.
     """
 
-    def __init__(self, failed: list[str], fewer: list[str], taken: int, notes: tuple[str, ...] = ()) -> None:
-        self.failed, self.fewer, self.notes = failed, fewer, notes
+    def __init__(
+        self, failed: list[str], fewer: list[str], unmatched: list[Path], taken: int, notes: tuple[str, ...] = ()
+    ) -> None:
+        self.failed, self.fewer, self.unmatched, self.notes = failed, fewer, unmatched, notes
         parts = [*_some(failed)]
         if fewer:
             parts += [*_some(fewer), "They keep what they have, unless you choose to replace it (--replace)."]
@@ -80,6 +84,7 @@ class Intake:
         self.known: dict[str, ImageRef] = {}
         self.failed: list[str] = []
         self.fewer: list[str] = []
+        self.unmatched: list[Path] = []
         self._notes: list[str] = []
         self._taken: set[str] = set()
 
@@ -199,6 +204,7 @@ class Intake:
         """Note what a file held that was not taken."""
         unknown = ", ".join(f"“{_shown(name, path)}”" for name in reading.unknown[:_TOLD])
         if reading.unknown and not self.known:
+            self.unmatched.append(path)
             self.failed.append(
                 f"{path} is of an image {unknown}, which the project does not have. Add the image first, or name the "
                 "file after its image."
@@ -225,7 +231,7 @@ class Intake:
         ImportIncomplete
         """
         if self.failed or self.fewer:
-            raise ImportIncomplete(self.failed, self.fewer, len(self._taken), self.notes())
+            raise ImportIncomplete(self.failed, self.fewer, self.unmatched, len(self._taken), self.notes())
 
 
 def _shape_of_labels(path: Path) -> tuple[int, ...] | None:

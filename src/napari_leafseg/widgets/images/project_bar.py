@@ -208,19 +208,29 @@ class ProjectBar(QWidget):
             classes = dialog.classes()
         self._take_labels(paths, verified, classes, False)
 
-    def _take_labels(self, paths: list[Path], verified: bool, classes: set[str] | None, replace: bool) -> None:
+    def _take_labels(
+        self, paths: list[Path], verified: bool, classes: set[str] | None, replace: bool, image: str = ""
+    ) -> None:
         project = self.controller.project
         if project is None:
             return
         folder = project.folder
         self.controller.close()  # what is on the screen is written first, and read again afterwards
         reopened = Project.open(folder)
-        events = import_labels(reopened, paths, verified, classes, replace)
+        events = import_labels(reopened, paths, verified, classes, replace, image)
 
         def failed(error: Exception) -> None:
             self._reopen(reopened)
-            if isinstance(error, ImportIncomplete) and error.fewer and self._may_replace(error):
-                self._take_labels(paths, verified, classes, True)
+            if not isinstance(error, ImportIncomplete):
+                return
+            if error.fewer and self._may_replace(error):
+                self._take_labels(paths, verified, classes, True, image)
+            elif error.unmatched == paths and len(paths) == 1 and not image:
+                names = [ref.id for ref in reopened.images]
+                title, question = "Labels of which image?", f"{paths[0].name} is named after none of the images."
+                name, chosen = QInputDialog.getItem(self, title, question, names, 0, False)
+                if chosen:
+                    self._take_labels(paths, verified, classes, replace, name)
 
         self._run(events, "files of labels taken in", lambda: self._reopen(reopened), failed)
 
