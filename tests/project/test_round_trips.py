@@ -123,6 +123,7 @@ def test_a_series_comes_into_a_project(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("form", FORMATS)
 def test_70_000_labels_come_back_or_are_refused(tmp_path, form):
     labels = np.zeros((560, 512), np.uint32)
