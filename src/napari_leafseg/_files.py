@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -121,3 +122,19 @@ def sample_folder() -> Path:
     """Return the folder of the sample plants, found like `resource_folder`."""
     installed = Path(__file__).parent / "sample_data"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "sample_data"
+
+
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10))}
+
+
+def safe_name(name: str, longest: int = 200) -> str:
+    """Make a name that a file may have on any system, and that leads to no other folder.
+
+    A name that is fine already stays as it is.
+    """
+    clean = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in name).strip(" .")
+    clean = f"_{clean}" if clean.split(".")[0].casefold() in _RESERVED else clean
+    if len(clean.encode()) > longest:
+        digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
+        clean = f"{clean.encode()[: longest - 9].decode(errors='ignore')}_{digest}"
+    return clean or "image"

@@ -5,13 +5,14 @@ import os
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
 
 from napari_leafseg.io import write_image
 from napari_leafseg.io.exchange.coco import read_coco
 from napari_leafseg.project import Project
 from napari_leafseg.project.lock import Lock, Owner
+from napari_leafseg.widgets.images.class_dialog import ClassDialog
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.project_controller import ProjectController
@@ -180,3 +181,105 @@ def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, 
         bar.actions_by_name["elsewhere"].trigger()
     assert bar.controller.project is not old
     assert bar.controller.project.folder == tmp_path / "stick"
+
+
+def with_classes(path, name="a.png"):
+    """A COCO file with a leaf of 20 × 20 pixels and a pot behind it."""
+    square = [10, 10, 30, 10, 30, 30, 10, 30]
+    path.write_text(
+        json.dumps({
+            "images": [{"id": 1, "file_name": name, "height": 50, "width": 60}],
+            "categories": [{"id": 1, "name": "blade"}, {"id": 2, "name": "holder"}],
+            "annotations": [
+                {"image_id": 1, "category_id": 1, "segmentation": [square]},
+                {"image_id": 1, "category_id": 2, "segmentation": [[0, 0, 60, 0, 60, 50, 0, 50]]},
+            ],
+        })
+    )  # fmt: skip
+    return path
+
+
+def test_the_user_chooses_which_classes_are_leaves(desk, tmp_path, monkeypatch, qtbot):
+    images, _binding = desk
+    bar = images.project_bar
+    bar.controller.create(tmp_path / "p")
+    path = with_classes(tmp_path / "c.json")
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(path)], ""))
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    told = []
+    monkeypatch.setattr("napari_leafseg.widgets.images.project_bar.show_info", told.append)
+
+    def untick(dialog):
+        row = next(row for row in range(dialog.list.count()) if "holder" in dialog.list.item(row).text())
+        item = dialog.list.item(row)
+        place = dialog.list.visualItemRect(item)
+        dialog.show()
+        qtbot.mouseClick(
+            dialog.list.viewport(), Qt.MouseButton.LeftButton, pos=place.topLeft() + QPoint(8, place.height() // 2)
+        )
+        assert dialog.classes() == {"blade"}
+        return True
+
+    monkeypatch.setattr(ClassDialog, "exec", untick)
+    bar.actions_by_name["labels"].trigger()
+    qtbot.waitUntil(lambda: bool(told), timeout=10000)
+    assert "1 × “holder”" in told[0]
+
+    def shown():
+        image = images.session.focus()
+        layer = images.session.labels_layer(image) if image else None
+        return layer is not None and (layer.data > 0).sum() == 400
+
+    qtbot.waitUntil(shown, timeout=10000)
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_fewer_leaves_than_before_need_a_yes(desk, tmp_path, monkeypatch, qtbot, answer):
+    images, binding = desk
+    bar = images.project_bar
+    more = binding.layer.data.copy()
+    more[35:45, 5:50] = 2
+    binding.replace(more, "segment with test")
+    bar.controller.create(tmp_path / "p")
+    write_image(tmp_path / "a_label.png", np.uint16(more == 1))
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(tmp_path / "a_label.png")], ""))
+    asked = []
+
+    def reply(_parent, title, text):
+        asked.append(text)
+        return getattr(QMessageBox.StandardButton, "No" if title == "Labels" else answer)
+
+    monkeypatch.setattr(QMessageBox, "question", reply)
+    bar.actions_by_name["labels"].trigger()
+    qtbot.waitUntil(lambda: len(asked) == 2, timeout=10000)
+    assert "has 2 leaves, in the file there are 1" in asked[1]
+    expected = 1 if answer == "Yes" else 2
+
+    def shown():
+        image = images.session.focus()
+        layer = images.session.labels_layer(image) if image else None
+        return layer is not None and layer.data.max() == expected
+
+    qtbot.waitUntil(shown, timeout=10000)
+
+
+def test_a_file_that_is_named_after_no_image_asks_for_one(desk, tmp_path, monkeypatch, qtbot):
+    images, binding = desk
+    bar = images.project_bar
+    bar.controller.create(tmp_path / "p")
+    new = binding.layer.data.copy()
+    new[35:45, 5:50] = 9
+    np.save(tmp_path / "RoiSet.npy", new)
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(tmp_path / "RoiSet.npy")], ""))
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    asked = []
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *args: asked.append(args[2:4]) or ("a", True))
+    bar.actions_by_name["labels"].trigger()
+
+    def shown():
+        image = images.session.focus()
+        layer = images.session.labels_layer(image) if image else None
+        return layer is not None and layer.data.max() == 9
+
+    qtbot.waitUntil(shown, timeout=10000)
+    assert asked == [("RoiSet.npy is named after none of the images.", ["a"])]

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from napari_leafseg._console import out
+from napari_leafseg._console import err, out
 from napari_leafseg.cli.common import Command, app, progress_bar
 
 
@@ -37,6 +38,7 @@ def export_project(
     fmt: Annotated[str, typer.Option("--format", help="One of: {formats}.")] = "coco",
 ) -> None:
     """Write a project's labels in another program's format."""
+    from napari_leafseg.io.exchange.formats import find_format
     from napari_leafseg.project import Project
     from napari_leafseg.project.transfer import export_labels
 
@@ -44,4 +46,37 @@ def export_project(
         task = bar.add_task("Exporting", total=None)
         for event in export_labels(opened, output, fmt):
             bar.update(task, completed=event.done, total=event.total)
-    out.print(f"{event.total} images’ labels are in {output}.", highlight=False, soft_wrap=True)
+    out.print(
+        f"{event.total} images’ labels are in {output}. {find_format(fmt).loses}", highlight=False, soft_wrap=True
+    )
+
+
+@app.command("import", cls=Command)
+def import_into_project(
+    project: Annotated[Path, typer.Argument(help="A project's folder.")],
+    labels: Annotated[list[Path], typer.Argument(help="Files of labels, or folders of them.")],
+    verified: Annotated[bool, typer.Option(help="The leaves are right: no model may change them.")] = False,
+    leaf_class: Annotated[
+        list[str] | None, typer.Option(help="A class that is a leaf, may be given again; by their names if left out.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option(help="Also where there are fewer leaves than before, or verified ones change.")
+    ] = False,
+    image: Annotated[str, typer.Option(help="The image of the project for files that are named after none.")] = "",
+) -> None:
+    """Take labels of other programs into a project."""
+    from napari_leafseg.project import Project
+    from napari_leafseg.project.transfer import ImportIncomplete, import_labels
+
+    with Project.open(project) as opened, progress_bar() as bar:
+        task = bar.add_task("Importing", total=None)
+        try:
+            for event in import_labels(opened, labels, verified, leaf_class, replace, image):
+                bar.update(task, completed=event.done, total=event.total)
+                for note in event.notes:
+                    err.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
+        except ImportIncomplete as error:
+            for note in error.notes:
+                err.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
+            raise
+    out.print(f"Labels of {event.total} files are in {project}.", highlight=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io import lazy
+from napari_leafseg.io.label_arrays import as_labels
 from napari_leafseg.io.lazy import is_zarr, read_large_tiff, read_zarr, tiff_array
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -148,15 +149,9 @@ def read_labels(path: str | Path) -> np.ndarray:
     Raises
     ------
     InputFileError
-        When the file is no single-channel integer image.
+        When the file is no image of whole numbers, see `as_labels`.
     """
-    array = _decode(Path(path), _read_bytes(Path(path)), numbers=True)
-    if array.ndim != 2 or array.dtype.kind not in "bui":
-        raise InputFileError(
-            f"{path} is no label image: labels are one channel of whole numbers, "
-            f"this is {array.shape} of {array.dtype}."
-        )
-    return array.astype(np.int32)
+    return as_labels(_decode(Path(path), _read_bytes(Path(path)), numbers=True), str(path))
 
 
 def label_path(folder: Path, stem: str) -> Path:

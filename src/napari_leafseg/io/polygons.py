@@ -6,13 +6,18 @@ QuPath.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import ndimage
 from shapely import MultiPolygon, Polygon, box, union_all
 from shapely.geometry.base import BaseGeometry
-from skimage import draw
+
+from napari_leafseg.errors import InputFileError
+
+Box = tuple[slice, slice]
+MOST_CROSSINGS = 5_000_000  # of an outline with the rows of an image
+_FAR = 1e7  # pixels
 
 
 def leaf_polygons(labels: np.ndarray) -> dict[int, MultiPolygon]:
@@ -23,14 +28,27 @@ def leaf_polygons(labels: np.ndarray) -> dict[int, MultiPolygon]:
     labels : numpy.ndarray
         Integer (H, W), 0 = background.
     """
-    found = {}
-    for leaf, place in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
-        if place is not None:
-            found[leaf] = _outline(labels[place] == leaf, place[0].start, place[1].start)
-    return found
+    return {leaf: outline(labels[place] == leaf, place[0].start, place[1].start) for leaf, place in leaf_boxes(labels)}
 
 
-def _outline(mask: np.ndarray, top: int, left: int) -> MultiPolygon:
+def leaf_boxes(labels: np.ndarray) -> Iterator[tuple[int, Box]]:
+    """The place of each leaf, by number; numbers may be large and have gaps."""
+    numbers = np.unique(labels)
+    numbers = numbers[numbers != 0]
+    dense = labels
+    if numbers.max(initial=0) > 2 * len(numbers) + 1000:
+        dense, numbers = np.searchsorted(numbers, labels) + (labels != 0), numbers
+        places = ndimage.find_objects(dense)
+    else:
+        places = ndimage.find_objects(labels.astype(np.int32))
+        places = [places[number - 1] for number in numbers]
+    yield from zip(map(int, numbers), places, strict=True)
+
+
+def outline(mask: np.ndarray, top: int, left: int) -> MultiPolygon:
+    """The exact outline of a bool mask whose upper left corner lies at a place of the image."""
+    if mask.all():
+        return MultiPolygon([box(left, top, left + mask.shape[1], top + mask.shape[0])])
     padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
     steps = np.diff(padded, axis=1)
     rows, starts = np.nonzero(steps == 1)
@@ -69,19 +87,55 @@ def without_holes(shape: MultiPolygon) -> list[np.ndarray]:
     return done
 
 
-def draw_polygons(labels: np.ndarray, leaf: int, rings: Iterable[Sequence[Sequence[float]] | np.ndarray]) -> None:
-    """Give the pixels whose center lies in any of some polygons to a leaf, in place."""
-    for ring in rings:
-        points = np.asarray(ring, float).reshape(-1, 2)
-        rows, columns = draw.polygon(points[:, 1] - 0.5, points[:, 0] - 0.5, labels.shape)
-        labels[rows, columns] = leaf
+def fill_rings(rings: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[Box, np.ndarray] | None:
+    """Find the pixels whose center an odd number of rings encloses: outlines with holes, also where they cross.
+
+    Parameters
+    ----------
+    rings : sequence of numpy.ndarray
+        (N, 2) of (x, y), closed by themselves; the second of two rings that lie in each other is a hole.
+    shape : tuple of int
+        Height and width of the image.
+
+    Returns
+    -------
+    (tuple of slice, numpy.ndarray) or None
+        A place in the image and a bool mask there; None where nothing lies in the image.
+
+    Raises
+    ------
+    InputFileError
+        For an outline that runs to and fro through the image so often that filling it would take minutes.
+    """
+    tails = np.concatenate([np.asarray(ring, float) for ring in rings]).clip(-_FAR, _FAR)
+    heads = np.concatenate([np.roll(np.asarray(ring, float), -1, 0) for ring in rings]).clip(-_FAR, _FAR)
+    upper, lower = np.minimum(tails[:, 1], heads[:, 1]), np.maximum(tails[:, 1], heads[:, 1])
+    first = np.ceil(upper - 0.5).clip(0, shape[0]).astype(np.int64)
+    stop = np.ceil(lower - 0.5).clip(0, shape[0]).astype(np.int64)
+    crossing = stop > first
+    first, stop, tails, heads = first[crossing], stop[crossing], tails[crossing], heads[crossing]
+    if not len(first):
+        return None
+    spans = stop - first
+    if spans.sum() > MOST_CROSSINGS:
+        raise InputFileError(
+            f"an outline of {len(tails):,} points crosses the image’s rows {spans.sum():,} times; simplify it"
+        )
+    edge = np.repeat(np.arange(len(first)), spans)
+    rows = np.arange(len(edge)) - np.repeat(np.cumsum(spans) - spans, spans) + first[edge]
+    slope = (heads[:, 0] - tails[:, 0]) / (heads[:, 1] - tails[:, 1])
+    columns = tails[edge, 0] + (rows + 0.5 - tails[edge, 1]) * slope[edge]
+    columns = np.ceil(columns - 0.5).clip(0, shape[1]).astype(np.int64)
+    top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max()
+    if right <= left:
+        return None
+    toggles = np.zeros((bottom - top, right - left + 1), np.uint8)
+    np.bitwise_xor.at(toggles, (rows - top, columns - left), 1)
+    inside = np.bitwise_xor.accumulate(toggles, axis=1, out=toggles)[:, :-1].view(bool)
+    return (slice(int(top), int(bottom)), slice(int(left), int(right))), inside
 
 
-def draw_shape(labels: np.ndarray, leaf: int, shape: BaseGeometry) -> None:
-    """Give the pixels of a polygon with holes to a leaf, in place."""
-    for polygon in _polygons_of(shape).geoms:
-        mask = np.zeros(labels.shape, np.uint8)
-        draw_polygons(mask, 1, [np.array(polygon.exterior.coords)])
-        for hole in polygon.interiors:
-            draw_polygons(mask, 0, [np.array(hole.coords)])
-        labels[mask > 0] = leaf
+def ellipse(x: float, y: float, across: float, down: float) -> np.ndarray:
+    """The outline of an ellipse around (x, y) with half axes `across` and `down`, (N, 2) of (x, y)."""
+    angle = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+    return np.column_stack([x + across * np.cos(angle), y + down * np.sin(angle)])

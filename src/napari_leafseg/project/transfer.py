@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
-from napari_leafseg.errors import InputFileError, ProjectError
+from napari_leafseg.errors import InputFileError, ProjectError, UserError
 from napari_leafseg.io import find_pairs, read_image, read_labels
-from napari_leafseg.io.exchange.formats import FORMATS, Labeled, find_format, read_format, write_format
-from napari_leafseg.project.store import ImageRef, Project
+from napari_leafseg.io.exchange.formats import (
+    FORMATS,
+    Labeled,
+    find_format,
+    list_classes,
+    read_format,
+    readable_suffixes,
+    write_format,
+)
+from napari_leafseg.io.exchange.names import file_names, relative_names
+from napari_leafseg.io.exchange.reading import Reading, leaf_classes
+from napari_leafseg.project.intake import ImportIncomplete, Intake
+from napari_leafseg.project.store import Project
 
-__all__ = ["FORMATS", "TransferEvent", "export_labels", "import_labels", "import_masks"]
+__all__ = [
+    "FORMATS",
+    "ImportIncomplete",
+    "TransferEvent",
+    "export_labels",
+    "import_labels",
+    "import_masks",
+    "label_files",
+]
 
 
 @dataclass(frozen=True)
 class TransferEvent:
-    """Progress: images done, images in all, and the one at hand."""
+    """Progress.
+
+    Attributes
+    ----------
+    done, total : int
+        Images or files.
+    name : str
+        The one at hand.
+    notes : tuple of str
+        Sentences on the one before: what was not taken in.
+    """
 
     done: int
     total: int
     name: str
+    notes: tuple[str, ...] = ()
 
 
-def import_masks(project: Project, folder: str | Path, verified: bool = False) -> Iterator[TransferEvent]:
+def import_masks(
+    project: Project, folder: str | Path, verified: bool = False, replace: bool = False
+) -> Iterator[TransferEvent]:
     """Take images with label images (``plant.png`` and ``plant_label.png``) into a project.
 
     Parameters
@@ -37,11 +66,13 @@ def import_masks(project: Project, folder: str | Path, verified: bool = False) -
         Label images lie beside the images, or in ``labels/`` beside their folder.
     verified : bool
         Whether these leaves are right and are not to be changed by any model.
+    replace : bool
+        See `import_labels`.
 
     Raises
     ------
     UserError
-        When there is no such pair, or labels do not fit their image; what was taken in before stays.
+        When there is no such pair, or labels do not fit their image; all that fit are taken in.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -51,73 +82,105 @@ def import_masks(project: Project, folder: str | Path, verified: bool = False) -
         raise InputFileError(
             f"{folder} holds no image with a label image (plant.png with plant_label.png beside it or in ../labels)."
         )
+    intake = Intake(project, verified, replace)
     for number, (path, mask) in enumerate(pairs):
-        yield TransferEvent(number, len(pairs), path.name)
-        image, labels = read_image(path), read_labels(mask)
-        if labels.shape != image.array.shape[:2]:
-            raise InputFileError(f"{mask} is {labels.shape}, but its image {path} is {image.array.shape[:2]}.")
-        _check_numbers(labels, mask)
-        _take_in(project, project.add_known(path, image.sha256), labels, verified)
-    yield TransferEvent(len(pairs), len(pairs), "")
+        yield TransferEvent(number, len(pairs), path.name, intake.notes())
+        try:
+            image, labels = read_image(path), read_labels(mask)
+            if labels.shape != image.array.shape[:2]:
+                raise InputFileError(f"{mask} is {labels.shape}, but its image {path} is {image.array.shape[:2]}.")
+            intake.take(project.add_known(path, image.sha256), labels, mask)
+        except UserError as error:
+            intake.failed.append(str(error))
+    intake.finish()
+    yield TransferEvent(len(pairs), len(pairs), "", intake.notes())
 
 
-def import_labels(project: Project, paths: list[Path], verified: bool = False) -> Iterator[TransferEvent]:
+def import_labels(
+    project: Project,
+    paths: Sequence[str | Path],
+    verified: bool = False,
+    classes: Collection[str] | None = None,
+    replace: bool = False,
+    image: str = "",
+) -> Iterator[TransferEvent]:
     """Take labels of images that are in the project already, from any format that it writes.
 
-    A COCO or LabelMe file names its images; any other file belongs to the image whose name it begins with
-    (``plant_label.tif``, ``plant_rois.zip``, ``plant.geojson``). What was there before can be had back by undo.
+    A COCO, CVAT or LabelMe file names its images; any other file belongs to the image whose name it begins with
+    (``plant_label.tif``, ``plant_rois.zip``, ``plant.geojson``). What was there before can be had back by undo. A file
+    or image that does not fit is left out, the others are taken in.
 
     Parameters
     ----------
     project : Project
-    paths : list of path
+    paths : sequence of path
+        Files, or folders of them.
     verified : bool
         See `import_masks`.
+    classes : collection of str, optional
+        Names of the classes that are leaves, where a format has classes; chosen by name when left out, see
+        `leaf_classes`.
+    replace : bool
+        Whether labels take the place of others also where there are fewer leaves, much less area, or where verified
+        leaves change. Without it such images keep what they have.
+    image : str
+        Name, in the project, of the image whose labels these are, for files that are named after none.
 
     Raises
     ------
-    UserError
-        For a file of another kind, or of an image that the project does not have; files before it stay taken in.
+    ImportIncomplete
+        At the end, when something was not taken in: files of another kind or size, images that the project does not
+        have, or labels that need `replace`.
     """
-    for number, path in enumerate(paths):
-        yield TransferEvent(number, len(paths), path.name)
-        for ref, labels in _read_any(project, Path(path)):
-            _check_numbers(labels, path)
-            _take_in(project, ref, labels, verified)
-    yield TransferEvent(len(paths), len(paths), "")
+    files = label_files(paths)
+    if classes is None:
+        classes = _leaf_classes(files)
+    intake = Intake(project, verified, replace, image)
+    intake.foresee(files)
+    for number, path in enumerate(files):
+        yield TransferEvent(number, len(files), path.name, intake.notes())
+        reading = Reading(classes=classes)
+        reading.ask(partial(intake.sizes, path, reading))
+        try:
+            for name, labels in read_format(path, reading):
+                intake.take(intake.known[name], labels, path)
+        except UserError as error:
+            intake.failed.append(str(error))
+        intake.tell(path, reading)
+    intake.finish()
+    yield TransferEvent(len(files), len(files), "", intake.notes())
 
 
-def _check_numbers(labels: np.ndarray, path: Path) -> None:
-    if labels.max(initial=0) > LARGEST_NUMBER or labels.min(initial=0) < 0:
-        raise InputFileError(f"{path} holds leaf numbers outside 0 to {LARGEST_NUMBER}. Number its leaves anew.")
+def _leaf_classes(files: Sequence[Path]) -> set[str] | None:
+    """The classes that are leaves, by their names in all files."""
+    counts = list_classes(files)
+    try:
+        return leaf_classes(counts) if counts else None
+    except InputFileError as error:
+        raise InputFileError(f"{files[0].parent}: {error}.") from error
 
 
-def _take_in(project: Project, ref: ImageRef, labels: np.ndarray, verified: bool) -> None:
-    """Make these the labels of an image, as one step; a second one says that they are right."""
-    document = project.live_document(ref)
-    if document is None or document.labels.shape != labels.shape:
-        document = project.open_document(ref, labels.shape)
-    document.commit(difference(document.labels, None, labels.astype(np.uint16), "import"), verify=False)
-    if verified:
-        document.set_verified([(0, leaf) for leaf in document.leaves()], True)
-    project.save(ref, document)
+def label_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Files as they are given, folders as the files in and below them that may hold labels, by name; each once.
 
-
-def _read_any(project: Project, path: Path) -> list[tuple[ImageRef, np.ndarray]]:
-    """Read a file of labels; returns the images that they belong to, with their labels."""
-
-    def size(name: str) -> tuple[int, int]:
-        height, width = read_image(project.path_of(_named(project, name, path))).array.shape[:2]
-        return height, width
-
-    return [(_named(project, name, path), labels) for name, labels in read_format(path, size).items()]
-
-
-def _named(project: Project, name: str, path: Path) -> ImageRef:
-    for ref in project.images:
-        if name in (ref.id, Path(ref.path).name) or Path(name).stem == Path(ref.path).stem:
-            return ref
-    raise ProjectError(f"{path} is of an image “{name}”, which the project does not have. Add the image first.")
+    Raises
+    ------
+    InputFileError
+        When a folder holds none.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = [item for item in path.rglob("*") if item.suffix.lower() in readable_suffixes() and item.is_file()]
+            inside = sorted(item for item in inside if not item.name.startswith("."))
+            if any(item.suffix.lower() == ".txt" for item in inside):
+                inside = [item for item in inside if item.suffix.lower() not in {".yaml", ".yml"}]
+            if not inside:
+                raise InputFileError(f"The folder {path} holds no labels ({', '.join(readable_suffixes())}).")
+            found.update(dict.fromkeys(inside))
+        else:
+            found[path] = None
+    return list(found)
 
 
 def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[TransferEvent]:
@@ -141,7 +204,13 @@ def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[Tr
     refs = [ref for ref in project.images if project.labels_path(ref).exists()]
     if not refs:
         raise ProjectError(f"The project {project.folder} has no labels to export yet.")
-    items = [Labeled(ref.id, Path(ref.path).name, partial(project.read_labels, ref)) for ref in refs]
+    paths = [project.path_of(ref) for ref in refs]
+    images = relative_names(paths)
+    names = file_names(images, [ref.id for ref in refs])
+    items = [
+        Labeled(name, image, partial(project.read_labels, ref), path)
+        for name, image, ref, path in zip(names, images, refs, paths, strict=True)
+    ]
     for number, name in enumerate(write_format(Path(folder), items, fmt)):
         yield TransferEvent(number, len(refs), name)
     yield TransferEvent(len(refs), len(refs), "")

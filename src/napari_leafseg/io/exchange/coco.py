@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +12,10 @@ import numpy as np
 from pycocotools import mask as run_length
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.polygons import draw_polygons, leaf_polygons, without_holes
+from napari_leafseg.io.exchange.canvas import Canvas
+from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
+from napari_leafseg.io.exchange.run_lengths import read_run_lengths, write_run_lengths
+from napari_leafseg.io.polygons import leaf_boxes, outline, without_holes
 
 
 def write_coco(
@@ -34,21 +37,21 @@ def write_coco(
     for number, (name, labels) in enumerate(items, start=1):
         height, width = labels.shape
         images.append({"id": number, "file_name": name, "height": height, "width": width})
-        shapes = leaf_polygons(labels)
-        for leaf, shape in shapes.items():
-            left, top, right, bottom = shape.bounds
+        for leaf, place in leaf_boxes(labels):
+            rows, columns = place
+            inside = labels[place] == leaf
             leaves.append(
                 {
                     "id": len(leaves) + 1,
                     "image_id": number,
                     "category_id": 1,
                     "segmentation": (
-                        [ring.ravel().tolist() for ring in without_holes(shape)]
+                        [ring.ravel().tolist() for ring in without_holes(outline(inside, rows.start, columns.start))]
                         if encoding == "polygon"
-                        else _run_lengths(labels == leaf)
+                        else write_run_lengths(inside, place, labels.shape)
                     ),
-                    "area": float(shape.area),
-                    "bbox": [left, top, right - left, bottom - top],
+                    "area": float(np.count_nonzero(inside)),
+                    "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
                     "iscrowd": 0,
                     "leaf": leaf,
                 }
@@ -82,17 +85,16 @@ def masks_to_coco(
     """
     leaves = []
     for number, (score, place, inside) in enumerate(masks, start=1):
-        whole = np.zeros(shape, bool)
-        window = whole[place]
-        window |= inside[: window.shape[0], : window.shape[1]]
-        coded = _run_lengths(whole)
+        rows, columns = (slice(part.start, min(part.stop, side)) for part, side in zip(place, shape, strict=True))
+        mask = inside[: rows.stop - rows.start, : columns.stop - columns.start]
+        coded = write_run_lengths(mask, (rows, columns), shape)
         leaves.append(
             {
                 "id": number,
                 "image_id": 1,
                 "category_id": 1,
                 "segmentation": coded,
-                "area": float(np.count_nonzero(whole)),
+                "area": float(np.count_nonzero(mask)),
                 "bbox": [float(side) for side in run_length.toBbox({**coded, "counts": coded["counts"].encode()})],
                 "iscrowd": 0,
                 "score": round(score, 4),
@@ -110,41 +112,73 @@ def _content(images: list[dict[str, Any]], leaves: list[dict[str, Any]]) -> dict
     }
 
 
-def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    coded = run_length.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": [int(side) for side in coded["size"]], "counts": coded["counts"].decode()}
-
-
 def read_coco(path: str | Path) -> dict[str, np.ndarray]:
     """Read labels by image's file name; polygons and run lengths, ours and others'.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        uint16 (H, W). Leaves keep their numbers where we wrote them, else they count from 1.
+        uint16 (H, W), uint32 where numbers are larger. Leaves keep their numbers where we wrote them, else they count
+        from 1.
 
     Raises
     ------
     InputFileError
-        When it is no COCO file.
+        When it is no COCO file, or its masks do not fit its images.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        images = {item["id"]: item for item in content["images"]}
-        found = {item["file_name"]: np.zeros((item["height"], item["width"]), np.uint16) for item in images.values()}
-        for item in content["annotations"]:
-            labels = found[images[item["image_id"]]["file_name"]]
-            leaf = int(item.get("leaf", 0)) or int(labels.max(initial=0)) + 1
-            shape = item["segmentation"]
-            if isinstance(shape, dict):
-                if isinstance(shape["counts"], list):
-                    shape = run_length.frPyObjects(shape, *shape["size"])
-                labels[run_length.decode(shape) > 0] = leaf
-            else:
-                draw_polygons(labels, leaf, shape)
-    except OSError as error:
-        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputFileError(f"{path} is no COCO file ({type(error).__name__}: {error}).") from error
+    found: dict[str, np.ndarray] = read_alone(iterate_coco, path)
     return found
+
+
+def iterate_coco(path: Path, reading: Reading) -> Found:
+    """Read the labels of those images of a file that are known, one after the other."""
+    with explained(path, "COCO file"):
+        content = load_json(path)
+        by_image: dict[Any, list[dict[str, Any]]] = {item["id"]: [] for item in content["images"]}
+        for item in content["annotations"]:
+            by_image[item["image_id"]].append(item)
+        declared = {str(item["file_name"]): _declared(item) for item in content["images"]}
+        planes = reading.planes(declared, declared)
+        leaves = reading.leaves(count_coco(path))
+        names = _class_names(content)
+        often = Counter(str(item["file_name"]) for item in content["images"])
+        for image in content["images"]:
+            name = str(image["file_name"])
+            if often[name] > 1:
+                twice = f"{often[name]} of its images are called “{name}”, so that their labels cannot be told apart"
+                reading.refused += [] if twice in reading.refused else [twice]
+            elif name in planes:
+                canvas = Canvas(planes[name], reading)
+                for item in by_image[image["id"]]:
+                    _draw(canvas, item, names.get(item.get("category_id"), ""), leaves)
+                yield name, canvas.labels()
+
+
+def _draw(canvas: Canvas, item: dict[str, Any], kind: str, leaves: set[str]) -> None:
+    leaf, shape = item.get("leaf"), item.get("segmentation")
+    if kind not in leaves:
+        canvas.reading.leave_out(f"“{kind}”")
+    elif isinstance(shape, dict):
+        canvas.mask(leaf, *read_run_lengths(shape, canvas.shape))
+    elif not shape:
+        canvas.reading.leave_out("box without an outline")
+    else:
+        leaf = object() if leaf is None else leaf
+        for ring in shape:
+            canvas.polygon(leaf, [ring])
+
+
+def _declared(image: dict[str, Any]) -> tuple[int, int] | None:
+    height, width = image.get("height"), image.get("width")
+    return (int(height), int(width)) if height and width else None
+
+
+def _class_names(content: dict[str, Any]) -> dict[Any, str]:
+    return {item["id"]: str(item.get("name") or item["id"]) for item in content.get("categories") or []}
+
+
+def count_coco(path: Path) -> Counter[str]:
+    """How many shapes of each class there are."""
+    content = load_json(path)
+    names = _class_names(content)
+    return Counter(names.get(item.get("category_id"), "") for item in content["annotations"])

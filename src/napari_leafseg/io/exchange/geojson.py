@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import shapely
-from shapely.errors import ShapelyError
-from shapely.geometry import mapping, shape
+from shapely.geometry import mapping
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.polygons import draw_shape, leaf_polygons
+from napari_leafseg.io.exchange.canvas import Canvas
+from napari_leafseg.io.exchange.names import labeled_path
+from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
+from napari_leafseg.io.polygons import leaf_polygons
 
 
 def write_geojson(path: str | Path, labels: np.ndarray) -> None:
@@ -44,20 +47,59 @@ def read_geojson(path: str | Path, size: tuple[int, int]) -> np.ndarray:
     InputFileError
         When it is no GeoJSON.
     """
-    labels = np.zeros(size, np.uint16)
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        features = content["features"] if isinstance(content, dict) else content
-        largest = max((int(item.get("properties", {}).get("leaf", 0)) for item in features), default=0)
-        for item in features:
-            leaf = int(item.get("properties", {}).get("leaf", 0))
-            if not leaf:
-                leaf = largest = largest + 1
-            geometry = shape(item["geometry"])
-            if geometry.geom_type in {"Polygon", "MultiPolygon"}:
-                draw_shape(labels, leaf, shapely.make_valid(geometry))
-    except OSError as error:
-        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ShapelyError) as error:
-        raise InputFileError(f"{path} is no GeoJSON ({type(error).__name__}: {error}).") from error
-    return labels
+    found: dict[str, np.ndarray] = read_alone(iterate_geojson, path, Reading(lambda names: dict.fromkeys(names, size)))
+    return found[labeled_path(Path(path))]
+
+
+def iterate_geojson(path: Path, reading: Reading) -> Found:
+    """Read the labels of a file whose image is known."""
+    with explained(path, "GeoJSON"):
+        name = labeled_path(path)
+        features = _features(load_json(path))
+        plane, leaves = reading.plane(name), reading.leaves(count_geojson(path))
+        if plane is not None:
+            canvas = Canvas(plane, reading)
+            for item in features:
+                _draw(canvas, item, leaves)
+            yield name, canvas.labels()
+
+
+def _draw(canvas: Canvas, item: dict[str, Any], leaves: set[str]) -> None:
+    geometry, kind = item.get("geometry") or {}, _class_of(item)
+    form = geometry.get("type")
+    if kind not in leaves:
+        canvas.reading.leave_out(f"“{kind}”")
+    elif form not in ("Polygon", "MultiPolygon"):
+        canvas.reading.leave_out(f"{form or 'nothing'}, which encloses nothing")
+    else:
+        number = (item.get("properties") or {}).get("leaf")
+        leaf = number if isinstance(number, int) and number > 0 else object()
+        polygons = [geometry["coordinates"]] if form == "Polygon" else geometry["coordinates"]
+        for rings in polygons:
+            canvas.polygon(leaf, [[point[:2] for point in ring] for ring in rings])
+
+
+def _features(content: Any) -> list[dict[str, Any]]:
+    if isinstance(content, dict):
+        content = content.get("features", [content])
+    features = list(content)
+    if any(item["type"] != "Feature" for item in features):
+        raise InputFileError("it holds something else than features; export it again as a feature collection")
+    return features
+
+
+def _class_of(item: dict[str, Any]) -> str:
+    properties = item.get("properties") or {}
+    return str((properties.get("classification") or {}).get("name") or "")
+
+
+def count_geojson(path: Path) -> Counter[str]:
+    """How many shapes of each class there are."""
+    return Counter(map(_class_of, _features(load_json(path))))
+
+
+def is_geojson(path: Path) -> bool:
+    """Whether a JSON file is one."""
+    content = load_json(path)
+    first = content[0] if isinstance(content, list) and content else content
+    return isinstance(first, dict) and first.get("type") in ("Feature", "FeatureCollection")

@@ -1,21 +1,32 @@
-"""ImageJ's ROI sets: a zip file of polygons."""
+"""ImageJ's ROIs: a zip file of them, or a single one; polygons are written, all that enclose something are read."""
 
 from __future__ import annotations
 
 import io
 import re
-import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
-from roifile import ROI_TYPE, ImagejRoi
+from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.polygons import draw_polygons, leaf_polygons, without_holes
+from napari_leafseg.io.exchange.canvas import Canvas
+from napari_leafseg.io.exchange.names import labeled_path
+from napari_leafseg.io.exchange.reading import (
+    LARGEST_FILE,
+    Found,
+    Reading,
+    explained,
+    load_bytes,
+    read_alone,
+)
+from napari_leafseg.io.polygons import leaf_polygons, without_holes
 
-_NAME = re.compile(r"leaf (\d+)")
+_NAME = re.compile(r"leaf (\d{1,10})\b")
+_SHAPES = {ROI_TYPE.POLYGON, ROI_TYPE.RECT, ROI_TYPE.OVAL, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED}
+_NO_SHAPES = {ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE}
 
 
 def write_imagej(path: str | Path, labels: np.ndarray) -> None:
@@ -33,25 +44,46 @@ def write_imagej(path: str | Path, labels: np.ndarray) -> None:
 
 
 def read_imagej(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
-    """Read a ROI set for an image of a shape, uint16 (H, W); ROIs of other names count on from the largest.
+    """Read a ROI set, or a single ROI, for an image of a shape, uint16 (H, W); other names than ours count on.
 
     Raises
     ------
     InputFileError
         When it is no ROI set.
     """
-    labels = np.zeros(shape, np.uint16)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            rois = [ImagejRoi.frombytes(archive.read(name)) for name in archive.namelist() if name.endswith(".roi")]
-    except OSError as error:
-        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
-    except (zipfile.BadZipFile, ValueError, struct.error) as error:
-        raise InputFileError(f"{path} is no ImageJ ROI set ({error}).") from error
-    named = [(_NAME.match(roi.name or ""), roi) for roi in rois]
-    largest = max((int(name[1]) for name, _ in named if name), default=0)
-    for name, roi in named:
-        if not name:
-            largest += 1
-        draw_polygons(labels, int(name[1]) if name else largest, [np.asarray(roi.coordinates())])
-    return labels
+    found: dict[str, np.ndarray] = read_alone(iterate_imagej, path, Reading(lambda names: dict.fromkeys(names, shape)))
+    return found[labeled_path(Path(path))]
+
+
+def iterate_imagej(path: Path, reading: Reading) -> Found:
+    """Read the labels of a file whose image is known."""
+    with explained(path, "ImageJ ROI set"):
+        rois = _rois(path)
+        plane = reading.plane(labeled_path(path))
+        if plane is not None:
+            canvas = Canvas(plane, reading)
+            for roi in rois:
+                _draw(canvas, roi)
+            yield labeled_path(path), canvas.labels()
+
+
+def _rois(path: Path) -> list[ImagejRoi]:
+    content = load_bytes(path)
+    if content[:4] == b"Iout":
+        return [ImagejRoi.frombytes(content)]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = [item for item in archive.infolist() if item.filename.lower().endswith(".roi")]
+        if archive.infolist() and not entries:
+            raise InputFileError(f"{path} is no ImageJ ROI set: it holds no .roi file")
+        if sum(item.file_size for item in entries) > LARGEST_FILE:
+            raise InputFileError(f"{path} unpacks to more than {LARGEST_FILE >> 20} MB. Export fewer ROIs at once")
+        return [ImagejRoi.frombytes(archive.read(item)) for item in entries]
+
+
+def _draw(canvas: Canvas, roi: ImagejRoi) -> None:
+    match = _NAME.match(roi.name or "")
+    if roi.subtype in _NO_SHAPES or not (roi.composite or roi.roitype in _SHAPES):
+        kind = roi.subtype if roi.subtype in _NO_SHAPES else roi.roitype
+        canvas.reading.leave_out(f"{kind.name.lower()}, which encloses nothing")
+    else:
+        canvas.polygon(int(match[1]) if match else object(), list(roi.coordinates(multi=True)))

@@ -1,21 +1,42 @@
-"""LabelMe JSON: one file an image, polygons."""
+"""LabelMe JSON: one file an image; polygons are written, all shapes that enclose something are read."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import os
+from collections import Counter
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.polygons import draw_polygons, leaf_polygons, without_holes
+from napari_leafseg.io.exchange.canvas import Canvas
+from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
+from napari_leafseg.io.polygons import ellipse, leaf_polygons, without_holes
+
+OPENED = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+"""Endings of images that LabelMe opens by itself."""
 
 
-def write_labelme(path: str | Path, labels: np.ndarray, image: str) -> None:
+def write_labelme(path: str | Path, labels: np.ndarray, image: str, content_png: bytes | None = None) -> None:
     """Write the labels (H, W) of an image; parts of one leaf share a group.
 
     LabelMe's polygons know no holes: a leaf with a hole is written in parts.
+
+    Parameters
+    ----------
+    path : path
+    labels : numpy.ndarray
+    image : str
+        Where the image lies, seen from the file.
+    content_png : bytes, optional
+        The image itself, for one that LabelMe does not open by itself.
     """
     shapes = [
         {
@@ -34,36 +55,95 @@ def write_labelme(path: str | Path, labels: np.ndarray, image: str) -> None:
         "flags": {},
         "shapes": shapes,
         "imagePath": image,
-        "imageData": None,
+        "imageData": None if content_png is None else base64.b64encode(content_png).decode(),
         "imageHeight": labels.shape[0],
         "imageWidth": labels.shape[1],
     }
     write_atomically(Path(path), (json.dumps(content, indent=1) + "\n").encode())
 
 
+def path_from(folder: Path, image: Path) -> str:
+    """The path of an image, seen from a folder; with forward slashes."""
+    try:
+        return Path(os.path.relpath(os.path.abspath(image), os.path.abspath(folder))).as_posix()
+    except ValueError:  # on another drive
+        return Path(os.path.abspath(image)).as_posix()
+
+
 def read_labelme(path: str | Path) -> tuple[str, np.ndarray]:
     """Read a file: the image's name and its labels, uint16 (H, W).
 
-    Polygons without a group are leaves of their own.
+    Polygons, rectangles, circles and masks are leaves, those of a group together one; lines and points are not.
 
     Raises
     ------
     InputFileError
         When it is no LabelMe file.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        labels = np.zeros((content["imageHeight"], content["imageWidth"]), np.uint16)
-        polygons = [shape for shape in content["shapes"] if shape.get("shape_type", "polygon") == "polygon"]
-        largest = max((int(shape.get("group_id") or 0) for shape in polygons), default=0)
-        for shape in polygons:
-            leaf = int(shape.get("group_id") or 0)
-            if not leaf:
-                leaf = largest = largest + 1
-            draw_polygons(labels, leaf, [shape["points"]])
-        return str(content["imagePath"]), labels
-    except OSError as error:
-        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputFileError(f"{path} is no LabelMe file ({type(error).__name__}: {error}).") from error
+    found: dict[str, np.ndarray] = read_alone(iterate_labelme, path)
+    ((name, labels),) = found.items()
+    return name, labels
+
+
+def iterate_labelme(path: Path, reading: Reading) -> Found:
+    """Read the labels of a file whose image is known."""
+    with explained(path, "LabelMe file"):
+        content = load_json(path)
+        shapes, name = content["shapes"], str(content["imagePath"])
+        height, width = content.get("imageHeight"), content.get("imageWidth")
+        plane = reading.plane(name, (int(height), int(width)) if height and width else None)
+        leaves = reading.leaves(count_labelme(path))
+        if plane is not None:
+            canvas = Canvas(plane, reading)
+            for shape in shapes:
+                kind = str(shape.get("label") or "")
+                if kind in leaves:
+                    _draw(canvas, shape)
+                else:
+                    reading.leave_out(f"“{kind}”")
+            yield name, canvas.labels()
+
+
+def _draw(canvas: Canvas, shape: dict[str, Any]) -> None:
+    form, points = shape.get("shape_type") or "polygon", np.asarray(shape["points"], float).reshape(-1, 2)
+    leaf = _group(shape.get("group_id"))
+    if form == "mask" and shape.get("mask"):
+        (left, top), *_ = points.round().astype(int).tolist()
+        mask = _decode_mask(shape["mask"], canvas.shape)
+        height, width = mask.shape
+        rows = slice(max(top, 0), min(top + height, canvas.shape[0]))
+        columns = slice(max(left, 0), min(left + width, canvas.shape[1]))
+        if rows.start < rows.stop and columns.start < columns.stop:
+            inner = mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            canvas.mask(leaf, (rows, columns), inner)
+        else:
+            canvas.reading.leave_out("mask outside of the image")
+    elif form in {"polygon", "rotation"}:
+        canvas.polygon(leaf, [points])
+    elif form == "rectangle" and len(points) > 1:
+        (left, top), (right, bottom) = points.min(0), points.max(0)
+        canvas.polygon(leaf, [[(left, top), (right, top), (right, bottom), (left, bottom)]])
+    elif form == "circle" and len(points) == 2:
+        canvas.polygon(leaf, [ellipse(*points[0], *([np.hypot(*(points[1] - points[0]))] * 2))])
+    else:
+        canvas.reading.leave_out(f"{form}, which encloses nothing")
+
+
+def _decode_mask(text: str, shape: tuple[int, int]) -> np.ndarray:
+    with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
+        if image.height > shape[0] + 1 or image.width > shape[1] + 1:
+            raise InputFileError(f"a mask of {image.height} × {image.width}, larger than the image")
+        return np.asarray(image.convert("L")) > 0
+
+
+def _group(group: Any) -> Hashable:
+    """A group's number; its name where it is none, so that its shapes stay together."""
+    if group is None or group == "":
+        return None
+    text = str(group)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) else ("group", text)
+
+
+def count_labelme(path: Path) -> Counter[str]:
+    """How many shapes of each class there are."""
+    return Counter(str(shape.get("label") or "") for shape in load_json(path)["shapes"])

@@ -6,7 +6,6 @@ import base64
 import datetime
 import io
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ import tifffile
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg.io import label_path
 from napari_leafseg.io.exchange.formats import Labeled, write_format
+from napari_leafseg.io.exchange.names import relative_names
 from napari_leafseg.io.tables import harmless
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.traits import area_column
@@ -63,12 +63,11 @@ def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
 def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
     """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
     done = [item for item in results if "error" not in item]
-    often = Counter(Path(item["path"]).name for item in done)
-    items = []
-    for item in done:
-        path = Path(item["path"])
-        image = path.name if often[path.name] == 1 else f"{item['name']}{path.suffix}"
-        items.append(Labeled(item["name"], image, partial(tifffile.imread, label_path(place / "labels", item["name"]))))
+    paths = [Path(item["path"]) for item in done]
+    items = [
+        Labeled(item["name"], image, partial(tifffile.imread, label_path(place / "labels", item["name"])), path)
+        for item, image, path in zip(done, relative_names(paths), paths, strict=True)
+    ]
     for fmt in forms:
         yield from write_format(place / "exports" / fmt, items, fmt)
 

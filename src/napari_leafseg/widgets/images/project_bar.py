@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.io.exchange.formats import FORMATS, readable_suffixes
+from napari_leafseg.io.exchange.formats import FORMATS, list_classes, readable_suffixes
 from napari_leafseg.project import Project
 from napari_leafseg.project.lock import ProjectLocked
-from napari_leafseg.project.transfer import export_labels, import_labels, import_masks
+from napari_leafseg.project.transfer import ImportIncomplete, export_labels, import_labels, import_masks
+from napari_leafseg.widgets.images.class_dialog import ClassDialog
 from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
 from napari_leafseg.widgets.state.session import Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
@@ -145,6 +146,10 @@ class ProjectBar(QWidget):
             if answer == QMessageBox.StandardButton.Yes:
                 self.controller.open(folder, force=True)
 
+    def open_or_tell(self, folder: Path) -> None:
+        """Open a project; tell why where that is not possible."""
+        self._guarded(partial(self.open, folder))()
+
     def _recover(self) -> None:
         left = recoverable_projects()
         if left:
@@ -156,7 +161,24 @@ class ProjectBar(QWidget):
             return
         answer = QMessageBox.question(self, "Label images", "Are these leaves right, so that no model may change them?")
         verified = answer == QMessageBox.StandardButton.Yes
-        self._run(import_masks(self.controller.project, folder, verified), "images taken in", self._imported)
+        self._take_masks(folder, verified, False)
+
+    def _take_masks(self, folder: Path, verified: bool, replace: bool) -> None:
+        project = self.controller.project
+        if project is None:
+            return
+
+        def failed(error: Exception) -> None:
+            self._imported()
+            if isinstance(error, ImportIncomplete) and error.fewer and self._may_replace(error):
+                self._take_masks(folder, verified, True)
+
+        self._run(import_masks(project, folder, verified, replace), "images taken in", self._imported, failed)
+
+    def _may_replace(self, error: ImportIncomplete) -> bool:
+        question = "\n".join([*error.fewer[:10], "", "Replace what the project has all the same?"])
+        answer = QMessageBox.question(self, "Fewer leaves than before", question)
+        return answer == QMessageBox.StandardButton.Yes
 
     def _import_labels(self) -> None:
         files, _ = QFileDialog.getOpenFileNames(
@@ -169,11 +191,48 @@ class ProjectBar(QWidget):
         if not files or project is None:
             return
         answer = QMessageBox.question(self, "Labels", "Are these leaves right, so that no model may change them?")
+        verified, paths = answer == QMessageBox.StandardButton.Yes, [Path(file) for file in files]
+        start_worker(
+            list_classes, paths,
+            on_result=lambda counts: self._choose_classes(paths, verified, counts),
+            on_error=lambda error: show_error(str(error)),
+        )  # fmt: skip
+
+    def _choose_classes(self, paths: list[Path], verified: bool, counts: Mapping[str, int]) -> None:
+        """Ask which classes are leaves where there are several, then take the labels in."""
+        classes: set[str] | None = None
+        if len(counts) > 1:
+            dialog = ClassDialog(counts, self)
+            if not dialog.exec():
+                return
+            classes = dialog.classes()
+        self._take_labels(paths, verified, classes, False)
+
+    def _take_labels(
+        self, paths: list[Path], verified: bool, classes: set[str] | None, replace: bool, image: str = ""
+    ) -> None:
+        project = self.controller.project
+        if project is None:
+            return
         folder = project.folder
         self.controller.close()  # what is on the screen is written first, and read again afterwards
         reopened = Project.open(folder)
-        events = import_labels(reopened, [Path(file) for file in files], answer == QMessageBox.StandardButton.Yes)
-        self._run(events, "files of labels taken in", lambda: self._reopen(reopened), lambda: self._reopen(reopened))
+        events = import_labels(reopened, paths, verified, classes, replace, image)
+
+        def failed(error: Exception) -> None:
+            self._reopen(reopened)
+            if not isinstance(error, ImportIncomplete):
+                return
+            if error.fewer and self._may_replace(error):
+                self._take_labels(paths, verified, classes, True, image)
+            elif error.unmatched == paths and len(paths) == 1 and not image:
+                names = [ref.id for ref in reopened.images]
+                title, question = "Labels of which image?", f"{paths[0].name} is named after none of the images."
+                name, chosen = QInputDialog.getItem(self, title, question, names, 0, False)
+                if chosen:
+                    self._take_labels(paths, verified, classes, replace, name)
+
+        self._run(events, "files of labels taken in", lambda: self._reopen(reopened), failed)
 
     def _reopen(self, project: Project) -> None:
         project.close()
@@ -200,24 +259,27 @@ class ProjectBar(QWidget):
         events: Iterator[Any],
         what: str,
         then: Callable[[], None] | None,
-        failed: Callable[[], None] | None = None,
+        failed: Callable[[Exception], None] | None = None,
     ) -> None:
         def job() -> Iterator[Any]:
             yield from events
 
+        notes: list[str] = []
+
         def progress(event: Any) -> None:
+            notes.extend(event.notes)
             self.name.setText(f"{event.done} of {event.total}: {event.name}")
             if event.done == event.total:
                 self.refresh()
-                show_info(f"{event.total} {what}.")
+                show_info("\n".join([f"{event.total} {what}.", *notes[:10]]))
                 if then is not None:
                     then()
 
         def fail(error: Exception) -> None:
-            show_error(str(error))
+            show_error("\n".join([str(error), *notes[:10], *getattr(error, "notes", ())]))
             self.refresh()
             if failed is not None:
-                failed()
+                failed(error)
 
         start_worker(job, on_result=progress, on_error=fail)
 
