@@ -17,10 +17,9 @@ VERBS = set(
     Follow Forget Format Free Gather Give Go Group Grow Hide Hold Import Initialize Insert Join Keep Lay Leave Let
     Link List Load Lock Log Look Make Map Mark Measure Merge Mix Move Name Normalize Number Open Outline Pad Parse
     Part Paste Penalize Plot Predict Prepare Print Put Raise Read Rebuild Record Redo Refine Refuse Register Remember
-    Remove Rename Repeat Replace
-    Report Reset Resize Resolve Restore Return Reverse Round Run Sample Save Say Score Search See Segment Send Set Shift
-    Show Smooth Sort Split Start Step Stop Store Suggest Sum Switch Synthesize Take Tell Test Trace Track Train
-    Transform Turn Undo Unlock Update Use Validate Verify Wait Warn Wrap Write Yield
+    Remove Rename Repeat Replace Report Reset Resize Resolve Restore Return Reverse Round Run Sample Save Say Score
+    Search See Segment Send Set Shift Show Smooth Sort Split Start Step Stop Store Suggest Sum Switch Synthesize Take
+    Tell Test Trace Track Train Transform Turn Undo Unlock Update Use Validate Verify Wait Warn Wrap Write Yield
     """,
     )
 )

@@ -49,7 +49,7 @@ ALLOWED = {  # what other libraries call so, and names that files and commands o
         "certainty",
         "piece certainty",
     },
-    f"{READ}/models/store/user_models.py": {"framework", "taken away"},
+    f"{READ}/models/store/user_models.py": {"taken away"},
     f"{READ}/pipelines/batch/report.py": {"centre"},
     f"{READ}/pipelines/challenge.py": {"pictures"},
     f"{READ}/project/measurement_settings.py": {"pictures"},

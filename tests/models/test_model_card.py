@@ -16,9 +16,9 @@ from napari_leafseg.errors import ModelError
 from napari_leafseg.models.store import user_models
 from napari_leafseg.models.store.card_document import card_document
 from napari_leafseg.models.store.checkpoint import load_checkpoint
-from napari_leafseg.models.store.model_card import holds_card, read_card
+from napari_leafseg.models.store.model_card import holds_card, read_card, write_calibration, write_with_card
 from napari_leafseg.models.store.zoo import describe_model, find_model
-from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.pipelines.batch.config import BatchSettings, model_hash
 from napari_leafseg.pipelines.predictors import get_predictor
 
 BUNDLED = sorted(resource_folder().glob("*/*.safetensors"))
@@ -91,3 +91,62 @@ def test_a_pair_becomes_one_file_that_can_be_sent(tmp_path, monkeypatch):
     assert load_checkpoint(sent)[1].name == "solov2"
     restored = user_models.restore_model(user_models.delete_model("theirs").stem)
     assert read_card(restored) == read_card(sent)
+
+
+def test_a_calibration_is_written_into_the_card_alone(tmp_path):
+    weights, card = pair(tmp_path)
+    settings = BatchSettings(model=str(weights))
+    before, figures, digest = weights.read_bytes(), json.loads(card.read_text()), settings.digest()
+    assert write_calibration(weights, (0.5, 1.25)) == card
+    assert weights.read_bytes() == before
+    assert json.loads(card.read_text()) == {**figures, "calibration": [0.5, 1.25]}
+    assert load_checkpoint(weights)[1].calibration == (0.5, 1.25)
+    assert settings.digest() != digest
+    single = tmp_path / "single.safetensors"
+    write_with_card(weights, single, read_card(weights))
+    assert write_calibration(single, (2.0, -1.0)) == single
+    assert read_card(single) == replace(read_card(weights), calibration=(2.0, -1.0))
+    first, second = (load_checkpoint(path)[0].state_dict() for path in (single, weights))
+    assert all(torch.equal(first[key], value) for key, value in second.items())
+    assert not single.with_suffix(".json").exists()
+    with pytest.raises(ModelError, match="two finite numbers"):
+        write_calibration(weights, (float("nan"), 0.0))
+    assert read_card(weights).calibration == (0.5, 1.25)
+
+
+def test_a_model_without_calibration_keeps_its_hash(tmp_path):
+    weights, card = pair(tmp_path)
+    content = json.loads(card.read_text())
+    content.pop("calibration", None)
+    card.write_text(json.dumps(content))
+    without = model_hash(weights)
+    card.write_text(json.dumps({**content, "calibration": None}))
+    assert model_hash(weights) == without
+    hashes = {without}
+    for curve in ((1.0, 0.0), (1.0, 0.1), (1.1, 0.0)):
+        write_calibration(weights, curve)
+        hashes.add(model_hash(weights))
+    assert len(hashes) == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.0", "[1, 2, 3]", '["1", "2"]', "[true, 1]", "[NaN, 0]", "[1, Infinity]", f"[{10**400}, 1]", "{}", '"12"'],
+    ids=lambda text: text[:12],
+)
+def test_a_calibration_that_is_none_says_so(tmp_path, text):
+    weights, card = pair(tmp_path)
+    content = json.loads(card.read_text())
+    card.write_text(json.dumps({**content, "calibration": "HERE"}).replace('"HERE"', text))
+    with pytest.raises(ModelError, match=r"leaf\.json: the calibration .* two finite numbers, slope and offset"):
+        read_card(weights)
+
+
+def test_the_card_to_read_names_the_calibration():
+    content = json.loads(find_model("leaf").with_suffix(".json").read_text(encoding="utf-8"))
+    content["calibration"] = None
+    plain = card_document(content)
+    assert "calibrated" not in plain
+    (added,) = set(card_document({**content, "calibration": [0.5, -1.25]}).split("\n")) - set(plain.split("\n"))
+    assert "slope 0.5, offset -1.25" in added
+    assert added.count(". ") == 0

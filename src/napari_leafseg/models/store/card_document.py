@@ -19,13 +19,14 @@ def bundled_cards() -> Iterator[Path]:
 
 
 def card_document(card: dict[str, Any]) -> str:
-    """Write a JSON card as Markdown: its words, its defaults and its figures."""
+    """Write a JSON card as Markdown: its words, its defaults, its calibration and its figures."""
     document = card["document"]
     parts = [f"# {card['name']}", f"{card['description']} Version {card['version']}, {card['license']}."]
     for section in _SECTIONS:
         if section == "measured":
             parts += _table(document.get(section, []))
             parts.append(_defaults(card["defaults"]))
+            parts += _calibration(card.get("calibration"))
         else:
             parts += ["\n".join(lines) for lines in document.get(section, [])]
     return "\n\n".join(parts) + "\n"
@@ -33,6 +34,16 @@ def card_document(card: dict[str, Any]) -> str:
 
 def _defaults(values: dict[str, float]) -> str:
     return "Defaults: " + ", ".join(f"`{name}` {value:g}" for name, value in sorted(values.items())) + "."
+
+
+def _calibration(curve: list[float] | None) -> list[str]:
+    if curve is None:
+        return []
+    slope, offset = curve
+    return [
+        "A leaf's confidence is calibrated: it is the chance that the leaf is right "
+        f"(slope {slope:g}, offset {offset:g} over the logit of the raw confidence)."
+    ]
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

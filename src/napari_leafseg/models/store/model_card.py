@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
+from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ModelError
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import ModelFamily, get_family, parse_config_json
@@ -132,7 +135,8 @@ def read_card(path: str | Path) -> ModelCard:
     Raises
     ------
     ModelError
-        When the file is missing, is no checkpoint, has no card, or is of another kind of model.
+        When the file is missing, is no checkpoint, has no card, is of another kind of model, or its calibration is no
+        pair of finite numbers.
     """
     path = Path(path)
     metadata = _metadata(path)
@@ -151,9 +155,7 @@ def read_card(path: str | Path) -> ModelCard:
         entries = with_new_names(entries, _EARLIER)
         entries["defaults"] = with_new_names(entries.get("defaults", {}), EARLIER_DEFAULTS)
         entries["provenance"] = with_new_names(entries.get("provenance", {}), {"pictures": "images"})
-        if entries.get("calibration") is not None:
-            slope, offset = entries["calibration"]
-            entries["calibration"] = (float(slope), float(offset))
+        entries["calibration"] = _checked_calibration(entries.get("calibration"), source)
         return ModelCard(config=parse_config_json(config), **entries)
     except OSError as error:
         raise ModelError(
@@ -166,6 +168,52 @@ def read_card(path: str | Path) -> ModelCard:
             f"{source} holds another kind of model than this version knows. "
             "Update napari-leafseg or choose another model."
         ) from error
+
+
+def write_with_card(source: Path, target: Path, card: ModelCard) -> None:
+    """Write a checkpoint's weights, as they are, with a card in one file."""
+    with safe_open(str(source), framework="numpy") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    write_atomically(target, save(tensors, embed(card)))
+
+
+def write_calibration(path: Path, calibration: tuple[float, float]) -> Path:
+    """Write a calibration into a model's card, beside the weights or in their header; the weights stay as they are.
+
+    Returns
+    -------
+    path
+        The file that was written.
+
+    Raises
+    ------
+    ModelError
+        As `read_card`; also when the calibration is no pair of finite numbers.
+    """
+    card = replace(read_card(path), calibration=_checked_calibration(calibration, path))
+    if holds_card(path):
+        write_with_card(path, path, card)
+        return path
+    beside = card_path(path)
+    entries = json.loads(beside.read_text(encoding="utf-8"))
+    words = {name: entries.pop(name) for name in ("weights", "document") if name in entries}
+    entries |= {"calibration": card.calibration, **words}
+    write_atomically(beside, (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
+    return beside
+
+
+def _checked_calibration(value: Any, source: Path) -> tuple[float, float] | None:
+    """A card's calibration, as read from JSON."""
+    if value is None:
+        return None
+    numbers = list(value) if isinstance(value, list | tuple) else []
+    finite = [number for number in numbers if type(number) in (int, float) and abs(number) <= sys.float_info.max]
+    if len(numbers) == len(finite) == 2:
+        return float(finite[0]), float(finite[1])
+    raise ModelError(
+        f"{source}: the calibration in its card must be two finite numbers, slope and offset, not {value!r}. "
+        "Get the file again, or fit the calibration anew."
+    )
 
 
 def _metadata(path: Path) -> dict[str, str]:

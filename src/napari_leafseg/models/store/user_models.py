@@ -6,12 +6,9 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors import safe_open
-from safetensors.numpy import save
-
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ModelError, UserError
-from napari_leafseg.models.store.model_card import card_path, embed, holds_card, read_card
+from napari_leafseg.models.store.model_card import card_path, holds_card, read_card, write_with_card
 from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
 
 _LOG = logging.getLogger(__name__)
@@ -47,10 +44,7 @@ def _free(name: str) -> Path:
 
 def _write_as(source: Path, target: Path, name: str) -> None:
     """A copy of a checkpoint under another name, in its file's name and in its card; weights and card in one file."""
-    card = replace(read_card(source), name=name)
-    with safe_open(str(source), framework="numpy") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    write_atomically(target, save(tensors, embed(card)))
+    write_with_card(source, target, replace(read_card(source), name=name))
 
 
 def _join(path: Path) -> Path:

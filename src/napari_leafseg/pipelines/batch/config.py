@@ -77,8 +77,13 @@ class BatchSettings(BaseModel):
         return self.px_per_mm is not None or self.scale_from_file
 
     def digest(self) -> str:
+<<<<<<< HEAD
         """Return a hash of all that changes a result, weights included: what was done with it need not be again."""
         settings = self.model_dump(exclude={"device", "threads", "exports", "precision", "measure"})
+=======
+        """Return a hash of all that changes a result, the weights included: what was done with it need not be again."""
+        settings = self.model_dump(exclude={"device", "threads", "exports", "measure"})
+>>>>>>> refs/heads/style
         for later in ("plant_masks", "full_masks"):  # experiments that do without are as they were
             if not settings[later]:
                 del settings[later]
@@ -93,6 +98,8 @@ def model_hash(path: Path) -> str:
     card = read_card(path)
     values: list[object] = [card.version, card.config.model_dump_json(), sorted(card.defaults.items())]
     values += [card.target_diameter, card.tta_views, card.whole_image_size, card.least_leaf]
+    if card.calibration is not None:  # experiments that do without are as they were
+        values.append(card.calibration)
     return hashlib.sha256(f"{file_hash(path)} {values}".encode()).hexdigest()
 
 
