@@ -172,26 +172,30 @@ def test_of_several_that_take_a_lock_at_once_one_gets_it(tmp_path, kind, tries):
         (folder / "lock.json").unlink(missing_ok=True)
         if content is not None:
             (folder / "lock.json").write_text(content)
-        start, (read, write), children = time.time() + 0.03, os.pipe(), []
+        start, (read, write), (held, hold) = time.time() + 0.03, os.pipe(), os.pipe()
+        children = []
         for _child in range(3):
             pid = os.fork()
             if not pid:
-                code = 1
+                answer = b"0"
                 try:
                     while time.time() < start:
                         pass
                     Lock(folder).take()
-                    os.write(write, b"1")
-                    code = 0
-                    time.sleep(0.3)
+                    answer = b"1"
                 finally:
-                    os._exit(code)
+                    os.write(write, answer)
+                    os.close(hold)
+                    os.read(held, 1)  # has it until the others were told
+                    os._exit(0)
             children.append(pid)
+        answers = b"".join(os.read(read, 1) for _child in children)
+        os.close(hold)
         for pid in children:
             os.waitpid(pid, 0)
-        os.close(write)
-        assert os.read(read, 9) == b"1"
-        os.close(read)
+        assert sorted(answers) == sorted(b"001")
+        for pipe in (read, write, held):
+            os.close(pipe)
 
 
 def test_a_full_disk_at_new_project_leaves_the_folder_as_it_was(tmp_path, monkeypatch):

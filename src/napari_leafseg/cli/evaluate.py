@@ -50,13 +50,7 @@ def tune(
     truth: Annotated[Path | None, typer.Option(help="Folder of the label images where they lie elsewhere.")] = None,
     model: Model = "leaf",
     device: Device = "auto",
-<<<<<<< HEAD
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all scores of the search to this file.")
-    ] = None,
-=======
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all scores to this file.")] = None,
->>>>>>> refs/heads/style
 ) -> None:
     """Find the values of the parameters that suit labeled images best."""
     from napari_leafseg._files import write_atomically

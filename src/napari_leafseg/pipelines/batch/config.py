@@ -77,13 +77,8 @@ class BatchSettings(BaseModel):
         return self.px_per_mm is not None or self.scale_from_file
 
     def digest(self) -> str:
-<<<<<<< HEAD
         """Return a hash of all that changes a result, weights included: what was done with it need not be again."""
         settings = self.model_dump(exclude={"device", "threads", "exports", "precision", "measure"})
-=======
-        """Return a hash of all that changes a result, the weights included: what was done with it need not be again."""
-        settings = self.model_dump(exclude={"device", "threads", "exports", "measure"})
->>>>>>> refs/heads/style
         for later in ("plant_masks", "full_masks"):  # experiments that do without are as they were
             if not settings[later]:
                 del settings[later]
