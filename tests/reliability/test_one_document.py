@@ -123,7 +123,7 @@ def test_labels_that_are_imported_join_the_document_on_the_screen(tmp_path, proj
     document = project.open_document(ref, SHAPE)
     draw(document, 1)
     write_image(tmp_path / "a_label.png", leaves().astype(np.uint8))
-    list(import_labels(project, [tmp_path / "a_label.png"]))
+    list(import_labels(project, [tmp_path / "a_label.png"], replace=True))
     draw(document, 9, y=1)
     project.save(ref, document)
     assert project.writer.flush()
