@@ -129,7 +129,7 @@ def test_labels_that_are_imported_join_the_document_on_the_screen(tmp_path, proj
     assert project.writer.flush()
     disk = on_disk(project.folder)
     assert same(disk, document)
-    assert [step.tool for step in disk.history.done] == ["lasso", "import", "lasso"]
+    assert [step.tool for step in disk.history.done] == ["lasso", "unlock", "import", "lasso"]
 
 
 def test_two_documents_of_an_image_never_use_a_number_twice(project):
