@@ -10,22 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from napari_leafseg import cli_models
-from napari_leafseg._console import err, out, print_error
+from napari_leafseg._console import err, out, print_error, print_note
 from napari_leafseg._files import resource_folder
 from napari_leafseg.cli_parameters import (
+    LEFT_OUT_CODE,
     Angle,
+    Channels,
     MaskThreshold,
     MinArea,
     Overlap,
     Parameters,
+    PxPerMm,
     Score,
     Seeds,
     Tta,
+    ZPlane,
     given_values,
+    read_options,
     write_value,
 )
 from napari_leafseg.errors import ParameterError, UserError
@@ -117,29 +123,40 @@ def predict(
     full_masks: Annotated[
         bool, typer.Option(help="query-based models: also write the full masks, also where they overlap, as COCO.")
     ] = False,
+    channels: Channels = None,
+    z: ZPlane = "max",
 ) -> None:
     """Segment the leaves of images."""
     from napari_leafseg.pipelines.predict import predict_files
 
     values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
-    failed = 0
+    reading = read_options(channels, z)
+    failed, left_out = 0, False
     with progress_bar() as bar:
         task = bar.add_task("Predicting", total=None)
-        for event in predict_files(images, output, model, values, scale, device, tta, plant_masks, full_masks):
+        for event in predict_files(images, output, model, values, scale, device, tta, plant_masks, full_masks, reading):
             bar.update(task, description=event.message, completed=event.done, total=event.total)
             if event.error is not None:
                 failed += 1
                 print_error(event.error)
+            elif event.left_out:
+                left_out = True
+                print_note(event.left_out)
             elif event.written is not None:
-                notes = "".join(f" [yellow]{note}[/]" for note in event.notes)
+                notes = "".join(f" [yellow]{escape(note)}[/]" for note in event.notes)
                 out.print(
-                    f"{event.written}: {event.count} leaves, scale {event.scale:.2f}.{notes}",
+                    f"{escape(str(event.written))}: {event.count} leaves, scale {event.scale:.2f}.{notes}",
                     highlight=False,
                     soft_wrap=True,
                 )
-    if failed:
-        raise typer.Exit(2)
+    _exit(failed, left_out)
+
+
+def _exit(failed: int, left_out: bool) -> None:
+    """End with the code that tells whether something failed, or was left out."""
+    if failed or left_out:
+        raise typer.Exit(2 if failed else LEFT_OUT_CODE)
 
 
 @app.command(cls=_Command)
@@ -157,9 +174,7 @@ def batch(
     min_area: MinArea = None,
     param: Parameters = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
-    px_per_mm: Annotated[
-        float | None, typer.Option(help="Pixels a millimeter; traits are in pixels if left out.")
-    ] = None,
+    px_per_mm: PxPerMm = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes; one a core or graphics card if left out.")
     ] = None,
@@ -168,6 +183,8 @@ def batch(
     tta: Tta = "standard",
     scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimeter that each file states.")] = False,
     export: Annotated[list[str] | None, typer.Option(help="Also write labels in this format: {formats}.")] = None,
+    channels: Channels = None,
+    z: ZPlane = "max",
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.pipelines.batch.config import BatchSettings
@@ -175,11 +192,12 @@ def batch(
 
     values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
+    reading = read_options(channels, z)
     settings = BatchSettings(
-        model=model, values=values, scale=scale,
+        model=model, values=values, scale=scale, channels=reading.channels, z=reading.z,
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
     )  # fmt: skip
-    failed = 0
+    failed, left_out = 0, False
     with progress_bar() as bar:
         task = bar.add_task("Starting", total=None)
         for event in run_batch(images, output, settings, workers, scheduler):
@@ -187,9 +205,11 @@ def batch(
             if event.result is not None and "error" in event.result:
                 failed += 1
                 print_error(UserError(event.result["error"]))
-    out.print(f"{event.total - failed} images done, {failed} not. Report: {event.report}", soft_wrap=True)
-    if failed:
-        raise typer.Exit(2)
+            elif event.left_out:
+                left_out = True
+                print_note(event.left_out)
+    out.print(f"{event.total - failed} images done, {failed} not. Report: {escape(str(event.report))}", soft_wrap=True)
+    _exit(failed, left_out)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from napari_leafseg.io.image_formats import IMAGE_ENDINGS
 from napari_leafseg.io.images import (
     LoadedImage,
     find_pairs,
+    image_hash,
     label_path,
     read_image,
     read_labels,
@@ -24,6 +25,7 @@ __all__ = [
     "check_image",
     "find_images",
     "find_pairs",
+    "image_hash",
     "is_image",
     "label_path",
     "list_images",

@@ -61,9 +61,9 @@ class ChannelsNeeded(InputFileError):
         named = f" ({', '.join(names)})" if any(not one.isdigit() for one in names) else ""
         some = "1" if count == 2 else "3,2,1"
         super().__init__(
-            f"{name} has {count} channels{named}, and the file does not say which are red, green and blue. Choose three, "
-            f"or one: --channels {some} on the command line, channels=({some.replace(',', ', ')}{',' * (some == '1')}) in "
-            "Python; Images asks when it opens the file."
+            f"{name} has {count} channels{named}, and the file does not say which are red, green and blue. Choose "
+            f"three, or one: --channels {some} on the command line, channels=({some.replace(',', ', ')}"
+            f"{',' * (some == '1')}) in Python; Images asks when it opens the file."
         )
 
 

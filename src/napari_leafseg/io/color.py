@@ -52,8 +52,8 @@ def _lab_transform() -> ImageCms.ImageCmsTransform:
 def without_premultiplied(colors: np.ndarray, opacity: np.ndarray) -> np.ndarray:
     """Colors that were multiplied with their opacity, as they were before."""
     top = 1.0 if colors.dtype.kind == "f" else float(np.iinfo(colors.dtype).max)
-    raw = colors * (top / np.maximum(opacity, np.finfo(np.float32).tiny))
-    plain = np.where(opacity > 0, raw, 0)
+    share = np.where(opacity > 0, opacity, top) / top
+    plain = np.where(opacity > 0, colors / share, 0)
     return np.clip(plain if colors.dtype.kind == "f" else np.round(plain), 0, top).astype(colors.dtype)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io.axes import ReadOptions, Said, arrange, upright, with_alpha
 from napari_leafseg.io.color import frame_array
@@ -96,6 +97,10 @@ def _arranged(array: np.ndarray, path: Path, options: ReadOptions, said: Said) -
 
 def _pillow(found: ImageFormat, content: bytes, numbers: bool) -> np.ndarray:
     """What Pillow decodes; several frames are a series where the format has such."""
+    if content[:2] == b"P6":
+        deep = _deep_netpbm(content)
+        if deep is not None:
+            return deep
     if found.pillow == "HEIF":
         _register_heif()
     formats = {"HEIF": ["HEIF", "AVIF"], "AVIF": ["AVIF"], "JPEG": ["JPEG", "MPO"]}.get(found.pillow, [found.pillow])
@@ -129,6 +134,12 @@ def _deep_png(content: bytes) -> np.ndarray:
 
     array = imagecodecs.png_decode(content)
     return with_alpha(array) if array.shape[-1] == 2 else array
+
+
+def _deep_netpbm(content: bytes) -> np.ndarray | None:
+    """Colors of more than 8 bits, which Pillow cuts to 8; None where there are 8 or fewer."""
+    array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    return None if array is None or array.dtype == np.uint8 else array[..., ::-1]
 
 
 @lru_cache(maxsize=1)

@@ -31,6 +31,13 @@ class FoundImages:
     paths: list[Path] = field(default_factory=list)
     left_out: dict[str, list[Path]] = field(default_factory=dict)
 
+    def extend(self, other: FoundImages) -> None:
+        """Take what others were found; each image once."""
+        self.paths = list(dict.fromkeys([*self.paths, *other.paths]))
+        for reason, files in other.left_out.items():
+            known = self.left_out.setdefault(reason, [])
+            known.extend(file for file in files if file not in known)
+
     def sentence(self) -> str:
         """What was left out and why, in one line; empty where nothing was."""
         parts = []

@@ -33,6 +33,7 @@ class ImageFormat:
     pillow: str = ""
 
 
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 FORMATS = (
     ImageFormat("PNG", (".png", ".apng"), "pillow", ((0, b"\x89PNG"),), "PNG"),
     ImageFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "pillow", ((0, b"\xff\xd8\xff"),), "JPEG"),
@@ -54,7 +55,7 @@ FORMATS = (
     ImageFormat("AVIF", (".avif", ".avifs"), "pillow", ((4, b"ftypavif"), (4, b"ftypavis")), "AVIF"),
     ImageFormat(
         "HEIC", (".heic", ".heif", ".hif", ".heics", ".heifs"), "pillow",
-        tuple((4, b"ftyp" + brand) for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")),
+        tuple((4, b"ftyp" + brand) for brand in _HEIF_BRANDS),
         "HEIF",
     ),
     ImageFormat(
@@ -96,15 +97,17 @@ _OTHER_CONTENT = (
     ((8, b"AVI "), "a film. Export its frames as a series of PNG files."),
 )
 _OTHER_ENDINGS = {
-    **dict.fromkeys(
-        (".czi", ".nd2", ".lif", ".oib", ".oif", ".vsi", ".ims", ".dv", ".zvi", ".svs", ".ndpi", ".scn", ".mrxs", ".qptiff"),
-        "formats of microscope makers, export them as OME-TIFF",
-    ),
-    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"), "films, export their frames"),
-    **dict.fromkeys((".npy", ".npz", ".mat", ".h5", ".hdf5"), "arrays, save them as TIFF"),
-    **dict.fromkeys((".psd", ".xcf", ".svg", ".pdf", ".eps", ".ai", ".kra", ".afphoto"), "documents, export them as TIFF or PNG"),
-    **dict.fromkeys((".exr", ".hdr", ".dcm", ".fits", ".fit", ".ico", ".jxr", ".bil", ".img"), "no format that can be read, export them as TIFF"),
-    **dict.fromkeys((".zip", ".gz", ".tar", ".7z", ".rar"), "archives, unpack them first"),
+    ending: reason
+    for endings, reason in (
+        (".czi .nd2 .lif .oib .oif .vsi .ims .dv .zvi .svs .ndpi .scn .mrxs .qptiff",
+         "formats of microscope makers, export them as OME-TIFF"),
+        (".mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .wmv", "films, export their frames"),
+        (".npy .npz .mat .h5 .hdf5", "arrays, save them as TIFF"),
+        (".psd .xcf .svg .pdf .eps .ai .kra .afphoto", "documents, export them as TIFF or PNG"),
+        (".exr .hdr .dcm .fits .fit .ico .jxr .bil .img", "formats that cannot be read, export them as TIFF"),
+        (".zip .gz .tar .7z .rar", "archives, unpack them first"),
+    )
+    for ending in endings.split()
 }  # fmt: skip
 
 

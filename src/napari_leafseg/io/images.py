@@ -93,6 +93,24 @@ def read_image(
     return LoadedImage(array, path, digest, tuple(said.notes), said.options)
 
 
+def image_hash(path: str | Path) -> str:
+    """The hash of an image's file as `read_image` gives it, without decoding it.
+
+    Raises
+    ------
+    InputFileError
+        When the file cannot be read.
+    """
+    path = Path(path)
+    if is_zarr(path):
+        return lazy.zarr_hash(path)
+    try:
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
+
+
 _LARGE_ENDINGS = {".tif", ".tiff", ".btf", ".tf2", ".tf8"}
 
 

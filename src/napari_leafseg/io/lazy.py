@@ -39,16 +39,22 @@ def read_zarr(path: Path, options: ReadOptions | None = None, said: Said | None 
         array = da.from_zarr(group[scales[0]["datasets"][0]["path"]])
         channels = attributes.get("omero", {}).get("channels", [])
         names = [str(channel.get("label") or number) for number, channel in enumerate(channels, start=1)]
-        digest = hashlib.sha256()
-        for file in sorted(item for item in path.rglob("*") if item.is_file()):
-            digest.update(f"{file.relative_to(path)} {file.stat().st_size}".encode())
-            if file.name.startswith((".z", "zarr")):
-                digest.update(file.read_bytes())
+        digest = zarr_hash(path)
     except UserError:
         raise
     except Exception as error:  # stores raise anything at all when they are damaged
         raise InputFileError(f"{path} cannot be read as OME-Zarr ({error}). Export it again.") from error
-    return arrange(array, axes, str(path), options, names, said), digest.hexdigest()
+    return arrange(array, axes, str(path), options, names, said), digest
+
+
+def zarr_hash(path: Path) -> str:
+    """A hash of what describes a store: its metadata, and the names and sizes of its files."""
+    digest = hashlib.sha256()
+    for file in sorted(item for item in path.rglob("*") if item.is_file()):
+        digest.update(f"{file.relative_to(path)} {file.stat().st_size}".encode())
+        if file.name.startswith((".z", "zarr")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def image_group(path: Path, said: Said) -> tuple[Any, dict[str, Any]]:
@@ -76,7 +82,7 @@ def image_group(path: Path, said: Said) -> tuple[Any, dict[str, Any]]:
     for name in sorted(group.group_keys(), key=lambda name: (len(name), name)):
         inner = _attributes(group[name])
         if name != "labels" and inner.get("multiscales"):
-            array = group[name][inner["multiscales"][0]["datasets"][0]["path"]]
+            array: Any = group[name][inner["multiscales"][0]["datasets"][0]["path"]]
             images.append((array.shape[-1] * array.shape[-2], name, inner))
     if not images:
         raise InputFileError(f"{path} is a Zarr store, but no OME-Zarr image: it has no multiscales.")

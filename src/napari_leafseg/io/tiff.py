@@ -19,6 +19,9 @@ from napari_leafseg.io.color import cmyk_to_rgb, frame_array, lab_to_rgb, withou
 
 _RAW = {32803, 34892}  # photometric: color filter array, linear raw
 _COLOR_CODECS = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 50001, 50002, 52546}  # they decode to RGB
+_CONVERSIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    5: cmyk_to_rgb, 6: ycbcr_to_rgb, 8: lab_to_rgb, 9: partial(lab_to_rgb, kind=9), 10: partial(lab_to_rgb, kind=10),
+}  # fmt: skip
 _ALPHA = (1, 2)
 _PAGES_LOOKED_AT = 32
 _LIBTIFF = threading.Lock()
@@ -88,21 +91,26 @@ def main_series(file: tifffile.TiffFile, said: Said) -> tifffile.TiffPageSeries:
         When a page of a sensor's values is larger.
     """
     named = [series for series in file.series if {"Y", "X"} <= set(series.axes)] or list(file.series)
-    true = [one for one in named if not one.keyframe.is_reduced and not one.keyframe.is_mask] or named
+    true = [one for one in named if not _belongs_to_another(one.keyframe)] or named
     largest = max(true, key=_size)
     pages = [page for page in file.pages[:_PAGES_LOOKED_AT] if isinstance(page, tifffile.TiffPage)]
-    for page in [inner for page in pages for inner in (page, *(page.pages or ()))]:
-        if (
-            isinstance(page, tifffile.TiffPage)
-            and page.photometric in _RAW
-            and page.imagewidth * page.imagelength >= _size(largest)
-        ):
+    for page in [inner for top in pages for inner in (top, *(top.pages or ()))]:
+        if isinstance(page, tifffile.TiffPage) and page.photometric in _RAW and _pixels(page) >= _size(largest):
             raise CameraRaw
     if len(true) > 1:
         said.notes.append(
             f"The file holds {len(true)} images; the {'first of the ' if _same(true) else ''}largest was read."
         )
     return largest
+
+
+def _belongs_to_another(page: tifffile.TiffPage) -> bool:
+    """Whether a page is a reduced copy of another one, or its mask."""
+    return page.is_reduced or page.is_mask or page.photometric == 4
+
+
+def _pixels(page: tifffile.TiffPage) -> int:
+    return page.imagewidth * page.imagelength
 
 
 def _size(series: tifffile.TiffPageSeries) -> int:
@@ -247,8 +255,7 @@ def _meaning(page: tifffile.TiffPage, sampled: bool, options: ReadOptions, said:
     if spectral != list(range(samples)) or alpha is not None:
         multiplied = alpha is not None and extras[alpha - base] == 1
         steps.append(partial(_picked, spectral=spectral, alpha=alpha, multiplied=multiplied))
-    colors = {5: cmyk_to_rgb, 6: ycbcr_to_rgb, 8: partial(lab_to_rgb, kind=8), 9: partial(lab_to_rgb, kind=9),
-              10: partial(lab_to_rgb, kind=10)}.get(photometric)  # fmt: skip
+    colors = _CONVERSIONS.get(photometric)
     if colors is not None and base >= 3 and not (photometric == 6 and page.compression in _COLOR_CODECS):
         steps.append(partial(_colored, convert=colors, base=base))
     return Meaning(_chain(steps), "s" if base >= 3 or (alpha is not None and len(spectral) in (1, 3)) else "c")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_leafseg.errors import InputFileError, UserError
-from napari_leafseg.io import label_path, list_images, read_image, write_labels
+from napari_leafseg.io import FoundImages, ReadOptions, find_images, label_path, read_image, write_labels
 from napari_leafseg.models.parameters import check_values
 
 
@@ -32,6 +32,8 @@ class FileEvent:
         What the user should know of this file.
     error : UserError or None
         Why a file could not be done; the others go on.
+    left_out : str
+        Which files of folders were not taken for images, and why.
     """
 
     done: float
@@ -42,12 +44,13 @@ class FileEvent:
     scale: float = 1.0
     notes: tuple[str, ...] = ()
     error: UserError | None = None
+    left_out: str = ""
 
 
 def predict_files(
     paths: Iterable[Path], output: Path, model: str = "leaf", values: dict[str, float] | None = None,
     scale: float | None = None, device: str = "auto", tta: str = "standard", masks: Path | None = None,
-    full_masks: bool = False,
+    full_masks: bool = False, reading: ReadOptions | None = None,
 ) -> Iterator[FileEvent]:  # fmt: skip
     """Predict images and write ``<stem>_label.tif`` (uint16) and ``<stem>_label.json``.
 
@@ -68,6 +71,8 @@ def predict_files(
     full_masks : bool
         Also write ``<stem>_masks.json``: every leaf's full mask, also where they overlap, as COCO. Query-based models
         alone know them.
+    reading : ReadOptions, optional
+        Which channels and which plane of files that hold several.
 
     Yields
     ------
@@ -85,7 +90,10 @@ def predict_files(
     from napari_leafseg.inference.tta import find_preset
     from napari_leafseg.io.exchange.coco import masks_path, save_coco
 
-    files, missing = _split(paths)
+    found, missing = _split(paths, output)
+    files = found.paths
+    if found.left_out:
+        yield FileEvent(0, len(missing) + len(files), "Looking for images", left_out=found.sentence())
     for number, error in enumerate(missing):
         yield FileEvent(number, len(missing) + len(files), "Looking for images", error=error)
     if not files:
@@ -99,8 +107,8 @@ def predict_files(
     for number, path in enumerate(files):
         result = None
         try:
-            image = read_image(path)
-            source = {"name": path.name, "sha256": image.sha256}
+            image = read_image(path, reading)
+            source = {"name": path.name, "sha256": image.sha256, **image.options}
             mask = None if image.array.ndim == 4 else _plant_mask(masks, path)
             for event in predictor.run_any(image.array, scale, str(path), source, mask):
                 result = event.prediction
@@ -118,7 +126,7 @@ def predict_files(
         except UserError as error:
             yield FileEvent(number + 1, len(files), path.name, error=error)
             continue
-        yield FileEvent(number + 1, len(files), path.name, target, count, result.scale, tuple(result.notes))
+        yield FileEvent(number + 1, len(files), path.name, target, count, result.scale, (*image.notes, *result.notes))
 
 
 def _plant_mask(folder: Path | None, path: Path) -> np.ndarray | None:
@@ -132,16 +140,16 @@ def _plant_mask(folder: Path | None, path: Path) -> np.ndarray | None:
     return read_image(found).array
 
 
-def _split(paths: Iterable[Path]) -> tuple[list[Path], list[UserError]]:
+def _split(paths: Iterable[Path], output: Path) -> tuple[FoundImages, list[UserError]]:
     """Files that are there, and complaints about the rest."""
-    files: dict[Path, None] = {}
+    found = FoundImages()
     missing = []
     for path in paths:
         try:
-            files.update(dict.fromkeys(list_images([path])))
+            found.extend(find_images([path], [output]))
         except UserError as error:
             missing.append(error)
-    return list(files), missing
+    return found, missing
 
 
 def _check_output(output: Path, files: list[Path]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_leafseg.io import ReadOptions
 from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.versions import with_new_names
 
@@ -35,6 +36,10 @@ class BatchSettings(BaseModel):
         error.
     exports : tuple of str
         Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
+    channels : tuple of int, optional
+        Which channels are red, green and blue, or the one shown, see `napari_leafseg.io.axes.ReadOptions`.
+    z : int or "max"
+        Which plane of z-stacks.
     threads : int, optional
         Threads of the network in each worker; what the cores allow when None.
     """
@@ -49,6 +54,8 @@ class BatchSettings(BaseModel):
     px_per_mm: float | None = Field(None, gt=0)
     scale_from_file: bool = False
     exports: tuple[str, ...] = ()
+    channels: tuple[int, ...] | None = None
+    z: int | Literal["max"] = "max"
     threads: int | None = Field(None, ge=1)
 
     @model_validator(mode="before")
@@ -56,14 +63,26 @@ class BatchSettings(BaseModel):
     def _earlier_names(cls, entries: Any) -> Any:
         return with_new_names(entries, {"looks": "tta"})
 
+    @model_validator(mode="after")
+    def _can_be_read(self) -> BatchSettings:
+        assert self.reading
+        return self
+
     @property
     def metric(self) -> bool:
         """Whether traits are in millimeters."""
         return self.px_per_mm is not None or self.scale_from_file
 
+    @property
+    def reading(self) -> ReadOptions:
+        """How images are read."""
+        return ReadOptions(self.channels, self.z)
+
     def digest(self) -> str:
         """A hash of everything that changes a result, the weights included: what was done with it need not be again."""
-        settings = self.model_dump(exclude={"device", "threads", "exports"})
+        same = {"channels"} if self.channels is None else set()
+        same |= {"z"} if self.z == "max" else set()
+        settings = self.model_dump(exclude={"device", "threads", "exports", *same})
         fingerprint_input = {"looks" if name == "tta" else name: value for name, value in settings.items()}  # as ever
         return hashlib.sha256(f"{fingerprint_input} {file_hash(find_model(self.model))}".encode()).hexdigest()[:16]
 

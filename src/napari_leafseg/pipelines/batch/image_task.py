@@ -80,9 +80,9 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
     place, path = Path(output), Path(task.path)
     try:
         state = file_state(path) if path.exists() else []
-        image = read_image(path)
+        image = read_image(path, settings.reading)
         predictor = get_predictor(settings.model, _own_device(settings.device), settings.tta, settings.threads)
-        source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256}
+        source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256, **image.options}
         prediction = predictor.predict_any(image.array, settings.scale, str(path), source)
         if isinstance(prediction, StackPrediction):
             sources, frames = image.array, prediction.frames
@@ -99,6 +99,7 @@ def process_image(task: Task, output: str, settings: BatchSettings, digest: str)
         result = _write(place, task, settings, prediction, labels, measured, rgb, record)
     except UserError as error:
         return {"name": task.name, "path": task.path, "error": str(error)}
+    result["notes"] = [*image.notes, *result["notes"]]
     result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
     write_atomically(marker_path(place, task.name), (json.dumps(result) + "\n").encode())
     return result

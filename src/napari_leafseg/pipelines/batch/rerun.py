@@ -11,7 +11,7 @@ import tifffile
 
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.tta import TestTimeAugmentation
-from napari_leafseg.io import label_path, list_images, read_image
+from napari_leafseg.io import ReadOptions, find_images, image_hash, label_path, read_image
 from napari_leafseg.models.store.zoo import describe_model
 
 
@@ -111,7 +111,8 @@ def rerun(record: Record, images: Path | None = None, device: str = "auto") -> R
     scale = None if content.get("scale_found", True) else content["scale"]
     if isinstance(scale, list):  # of the frames of a series
         scale = scale[0]
-    prediction = predictor.predict_any(read_image(image).array, scale, str(image), content["image"])
+    reading = ReadOptions(tuple(content["image"].get("channels", ())) or None, content["image"].get("z", "max"))
+    prediction = predictor.predict_any(read_image(image, reading).array, scale, str(image), content["image"])
     values = content["parameters"]
     labels = prediction.labels(**values)
     same = None
@@ -126,13 +127,16 @@ def _find_image(path: Path, image: dict[str, Any], images: Path | None) -> Path:
     places = [Path(image["path"])] if image.get("path") else []
     places += [path.parent / name, path.parent.parent / name] if name else []
     if images is not None:
-        places += list_images([images])
+        places += find_images([images]).paths
     other = None
     for place in places:
-        if not place.is_file():
+        try:
+            if not place.exists():
+                continue
+            if not wanted or image_hash(place) == wanted:
+                return place
+        except InputFileError:  # another file of the folder
             continue
-        if not wanted or read_image(place).sha256 == wanted:
-            return place
         other = place
     if other is not None and images is None:
         raise InputFileError(

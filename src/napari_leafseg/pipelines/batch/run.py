@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError, ParameterError, UserError
 from napari_leafseg.inference.tta import find_preset
-from napari_leafseg.io import list_images
+from napari_leafseg.io import FoundImages, find_images
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
@@ -51,6 +51,8 @@ class BatchEvent:
         With the last event.
     skipped : bool
         The image had been done before.
+    left_out : str
+        Which files of folders were not taken for images, and why.
     """
 
     done: int
@@ -59,43 +61,83 @@ class BatchEvent:
     result: dict[str, Any] | None = None
     report: Path | None = None
     skipped: bool = False
+    left_out: str = ""
 
 
-def find_tasks(patterns: Iterable[str | Path]) -> tuple[list[Task], list[dict[str, Any]]]:
+class FoundTasks(NamedTuple):
+    """What there is to do.
+
+    Attributes
+    ----------
+    tasks : list of Task
+    errors : list of dict
+        Complaints about what is not there, as `process_image` returns them.
+    left_out : str
+        Which files of folders were not taken for images, and why; empty where all were.
+    """
+
+    tasks: list[Task]
+    errors: list[dict[str, Any]]
+    left_out: str = ""
+
+
+def find_tasks(patterns: Iterable[str | Path], output: Path | None = None) -> FoundTasks:
     """Images of files, folders and patterns (``plants/**/*.jpg``), and complaints about what is not there.
+
+    A name that exists is taken as it is, whatever brackets or stars it has; nothing is taken from the folder `output`.
 
     Raises
     ------
     UserError
         When there is no image at all.
     """
-    files: dict[Path, None] = {}
+    found = FoundImages()
     errors = []
+    results = None if output is None else output.resolve()
     for pattern in patterns:
         text = str(pattern)
-        found: list[str | Path] = sorted(glob(text, recursive=True)) if set(text) & set("*?[") else [pattern]
-        if not found:
+        items: list[str | Path] = [pattern]
+        if set(text) & set("*?[") and not os.path.lexists(text):
+            items = [item for item in sorted(glob(text, recursive=True)) if not _inside(item, results)]
+        if not items:
             errors.append({"name": text, "path": text, "error": f"No file has a name like {text}."})
-        for item in found:
+        for item in items:
             try:
-                files.update(dict.fromkeys(list_images([item])))
+                found.extend(find_images([item], [] if output is None else [output]))
             except UserError as error:
                 errors.append({"name": str(item), "path": str(item), "error": str(error)})
-    if not files:
+    if not found.paths:
         raise InputFileError(errors[0]["error"] if errors else "There are no images. Give files, folders or patterns.")
-    often = Counter(path.stem for path in files)
-    common = Path(os.path.commonpath([path.resolve().parent for path in files]))
+    return FoundTasks(_named(found.paths), errors, found.sentence())
+
+
+def _inside(path: str | Path, folder: Path | None) -> bool:
+    return folder is not None and Path(path).resolve().is_relative_to(folder)
+
+
+def _named(files: list[Path]) -> list[Task]:
+    """Give each file the name of all that is written of it: its stem, with folders and ending where others have it."""
+    places = {path: Path(os.path.abspath(path)) for path in files}
+    common = Path(os.path.commonpath([place.parent for place in places.values()]))
+    names = {path: path.stem for path in files}
+    for path in _doubled(names):
+        names[path] = "__".join(places[path].relative_to(common).with_suffix("").parts)
+    for path in _doubled(names):
+        names[path] += path.suffix.replace(".", "_")
+    taken: set[str] = set()
     tasks = []
-    for path in files:
-        inside = path.resolve().relative_to(common).with_suffix("")
-        name = path.stem if often[path.stem] == 1 else "__".join(inside.parts)
-        tasks.append(Task(str(path), name))
-    twice = [name for name, times in Counter(task.name for task in tasks).items() if times > 1]
-    tasks = [
-        task._replace(name=f"{task.name}{Path(task.path).suffix.replace('.', '_')}") if task.name in twice else task
-        for task in tasks
-    ]
-    return tasks, errors
+    for path, name in names.items():
+        unique, number = name, 2
+        while unique.lower() in taken:
+            unique, number = f"{name}_{number}", number + 1
+        taken.add(unique.lower())
+        tasks.append(Task(str(path), unique))
+    return tasks
+
+
+def _doubled(names: dict[Path, str]) -> list[Path]:
+    often = Counter(name.lower() for name in names.values())
+    return [path for path, name in names.items() if often[name.lower()] > 1]
 
 
 def default_workers(device: str) -> int:
@@ -146,7 +188,7 @@ def run_batch(
     place = Path(output)
     for fmt in settings.exports:
         find_format(fmt)
-    tasks, errors = find_tasks(patterns)
+    tasks, errors, left_out = find_tasks(patterns, place)
     digest = settings.digest()
     card = describe_model(settings.model)
     check_values(card.family.settable, settings.values)
@@ -161,6 +203,8 @@ def run_batch(
     }
     write_atomically(place / "batch.json", (json.dumps(content, indent=1) + "\n").encode())
     total, results, left = len(tasks) + len(errors), list(errors), []
+    if left_out:
+        yield BatchEvent(0, total, left_out, left_out=left_out)
     for number, error in enumerate(errors, start=1):
         yield BatchEvent(number, total, error["error"], error)
     for task in tasks:
