@@ -38,6 +38,7 @@ from napari_leafseg.errors import ParameterError, UserError
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.parameter_search import ParameterSearch
+    from napari_leafseg.io import ReadOptions
 
 _PAPER = resource_folder() / "training" / "paper.yaml"
 
@@ -472,6 +473,7 @@ def finetune(
             opened.catch_up()
             found = load_corrections(opened)
             others = [opened.path_of(ref) for ref in opened.images if ref.state == "new"]
+            reading = opened.read_options
     images, notes = processes.broadcast(found) or ([], [])
     for note in notes:
         err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
@@ -485,10 +487,10 @@ def finetune(
         out.print(f"  {name}: {before:.3f} → {after:.3f}", soft_wrap=True, highlight=False)
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
     if processes.is_main and others and suggest:
-        _suggest(settings.name, device, others, suggest)
+        _suggest(settings.name, device, others, suggest, reading)
 
 
-def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
+def _suggest(model: str, device: str, paths: list[Path], count: int, reading: ReadOptions) -> None:
     """Name the images that a model is least sure of."""
     from napari_leafseg import load_model
     from napari_leafseg.finetuning.active_learning import rank_images
@@ -497,7 +499,7 @@ def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
     confidence = {}
     with progress_bar() as bar:
         task = bar.add_task("Looking at the other images", total=len(paths))
-        for item in rank_images(load_model(model, device), paths):
+        for item in rank_images(load_model(model, device), paths, reading):
             bar.update(task, completed=item.done)
             if item.trouble:
                 print_error(UserError(item.trouble))

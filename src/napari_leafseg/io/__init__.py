@@ -14,6 +14,7 @@ from napari_leafseg.io.images import (
     write_image,
     write_labels,
 )
+from napari_leafseg.io.lazy import is_zarr
 
 __all__ = [
     "IMAGE_ENDINGS",
@@ -27,6 +28,7 @@ __all__ = [
     "find_pairs",
     "image_hash",
     "is_image",
+    "is_zarr",
     "label_path",
     "list_images",
     "read_image",

@@ -77,10 +77,16 @@ class Said:
         Sentences for the user.
     options : dict
         The choices that mattered, for the record: ``channels``, ``z``.
+    channels : tuple of str
+        Names or numbers of the channels that there are to choose from.
+    planes : int
+        z-planes that there are to choose from.
     """
 
     notes: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    planes: int = 0
 
 
 def arrange(
@@ -147,7 +153,7 @@ def _plane(array: Any, axes: str, name: str, options: ReadOptions, said: Said) -
     """One plane of a z-stack, or the brightest of all."""
     place = axes.index("z")
     planes = array.shape[place]
-    said.options["z"] = options.z
+    said.options["z"], said.planes = options.z, planes
     if options.z == "max":
         said.notes.append(f"Of {planes} z-planes, the maximum is shown.")
         return array.max(axis=place)
@@ -160,6 +166,7 @@ def _plane(array: Any, axes: str, name: str, options: ReadOptions, said: Said) -
 def _channels(array: Any, name: str, options: ReadOptions, names: Sequence[str], said: Said) -> Any:
     """The channels that somebody chose, as colors; three are red, green and blue where nobody did."""
     count = array.shape[-1]
+    said.channels = tuple(names) if len(names) == count else tuple(map(str, range(1, count + 1)))
     chosen = options.of(count)
     if chosen is None:
         if count == 3:

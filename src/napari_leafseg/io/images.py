@@ -44,6 +44,10 @@ class LoadedImage:
         What was chosen, in sentences: a plane, channels, one of several images.
     options : dict
         The choices that mattered, for the record: ``channels``, ``z``.
+    channels : tuple of str
+        Names or numbers of the channels that there are to choose from.
+    planes : int
+        z-planes that there are to choose from.
     """
 
     array: np.ndarray
@@ -51,6 +55,8 @@ class LoadedImage:
     sha256: str
     notes: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    planes: int = 0
 
 
 def read_image(
@@ -90,7 +96,7 @@ def read_image(
             f"{path} holds values of type {array.dtype}, which are no brightnesses. Convert it to 8- or 16-bit."
         )
     array = np.asarray(array) if array.ndim < 4 else array  # only a series may stay where it is
-    return LoadedImage(array, path, digest, tuple(said.notes), said.options)
+    return LoadedImage(array, path, digest, tuple(said.notes), said.options, said.channels, said.planes)
 
 
 def image_hash(path: str | Path) -> str:

@@ -319,6 +319,7 @@ def _of_many(spectral: list[int], options: ReadOptions, said: Said, name: str) -
     """Colors of an RGB image that holds further channels."""
     count = len(spectral)
     chosen = options.of(count) or (1, 2, 3)
+    said.channels = tuple(map(str, range(1, count + 1)))
     if max(chosen) > count:
         raise InputFileError(
             f"{name} has {count} channels; there is no channel {max(chosen)}. They are counted from 1."

@@ -28,11 +28,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
-from napari_leafseg.io import list_images, read_image
+from napari_leafseg.io import ReadOptions, list_images, read_image
 from napari_leafseg.project.document import Document, Snapshot, now
 from napari_leafseg.project.journal import Journal, Record, encode, read_journal
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.migrate import FORMAT, migrate
+from napari_leafseg.project.read_options import load_read_options
 from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.writer import Writer
 
@@ -195,6 +196,11 @@ class Project:
         """The images, in order."""
         return self.file.images
 
+    @property
+    def read_options(self) -> ReadOptions:
+        """Which channels and which plane of the images are read."""
+        return load_read_options(self.folder)
+
     def add_images(self, paths: Iterable[str | Path], copy: bool = False) -> list[ImageRef]:
         """Add files, or the images of folders; those that are in it already are not added twice.
 
@@ -215,7 +221,7 @@ class Project:
             path = path.absolute()
             if path in known or (copy and path.name in known):
                 continue
-            image = read_image(path)
+            image = read_image(path, self.read_options)
             identity = self._identity(path.stem)
             if copy:
                 target = self.folder / "images" / f"{identity}{path.suffix.lower()}"
@@ -250,6 +256,7 @@ class Project:
 
     def _identity(self, stem: str) -> str:
         clean = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".") or "image"
+        clean = clean.encode()[:200].decode(errors="ignore")
         taken, number, identity = {ref.id.lower() for ref in self.images}, 2, clean
         while identity.lower() in taken:
             identity, number = f"{clean}_{number}", number + 1
@@ -386,7 +393,7 @@ class Project:
                     continue
                 shape = labels.shape
             else:
-                image = read_image(self.path_of(ref)).array
+                image = read_image(self.path_of(ref), self.read_options).array
                 shape = image.shape[:3] if image.ndim == 4 else image.shape[:2]
             self.save(ref, self.open_document(ref, shape))
         self.writer.flush()

@@ -53,7 +53,7 @@ def import_masks(project: Project, folder: str | Path, verified: bool = False) -
         )
     for number, (path, mask) in enumerate(pairs):
         yield TransferEvent(number, len(pairs), path.name)
-        image, labels = read_image(path), read_labels(mask)
+        image, labels = read_image(path, project.read_options), read_labels(mask)
         if labels.shape != image.array.shape[:2]:
             raise InputFileError(f"{mask} is {labels.shape}, but its image {path} is {image.array.shape[:2]}.")
         _check_numbers(labels, mask)
@@ -105,7 +105,7 @@ def _read_any(project: Project, path: Path) -> list[tuple[ImageRef, np.ndarray]]
     """Read a file of labels; returns the images that they belong to, with their labels."""
 
     def size(name: str) -> tuple[int, int]:
-        height, width = read_image(project.path_of(_named(project, name, path))).array.shape[:2]
+        height, width = read_image(project.path_of(_named(project, name, path)), project.read_options).array.shape[:2]
         return height, width
 
     return [(_named(project, name, path), labels) for name, labels in read_format(path, size).items()]

@@ -36,8 +36,9 @@ class BatchSettings(BaseModel):
         error.
     exports : tuple of str
         Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
-    channels : tuple of int, optional
-        Which channels are red, green and blue, or the one shown, see `napari_leafseg.io.axes.ReadOptions`.
+    channels : tuple of int or dict, optional
+        Which channels are red, green and blue, or the one shown, see `napari_leafseg.io.axes.ReadOptions`; or that for
+        each number of channels.
     z : int or "max"
         Which plane of z-stacks.
     threads : int, optional
@@ -54,7 +55,7 @@ class BatchSettings(BaseModel):
     px_per_mm: float | None = Field(None, gt=0)
     scale_from_file: bool = False
     exports: tuple[str, ...] = ()
-    channels: tuple[int, ...] | None = None
+    channels: tuple[int, ...] | dict[int, tuple[int, ...]] | None = None
     z: int | Literal["max"] = "max"
     threads: int | None = Field(None, ge=1)
 
@@ -76,6 +77,8 @@ class BatchSettings(BaseModel):
     @property
     def reading(self) -> ReadOptions:
         """How images are read."""
+        if isinstance(self.channels, dict):
+            return ReadOptions(z=self.z, by_count=self.channels)
         return ReadOptions(self.channels, self.z)
 
     def digest(self) -> str:
