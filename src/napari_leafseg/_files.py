@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -36,11 +37,9 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
     """
     try:
         path.parent.mkdir(parents=parents, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=_UNFINISHED)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_shortened(path.name)}.", suffix=_UNFINISHED)
     except OSError as error:
-        raise InputFileError(
-            f"Cannot write {path}: {error.strerror or error}. Choose a folder that you may write to."
-        ) from error
+        raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -51,7 +50,21 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
     except OSError as error:
         with suppress(OSError):
             Path(temporary).unlink(missing_ok=True)
-        raise InputFileError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
+
+
+def _shortened(name: str) -> str:
+    """A file's name with room for what makes a temporary name of it: most disks take 255 bytes."""
+    return name.encode()[:200].decode(errors="ignore")
+
+
+def _reason(error: OSError) -> str:
+    """Why a file cannot be written, and what to do."""
+    if error.errno == errno.ENAMETOOLONG:
+        return "the name is too long for this disk. Give the image a shorter name."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+        return f"{error.strerror}. Choose a folder that you may write to."
+    return f"{error.strerror or error}."
 
 
 def clear_unfinished(folder: Path) -> None:

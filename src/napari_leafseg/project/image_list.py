@@ -9,8 +9,9 @@ from pathlib import Path
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError
-from napari_leafseg.io import list_images, read_image
+from napari_leafseg.io import ReadOptions, list_images, read_image
 from napari_leafseg.project.files import ImageRef, ProjectFile, file_name
+from napari_leafseg.project.read_options import load_read_options
 from napari_leafseg.project.writer import Writer
 
 
@@ -39,6 +40,11 @@ class ImageList:
         """The images, in order."""
         return self.file.images
 
+    @property
+    def read_options(self) -> ReadOptions:
+        """Which channels and which plane of the images are read."""
+        return load_read_options(self.folder)
+
     def add_images(self, paths: Iterable[str | Path], copy: bool = False) -> list[ImageRef]:
         """Add files, or the images of folders; those that are in it already are not added twice.
 
@@ -59,7 +65,7 @@ class ImageList:
             path = path.absolute()
             if self.find(path) is not None or path.name in names:
                 continue
-            image = read_image(path)
+            image = read_image(path, self.read_options)
             identity = file_name(path.stem, taken)
             if copy:
                 names.add(path.name)

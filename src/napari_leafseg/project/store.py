@@ -8,6 +8,7 @@
     labels/ID.tif         16-bit labels; their description names the last journal record in them, and what is verified
     records/ID.json       what a person wants to know of them
     journal/ID.journal    every step
+    channels.json         which channels and which plane of the images are read, where somebody chose
     …/NAME.damaged        a file that was damaged, as it was found
 """
 
@@ -273,7 +274,7 @@ class Project(ImageList):
                     continue
                 shape = labels.shape
             else:
-                image = read_image(self.path_of(ref)).array
+                image = read_image(self.path_of(ref), self.read_options).array
                 shape = image.shape[:3] if image.ndim == 4 else image.shape[:2]
             self.save(ref, self.open_document(ref, shape))
         self.writer.flush()

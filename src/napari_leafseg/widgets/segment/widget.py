@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_leafseg._files import safe_name
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.controls import burst_timer
 from napari_leafseg.widgets.segment.form import OVERLAYS, SegmentForm
@@ -326,7 +327,14 @@ class SegmentWidget(SegmentForm):
 
     def _stem(self, image: Image) -> str:
         entry = self.session.entry_of(image)
-        return entry.path.stem if entry else image.name
+        if entry is None:
+            return safe_name(image.name)
+        twins = [other for other in self.session.images if other.path.stem == entry.path.stem and other is not entry]
+        if self._folder is None:  # each beside its image
+            twins = [other for other in twins if other.path.parent == entry.path.parent]
+        if any(other.path.name != entry.path.name for other in twins):
+            return entry.path.stem + entry.path.suffix.replace(".", "_")
+        return f"{safe_name(entry.path.parent.name)}__{entry.path.stem}" if twins else entry.path.stem
 
     def _target_folder(self, image: Image) -> Path | None:
         """The chosen folder; else a folder beside the image; else the user is asked."""
