@@ -65,8 +65,8 @@ def predict(
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
     reading = read_options(channels, z)
     settings = BatchSettings(
-        model=model, values=values, scale=scale, channels=reading.channels, z=reading.z, device=device, tta=tta, measure=False,
-        plant_masks=None if plant_masks is None else str(plant_masks.resolve()), full_masks=full_masks,
+        model=model, values=values, scale=scale, channels=reading.channels, z=reading.z, device=device, tta=tta,
+        measure=False, plant_masks=None if plant_masks is None else str(plant_masks.resolve()), full_masks=full_masks,
     )  # fmt: skip
     failed, left_out = 0, False
     for event in _run_batch(images, output, settings, 0):

@@ -208,7 +208,7 @@ def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[Tr
     images = relative_names(paths)
     names = file_names(images, [ref.id for ref in refs])
     items = [
-        Labeled(name, image, partial(project.read_labels, ref), path)
+        Labeled(name, image, partial(project.read_labels, ref), path, project.read_options)
         for name, image, ref, path in zip(names, images, refs, paths, strict=True)
     ]
     for number, name in enumerate(write_format(Path(folder), items, fmt)):
