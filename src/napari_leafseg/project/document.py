@@ -44,12 +44,12 @@ def _shaped(edit: Edit) -> set[int]:
 
 
 def now() -> str:
-    """This moment, UTC, ISO 8601."""
+    """Return this moment, UTC, ISO 8601."""
     return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def annotator() -> str:
-    """The name of whoever is logged in."""
+    """Return the name of whoever is logged in."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -164,7 +164,7 @@ class Document:
         self._log[:0] = earlier._log
 
     def replacement(self, labels: np.ndarray, verified: Iterable[LeafKey]) -> Step | None:
-        """The step that would put other labels and marks in the place of these; None where they are the same."""
+        """Return the step that would put other labels and marks in the place of these; None where they are the same."""
         planes = [(None, self.labels, labels)] if labels.ndim == 2 else [
             (frame, old, new) for frame, (old, new) in enumerate(zip(self.labels, labels, strict=True))
         ]  # fmt: skip
@@ -278,15 +278,15 @@ class Document:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def plane(self, frame: int = 0) -> np.ndarray:
-        """The labels of a frame, (H, W)."""
+        """Return the labels of a frame, (H, W)."""
         return self.labels if self.labels.ndim == 2 else self.labels[frame]
 
     def locked(self, frame: int = 0) -> frozenset[int]:
-        """Verified leaves of a frame."""
+        """Return the verified leaves of a frame."""
         return frozenset(leaf for at, leaf in self.verified if at == frame)
 
     def leaves(self, frame: int = 0) -> list[int]:
-        """Leaves of a frame."""
+        """List the leaves of a frame."""
         counts = np.bincount(self.plane(frame).ravel())
         return [int(leaf) for leaf in np.flatnonzero(counts) if leaf]
 
@@ -295,7 +295,7 @@ class Document:
         return leaf > 0 and bool((self.plane(frame) == leaf).any())
 
     def snapshot(self) -> Snapshot:
-        """A copy to save; takes a few milliseconds."""
+        """Return a copy to save; takes a few milliseconds."""
         with self._lock:
             marks = sorted(self.verified)
             record = {
