@@ -122,7 +122,7 @@ def read_card(path: str | Path) -> ModelCard:
         entries["defaults"] = with_new_names(entries.get("defaults", {}), EARLIER_DEFAULTS)
         entries["provenance"] = with_new_names(entries.get("provenance", {}), {"pictures": "images"})
         return ModelCard(config=config, **entries)
-    except (ValidationError, TypeError, KeyError, ValueError) as error:
+    except (ValidationError, AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{path} holds another kind of model than this version knows. "
             "Update napari-leafseg or choose another model."
