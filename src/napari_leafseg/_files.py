@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import stat
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import platformdirs
 
 from napari_leafseg.errors import InputFileError
 
+_LOG = logging.getLogger(__name__)
 _UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
 _LARGEST_JSON = 256 * 2**20  # bytes
 
@@ -48,8 +49,7 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        with suppress(OSError):
-            Path(temporary).unlink(missing_ok=True)
+        _remove(Path(temporary))
         raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
 
 
@@ -71,8 +71,14 @@ def clear_unfinished(folder: Path) -> None:
     """Delete what `write_atomically` was writing into a folder when its process died; nothing else."""
     for left in folder.glob(f".*{_UNFINISHED}"):
         if left.is_file() and not left.is_symlink():
-            with suppress(OSError):
-                left.unlink(missing_ok=True)
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _LOG.warning("%s cannot be deleted: %s", path, error)
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 import weakref
@@ -96,10 +95,12 @@ class Project(ImageList):
             _write_list(folder, file)
         except UserError:
             lock.release()
-            with contextlib.suppress(OSError):
+            try:
                 (folder / GUARD).unlink(missing_ok=True)
                 if new:
                     folder.rmdir()
+            except OSError as error:
+                _LOG.warning("The folder %s stays: %s", folder, error)
             raise
         remember_project(folder)
         return cls(folder, file, lock, failed, noticed)
@@ -187,7 +188,7 @@ class Project(ImageList):
         return self.folder / "journal" / f"{ref.id}.journal"
 
     def journal(self, ref: ImageRef) -> Journal:
-        """The journal of an image."""
+        """Return the journal of an image."""
         return self._journals.setdefault(ref.id, Journal(self.journal_path(ref), self.notice))
 
     def notice(self, sentence: str) -> None:
@@ -197,7 +198,7 @@ class Project(ImageList):
             self.noticed(sentence)
 
     def open_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
-        """Return the labels of an image as they were at the last edit, with their history.
+        """Read the labels of an image as they were at the last edit, with their history.
 
         Parameters
         ----------
@@ -229,7 +230,7 @@ class Project(ImageList):
         return write
 
     def read_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
-        """What the disk says of an image; nothing that is done to it is written."""
+        """Read what the disk says of an image; nothing that is done to it is written."""
         path = self.labels_path(ref)
         labels, number, verified = np.zeros(shape, np.uint16), 0, []
         if path.exists():
@@ -243,11 +244,11 @@ class Project(ImageList):
         return document
 
     def live_document(self, ref: ImageRef) -> Document | None:
-        """The document of an image that somebody works on at this moment."""
+        """Return the document of an image that somebody works on at this moment."""
         return self._live.get(ref.id)
 
     def read_labels(self, ref: ImageRef) -> np.ndarray:
-        """Return the labels of an image as they were saved last, uint16; the document's may be newer.
+        """Read the labels of an image as they were saved last, uint16; the document's may be newer.
 
         Raises
         ------
@@ -296,7 +297,7 @@ class Project(ImageList):
         self.save(ref, document)
 
     def save(self, ref: ImageRef, document: Document) -> None:
-        """Have the labels and their record written by the writer; returns at once."""
+        """Save the labels and their record, by the writer; returns at once."""
         snapshot, numbering = document.snapshot(), self._numbering.get(document, Numbering())
         document.changed = False
 
@@ -307,7 +308,7 @@ class Project(ImageList):
         self._put(write, ref, f"labels of {ref.id}")
 
     def put_image(self, ref: ImageRef, image: np.ndarray) -> None:
-        """Have the image of a layer that has no file written where the project expects it, uint8 RGB."""
+        """Write the image of a layer that has no file where the project expects it, uint8 RGB."""
         self.writer.put(
             Job(lambda project: write_image(project.path_of(project.ref(ref.id)), image), self, ""),
             group=f"image {ref.id}",

@@ -15,6 +15,7 @@ import numpy as np
 from napari_leafseg._files import safe_name
 from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.io.arrays import to_rgb8
+from napari_leafseg.io.axes import ReadOptions
 from napari_leafseg.io.exchange.coco import count_coco, iterate_coco, write_coco
 from napari_leafseg.io.exchange.cvat import count_cvat, iterate_cvat, write_cvat
 from napari_leafseg.io.exchange.geojson import count_geojson, is_geojson, iterate_geojson, write_geojson
