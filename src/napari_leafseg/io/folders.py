@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,3 +147,26 @@ def _holds_images(folder: Path) -> bool:
         return any(is_zarr(item) or (item.is_file() and is_image(item)) for item in folder.iterdir())
     except OSError:
         return False
+
+
+def unique_names(files: Sequence[Path]) -> dict[Path, str]:
+    """Give each file the name of all that is written of it: its stem, with folders and ending where others have it."""
+    places = {path: Path(os.path.abspath(path)) for path in files}
+    common = Path(os.path.commonpath([place.parent for place in places.values()]))
+    names = {path: path.stem for path in files}
+    for path in _doubled(names):
+        names[path] = "__".join(places[path].relative_to(common).with_suffix("").parts)
+    for path in _doubled(names):
+        names[path] += path.suffix.replace(".", "_")
+    taken: set[str] = set()
+    for path, name in names.items():
+        number = 2
+        while names[path].lower() in taken:
+            names[path], number = f"{name}_{number}", number + 1
+        taken.add(names[path].lower())
+    return names
+
+
+def _doubled(names: dict[Path, str]) -> list[Path]:
+    often = Counter(name.lower() for name in names.values())
+    return [path for path, name in names.items() if often[name.lower()] > 1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError, ParameterError, UserError
 from napari_leafseg.inference.tta import find_preset
-from napari_leafseg.io import FoundImages, find_images
+from napari_leafseg.io import FoundImages, find_images, unique_names
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
@@ -108,36 +107,12 @@ def find_tasks(patterns: Iterable[str | Path], output: Path | None = None) -> Fo
                 errors.append({"name": str(item), "path": str(item), "error": str(error)})
     if not found.paths:
         raise InputFileError(errors[0]["error"] if errors else "There are no images. Give files, folders or patterns.")
-    return FoundTasks(_named(found.paths), errors, found.sentence())
+    tasks = [Task(str(path), name) for path, name in unique_names(found.paths).items()]
+    return FoundTasks(tasks, errors, found.sentence())
 
 
 def _inside(path: str | Path, folder: Path | None) -> bool:
     return folder is not None and Path(path).resolve().is_relative_to(folder)
-
-
-def _named(files: list[Path]) -> list[Task]:
-    """Give each file the name of all that is written of it: its stem, with folders and ending where others have it."""
-    places = {path: Path(os.path.abspath(path)) for path in files}
-    common = Path(os.path.commonpath([place.parent for place in places.values()]))
-    names = {path: path.stem for path in files}
-    for path in _doubled(names):
-        names[path] = "__".join(places[path].relative_to(common).with_suffix("").parts)
-    for path in _doubled(names):
-        names[path] += path.suffix.replace(".", "_")
-    taken: set[str] = set()
-    tasks = []
-    for path, name in names.items():
-        unique, number = name, 2
-        while unique.lower() in taken:
-            unique, number = f"{name}_{number}", number + 1
-        taken.add(unique.lower())
-        tasks.append(Task(str(path), unique))
-    return tasks
-
-
-def _doubled(names: dict[Path, str]) -> list[Path]:
-    often = Counter(name.lower() for name in names.values())
-    return [path for path, name in names.items() if often[name.lower()] > 1]
 
 
 def default_workers(device: str) -> int:
