@@ -47,7 +47,8 @@ def test_png_and_jpeg(tmp_path):
 @pytest.mark.parametrize(
     ("units", "length"),
     [
-        ("mm millimeter millimeters millimetre Millimeter MM mm.", 1), ("cm centimeters centimetre", 10), ("m meters", 1000),
+        ("mm millimeter millimeters millimetre Millimeter MM mm.", 1), ("cm centimeters centimetre", 10),
+        ("m meters", 1000),
         ("inch inches in \"", 25.4), ("µm μm um micron microns micrometer micrometers \\u00B5m \\u00b5m Âµm", 1e-3),
         ("nm nanometers", 1e-6), ("pixel pixels px furlong 1 Mm", None),
     ],
@@ -61,8 +62,8 @@ def test_units_as_programs_and_people_write_them(units, length):
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("0.1", 0.1), ("0,1", 0.1), ("1.234,5", 1234.5), ("1,234.5", 1234.5), ("1 234,5", 1234.5), ("1e-3", 1e-3), (2, 2.0),
-     ("ten", None), ("", None)],
+    [("0.1", 0.1), ("0,1", 0.1), ("1.234,5", 1234.5), ("1,234.5", 1234.5), ("1 234,5", 1234.5), ("1e-3", 1e-3),
+     (2, 2.0), ("ten", None), ("", None)],
 )  # fmt: skip
 def test_numbers_as_programs_and_people_write_them(text, number):
     assert parse_number(text) == number
@@ -70,8 +71,8 @@ def test_numbers_as_programs_and_people_write_them(text, number):
 
 def test_ome_with_a_decimal_comma_and_a_thumbnail_first(tmp_path):
     text = (
-        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels '
-        'DimensionOrder="XYCZT" ID="Pixels:0" SizeC="1" SizeT="1" SizeX="30" SizeY="20" SizeZ="1" Type="uint8" '
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        '<Pixels DimensionOrder="XYCZT" ID="Pixels:0" SizeC="1" SizeT="1" SizeX="30" SizeY="20" SizeZ="1" Type="uint8" '
         'PhysicalSizeX="0,1" PhysicalSizeXUnit="mm"><TiffData/></Pixels></Image></OME>'
     )
     tifffile.imwrite(tmp_path / "a.ome.tif", IMAGE, description=text, metadata=None)

@@ -2,7 +2,7 @@
 
 from napari_leafseg.io.arrays import check_image, resize, to_rgb8
 from napari_leafseg.io.axes import ChannelsNeeded, ReadOptions
-from napari_leafseg.io.folders import LABEL_SUFFIX, FoundImages, find_images, is_image, list_images
+from napari_leafseg.io.folders import LABEL_SUFFIX, FoundImages, find_images, is_image, list_images, unique_names
 from napari_leafseg.io.image_formats import IMAGE_ENDINGS
 from napari_leafseg.io.images import (
     LoadedImage,
@@ -35,6 +35,7 @@ __all__ = [
     "read_labels",
     "resize",
     "to_rgb8",
+    "unique_names",
     "write_image",
     "write_labels",
 ]

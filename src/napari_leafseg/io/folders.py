@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from napari_leafseg.io.lazy import is_zarr
 
 LABEL_SUFFIX = "_label"
 _NAMED = 4  # so many file names are listed for each reason
+_LONGEST = 150  # bytes of a name
 _SYSTEM = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
 
 
@@ -146,3 +149,27 @@ def _holds_images(folder: Path) -> bool:
         return any(is_zarr(item) or (item.is_file() and is_image(item)) for item in folder.iterdir())
     except OSError:
         return False
+
+
+def unique_names(files: Sequence[Path]) -> dict[Path, str]:
+    """Give each file a name for all that is written of it, which no other one has on any disk.
+
+    It is the file's stem; with its folders and its ending where others have the same; with a hash of its path where
+    that is not enough, or where it is long.
+    """
+    places = {path: Path(os.path.abspath(path)) for path in files}
+    common = Path(os.path.commonpath([place.parent for place in places.values()]))
+    names = {path: path.stem for path in files}
+    for path in _doubled(names):
+        names[path] = "__".join(places[path].relative_to(common).with_suffix("").parts)
+    for path in _doubled(names):
+        names[path] += path.suffix.replace(".", "_")
+    for path in {*_doubled(names), *(path for path, name in names.items() if len(name.encode()) > _LONGEST)}:
+        start = names[path].encode()[:_LONGEST].decode(errors="ignore")
+        names[path] = f"{start}_{hashlib.sha256(str(places[path]).encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return names
+
+
+def _doubled(names: dict[Path, str]) -> list[Path]:
+    often = Counter(name.lower() for name in names.values())
+    return [path for path, name in names.items() if often[name.lower()] > 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import tifffile
 from PIL import Image, UnidentifiedImageError
@@ -120,11 +121,11 @@ def _of_tiff(file: tifffile.TiffFile) -> float | None:
 def _of_ome(file: tifffile.TiffFile) -> float | None:
     if not file.is_ome or not file.ome_metadata:
         return None
-    try:
-        pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]
-        pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
-    except (KeyError, IndexError, TypeError):
+    try:  # not by tifffile, which takes "0,1" for two numbers
+        found = ElementTree.fromstring(file.ome_metadata).iter()
+    except ElementTree.ParseError:
         return None
+    pixels: Any = next((element for element in found if element.tag.rpartition("}")[2] == "Pixels"), {})
     size = parse_number(pixels.get("PhysicalSizeX", 0))
     unit = unit_length(pixels.get("PhysicalSizeXUnit", "µm"))
     return 1 / (size * unit) if size and unit else None

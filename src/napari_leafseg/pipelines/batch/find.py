@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from glob import glob
@@ -13,11 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_leafseg.errors import InputFileError, UserError
-from napari_leafseg.io import FoundImages, find_images
+from napari_leafseg.io import FoundImages, find_images, unique_names
 
 _WRITTEN = {"labels", "overlays", "parts", "exports"}  # folders of an experiment's output
 _FILES = {"batch.json", "report.html", "images.csv", "leaves.csv", "plants.csv", "errors.csv"}
-_LONGEST = 150  # bytes of a name
 
 
 class Task(NamedTuple):
@@ -86,7 +83,7 @@ def find_tasks(
     if not taken.paths:
         sentences = [error["error"] for error in errors]
         raise InputFileError("\n".join(sentences) or "There are no images. Give files, folders or patterns.")
-    tasks = [Task(str(path), name) for path, name in _names(taken.paths).items()]
+    tasks = [Task(str(path), name) for path, name in unique_names(taken.paths).items()]
     return FoundTasks(tasks, errors, taken.sentence())
 
 
@@ -113,23 +110,3 @@ def _is_output(path: Path, output: Path | None) -> bool:
 @lru_cache(maxsize=10_000)
 def _is_experiment(folder: Path, output: Path | None) -> bool:
     return (folder / "batch.json").exists() or (output is not None and folder == output.absolute())
-
-
-def _names(files: list[Path]) -> dict[Path, str]:
-    """A name for each file: its own, with its folders where others have the same; different on any disk."""
-    often = Counter(path.stem for path in files)
-    common = Path(os.path.commonpath([path.resolve().parent for path in files]))
-    names = {}
-    for path in files:
-        inside = path.resolve().relative_to(common).with_suffix("")
-        names[path] = path.stem if often[path.stem] == 1 else "__".join(inside.parts)
-    twice = Counter(names.values())
-    for path, name in names.items():
-        if twice[name] > 1:
-            names[path] = f"{name}{path.suffix.replace('.', '_')}"
-    twice = Counter(name.lower() for name in names.values())
-    for path, name in names.items():
-        if twice[name.lower()] > 1 or len(name.encode()) > _LONGEST:
-            start = name.encode()[:_LONGEST].decode(errors="ignore")
-            names[path] = f"{start}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    return names

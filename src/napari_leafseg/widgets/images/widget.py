@@ -57,6 +57,7 @@ class ImagesWidget(QWidget):
         self.controller = ProjectController.of(self.session)
         self._items: dict[Path, QListWidgetItem] = {}
         self._wanted: ImageRecord | None = None
+        self._asking = False
         self._loader: Any = None
         self._thumbnails: list[Any] = []
         self._choices: dict[Path, tuple[tuple[str, ...], int]] = {}  # channels and planes to choose from
@@ -308,7 +309,10 @@ class ImagesWidget(QWidget):
         dialog = ChannelsDialog(
             entry.path.name, len(names), () if names == plain else names, planes, self.session.read_options, self
         )
-        if dialog.exec() != ChannelsDialog.DialogCode.Accepted:
+        self._asking = True  # the worker that failed ends meanwhile, and must not be followed by another one
+        answer = dialog.exec()
+        self._asking = False
+        if answer != ChannelsDialog.DialogCode.Accepted:
             return False
         self.session.choose_read_options(dialog.chosen())
         entry.error = ""
@@ -331,7 +335,7 @@ class ImagesWidget(QWidget):
     def _load_ended(self, _worker: Any) -> None:
         self._loader = None
         wanted = self._wanted
-        if wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
+        if not self._asking and wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
             self._load(wanted)
 
     def _show_only(self, layer: Image) -> None:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg._files import safe_name
 from napari_leafseg.errors import UserError
+from napari_leafseg.io import unique_names
 from napari_leafseg.widgets.common.controls import burst_timer
 from napari_leafseg.widgets.segment.form import OVERLAYS, SegmentForm
 from napari_leafseg.widgets.segment.jobs import predict_job, save_job, save_masks_job
@@ -329,12 +330,10 @@ class SegmentWidget(SegmentForm):
         entry = self.session.entry_of(image)
         if entry is None:
             return safe_name(image.name)
-        twins = [other for other in self.session.images if other.path.stem == entry.path.stem and other is not entry]
+        files = [other.path for other in self.session.images if other.path is not None]
         if self._folder is None:  # each beside its image
-            twins = [other for other in twins if other.path.parent == entry.path.parent]
-        if any(other.path.name != entry.path.name for other in twins):
-            return entry.path.stem + entry.path.suffix.replace(".", "_")
-        return f"{safe_name(entry.path.parent.name)}__{entry.path.stem}" if twins else entry.path.stem
+            files = [path for path in files if path.parent == entry.path.parent]
+        return unique_names(files)[entry.path]
 
     def _target_folder(self, image: Image) -> Path | None:
         """The chosen folder; else a folder beside the image; else the user is asked."""
