@@ -172,26 +172,31 @@ def test_of_several_that_take_a_lock_at_once_one_gets_it(tmp_path, kind, tries):
         (folder / "lock.json").unlink(missing_ok=True)
         if content is not None:
             (folder / "lock.json").write_text(content)
-        start, (read, write), children = time.time() + 0.03, os.pipe(), []
+        start, children = time.time() + 0.03, []
+        (read, write), (wait, hold) = os.pipe(), os.pipe()
         for _child in range(3):
             pid = os.fork()
             if not pid:
-                code = 1
+                os.close(hold)
+                said = b"0"
                 try:
                     while time.time() < start:
                         pass
                     Lock(folder).take()
-                    os.write(write, b"1")
-                    code = 0
-                    time.sleep(0.3)
+                    said = b"1"
                 finally:
-                    os._exit(code)
+                    os.write(write, said)
+                    os.read(wait, 1)  # an owner that ends would be a dead one to the slowest
+                    os._exit(0)
             children.append(pid)
+        said = b""
+        while len(said) < 3:
+            said += os.read(read, 3)
+        for handle in (hold, wait, read, write):
+            os.close(handle)
         for pid in children:
             os.waitpid(pid, 0)
-        os.close(write)
-        assert os.read(read, 9) == b"1"
-        os.close(read)
+        assert said.count(b"1") == 1
 
 
 def test_a_full_disk_at_new_project_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
