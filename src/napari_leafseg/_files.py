@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import stat
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import platformdirs
 
 from napari_leafseg.errors import InputFileError
 
+_LOG = logging.getLogger(__name__)
 _UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
 _LARGEST_JSON = 256 * 2**20  # bytes
 
@@ -36,11 +38,9 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
     """
     try:
         path.parent.mkdir(parents=parents, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=_UNFINISHED)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_shortened(path.name)}.", suffix=_UNFINISHED)
     except OSError as error:
-        raise InputFileError(
-            f"Cannot write {path}: {error.strerror or error}. Choose a folder that you may write to."
-        ) from error
+        raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -49,17 +49,36 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        with suppress(OSError):
-            Path(temporary).unlink(missing_ok=True)
-        raise InputFileError(f"Cannot write {path}: {error.strerror or error}.") from error
+        _remove(Path(temporary))
+        raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
+
+
+def _shortened(name: str) -> str:
+    """A file's name with room for what makes a temporary name of it: most disks take 255 bytes."""
+    return name.encode()[:200].decode(errors="ignore")
+
+
+def _reason(error: OSError) -> str:
+    """Why a file cannot be written, and what to do."""
+    if error.errno == errno.ENAMETOOLONG:
+        return "the name is too long for this disk. Give the image a shorter name."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+        return f"{error.strerror}. Choose a folder that you may write to."
+    return f"{error.strerror or error}."
 
 
 def clear_unfinished(folder: Path) -> None:
     """Delete what `write_atomically` was writing into a folder when its process died; nothing else."""
     for left in folder.glob(f".*{_UNFINISHED}"):
         if left.is_file() and not left.is_symlink():
-            with suppress(OSError):
-                left.unlink(missing_ok=True)
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _LOG.warning("%s cannot be deleted: %s", path, error)
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:

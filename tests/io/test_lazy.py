@@ -30,7 +30,10 @@ def series():
         ("TCZYX", (5, 1, 1, 9, 8), (5, 9, 8, 1)),
         ("TCZYX", (1, 3, 1, 9, 8), (9, 8, 3)),
         ("TYXS", (5, 9, 8, 3), (5, 9, 8, 3)),
-        ("ZYX", (5, 9, 8), (5, 9, 8, 1)),
+        ("ZYX", (5, 9, 8), (9, 8)),
+        ("TZCYX", (2, 4, 3, 9, 8), (2, 9, 8, 3)),
+        ("QYX", (3, 40, 60), (3, 40, 60, 1)),
+        ("QYX", (40, 60, 3), (40, 60, 3)),
     ],
 )
 def test_axes_are_arranged(axes, shape, expected):
@@ -38,7 +41,7 @@ def test_axes_are_arranged(axes, shape, expected):
 
 
 @pytest.mark.parametrize(("axes", "shape", "words"), [
-    ("TZYX", (2, 2, 9, 8), "one axis beside"), ("CYX", (5, 9, 8), "5 channels"), ("TX", (5, 9), "no image"),
+    ("TPYX", (2, 2, 9, 8), "one axis beside"), ("CYX", (5, 9, 8), "5 channels"), ("TX", (5, 9), "no image"),
 ])  # fmt: skip
 def test_other_axes_are_refused(axes, shape, words):
     with pytest.raises(UserError, match=words):

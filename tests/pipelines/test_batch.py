@@ -156,7 +156,7 @@ def test_images_of_one_name_in_two_folders_keep_apart(plant_images, tmp_path):
     other = tmp_path / "plants" / "day2"
     write_image(other / "plant0.png", synthesize(410, SCENE).image)
     Image.open(plant_images / "plant1.png").convert("RGB").save(plant_images / "plant1.jpg")
-    tasks, errors = find_tasks([str(tmp_path / "plants" / "**" / "*.*")])
+    tasks, errors, _ = find_tasks([str(tmp_path / "plants" / "**" / "*.*")])
     assert errors == []
     names = [task.name for task in tasks]
     assert len(set(names)) == len(names) == 5

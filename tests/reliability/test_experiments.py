@@ -124,10 +124,10 @@ def test_what_an_experiment_wrote_is_no_image(experiment, tmp_path, settings):
     other = tmp_path / "in" / "second"
     write_image(other / "labels" / "x.png", PLANT)
     for pattern in (str(tmp_path / "in" / "**" / "*"), str(tmp_path / "in" / "**" / "*.*")):
-        tasks, errors = find_tasks([pattern], other)
+        tasks, errors, _ = find_tasks([pattern], other)
         assert sorted(task.name for task in tasks) == ["p0", "p1"], pattern
         assert not [error for error in errors if "overlays" in error["name"] or "labels" in error["name"]]
-    (task,), _ = find_tasks([tmp_path / "in" / "out" / "overlays" / "p0.jpg"])  # by its own name it is
+    (task,), *_ = find_tasks([tmp_path / "in" / "out" / "overlays" / "p0.jpg"])  # by its own name it is
     assert task.name == "p0"
     assert len(find_tasks([tmp_path / "in" / "second" / "labels"])[0]) == 1  # of no experiment
 
@@ -141,7 +141,7 @@ def test_names_that_collide_stay_apart(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
-    tasks, _ = find_tasks([tmp_path / name for name in names])
+    tasks, *_ = find_tasks([tmp_path / name for name in names])
     found = [task.name.lower() for task in tasks]
     assert len(set(found)) == len(names)
     assert max(map(len, found)) < 200

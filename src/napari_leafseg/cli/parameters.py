@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ParameterError, UserError
 from napari_leafseg.inference.tta import describe_presets
+from napari_leafseg.io import ReadOptions
+from napari_leafseg.io.resolution import parse_number
 from napari_leafseg.models.parameters import MIN_AREA, check_values, parse_values
 from napari_leafseg.models.registry import get_family
 from napari_leafseg.models.store.zoo import describe_model
@@ -20,6 +22,42 @@ Parameters = Annotated[
         help="A parameter of the model, as often as you like; “models parameters MODEL” lists them.",
     ),
 ]  # fmt: skip
+
+
+def _number(text: str | float) -> float:
+    value = parse_number(text)
+    if value is None:
+        raise typer.BadParameter(f"“{text}” is no number.")
+    return value
+
+
+PxPerMm = Annotated[
+    float | None,
+    typer.Option(parser=_number, metavar="NUMBER", help="Pixels a millimeter; traits are in pixels if left out."),
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B",
+        help="Files of several channels: those that are red, green and blue (3,2,1), or one (4); counted from 1.",
+    ),
+]
+ZPlane = Annotated[
+    str, typer.Option("--z", metavar="PLANE", help="z-stacks: a plane, counted from 1, or max for the maximum of all.")
+]
+LEFT_OUT_CODE = 3
+"""Exit code where all that was taken is done, but folders held files that were not taken."""
+
+
+def read_options(channels: str | None, z: str) -> ReadOptions:
+    """Make the options for reading images of what was given."""
+    try:
+        chosen = None if channels is None else tuple(int(one) for one in channels.replace(" ", "").split(","))
+    except ValueError as error:
+        raise ParameterError(f"--channels are numbers like 3,2,1 or a single one, not “{channels}”.") from error
+    if z != "max" and not z.isdigit():
+        raise ParameterError(f"--z is a number counted from 1, or max, not “{z}”.")
+    return ReadOptions(chosen, "max" if z == "max" else int(z))
 
 
 _OWN_OPTIONS = {"seed_threshold", "angle", "score_threshold", "mask_threshold", "overlap", "min_area"}

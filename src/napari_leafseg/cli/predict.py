@@ -6,19 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from napari_leafseg._console import err, out, print_error
+from napari_leafseg._console import err, out, print_error, print_note
 from napari_leafseg.cli.common import Command, Device, Model, app, progress_bar
 from napari_leafseg.cli.parameters import (
+    LEFT_OUT_CODE,
     Angle,
+    Channels,
     MaskThreshold,
     MinArea,
     Overlap,
     Parameters,
+    PxPerMm,
     Score,
     Seeds,
     Tta,
+    ZPlane,
     given_values,
+    read_options,
 )
 from napari_leafseg.errors import UserError
 
@@ -48,6 +54,8 @@ def predict(
     full_masks: Annotated[
         bool, typer.Option(help="query-based models: also write the full masks, also where they overlap, as COCO.")
     ] = False,
+    channels: Channels = None,
+    z: ZPlane = "max",
 ) -> None:
     """Segment the leaves of images."""
     from napari_leafseg.io import label_path
@@ -55,31 +63,38 @@ def predict(
 
     values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
+    reading = read_options(channels, z)
     settings = BatchSettings(
-        model=model, values=values, scale=scale, device=device, tta=tta, measure=False,
-        plant_masks=None if plant_masks is None else str(plant_masks.resolve()), full_masks=full_masks,
+        model=model, values=values, scale=scale, channels=reading.channels, z=reading.z, device=device, tta=tta,
+        measure=False, plant_masks=None if plant_masks is None else str(plant_masks.resolve()), full_masks=full_masks,
     )  # fmt: skip
-    failed = 0
+    failed, left_out = 0, False
     for event in _run_batch(images, output, settings, 0):
+        left_out |= bool(event.left_out)
         if event.result is None:
             continue
         if "error" in event.result:
             failed += 1
             continue
         found = event.result
-        notes = "".join(f" [yellow]{note}[/]" for note in found["notes"])
-        where = label_path(output, found["name"])
+        notes = "".join(f" [yellow]{escape(note)}[/]" for note in found["notes"])
+        where = escape(str(label_path(output, found["name"])))
         out.print(
             f"{where}: {found['count']} leaves, scale {found['scale']:.2f}.{notes}", highlight=False, soft_wrap=True
         )
-    if failed:
-        raise typer.Exit(2)
+    _exit(failed, left_out)
+
+
+def _exit(failed: int, left_out: bool) -> None:
+    """End with the code that tells whether something failed, or was left out."""
+    if failed or left_out:
+        raise typer.Exit(2 if failed else LEFT_OUT_CODE)
 
 
 def _run_batch(
     images: Sequence[str | Path], output: Path, settings: BatchSettings, workers: int | None, scheduler: str = ""
 ) -> Iterator[BatchEvent]:
-    """Run many images under a progress bar; errors are printed as they come."""
+    """Run many images under a progress bar; errors and what is left out are printed as they come."""
     from napari_leafseg.pipelines.batch.run import run_batch
 
     with progress_bar() as bar:
@@ -88,6 +103,8 @@ def _run_batch(
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.result is not None and "error" in event.result:
                 print_error(UserError(event.result["error"]))
+            if event.left_out:
+                print_note(event.left_out)
             yield event
 
 
@@ -106,9 +123,7 @@ def batch(
     min_area: MinArea = None,
     param: Parameters = None,
     scale: Annotated[float | None, typer.Option(help="Working scale, 0.02 to 8; found by itself if left out.")] = None,
-    px_per_mm: Annotated[
-        float | None, typer.Option(help="Pixels a millimeter; traits are in pixels if left out.")
-    ] = None,
+    px_per_mm: PxPerMm = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes; one a core or graphics card if left out.")
     ] = None,
@@ -117,22 +132,25 @@ def batch(
     tta: Tta = "standard",
     scale_from_file: Annotated[bool, typer.Option(help="Take the pixels a millimeter that each file states.")] = False,
     export: Annotated[list[str] | None, typer.Option(help="Also write labels in this format: {formats}.")] = None,
+    channels: Channels = None,
+    z: ZPlane = "max",
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.pipelines.batch.config import BatchSettings
 
     values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
+    reading = read_options(channels, z)
     settings = BatchSettings(
-        model=model, values=values, scale=scale,
+        model=model, values=values, scale=scale, channels=reading.channels, z=reading.z,
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
     )  # fmt: skip
-    failed = 0
+    failed, left_out = 0, False
     for event in _run_batch(images, output, settings, workers, scheduler or ""):
+        left_out |= bool(event.left_out)
         failed += event.result is not None and "error" in event.result
-    out.print(f"{event.total - failed} images done, {failed} not. Report: {event.report}", soft_wrap=True)
-    if failed:
-        raise typer.Exit(2)
+    out.print(f"{event.total - failed} images done, {failed} not. Report: {escape(str(event.report))}", soft_wrap=True)
+    _exit(failed, left_out)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,6 +11,9 @@ from rich.table import Table
 from napari_leafseg._console import err, out, print_error
 from napari_leafseg.cli.common import PAPER, Command, Device, app, progress_bar
 from napari_leafseg.errors import ParameterError, UserError
+
+if TYPE_CHECKING:
+    from napari_leafseg.io import ReadOptions
 
 
 @app.command()
@@ -129,6 +132,7 @@ def finetune(
             opened.catch_up()
             found = load_corrections(opened)
             others = [opened.path_of(ref) for ref in opened.images if ref.state == "new"]
+            reading = opened.read_options
     images, notes = processes.broadcast(found) or ([], [])
     for note in notes:
         err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
@@ -142,10 +146,10 @@ def finetune(
         out.print(f"  {name}: {before:.3f} → {after:.3f}", soft_wrap=True, highlight=False)
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
     if processes.is_main and others and suggest:
-        _suggest(settings.name, device, others, suggest)
+        _suggest(settings.name, device, others, suggest, reading)
 
 
-def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
+def _suggest(model: str, device: str, paths: list[Path], count: int, reading: ReadOptions) -> None:
     """Name the images that a model is least sure of."""
     from napari_leafseg.finetuning.active_learning import rank_images
     from napari_leafseg.pipelines.predictors import get_predictor
@@ -154,7 +158,7 @@ def _suggest(model: str, device: str, paths: list[Path], count: int) -> None:
     confidence = {}
     with progress_bar() as bar:
         task = bar.add_task("Looking at the other images", total=len(paths))
-        for item in rank_images(get_predictor(model, device), paths):
+        for item in rank_images(get_predictor(model, device), paths, reading):
             bar.update(task, completed=item.done)
             if item.trouble:
                 print_error(UserError(item.trouble))

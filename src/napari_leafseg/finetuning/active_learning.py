@@ -11,7 +11,7 @@ import numpy as np
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.inference.predictor import Predictor
-from napari_leafseg.io import read_image
+from napari_leafseg.io import ReadOptions, read_image
 
 _FRAMES = 3  # of a time series: the first, the middle one and the last
 
@@ -40,13 +40,15 @@ class Ranked:
     trouble: str = ""
 
 
-def rank_images(predictor: Predictor, paths: Sequence[Path]) -> Iterator[Ranked]:
+def rank_images(predictor: Predictor, paths: Sequence[Path], options: ReadOptions | None = None) -> Iterator[Ranked]:
     """Look at images one by one; a file that cannot be used is told and passed over.
 
     Parameters
     ----------
     predictor : Predictor
     paths : sequence of pathlib.Path
+    options : ReadOptions, optional
+        Which channels and which plane of the images are read.
 
     Yields
     ------
@@ -55,7 +57,7 @@ def rank_images(predictor: Predictor, paths: Sequence[Path]) -> Iterator[Ranked]
     """
     for number, path in enumerate(paths, start=1):
         try:
-            found = [_confidences(predictor, frame, path) for frame in _frames(read_image(path).array)]
+            found = [_confidences(predictor, frame, path) for frame in _frames(read_image(path, options).array)]
         except UserError as error:
             yield Ranked(path, 1.0, 0, number, len(paths), str(error))
             continue

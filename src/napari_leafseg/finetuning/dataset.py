@@ -92,7 +92,7 @@ def load_corrections(project: Project) -> tuple[list[CorrectedImage], list[str]]
         if not path.exists():
             notes.append(f"{path} is missing. Link it again in the project's menu; it is left out.")
             continue
-        loaded = read_image(path)
+        loaded = read_image(path, project.read_options)
         if ref.sha256 and loaded.sha256 and ref.sha256 != loaded.sha256:
             notes.append(f"{path} was changed since it was corrected; it is left out.")
             continue

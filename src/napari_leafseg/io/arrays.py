@@ -23,8 +23,8 @@ def check_image(array: np.ndarray, name: str = "The image") -> None:
     Raises
     ------
     InputFileError
-        For a wrong number of dimensions or channels, a side under 16 px, NaN or infinite values, an image of one
-        color all over, or values that are no numbers.
+        For a wrong number of dimensions or channels, a side under 16 px, infinite values, NaN everywhere, an image of
+        one color all over, or values that are no numbers.
     """
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         shape = " × ".join(map(str, array.shape))
@@ -42,14 +42,19 @@ def check_image(array: np.ndarray, name: str = "The image") -> None:
         raise InputFileError(
             f"{name} holds values of type {array.dtype}, which are no brightnesses. Convert it to 8- or 16-bit."
         )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputFileError(
-            f"{name} holds values that are not numbers (NaN or infinity). "
-            "Replace them, for example with numpy.nan_to_num."
-        )
     colors = array[..., :3] if array.ndim == 3 else array
-    if colors.min() == colors.max():
-        what = "black" if not colors.any() else "one color"
+    if array.dtype.kind == "f":
+        if np.isinf(colors).any():
+            raise InputFileError(
+                f"{name} holds values that are infinity, from a division by zero. Compute the image again without them."
+            )
+        if np.isnan(colors).all():
+            raise InputFileError(f"{name} holds no values, only NaN (“not a number”). Choose another image.")
+        low, high = np.nanmin(colors), np.nanmax(colors)
+    else:
+        low, high = colors.min(), colors.max()
+    if low == high:
+        what = "black" if not low else "one color"
         raise InputFileError(f"{name} is {what} all over: there is nothing to segment. Choose another image.")
 
 
@@ -58,7 +63,7 @@ def to_rgb8(array: np.ndarray, name: str = "The image") -> np.ndarray:
 
     uint8 is kept as it is. uint16 and other integers are scaled from 0 to their 99.9th percentile; float is taken as
     0 to 1 where it lies within that range, else scaled between its 0.1th and 99.9th percentiles. Gray is repeated,
-    transparent pixels become black.
+    transparent pixels and NaN, which marks what was not measured, become black.
 
     Parameters
     ----------
@@ -94,17 +99,25 @@ def to_rgb8(array: np.ndarray, name: str = "The image") -> np.ndarray:
 def _to_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
-    sample = array[:: max(1, array.shape[0] // 1000), :: max(1, array.shape[1] // 1000)]
+    empty = np.isnan(array) if array.dtype.kind == "f" else None
+    if empty is not None and empty.any():
+        known = array[~empty]
+        sample = known[:: max(1, known.size // 1_000_000)]
+    else:
+        empty, known = None, array
+        sample = array[:: max(1, array.shape[0] // 1000), :: max(1, array.shape[1] // 1000)]
     low, high = 0.0, float(np.percentile(sample, 99.9))
     if array.dtype.kind == "f":
         low = float(np.percentile(sample, 0.1))
-        if float(array.min()) >= 0 and float(array.max()) <= 1:
+        if float(known.min()) >= 0 and float(known.max()) <= 1:
             low, high = 0.0, 1.0
     elif float(array.min()) < 0:
         low = float(np.percentile(sample, 0.1))
     if high <= low:
-        low, high = float(array.min()), float(array.max())
+        low, high = float(known.min()), float(known.max())
     scaled = (array.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+    if empty is not None:
+        scaled[empty] = 0
     return np.round(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
 import tifffile
-from PIL import Image, UnidentifiedImageError
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import InputFileError, UserError
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import lazy
+from napari_leafseg.io.axes import Plane, ReadOptions, Said
+from napari_leafseg.io.decode import decode
+from napari_leafseg.io.folders import LABEL_SUFFIX, is_image
 from napari_leafseg.io.label_arrays import as_labels
-from napari_leafseg.io.lazy import is_zarr, read_large_tiff, read_zarr, tiff_array
+from napari_leafseg.io.lazy import is_zarr, read_large_tiff, read_zarr
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-LABEL_SUFFIX = "_label"
-Image.MAX_IMAGE_PIXELS = 1_000_000_000  # scanners make large images; 1 gigapixel is still refused
+_TRIES = 3  # to read a file that another program is writing
 
 
 @dataclass(frozen=True)
@@ -33,114 +36,125 @@ class LoadedImage:
     Attributes
     ----------
     array : numpy.ndarray or dask.array.Array
-        (H, W), (H, W, C), or (T, H, W[, C]) for a stack; turned upright as its EXIF orientation says. OME-Zarr series,
+        (H, W), (H, W, C), or (T, H, W[, C]) for a stack; turned upright as its orientation says. OME-Zarr series,
         and TIFF series of more than 512 MiB, are read piece by piece when they are used.
     path : pathlib.Path
     sha256 : str
         Hash of the file's bytes; of an OME-Zarr store: of its description and its files' sizes.
+    notes : tuple of str
+        What was chosen, in sentences: a plane, channels, one of several images.
+    options : dict
+        The choices that mattered, for the record: ``channels``, ``z``.
+    channels : tuple of str
+        Names or numbers of the channels that there are to choose from.
+    planes : int
+        z-planes that there are to choose from.
     """
 
     array: np.ndarray
     path: Path
     sha256: str
+    notes: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    planes: int = 0
 
 
-def is_image(path: Path) -> bool:
-    """Tell whether a file's ending is one of an image's, and it is no label image of ours."""
-    return (
-        path.suffix.lower() in IMAGE_ENDINGS and not path.stem.endswith(LABEL_SUFFIX) and not path.name.startswith(".")
-    )
+def read_image(
+    path: str | Path, options: ReadOptions | None = None, *, channels: tuple[int, ...] | None = None, z: Plane = "max"
+) -> LoadedImage:
+    """Read an image, upright and with its colors, of any format of `napari_leafseg.io.image_formats`.
 
-
-def list_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Return files as they are given, folders as the images in them, by name; each once.
-
-    Raises
-    ------
-    InputFileError
-        When a path does not exist or a folder holds no image.
-    """
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        if is_zarr(path):
-            found[path] = None
-        elif path.is_dir():
-            inside = sorted(item for item in path.iterdir() if is_zarr(item) or (item.is_file() and is_image(item)))
-            if not inside:
-                raise InputFileError(f"The folder {path} holds no image ({', '.join(IMAGE_ENDINGS)}).")
-            found.update(dict.fromkeys(inside))
-        elif path.exists():
-            found[path] = None
-        else:
-            raise InputFileError(f"There is no file {path}. Check the path.")
-    return list(found)
-
-
-def read_image(path: str | Path) -> LoadedImage:
-    """Read an image, upright: PNG, JPEG, TIFF, OME-TIFF, BMP, WebP, or an OME-Zarr folder.
+    Parameters
+    ----------
+    path : path
+    options : ReadOptions, optional
+        Instead of the other two.
+    channels : tuple of int, optional
+        Which channels, counted from 1, are red, green and blue, or the one that is shown as gray; needed for files with
+        two or more than three channels.
+    z : int or "max"
+        Which plane of a z-stack, counted from 1; "max" takes the brightest value of all planes.
 
     Raises
     ------
+    ChannelsNeeded
+        When the file has channels of which nobody said what they are.
     InputFileError
         When the file is missing, is no image or is damaged; the message names it.
     """
+    path, said = Path(path), Said()
+    options = options or ReadOptions(channels, z)
+    if is_zarr(path):
+        array, digest = read_zarr(path, options, said)
+    elif path.suffix.lower() in _LARGE_ENDINGS and _size(path) > lazy.LARGE:
+        array, digest = read_large_tiff(path, options, said)
+    else:
+        content = _read_bytes(path)
+        array, digest = decode(path, content, options, said), hashlib.sha256(content).hexdigest()
+    if array.dtype.kind not in "buif":
+        raise InputFileError(
+            f"{path} holds values of type {array.dtype}, which are no brightnesses. Convert it to 8- or 16-bit."
+        )
+    array = np.asarray(array) if array.ndim < 4 else array  # only a series may stay where it is
+    return LoadedImage(array, path, digest, tuple(said.notes), said.options, said.channels, said.planes)
+
+
+def image_hash(path: str | Path) -> str:
+    """The hash of an image's file as `read_image` gives it, without decoding it.
+
+    Raises
+    ------
+    InputFileError
+        When the file cannot be read.
+    """
     path = Path(path)
     if is_zarr(path):
-        return LoadedImage(*_as_loaded(read_zarr(path), path))
-    if path.suffix.lower() in {".tif", ".tiff"} and path.is_file() and path.stat().st_size > lazy.LARGE:
-        return LoadedImage(*_as_loaded(read_large_tiff(path), path))
-    content = _read_bytes(path)
-    array = _decode(path, content)
-    return LoadedImage(array, path, hashlib.sha256(content).hexdigest())
-
-
-def _as_loaded(read: tuple[Any, str], path: Path) -> tuple[Any, Path, str]:
-    """A single image is read now: only a series may stay where it is."""
-    array, digest = read
-    return (np.asarray(array) if array.ndim < 4 else array), path, digest
-
-
-def _read_bytes(path: Path) -> bytes:
+        return lazy.zarr_hash(path)
     try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputFileError(f"There is no file {path}. Check the path.") from error
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
         raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
-    """Decode by content, not by name; a palette's `numbers` instead of its colors where they are asked for."""
-    tiff = content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LARGE_ENDINGS = {".tif", ".tiff", ".btf", ".tf2", ".tf8"}
+
+
+def _size(path: Path) -> int:
     try:
-        if tiff:
-            with tifffile.TiffFile(io.BytesIO(content)) as file:
-                array = tiff_array(file, str(path))
-        else:
-            with Image.open(io.BytesIO(content)) as image:
-                rotated, palette = image.getexif().get(0x0112, 1) != 1, image.mode == "P"
-                if palette and numbers:
-                    return np.array(image)
-            array = imageio.imread(content, rotate=rotated, mode="RGB" if palette else None)
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        raise InputFileError(
-            f"{path} is not an image, whatever its name says. Choose a {', '.join(IMAGE_ENDINGS)} file."
-        ) from error
-    except Exception as error:  # decoders raise anything at all for damaged files
-        raise InputFileError(
-            f"{path} is damaged or cut off and cannot be read ({_first_line(error)}). Copy or export it again."
-        ) from error
-    if array.size == 0:
-        raise InputFileError(f"{path} is damaged or cut off: it holds no pixels. Copy or export it again.")
-    if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4):
-        array = np.moveaxis(array, 0, -1)  # planar TIFF
-    return np.ascontiguousarray(array)
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+def _read_bytes(path: Path) -> bytes:
+    """A file's content; read again where it changed meanwhile."""
+    for number in range(_TRIES):
+        if number:
+            time.sleep(0.3)
+        try:
+            before = os.stat(path)
+            if not stat.S_ISREG(before.st_mode):
+                what = "a folder" if stat.S_ISDIR(before.st_mode) else "a pipe or device"
+                raise InputFileError(f"{path} is {what}, not a file. Choose an image file.")
+            content = path.read_bytes()
+            after = os.stat(path)
+        except FileNotFoundError as error:
+            if path.is_symlink():
+                raise InputFileError(
+                    f"{path} is a link to {os.readlink(path)}, which is not there. Restore that file."
+                ) from error
+            raise InputFileError(f"There is no file {path}. Check the path.") from error
+        except (OSError, ValueError) as error:
+            raise InputFileError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns) and len(content) == after.st_size:
+            return content
+    raise InputFileError(f"{path} changes while it is read. Wait until the other program has written it.")
+
+
+def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
+    return decode(path, content, ReadOptions(), Said(), numbers)
 
 
 def read_labels(path: str | Path) -> np.ndarray:

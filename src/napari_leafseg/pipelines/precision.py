@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import ParameterError, UserError
 
+_LOG = logging.getLogger(__name__)
 _PATIENCE = 10  # seconds for a scheduler to answer
 
 
@@ -62,6 +64,6 @@ def _earlier(path: Path, digest: str) -> str:
         content: Any = read_json(path) if path.exists() else {}
         if isinstance(content, dict) and content.get("digest") == digest:
             return str(content["settings"]["precision"])
-    except (UserError, OSError, KeyError, TypeError):
-        return ""
+    except (UserError, OSError, KeyError, TypeError) as error:
+        _LOG.info("%s does not say in which precision the experiment began: %r", path, error)
     return ""

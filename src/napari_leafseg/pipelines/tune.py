@@ -14,7 +14,7 @@ import numpy as np
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.parameter_search import ParameterSearch, search_parameters
 from napari_leafseg.inference.prediction import Prediction
-from napari_leafseg.io import find_pairs, read_image, read_labels
+from napari_leafseg.io import ReadOptions, find_pairs, read_image, read_labels
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.pipelines.predictors import predict_steps
 from napari_leafseg.pipelines.step import Step
@@ -61,7 +61,9 @@ class TuneEvent:
 def reviewed_images(project: Project) -> list[LabeledImage]:
     """Return the images of a project that were reviewed as a whole."""
     return [
-        LabeledImage(ref.id, partial(_read, project.path_of(ref)), partial(project.read_labels, ref))
+        LabeledImage(
+            ref.id, partial(_read, project.path_of(ref), project.read_options), partial(project.read_labels, ref)
+        )
         for ref in project.images
         if ref.state == "done"
     ]
@@ -82,8 +84,8 @@ def labeled_files(folder: Path, truth: Path | None = None) -> list[LabeledImage]
     return [LabeledImage(image.name, partial(_read, image), partial(read_labels, label)) for image, label in pairs]
 
 
-def _read(path: Path) -> np.ndarray:
-    return read_image(path).array
+def _read(path: Path, options: ReadOptions | None = None) -> np.ndarray:
+    return read_image(path, options).array
 
 
 def tune(

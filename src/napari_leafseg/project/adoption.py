@@ -14,6 +14,7 @@ from napari_leafseg.errors import ProjectError
 from napari_leafseg.project.document import Document, Snapshot, annotator, now
 from napari_leafseg.project.journal import NewerRecord, Numbering, Record
 from napari_leafseg.project.measurement_settings import FILE as MEASUREMENT_FILE
+from napari_leafseg.project.read_options import FILE as READ_OPTIONS_FILE
 
 if TYPE_CHECKING:
     from napari_leafseg.project.files import ImageRef
@@ -111,9 +112,9 @@ def copy_files(project: Project, other: Project, documents: Collection[str]) -> 
                 write_atomically(target, read_regular(source))
                 found = True
         lost += ref.state != "new" and not found
-    settings = project.folder / MEASUREMENT_FILE
-    if settings.is_file():
-        write_atomically(other.folder / MEASUREMENT_FILE, read_regular(settings))
+    for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE):
+        if (project.folder / name).is_file():
+            write_atomically(other.folder / name, read_regular(project.folder / name))
     other.save_list()
     if lost:
         project.notice(

@@ -169,7 +169,7 @@ class Document:
         self._log[:0] = earlier._log
 
     def replacement(self, labels: np.ndarray, verified: Iterable[LeafKey]) -> Step | None:
-        """The step that would put other labels and marks in the place of these; None where they are the same."""
+        """Return the step that would put other labels and marks in the place of these; None where they are the same."""
         planes = [(None, self.labels, labels)] if labels.ndim == 2 else [
             (frame, old, new) for frame, (old, new) in enumerate(zip(self.labels, labels, strict=True))
         ]  # fmt: skip
@@ -291,7 +291,7 @@ class Document:
         return frozenset(leaf for at, leaf in self.verified if at == frame)
 
     def leaves(self, frame: int = 0) -> list[int]:
-        """Return leaves of a frame."""
+        """List the leaves of a frame."""
         counts = np.bincount(self.plane(frame).ravel())
         return [int(leaf) for leaf in np.flatnonzero(counts) if leaf]
 
@@ -300,7 +300,7 @@ class Document:
         return leaf > 0 and bool((self.plane(frame) == leaf).any())
 
     def snapshot(self) -> Snapshot:
-        """A copy to save; takes a few milliseconds."""
+        """Return a copy to save; takes a few milliseconds."""
         with self._lock:
             marks = sorted(self.verified)
             record = {

@@ -124,7 +124,7 @@ def clear_folder(folder: Path) -> None:
 
 
 def file_name(stem: str, taken: Collection[str] = ()) -> str:
-    """A name for an image's files.
+    """Make a name for an image's files.
 
     Parameters
     ----------

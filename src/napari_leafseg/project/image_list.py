@@ -9,8 +9,9 @@ from pathlib import Path
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError
-from napari_leafseg.io import list_images, read_image
+from napari_leafseg.io import ReadOptions, list_images, read_image
 from napari_leafseg.project.files import ImageRef, ProjectFile, file_name
+from napari_leafseg.project.read_options import load_read_options
 from napari_leafseg.project.writer import Writer
 
 
@@ -39,6 +40,11 @@ class ImageList:
         """The images, in order."""
         return self.file.images
 
+    @property
+    def read_options(self) -> ReadOptions:
+        """Which channels and which plane of the images are read."""
+        return load_read_options(self.folder)
+
     def add_images(self, paths: Iterable[str | Path], copy: bool = False) -> list[ImageRef]:
         """Add files, or the images of folders; those that are in it already are not added twice.
 
@@ -59,7 +65,7 @@ class ImageList:
             path = path.absolute()
             if self.find(path) is not None or path.name in names:
                 continue
-            image = read_image(path)
+            image = read_image(path, self.read_options)
             identity = file_name(path.stem, taken)
             if copy:
                 names.add(path.name)
@@ -107,25 +113,23 @@ class ImageList:
         return {ref.id.lower() for ref in self.images}
 
     def find(self, path: Path) -> ImageRef | None:
-        """The image of a file; None when the project has none."""
+        """Return the image of a file; None when the project has none."""
         if len(self._index) < len(self.images):
             self._index = {self.path_of(ref): ref for ref in reversed(self.images)}
         return self._index.get(path)
 
     def _relative(self, path: Path) -> str:
-        try:
+        if path.is_relative_to(self.folder):
             return path.relative_to(self.folder).as_posix()
-        except ValueError:
-            pass
         beside = os.path.relpath(path, self.folder) if path.anchor == self.folder.anchor else str(path)
         return Path(beside).as_posix() if beside.count("..") <= 2 else str(path)
 
     def path_of(self, ref: ImageRef) -> Path:
-        """Where an image is, or was."""
+        """Return where an image is, or was."""
         return Path(os.path.normpath(self.folder / ref.path))
 
     def ref(self, identity: str) -> ImageRef:
-        """The image of a name.
+        """Return the image of a name.
 
         Raises
         ------
@@ -138,7 +142,7 @@ class ImageList:
         raise ProjectError(f"The project {self.folder} has no image “{identity}”.")
 
     def missing(self) -> list[ImageRef]:
-        """Images that are no longer where they were."""
+        """List the images that are no longer where they were."""
         return [ref for ref in self.images if not self.path_of(ref).exists()]
 
     def relink(self, folder: str | Path) -> list[ImageRef]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
 from napari_leafseg.errors import InputFileError, ProjectError, UserError
-from napari_leafseg.io import read_image
+from napari_leafseg.io import ReadOptions, read_image
 from napari_leafseg.io.exchange.names import ImageIndex, Unclear, bare_names, labeled_path
 from napari_leafseg.io.exchange.reading import Reading
 from napari_leafseg.io.label_arrays import renumbered
@@ -157,7 +157,7 @@ class Intake:
         """Shape of an image's labels: (H, W) or (T, H, W)."""
         if ref.id not in self._shapes:
             self._shapes[ref.id] = _shape_of_labels(self.project.labels_path(ref)) or _shape_of_image(
-                self.project.path_of(ref)
+                self.project.path_of(ref), self.project.read_options
             )
         return self._shapes[ref.id]
 
@@ -244,7 +244,7 @@ def _shape_of_labels(path: Path) -> tuple[int, ...] | None:
         return None
 
 
-def _shape_of_image(path: Path) -> tuple[int, ...]:
+def _shape_of_image(path: Path, options: ReadOptions) -> tuple[int, ...]:
     """Shape of an image's labels, from the file's head where that is enough."""
     if path.suffix.lower() in {".png", ".jpg", ".jpeg", ".bmp"} and path.is_file():
         try:
@@ -253,7 +253,7 @@ def _shape_of_image(path: Path) -> tuple[int, ...]:
                     return image.size if image.getexif().get(0x0112, 1) > 4 else image.size[::-1]
         except (OSError, ValueError, SyntaxError):
             pass  # told by the reader
-    array = read_image(path).array
+    array = read_image(path, options).array
     return tuple(array.shape[:3] if array.ndim == 4 else array.shape[:2])
 
 

@@ -7,6 +7,7 @@ power failed, the disk was full) or damaged is recognized by its checksum; all o
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import secrets
@@ -26,6 +27,7 @@ from napari_leafseg.editing.edit import Edit
 from napari_leafseg.editing.history import Step
 from napari_leafseg.errors import ProjectError, UserError
 
+_LOG = logging.getLogger(__name__)
 _MAGIC = b"LSJ1"
 _LEAD = struct.Struct("<4sIII")  # magic, header bytes, payload bytes, checksum
 _KINDS = ("step", "undo", "redo")
@@ -187,7 +189,8 @@ def _scan(path: Path, content: bytes, shape: tuple[int, ...] | None = None, pixe
                     f"{path} is the history of an image of another size than {shape}. Was the image exchanged? Link "
                     "the right one."
                 ) from error
-            except Exception:  # the checksum is right, but it is no record of ours
+            except Exception as error:  # the checksum is right, but it is no record of ours
+                _LOG.warning("%s holds a record at byte %d that is none of ours: %r", path, offset, error)
                 offset = end
         following = content.find(_MAGIC, offset if found is not None else offset + 1)
         damaged = damaged or not (cut and following < 0)
@@ -196,16 +199,13 @@ def _scan(path: Path, content: bytes, shape: tuple[int, ...] | None = None, pixe
 
 
 def _read(path: Path) -> bytes:
-    try:
-        if path.is_symlink():
-            raise ProjectError(f"{path} is a link to another file. Put the file itself there.")
-        return read_regular(path)
-    except FileNotFoundError:
-        return b""
+    if path.is_symlink():
+        raise ProjectError(f"{path} is a link to another file. Put the file itself there.")
+    return read_regular(path) if path.exists() else b""
 
 
 def read_journal(path: Path, shape: tuple[int, ...] | None = None) -> list[Record]:
-    """All whole records of a journal; none when there is no file.
+    """Read all whole records of a journal; none when there is no file.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def read_journal(path: Path, shape: tuple[int, ...] | None = None) -> list[Recor
 
 
 def last_number(path: Path) -> int:
-    """The largest number in a journal, 0 when there is none; unpacks nothing."""
+    """Return the largest number in a journal, 0 when there is none; unpacks nothing."""
     return max((record.number for record in _scan(path, _read(path), pixels=False).records), default=0)
 
 
@@ -240,7 +240,7 @@ class Numbering:
         self._offsets = [(0, offset)]
 
     def place(self, number: int, last: int) -> int:
-        """The number in the journal of a record that is about to be written behind number `last`."""
+        """Give the number in the journal to a record that is about to be written behind number `last`."""
         offset = self._offsets[-1][1]
         if number + offset <= last:
             offset = last + 1 - number
@@ -248,7 +248,7 @@ class Numbering:
         return number + offset
 
     def of(self, number: int) -> int:
-        """The number in the journal of a record that was written."""
+        """Return the number in the journal of a record that was written."""
         return number + next(offset for first, offset in reversed(self._offsets) if first <= number)
 
 
@@ -270,7 +270,7 @@ class Journal:
         self._last = 0
 
     def read(self, shape: tuple[int, ...]) -> list[Record]:
-        """All whole records for labels of a shape.
+        """Read all whole records for labels of a shape.
 
         Raises
         ------
@@ -287,9 +287,10 @@ class Journal:
         if damaged:
             try:
                 end = self._mend(b"".join(content[first:last] for first, last in spans), len(records))
-            except (OSError, UserError):
+            except (OSError, UserError) as error:
                 if shape is None:  # about to write
                     raise
+                _LOG.warning("%s is damaged and cannot be mended: %s", self.path, error)
         self._end, self._last = end, max((record.number for record in records), default=0)
         return records
 

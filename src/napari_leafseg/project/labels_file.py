@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from napari_leafseg._files import read_json, read_regular, write_atomically
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.project.document import Snapshot
 
+_LOG = logging.getLogger(__name__)
 _RATIO = 1100  # zlib packs no tighter
 
 
@@ -36,7 +38,7 @@ class Description(BaseModel):
 def read_labels_file(
     path: Path, pixels: bool = True, shape: tuple[int, ...] | None = None
 ) -> tuple[np.ndarray, Description]:
-    """Labels as they lie in a project, uint16 (empty without `pixels`), and the description that they carry.
+    """Read labels as they lie in a project, uint16 (empty without `pixels`), and the description that they carry.
 
     Parameters
     ----------
@@ -76,10 +78,14 @@ def read_labels_file(
 
 
 def read_record_file(path: Path) -> dict[str, Any]:
-    """What the record beside labels says; nothing where it cannot be read, as the labels carry what counts."""
+    """Read the record beside labels; nothing where it cannot be read, as the labels carry what counts."""
     try:
         record = read_json(path)
-    except (OSError, UserError):
+    except FileNotFoundError:
+        _LOG.debug("There is no record %s.", path)
+        return {}
+    except (OSError, UserError) as error:
+        _LOG.warning("The record %s is damaged and begun anew: %s", path, error)
         return {}
     if not isinstance(record, dict):
         return {}

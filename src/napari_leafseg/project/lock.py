@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from napari_leafseg._files import read_json, write_atomically
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.project.document import annotator, now
 
+_LOG = logging.getLogger(__name__)
 GUARD = "lock.guard"
 _PATIENCE = 10  # seconds in which another process decides who gets the lock
 _SETTLE = 0.2  # seconds until a write is seen by others, where files cannot be locked
@@ -32,20 +34,24 @@ _GUARDING = threading.Lock()
 
 def _boot() -> str:
     """Names this start of the computer; empty where the system does not tell."""
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return ""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text(encoding="ascii").strip() if path.exists() else ""
 
 
 def _started(process: int) -> str:
     """When a process began, in a form that a change of the clock leaves alone; empty where there is none."""
     if sys.platform == "linux":
-        with suppress(OSError, IndexError):
+        try:
             text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
             return text.rpartition(")")[2].split()[19]
-    with suppress(psutil.Error):
+        except (OSError, IndexError) as error:
+            _LOG.debug("Process %d has ended, or is not to be seen: %s", process, error)
+            return ""
+    try:
         return f"{psutil.Process(process).create_time():.2f}"
-    return ""
+    except psutil.Error as error:
+        _LOG.debug("Process %d has ended, or is not to be seen: %s", process, error)
+        return ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Owner:
 
     @classmethod
     def me(cls) -> Owner:
-        """This process."""
+        """Return this process."""
         process = os.getpid()
         return cls(annotator(), socket.gethostname(), process, now(), _boot(), _started(process), secrets.token_hex(8))
 
@@ -103,7 +109,8 @@ def _began_after(process: int, since: str) -> bool:
         if made.tzinfo is None:
             made = made.replace(tzinfo=datetime.UTC)
         return psutil.Process(process).create_time() > made.timestamp() + 1
-    except (psutil.Error, ValueError):
+    except (psutil.Error, ValueError) as error:
+        _LOG.debug("Nobody knows whether process %d began after %s: %s", process, since, error)
         return False
 
 
@@ -132,13 +139,14 @@ class Lock:
         self.key = ""
 
     def owner(self) -> Owner | None:
-        """Tell who has it; None when nobody has, or when the file is not readable."""
-        if not self.path.exists():
-            return None
+        """Return who has it; None when nobody has, or when the file is not readable."""
         try:
             return TypeAdapter(Owner).validate_python(read_json(self.path))
-        except (OSError, UserError, ValidationError):
-            return None
+        except FileNotFoundError:
+            _LOG.debug("There is no lock %s.", self.path)
+        except (OSError, UserError, ValidationError) as error:
+            _LOG.warning("%s cannot be read, and is taken to be nobody's: %s", self.path, error)
+        return None
 
     def take(self, force: bool = False) -> None:
         """Take the lock.
@@ -200,8 +208,10 @@ class Lock:
         """Give it up, when it is ours; a lock that cannot be deleted ends with its process."""
         owner = self.owner()
         if owner is not None and owner.key == self.key != "":
-            with suppress(OSError):
+            try:
                 self.path.unlink(missing_ok=True)
+            except OSError as error:
+                _LOG.warning("The lock %s stays: %s", self.path, error)
         _HELD.discard(self.key)
         self.key = ""
 
@@ -217,7 +227,8 @@ def _guard(path: Path) -> Iterator[bool]:
             raise ProjectError(
                 f"Cannot lock the project {path.parent}: somebody else opens it at this very moment. Try again."
             ) from None
-        except NotImplementedError:
+        except NotImplementedError as error:
+            _LOG.warning("The disk of %s cannot lock files: %s", path, error)
             yield False
             return
         try:

@@ -26,6 +26,7 @@ def recent_projects() -> list[Path]:
     try:
         listed = read_json(_list_file())
     except FileNotFoundError:
+        _LOG.debug("No project was opened on this computer yet.")
         return []
     except (OSError, UserError) as error:
         _LOG.warning("The list of projects cannot be read: %s", error)

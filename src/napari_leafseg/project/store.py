@@ -8,12 +8,12 @@
     labels/ID.tif         16-bit labels; their description names the last journal record in them, and what is verified
     records/ID.json       what a person wants to know of them
     journal/ID.journal    every step
+    channels.json         which channels and which plane of the images are read, where somebody chose
     …/NAME.damaged        a file that was damaged, as it was found
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 import weakref
@@ -95,10 +95,12 @@ class Project(ImageList):
             _write_list(folder, file)
         except UserError:
             lock.release()
-            with contextlib.suppress(OSError):
+            try:
                 (folder / GUARD).unlink(missing_ok=True)
                 if new:
                     folder.rmdir()
+            except OSError as error:
+                _LOG.warning("The folder %s stays: %s", folder, error)
             raise
         remember_project(folder)
         return cls(folder, file, lock, failed, noticed)
@@ -186,7 +188,7 @@ class Project(ImageList):
         return self.folder / "journal" / f"{ref.id}.journal"
 
     def journal(self, ref: ImageRef) -> Journal:
-        """The journal of an image."""
+        """Return the journal of an image."""
         return self._journals.setdefault(ref.id, Journal(self.journal_path(ref), self.notice))
 
     def notice(self, sentence: str) -> None:
@@ -196,7 +198,7 @@ class Project(ImageList):
             self.noticed(sentence)
 
     def open_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
-        """Return the labels of an image as they were at the last edit, with their history.
+        """Read the labels of an image as they were at the last edit, with their history.
 
         Parameters
         ----------
@@ -228,7 +230,7 @@ class Project(ImageList):
         return write
 
     def read_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
-        """What the disk says of an image; nothing that is done to it is written."""
+        """Read what the disk says of an image; nothing that is done to it is written."""
         path = self.labels_path(ref)
         labels, number, verified = np.zeros(shape, np.uint16), 0, []
         if path.exists():
@@ -242,11 +244,11 @@ class Project(ImageList):
         return document
 
     def live_document(self, ref: ImageRef) -> Document | None:
-        """The document of an image that somebody works on at this moment."""
+        """Return the document of an image that somebody works on at this moment."""
         return self._live.get(ref.id)
 
     def read_labels(self, ref: ImageRef) -> np.ndarray:
-        """Return the labels of an image as they were saved last, uint16; the document's may be newer.
+        """Read the labels of an image as they were saved last, uint16; the document's may be newer.
 
         Raises
         ------
@@ -273,7 +275,7 @@ class Project(ImageList):
                     continue
                 shape = labels.shape
             else:
-                image = read_image(self.path_of(ref)).array
+                image = read_image(self.path_of(ref), self.read_options).array
                 shape = image.shape[:3] if image.ndim == 4 else image.shape[:2]
             self.save(ref, self.open_document(ref, shape))
         self.writer.flush()
@@ -295,7 +297,7 @@ class Project(ImageList):
         self.save(ref, document)
 
     def save(self, ref: ImageRef, document: Document) -> None:
-        """Have the labels and their record written by the writer; returns at once."""
+        """Save the labels and their record, by the writer; returns at once."""
         snapshot, numbering = document.snapshot(), self._numbering.get(document, Numbering())
         document.changed = False
 
@@ -306,7 +308,7 @@ class Project(ImageList):
         self._put(write, ref, f"labels of {ref.id}")
 
     def put_image(self, ref: ImageRef, image: np.ndarray) -> None:
-        """Have the image of a layer that has no file written where the project expects it, uint8 RGB."""
+        """Write the image of a layer that has no file where the project expects it, uint8 RGB."""
         self.writer.put(
             Job(lambda project: write_image(project.path_of(project.ref(ref.id)), image), self, ""),
             group=f"image {ref.id}",

@@ -86,7 +86,7 @@ def import_masks(
     for number, (path, mask) in enumerate(pairs):
         yield TransferEvent(number, len(pairs), path.name, intake.notes())
         try:
-            image, labels = read_image(path), read_labels(mask)
+            image, labels = read_image(path, project.read_options), read_labels(mask)
             if labels.shape != image.array.shape[:2]:
                 raise InputFileError(f"{mask} is {labels.shape}, but its image {path} is {image.array.shape[:2]}.")
             intake.take(project.add_known(path, image.sha256), labels, mask)
@@ -208,7 +208,7 @@ def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[Tr
     images = relative_names(paths)
     names = file_names(images, [ref.id for ref in refs])
     items = [
-        Labeled(name, image, partial(project.read_labels, ref), path)
+        Labeled(name, image, partial(project.read_labels, ref), path, project.read_options)
         for name, image, ref, path in zip(names, images, refs, paths, strict=True)
     ]
     for number, name in enumerate(write_format(Path(folder), items, fmt)):

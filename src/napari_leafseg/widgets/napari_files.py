@@ -16,7 +16,7 @@ from qtpy.QtCore import QTimer
 
 from napari_leafseg._files import safe_name, write_atomically
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io import IMAGE_ENDINGS, LABEL_SUFFIX, label_path, read_image, write_image
+from napari_leafseg.io import IMAGE_ENDINGS, LABEL_SUFFIX, ReadOptions, label_path, read_image, write_image
 from napari_leafseg.io.exchange.formats import FORMATS, Labeled, read_format, write_format
 from napari_leafseg.io.exchange.label_images import write_label_tiff
 from napari_leafseg.io.exchange.names import image_name
@@ -72,7 +72,8 @@ def _open_project(folder: Path) -> list[LayerData]:
         project.catch_up()
         for ref in project.images:
             has_labels = project.labels_path(ref).exists()
-            layers += _tuples(project.path_of(ref), project.read_labels(ref) if has_labels else None)
+            labels = project.read_labels(ref) if has_labels else None
+            layers += _tuples(project.path_of(ref), labels, project.read_options)
     return layers
 
 
@@ -121,14 +122,14 @@ def _show_pair(session: Session, path: Path, labels: np.ndarray) -> None:
         raise InputFileError(
             f"“{path.name}” is open and has labels. Take these in by the project’s menu, “Add labels from files …”."
         )
-    image = read_image(path)
+    image = read_image(path, session.read_options)
     if labels.shape != image.array.shape[: labels.ndim] or labels.max(initial=0) >= 2**16:
         raise InputFileError(f"The labels of {path} are {labels.shape}, the image is {image.array.shape}.")
     if entry is None:
         entry = ImageRecord(path, image.sha256)
         session.images.append(entry)
     if layer is None:
-        ((data, options, _),) = _tuples(path, None)
+        ((data, options, _),) = _tuples(path, None, session.read_options)
         layer = Image(data, **options)
         session.bind(layer, entry)
         session.viewer.add_layer(layer)
@@ -138,8 +139,8 @@ def _show_pair(session: Session, path: Path, labels: np.ndarray) -> None:
     session.images_changed.emit()
 
 
-def _tuples(path: Path, labels: np.ndarray | None) -> list[LayerData]:
-    array = read_image(path).array
+def _tuples(path: Path, labels: np.ndarray | None, options: ReadOptions | None = None) -> list[LayerData]:
+    array = read_image(path, options).array
     rgb = array.ndim >= 3 and array.shape[-1] in (3, 4)
     array = array[..., 0] if array.ndim >= 3 and array.shape[-1] == 1 else array
     layers: list[LayerData] = [(array, {"name": path.stem, "rgb": rgb}, "image")]

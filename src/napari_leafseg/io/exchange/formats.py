@@ -15,6 +15,7 @@ import numpy as np
 from napari_leafseg._files import safe_name
 from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.io.arrays import to_rgb8
+from napari_leafseg.io.axes import ReadOptions
 from napari_leafseg.io.exchange.coco import count_coco, iterate_coco, write_coco
 from napari_leafseg.io.exchange.cvat import count_cvat, iterate_cvat, write_cvat
 from napari_leafseg.io.exchange.geojson import count_geojson, is_geojson, iterate_geojson, write_geojson
@@ -44,12 +45,15 @@ class Labeled(NamedTuple):
         Reads them.
     source : pathlib.Path, optional
         The image's file.
+    reading : ReadOptions, optional
+        Which of its channels and planes are read.
     """
 
     name: str
     image: str
     labels: Callable[[], np.ndarray]
     source: Path | None = None
+    reading: ReadOptions | None = None
 
 
 class ImageLabels(NamedTuple):
@@ -59,6 +63,7 @@ class ImageLabels(NamedTuple):
     image: str
     labels: np.ndarray
     source: Path | None = None
+    reading: ReadOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ def _write_labelme(folder: Path, items: Sequence[ImageLabels]) -> None:
         target = folder / f"{item.name}.json"
         content = None
         if item.source is not None and item.source.exists() and item.source.suffix.lower() not in OPENED:
-            picture = to_rgb8(np.asarray(read_image(item.source).array), str(item.source))
+            picture = to_rgb8(np.asarray(read_image(item.source, item.reading).array), str(item.source))
             content = imageio.imwrite("<bytes>", picture, extension=".png")
         image = item.image if item.source is None else path_from(target.parent, item.source)
         write_labelme(target, item.labels, image, content)
@@ -295,7 +300,7 @@ def write_format(folder: Path, items: Iterable[Labeled], name: str) -> Iterator[
     collected: list[ImageLabels] = []
     for item in items:
         yield item.name
-        labels = ImageLabels(item.name, item.image, item.labels(), item.source)
+        labels = ImageLabels(item.name, item.image, item.labels(), item.source, item.reading)
         if labels.labels.ndim != 2 and not fmt.series:
             able = " or ".join(other.name for other in FORMATS.values() if other.series)
             raise ParameterError(f"“{item.name}” is a time series, which {fmt.title} cannot hold. Export it as {able}.")

@@ -163,7 +163,7 @@ def read_card(path: str | Path) -> ModelCard:
         ) from error
     except json.JSONDecodeError as error:
         raise ModelError(f"{source} is damaged: its card is no JSON ({error}). Get the file again.") from error
-    except (ValidationError, AttributeError, TypeError, KeyError, ValueError) as error:
+    except (ValidationError, AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{source} holds another kind of model than this version knows. "
             "Update napari-leafseg or choose another model."

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_leafseg.io import ReadOptions
 from napari_leafseg.models.store.model_card import holds_card, read_card
 from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.versions import with_new_names
@@ -36,6 +37,11 @@ class BatchSettings(BaseModel):
         error.
     exports : tuple of str
         Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
+    channels : tuple of int or dict, optional
+        Which channels are red, green and blue, or the one shown, see `napari_leafseg.io.axes.ReadOptions`; or that for
+        each number of channels.
+    z : int or "max"
+        Which plane of z-stacks.
     threads : int, optional
         Threads of the network in each worker; what the cores allow when None.
     measure : bool
@@ -60,6 +66,8 @@ class BatchSettings(BaseModel):
     px_per_mm: float | None = Field(None, gt=0)
     scale_from_file: bool = False
     exports: tuple[str, ...] = ()
+    channels: tuple[int, ...] | dict[int, tuple[int, ...]] | None = None
+    z: int | Literal["max"] = "max"
     threads: int | None = Field(None, ge=1)
     measure: bool = True
     plant_masks: str | None = None
@@ -71,17 +79,30 @@ class BatchSettings(BaseModel):
     def _earlier_names(cls, entries: Any) -> Any:
         return with_new_names(entries, {"looks": "tta"})
 
+    @model_validator(mode="after")
+    def _can_be_read(self) -> BatchSettings:
+        assert self.reading
+        return self
+
     @property
     def metric(self) -> bool:
         """Whether traits are in millimeters."""
         return self.px_per_mm is not None or self.scale_from_file
 
+    @property
+    def reading(self) -> ReadOptions:
+        """How images are read."""
+        if isinstance(self.channels, dict):
+            return ReadOptions(z=self.z, by_count=self.channels)
+        return ReadOptions(self.channels, self.z)
+
     def digest(self) -> str:
         """Return a hash of all that changes a result, weights included: what was done with it need not be again."""
         settings = self.model_dump(exclude={"device", "threads", "exports", "precision", "measure"})
-        for later in ("plant_masks", "full_masks"):  # experiments that do without are as they were
-            if not settings[later]:
-                del settings[later]
+        later = {"plant_masks": None, "full_masks": False, "channels": None, "z": "max"}
+        for name, without in later.items():  # experiments that do without are as they were
+            if settings[name] == without:
+                del settings[name]
         fingerprint_input = {"looks" if name == "tta" else name: value for name, value in settings.items()}  # as ever
         return hashlib.sha256(f"{fingerprint_input} {model_hash(find_model(self.model))}".encode()).hexdigest()[:16]
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from glob import glob
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_leafseg.errors import InputFileError, UserError
-from napari_leafseg.io import list_images
+from napari_leafseg.io import FoundImages, find_images, unique_names
 
 _WRITTEN = {"labels", "overlays", "parts", "exports"}  # folders of an experiment's output
 _FILES = {"batch.json", "report.html", "images.csv", "leaves.csv", "plants.csv", "errors.csv"}
-_LONGEST = 150  # bytes of a name
 
 
 class Task(NamedTuple):
@@ -26,43 +24,79 @@ class Task(NamedTuple):
     name: str
 
 
-def find_tasks(patterns: Iterable[str | Path], output: Path | None = None) -> tuple[list[Task], list[dict[str, Any]]]:
-    """Return images of files, folders and patterns (``plants/**/*.jpg``), and errors for what is not there.
+class FoundTasks(NamedTuple):
+    """What there is to do.
+
+    Attributes
+    ----------
+    tasks : list of Task
+    errors : list of dict
+        ``name``, ``path`` and ``error`` of what is not there.
+    left_out : str
+        Which files of folders were not taken for images, and why; empty where all were.
+    """
+
+    tasks: list[Task]
+    errors: list[dict[str, Any]]
+    left_out: str = ""
+
+
+def find_tasks(
+    patterns: Iterable[str | Path], output: Path | None = None, without: Sequence[Path] | None = None
+) -> FoundTasks:
+    """Find the images of files, folders and patterns (``plants/**/*.jpg``), and what is not there.
 
     Parameters
     ----------
     patterns : iterable of str or path
         What is there under just this name is taken as it is; all else is read as a pattern.
     output : path, optional
-        What an experiment wrote, into this folder or another one, is no image of its own.
+        What an experiment wrote, into this folder or another one, is no image of its own; nor is what a pattern
+        finds in this folder, unless the pattern looks there alone.
+    without : sequence of path, optional
+        Folders in folders that nothing is said of: where results are written; `output` when None.
 
     Raises
     ------
     UserError
         When there is no image at all.
     """
-    files: dict[Path, None] = {}
-    errors = []
+    taken, errors = FoundImages(), []
+    without = without if without is not None else [] if output is None else [output]
     for pattern in patterns:
         text = str(pattern)
         literal = os.path.lexists(text) or not set(text) & set("*?[")
-        found: list[str | Path] = [pattern] if literal else sorted(glob(text, recursive=True))
+        found: list[str | Path] = [pattern] if literal else _matches(text, output)
         if not found:
             errors.append({"name": text, "path": text, "error": f"No file has a name like {text}."})
         for item in found:
             try:
-                listed = list_images([item])
+                listed = find_images([item], without)
             except UserError as error:
                 place = Path(item).absolute()
                 if literal or not (_is_experiment(place, output) or _is_output(place / "x", output)):
                     errors.append({"name": str(item), "path": str(item), "error": str(error)})
                 continue
-            named = literal and listed == [Path(item)]
-            files.update(dict.fromkeys(path for path in listed if named or not _is_output(path, output)))
-    if not files:
+            named = literal and listed.paths == [Path(item)]
+            listed.paths = [path for path in listed.paths if named or not _is_output(path, output)]
+            taken.extend(listed)
+    if not taken.paths:
         sentences = [error["error"] for error in errors]
         raise InputFileError("\n".join(sentences) or "There are no images. Give files, folders or patterns.")
-    return [Task(str(path), name) for path, name in _names(list(files)).items()], errors
+    tasks = [Task(str(path), name) for path, name in unique_names(taken.paths).items()]
+    return FoundTasks(tasks, errors, taken.sentence())
+
+
+def _matches(pattern: str, output: Path | None) -> list[str | Path]:
+    """Files and folders of a pattern, by name, but for those in the output's folder, unless it looks there alone."""
+    found: list[str | Path] = sorted(glob(pattern, recursive=True))
+    if output is None:
+        return found
+    results = output.resolve()
+    fixed = Path(*takewhile(lambda part: not set(part) & set("*?["), Path(pattern).parts))
+    if fixed.resolve().is_relative_to(results):
+        return found
+    return [item for item in found if not Path(item).resolve().is_relative_to(results)]
 
 
 def _is_output(path: Path, output: Path | None) -> bool:
@@ -76,23 +110,3 @@ def _is_output(path: Path, output: Path | None) -> bool:
 @lru_cache(maxsize=10_000)
 def _is_experiment(folder: Path, output: Path | None) -> bool:
     return (folder / "batch.json").exists() or (output is not None and folder == output.absolute())
-
-
-def _names(files: list[Path]) -> dict[Path, str]:
-    """A name for each file: its own, with its folders where others have the same; different on any disk."""
-    often = Counter(path.stem for path in files)
-    common = Path(os.path.commonpath([path.resolve().parent for path in files]))
-    names = {}
-    for path in files:
-        inside = path.resolve().relative_to(common).with_suffix("")
-        names[path] = path.stem if often[path.stem] == 1 else "__".join(inside.parts)
-    twice = Counter(names.values())
-    for path, name in names.items():
-        if twice[name] > 1:
-            names[path] = f"{name}{path.suffix.replace('.', '_')}"
-    twice = Counter(name.lower() for name in names.values())
-    for path, name in names.items():
-        if twice[name.lower()] > 1 or len(name.encode()) > _LONGEST:
-            start = name.encode()[:_LONGEST].decode(errors="ignore")
-            names[path] = f"{start}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    return names

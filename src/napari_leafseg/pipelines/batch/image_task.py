@@ -60,17 +60,17 @@ def process_image(
     began = time.perf_counter()
     place, path = Path(output), Path(task.path)
     state = file_state(path) if path.exists() else []
-    image = read_image(path)
+    image = read_image(path, settings.reading)
     mask = None if settings.plant_masks is None else plant_mask(settings.plant_masks, path)
     predictor = get_predictor(settings.model, settings.device, settings.tta, settings.threads, settings.precision)
-    source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256}
+    source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256, **image.options}
     prediction = yield from predict_steps(predictor, image.array, settings.scale, str(path), source, mask)
     labels = prediction.labels(**settings.values)
     planes, series = prediction.planes(labels), len(prediction.shape) == 3
     images = image.array if series else image.array[None]
     confidence = [leaf_confidence(frame, plane) for frame, plane in zip(prediction.frames, planes, strict=True)]
     result = {"name": task.name, "path": task.path, "count": sum(map(len, confidence))}
-    result |= {"scale": prediction.scale, "notes": prediction.notes}
+    result |= {"scale": prediction.scale, "notes": [*image.notes, *prediction.notes]}
     record = {**prediction.record(**settings.values), "image": source, "batch": settings.model_dump()}
     record |= {"count": result["count"], "confidence": confidence if series else confidence[0]}
     if settings.measure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import tifffile
@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.tta import TestTimeAugmentation
-from napari_leafseg.io import label_path, list_images, read_image
+from napari_leafseg.io import ReadOptions, find_images, image_hash, label_path, read_image
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.pipelines.batch.image_task import plant_mask
 from napari_leafseg.pipelines.engine import RunEvent, finish, run_over
@@ -107,6 +107,8 @@ class _Image(BaseModel):
     name: str | None = None
     path: str | None = None
     sha256: str | None = None
+    channels: tuple[int, ...] | None = None
+    z: int | Literal["max"] = "max"
 
 
 class _Model(BaseModel):
@@ -186,7 +188,8 @@ def _rerun(record: Record, images: Path | None, device: str) -> Generator[Step, 
     if content.get("plant_mask") and masks is None:
         raise InputFileError(f"{path.name} was made with a plant mask, and does not say where it is. Predict again.")
     mask = None if not content.get("plant_mask") else plant_mask(masks, image)
-    array = read_image(image).array
+    reading = ReadOptions(tuple(content["image"].get("channels") or ()) or None, content["image"].get("z", "max"))
+    array = read_image(image, reading).array
     prediction = yield from predict_steps(predictor, array, scale, str(image), content["image"], mask)
     values = content["parameters"]
     labels = prediction.labels(**values)
@@ -224,13 +227,16 @@ def _find_image(path: Path, image: dict[str, Any], images: Path | None) -> Path:
     places = [Path(image["path"])] if image.get("path") else []
     places += [path.parent / name, path.parent.parent / name] if name else []
     if images is not None:
-        places += list_images([images])
+        places += find_images([images]).paths
     other = None
     for place in places:
-        if not place.is_file():
+        try:
+            if not place.exists():
+                continue
+            if not wanted or image_hash(place) == wanted:
+                return place
+        except InputFileError:  # another file of the folder
             continue
-        if not wanted or read_image(place).sha256 == wanted:
-            return place
         other = place
     if other is not None and images is None:
         raise InputFileError(

@@ -47,6 +47,8 @@ class BatchEvent:
         With the last event.
     skipped : bool
         The image had been done before.
+    left_out : str
+        Which files of folders were not taken for images, and why.
     """
 
     done: float
@@ -55,6 +57,7 @@ class BatchEvent:
     result: dict[str, Any] | None = None
     report: Path | None = None
     skipped: bool = False
+    left_out: str = ""
 
 
 def run_batch(
@@ -85,13 +88,15 @@ def run_batch(
         When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
     place = Path(output)
-    tasks, errors = find_tasks(patterns, place if settings.measure else None)
+    tasks, errors, left_out = find_tasks(patterns, place if settings.measure else None, [place])
     digest = _check(settings, place, scheduler is None)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
     if settings.measure:
         _write_about(place, settings, digest, len(tasks))
     total, results = len(tasks) + len(errors), list(errors)
+    if left_out:
+        yield BatchEvent(0, total, left_out, left_out=left_out)
     yield from (BatchEvent(number, total, item["error"], item) for number, item in enumerate(errors, start=1))
     events = run_over(
         tasks,

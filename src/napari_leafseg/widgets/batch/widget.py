@@ -174,6 +174,8 @@ class BatchWidget(QWidget):
             "device": str(settings().value("segment/device", "auto")),
             "tta": chosen_tta(),
             "px_per_mm": self.scale_box.value() or None,
+            "channels": dict(self.session.read_options.by_count) or None,
+            "z": self.session.read_options.z,
         }
         self.errors.clear()
         self.errors.hide()
@@ -208,6 +210,9 @@ class BatchWidget(QWidget):
     def _progress(self, event: Any) -> None:
         self.progress.setRange(0, event.total)
         self.progress.setValue(int(event.done))
+        if event.left_out:
+            self.errors.addItem(event.left_out)
+            self.errors.show()
         if event.result is not None:
             if "error" in event.result:
                 self._failed += 1

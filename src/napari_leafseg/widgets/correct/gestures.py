@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from napari.viewer import ViewerModel
 
+from napari_leafseg.widgets.state.layers import geometry
 from napari_leafseg.widgets.state.session import KEY
 
 _CLICK = 3.0  # screen pixels that a click may wander
@@ -113,7 +114,7 @@ class Gestures:
         self.viewer.add_layer(
             Shapes(
                 ndim=2, name="stroke", metadata={KEY: {"kind": "stroke", "image": ""}},
-                scale=layer.scale[-2:], translate=layer.translate[-2:], units=layer.units[-2:],
+                **geometry(layer, 2),
             )
         )  # fmt: skip
         self.viewer.layers.selection.active = active

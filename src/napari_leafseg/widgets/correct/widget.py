@@ -396,9 +396,10 @@ class CorrectWidget(CorrectForm):
         half = np.array(canvas_size(self.viewer)) / 2 / self.viewer.camera.zoom
         middle = np.array(self.viewer.camera.center)[-2:]
         start = [binding.frame] if layer.ndim == 3 else []
-        corners = [layer.world_to_data((*start, *(middle + side * half)))[-2:] for side in (-1, 1)]
-        low = np.clip(np.floor(corners[0]).astype(int), 0, plane.shape)
-        high = np.clip(np.ceil(corners[1]).astype(int) + 1, 0, plane.shape)
+        signs = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+        corners = np.sort([layer.world_to_data((*start, *(middle + half * sign)))[-2:] for sign in signs], axis=0)
+        low = np.clip(np.floor(corners[1]).astype(int), 0, plane.shape)  # the box within the view, if it is turned
+        high = np.clip(np.ceil(corners[2]).astype(int) + 1, 0, plane.shape)
         inside = np.bincount(plane[low[0] : high[0], low[1] : high[1]].ravel(), minlength=1)
         whole = np.bincount(plane.ravel(), minlength=len(inside))
         leaves = [leaf for leaf in range(1, len(inside)) if inside[leaf] and inside[leaf] == whole[leaf]]

@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from napari_leafseg.io import ReadOptions
 from napari_leafseg.project.review import image_order
 from napari_leafseg.widgets.common.controls import push_button, wrapped_label
 from napari_leafseg.widgets.common.job_runner import JobRunner
@@ -84,7 +85,7 @@ class ImageSuggestions(QWidget):
         device = str(settings().value("segment/device", "auto"))
         paths = [entry.path for entry in self.remaining]
         self.words.setText(f"<b>Correct next</b>: “{model}” looks at {len(paths)} images …")
-        self.job.start(rank_job, model, device, paths)
+        self.job.start(rank_job, model, device, paths, self.session.read_options)
         self._count()
 
     def stop(self) -> None:
@@ -125,9 +126,9 @@ class ImageSuggestions(QWidget):
         self.session.images_changed.emit()
 
 
-def rank_job(model: str, device: str, paths: list[Path]) -> Iterator[Any]:
+def rank_job(model: str, device: str, paths: list[Path], options: ReadOptions) -> Iterator[Any]:
     """Load a model and look at images; yields `Ranked`."""
     from napari_leafseg.finetuning.active_learning import rank_images
     from napari_leafseg.pipelines.predictors import get_predictor
 
-    yield from rank_images(get_predictor(model, device), paths)
+    yield from rank_images(get_predictor(model, device), paths, options)

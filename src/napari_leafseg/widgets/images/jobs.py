@@ -7,29 +7,29 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_leafseg.errors import InputFileError, UserError
-from napari_leafseg.io import LoadedImage, read_image, resize, to_rgb8
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import ChannelsNeeded, LoadedImage, ReadOptions, read_image, resize, to_rgb8
 
 
-def load_job(path: Path) -> LoadedImage:
+def load_job(path: Path, options: ReadOptions) -> LoadedImage:
     """Read one image."""
-    image = read_image(path)
-    if image.array.ndim > 4:
-        raise InputFileError(
-            f"{path} has {image.array.ndim} axes. Save it as an image or as time × height × width × colors."
-        )
-    return image
+    return read_image(path, options)
 
 
-def thumbnail_job(paths: list[Path], size: int) -> Iterator[tuple[Path, np.ndarray | str]]:
-    """Small RGB images, (size, size, 3) at most; a sentence instead where a file cannot be read."""
+def thumbnail_job(
+    paths: list[Path], size: int, options: ReadOptions
+) -> Iterator[tuple[Path, np.ndarray | str]]:  # fmt: skip
+    """Small RGB images, (size, size, 3) at most; a sentence instead where a file cannot be read, and nothing where
+    somebody has to say what its channels are."""
     for path in paths:
         try:
-            array = read_image(path).array
-            if array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4)):
-                array = array[0]
+            array = read_image(path, options).array
+            if array.ndim == 4:
+                array = np.asarray(array[0])
             step = max(1, max(array.shape[:2]) // (4 * size))
             image = to_rgb8(np.ascontiguousarray(array[::step, ::step]), str(path))
             yield path, resize(image, min(1.0, size / max(image.shape[:2])))
+        except ChannelsNeeded:
+            continue
         except UserError as error:
             yield path, str(error)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
+    QMenu,
     QPushButton,
     QStackedWidget,
     QVBoxLayout,
@@ -26,7 +27,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import IMAGE_ENDINGS, LoadedImage, list_images
+from napari_leafseg.io import IMAGE_ENDINGS, ChannelsNeeded, LoadedImage, find_images
+from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
 from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
 from napari_leafseg.widgets.images.project_bar import ProjectBar
 from napari_leafseg.widgets.state.image_record import ImageRecord, describe
@@ -55,8 +57,10 @@ class ImagesWidget(QWidget):
         self.controller = ProjectController.of(self.session)
         self._items: dict[Path, QListWidgetItem] = {}
         self._wanted: ImageRecord | None = None
+        self._asking = False
         self._loader: Any = None
         self._thumbnails: list[Any] = []
+        self._choices: dict[Path, tuple[tuple[str, ...], int]] = {}  # channels and planes to choose from
         self._build()
         self.setAcceptDrops(True)
         self.session.images_changed.connect(self._refresh)
@@ -88,6 +92,8 @@ class ImagesWidget(QWidget):
         self.list.setUniformItemSizes(True)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.currentRowChanged.connect(self._row_chosen)
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.list.customContextMenuRequested.connect(self._menu)
         self.empty = QLabel("No images yet.\n\nAdd files or a folder,\nor drop them here.")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.stack = QStackedWidget()
@@ -114,7 +120,7 @@ class ImagesWidget(QWidget):
     # -- adding ------------------------------------------------------------------------------------------------------
 
     def _ask_files(self) -> None:
-        endings = " ".join(f"*{ending}" for ending in IMAGE_ENDINGS)
+        endings = " ".join(f"*{ending} *{ending.upper()}" for ending in IMAGE_ENDINGS)
         files, _ = QFileDialog.getOpenFileNames(self, "Add images", self._last_folder(), f"Images ({endings})")
         self.add(files)
 
@@ -130,10 +136,13 @@ class ImagesWidget(QWidget):
     def add(self, paths: Iterable[str | Path]) -> None:
         """Add files and folders; those that are in the list already are not added twice."""
         try:
-            found = list_images(paths)
+            images = find_images(paths)
         except UserError as error:
             show_error(str(error))
             return
+        if images.left_out:
+            show_warning(images.sentence())
+        found = images.paths
         known = {entry.path for entry in self.session.images}
         new = [path for path in found if path not in known]
         if not new:
@@ -142,11 +151,7 @@ class ImagesWidget(QWidget):
         self.session.images.extend(ImageRecord(path) for path in new)
         self.controller.add_images()
         settings().setValue("images/folder", str(new[0].parent))
-        worker = start_worker(
-            thumbnail_job, new, THUMBNAIL,
-            on_result=self._show_thumbnail, on_error=self._report, on_end=self._thumbnails.remove,
-        )  # fmt: skip
-        self._thumbnails.append(worker)
+        self._make_thumbnails(new)
         self.session.images_changed.emit()
         if first:
             self.list.setCurrentRow(0)
@@ -168,13 +173,16 @@ class ImagesWidget(QWidget):
         self._items.clear()
         self.list.clear()
         self._refresh()
+        self._make_thumbnails(paths)
+        if self.session.images:
+            self.list.setCurrentRow(0)
+
+    def _make_thumbnails(self, paths: list[Path]) -> None:
         worker = start_worker(
-            thumbnail_job, paths, THUMBNAIL,
+            thumbnail_job, paths, THUMBNAIL, self.session.read_options,
             on_result=self._show_thumbnail, on_error=self._report, on_end=self._thumbnails.remove,
         )  # fmt: skip
         self._thumbnails.append(worker)
-        if self.session.images:
-            self.list.setCurrentRow(0)
 
     def _refresh(self) -> None:
         self.stack.setCurrentWidget(self.list if self.session.images else self.empty)
@@ -251,7 +259,7 @@ class ImagesWidget(QWidget):
 
     def _load(self, entry: ImageRecord) -> None:
         self._loader = start_worker(
-            load_job, entry.path,
+            load_job, entry.path, self.session.read_options,
             on_result=lambda image: self._loaded(entry, image),
             on_error=lambda error: self._load_failed(entry, error),
             on_end=self._load_ended,
@@ -261,8 +269,11 @@ class ImagesWidget(QWidget):
         entry.sha256, entry.error, entry.missing = image.sha256, "", False
         array = image.array
         rgb = array.ndim >= 3 and array.shape[-1] in (3, 4)
-        if array.ndim == 3 and array.shape[-1] == 1:
+        if array.ndim >= 3 and array.shape[-1] == 1:
             array = array[..., 0]
+        self._choices[entry.path] = (image.channels, image.planes)
+        for note in image.notes:
+            show_info(f"{entry.path.name}: {note}")
         layer = Image(array, name=entry.path.stem, rgb=rgb)
         self.session.bind(layer, entry)
         self.viewer.add_layer(layer)
@@ -271,8 +282,51 @@ class ImagesWidget(QWidget):
             self._show_only(layer)
 
     def _load_failed(self, entry: ImageRecord, error: Exception) -> None:
+        if isinstance(error, ChannelsNeeded):
+            names = error.names or tuple(str(number) for number in range(1, error.count + 1))
+            self._choices[entry.path] = (names, 0)
+            if self._ask_channels(entry):
+                return
         self._report(error)
         self._fail(entry.path, str(error))
+
+    def _menu(self, place: QPoint) -> None:
+        """Offer to choose channels and plane of an image that has several."""
+        row = self.list.row(self.list.itemAt(place))
+        if not 0 <= row < len(self.session.images):
+            return
+        entry = self.session.images[row]
+        names, planes = self._choices.get(entry.path, ((), 0))
+        menu = QMenu(self)
+        action = menu.addAction("Channels and planes …", lambda: self._ask_channels(entry))
+        action.setEnabled(bool(names) or planes > 0)
+        menu.exec(self.list.viewport().mapToGlobal(place))
+
+    def _ask_channels(self, entry: ImageRecord) -> bool:
+        """Ask how images like this one are read, and read them again; False where nobody answered."""
+        names, planes = self._choices[entry.path]
+        plain = tuple(str(number) for number in range(1, len(names) + 1))
+        dialog = ChannelsDialog(
+            entry.path.name, len(names), () if names == plain else names, planes, self.session.read_options, self
+        )
+        self._asking = True  # the worker that failed ends meanwhile, and must not be followed by another one
+        answer = dialog.exec()
+        self._asking = False
+        if answer != ChannelsDialog.DialogCode.Accepted:
+            return False
+        self.session.choose_read_options(dialog.chosen())
+        entry.error = ""
+        layer = self.session.layer_of(entry)
+        if layer is not None:
+            for other in [
+                other for other in self.viewer.layers if other is layer or self.session.belongs(other, layer)
+            ]:
+                self.viewer.layers.remove(other)
+        self._wanted = entry
+        if self._loader is None:
+            self._load(entry)
+        self._make_thumbnails([entry.path])
+        return True
 
     @staticmethod
     def _report(error: Exception) -> None:
@@ -281,7 +335,7 @@ class ImagesWidget(QWidget):
     def _load_ended(self, _worker: Any) -> None:
         self._loader = None
         wanted = self._wanted
-        if wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
+        if not self._asking and wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
             self._load(wanted)
 
     def _show_only(self, layer: Image) -> None:

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidg
 
 from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import read_image
+from napari_leafseg.io import ReadOptions, read_image
 from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.pipelines.measure import Frame, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
@@ -148,7 +148,7 @@ class MeasureWidget(MeasureForm):
                 found.append(Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified))
             elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
                 read = partial(project.read_labels, saved[entry.path])
-                found.append(Frame(entry.path.name, read, partial(_read, entry.path)))
+                found.append(Frame(entry.path.name, read, partial(_read, entry.path, self.session.read_options)))
         return found
 
     def refresh(self) -> None:
@@ -476,5 +476,5 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _read(path: Path) -> np.ndarray:
-    return read_image(path).array
+def _read(path: Path, options: ReadOptions) -> np.ndarray:
+    return read_image(path, options).array

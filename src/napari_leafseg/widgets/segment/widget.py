@@ -10,7 +10,9 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_leafseg._files import safe_name
 from napari_leafseg.errors import UserError
+from napari_leafseg.io import unique_names
 from napari_leafseg.widgets.common.controls import burst_timer
 from napari_leafseg.widgets.segment.form import OVERLAYS, SegmentForm
 from napari_leafseg.widgets.segment.jobs import predict_job, save_job, save_masks_job
@@ -326,7 +328,12 @@ class SegmentWidget(SegmentForm):
 
     def _stem(self, image: Image) -> str:
         entry = self.session.entry_of(image)
-        return entry.path.stem if entry else image.name
+        if entry is None:
+            return safe_name(image.name)
+        files = [other.path for other in self.session.images if other.path is not None]
+        if self._folder is None:  # each beside its image
+            files = [path for path in files if path.parent == entry.path.parent]
+        return unique_names(files)[entry.path]
 
     def _target_folder(self, image: Image) -> Path | None:
         """The chosen folder; else a folder beside the image; else the user is asked."""

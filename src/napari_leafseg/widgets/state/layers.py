@@ -19,13 +19,36 @@ NAMES = {
 }  # fmt: skip
 
 
-def geometry(image: Image, labels_ndim: int) -> dict[str, Any]:
-    """Scale, translation and so on of an image layer for a layer of `labels_ndim` axes."""
+_FOLLOWED = ("scale", "translate", "rotate", "shear", "affine", "units")
+
+
+def geometry(image: Layer, ndim: int) -> dict[str, Any]:
+    """Where a layer lies in the world, for a layer of its last `ndim` axes."""
+    shear = np.eye(image.ndim)
+    shear[np.triu_indices(image.ndim, 1)] = image.shear
     return {
-        "scale": image.scale[-labels_ndim:],
-        "translate": image.translate[-labels_ndim:],
-        "units": image.units[-labels_ndim:],
+        "scale": image.scale[-ndim:],
+        "translate": image.translate[-ndim:],
+        "rotate": image.rotate[-ndim:, -ndim:],
+        "shear": shear[-ndim:, -ndim:][np.triu_indices(ndim, 1)],
+        "affine": image.affine.affine_matrix[-ndim - 1 :, -ndim - 1 :],
+        "units": image.units[-ndim:],
     }
+
+
+def follow(session: Session, image: Image) -> None:
+    """Keep what belongs to an image where the image lies, also when somebody moves, turns or scales it."""
+    if session.record(image).cache.setdefault("followed", False):
+        return
+    session.record(image).cache["followed"] = True
+
+    def moved(event: Any) -> None:
+        for layer in list(session.viewer.layers):
+            if session.belongs(layer, image):
+                setattr(layer, event.type, geometry(image, layer.ndim)[event.type])
+
+    for name in _FOLLOWED:
+        getattr(image.events, name).connect(moved)
 
 
 def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: str) -> LabelsBinding:
@@ -56,6 +79,7 @@ def add_labels(session: Session, image: Image, document: Document, ref: ImageRef
     )
     layer.colormap = leaf_colors()
     session.viewer.add_layer(layer)
+    follow(session, image)
     return session.bind_labels(image, layer, document, ref)
 
 
@@ -78,6 +102,7 @@ def show_overlay(session: Session, image: Image, kind: str, data: np.ndarray) ->
         layer.visible = True
         return layer
     active = viewer.layers.selection.active
+    follow(session, image)
     common = {"name": f"{image.name} {NAMES[kind]}", "metadata": session.mark(image, kind)}
     if kind == "seeds":
         layer = viewer.add_points(

@@ -16,8 +16,10 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.io import ReadOptions
 from napari_leafseg.project import Project
 from napari_leafseg.project.lock import Lock
+from napari_leafseg.project.read_options import save_read_options
 from napari_leafseg.project.store import ImageRef, State
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
@@ -81,6 +83,7 @@ class ProjectController(QObject):
         self.noticed.connect(show_warning)
         session.image_loaded.connect(self.restore)
         session.labels_bound.connect(self.watch)
+        session.read_options_chosen.connect(self._keep_read_options)
         session.labels_released.connect(self.save)
         guard_canvas(session.viewer)
         application = QCoreApplication.instance()
@@ -127,6 +130,7 @@ class ProjectController(QObject):
         """Open a project: its images become the list."""
         project = Project.open(folder, force, self.trouble.emit, self.noticed.emit)
         self.close()
+        self.session.read_options = ReadOptions()
         self._take(project, is_scratch)
         for image in list(self.session.image_layers()):
             for layer in [x for x in self.session.viewer.layers if x is image or self.session.belongs(x, image)]:
@@ -143,6 +147,16 @@ class ProjectController(QObject):
 
     def _take(self, project: Project, is_scratch: bool) -> None:
         self.project, self.is_scratch = project, is_scratch
+        kept = project.read_options
+        if kept == ReadOptions():
+            self._keep_read_options(self.session.read_options)
+        else:
+            self.session.read_options = kept
+
+    def _keep_read_options(self, options: ReadOptions) -> None:
+        """Write into the project which channels and which plane are read."""
+        if self.project is not None and options != self.project.read_options:
+            save_read_options(self.project.folder, options)
 
     def close(self) -> None:
         """Write everything and give the project up."""

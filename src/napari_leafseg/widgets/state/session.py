@@ -13,6 +13,7 @@ from psygnal import Signal
 from qtpy.QtCore import QSettings
 
 from napari_leafseg.errors import InputFileError
+from napari_leafseg.io import ReadOptions
 from napari_leafseg.widgets.state.image_record import ImageRecord
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.log_window import watch_window
@@ -54,6 +55,8 @@ class Session:
         Values of the tunables for a model, to be used from now on.
     model_wanted(str)
         A model is to be chosen in *Segment*.
+    read_options_chosen(ReadOptions)
+        Channels or a plane were chosen for the images of the list.
     models_changed()
         There is a new model, or one got another name or was deleted.
     """
@@ -69,10 +72,12 @@ class Session:
     parameters_suggested = Signal(str, dict)
     model_wanted = Signal(str)
     models_changed = Signal()
+    read_options_chosen = Signal(object)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
         self.images: list[ImageRecord] = []
+        self.read_options = ReadOptions()
         self._records: weakref.WeakKeyDictionary[Layer, ImageRecord] = weakref.WeakKeyDictionary()
         self._uses = itertools.count(1)
         viewer.layers.events.removed.connect(self._forget)
@@ -104,6 +109,11 @@ class Session:
         """Choose a model in *Segment*, now and from now on."""
         settings().setValue("segment/model", name)
         self.model_wanted.emit(name)
+
+    def choose_read_options(self, options: ReadOptions) -> None:
+        """Choose which channels and which plane of images are read from now on."""
+        self.read_options = options
+        self.read_options_chosen.emit(options)
 
     # -- image layers ------------------------------------------------------------------------------------------------
 
