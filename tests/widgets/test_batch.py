@@ -116,7 +116,7 @@ def test_the_session_is_saved_and_replayed_without_a_window(widget, viewer, qtbo
     images.add([folder / "plant0.png"])
     qtbot.waitUntil(lambda: segment.image is not None, timeout=20000)
     qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not segment.job.running and not segment.live.busy, timeout=60000)
     for _ in range(10):
         qtbot.keyClick(segment.panel.rows["angle"].slider, Qt.Key.Key_Left)
     qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)

@@ -357,7 +357,7 @@ def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbo
     image = shown.add_image(plant_image, name="plant", rgb=True)
     segment, widget = SegmentWidget(shown), CorrectWidget(shown)
     segment.run()
-    qtbot.waitUntil(lambda: segment.worker is None and "plant leaves" in shown.layers, timeout=60000)
+    qtbot.waitUntil(lambda: not segment.job.running and "plant leaves" in shown.layers, timeout=60000)
     qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
     layer = shown.layers["plant leaves"]
     binding = widget.session.binding(image)

@@ -21,7 +21,7 @@ def widget(viewer, plant_image, tmp_path):
 
 def run(widget, qtbot):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running and not widget.live.busy, timeout=60000)
 
 
 def shown(widget):

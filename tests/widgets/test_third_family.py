@@ -35,7 +35,7 @@ def test_its_sliders_appear_and_change_the_labels(viewer, star, plant_image, qtb
     viewer.window.add_dock_widget(widget, name="Segment")
     widget.choose_model("star")
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running and not widget.live.busy, timeout=60000)
     assert list(widget.panel.rows) == ["probability", "nms", "min_area"]
     labels = widget.session.labels_layer(widget.image)
     before = len(np.unique(labels.data))

@@ -34,6 +34,7 @@ from napari_leafseg.widgets.common.controls import (
     thin_progress,
     wrapped_label,
 )
+from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.finetune.plots import CurvePlot, PreviewLabel, outlined
 from napari_leafseg.widgets.finetune.suggestions import ImageSuggestions
 from napari_leafseg.widgets.state.project_controller import ProjectController
@@ -63,7 +64,10 @@ class FinetuneWidget(QWidget):
         self.setObjectName("napari-leafseg-finetune")
         self.session = Session.of(napari_viewer)
         self.controller = ProjectController.of(self.session)
-        self.worker: Any = None
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._progress)
+        self.job.failed.connect(self._failed)
+        self.job.finished.connect(self._ended)
         self.event: Any = None
         self.settings: FinetuneSettings | None = None
         self._started = (0.0, 0)
@@ -205,8 +209,8 @@ class FinetuneWidget(QWidget):
 
     def start(self) -> None:
         """Fine-tune in the background, or go on with what was paused or stopped."""
-        if self.worker is not None:
-            self.worker.resume()
+        if self.job.running:
+            self.job.resume()
             self._show_state("running")
             return
         name = self.name_box.text().strip()
@@ -226,10 +230,7 @@ class FinetuneWidget(QWidget):
         device = str(settings().value("segment/device", "auto"))
         self._show_state("running")
         self.message.setText("Reading the corrected images …")
-        self.worker = start_worker(
-            finetune_job, self.settings, project, device,
-            on_result=self._progress, on_error=self._failed, on_end=self._ended, owner=self,
-        )  # fmt: skip
+        self.job.start(finetune_job, self.settings, project, device)
 
     def wanted(self, name: str) -> FinetuneSettings:
         """The session that the form describes."""
@@ -243,26 +244,23 @@ class FinetuneWidget(QWidget):
 
     def pause(self) -> None:
         """Wait after the step that is being computed; Start goes on."""
-        if self.worker is not None:
-            self.worker.pause()
+        if self.job.running:
+            self.job.pause()
             self._show_state("paused")
 
     def stop(self) -> None:
         """Stop after the step that is being computed; what was learned can be kept or gone on with."""
-        if self.worker is not None:
-            self.worker.quit()
+        if self.job.running:
+            self.job.stop()
             self.message.setText("Stopping …")
 
     def keep(self) -> None:
         """Make the best weights so far a model."""
         project = self.controller.project
-        if self.settings is None or project is None or self.worker is not None:
+        if self.settings is None or project is None or self.job.running:
             return
         self._show_state("running")
-        self.worker = start_worker(
-            keep_job, self.settings, project,
-            on_result=self._progress, on_error=self._failed, on_end=self._ended, owner=self,
-        )  # fmt: skip
+        self.job.start(keep_job, self.settings, project)
 
     def _progress(self, event: Any) -> None:
         if isinstance(event, str):
@@ -311,12 +309,9 @@ class FinetuneWidget(QWidget):
     def _failed(self, error: Exception) -> None:
         show_error(str(error))
 
-    def _ended(self, worker: Any) -> None:
+    def _ended(self) -> None:
         from napari_leafseg.finetuning.config import new_name
 
-        if worker is not self.worker:
-            return
-        self.worker = None
         finished = self.event is not None and self.event.kind == "finished"
         if not finished and self.event is not None:
             self.message.setText("Stopped. Start goes on; or keep the best so far.")

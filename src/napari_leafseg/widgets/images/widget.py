@@ -27,12 +27,12 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, LoadedImage, list_images
+from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
 from napari_leafseg.widgets.images.project_bar import ProjectBar
 from napari_leafseg.widgets.state.image_record import ImageRecord, describe
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import KEY, Session, settings
-from napari_leafseg.widgets.state.workers import start_worker
 
 THUMBNAIL = 56
 NEXT_KEY, PREVIOUS_KEY = "PageDown", "PageUp"
@@ -55,8 +55,16 @@ class ImagesWidget(QWidget):
         self.controller = ProjectController.of(self.session)
         self._items: dict[Path, QListWidgetItem] = {}
         self._wanted: ImageRecord | None = None
-        self._loader: Any = None
-        self._thumbnails: list[Any] = []
+        self._loading: ImageRecord | None = None
+        self.loader = JobRunner(self)
+        self.loader.result.connect(self._loaded)
+        self.loader.failed.connect(self._load_failed)
+        self.loader.finished.connect(self._load_ended)
+        self._without_thumbnail: list[Path] = []
+        self.thumbnails = JobRunner(self)
+        self.thumbnails.progress.connect(self._show_thumbnail)
+        self.thumbnails.failed.connect(self._report)
+        self.thumbnails.finished.connect(self._make_thumbnails)
         self._build()
         self.setAcceptDrops(True)
         self.session.images_changed.connect(self._refresh)
@@ -142,11 +150,8 @@ class ImagesWidget(QWidget):
         self.session.images.extend(ImageRecord(path) for path in new)
         self.controller.add_images()
         settings().setValue("images/folder", str(new[0].parent))
-        worker = start_worker(
-            thumbnail_job, new, THUMBNAIL,
-            on_result=self._show_thumbnail, on_error=self._report, on_end=self._thumbnails.remove,
-        )  # fmt: skip
-        self._thumbnails.append(worker)
+        self._without_thumbnail += new
+        self._make_thumbnails()
         self.session.images_changed.emit()
         if first:
             self.list.setCurrentRow(0)
@@ -164,15 +169,12 @@ class ImagesWidget(QWidget):
 
     def _project_opened(self) -> None:
         """List the images of a project that was opened."""
-        paths = [entry.path for entry in self.session.images]
         self._items.clear()
         self.list.clear()
         self._refresh()
-        worker = start_worker(
-            thumbnail_job, paths, THUMBNAIL,
-            on_result=self._show_thumbnail, on_error=self._report, on_end=self._thumbnails.remove,
-        )  # fmt: skip
-        self._thumbnails.append(worker)
+        self._without_thumbnail = [entry.path for entry in self.session.images]
+        self.thumbnails.stop()  # those of the project before
+        self._make_thumbnails()
         if self.session.images:
             self.list.setCurrentRow(0)
 
@@ -193,6 +195,12 @@ class ImagesWidget(QWidget):
         pixmap = QPixmap(THUMBNAIL, THUMBNAIL)
         pixmap.fill(Qt.GlobalColor.transparent)
         return QIcon(pixmap)
+
+    def _make_thumbnails(self) -> None:
+        """Read what has no thumbnail yet; what is added meanwhile comes next."""
+        if self._without_thumbnail and not self.thumbnails.running:
+            paths, self._without_thumbnail = self._without_thumbnail, []
+            self.thumbnails.start(thumbnail_job, paths, THUMBNAIL)
 
     def _show_thumbnail(self, result: tuple[Path, np.ndarray | str]) -> None:
         path, thumbnail = result
@@ -246,18 +254,17 @@ class ImagesWidget(QWidget):
         layer = self.session.layer_of(entry)
         if layer is not None:
             self._show_only(layer)
-        elif self._loader is None:
+        elif not self.loader.running:
             self._load(entry)
 
     def _load(self, entry: ImageRecord) -> None:
-        self._loader = start_worker(
-            load_job, entry.path,
-            on_result=lambda image: self._loaded(entry, image),
-            on_error=lambda error: self._load_failed(entry, error),
-            on_end=self._load_ended,
-        )  # fmt: skip
+        self._loading = entry
+        self.loader.start(load_job, entry.path)
 
-    def _loaded(self, entry: ImageRecord, image: LoadedImage) -> None:
+    def _loaded(self, image: LoadedImage) -> None:
+        entry = self._loading
+        if entry is None or entry not in self.session.images:
+            return  # another project was opened meanwhile
         entry.sha256, entry.error, entry.missing = image.sha256, "", False
         array = image.array
         rgb = array.ndim >= 3 and array.shape[-1] in (3, 4)
@@ -270,16 +277,17 @@ class ImagesWidget(QWidget):
         if entry is self._wanted:
             self._show_only(layer)
 
-    def _load_failed(self, entry: ImageRecord, error: Exception) -> None:
+    def _load_failed(self, error: Exception) -> None:
+        assert self._loading is not None
         self._report(error)
-        self._fail(entry.path, str(error))
+        self._fail(self._loading.path, str(error))
 
     @staticmethod
     def _report(error: Exception) -> None:
         show_error(str(error))
 
-    def _load_ended(self, _worker: Any) -> None:
-        self._loader = None
+    def _load_ended(self) -> None:
+        self._loading = None
         wanted = self._wanted
         if wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
             self._load(wanted)
@@ -301,7 +309,7 @@ class ImagesWidget(QWidget):
 
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
-        for worker in [*self._thumbnails, self._loader]:
-            if worker is not None:
-                worker.quit()
+        self._without_thumbnail, self._wanted = [], None
+        self.thumbnails.stop()
+        self.loader.stop()
         super().closeEvent(event)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.controls import burst_timer
+from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.segment.form import OVERLAYS, SegmentForm
 from napari_leafseg.widgets.segment.jobs import predict_job, save_job, save_masks_job
 from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, LiveLabels
@@ -37,7 +38,11 @@ class SegmentWidget(SegmentForm):
         self.session = Session.of(napari_viewer)
         self.viewer = viewer = self.session.viewer
         ProjectController.of(self.session)
-        self.worker: Any = None
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._progress)
+        self.job.failed.connect(self._report)
+        self.job.finished.connect(self._run_ended)
+        self._predicted: Image | None = None
         self.live = LiveLabels(self)
         self._settle = burst_timer(self, self._end_tuning, 500)  # a drag is one step, recorded when it has come to rest
         self._folder: Path | None = None
@@ -112,14 +117,14 @@ class SegmentWidget(SegmentForm):
         if image is not None and image is self.image:
             item = self.session.record(image)
             self.show_count(item.count, item.prediction is not None, item.verified)
-            self.save_button.setEnabled(self.session.labels_layer(image) is not None and self.worker is None)
+            self.save_button.setEnabled(self.session.labels_layer(image) is not None and not self.job.running)
 
     # -- prediction --------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Predict the chosen image in the background."""
         image = self.image
-        if image is None or self.worker is not None:
+        if image is None or self.job.running:
             return
         try:
             data, stack = image_data(image)
@@ -134,19 +139,20 @@ class SegmentWidget(SegmentForm):
         source = {"name": entry.path.name, "sha256": entry.sha256} if entry else {"name": image.name}
         self.live.cancel()
         self.show_running(True)
-        self.worker = start_worker(
+        self._predicted = image
+        self.job.start(
             predict_job, self.model_name, self.device_name, data, stack, self.scale,
             f"The layer “{image.name}”", source, self.tta,
-            on_result=lambda event: self._progress(image, event), on_error=self._report, on_end=self._run_ended,
         )  # fmt: skip
 
     def stop(self) -> None:
         """Stop after the step that is being computed."""
-        if self.worker is not None:
-            self.worker.quit()
+        if self.job.running:
+            self.job.stop()
             self.show_message("Stopping …")
 
-    def _progress(self, image: Image, event: Any) -> None:
+    def _progress(self, event: Any) -> None:
+        image = self._predicted
         self.show_progress(event.done, event.total, event.message)
         if event.prediction is not None and image in self.viewer.layers:
             self._accept(image, event.prediction)
@@ -163,11 +169,10 @@ class SegmentWidget(SegmentForm):
         for note in prediction.notes:
             show_warning(note)
 
-    def _run_ended(self, worker: Any) -> None:
-        if worker is self.worker:
-            self.worker = None
-            self.show_running(False)
-            self._state_changed(self.image)
+    def _run_ended(self) -> None:
+        self._predicted = None
+        self.show_running(False)
+        self._state_changed(self.image)
 
     def _report(self, error: Exception) -> None:
         """Tell the user what is wrong."""
@@ -281,7 +286,7 @@ class SegmentWidget(SegmentForm):
             return
         start_worker(
             OVERLAYS[kind].compute, prediction, self.panel.values(),
-            on_result=lambda data: self._show_overlay(image, kind, data), on_error=self._report,
+            on_result=lambda data: self._show_overlay(image, kind, data), on_error=self._report, owner=self,
         )  # fmt: skip
 
     def _show_overlay(self, image: Image, kind: str, data: Any) -> None:
@@ -308,7 +313,7 @@ class SegmentWidget(SegmentForm):
         record |= {"count": item.count, "verified": item.verified}
         start_worker(
             save_job, folder, self._stem(image), layer.data.copy(), record,
-            on_result=lambda path: self._saved(image, path), on_error=self._report,
+            on_result=lambda path: self._saved(image, path), on_error=self._report, owner=self,
         )  # fmt: skip
 
     def save_masks(self) -> None:
@@ -322,6 +327,7 @@ class SegmentWidget(SegmentForm):
             start_worker(
                 save_masks_job, folder, self._stem(image), item.prediction, dict(item.parameters),
                 on_result=lambda path: self.show_message(f"Saved {path.name} in {path.parent}"), on_error=self._report,
+                owner=self,
             )  # fmt: skip
 
     def _stem(self, image: Image) -> str:

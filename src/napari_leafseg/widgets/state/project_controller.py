@@ -211,7 +211,7 @@ class ProjectController(QObject):
         start_worker(
             project.open_document, ref, labels_shape(image),
             on_result=lambda document: self._restored(project, ref, image, document),
-            on_error=lambda error: show_error(str(error)),
+            on_error=lambda error: show_error(str(error)), owner=self,
         )  # fmt: skip
 
     def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any) -> None:
