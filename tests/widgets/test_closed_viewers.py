@@ -24,7 +24,7 @@ from napari_leafseg.widgets.models.widget import ModelsWidget
 from napari_leafseg.widgets.parameter_search.widget import ParameterSearchWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.image_record import ImageRecord
+from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.session import Session
 
 WIDGETS = "napari_leafseg.widgets"
@@ -94,7 +94,7 @@ def _count(widget, folder):
 
 
 def _rank(widget, folder):
-    widget.session.images.append(ImageRecord(folder / "a.png"))
+    widget.session.images.append(ListedImage(folder / "a.png"))
     widget.rank("leaf")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyqtgraph as pg
 from qtpy.QtCore import QTimer
@@ -11,6 +12,8 @@ from qtpy.QtGui import QPalette, QPen
 from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_leafseg.models.store.zoo import list_models
+
+_Part = TypeVar("_Part")
 
 
 def models_box(name: str, chosen: str = "") -> QComboBox:
@@ -56,7 +59,7 @@ def list_again(box: QComboBox, title: Callable[[str], str] = str, other: str = "
         box.currentIndexChanged.emit(box.currentIndex())
 
 
-def push_button(name: str, text: str, action: Callable[[], object], tip: str = "") -> QPushButton:
+def push_button(name: str, text: str, action: Callable[[], Any], tip: str = "") -> QPushButton:
     """A button by its name that does something."""
     button = QPushButton(text)
     button.setObjectName(name)
@@ -79,6 +82,12 @@ def thin_progress() -> QProgressBar:
     bar.setTextVisible(False)
     bar.setFixedHeight(6)
     return bar
+
+
+def present(part: _Part | None) -> _Part:
+    """Take a part that Qt's types call optional and that its owner always has."""
+    assert part is not None
+    return part
 
 
 def burst_timer(owner: QWidget, action: Callable[[], None], milliseconds: int = 200) -> QTimer:

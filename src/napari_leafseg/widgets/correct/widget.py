@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,9 @@ class CorrectWidget(CorrectForm):
     def _connect(self) -> None:
         for tool in tools.TOOLS:
             self.tool_buttons[tool.name].clicked.connect(lambda _on, tool=tool: self.choose(tool))
-            self._bind(tool.key, lambda tool=tool: self.choose(tool))
+            self._bind(tool.key, partial(self.choose, tool))
         for name, _label, key, _help in LEAF_ACTIONS:
-            self._bind(key, lambda name=name: self.act(name))
+            self._bind(key, partial(self.act, name))
             if name in self.action_buttons:
                 self.action_buttons[name].clicked.connect(lambda _on, name=name: self.act_on_all(name))
         self.undo_button.clicked.connect(self.undo)
@@ -80,7 +81,10 @@ class CorrectWidget(CorrectForm):
         self.viewer.layers.selection.events.active.connect(self._layer_chosen)
         self.viewer.layers.events.removed.connect(self._layer_chosen)
         self.session.corrected.connect(self._corrected)
-        self.session.layer_state_changed.connect(lambda _layer: self._refresh())
+        self.session.layer_state_changed.connect(self._state_changed)
+
+    def _state_changed(self, _layer: Any) -> None:
+        self._refresh()
 
     def _bind(self, key: str, job: Callable[[], Any]) -> None:
         self.viewer.bind_key(key, lambda _viewer: job() and None, overwrite=True)

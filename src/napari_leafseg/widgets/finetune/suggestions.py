@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayou
 from napari_leafseg.project.review import image_order
 from napari_leafseg.widgets.common.controls import push_button, wrapped_label
 from napari_leafseg.widgets.common.job_runner import JobRunner
-from napari_leafseg.widgets.state.image_record import ImageRecord
+from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.session import Session, settings
 
 _SHOWN = 6
@@ -60,7 +60,7 @@ class ImageSuggestions(QWidget):
         self._count()
 
     @property
-    def remaining(self) -> list[ImageRecord]:
+    def remaining(self) -> list[ListedImage]:
         """Images of the list that nobody reviewed."""
         return [entry for entry in self.session.images if entry.waits]
 

@@ -271,6 +271,7 @@ class FinetuneWidget(QWidget):
                 label.show_image(image)
             self.preview.setVisible(True)
             return
+        assert self.settings is not None
         self.event = event
         self.progress.setRange(0, event.total)
         self.progress.setValue(event.done)
@@ -315,7 +316,7 @@ class FinetuneWidget(QWidget):
         finished = self.event is not None and self.event.kind == "finished"
         if not finished and self.event is not None:
             self.message.setText("Stopped. Start goes on; or keep the best so far.")
-        if finished:  # another one would be another model
+        if finished and self.settings is not None:  # another one would be another model
             self.name_box.setText(new_name(self.settings.base))
             if self.event.verdict != "worse":
                 self.next.rank(self.settings.name)

@@ -30,7 +30,7 @@ from napari_leafseg.io import IMAGE_ENDINGS, LoadedImage, list_images
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
 from napari_leafseg.widgets.images.project_bar import ProjectBar
-from napari_leafseg.widgets.state.image_record import ImageRecord, describe
+from napari_leafseg.widgets.state.image_record import ListedImage, describe
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import KEY, Session, settings
 
@@ -54,8 +54,8 @@ class ImagesWidget(QWidget):
         self.viewer = viewer = self.session.viewer
         self.controller = ProjectController.of(self.session)
         self._items: dict[Path, QListWidgetItem] = {}
-        self._wanted: ImageRecord | None = None
-        self._loading: ImageRecord | None = None
+        self._wanted: ListedImage | None = None
+        self._loading: ListedImage | None = None
         self.loader = JobRunner(self)
         self.loader.result.connect(self._loaded)
         self.loader.failed.connect(self._load_failed)
@@ -147,7 +147,7 @@ class ImagesWidget(QWidget):
         if not new:
             return
         first = not self.session.images
-        self.session.images.extend(ImageRecord(path) for path in new)
+        self.session.images.extend(ListedImage(path) for path in new)
         self.controller.add_images()
         settings().setValue("images/folder", str(new[0].parent))
         self._without_thumbnail += new
@@ -209,9 +209,8 @@ class ImagesWidget(QWidget):
         if isinstance(thumbnail, str):
             self._fail(path, thumbnail)
             return
-        thumbnail = np.ascontiguousarray(thumbnail)
         height, width = thumbnail.shape[:2]
-        image = QImage(thumbnail.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+        image = QImage(thumbnail.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
         square = QPixmap(THUMBNAIL, THUMBNAIL)
         square.fill(Qt.GlobalColor.transparent)
         from qtpy.QtGui import QPainter
@@ -242,7 +241,7 @@ class ImagesWidget(QWidget):
         if 0 <= row < self.list.count():
             self.list.setCurrentRow(row)
 
-    def _choose(self, entry: ImageRecord) -> None:
+    def _choose(self, entry: ListedImage) -> None:
         self.list.setCurrentRow(self.session.images.index(entry))
 
     def _row_chosen(self, row: int) -> None:
@@ -257,7 +256,7 @@ class ImagesWidget(QWidget):
         elif not self.loader.running:
             self._load(entry)
 
-    def _load(self, entry: ImageRecord) -> None:
+    def _load(self, entry: ListedImage) -> None:
         self._loading = entry
         self.loader.start(load_job, entry.path)
 

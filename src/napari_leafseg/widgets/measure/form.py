@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -18,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_leafseg.widgets.common.controls import thin_progress
+from napari_leafseg.widgets.common.controls import present, thin_progress
 from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.measure.plots import PLOTS, MeasurePlot
 
@@ -160,4 +161,6 @@ class MeasureForm(QWidget):
         self.tabs.setTabVisible(2, series)
         for row, kind in enumerate(PLOTS):
             if kind in {"over time", "curves"}:
-                self.plot_box.model().item(row).setEnabled(series)
+                entries = self.plot_box.model()
+                assert isinstance(entries, QStandardItemModel)
+                present(entries.item(row)).setEnabled(series)

@@ -21,7 +21,7 @@ from napari_leafseg.pipelines.measure import Frame, Measured, MeasureEvent, meas
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column, name_pots
 from napari_leafseg.versions import software_versions
-from napari_leafseg.widgets.common.controls import burst_timer
+from napari_leafseg.widgets.common.controls import burst_timer, present
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
@@ -347,7 +347,7 @@ class MeasureWidget(MeasureForm):
     def _leaf_menu(self, where: QPoint) -> None:
         menu = self.leaf_menu()
         if menu.actions():
-            menu.exec_(self.leaves.viewport().mapToGlobal(where))
+            menu.exec_(present(self.leaves.viewport()).mapToGlobal(where))
 
     def leaf_menu(self) -> QMenu:
         """What can be done with the chosen rows."""
@@ -357,15 +357,17 @@ class MeasureWidget(MeasureForm):
         rows = self.measured.leaves.iloc[self.leaves.chosen_rows()]
         if not len(rows):
             return menu
-        move = menu.addMenu("Move to plant")
+        move = present(menu.addMenu("Move to plant"))
         known = sorted({int(plant) for plant in self.measured.leaves["plant"]})
         for plant in [*known, max(known) + 1]:
             title = f"{plant}" if plant in known else f"{plant} (new)"
-            move.addAction(title).triggered.connect(lambda _on=False, plant=plant: self._move(rows, plant))
+            present(move.addAction(title)).triggered.connect(lambda _on=False, plant=plant: self._move(rows, plant))
         if self.measured.series and len(rows) == 1 and "track" in rows:
-            menu.addAction("Cut its track before here").triggered.connect(lambda _on=False: self._cut(rows.iloc[0]))
+            cut = present(menu.addAction("Cut its track before here"))
+            cut.triggered.connect(lambda _on=False: self._cut(rows.iloc[0]))
         if self.measured.series and len(rows) == 2 and rows["frame"].nunique() == 2:
-            menu.addAction("These are one leaf").triggered.connect(lambda _on=False: self._link(rows))
+            link = present(menu.addAction("These are one leaf"))
+            link.triggered.connect(lambda _on=False: self._link(rows))
         return menu
 
     def _move(self, rows: Any, plant: int) -> None:
@@ -423,7 +425,7 @@ class MeasureWidget(MeasureForm):
     # -- saving ------------------------------------------------------------------------------------------------------
 
     def _copy(self) -> None:
-        QApplication.clipboard().setText(as_text(self.view.shown()))
+        present(QApplication.clipboard()).setText(as_text(self.view.shown()))
         show_info(f"{len(self.view.shown())} rows copied.")
 
     def record(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.models.store import user_models
 from napari_leafseg.models.store.zoo import ENDING, list_models
 from napari_leafseg.project.recent_projects import projects_using
-from napari_leafseg.widgets.common.controls import push_button, wrapped_label
+from napari_leafseg.widgets.common.controls import present, push_button, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.state.session import Session, settings
 from napari_leafseg.widgets.state.workers import start_worker
@@ -55,7 +55,7 @@ class ModelsWidget(QWidget):
     def _build(self) -> None:
         self.view = FrameView(self, editable=("model",))
         self.view.setObjectName("models")
-        self.view.selectionModel().selectionChanged.connect(self._selected)
+        present(self.view.selectionModel()).selectionChanged.connect(self._selected)
         self.view.frame.edited.connect(self._renamed)
         self.text = wrapped_label("about", _HINT)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -104,7 +104,7 @@ class ModelsWidget(QWidget):
         for number, row in enumerate(self.rows):
             if row["model"] in before[:1]:
                 self.view.choose(number)
-        menu = self.restore_button.menu()
+        menu = present(self.restore_button.menu())
         menu.clear()
         for name in user_models.deleted_models():
             menu.addAction(name, lambda name=name: self.restore(name))
@@ -135,7 +135,7 @@ class ModelsWidget(QWidget):
             self.text.setText(str(error))
             return
         self.difference.show_table(pd.DataFrame(found, columns=["", first, second]))
-        header = self.difference.horizontalHeader()
+        header = present(self.difference.horizontalHeader())
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         for column in (1, 2):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
@@ -205,9 +205,9 @@ class ModelsWidget(QWidget):
             f"“{name}” found leaves in projects of yours:\n\n{lines}\n\nTheir leaves stay, but without the model they "
             "cannot be found again in the same way. Delete it all the same?"
         )
+        yes, cancel = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.Cancel
         answer = QMessageBox.question(
-            self, "Delete the model", words,
-            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Cancel,
+            self, "Delete the model", words, yes | cancel, cancel,  # type: ignore[arg-type]  # PyQt5's types take the two for a number
         )  # fmt: skip
         return bool(answer == QMessageBox.StandardButton.Yes)
 

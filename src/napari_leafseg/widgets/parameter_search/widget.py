@@ -168,8 +168,7 @@ class ParameterSearchWidget(QWidget):
         images = reviewed_images(project)
         for image, (_, binding) in zip(images, self.controller.reviewed_refs(), strict=True):
             if binding is not None:
-                labels = binding.document.labels.copy()
-                image.labels = lambda labels=labels: labels
+                image.labels = binding.document.labels.copy().view
                 prediction = self.session.record(binding.image).prediction
                 if prediction is not None and prediction.model.name == self.model_name:
                     image.prediction = prediction
@@ -194,14 +193,15 @@ class ParameterSearchWidget(QWidget):
     def _current(self) -> dict[str, float] | None:
         """The values in use: of the image on the screen where it is predicted, else None: the model's own."""
         from napari_leafseg.inference.parameter_search import model_values
+        from napari_leafseg.inference.prediction import StackPrediction
 
         image = self.session.focus()
         item = None if image is None else self.session.record(image)
         prediction = None if item is None else item.prediction
         if item is None or prediction is None or prediction.model.name != self.model_name:
             return None
-        frames = getattr(prediction, "frames", None)
-        return model_values(frames[0] if frames else prediction, **item.parameters)
+        first = prediction.frames[0] if isinstance(prediction, StackPrediction) else prediction
+        return model_values(first, **item.parameters)
 
     def stop(self) -> None:
         """Stop after the step that is being computed."""

@@ -30,7 +30,7 @@ from qtpy.QtWidgets import (
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.tta import TTA_PRESETS, describe_cost
 from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
-from napari_leafseg.widgets.common.controls import fill_models, list_again, thin_progress
+from napari_leafseg.widgets.common.controls import fill_models, list_again, present, thin_progress
 from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, ParameterPanel
 from napari_leafseg.widgets.segment.live import seed_points
 from napari_leafseg.widgets.state.session import settings
@@ -125,7 +125,7 @@ class SegmentForm(QWidget):
         self.image_box = _combo("image")
         self.model_box = _combo("model")
         fill_models(self.model_box, _one_line, _OTHER)
-        self.model_box.view().setTextElideMode(Qt.TextElideMode.ElideNone)
+        present(self.model_box.view()).setTextElideMode(Qt.TextElideMode.ElideNone)
         self.model_box.activated.connect(self._choose_file)
         self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
         self.model_text = _hint()

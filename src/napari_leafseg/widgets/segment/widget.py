@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class SegmentWidget(SegmentForm):
         self.run_button.clicked.connect(self.run)
         self.stop_button.clicked.connect(self.stop)
         self.save_button.clicked.connect(lambda: self.save())
-        self.folder_button.clicked.connect(self._choose_folder)
+        self.folder_button.clicked.connect(self._folder_clicked)
         self.masks_button.clicked.connect(self.save_masks)
         self.parameter_search_button.clicked.connect(self._open_parameter_search)
         self.image_box.currentIndexChanged.connect(self._image_chosen)
@@ -206,6 +207,8 @@ class SegmentWidget(SegmentForm):
         if image not in self.viewer.layers:
             return
         item = self.session.record(image)
+        if item.prediction is None:  # dropped meanwhile
+            return
         binding = self.session.binding(image)
         if binding is not None and result.version not in (-1, binding.document.number):
             self.live.request(image, item.prediction, result.values, lambda: self._shown(image))  # corrected meanwhile
@@ -218,7 +221,7 @@ class SegmentWidget(SegmentForm):
             )
             if binding is not self.session.record(image).undo_source:
                 self.session.record(image).undo_source = binding
-                binding.values_restored.connect(lambda values: self._values_restored(image, values))
+                binding.values_restored.connect(partial(self._values_restored, image))
             self._outline()
         elif binding is not None:
             binding.show_tuned(result.labels, result.box, item.parameters, result.values)
@@ -245,7 +248,7 @@ class SegmentWidget(SegmentForm):
 
     def _open_parameter_search(self) -> None:
         """Show the parameter search."""
-        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Parameter search", tabify=True)  # type: ignore[attr-defined]
+        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Parameter search", tabify=True)
         dock.raise_()
 
     def _take_over(self, model: str, values: dict[str, float]) -> None:
@@ -343,6 +346,9 @@ class SegmentWidget(SegmentForm):
         if path is not None:
             return path.parent / "leaves"
         return self._choose_folder()
+
+    def _folder_clicked(self) -> None:
+        self._choose_folder()
 
     def _choose_folder(self) -> Path | None:
         chosen = QFileDialog.getExistingDirectory(self, "Save labels to", str(self._folder or Path.home()))

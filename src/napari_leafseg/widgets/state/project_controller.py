@@ -22,7 +22,7 @@ from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.store import ImageRef, State
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
-from napari_leafseg.widgets.state.image_record import ImageRecord, ReviewState
+from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.session import Session, image_data, labels_shape
 from napari_leafseg.widgets.state.workers import start_worker
@@ -323,7 +323,7 @@ class ProjectController(QObject):
         self.changed.emit()
 
 
-def _new_record(project: Project, ref: ImageRef) -> ImageRecord:
+def _new_record(project: Project, ref: ImageRef) -> ListedImage:
     """Make the record of an image of a project that was just opened."""
     path = project.path_of(ref)
-    return ImageRecord(path, ref.sha256, ReviewState(ref.state), missing=not path.exists())
+    return ListedImage(path, ref.sha256, ReviewState(ref.state), missing=not path.exists())

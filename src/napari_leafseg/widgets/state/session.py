@@ -13,7 +13,7 @@ from psygnal import Signal
 from qtpy.QtCore import QSettings
 
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.widgets.state.image_record import ImageRecord
+from napari_leafseg.widgets.state.image_record import ImageRecord, ListedImage
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Session:
         The image layer of these labels was removed: the last chance to write them.
     image_loaded(layer)
         An image of the list is on the screen for the first time.
-    image_wanted(ImageRecord)
+    image_wanted(ListedImage)
         An image of the list is to be shown.
     project_changed()
         A project was opened, closed, or fails to be written.
@@ -71,7 +71,7 @@ class Session:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
-        self.images: list[ImageRecord] = []
+        self.images: list[ListedImage] = []
         self._records: weakref.WeakKeyDictionary[Layer, ImageRecord] = weakref.WeakKeyDictionary()
         self._uses = itertools.count(1)
         viewer.layers.events.removed.connect(self._forget)
@@ -94,7 +94,7 @@ class Session:
 
     # -- images and models -----------------------------------------------------------------------------------------
 
-    def entry_at(self, path: Path) -> ImageRecord | None:
+    def entry_at(self, path: Path) -> ListedImage | None:
         """The image of the list that a file holds."""
         return next((entry for entry in self.images if entry.path == path), None)
 
@@ -114,10 +114,10 @@ class Session:
         record.show_in(layer)
         self._records[layer] = record
 
-    def entry_of(self, layer: Layer) -> ImageRecord | None:
+    def entry_of(self, layer: Layer) -> ListedImage | None:
         """The record of a layer whose image came from the list; None for others."""
         record = self._records.get(layer)
-        return None if record is None or record.path is None else record
+        return record if isinstance(record, ListedImage) else None
 
     def layer_of(self, record: ImageRecord) -> Image | None:
         """The layer on the screen that shows an image of the list."""
