@@ -57,13 +57,13 @@ def main() -> None:
     }
     undone = []
     for name, points in strokes.items():
-        widget.choose(tools[name])
+        widget.tools.choose(tools[name])
         spent = []
         for _ in range(ROUNDS):
             spent.append(timed(lambda points=points: widget._gesture(points, len(points) == 1)))
             undone.append(timed(widget.undo))
         print(f"{name}: median {np.median(spent):.1f} ms, longest {max(spent):.1f} ms")
-        widget.choose(None)
+        widget.tools.choose(None)
     print(f"undo: median {np.median(undone):.1f} ms, longest {max(undone):.1f} ms")
     binding = widget.binding
     assert binding is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,28 @@ import numpy as np
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
 from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
 from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import read_image
 from napari_leafseg.io.resolution import read_resolution
-from napari_leafseg.pipelines.measure import Frame, Measured, MeasureEvent, measure_job
+from napari_leafseg.pipelines.measure import Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
-from napari_leafseg.traits import area_column, name_pots
+from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, present
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
+from napari_leafseg.widgets.measure.frames import frames_of, listed_frames
+from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.ruler import Ruler
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import outline_leaf
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import Session, image_data
+from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.workers import start_worker
 
 _NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
@@ -59,6 +59,8 @@ class MeasureWidget(MeasureForm):
         self.measured: Measured | None = None
         self.settings_store = MeasurementSettingsStore(self.controller)
         self._again = False
+        self.editor = PlantEditor(self._image_settings, self)
+        self.editor.changed.connect(self._noted)
         self.ruler = Ruler(self, self.session, self.scale_box.setValue)
         self._soon = burst_timer(self, self.refresh, 250)
         self._connect()
@@ -78,7 +80,7 @@ class MeasureWidget(MeasureForm):
         self.file_button.clicked.connect(self._scale_from_file)
         self.leaves.row_chosen.connect(self._leaf_chosen)
         self.growth.row_chosen.connect(self._curve_chosen)
-        self.leaves.customContextMenuRequested.connect(self._leaf_menu)
+        self.leaves.customContextMenuRequested.connect(self._show_menu)
         self.plants.frame.edited.connect(self._name_edited)
         self.tray_button.clicked.connect(self._name_pots)
         self.filter_box.textChanged.connect(self._filter)
@@ -93,7 +95,7 @@ class MeasureWidget(MeasureForm):
     @property
     def binding(self) -> LabelsBinding | None:
         """The labels of the image that the user looks at."""
-        return self.session.binding(self.session.focus())
+        return self.session.focused_binding()
 
     @property
     def notes(self) -> MeasurementSettings:
@@ -115,43 +117,6 @@ class MeasureWidget(MeasureForm):
     def _image_settings(self) -> ImageMeasurementSettings:
         return self.notes.of(self.name)
 
-    def _frames(self) -> list[Frame]:
-        if self.series_box.isChecked():
-            return self._list_frames()
-        binding = self.binding
-        if binding is None:
-            return []
-        document, image, labels = binding.document, binding.image, binding.document.labels
-        data, _ = image_data(image)
-        prediction = self.session.record(image).prediction
-        if labels.ndim == 2:
-            verified = {leaf for _, leaf in document.verified}
-            return [Frame(image.name, labels.copy, lambda: data, prediction, verified)]
-        known = getattr(prediction, "frames", [None] * len(labels))
-        return [
-            Frame(f"{image.name} {number}", labels[number].copy, partial(data.__getitem__, number),
-                  known[number], {leaf for frame, leaf in document.verified if frame == number})
-            for number in range(len(labels))
-        ]  # fmt: skip
-
-    def _list_frames(self) -> list[Frame]:
-        """Images of the list that have labels: those of open layers, else what the project has saved."""
-        found = []
-        project = self.controller.project
-        saved = {} if project is None else {project.path_of(ref): ref for ref in project.images}
-        for entry in self.session.images:
-            image = self.session.layer_of(entry)
-            binding = self.session.binding(image) if image is not None else None
-            if binding is not None and binding.document.labels.ndim == 2:
-                labels, data = binding.document.labels, image_data(binding.image)[0]
-                verified = {leaf for _, leaf in binding.document.verified}
-                prediction = self.session.record(binding.image).prediction
-                found.append(Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified))
-            elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
-                read = partial(project.read_labels, saved[entry.path])
-                found.append(Frame(entry.path.name, read, partial(_read, entry.path)))
-        return found
-
     def refresh(self) -> None:
         """Measure again, in the background; the newest wish wins."""
         if not self.isVisible():
@@ -160,9 +125,13 @@ class MeasureWidget(MeasureForm):
             self._again = True
             self.job.stop()
             return
-        frames = self._frames()
+        binding = self.binding
+        if self.series_box.isChecked():
+            frames = listed_frames(self.session, self.controller.project)
+        else:
+            frames = [] if binding is None else frames_of(self.session, binding)
         self._show_scale()
-        if not frames or not (self.series_box.isChecked() or self.binding):
+        if not frames:
             self.measured = None
             self.show_state(_NOTHING, False, False)
             self.progress.hide()
@@ -344,79 +313,24 @@ class MeasureWidget(MeasureForm):
 
     # -- plants and tracks -------------------------------------------------------------------------------------------
 
-    def _leaf_menu(self, where: QPoint) -> None:
+    def leaf_menu(self) -> QMenu:
+        """What can be done with the chosen rows."""
+        return self.editor.menu(self, self.measured, self.leaves.chosen_rows())
+
+    def _show_menu(self, where: QPoint) -> None:
         menu = self.leaf_menu()
         if menu.actions():
             menu.exec_(present(self.leaves.viewport()).mapToGlobal(where))
 
-    def leaf_menu(self) -> QMenu:
-        """What can be done with the chosen rows."""
-        menu = QMenu(self)
-        if self.measured is None:
-            return menu
-        rows = self.measured.leaves.iloc[self.leaves.chosen_rows()]
-        if not len(rows):
-            return menu
-        move = present(menu.addMenu("Move to plant"))
-        known = sorted({int(plant) for plant in self.measured.leaves["plant"]})
-        for plant in [*known, max(known) + 1]:
-            title = f"{plant}" if plant in known else f"{plant} (new)"
-            present(move.addAction(title)).triggered.connect(lambda _on=False, plant=plant: self._move(rows, plant))
-        if self.measured.series and len(rows) == 1 and "track" in rows:
-            cut = present(menu.addAction("Cut its track before here"))
-            cut.triggered.connect(lambda _on=False: self._cut(rows.iloc[0]))
-        if self.measured.series and len(rows) == 2 and rows["frame"].nunique() == 2:
-            link = present(menu.addAction("These are one leaf"))
-            link.triggered.connect(lambda _on=False: self._link(rows))
-        return menu
-
-    def _move(self, rows: Any, plant: int) -> None:
-        plants = self._image_settings().plants
-        for _, row in rows.iterrows():
-            plants.setdefault(int(row.get("frame", 0)), {})[int(row["leaf"])] = plant
-        self._noted()
-
-    def _cut(self, row: Any) -> None:
-        table = self.measured.leaves  # type: ignore[union-attr]
-        before = table[(table["track"] == row["track"]) & (table["frame"] < row["frame"])]
-        if len(before):
-            last = before.sort_values("frame").iloc[-1]
-            self._edit_tracks(lambda tracks: tracks.cut(_node(last), _node(row)))
-
-    def _link(self, rows: Any) -> None:
-        first, second = (row for _, row in rows.sort_values("frame").iterrows())
-        self._edit_tracks(lambda tracks: tracks.link(_node(first), _node(second)))
-
-    def _edit_tracks(self, change: Any) -> None:
-        from napari_leafseg.traits.tracking import TrackEdits
-
-        notes = self._image_settings()
-        tracks = TrackEdits(list(notes.links), list(notes.cuts))
-        change(tracks)
-        notes.links, notes.cuts = tracks.links, tracks.cuts
-        self._noted()
-
     def _name_edited(self, row: int, _column: str, text: str) -> None:
         assert self.measured is not None
-        plant = int(self.measured.plants.iloc[row]["plant"])
-        self._image_settings().names[plant] = text.strip() or str(plant)
-        self._noted()
+        self.editor.name_plant(int(self.measured.plants.iloc[row]["plant"]), text)
 
     def _name_pots(self) -> None:
-        """Name plants by the cell of a tray in which they stand."""
-        text, given = QInputDialog.getText(self, "Pots", "Rows × columns of the tray", text="4 × 5")
-        numbers = [int(part) for part in text.replace("×", "x").lower().split("x") if part.strip().isdigit()]
         binding = self.binding
-        if not given or binding is None or self.measured is None:
-            return
-        if len(numbers) != 2 or min(numbers) < 1:
-            show_error(f"“{text}” is no number of rows and columns. Write it like 4 × 5.")
-            return
-        plants = self.measured.plants.drop_duplicates("plant")
-        middles = {int(row["plant"]): (row["center_y_px"], row["center_x_px"]) for _, row in plants.iterrows()}
-        shape = binding.plane.shape
-        self._image_settings().names.update(name_pots(middles, numbers[0], numbers[1], (shape[0], shape[1])))
-        self._noted()
+        if binding is not None and self.measured is not None:
+            height, width = binding.plane.shape
+            self.editor.name_by_pots(self, self.measured, (height, width))
 
     def _noted(self) -> None:
         self.settings_store.keep()
@@ -469,15 +383,3 @@ class MeasureWidget(MeasureForm):
         if self._clicked in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._clicked)
         super().closeEvent(event)
-
-
-def _node(row: Any) -> tuple[int, int]:
-    return int(row["frame"]), int(row["leaf"])
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _read(path: Path) -> np.ndarray:
-    return read_image(path).array

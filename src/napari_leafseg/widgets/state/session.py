@@ -207,6 +207,10 @@ class Session:
             return None
         return item.binding
 
+    def focused_binding(self) -> LabelsBinding | None:
+        """The labels of the image that the user looks at."""
+        return self.binding(self.focus())
+
     def bindings(self) -> list[LabelsBinding]:
         """All of them."""
         return [item.binding for item in self._records.values() if item.binding is not None]
