@@ -161,20 +161,18 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     qtbot.waitUntil(lambda: not again.job.running, timeout=10000)
 
 
-def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, monkeypatch):
-    said = []
-    monkeypatch.setattr("napari_leafseg.widgets.finetune.widget.show_error", said.append)
+def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, errors):
     widget = make(viewer)
     qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
     for name in ("", "a/b"):
         widget.name_box.setText(name)
         qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
-    assert len(said) == 2
+    assert len(errors) == 2
     assert not widget.job.running
     widget.name_box.setText("tiny")
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running, timeout=20000)
-    assert "already" in said[-1]
+    assert "already" in errors[-1]
 
 
 def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_a_click_away(

@@ -23,13 +23,6 @@ def widget(viewer, plant_image):
     return widget
 
 
-@pytest.fixture
-def errors(monkeypatch):
-    shown = []
-    monkeypatch.setattr("napari_leafseg.widgets.segment.widget.show_error", shown.append)
-    return shown
-
-
 def run(widget, qtbot):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running and not widget.live.busy, timeout=60000)
@@ -307,7 +300,7 @@ def test_the_s_key_saves_labels_with_a_record(viewer, qtbot, tmp_path, plant_ima
 def test_saving_where_nothing_can_be_written_is_reported(widget, qtbot, errors, tmp_path):
     run(widget, qtbot)
     (tmp_path / "file").write_text("in the way")
-    widget._folder = tmp_path / "file"
+    widget.saver.folder = tmp_path / "file"
     qtbot.mouseClick(widget.save_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(errors), timeout=10000)
     assert "Cannot write" in errors[0]

@@ -15,7 +15,7 @@ def widget(viewer, plant_image, tmp_path):
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment")
     widget.choose_model("solov2")
-    widget._folder = tmp_path
+    widget.saver.folder = tmp_path
     return widget
 
 

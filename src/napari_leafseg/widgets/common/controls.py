@@ -59,12 +59,13 @@ def list_again(box: QComboBox, title: Callable[[str], str] = str, other: str = "
         box.currentIndexChanged.emit(box.currentIndex())
 
 
-def push_button(name: str, text: str, action: Callable[[], Any], tip: str = "") -> QPushButton:
-    """A button by its name that does something."""
+def push_button(name: str, text: str, action: Callable[[], Any] | None = None, tip: str = "") -> QPushButton:
+    """A button by its name; it does something where an action is given."""
     button = QPushButton(text)
     button.setObjectName(name)
     button.setToolTip(tip)
-    button.clicked.connect(lambda: action())
+    if action is not None:
+        button.clicked.connect(lambda: action())
     return button
 
 

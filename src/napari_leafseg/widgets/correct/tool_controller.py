@@ -17,9 +17,9 @@ from napari_leafseg.widgets.correct.gestures import Gestures
 from napari_leafseg.widgets.correct.scene import make_scene
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session, labels_shape
 
-ANGLE = 45.0
 _WHEEL = 3.0  # degrees a step
 
 
@@ -51,7 +51,7 @@ class ToolController(QObject):
         self.gestures = Gestures(self.viewer, self._gesture, self._wheel)
         self.tool: tools.Tool | None = None
         self.adding: tools.Adding | None = None
-        self.angle = ANGLE
+        self.angle = preferences.angle
         self.clicks: list[np.ndarray] = []
 
     def follow(self) -> None:

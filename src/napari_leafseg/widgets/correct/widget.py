@@ -15,11 +15,10 @@ from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import Edit, difference, leaf_at
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS, CorrectForm
 from napari_leafseg.widgets.correct.review import Review
-from napari_leafseg.widgets.correct.tool_controller import ANGLE, ToolController
+from napari_leafseg.widgets.correct.tool_controller import ToolController
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import Marks
-from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import Session, settings
+from napari_leafseg.widgets.state.preferences import preferences
 
 _NOTHING = "Nothing to correct here yet: press Run in Segment, or choose “Add leaf” and click a leaf."
 
@@ -34,22 +33,19 @@ class CorrectWidget(CorrectForm):
     """
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = Session.of(napari_viewer)
-        self.viewer = self.session.viewer
-        self.controller = ProjectController.of(self.session)
+        super().__init__(napari_viewer, parent)
         self.tools = ToolController(self.session, self)
         self.review = Review(self.session, self.controller, self)
         self._connect()
-        self.angle_box.setValue(float(settings().value("correct/angle", ANGLE)))
+        self.angle_box.setValue(preferences.angle)
         self._refresh()
 
     def _connect(self) -> None:
         for tool in tools.TOOLS:
             self.tool_buttons[tool.name].clicked.connect(lambda _on, tool=tool: self.tools.choose(tool))
-            self._bind(tool.key, partial(self.tools.choose, tool))
+            self.bind_key(tool.key, partial(self.tools.choose, tool))
         for name, _label, key, _help in LEAF_ACTIONS:
-            self._bind(key, partial(self.act, name))
+            self.bind_key(key, partial(self.act, name))
             if name in self.action_buttons:
                 self.action_buttons[name].clicked.connect(lambda _on, name=name: self.act_on_all(name))
         self.undo_button.clicked.connect(self.undo)
@@ -59,7 +55,7 @@ class CorrectWidget(CorrectForm):
             ("accept", self.review.accept), ("discard", self.review.discard),
         ):  # fmt: skip
             self.review_buttons[name].clicked.connect(lambda _on=False, job=job: job())
-            self._bind(REVIEW_KEYS[name], job)
+            self.bind_key(REVIEW_KEYS[name], job)
         self.done_button.clicked.connect(self.review.set_done)
         self.region_button.clicked.connect(self.review.set_region)
         self.least_button.clicked.connect(self.review.least_certain_image)
@@ -70,8 +66,8 @@ class CorrectWidget(CorrectForm):
             part.changed.connect(self._refresh)
         self.angle_slider.valueChanged.connect(self.angle_box.setValue)
         self.angle_box.valueChanged.connect(self._angle_changed)
-        self.viewer.layers.selection.events.active.connect(self._layer_chosen)
-        self.viewer.layers.events.removed.connect(self._layer_chosen)
+        self.listen(self.viewer.layers.selection.events.active, self._layer_chosen)
+        self.listen(self.viewer.layers.events.removed, self._layer_chosen)
         self.session.corrected.connect(self._corrected)
         self.session.layer_state_changed.connect(self._state_changed)
 
@@ -83,14 +79,11 @@ class CorrectWidget(CorrectForm):
         self.angle_slider.blockSignals(True)
         self.angle_slider.setValue(round(angle))
         self.angle_slider.blockSignals(False)
-        settings().setValue("correct/angle", angle)
+        preferences.angle = angle
         self.tools.set_angle(angle)
 
     def _state_changed(self, _layer: Any) -> None:
         self._refresh()
-
-    def _bind(self, key: str, job: Callable[[], Any]) -> None:
-        self.viewer.bind_key(key, lambda _viewer: job() and None, overwrite=True)
 
     # -- what is on the screen ---------------------------------------------------------------------------------------
 

@@ -26,8 +26,9 @@ from napari_leafseg.project.lock import ProjectLocked
 from napari_leafseg.project.transfer import TransferEvent, export_labels, import_masks
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.jobs import import_labels_job, transfer_job
+from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
-from napari_leafseg.widgets.state.session import Session, settings
+from napari_leafseg.widgets.state.session import Session
 
 
 class ProjectBar(QWidget):
@@ -117,15 +118,11 @@ class ProjectBar(QWidget):
 
         return run
 
-    @staticmethod
-    def _last() -> str:
-        return str(settings().value("project/folder", str(Path.home())))
-
     def _folder(self, title: str) -> Path | None:
-        chosen = QFileDialog.getExistingDirectory(self, title, self._last())
+        chosen = QFileDialog.getExistingDirectory(self, title, preferences.project_folder)
         if not chosen:
             return None
-        settings().setValue("project/folder", str(Path(chosen).parent))
+        preferences.project_folder = str(Path(chosen).parent)
         return Path(chosen)
 
     def _new(self) -> None:
@@ -169,7 +166,7 @@ class ProjectBar(QWidget):
         files, _ = QFileDialog.getOpenFileNames(
             self,
             "Labels of images in this project",
-            self._last(),
+            preferences.project_folder,
             f"Labels ({' '.join(f'*{suffix}' for suffix in readable_suffixes())})",
         )
         project = self.controller.project

@@ -21,24 +21,24 @@ from qtpy.QtWidgets import (
     QListWidgetItem,
     QPushButton,
     QStackedWidget,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, LoadedImage, list_images
+from napari_leafseg.widgets.common.base import LeafsegWidget
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
 from napari_leafseg.widgets.images.project_bar import ProjectBar
 from napari_leafseg.widgets.state.image_record import ListedImage, describe
-from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import KEY, Session, settings
+from napari_leafseg.widgets.state.preferences import preferences
+from napari_leafseg.widgets.state.session import KEY
 
 THUMBNAIL = 56
 NEXT_KEY, PREVIOUS_KEY = "PageDown", "PageUp"
 
 
-class ImagesWidget(QWidget):
+class ImagesWidget(LeafsegWidget):
     """Adds files and folders, shows one image at a time.
 
     Parameters
@@ -47,12 +47,11 @@ class ImagesWidget(QWidget):
         napari fills it in by this name.
     """
 
+    object_name = "napari-leafseg-images"
+    minimum_width = 260
+
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari-leafseg-images")
-        self.session = Session.of(napari_viewer)
-        self.viewer = viewer = self.session.viewer
-        self.controller = ProjectController.of(self.session)
+        super().__init__(napari_viewer, parent)
         self._items: dict[Path, QListWidgetItem] = {}
         self._wanted: ListedImage | None = None
         self._loading: ListedImage | None = None
@@ -70,13 +69,12 @@ class ImagesWidget(QWidget):
         self.session.images_changed.connect(self._refresh)
         self.session.image_wanted.connect(self._choose)
         self.controller.opened.connect(self._project_opened)
-        viewer.bind_key(NEXT_KEY, lambda _viewer: self.step(1), overwrite=True)
-        viewer.bind_key(PREVIOUS_KEY, lambda _viewer: self.step(-1), overwrite=True)
+        self.bind_key(NEXT_KEY, lambda: self.step(1))
+        self.bind_key(PREVIOUS_KEY, lambda: self.step(-1))
         self._refresh()
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 8, 8, 8)
+        column = self.column()
         self.project_bar = ProjectBar(self.session)
         column.addWidget(self.project_bar)
         self.add_files = QPushButton("Add files …")
@@ -117,23 +115,18 @@ class ImagesWidget(QWidget):
         row.addWidget(self.position, 1)
         row.addWidget(self.next_button)
         column.addLayout(row)
-        self.setMinimumWidth(260)
 
     # -- adding ------------------------------------------------------------------------------------------------------
 
     def _ask_files(self) -> None:
         endings = " ".join(f"*{ending}" for ending in IMAGE_ENDINGS)
-        files, _ = QFileDialog.getOpenFileNames(self, "Add images", self._last_folder(), f"Images ({endings})")
+        files, _ = QFileDialog.getOpenFileNames(self, "Add images", preferences.images_folder, f"Images ({endings})")
         self.add(files)
 
     def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Add the images of a folder", self._last_folder())
+        folder = QFileDialog.getExistingDirectory(self, "Add the images of a folder", preferences.images_folder)
         if folder:
             self.add([folder])
-
-    @staticmethod
-    def _last_folder() -> str:
-        return str(settings().value("images/folder", str(Path.home())))
 
     def add(self, paths: Iterable[str | Path]) -> None:
         """Add files and folders; those that are in the list already are not added twice."""
@@ -149,7 +142,7 @@ class ImagesWidget(QWidget):
         first = not self.session.images
         self.session.images.extend(ListedImage(path) for path in new)
         self.controller.add_images()
-        settings().setValue("images/folder", str(new[0].parent))
+        preferences.images_folder = str(new[0].parent)
         self._without_thumbnail += new
         self._make_thumbnails()
         self.session.images_changed.emit()

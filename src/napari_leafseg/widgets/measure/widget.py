@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
+from qtpy.compat import isalive
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
@@ -20,7 +21,6 @@ from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, present
-from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.frames import frames_of, listed_frames
@@ -30,8 +30,6 @@ from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import outline_leaf
-from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.workers import start_worker
 
 _NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
@@ -48,14 +46,7 @@ class MeasureWidget(MeasureForm):
     """
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = Session.of(napari_viewer)
-        self.viewer = self.session.viewer
-        self.controller = ProjectController.of(self.session)
-        self.job = JobRunner(self)
-        self.job.progress.connect(self._progress)
-        self.job.failed.connect(lambda error: show_error(str(error)))
-        self.job.finished.connect(self._ended)
+        super().__init__(napari_viewer, parent)
         self.measured: Measured | None = None
         self.settings_store = MeasurementSettingsStore(self.controller)
         self._again = False
@@ -71,8 +62,8 @@ class MeasureWidget(MeasureForm):
         self.session.layer_state_changed.connect(self._ask)
         self.session.images_changed.connect(self._ask)
         self.settings_store.changed.connect(self._ask)
-        self.viewer.layers.selection.events.active.connect(self._ask)
-        self.viewer.layers.events.removed.connect(self._ask)
+        self.listen(self.viewer.layers.selection.events.active, self._ask)
+        self.listen(self.viewer.layers.events.removed, self._ask)
         self.viewer.mouse_drag_callbacks.append(self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
         self.scale_box.valueChanged.connect(self._scale_changed)
@@ -254,7 +245,7 @@ class MeasureWidget(MeasureForm):
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
         """A click on a leaf goes to its row; a drag does not."""
         yield
-        if event.type == "mouse_move":
+        if event.type == "mouse_move" or not isalive(self):
             return
         binding = self.binding
         if binding is None or self.measured is None or not self.isVisible():
@@ -377,9 +368,12 @@ class MeasureWidget(MeasureForm):
         except UserError as error:
             show_error(str(error))
 
+    def stop(self) -> None:
+        """Stop after the image that is being measured."""
+        self.job.stop()
+
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
-        self.job.stop()
         if self._clicked in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._clicked)
         super().closeEvent(event)

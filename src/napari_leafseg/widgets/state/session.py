@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
-from qtpy.QtCore import QSettings
 
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.widgets.state.image_record import ImageRecord, ListedImage
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.preferences import preferences
 
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
@@ -100,7 +100,7 @@ class Session:
 
     def prefer_model(self, name: str) -> None:
         """Choose a model in *Segment*, now and from now on."""
-        settings().setValue("segment/model", name)
+        preferences.model = name
         self.model_wanted.emit(name)
 
     # -- image layers ------------------------------------------------------------------------------------------------
@@ -252,20 +252,3 @@ def labels_shape(layer: Image) -> tuple[int, ...]:
     """Shape of the labels of an image layer: (H, W), or (T, H, W) for a time series."""
     data, stack = image_data(layer)
     return tuple(data.shape[: 3 if stack else 2])
-
-
-def settings() -> QSettings:
-    """Settings that survive a restart."""
-    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, KEY, "widgets")
-
-
-def chosen_tta() -> str:
-    """Name of the test-time augmentation that *Segment* was last run with; also under its earlier key."""
-    store = settings()
-    return str(store.value("segment/tta", store.value("segment/looks", "standard")))
-
-
-def kept_min_area(model: str) -> Any:
-    """The smallest leaf that was chosen for a model, pixels at the working scale; None where nobody chose one."""
-    store = settings()
-    return store.value(f"tunables/{model}/min_area_working", store.value(f"tunables/{model}/smallest_working"))
