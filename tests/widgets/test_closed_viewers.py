@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy import QtCore
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QApplication
 
 from napari_leafseg.io import write_image
 from napari_leafseg.project.review import Tally
+from napari_leafseg.widgets.batch.widget import BatchWidget
+from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.finetune.suggestions import ImageSuggestions
 from napari_leafseg.widgets.finetune.widget import FinetuneWidget
 from napari_leafseg.widgets.images.project_bar import ProjectBar
@@ -207,3 +210,37 @@ def test_a_closed_viewer_hears_nothing_of_its_job_and_the_other_one_does(
     listeners = {other, *other.findChildren(case.listener)}
     assert set(heard) <= listeners
     other.deleteLater()
+
+
+WHOLE = (
+    ImagesWidget, SegmentWidget, CorrectWidget, MeasureWidget, FinetuneWidget, ParameterSearchWidget, BatchWidget,
+    ModelsWidget,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WHOLE, ids=lambda kind: kind.__name__)
+def test_a_widget_that_was_taken_away_hears_nothing_of_its_viewer(kind, viewer, qtbot):
+    session = Session.of(viewer)
+    widget = kind(viewer)
+    dock = viewer.window.add_dock_widget(widget)
+    image = viewer.add_image(np.zeros((20, 20, 3), np.uint8), rgb=True)
+    binding = layers.show_new_labels(session, image, np.ones((20, 20), np.uint16), "segment with test")
+    viewer.window.remove_dock_widget(dock)
+    widget.deleteLater()
+    QApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)
+    assert not isalive(widget)
+    viewer.layers.selection.active = image
+    binding.verify([1], True)
+    for signal in (session.images_changed, session.models_changed, session.project_changed):
+        signal.emit()
+    session.layer_state_changed.emit(image)
+    session.parameters_suggested.emit("leaf", {"angle": 30.0})
+    session.model_wanted.emit("leaf")
+    for key in list(viewer.keymap.values()):
+        key(viewer)
+    for moved in viewer.mouse_drag_callbacks:
+        press = SimpleNamespace(type="mouse_press", button=1, position=(5, 5), pos=(5, 5), modifiers=())
+        list(moved(viewer, press) or ())
+    viewer.add_image(np.zeros((20, 20)))
+    viewer.layers.clear()
+    qtbot.wait(400)  # bursts come to rest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QVBoxLayout, QWidget
 
-from napari_leafseg.widgets.common.controls import burst_timer, list_again, models_box
+from napari_leafseg.widgets.common.controls import burst_timer, list_again, listen, models_box
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
@@ -37,7 +36,7 @@ class LeafsegWidget(QWidget):
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
         self._model_boxes: list[QComboBox] = []
-        self.session.models_changed.connect(self._list_models_again)
+        self.listen(self.session.models_changed, self._list_models_again)
 
     @property
     def controller(self) -> ProjectController:
@@ -72,15 +71,8 @@ class LeafsegWidget(QWidget):
             list_again(box)
 
     def listen(self, emitter: Any, method: Callable[..., Any]) -> None:
-        """Connect a method of the widget to an event of napari, for as long as the widget is there."""
-        emitter.connect(method)
-        weak = weakref.WeakMethod(method)
-
-        def forget() -> None:
-            if (known := weak()) is not None:
-                emitter.disconnect(known)
-
-        self.destroyed.connect(forget)
+        """Connect a method of the widget to an event of napari or of the session; see `controls.listen`."""
+        listen(self, emitter, method)
 
     def bind_key(self, key: str, action: Callable[[], Any]) -> None:
         """Do something when a key is pressed on the canvas."""
@@ -130,10 +122,11 @@ class JobWidget(LeafsegWidget):
             self.message.setText("Stopping …")
 
     def refresh_on(self, action: Callable[[], None], *signals: Any) -> None:
-        """Call a method once a burst of these signals has come to rest."""
+        """Call a method once a burst of these signals of the session, or of projects, has come to rest."""
         self._soon = burst_timer(self, action)
+        self.controller.changed.connect(self._start_soon)
         for signal in signals:
-            signal.connect(self._start_soon)
+            self.listen(signal, self._start_soon)
 
     def _start_soon(self, *_what: Any) -> None:
         self._soon.start()

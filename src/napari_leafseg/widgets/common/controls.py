@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyqtgraph as pg
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtGui import QPalette, QPen
 from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QWidget
 
@@ -83,6 +84,21 @@ def thin_progress() -> QProgressBar:
     bar.setTextVisible(False)
     bar.setFixedHeight(6)
     return bar
+
+
+def listen(owner: QObject, emitter: Any, method: Callable[..., Any]) -> None:
+    """Connect a method to an event of napari or a signal of the session, for as long as its owner is there.
+
+    Qt's own signals need no such care: Qt forgets methods of objects that are gone.
+    """
+    emitter.connect(method)
+    weak = weakref.WeakMethod(method)
+
+    def forget() -> None:
+        if (known := weak()) is not None:
+            emitter.disconnect(known)
+
+    owner.destroyed.connect(forget)
 
 
 def present(part: _Part | None) -> _Part:

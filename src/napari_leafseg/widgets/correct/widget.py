@@ -68,8 +68,8 @@ class CorrectWidget(CorrectForm):
         self.angle_box.valueChanged.connect(self._angle_changed)
         self.listen(self.viewer.layers.selection.events.active, self._layer_chosen)
         self.listen(self.viewer.layers.events.removed, self._layer_chosen)
-        self.session.corrected.connect(self._corrected)
-        self.session.layer_state_changed.connect(self._state_changed)
+        self.listen(self.session.corrected, self._corrected)
+        self.listen(self.session.layer_state_changed, self._state_changed)
 
     def _filter_changed(self, _index: int) -> None:
         self.review.shown = self.filter_box.currentData()

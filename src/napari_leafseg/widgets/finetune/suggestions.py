@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_leafseg.project.review import image_order
-from napari_leafseg.widgets.common.controls import push_button, wrapped_label
+from napari_leafseg.widgets.common.controls import listen, push_button, wrapped_label
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.preferences import preferences
@@ -57,7 +57,7 @@ class ImageSuggestions(QWidget):
         column.addWidget(self.words)
         column.addLayout(row)
         column.addWidget(self.list)
-        session.images_changed.connect(self._count)
+        listen(self, session.images_changed, self._count)
         self._count()
 
     @property

@@ -45,7 +45,7 @@ class FinetuneWidget(FinetuneForm):
             button.clicked.connect(action)
         self.base_box.currentIndexChanged.connect(lambda _index: self._base_chosen())
         session = self.session  # review marks change in bursts
-        changes = (session.images_changed, session.project_changed, session.corrected, self.controller.changed)
+        changes = (session.images_changed, session.project_changed, session.corrected)
         self.refresh_on(self.count, *changes)
         self._base_chosen()
         self.count()

@@ -24,6 +24,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.formats import FORMATS, readable_suffixes
 from napari_leafseg.project.lock import ProjectLocked
 from napari_leafseg.project.transfer import TransferEvent, export_labels, import_masks
+from napari_leafseg.widgets.common.controls import listen
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.jobs import import_labels_job, transfer_job
 from napari_leafseg.widgets.state.preferences import preferences
@@ -82,7 +83,7 @@ class ProjectBar(QWidget):
         column.addLayout(row)
         column.addWidget(self.recover)
         self.controller.changed.connect(self.refresh)
-        session.project_changed.connect(self.refresh)
+        listen(self, session.project_changed, self.refresh)
         self.refresh()
 
     def refresh(self) -> None:

@@ -58,9 +58,9 @@ class MeasureWidget(MeasureForm):
         self._ask()
 
     def _connect(self) -> None:
-        self.session.corrected.connect(self._ask)
-        self.session.layer_state_changed.connect(self._ask)
-        self.session.images_changed.connect(self._ask)
+        self.listen(self.session.corrected, self._ask)
+        self.listen(self.session.layer_state_changed, self._ask)
+        self.listen(self.session.images_changed, self._ask)
         self.settings_store.changed.connect(self._ask)
         self.listen(self.viewer.layers.selection.events.active, self._ask)
         self.listen(self.viewer.layers.events.removed, self._ask)

@@ -49,7 +49,7 @@ class ModelsWidget(LeafsegWidget):
         super().__init__(napari_viewer, parent)
         self.rows: list[dict[str, str]] = []
         self._build()
-        self.session.models_changed.connect(self.refresh)
+        self.listen(self.session.models_changed, self.refresh)
         self.refresh()
 
     def _build(self) -> None:

@@ -43,7 +43,7 @@ class ParameterSearchWidget(JobWidget):
         self._picked: tuple[int, int] | None = None
         self._build()
         session = self.session  # review marks change in bursts
-        self.refresh_on(self.count, session.images_changed, session.project_changed, self.controller.changed)
+        self.refresh_on(self.count, session.images_changed, session.project_changed)
         self.count()
         self._show_search()
 

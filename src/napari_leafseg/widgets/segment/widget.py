@@ -9,6 +9,7 @@ from typing import Any
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
 from napari.viewer import ViewerModel
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QWidget
 
 from napari_leafseg.errors import UserError
@@ -63,10 +64,10 @@ class SegmentWidget(SegmentForm):
         self.listen(events.inserted, self._layers_changed)
         self.listen(events.removed, self._layers_changed)
         self.listen(self.viewer.layers.selection.events.active, self._active_changed)
-        self.session.layer_state_changed.connect(self._state_changed)
-        self.session.parameters_suggested.connect(self._take_over)
-        self.session.model_wanted.connect(self.choose_model)
-        self.session.models_changed.connect(self.list_models_again)
+        self.listen(self.session.layer_state_changed, self._state_changed)
+        self.listen(self.session.parameters_suggested, self._take_over)
+        self.listen(self.session.model_wanted, self.choose_model)
+        self.listen(self.session.models_changed, self.list_models_again)
         self.bind_key(SAVE_KEY, self.save)
         self._layers_changed()
 
@@ -228,6 +229,8 @@ class SegmentWidget(SegmentForm):
 
     def _values_restored(self, image: Image, values: dict[str, float]) -> None:
         """Undo and redo move the sliders, too."""
+        if not isalive(self):
+            return
         item = self.session.record(image)
         item.parameters = dict(values)
         if image is self.image and item.prediction is not None:
