@@ -1,4 +1,4 @@
-"""Options of the command line for the parameters of models and for test-time augmentation."""
+"""Options that several commands of the command line have, and those of earlier versions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_leafseg._console import err
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.tta import describe_presets
 from napari_leafseg.models.parameters import MIN_AREA, check_values, parse_values
 from napari_leafseg.models.registry import get_family
 from napari_leafseg.models.store.zoo import describe_model
 
+Model = Annotated[str, typer.Option(help="Name of a model (see “models”) or path of a .safetensors checkpoint.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Tta = Annotated[str, typer.Option(help=f"Test-time augmentation: {describe_presets()}.")]
 Parameters = Annotated[
     list[str] | None,
@@ -59,3 +62,37 @@ def given_values(model: str, parameters: list[str] | None, **values: float | Non
         raise UserError(f"The parameter {twice[0]} was given twice.")
     check_values(specs, found | named)
     return found | named
+
+
+_RENAMED = {"--looks": "--tta", "--whole-masks": "--full-masks", "--framework": "--instance-unique"}
+
+
+class Command(typer.core.TyperCommand):
+    """A command that still understands the options of earlier versions."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        return super().parse_args(ctx, [_today(argument) for argument in args])
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Print the help, with the names of the exchange formats that there are."""
+        options = [option for option in self.params if isinstance(option, typer.core.TyperOption)]
+        texts = [(option, option.help) for option in options if option.help and "{formats}" in option.help]
+        if texts:
+            from napari_leafseg.io.exchange.formats import FORMATS
+
+            for option, text in texts:
+                option.help = text.replace("{formats}", ", ".join(FORMATS))
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            for option, text in texts:
+                option.help = text
+
+
+def _today(argument: str) -> str:
+    """An option's name of today, with a notice."""
+    name, equals, value = argument.partition("=")
+    if name not in _RENAMED:
+        return argument
+    err.print(f"[yellow]{name} is called {_RENAMED[name]} now.[/]", highlight=False)
+    return f"{_RENAMED[name]}{equals}{value}"

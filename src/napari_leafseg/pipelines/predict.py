@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io import label_path, list_images, read_image, write_labels
 from napari_leafseg.models.parameters import check_values
+
+if TYPE_CHECKING:
+    from napari_leafseg.inference.prediction import Prediction, StackPrediction
+    from napari_leafseg.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -79,23 +84,13 @@ def predict_files(
     UserError
         When nothing at all can be done: no such model or device, or a folder that cannot be written.
     """
-    from napari_leafseg import load_model
-    from napari_leafseg.inference.confidence import leaf_confidence
-    from napari_leafseg.inference.prediction import Prediction
-    from napari_leafseg.inference.tta import find_preset
-    from napari_leafseg.io.exchange.coco import masks_path, save_coco
-
     files, missing = _split(paths)
     for number, error in enumerate(missing):
         yield FileEvent(number, len(missing) + len(files), "Looking for images", error=error)
     if not files:
         return
     _check_output(output, files)
-    predictor = load_model(model, device, find_preset(tta))
-    family = predictor.card.family
-    check_values(family.settable, values or {})
-    if full_masks and not family.overlapping_masks:
-        raise UserError(f"{model} gives no overlapping masks; a query-based model does, see “napari-leafseg models”.")
+    predictor = _load(model, device, tta, values or {}, full_masks)
     for number, path in enumerate(files):
         result = None
         try:
@@ -106,19 +101,43 @@ def predict_files(
                 result = event.prediction
                 yield FileEvent(number + event.done / event.total, len(files), f"{path.name}: {event.message}")
             assert result is not None
-            labels = result.labels(**(values or {}))
-            count = int(labels.max(initial=0))
-            target = label_path(output, path.stem)
-            record = {**result.record(**(values or {})), "count": count}
-            if isinstance(result, Prediction):
-                record["confidence"] = leaf_confidence(result, labels)
-            write_labels(target, labels, record)
-            if full_masks and isinstance(result, Prediction):
-                save_coco(masks_path(target), result.coco(**(values or {})))
+            target, count = _write(result, output, path.stem, values or {}, full_masks)
         except UserError as error:
             yield FileEvent(number + 1, len(files), path.name, error=error)
             continue
         yield FileEvent(number + 1, len(files), path.name, target, count, result.scale, tuple(result.notes))
+
+
+def _load(model: str, device: str, tta: str, values: dict[str, float], full_masks: bool) -> Predictor:
+    """Load a model that can do what is wanted."""
+    from napari_leafseg import load_model
+    from napari_leafseg.inference.tta import find_preset
+
+    predictor = load_model(model, device, find_preset(tta))
+    family = predictor.card.family
+    check_values(family.settable, values)
+    if full_masks and not family.overlapping_masks:
+        raise UserError(f"{model} gives no overlapping masks; a query-based model does, see “napari-leafseg models”.")
+    return predictor
+
+
+def _write(
+    result: Prediction | StackPrediction, output: Path, stem: str, values: dict[str, float], full_masks: bool
+) -> tuple[Path, int]:
+    """Write labels, their record and where wanted the full masks; gives the labels' file and the number of leaves."""
+    from napari_leafseg.inference.confidence import leaf_confidence
+    from napari_leafseg.inference.prediction import Prediction
+    from napari_leafseg.io.exchange.coco import masks_path, save_coco
+
+    labels = result.labels(**values)
+    count, target = int(labels.max(initial=0)), label_path(output, stem)
+    record = {**result.record(**values), "count": count}
+    if isinstance(result, Prediction):
+        record["confidence"] = leaf_confidence(result, labels)
+    write_labels(target, labels, record)
+    if full_masks and isinstance(result, Prediction):
+        save_coco(masks_path(target), result.coco(**values))
+    return target, count
 
 
 def _plant_mask(folder: Path | None, path: Path) -> np.ndarray | None:

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.project.store import Project, read_labels_file
+from napari_leafseg.project.files import read_labels_file
+from napari_leafseg.project.store import Project
 
 Filter = Literal["unverified", "verified", "all"]
 

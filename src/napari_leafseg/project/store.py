@@ -1,79 +1,34 @@
-"""A project's folder: which images, where their labels, records and journals are.
-
-::
-
-    project.json          format, name, the list of images
-    lock.json             who has it open
-    images/               images that were copied
-    labels/ID.tif         16-bit labels; their description names the last journal record in them, and what is verified
-    records/ID.json       what a person wants to know of them
-    journal/ID.journal    every step
-"""
+"""An open project: its images, their labels, and the writing of both; what its files hold is in `files`."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import tifffile
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.io import list_images, read_image
 from napari_leafseg.project.document import Document, Snapshot, now
+from napari_leafseg.project.files import (
+    ImageRef,
+    ProjectFile,
+    check_entries,
+    read_entries,
+    read_labels_file,
+    write_labels_file,
+)
 from napari_leafseg.project.journal import Journal, Record, encode, read_journal
 from napari_leafseg.project.lock import Lock
-from napari_leafseg.project.migrate import FORMAT, migrate
 from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.writer import Writer
-
-State = Literal["new", "in progress", "done"]
-
-
-class ImageRef(BaseModel):
-    """An image of a project.
-
-    Attributes
-    ----------
-    id : str
-        Name of its files in the project, unique.
-    path : str
-        Relative to the project where the image lies in it or beside it; else absolute.
-    sha256 : str
-    state : str
-        "new", "in progress" or "done" (everything in it was reviewed).
-    region : tuple of int, optional
-        Top, left, bottom, right of what was reviewed of an image that is only partly corrected; None = go by leaves.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str
-    path: str
-    sha256: str = ""
-    state: State = "new"
-    region: tuple[int, int, int, int] | None = None
-
-
-class ProjectFile(BaseModel):
-    """What ``project.json`` holds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: int = FORMAT
-    name: str
-    created: str
-    software: str = ""
-    images: list[ImageRef] = []
 
 
 class Project:
@@ -142,23 +97,10 @@ class Project:
         """
         folder = Path(folder).absolute()
         path = folder / "project.json"
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ProjectError(
-                f"{folder} holds no project (no project.json). Choose the project's own folder."
-            ) from error
-        except (OSError, ValueError) as error:
-            raise ProjectError(f"{path} cannot be read: {error}. Restore it from a backup.") from error
+        entries = read_entries(folder)
         Lock(folder).take(force)
         try:
-            migrated = migrate(entries, folder)
-            file = ProjectFile.model_validate(migrated)
-        except ValidationError as error:
-            Lock(folder).release()
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ProjectError(f"{path} has an entry that does not fit: {where}: {first['msg']}.") from error
+            file, migrated = check_entries(entries, folder)
         except UserError:
             Lock(folder).release()
             raise
@@ -166,7 +108,7 @@ class Project:
             for left in place.glob(".*.*"):  # was being written when the application died
                 left.unlink(missing_ok=True)
         project = cls(folder, file, failed)
-        if migrated != entries:
+        if migrated:
             shutil.copyfile(path, path.with_suffix(f".format{entries.get('format', 0)}.json"))
             project.save_list()
         remember_project(folder)
@@ -407,13 +349,7 @@ class Project:
         self.writer.put(lambda: self._write(ref, snapshot), key=f"labels of {ref.id}")
 
     def _write(self, ref: ImageRef, snapshot: Snapshot) -> None:
-        description = {"number": snapshot.number, "verified": snapshot.record["verified"]}
-        buffer = io.BytesIO()
-        tifffile.imwrite(
-            buffer, snapshot.labels, compression="zlib", photometric="minisblack", metadata=None,
-            description=json.dumps(description),
-        )  # fmt: skip
-        write_atomically(self.labels_path(ref), buffer.getvalue())
+        write_labels_file(self.labels_path(ref), snapshot)
         content = json.dumps({"id": ref.id, **snapshot.record}, indent=1, sort_keys=True) + "\n"
         write_atomically(self.record_path(ref), content.encode())
 
@@ -453,22 +389,3 @@ class Project:
                     write_atomically(target, source.read_bytes())
         other.save_list()
         return other
-
-
-def read_labels_file(path: Path, pixels: bool = True) -> tuple[np.ndarray, dict[str, Any]]:
-    """Labels as they lie in a project, uint16 (empty without `pixels`), and the description that they carry.
-
-    Raises
-    ------
-    ProjectError
-        When the file is damaged or missing.
-    """
-    try:
-        with tifffile.TiffFile(path) as file:
-            labels = file.asarray() if pixels else np.zeros(0)
-            description = json.loads(file.pages[0].description or "{}")  # type: ignore[union-attr]
-    except Exception as error:  # tifffile raises anything at all for damaged files
-        raise ProjectError(
-            f"{path} is damaged ({error}). Take it away: the journal beside it holds every step."
-        ) from error
-    return labels.astype(np.uint16), {"number": 0, "verified": [], **description}

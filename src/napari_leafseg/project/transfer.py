@@ -13,7 +13,8 @@ from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
 from napari_leafseg.errors import InputFileError, ProjectError
 from napari_leafseg.io import find_pairs, read_image, read_labels
 from napari_leafseg.io.exchange.formats import FORMATS, Labeled, find_format, read_format, write_format
-from napari_leafseg.project.store import ImageRef, Project
+from napari_leafseg.project.files import ImageRef
+from napari_leafseg.project.store import Project
 
 __all__ = ["FORMATS", "TransferEvent", "export_labels", "import_labels", "import_masks"]
 

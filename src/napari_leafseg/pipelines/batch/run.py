@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -144,22 +144,9 @@ def run_batch(
         When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
     place = Path(output)
-    for fmt in settings.exports:
-        find_format(fmt)
     tasks, errors = find_tasks(patterns)
     digest = settings.digest()
-    card = describe_model(settings.model)
-    check_values(card.family.settable, settings.values)
-    find_preset(settings.tta)
-    content = {
-        "settings": settings.model_dump(),
-        "digest": digest,
-        "images": len(tasks),
-        "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
-        "software": software_versions(),
-        "created": timestamp(),
-    }
-    write_atomically(place / "batch.json", (json.dumps(content, indent=1) + "\n").encode())
+    _write_settings(place, settings, len(tasks))
     total, results, left = len(tasks) + len(errors), list(errors), []
     for number, error in enumerate(errors, start=1):
         yield BatchEvent(number, total, error["error"], error)
@@ -170,28 +157,57 @@ def run_batch(
         else:
             results.append(known)
             yield BatchEvent(len(results), total, f"{task.name}: done before", known, skipped=True)
-    with contextlib.ExitStack() as stack:
-        if scheduler is None and workers == 0:
-            events = _here(left, str(place), settings, digest)
-        else:
-            yield BatchEvent(len(results), total, "Starting the workers")
-            client = stack.enter_context(_client(min(workers or default_workers(settings.device), max(1, len(left))),
-                                                 scheduler)) if left else None  # fmt: skip
-            events = _distributed(client, left, str(place), settings, digest) if client else iter(())
+    if scheduler is not None or workers != 0:
+        yield BatchEvent(len(results), total, "Starting the workers")
+    with contextlib.closing(_work(left, str(place), settings, digest, workers, scheduler)) as events:
         for result in events:
             if result is None:
                 yield BatchEvent(len(results), total, "Working")
                 continue
             results.append(result)
             yield BatchEvent(len(results), total, result.get("error", result["name"]), result)
-    yield BatchEvent(total, total, "Writing tables and report")
     order = {task.name: number for number, task in enumerate(tasks)}
-    results.sort(key=lambda item: order.get(item["name"], -1))
+    yield from _report(place, sorted(results, key=lambda item: order.get(item["name"], -1)), settings)
+
+
+def _report(place: Path, results: list[dict[str, Any]], settings: BatchSettings) -> Iterator[BatchEvent]:
+    """Write tables, exports and the report."""
+    total = len(results)
+    yield BatchEvent(total, total, "Writing tables and report")
     leaves = write_tables(place, results)
     for name in write_exports(place, results, settings.exports):
         yield BatchEvent(total, total, f"Exporting {name}")
     report = write_report(place, results, leaves, settings)
     yield BatchEvent(total, total, "Done", report=report)
+
+
+def _write_settings(place: Path, settings: BatchSettings, images: int) -> None:
+    """Write ``batch.json``, once the settings can be followed."""
+    for fmt in settings.exports:
+        find_format(fmt)
+    card = describe_model(settings.model)
+    check_values(card.family.settable, settings.values)
+    find_preset(settings.tta)
+    content = {
+        "settings": settings.model_dump(),
+        "digest": settings.digest(),
+        "images": images,
+        "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
+        "software": software_versions(),
+        "created": timestamp(),
+    }
+    write_atomically(place / "batch.json", (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _work(
+    tasks: list[Task], output: str, settings: BatchSettings, digest: str, workers: int | None, scheduler: str | None
+) -> Generator[dict[str, Any] | None, None, None]:
+    """Results as they come, from this process, processes of this machine or a scheduler's workers."""
+    if scheduler is None and workers == 0:
+        yield from _here(tasks, output, settings, digest)
+    elif tasks:
+        with _client(min(workers or default_workers(settings.device), len(tasks)), scheduler) as client:
+            yield from _distributed(client, tasks, output, settings, digest)
 
 
 def _here(tasks: list[Task], output: str, settings: BatchSettings, digest: str) -> Iterator[dict[str, Any] | None]:

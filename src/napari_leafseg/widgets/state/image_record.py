@@ -15,7 +15,7 @@ from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.prediction import Prediction, StackPrediction
-    from napari_leafseg.project.store import ImageRef
+    from napari_leafseg.project.files import ImageRef
 
 
 class ReviewState(Enum):

@@ -18,8 +18,8 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
+from napari_leafseg.project.files import ImageRef, State
 from napari_leafseg.project.lock import Lock
-from napari_leafseg.project.store import ImageRef, State
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_leafseg.inference.prediction import Prediction, StackPrediction
     from napari_leafseg.project.document import Document
-    from napari_leafseg.project.store import ImageRef
+    from napari_leafseg.project.files import ImageRef
 
 KEY = "napari-leafseg"
 _KEPT_PREDICTIONS = 12
