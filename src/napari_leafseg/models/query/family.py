@@ -53,6 +53,7 @@ def query_family(kind: str, title: str, config: type[QueryConfig], builder: str)
         overlays=("confidence",),
         overlapping_masks=True,
         instance_unique=True,
+        unique_losses="napari_leafseg.training.losses:query_unique_losses",
         importer="napari_leafseg.models.query.pretrained.convert:import_published",
     )
 
