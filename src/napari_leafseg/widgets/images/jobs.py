@@ -9,6 +9,8 @@ import numpy as np
 
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io import LoadedImage, read_image, resize, to_rgb8
+from napari_leafseg.project import Project
+from napari_leafseg.project.transfer import TransferEvent, import_labels
 
 
 def load_job(path: Path) -> LoadedImage:
@@ -33,3 +35,15 @@ def thumbnail_job(paths: list[Path], size: int) -> Iterator[tuple[Path, np.ndarr
             yield path, resize(image, min(1.0, size / max(image.shape[:2])))
         except UserError as error:
             yield path, str(error)
+
+
+def transfer_job(events: Iterator[TransferEvent], what: str) -> Iterator[tuple[TransferEvent, str]]:
+    """Import or export, with the words for what is done; yields both."""
+    for event in events:
+        yield event, what
+
+
+def import_labels_job(folder: Path, paths: list[Path], verified: bool) -> Iterator[tuple[TransferEvent, str]]:
+    """Take labels from files into a project that nobody has open; it is closed again however this ends."""
+    with Project.open(folder) as project:
+        yield from transfer_job(import_labels(project, paths, verified), "files of labels taken in")

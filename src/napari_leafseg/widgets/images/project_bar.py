@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.formats import FORMATS, readable_suffixes
-from napari_leafseg.project import Project
 from napari_leafseg.project.lock import ProjectLocked
-from napari_leafseg.project.transfer import export_labels, import_labels, import_masks
+from napari_leafseg.project.transfer import TransferEvent, export_labels, import_masks
+from napari_leafseg.widgets.common.controls import listen
+from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.images.jobs import import_labels_job, transfer_job
+from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
-from napari_leafseg.widgets.state.session import Session, settings
-from napari_leafseg.widgets.state.workers import start_worker
+from napari_leafseg.widgets.state.session import Session
 
 
 class ProjectBar(QWidget):
@@ -41,6 +43,11 @@ class ProjectBar(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self.controller = session, ProjectController.of(session)
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._progress)
+        self.job.failed.connect(self._failed)
+        self.job.finished.connect(self._ended)
+        self._then: Callable[[], None] | None = None
         self.name = QLabel()
         self.name.setObjectName("project_name")
         self.button = QPushButton("Project")
@@ -76,7 +83,7 @@ class ProjectBar(QWidget):
         column.addLayout(row)
         column.addWidget(self.recover)
         self.controller.changed.connect(self.refresh)
-        session.project_changed.connect(self.refresh)
+        listen(self, session.project_changed, self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
@@ -92,6 +99,7 @@ class ProjectBar(QWidget):
             text, tip = f"⚠ {text}: not saved", project.writer.error
         self.name.setText(text)
         self.name.setToolTip(tip)
+        self.button.setEnabled(not self.job.running)  # one change of the project at a time
         chosen = project is not None and not self.controller.is_scratch
         for name in ("import", "labels", "export", "relink", "close"):
             self.actions_by_name[name].setEnabled(chosen)
@@ -111,15 +119,11 @@ class ProjectBar(QWidget):
 
         return run
 
-    @staticmethod
-    def _last() -> str:
-        return str(settings().value("project/folder", str(Path.home())))
-
     def _folder(self, title: str) -> Path | None:
-        chosen = QFileDialog.getExistingDirectory(self, title, self._last())
+        chosen = QFileDialog.getExistingDirectory(self, title, preferences.project_folder)
         if not chosen:
             return None
-        settings().setValue("project/folder", str(Path(chosen).parent))
+        preferences.project_folder = str(Path(chosen).parent)
         return Path(chosen)
 
     def _new(self) -> None:
@@ -156,13 +160,14 @@ class ProjectBar(QWidget):
             return
         answer = QMessageBox.question(self, "Label images", "Are these leaves right, so that no model may change them?")
         verified = answer == QMessageBox.StandardButton.Yes
-        self._run(import_masks(self.controller.project, folder, verified), "images taken in", self._imported)
+        self._then = self._imported
+        self.job.start(transfer_job, import_masks(self.controller.project, folder, verified), "images taken in")
 
     def _import_labels(self) -> None:
         files, _ = QFileDialog.getOpenFileNames(
             self,
             "Labels of images in this project",
-            self._last(),
+            preferences.project_folder,
             f"Labels ({' '.join(f'*{suffix}' for suffix in readable_suffixes())})",
         )
         project = self.controller.project
@@ -171,13 +176,9 @@ class ProjectBar(QWidget):
         answer = QMessageBox.question(self, "Labels", "Are these leaves right, so that no model may change them?")
         folder = project.folder
         self.controller.close()  # what is on the screen is written first, and read again afterwards
-        reopened = Project.open(folder)
-        events = import_labels(reopened, [Path(file) for file in files], answer == QMessageBox.StandardButton.Yes)
-        self._run(events, "files of labels taken in", lambda: self._reopen(reopened), lambda: self._reopen(reopened))
-
-    def _reopen(self, project: Project) -> None:
-        project.close()
-        self._guarded(partial(self.controller.open, project.folder))()
+        self._then = self._guarded(partial(self.controller.open, folder))
+        verified = answer == QMessageBox.StandardButton.Yes
+        self.job.start(import_labels_job, folder, [Path(file) for file in files], verified)
 
     def _imported(self) -> None:
         if self.controller.project is not None:
@@ -193,33 +194,27 @@ class ProjectBar(QWidget):
             return
         self.controller.autosave()
         form = list(FORMATS)[labels.index(label)]
-        self._run(export_labels(self.controller.project, folder, form), f"images’ labels written to {folder}", None)
+        self._then = None
+        events = export_labels(self.controller.project, folder, form)
+        self.job.start(transfer_job, events, f"images’ labels written to {folder}")
 
-    def _run(
-        self,
-        events: Iterator[Any],
-        what: str,
-        then: Callable[[], None] | None,
-        failed: Callable[[], None] | None = None,
-    ) -> None:
-        def job() -> Iterator[Any]:
-            yield from events
+    def _progress(self, told: tuple[TransferEvent, str]) -> None:
+        event, what = told
+        self.button.setEnabled(False)
+        self.name.setText(f"{event.done} of {event.total}: {event.name}")
+        if event.done == event.total:
+            show_info(f"{event.total} {what}.")
 
-        def progress(event: Any) -> None:
-            self.name.setText(f"{event.done} of {event.total}: {event.name}")
-            if event.done == event.total:
-                self.refresh()
-                show_info(f"{event.total} {what}.")
-                if then is not None:
-                    then()
+    def _failed(self, error: Exception) -> None:
+        show_error(str(error))
+        if self.controller.project is not None:  # else it was closed for the job, and is opened again
+            self._then = None
 
-        def fail(error: Exception) -> None:
-            show_error(str(error))
-            self.refresh()
-            if failed is not None:
-                failed()
-
-        start_worker(job, on_result=progress, on_error=fail)
+    def _ended(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+        self.refresh()
 
     def _relink(self) -> None:
         folder = self._folder("The folder that the images were moved to")
