@@ -62,12 +62,12 @@ def main() -> None:
         "add": off(at, 0, 60)[None],
     }
     for name, points in strokes.items():
-        widget.choose(tools[name])
+        widget.tools.choose(tools[name])
         times[name] = []
         for _ in range(ROUNDS):
             times[name].append(timed(lambda points=points: widget._gesture(points, len(points) == 1)))
             times.setdefault("undo", []).append(timed(widget.undo))
-        widget.choose(None)
+        widget.tools.choose(None)
     binding = widget.binding
     assert binding is not None
     binding.verify([45], True)

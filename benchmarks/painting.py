@@ -164,10 +164,10 @@ def main() -> None:
     rows.append(clock.row("painting and training"))
     print(rows[-1], f"{widget.event.done - begun} steps", flush=True)
     widget.stop_button.click()
-    print(f"Stop took                {spin(lambda: widget.worker is None, 30):.1f} s", flush=True)
+    print(f"Stop took                {spin(lambda: not widget.job.running, 30):.1f} s", flush=True)
     print(f"Go on, painting: after   {start_to_first_point(widget):.1f} s", flush=True)
     widget.stop_button.click()
-    spin(lambda: widget.worker is None, 30)
+    spin(lambda: not widget.job.running, 30)
     print(f"{np.count_nonzero(labels.data != before)} pixels painted")
     size = "{} × {}".format(*options.window)
     if options.record:

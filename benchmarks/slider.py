@@ -22,7 +22,7 @@ from napari_leafseg.widgets.segment.widget import SegmentWidget
 
 def settle(widget: SegmentWidget) -> None:
     """Wait for prediction and labels."""
-    while widget.worker is not None or widget.live.busy:
+    while widget.job.running or widget.live.busy:
         QTest.qWait(5)
 
 

@@ -90,7 +90,7 @@ def test_snapshot(benchmark, field):
 def test_add_by_the_embedding(benchmark):
     from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
     from napari_leafseg.inference.prediction import ModelInfo
-    from napari_leafseg.inference.prompts import EmbeddingGrowth
+    from napari_leafseg.inference.prompts import PredictionModel
     from napari_leafseg.inference.tiling import DenseOutput
 
     distance, foreground, embedding = network_maps(SIDE)
@@ -98,4 +98,4 @@ def test_add_by_the_embedding(benchmark):
     maps = DenseOutput(distance, np.where(foreground, 255, 0).astype(np.uint8), embedding)
     prediction = LeafPrediction((SIDE, SIDE), 1.0, [PixelRegion(everywhere, everywhere, maps)], ModelInfo("x", "1"))
     point = prediction.seeds(0.5)[:1]
-    assert benchmark(lambda: EmbeddingGrowth(prediction, point).mask(45)) is not None
+    assert benchmark(lambda: PredictionModel(prediction).growth(point).mask(45)) is not None

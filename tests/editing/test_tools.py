@@ -8,7 +8,7 @@ from napari_leafseg import load_model
 from napari_leafseg.editing import tools
 from napari_leafseg.editing.grow import ColorGrowth
 from napari_leafseg.inference.confidence import leaf_confidence
-from napari_leafseg.inference.prompts import EmbeddingGrowth, PredictionModel
+from napari_leafseg.inference.prompts import PredictionModel
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from tests.editing.test_operations import after, two_discs
 
@@ -34,7 +34,7 @@ def test_a_click_grows_the_leaf_under_it_and_the_angle_widens_it(plant):
         truth = scene.labels == leaf
         if truth.sum() < 300:
             continue
-        growth = EmbeddingGrowth(prediction, deepest(truth)[None])
+        growth = PredictionModel(prediction).growth(deepest(truth)[None])
         sizes = []
         for angle in (8, 25, 50):
             mask, box = growth.mask(angle)

@@ -13,6 +13,7 @@ from napari_leafseg import load_model
 from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.parameter_search import search_parameters
+from napari_leafseg.inference.prompts import PredictionModel
 from napari_leafseg.io import read_labels
 from napari_leafseg.models import registry
 from napari_leafseg.models.build import build_network
@@ -20,6 +21,9 @@ from napari_leafseg.models.registry import families, parameter_table, parse_conf
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.store.model_card import ModelCard, read_card
 from napari_leafseg.models.store.zoo import list_models
+from napari_leafseg.training.config import InstanceUniqueConfig, LossConfig
+from napari_leafseg.training.instance_unique import InstanceUniqueLoss
+from napari_leafseg.training.losses import framework_losses
 from tests.conftest import REPOSITORY
 from tests.test_imports import loaded
 from tests.toy_family import STAR, StarConfig, StarNet
@@ -99,6 +103,17 @@ def test_it_predicts(checkpoint, scene):
     assert prediction.layers == ()
     with pytest.raises(UserError, match="It has: probability, nms, min_area"):
         prediction.labels(angle=3)
+
+
+def test_a_family_that_knows_nothing_of_clicks_leaves_them_to_the_colors(checkpoint, scene):
+    prediction = load_model(str(checkpoint), "cpu").predict(scene.image)
+    assert PredictionModel(prediction).growth(np.argwhere(scene.labels > 0)[:1].astype(float)) is None
+
+
+def test_a_family_without_queries_is_not_trained_instance_uniquely(star):
+    network, framework = build_network(StarConfig()), InstanceUniqueLoss(InstanceUniqueConfig())
+    with pytest.raises(UserError, match="“star” has no queries"):
+        framework_losses(network, {}, LossConfig(), framework, 0)
 
 
 def test_the_smallest_leaf_may_be_given_at_the_working_scale(checkpoint, scene):

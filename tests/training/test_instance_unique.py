@@ -344,7 +344,7 @@ def test_the_leaf_model_can_be_trained_for_equivariance_as_well():
     assert float(loss.detach()) > 0
     assert float(network.embedding_head.weight.grad.abs().max()) > 0
     assert float(network.distance_net.down[0][0].weight.grad.abs().max()) > 0
-    found = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0)).losses(network, batch, 0)
+    found = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0)).dense_losses(network, batch, 0)
     assert set(found) == {"equi"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from napari.utils.notifications import NotificationSeverity, notification_manager
 from qtpy.QtCore import QSettings
 
 from napari_leafseg.synthetic import SceneConfig, synthesize
@@ -29,6 +30,20 @@ def qtbot(qtbot, monkeypatch):
 def viewer(make_napari_viewer):
     """A viewer without a window on the screen, with napari's checks for leaks."""
     return make_napari_viewer()
+
+
+@pytest.fixture
+def errors():
+    """What napari is told to show as errors."""
+    shown = []
+
+    def hear(notification):
+        if notification.severity == NotificationSeverity.ERROR:
+            shown.append(notification.message)
+
+    notification_manager.notification_ready.connect(hear)
+    yield shown
+    notification_manager.notification_ready.disconnect(hear)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from napari_leafseg.widgets.batch import widget as module
 from napari_leafseg.widgets.batch.widget import BatchWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
-from napari_leafseg.widgets.state.session import settings
+from napari_leafseg.widgets.state.preferences import preferences
 
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
 
@@ -42,15 +42,8 @@ def widget(viewer, monkeypatch):
     return widget
 
 
-@pytest.fixture
-def errors(monkeypatch):
-    shown = []
-    monkeypatch.setattr(module, "show_error", shown.append)
-    return shown
-
-
 def test_a_folder_is_done_with_errors_listed_and_a_report(widget, qtbot, folder, tmp_path):
-    settings().setValue("tunables/leaf/angle", 44.0)
+    preferences.keep_parameters("leaf", {"angle": 44.0})
     qtbot.keyClicks(widget.source_box, str(folder))
     qtbot.keyClicks(widget.output_box, str(tmp_path / "out"))
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
@@ -62,7 +55,7 @@ def test_a_folder_is_done_with_errors_listed_and_a_report(widget, qtbot, folder,
     assert len(pd.read_csv(tmp_path / "out" / "images.csv")) == 3
     record = json.loads((tmp_path / "out" / "labels" / "plant0_label.json").read_text())
     assert record["parameters"]["angle"] == 44
-    settings().remove("tunables/leaf/angle")
+    preferences.keep_parameters("leaf", {"angle": None})
 
 
 def test_what_was_skipped_is_counted_by_the_event_not_by_its_words(widget):
@@ -73,7 +66,7 @@ def test_what_was_skipped_is_counted_by_the_event_not_by_its_words(widget):
     widget._progress(BatchEvent(2, 4, "déjà fait", {"name": "a"}, skipped=True))
     assert widget._skipped == 1
     widget._progress(BatchEvent(3, 4, "It cannot be read.", {"name": "b", "error": "It cannot be read."}))
-    assert (widget._skipped, widget._failed) == (1, 1)
+    assert (widget._skipped, widget._not_done) == (1, 1)
 
 
 def test_stop_and_go_on(widget, qtbot, folder, tmp_path):
@@ -116,7 +109,7 @@ def test_the_session_is_saved_and_replayed_without_a_window(widget, viewer, qtbo
     images.add([folder / "plant0.png"])
     qtbot.waitUntil(lambda: segment.image is not None, timeout=20000)
     qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not segment.job.running and not segment.live.busy, timeout=60000)
     for _ in range(10):
         qtbot.keyClick(segment.panel.rows["angle"].slider, Qt.Key.Key_Left)
     qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)

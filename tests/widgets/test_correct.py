@@ -141,7 +141,7 @@ def test_add_by_click_and_the_wheel_with_shift_changes_it(desk, plate):
     hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert 3 not in layer.data
     hand.key(Qt.Key.Key_A)
-    assert widget.tool is None
+    assert widget.tools.tool is None
     assert not [x for x in widget.viewer.layers if isinstance(x, Shapes)]
     assert widget.viewer.camera.mouse_pan
     center = np.array(widget.viewer.camera.center)
@@ -237,18 +237,18 @@ def test_review_visits_accepts_and_deletes(desk):
     widget, _layer, hand = desk
     assert "0 of 2 leaves" in widget.progress_label.text()
     hand.key(Qt.Key.Key_N)
-    assert widget.reviewed == 1
+    assert widget.review.reviewed == 1
     assert np.allclose(np.array(widget.viewer.camera.center)[-2:], (40, 40), atol=2)
     hand.key(Qt.Key.Key_I)
     assert widget.binding.locked == {1}
-    assert widget.reviewed == 2
+    assert widget.review.reviewed == 2
     assert "1 of 2 leaves" in widget.progress_label.text()
     hand.key(Qt.Key.Key_Delete)
     assert widget.binding.document.leaves() == [1]
-    assert widget.reviewed == 0
+    assert widget.review.reviewed == 0
     widget.filter_box.setCurrentIndex(widget.filter_box.findData("verified"))
     hand.key(Qt.Key.Key_N)
-    assert widget.reviewed == 1
+    assert widget.review.reviewed == 1
     widget.done_button.click()
     assert "1 of 1 images" in widget.progress_label.text()
     assert Session.of(widget.viewer).images[0].review is ReviewState.DONE
@@ -257,7 +257,7 @@ def test_review_visits_accepts_and_deletes(desk):
 
 def test_a_part_of_a_image_can_be_done(desk):
     widget, _layer, _hand = desk
-    widget.show_leaf(2)
+    widget.review.show_leaf(2)
     widget.region_button.click()
     (ref,) = widget.controller.project.images
     top, left, bottom, right = ref.region
@@ -295,7 +295,7 @@ def test_the_least_certain_image_comes_first(desk, tmp_path, qtbot, monkeypatch)
     session.image_wanted.connect(wanted.append)
     widget.least_button.click()
     assert wanted == []  # there is no prediction
-    monkeypatch.setattr(widget, "_confidences", lambda binding: {1: 0.3, 2: 0.8})
+    monkeypatch.setattr("napari_leafseg.widgets.correct.review.frame_confidences", lambda *_: {1: 0.3, 2: 0.8})
     widget.least_button.click()
     assert wanted == [session.images[0]]
     assert session.record(session.layer_of(session.images[0])).confidence == 0.3
@@ -372,7 +372,7 @@ def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbo
     image = shown.add_image(plant_image, name="plant", rgb=True)
     segment, widget = SegmentWidget(shown), CorrectWidget(shown)
     segment.run()
-    qtbot.waitUntil(lambda: segment.worker is None and "plant leaves" in shown.layers, timeout=60000)
+    qtbot.waitUntil(lambda: not segment.job.running and "plant leaves" in shown.layers, timeout=60000)
     qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
     layer = shown.layers["plant leaves"]
     binding = widget.session.binding(image)

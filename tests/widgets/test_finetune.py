@@ -59,7 +59,7 @@ def corrected(viewer, qtbot):
         scene = synthesize(4_000 + number, SCENE)
         viewer.add_image(scene.image, name=f"plant{number}", rgb=True)
         qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
-        qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+        qtbot.waitUntil(lambda: not segment.job.running and not segment.live.busy, timeout=60000)
         binding = segment.session.binding(segment.image)
         binding.layer.data_setitem(np.nonzero(scene.labels >= 0), scene.labels.ravel())
         controller.track(binding)
@@ -108,7 +108,7 @@ def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, 
     widget.name_box.setText("mine")
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     assert not widget.base_box.isEnabled()
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=120000)
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=120000)
     assert widget.event.kind == "finished"
     assert (models / "mine.safetensors").exists()
     assert {"distance", "within", "between"} <= set(widget.loss_plot._curves)
@@ -141,7 +141,7 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.event.done > waiting, timeout=30000)
     qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=10000)
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=10000)
     assert "Start goes on" in widget.message.text()
     assert widget.keep_button.isVisibleTo(widget)
     assert not (models / "mine.safetensors").exists()
@@ -150,7 +150,7 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     assert again.name_box.text() == "mine"
     assert "was not finished" in again.message.text()
     waiting, said = widget.event.done, []
-    again._progress = lambda event, shown=again._progress: (said.append(getattr(event, "message", "")), shown(event))
+    again.job.progress.connect(lambda event: said.append(getattr(event, "message", "")))
     binding = corrected.session.bindings()[0]
     binding.layer.data_setitem((np.array([1, 1, 2]), np.array([1, 2, 1])), 1)  # corrected in the meantime
     qtbot.waitUntil(lambda: again.start_button.isEnabled(), timeout=5000)
@@ -158,23 +158,21 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     qtbot.waitUntil(lambda: again.event is not None and again.event.done > waiting, timeout=60000)
     assert any("what was corrected since is for the next one" in message for message in said)
     qtbot.mouseClick(again.stop_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: again.worker is None, timeout=10000)
+    qtbot.waitUntil(lambda: not again.job.running, timeout=10000)
 
 
-def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, monkeypatch):
-    said = []
-    monkeypatch.setattr("napari_leafseg.widgets.finetune.widget.show_error", said.append)
+def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, errors):
     widget = make(viewer)
     qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
     for name in ("", "a/b"):
         widget.name_box.setText(name)
         qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
-    assert len(said) == 2
-    assert widget.worker is None
+    assert len(errors) == 2
+    assert not widget.job.running
     widget.name_box.setText("tiny")
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=20000)
-    assert "already" in said[-1]
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=20000)
+    assert "already" in errors[-1]
 
 
 def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_a_click_away(
@@ -185,12 +183,12 @@ def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_
     for number in range(3):
         write_image(tmp_path / f"other{number}.png", synthesize(5_000 + number, SCENE).image)
     images.add([tmp_path / f"other{number}.png" for number in range(3)])
-    qtbot.waitUntil(lambda: images._loader is None and not images._thumbnails, timeout=20000)
+    qtbot.waitUntil(lambda: not images.loader.running and not images.thumbnails.running, timeout=20000)
     widget = make(viewer)
     widget.name_box.setText("mine")
     qtbot.waitUntil(lambda: widget.start_button.isEnabled(), timeout=5000)
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None and widget.event.kind == "finished", timeout=120000)
+    qtbot.waitUntil(lambda: not widget.job.running and widget.event.kind == "finished", timeout=120000)
     qtbot.waitUntil(lambda: not widget.next.job.running, timeout=60000)
     assert widget.next.list.count() == 3
     sure = [entry.confidence for entry in widget.session.images]
@@ -200,17 +198,17 @@ def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_
     assert f"other{least}.png" in first.text()
     assert f"least certain leaf {sure[least]:.2f}" in images.list.item(least).text()
     images.list.setCurrentRow((least + 1) % 3)
-    qtbot.waitUntil(lambda: images._loader is None, timeout=20000)
+    qtbot.waitUntil(lambda: not images.loader.running, timeout=20000)
     place = widget.next.list.visualItemRect(first).center()
     qtbot.mouseClick(widget.next.list.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert images.list.currentRow() == least
-    qtbot.waitUntil(lambda: images._loader is None, timeout=20000)
+    qtbot.waitUntil(lambda: not images.loader.running, timeout=20000)
     assert viewer.layers.selection.active.name == f"other{least}"
     correct = CorrectWidget(viewer)  # and the review's button knows it as well
     images.list.setCurrentRow((least + 1) % 3)
     correct.least_certain_image()
     assert images.list.currentRow() == least
-    qtbot.waitUntil(lambda: images._loader is None, timeout=20000)
+    qtbot.waitUntil(lambda: not images.loader.running, timeout=20000)
 
 
 def test_looking_through_images_needs_no_training_and_can_be_stopped(viewer, qtbot, tmp_path):
@@ -228,7 +226,7 @@ def test_looking_through_images_needs_no_training_and_can_be_stopped(viewer, qtb
     qtbot.waitUntil(lambda: not widget.next.job.running, timeout=20000)
     assert 1 <= widget.next.list.count() <= 6
     assert not widget.next.stop_button.isVisibleTo(widget)
-    qtbot.waitUntil(lambda: images._loader is None and not images._thumbnails, timeout=20000)
+    qtbot.waitUntil(lambda: not images.loader.running and not images.thumbnails.running, timeout=20000)
 
 
 def test_labels_that_cannot_be_read_are_named(corrected, viewer, qtbot):

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
+from napari_leafseg.widgets.correct.scene import frame_rgb
 from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
@@ -84,7 +85,7 @@ def test_removed_images_are_given_up(viewer, qtbot):
         binding = layers.show_new_labels(session, image, leaf(), "segment with test")
         binding.verify([1], True)
         viewer.layers.selection.active = binding.layer
-        widget._image(binding)
+        frame_rgb(session, binding)
         assert {"marks", "rgb"} <= session.record(image).cache.keys()
         alive += [weakref.ref(item) for item in (image, binding, binding.layer, binding.document)]
     assert sum(ref() is not None for ref in alive) == 32

@@ -24,7 +24,7 @@ def widget(viewer, qtbot, folder):
     widget = ImagesWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Images")
     widget.add([folder])
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget._thumbnails, timeout=20000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget.thumbnails.running, timeout=20000)
     return widget
 
 
@@ -69,7 +69,7 @@ def test_an_unreadable_image_is_reported_and_the_next_one_opens(widget, viewer, 
 def test_fast_stepping_ends_at_the_last_wanted(widget, viewer, qtbot):
     for row in (1, 0, 1, 3):
         widget.list.setCurrentRow(row)
-    qtbot.waitUntil(lambda: widget._loader is None and "d" in [x.name for x in viewer.layers], timeout=10000)
+    qtbot.waitUntil(lambda: not widget.loader.running and "d" in [x.name for x in viewer.layers], timeout=10000)
     assert [layer.name for layer in viewer.layers if layer.visible] == ["d"]
 
 
@@ -90,7 +90,7 @@ def test_dropped_files_are_added(viewer, qtbot, folder):
     except TypeError:
         event = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, *buttons)
     widget.dropEvent(event)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget._thumbnails, timeout=20000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget.thumbnails.running, timeout=20000)
 
 
 def test_a_wrong_folder_is_reported(viewer, tmp_path, monkeypatch):

@@ -132,3 +132,38 @@ def test_of_two_viewers_the_closed_one_hears_nothing(make_napari_viewer, qtbot, 
     QApplication.processEvents()
     assert heard == [(other, "two")]
     assert not other.stop_button.isEnabled()
+
+
+def test_resumed_before_it_has_paused_it_goes_on(listener, qtbot):
+    busy, go = threading.Event(), threading.Event()
+
+    def slow():
+        busy.set()
+        go.wait(20)
+        yield 1
+        yield 2
+
+    listener.job.start(slow)
+    assert busy.wait(20)
+    listener.job.pause()
+    listener.job.resume()
+    go.set()
+    qtbot.waitUntil(lambda: not listener.job.running)
+    assert listener.told[1:] == [("progress", 1), ("progress", 2), "finished"]
+
+
+def test_a_stopped_job_gives_back_what_it_holds_in_its_own_thread(listener, qtbot):
+    closed = []
+
+    def holder():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append(threading.current_thread() is threading.main_thread())
+
+    listener.job.start(holder)
+    qtbot.waitUntil(lambda: len(listener.told) > 2)
+    listener.job.stop()
+    qtbot.waitUntil(lambda: not listener.job.running)
+    assert closed == [False]

@@ -312,7 +312,7 @@ def test_a_series_that_is_not_in_memory(viewer, qtbot):
     viewer.window.add_dock_widget(segment, name="Segment")
     viewer.window.add_dock_widget(widget, name="Measure")
     qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not segment.job.running and not segment.live.busy, timeout=60000)
     assert segment.session.labels_layer(segment.image).data.shape == (2, 72, 80)
     settle(widget, qtbot)
     assert widget.measured.series

@@ -11,7 +11,7 @@ from napari_leafseg.widgets.models import widget as module
 from napari_leafseg.widgets.models.widget import ModelsWidget
 from napari_leafseg.widgets.parameter_search.widget import ParameterSearchWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
-from napari_leafseg.widgets.state.session import settings
+from napari_leafseg.widgets.state.preferences import preferences
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ def test_a_model_is_used_in_segment(widget, viewer, qtbot):
     click(qtbot, widget, "beta")
     qtbot.mouseClick(widget.use_button, Qt.MouseButton.LeftButton)
     assert segment.model_name == "beta"
-    assert settings().value("segment/model") == "beta"
+    assert preferences.model == "beta"
 
 
 def test_a_name_is_typed_over_and_all_lists_follow(widget, viewer, qtbot, folder):
@@ -128,12 +128,12 @@ def test_a_name_that_is_taken_is_refused(widget, qtbot, folder, monkeypatch):
 
 
 def test_taking_away_and_bringing_back(widget, qtbot, folder):
-    settings().setValue("segment/model", "beta")
+    preferences.model = "beta"
     assert not widget.restore_button.isEnabled()
     click(qtbot, widget, "beta")
     qtbot.mouseClick(widget.delete_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "beta" not in {row["model"] for row in widget.rows})
-    assert settings().value("segment/model") != "beta"
+    assert preferences.model != "beta"
     assert not (folder / "beta.safetensors").exists()
     assert widget.restore_button.isEnabled()
     (action,) = widget.restore_button.menu().actions()

@@ -82,7 +82,7 @@ def test_a_reviewed_image_on_the_screen_is_compared_by_its_corrected_leaves(view
     for name, part in (("Segment", segment), ("Correct", correct), ("Parameter search", searching)):
         viewer.window.add_dock_widget(part, name=name)
     qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not segment.job.running and not segment.live.busy, timeout=60000)
     for _ in range(20):
         qtbot.keyClick(segment.panel.rows["angle"].slider, Qt.Key.Key_Left)
     qtbot.waitUntil(lambda: not segment.live.busy, timeout=20000)
@@ -109,7 +109,7 @@ def test_suggested_values_hold_for_the_next_image_and_reset_brings_the_defaults(
     segment.session.parameters_suggested.emit("leaf", {"seed_threshold": 0.29, "angle": 50.0, "min_area_working": 32.0})
     viewer.add_image(scene.image, name="plant", rgb=True)
     qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: segment.worker is None and not segment.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not segment.job.running and not segment.live.busy, timeout=60000)
     prediction = segment.session.record(segment.image).prediction
     expected = {"seed_threshold": 0.29, "angle": 50.0, "min_area": float(round(32 / prediction.scale**2))}
     assert segment.panel.values() == expected

@@ -23,16 +23,9 @@ def widget(viewer, plant_image):
     return widget
 
 
-@pytest.fixture
-def errors(monkeypatch):
-    shown = []
-    monkeypatch.setattr("napari_leafseg.widgets.segment.widget.show_error", shown.append)
-    return shown
-
-
 def run(widget, qtbot):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running and not widget.live.busy, timeout=60000)
 
 
 def settle(widget, qtbot):
@@ -171,7 +164,7 @@ def test_stop_ends_a_run_without_leaving_anything(widget, viewer, qtbot, monkeyp
     assert not widget.run_button.isEnabled()
     assert widget.message.text() == "Working"
     qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=5000)
+    qtbot.waitUntil(lambda: not widget.job.running, timeout=5000)
     assert widget.run_button.isEnabled()
     assert [layer.name for layer in viewer.layers] == ["plant"]
 
@@ -223,7 +216,7 @@ def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, pl
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     viewer.add_image(plant_image[::-1], name="other", rgb=True)
     assert widget.image.name == "other"
-    qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running and not widget.live.busy, timeout=60000)
     assert widget.image.name == "other"
     assert widget.panel.rows == {}
     viewer.layers.selection.active = viewer.layers["plant"]
@@ -307,7 +300,7 @@ def test_the_s_key_saves_labels_with_a_record(viewer, qtbot, tmp_path, plant_ima
 def test_saving_where_nothing_can_be_written_is_reported(widget, qtbot, errors, tmp_path):
     run(widget, qtbot)
     (tmp_path / "file").write_text("in the way")
-    widget._folder = tmp_path / "file"
+    widget.saver.folder = tmp_path / "file"
     qtbot.mouseClick(widget.save_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(errors), timeout=10000)
     assert "Cannot write" in errors[0]

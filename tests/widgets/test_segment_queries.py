@@ -15,13 +15,13 @@ def widget(viewer, plant_image, tmp_path):
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment")
     widget.choose_model("solov2")
-    widget._folder = tmp_path
+    widget.saver.folder = tmp_path
     return widget
 
 
 def run(widget, qtbot):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running and not widget.live.busy, timeout=60000)
 
 
 def shown(widget):

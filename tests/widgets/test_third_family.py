@@ -13,7 +13,7 @@ from napari_leafseg.models.store.model_card import ModelCard
 from napari_leafseg.models.store.zoo import user_folder
 from napari_leafseg.widgets.batch.widget import BatchWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
-from napari_leafseg.widgets.state.session import settings
+from napari_leafseg.widgets.state.preferences import preferences
 from tests.toy_family import STAR, StarConfig
 
 
@@ -35,7 +35,7 @@ def test_its_sliders_appear_and_change_the_labels(viewer, star, plant_image, qtb
     viewer.window.add_dock_widget(widget, name="Segment")
     widget.choose_model("star")
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.worker is None and not widget.live.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not widget.job.running and not widget.live.busy, timeout=60000)
     assert list(widget.panel.rows) == ["probability", "nms", "min_area"]
     labels = widget.session.labels_layer(widget.image)
     before = len(np.unique(labels.data))
@@ -47,8 +47,7 @@ def test_its_sliders_appear_and_change_the_labels(viewer, star, plant_image, qtb
 
 def test_batch_takes_over_all_sliders(viewer, star):
     widget = BatchWidget(viewer)
-    settings().setValue("tunables/star/probability", 0.7)
-    settings().setValue("tunables/star/nms", 30)  # out of range: of another version, say
-    settings().setValue("tunables/star/min_area_working", 25)
+    preferences.keep_parameters("star", {"probability": 0.7, "min_area_working": 25})
+    preferences.keep_parameters("star", {"nms": 30})  # out of range: of another version, say
     assert widget._values("star") == {"probability": 0.7, "min_area_working": 25.0}
     widget.close()

@@ -57,8 +57,8 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="As JSON, for othe
 def _settings_file() -> str:
     """The file of the window's settings; Qt decides where it lies."""
     try:
-        from napari_leafseg.widgets.state.session import settings
+        from napari_leafseg.widgets.state.preferences import preferences
     except Exception as error:  # a broken Qt is what the report is for
         log_error(error)
         return f"unknown: {type(error).__name__}: {error}"
-    return str(settings().fileName())
+    return preferences.file

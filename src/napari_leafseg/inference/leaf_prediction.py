@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_leafseg._opencv import cv2
+from napari_leafseg.editing.grow import Growth
+from napari_leafseg.inference.growth import EmbeddingGrowth
 from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
 from napari_leafseg.postprocessing import AngularGrouping
@@ -35,6 +37,14 @@ class PixelRegion(Region):
     def group(self, foreground: np.ndarray) -> None:
         """Look for leaves in this foreground, bool (H, W) at the working scale."""
         self.grouping = AngularGrouping(self.maps.distance, foreground, self.maps.embedding)
+
+    def growth(self, points: np.ndarray) -> Growth | None:
+        y, x = self.to_working(points[:1])[0]
+        return EmbeddingGrowth(self, points) if self.maps.foreground[y, x] >= FOREGROUND else None
+
+    def foreground(self, window: tuple[slice, slice]) -> np.ndarray:
+        """Whether each working pixel of a window belongs to a leaf, bool."""
+        return self.maps.foreground[window] >= FOREGROUND
 
     def working_labels(self, values: dict[str, float]) -> np.ndarray:
         zoom = self.zoom

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -159,40 +159,16 @@ def search_parameters(
     InputFileError
         Without any leaf to compare with, or when labels and image differ in size.
     """
-    usable = [(prediction, truth) for prediction, truth in zip(predictions, truths, strict=True) if truth.any()]
-    if not usable:
-        raise InputFileError(
-            "There are no labeled leaves to compare with. Correct an image and mark it as reviewed, or give images "
-            "that have label images."
-        )
-    for prediction, truth in usable:
-        if truth.shape != prediction.shape:
-            name = prediction.source.get("name", "an image")
-            raise InputFileError(f"The labels of {name} are {truth.shape}, the image is {prediction.shape}.")
+    usable = _usable(predictions, truths)
     first = usable[0][0]
     current = current or model_values(first)
     if len(first.search) < 2:
         raise UserError(f"The model {first.model.name} names fewer than two parameters to search.")
     (row_name, row_values), (column_name, column_values) = first.search
-    named = {tunable.name: tunable for tunable in first.tunables}
-    rows, columns = tuple(rows or row_values), tuple(columns or column_values)
-    total = len(usable) * len(rows) + 2 * len(usable)
-    sbd = np.zeros((len(usable), len(rows), len(columns), len(smallest)))
-    count = np.zeros_like(sbd)
-    done, leaves = 0, 0
-    for number, (prediction, truth) in enumerate(usable):
-        scorer = _WorkingScorer(prediction, truth)
-        leaves += scorer.leaves
-        for row, upper in enumerate(rows):
-            for column, lower in enumerate(columns):
-                values = {**current, row_name: upper, column_name: lower}
-                sbd[number, row, column], count[number, row, column] = scorer.scores(values, smallest)
-            done += 1
-            yield SearchEvent(done, total)
-    rough = ParameterSearch(
-        named[row_name], named[column_name], rows, columns, tuple(smallest), sbd.mean(0), count.mean(0),
-        len(usable), leaves, current,
-    )  # fmt: skip
+    axes = (row_name, tuple(rows or row_values)), (column_name, tuple(columns or column_values))
+    done = len(usable) * len(axes[0][1])
+    total = done + 2 * len(usable)
+    rough = yield from _search_grid(usable, current, axes, tuple(smallest), total)
     exact = []
     for chosen in (current, {**current, **rough.best}):
         scores = []
@@ -205,6 +181,49 @@ def search_parameters(
     gains = tuple(one - other for other, one in zip(*exact, strict=True))
     finished = replace(rough, current_sbd=before, best_sbd=after, gains=gains)
     yield SearchEvent(total, total, finished)
+
+
+def _search_grid(
+    usable: list[tuple[Prediction, np.ndarray]],
+    current: dict[str, float],
+    axes: tuple[tuple[str, tuple[float, ...]], tuple[str, tuple[float, ...]]],
+    smallest: tuple[float, ...],
+    total: int,
+) -> Generator[SearchEvent, None, ParameterSearch]:
+    """Score every combination at the working scale."""
+    (row_name, rows), (column_name, columns) = axes
+    named = {tunable.name: tunable for tunable in usable[0][0].tunables}
+    sbd = np.zeros((len(usable), len(rows), len(columns), len(smallest)))
+    count = np.zeros_like(sbd)
+    done, leaves = 0, 0
+    for number, (prediction, truth) in enumerate(usable):
+        scorer = _WorkingScorer(prediction, truth)
+        leaves += scorer.leaves
+        for row, upper in enumerate(rows):
+            for column, lower in enumerate(columns):
+                values = {**current, row_name: upper, column_name: lower}
+                sbd[number, row, column], count[number, row, column] = scorer.scores(values, smallest)
+            done += 1
+            yield SearchEvent(done, total)
+    return ParameterSearch(
+        named[row_name], named[column_name], rows, columns, smallest, sbd.mean(0), count.mean(0),
+        len(usable), leaves, current,
+    )  # fmt: skip
+
+
+def _usable(predictions: Sequence[Prediction], truths: Sequence[np.ndarray]) -> list[tuple[Prediction, np.ndarray]]:
+    """Predictions with leaves to compare with."""
+    usable = [(prediction, truth) for prediction, truth in zip(predictions, truths, strict=True) if truth.any()]
+    if not usable:
+        raise InputFileError(
+            "There are no labeled leaves to compare with. Correct an image and mark it as reviewed, or give images "
+            "that have label images."
+        )
+    for prediction, truth in usable:
+        if truth.shape != prediction.shape:
+            name = prediction.source.get("name", "an image")
+            raise InputFileError(f"The labels of {name} are {truth.shape}, the image is {prediction.shape}.")
+    return usable
 
 
 class _WorkingScorer:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_leafseg.editing.grow import Growth
 from napari_leafseg.inference.label_shapes import enlarge_labels, refine_labels
 from napari_leafseg.models.parameters import MIN_AREA, MIN_AREA_WORKING, ParameterSpec, check_values
 from napari_leafseg.models.registry import ModelFamily, get_family
@@ -79,6 +80,15 @@ class Region:
     def ridges(self, window: tuple[slice, slice]) -> np.ndarray:
         """Tell how much leaves meet at each working pixel of a window, float32, 0 to about 2."""
         raise NotImplementedError
+
+    def to_working(self, points: np.ndarray) -> np.ndarray:
+        """Return points (N, 2) of the image as whole working pixels."""
+        local = (np.asarray(points, float) - (self.rows.start, self.columns.start) + 0.5) * self.zoom - 0.5
+        return np.clip(np.round(local).astype(int), 0, np.array(self.working) - 1)
+
+    def growth(self, points: np.ndarray) -> Growth | None:
+        """Return a leaf to be grown from points (N, 2) of (y, x) in the image; None where the region knows of none."""
+        return None
 
     def confidence(self, window: np.ndarray) -> dict[int, float]:
         """Return the confidence of each leaf in a window of labels of the region's shape."""

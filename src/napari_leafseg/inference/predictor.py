@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,6 +196,29 @@ class Predictor:
                 self._notes.append("No plant was found. If there is one, set the working scale by hand.")
             else:
                 places = [whole]
+        regions = yield from self._segment(rgb, places, findings, plants, working, given)
+        if given is None:
+            self._tiled.filter_regions(regions, self.card.defaults)
+        info = ModelInfo(
+            self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.tta.scales,
+            self.card.config.kind, self.card.calibration, self._tiled.device.type, self._tiled.precision,
+        )  # fmt: skip
+        prediction = self._tiled.prediction(
+            (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given
+        )
+        prediction.seconds = time.perf_counter() - started
+        yield PredictEvent(1, 1, "Done", prediction)
+
+    def _segment(
+        self,
+        rgb: np.ndarray,
+        places: list[tuple[slice, slice]],
+        findings: PlantDetections,
+        plants: list[Any],
+        working: float,
+        given: np.ndarray | None,
+    ) -> Generator[PredictEvent, None, list[Any]]:
+        """Run the network on each place at each scale; returns the regions."""
         regions: list[Any] = []
         for number, (rows, columns) in enumerate(places):
             statistics = plant_statistics(rgb, plants, (rows, columns), findings.white_point)
@@ -212,17 +235,7 @@ class Predictor:
                         seen.append(maps)
             inside = None if given is None else given[rows, columns]
             regions.append(self._tiled.build_region(rows, columns, seen, inside))
-        if given is None:
-            self._tiled.filter_regions(regions, self.card.defaults)
-        info = ModelInfo(
-            self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.tta.scales,
-            self.card.config.kind, self.card.calibration, self._tiled.device.type, self._tiled.precision,
-        )  # fmt: skip
-        prediction = self._tiled.prediction(
-            (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given
-        )
-        prediction.seconds = time.perf_counter() - started
-        yield PredictEvent(1, 1, "Done", prediction)
+        return regions
 
     @staticmethod
     def _fit(scale: float) -> float:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_leafseg._opencv import cv2
+from napari_leafseg.editing.grow import Growth
+from napari_leafseg.inference.growth import MaskGrowth
 from napari_leafseg.inference.label_shapes import refine_mask
 from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.postprocessing.masks import SURE, SoftMask, matrix_nms, overlaps
@@ -55,6 +57,9 @@ class MaskRegion(Region):
         scores = matrix_nms(self.scores, self.iou, values["overlap"])
         kept = [number for number in np.argsort(-scores, kind="stable") if scores[number] >= values["score_threshold"]]
         return [(float(scores[number]), self.masks[number]) for number in kept]
+
+    def growth(self, points: np.ndarray) -> Growth | None:
+        return MaskGrowth.at(self, points)
 
     def enlarge(self, mask: SoftMask) -> tuple[tuple[slice, slice], np.ndarray]:
         """Return a mask at the image's size: where it lies in the region, and uint8 values there."""

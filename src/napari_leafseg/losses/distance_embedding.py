@@ -197,17 +197,24 @@ def embedding_loss(
     weighted = sums if weight is None else torch.zeros_like(sums).index_add(0, index, pixels * counts[:, None])
     away = sizes - (weighted * means).sum(1)
     within = (away / sizes.clamp(min=1e-6)).mean() if per_leaf else away.sum() / counts.sum().clamp(min=1e-6)
-
-    leaves = present[present % stride > 0]
-    pairs = all_pairs(leaves, stride) if radius is None else neighbor_pairs(torch.where(labels > 0, numbers, 0), radius)
-    if background:
-        ground = leaves // stride * stride
-        known = torch.isin(ground, present)
-        pairs = torch.cat([pairs, torch.stack([ground, leaves], 1)[known]])
+    pairs = _pairs(present, stride, torch.where(labels > 0, numbers, 0), radius, background)
     if pairs.shape[0] == 0:
         return EmbeddingLoss(within, within * 0)
     first, second = (means[torch.searchsorted(present, pairs[:, side].contiguous())] for side in (0, 1))
     return EmbeddingLoss(within, (first * second).sum(1).abs().mean())
+
+
+def _pairs(
+    present: torch.Tensor, stride: int, instances: torch.Tensor, radius: int | None, background: bool
+) -> torch.Tensor:
+    """Pairs of instances whose embeddings are to differ, (P, 2)."""
+    leaves = present[present % stride > 0]
+    pairs = all_pairs(leaves, stride) if radius is None else neighbor_pairs(instances, radius)
+    if background:
+        ground = leaves // stride * stride
+        known = torch.isin(ground, present)
+        pairs = torch.cat([pairs, torch.stack([ground, leaves], 1)[known]])
+    return pairs
 
 
 def center_loss(offset: torch.Tensor, labels: torch.Tensor, unit: float = 8.0) -> torch.Tensor:

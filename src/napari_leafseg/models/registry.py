@@ -62,6 +62,9 @@ class ModelFamily:
     losses : str, optional
         Takes (network, batch, config, first_only) and gives the weighted losses with their "total"; the network's own
         ``losses(images, labels)`` when None.
+    unique_losses : str, optional
+        Takes (instance_unique, network, batch, config, step, first_only), gives the weighted losses of training with an
+        `napari_leafseg.training.instance_unique.InstanceUniqueLoss`; None where the network cannot be trained so.
     importer : str, optional
         Takes (path, kind, leaf_head, name), gives the network and the card of a published checkpoint.
     """
@@ -77,6 +80,7 @@ class ModelFamily:
     overlapping_masks: bool = False
     instance_unique: bool = False
     losses: str | None = None
+    unique_losses: str | None = None
     importer: str | None = None
 
     @property

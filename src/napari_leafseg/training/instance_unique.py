@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from napari_leafseg.errors import UserError
 from napari_leafseg.losses.unique import angle_consistency, consistency_loss, uniqueness_loss
-from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet, DistanceEmbeddingOutput
 from napari_leafseg.models.query.base import Matched, QueryModel
 from napari_leafseg.training.config import InstanceUniqueConfig
@@ -31,34 +29,21 @@ class InstanceUniqueLoss:
 
     def losses(
         self,
-        network: Network,
+        network: QueryModel,
         batch: dict[str, torch.Tensor],
         step: int,
-        before: DistanceEmbeddingOutput | None = None,
     ) -> dict[str, torch.Tensor]:
         """Return a query-based model's base losses (L_intra among them) with "inter" and "equi", weighted.
 
-        Of the distance + embedding model only "equi".
-
         Parameters
         ----------
-        network : Network
+        network : QueryModel
         batch : dict of torch.Tensor
             ``image``, ``labels`` and ``source`` (what each image is of).
         step : int
             For the warm-up and the transform.
-        before : DistanceEmbeddingOutput, optional
-            What a distance + embedding network said of the batch already.
         """
-        share = min(1.0, (step + 1) / self.config.warm_up) if self.config.warm_up else 1.0
-        transform = draw_transform(np.random.default_rng([self.seed, step, 6]), self.config.free)
-        if isinstance(network, DistanceEmbeddingNet):
-            if not self.config.equivariance:
-                return {}
-            equi = leaf_equivariance(network, batch, transform, before)
-            return {"equi": share * self.config.equivariance * equi}
-        if not isinstance(network, QueryModel):
-            raise UserError(f"A model of the kind “{network.config.kind}” has no queries to train instance-uniquely.")
+        share, transform = self._share(step), self._transform(step)
         features = network.encode(batch["image"])
         matched, found = network.matched_losses(features, batch["labels"])
         if self.config.uniqueness:
@@ -69,6 +54,35 @@ class InstanceUniqueLoss:
             equi = query_equivariance(network, batch, features.mask, transform, self.config.features)
             found["equi"] = share * self.config.equivariance * equi
         return found
+
+    def dense_losses(
+        self,
+        network: DistanceEmbeddingNet,
+        batch: dict[str, torch.Tensor],
+        step: int,
+        before: DistanceEmbeddingOutput | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Return what equivariance adds to the losses of a distance + embedding network, weighted.
+
+        Parameters
+        ----------
+        network : DistanceEmbeddingNet
+        batch, step
+            As in `losses`.
+        before : DistanceEmbeddingOutput, optional
+            What the network said of the batch already.
+        """
+        if not self.config.equivariance:
+            return {}
+        equi = leaf_equivariance(network, batch, self._transform(step), before)
+        return {"equi": self._share(step) * self.config.equivariance * equi}
+
+    def _share(self, step: int) -> float:
+        """How much of the weights counts in the warm-up."""
+        return min(1.0, (step + 1) / self.config.warm_up) if self.config.warm_up else 1.0
+
+    def _transform(self, step: int) -> Transform:
+        return draw_transform(np.random.default_rng([self.seed, step, 6]), self.config.free)
 
     def uniqueness(self, network: QueryModel, matched: Matched, source: torch.Tensor) -> torch.Tensor:
         """Return the l_inter_mask: the positive queries of a batch on the pixels of the memory."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from napari_leafseg.errors import UserError
 from napari_leafseg.losses.distance_embedding import (
     EmbeddingLoss,
     center_loss,
@@ -14,6 +15,7 @@ from napari_leafseg.losses.distance_embedding import (
 )
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet, DistanceEmbeddingOutput
+from napari_leafseg.models.query.base import QueryModel
 from napari_leafseg.models.registry import get_family, resolve
 from napari_leafseg.training.config import LossConfig
 from napari_leafseg.training.instance_unique import InstanceUniqueLoss
@@ -66,15 +68,31 @@ def instance_unique_losses(
     step : int
         Of the training.
     """
-    found: dict[str, torch.Tensor] = {}
-    output = None
-    if isinstance(network, DistanceEmbeddingNet):  # added to its losses; a query-based model's are in it
-        output = network.distances(batch["image"]) if first_only else network(batch["image"])
-        found = leaf_losses(output, batch, config, first_only)
-        found.pop("total")
-    # the first stage's output has no embedding to compare: there the whole network runs for it
-    found |= instance_unique.losses(network, batch, step, None if first_only else output)
+    own = get_family(network.config.kind).unique_losses
+    if own is None:
+        raise UserError(f"A model of the kind “{network.config.kind}” has no queries to train instance-uniquely.")
+    found: dict[str, torch.Tensor] = resolve(own)(instance_unique, network, batch, config, step, first_only)
     return {**found, "total": torch.stack(list(found.values())).sum()}
+
+
+def query_unique_losses(
+    instance_unique: InstanceUniqueLoss, network: QueryModel, batch: dict[str, torch.Tensor], _config: LossConfig,
+    step: int, _first_only: bool,
+) -> dict[str, torch.Tensor]:  # fmt: skip
+    """Compute a query-based model's losses of instance-unique training."""
+    return instance_unique.losses(network, batch, step)
+
+
+def dense_unique_losses(
+    instance_unique: InstanceUniqueLoss, network: DistanceEmbeddingNet, batch: dict[str, torch.Tensor],
+    config: LossConfig, step: int, first_only: bool,
+) -> dict[str, torch.Tensor]:  # fmt: skip
+    """Compute a distance + embedding network's own losses and that of equivariance."""
+    output = network.distances(batch["image"]) if first_only else network(batch["image"])
+    found = leaf_losses(output, batch, config, first_only)
+    found.pop("total")
+    # the first stage's output has no embedding to compare: there the whole network runs for it
+    return found | instance_unique.dense_losses(network, batch, step, None if first_only else output)
 
 
 def leaf_losses(

@@ -51,12 +51,28 @@ def measure_leaves(
     midribs = trace_leaves(labels) if midribs is None else midribs
     if centers is not None:
         midribs = {leaf: line.from_center(centers[leaf]) if leaf in centers else line for leaf, line in midribs.items()}
+    measured = _shapes(table, [midribs[leaf] for leaf in leaves])
+    if centers is not None:
+        measured["azimuth_deg"] = _azimuths(measured, centers)
+    if confidence is not None:
+        measured["confidence"] = [confidence.get(leaf, np.nan) for leaf in leaves]
+    if verified is not None:
+        measured["verified"] = [leaf in verified for leaf in leaves]
+    if image is not None:
+        inside = labels > 0
+        index = np.searchsorted(leaves, labels[inside])
+        measured = pd.concat([measured, measure_colors(index, len(leaves), image[inside][:, :3])], axis=1)
+    return measured
+
+
+def _shapes(table: pd.DataFrame, midribs: list[Midrib]) -> pd.DataFrame:
+    """Sizes and shapes, of region properties and midribs in the same order."""
     area, perimeter = table["area"].to_numpy(float), table["perimeter_crofton"].to_numpy(float)
-    length = np.array([midribs[leaf].length for leaf in leaves])
-    width = np.array([midribs[leaf].width for leaf in leaves])
-    petiole = np.array([midribs[leaf].petiole for leaf in leaves])
+    length = np.array([line.length for line in midribs])
+    width = np.array([line.width for line in midribs])
+    petiole = np.array([line.petiole for line in midribs])
     columns = {
-        "leaf": leaves,
+        "leaf": table["label"].to_numpy(dtype=int),
         "area_px2": area,
         "perimeter_px": perimeter,
         "length_px": length,
@@ -69,21 +85,15 @@ def measure_leaves(
         "centroid_y_px": table["centroid-0"].to_numpy(float),
         "centroid_x_px": table["centroid-1"].to_numpy(float),
     }
-    measured = pd.DataFrame(columns)
-    if centers is not None:
-        middle = np.array([centers.get(leaf, (np.nan, np.nan)) for leaf in leaves]).reshape(-1, 2)
-        up = middle[:, 0] - measured["centroid_y_px"].to_numpy()
-        right = measured["centroid_x_px"].to_numpy() - middle[:, 1]
-        measured["azimuth_deg"] = np.rad2deg(np.arctan2(up, right)) % 360
-    if confidence is not None:
-        measured["confidence"] = [confidence.get(leaf, np.nan) for leaf in leaves]
-    if verified is not None:
-        measured["verified"] = [leaf in verified for leaf in leaves]
-    if image is not None:
-        inside = labels > 0
-        index = np.searchsorted(leaves, labels[inside])
-        measured = pd.concat([measured, measure_colors(index, len(leaves), image[inside][:, :3])], axis=1)
-    return measured
+    return pd.DataFrame(columns)
+
+
+def _azimuths(measured: pd.DataFrame, centers: Mapping[int, tuple[float, float]]) -> np.ndarray:
+    """Directions from the plants' middles to the leaves, degrees; not a number where a leaf has no plant."""
+    middle = np.array([centers.get(leaf, (np.nan, np.nan)) for leaf in measured["leaf"]]).reshape(-1, 2)
+    up = middle[:, 0] - measured["centroid_y_px"].to_numpy()
+    right = measured["centroid_x_px"].to_numpy() - middle[:, 1]
+    return np.rad2deg(np.arctan2(up, right)) % 360
 
 
 def trace_leaves(labels: np.ndarray) -> dict[int, Midrib]:

@@ -68,7 +68,7 @@ def run_demo(output: Path | None = None) -> None:
         return
     _wait(lambda: segment.image is not None, "the first plant to be loaded")
     segment.run_button.click()
-    _wait(lambda: segment.worker is None and not segment.live.busy and _leaves(segment), "the leaves")
+    _wait(lambda: not segment.job.running and not segment.live.busy and _leaves(segment), "the leaves")
     angle = segment.panel.rows["angle"]
     for move in (lambda: angle.slider.setValue(angle.slider.value() + 5), angle.reset.click):
         move()

@@ -23,7 +23,7 @@ from napari_leafseg.io.exchange.names import image_name
 from napari_leafseg.io.exchange.reading import Reading
 from napari_leafseg.project import Project
 from napari_leafseg.project.document import Document
-from napari_leafseg.widgets.state.image_record import ImageRecord
+from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.layers import NAMES, add_labels
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
@@ -126,7 +126,7 @@ def _show_pair(session: Session, path: Path, labels: np.ndarray) -> None:
     if labels.shape != image.array.shape[: labels.ndim] or labels.max(initial=0) >= 2**16:
         raise InputFileError(f"The labels of {path} are {labels.shape}, the image is {image.array.shape}.")
     if entry is None:
-        entry = ImageRecord(path, image.sha256)
+        entry = ListedImage(path, image.sha256)
         session.images.append(entry)
     if layer is None:
         ((data, options, _),) = _tuples(path, None, session.read_options)

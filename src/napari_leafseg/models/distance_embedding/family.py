@@ -13,6 +13,7 @@ DISTANCE_EMBEDDING = ModelFamily(
     builder="napari_leafseg.models.distance_embedding.build:build",
     runner="napari_leafseg.inference.distance_embedding_runner:DistanceEmbeddingRunner",
     losses="napari_leafseg.training.losses:dense_losses",
+    unique_losses="napari_leafseg.training.losses:dense_unique_losses",
     presets=SIZES,
     overlays=("seeds", "distance", "embedding"),
     parameters=(

@@ -59,6 +59,7 @@ def query_family(
         overlays=("confidence",),
         overlapping_masks=True,
         instance_unique=True,
+        unique_losses="napari_leafseg.training.losses:query_unique_losses",
         importer="napari_leafseg.models.query.pretrained.convert:import_published",
     )
 

@@ -17,13 +17,10 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QListWidget,
-    QPushButton,
     QSpinBox,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,9 +28,9 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
-from napari_leafseg.widgets.common.controls import list_again, models_box, thin_progress
-from napari_leafseg.widgets.common.job_runner import JobRunner
-from napari_leafseg.widgets.state.session import Session, chosen_tta, kept_min_area, settings
+from napari_leafseg.widgets.common.base import JobWidget
+from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.state.preferences import preferences
 
 
 def batch_job(patterns: list[str], output: str, options: dict[str, Any], workers: int | None) -> Iterator[Any]:
@@ -44,7 +41,7 @@ def batch_job(patterns: list[str], output: str, options: dict[str, Any], workers
     yield from run_batch(patterns, output, BatchSettings(**options), workers)
 
 
-class BatchWidget(QWidget):
+class BatchWidget(JobWidget):
     """Predicts, measures and reports many images while the window stays usable.
 
     Parameters
@@ -53,30 +50,53 @@ class BatchWidget(QWidget):
         napari fills it in by this name.
     """
 
+    object_name = "napari-leafseg-batch"
+
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari-leafseg-batch")
-        self.session = Session.of(napari_viewer)
-        self.viewer = self.session.viewer
-        self.job = JobRunner(self)
-        self.job.progress.connect(self._progress)
-        self.job.failed.connect(self._failed_at_all)
-        self.job.finished.connect(self._ended)
+        super().__init__(napari_viewer, parent)
         self.report: Path | None = None
-        self._began, self._skipped, self._failed, self._stopping = 0.0, 0, 0, False
+        self._began, self._skipped, self._not_done, self._stopping = 0.0, 0, 0, False
         self._build()
         self._restore()
         self._show_running(False)
-        self.session.models_changed.connect(self._models_changed)
 
     def _build(self) -> None:
+        hint = wrapped_label(
+            "hint", "Sliders as they are set in Segment for this model. Started again, it goes on where it was."
+        )
+        self.run_button = push_button("run_batch", "Run", self.run)
+        self.stop_button = push_button("stop_batch", "Stop", self.stop)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.stop_button, 1)
+        self.progress = thin_progress()
+        self.message = wrapped_label("message")
+        self.errors = QListWidget()
+        self.errors.setObjectName("errors")
+        self.errors.setWordWrap(True)
+        self.report_button = push_button("report", "Open the report", self._open_report)
+        tip = "“napari-leafseg rerun RECORD” makes the labels of the open images again"
+        text = "Save this session as a record …"
+        self.session_button = push_button("save_session", text, self._save_session, tip)
+        column = self.column()
+        column.addLayout(self._choices())
+        column.addWidget(hint)
+        column.addLayout(buttons)
+        for part in (self.progress, self.message, self.errors, self.report_button):
+            column.addWidget(part)
+        column.addStretch(1)
+        column.addWidget(self.session_button)
+        self.errors.hide()
+        self.report_button.hide()
+
+    def _choices(self) -> QFormLayout:
         self.source_box = QLineEdit()
         self.source_box.setObjectName("source")
         self.source_box.setPlaceholderText("Folder, or a pattern like plants/**/*.jpg; empty: the images of the list")
         self.output_box = QLineEdit()
         self.output_box.setObjectName("output")
         self.output_box.setPlaceholderText("Folder for labels, tables and report")
-        self.model_box = models_box("model")
+        self.model_box = self.models_box("model")
         self.scale_box = QDoubleSpinBox()
         self.scale_box.setObjectName("px_per_mm")
         self.scale_box.setRange(0, 10_000)
@@ -94,46 +114,7 @@ class BatchWidget(QWidget):
         form.addRow("Model", self.model_box)
         form.addRow("Scale", self.scale_box)
         form.addRow("Workers", self.worker_box)
-        hint = QLabel("Sliders as they are set in Segment for this model. Started again, it goes on where it was.")
-        hint.setWordWrap(True)
-        self.run_button, self.stop_button = QPushButton("Run"), QPushButton("Stop")
-        self.run_button.setObjectName("run_batch")
-        self.stop_button.setObjectName("stop_batch")
-        self.run_button.clicked.connect(self.run)
-        self.stop_button.clicked.connect(self.stop)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run_button, 2)
-        buttons.addWidget(self.stop_button, 1)
-        self.progress = thin_progress()
-        self.message = QLabel()
-        self.message.setObjectName("message")
-        self.message.setWordWrap(True)
-        self.errors = QListWidget()
-        self.errors.setObjectName("errors")
-        self.errors.setWordWrap(True)
-        self.report_button = QPushButton("Open the report")
-        self.report_button.setObjectName("report")
-        self.report_button.clicked.connect(self._open_report)
-        self.session_button = QPushButton("Save this session as a record …")
-        self.session_button.setObjectName("save_session")
-        self.session_button.setToolTip("“napari-leafseg rerun RECORD” makes the labels of the open images again")
-        self.session_button.clicked.connect(self._save_session)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 8, 8, 8)
-        column.setSpacing(8)
-        column.addLayout(form)
-        column.addWidget(hint)
-        column.addLayout(buttons)
-        for part in (self.progress, self.message, self.errors, self.report_button):
-            column.addWidget(part)
-        column.addStretch(1)
-        column.addWidget(self.session_button)
-        self.setMinimumWidth(400)
-        self.errors.hide()
-        self.report_button.hide()
-
-    def _models_changed(self) -> None:
-        list_again(self.model_box)
+        return form
 
     def _with_button(self, box: QLineEdit, name: str, title: str) -> QHBoxLayout:
         button = QToolButton()
@@ -171,8 +152,8 @@ class BatchWidget(QWidget):
         options = {
             "model": model,
             "values": self._values(model),
-            "device": str(settings().value("segment/device", "auto")),
-            "tta": chosen_tta(),
+            "device": preferences.device,
+            "tta": preferences.tta,
             "px_per_mm": self.scale_box.value() or None,
             "channels": dict(self.session.read_options.by_count) or None,
             "z": self.session.read_options.z,
@@ -180,7 +161,7 @@ class BatchWidget(QWidget):
         self.errors.clear()
         self.errors.hide()
         self.report_button.hide()
-        self._began, self._skipped, self._failed, self._stopping = time.monotonic(), 0, 0, False
+        self._began, self._skipped, self._not_done, self._stopping = time.monotonic(), 0, 0, False
         self._show_running(True)
         self.message.setText("Starting …")
         self.job.start(batch_job, patterns, output, options, self.worker_box.value() or None)
@@ -188,24 +169,20 @@ class BatchWidget(QWidget):
     @staticmethod
     def _values(model: str) -> dict[str, float]:
         """Give what the sliders were set to for a model; the smallest leaf in pixels of the working scale."""
-        store = settings()
         try:
             card = describe_model(model)
         except UserError as error:  # the run will say so
             log_error(error)
             return {}
-        found = {name: store.value(f"tunables/{card.name}/{name}") for name in card.parameter_names}
-        found["min_area_working"] = kept_min_area(card.name)
         specs = {spec.name: spec for spec in card.family.settable}
-        values = {name: float(value) for name, value in found.items() if value is not None}
-        return {name: value for name, value in values.items() if specs[name].fits(value)}
+        names = {*card.parameter_names, "min_area_working"}
+        found = {name: preferences.parameter(card.name, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None and specs[name].fits(value)}
 
     def stop(self) -> None:
         """Stop after the images that are being computed."""
-        if self.job.running:
-            self._stopping = True
-            self.job.stop()
-            self.message.setText("Stopping …")
+        self._stopping = self.job.running
+        super().stop()
 
     def _progress(self, event: Any) -> None:
         self.progress.setRange(0, event.total)
@@ -215,21 +192,21 @@ class BatchWidget(QWidget):
             self.errors.show()
         if event.result is not None:
             if "error" in event.result:
-                self._failed += 1
+                self._not_done += 1
                 self.errors.addItem(event.result["error"])
                 self.errors.show()
             elif event.skipped:
                 self._skipped += 1
         if self._stopping:
             return
-        failed = f", {self._failed} not done" if self._failed else ""
+        failed = f", {self._not_done} not done" if self._not_done else ""
         self.message.setText(
             f"{int(event.done)} of {event.total}{failed}{self._time_left(event)} · {event.message[:60]}"
         )
         if event.report is not None:
             self.report = event.report
             self.report_button.show()
-            self.message.setText(f"{event.total - self._failed} images done{failed}.")
+            self.message.setText(f"{event.total - self._not_done} images done{failed}.")
 
     def _time_left(self, event: Any) -> str:
         fresh = event.done - self._skipped
@@ -239,7 +216,7 @@ class BatchWidget(QWidget):
         minutes = round(seconds / 60)
         return f", about {minutes} min left" if minutes >= 2 else f", about {round(seconds)} s left"
 
-    def _failed_at_all(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> None:
         self.message.setText(str(error))
         show_error(str(error))
 
@@ -299,22 +276,13 @@ class BatchWidget(QWidget):
     # -- settings ----------------------------------------------------------------------------------------------------
 
     def _remember(self) -> None:
-        store = settings()
-        store.setValue("batch/source", self.source_box.text())
-        store.setValue("batch/output", self.output_box.text())
-        store.setValue("batch/model", self.model_box.currentData())
-        store.setValue("batch/px_per_mm", self.scale_box.value())
-        store.setValue("batch/workers", self.worker_box.value())
+        preferences.batch_source, preferences.batch_output = self.source_box.text(), self.output_box.text()
+        preferences.batch_model = str(self.model_box.currentData())
+        preferences.batch_px_per_mm, preferences.batch_workers = self.scale_box.value(), self.worker_box.value()
 
     def _restore(self) -> None:
-        store = settings()
-        self.source_box.setText(str(store.value("batch/source", "")))
-        self.output_box.setText(str(store.value("batch/output", "")))
-        self.model_box.setCurrentIndex(max(0, self.model_box.findData(str(store.value("batch/model", "leaf")))))
-        self.scale_box.setValue(float(store.value("batch/px_per_mm", 0)))
-        self.worker_box.setValue(int(store.value("batch/workers", 0)))
-
-    def closeEvent(self, event: Any) -> None:
-        """Stop what runs when the widget is closed."""
-        self.stop()
-        super().closeEvent(event)
+        self.source_box.setText(preferences.batch_source)
+        self.output_box.setText(preferences.batch_output)
+        self.model_box.setCurrentIndex(max(0, self.model_box.findData(preferences.batch_model)))
+        self.scale_box.setValue(preferences.batch_px_per_mm)
+        self.worker_box.setValue(preferences.batch_workers)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyqtgraph as pg
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtGui import QPalette, QPen
 from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_leafseg.models.store.zoo import list_models
+
+_Part = TypeVar("_Part")
 
 
 def models_box(name: str, chosen: str = "") -> QComboBox:
@@ -56,12 +60,13 @@ def list_again(box: QComboBox, title: Callable[[str], str] = str, other: str = "
         box.currentIndexChanged.emit(box.currentIndex())
 
 
-def push_button(name: str, text: str, action: Callable[[], object], tip: str = "") -> QPushButton:
-    """A button by its name that does something."""
+def push_button(name: str, text: str, action: Callable[[], Any] | None = None, tip: str = "") -> QPushButton:
+    """A button by its name; it does something where an action is given."""
     button = QPushButton(text)
     button.setObjectName(name)
     button.setToolTip(tip)
-    button.clicked.connect(lambda: action())
+    if action is not None:
+        button.clicked.connect(lambda: action())
     return button
 
 
@@ -79,6 +84,27 @@ def thin_progress() -> QProgressBar:
     bar.setTextVisible(False)
     bar.setFixedHeight(6)
     return bar
+
+
+def listen(owner: QObject, emitter: Any, method: Callable[..., Any]) -> None:
+    """Connect a method to an event of napari or a signal of the session, for as long as its owner is there.
+
+    Qt's own signals need no such care: Qt forgets methods of objects that are gone.
+    """
+    emitter.connect(method)
+    weak = weakref.WeakMethod(method)
+
+    def forget() -> None:
+        if (known := weak()) is not None:
+            emitter.disconnect(known)
+
+    owner.destroyed.connect(forget)
+
+
+def present(part: _Part | None) -> _Part:
+    """Take a part that Qt's types call optional and that its owner always has."""
+    assert part is not None
+    return part
 
 
 def burst_timer(owner: QWidget, action: Callable[[], None], milliseconds: int = 200) -> QTimer:

@@ -41,6 +41,7 @@ class JobRunner(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._worker: Any = None
+        self._waits = False  # what is wanted: a worker pauses and resumes some time later
 
     @property
     def running(self) -> bool:
@@ -57,10 +58,13 @@ class JobRunner(QObject):
         """
         if self.running:
             return False
-        heard = self.progress if inspect.isgeneratorfunction(job) else self.result
+        streams, self._waits = inspect.isgeneratorfunction(job), False
+        heard = self.progress if streams else self.result
         self._worker = start_worker(
             job, *arguments, on_result=heard.emit, on_error=self.failed.emit, on_end=self._end, owner=self
         )
+        if streams:
+            self._worker.paused.connect(self._paused)
         self.started.emit()
         return True
 
@@ -72,11 +76,17 @@ class JobRunner(QObject):
     def pause(self) -> None:
         """Have a generator wait after what it is computing."""
         if self._worker is not None:
+            self._waits = True
             self._worker.pause()
 
     def resume(self) -> None:
         """Have it go on."""
         if self._worker is not None:
+            self._waits = False
+            self._worker.resume()
+
+    def _paused(self) -> None:
+        if not self._waits and self._worker is not None:  # resumed before it had paused
             self._worker.resume()
 
     def _end(self, _worker: Any) -> None:

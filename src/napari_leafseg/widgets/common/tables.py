@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ParameterError
 from napari_leafseg.io.tables import harmless
+from napari_leafseg.widgets.common.controls import present
 
 FORMATS = {".csv": "CSV (*.csv)", ".tsv": "TSV (*.tsv)", ".xlsx": "Excel (*.xlsx)", ".parquet": "Parquet (*.parquet)"}
 
@@ -99,7 +100,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+        number = float(value)
+        return "" if np.isnan(number) else f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}"
     return str(value)
 
 
@@ -141,10 +143,10 @@ class FrameView(QTableView):
         self.setSortingEnabled(True)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.verticalHeader().setVisible(False)
-        self.verticalHeader().setDefaultSectionSize(22)
-        self.horizontalHeader().setDefaultSectionSize(84)
-        self.selectionModel().currentRowChanged.connect(self._moved)
+        present(self.verticalHeader()).setVisible(False)
+        present(self.verticalHeader()).setDefaultSectionSize(22)
+        present(self.horizontalHeader()).setDefaultSectionSize(84)
+        present(self.selectionModel()).currentRowChanged.connect(self._moved)
         self._silent = False
 
     @property
@@ -154,15 +156,15 @@ class FrameView(QTableView):
 
     def show_table(self, table: pd.DataFrame) -> None:
         """Show a data frame; sorting, column widths and scroll position stay."""
-        across, down = self.horizontalScrollBar().value(), self.verticalScrollBar().value()
+        across, down = present(self.horizontalScrollBar()).value(), present(self.verticalScrollBar()).value()
         fresh = list(table.columns) != list(self.table.columns)
         self._silent = True
         self.frame.show(table)
         self._silent = False
         if fresh:
             self.resizeColumnsToContents()
-        self.horizontalScrollBar().setValue(across)
-        self.verticalScrollBar().setValue(down)
+        present(self.horizontalScrollBar()).setValue(across)
+        present(self.verticalScrollBar()).setValue(down)
 
     def filter(self, condition: str) -> str:
         """Show rows that meet a condition; returns a sentence when it cannot be read."""
@@ -185,7 +187,7 @@ class FrameView(QTableView):
 
     def chosen_rows(self) -> list[int]:
         """Rows of the data frame that are selected."""
-        return sorted({self.proxy.mapToSource(index).row() for index in self.selectionModel().selectedRows()})
+        return sorted({self.proxy.mapToSource(index).row() for index in present(self.selectionModel()).selectedRows()})
 
     def choose(self, row: int) -> None:
         """Go to a row of the data frame, without telling."""

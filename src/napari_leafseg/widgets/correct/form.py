@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari.viewer import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
@@ -11,7 +12,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QSlider,
     QToolButton,
     QVBoxLayout,
@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.editing.tools import TOOLS
+from napari_leafseg.widgets.common.base import LeafsegWidget
 
 LEAF_ACTIONS = (
     ("delete", "Delete", "D", "Delete the leaf under the mouse."),
@@ -30,15 +31,15 @@ LEAF_ACTIONS = (
 REVIEW_KEYS = {"next": "N", "previous": "Shift-N", "accept": "I", "discard": "Delete"}
 
 
-class CorrectForm(QWidget):
+class CorrectForm(LeafsegWidget):
     """Tools, actions on one leaf, undo, and the review, from top to bottom."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari-leafseg-correct")
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(8, 8, 8, 8)
+    object_name = "napari-leafseg-correct"
+    minimum_width = 320
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        column = self.column(scrolled=True)
         self.image_label = QLabel()
         self.image_label.setObjectName("correct_image")
         self.image_label.setWordWrap(True)
@@ -51,15 +52,6 @@ class CorrectForm(QWidget):
         self.legend.setWordWrap(True)
         column.addWidget(self.legend)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(320)
 
     def _tools(self) -> QGroupBox:
         group = QGroupBox("Tools")

@@ -12,10 +12,11 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayou
 
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.project.review import image_order
-from napari_leafseg.widgets.common.controls import push_button, wrapped_label
+from napari_leafseg.widgets.common.controls import listen, push_button, wrapped_label
 from napari_leafseg.widgets.common.job_runner import JobRunner
-from napari_leafseg.widgets.state.image_record import ImageRecord
-from napari_leafseg.widgets.state.session import Session, settings
+from napari_leafseg.widgets.state.image_record import ListedImage
+from napari_leafseg.widgets.state.preferences import preferences
+from napari_leafseg.widgets.state.session import Session
 
 _SHOWN = 6
 
@@ -57,11 +58,11 @@ class ImageSuggestions(QWidget):
         column.addWidget(self.words)
         column.addLayout(row)
         column.addWidget(self.list)
-        session.images_changed.connect(self._count)
+        listen(self, session.images_changed, self._count)
         self._count()
 
     @property
-    def remaining(self) -> list[ImageRecord]:
+    def remaining(self) -> list[ListedImage]:
         """Images of the list that nobody reviewed."""
         return [entry for entry in self.session.images if entry.waits]
 
@@ -82,10 +83,9 @@ class ImageSuggestions(QWidget):
         if self.job.running or not self.remaining:
             return
         self.model, self._ranked = model, {}
-        device = str(settings().value("segment/device", "auto"))
         paths = [entry.path for entry in self.remaining]
         self.words.setText(f"<b>Correct next</b>: “{model}” looks at {len(paths)} images …")
-        self.job.start(rank_job, model, device, paths, self.session.read_options)
+        self.job.start(rank_job, model, preferences.device, paths, self.session.read_options)
         self._count()
 
     def stop(self) -> None:

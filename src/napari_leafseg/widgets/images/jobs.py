@@ -9,6 +9,8 @@ import numpy as np
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import ChannelsNeeded, LoadedImage, ReadOptions, read_image, resize, to_rgb8
+from napari_leafseg.project import Project
+from napari_leafseg.project.transfer import TransferEvent, import_labels
 
 
 def load_job(path: Path, options: ReadOptions) -> LoadedImage:
@@ -33,3 +35,18 @@ def thumbnail_job(
             continue
         except UserError as error:
             yield path, str(error)
+
+
+def transfer_job(events: Iterator[TransferEvent], what: str) -> Iterator[tuple[TransferEvent, str]]:
+    """Import or export, with the words for what is done; yields both."""
+    for event in events:
+        yield event, what
+
+
+def import_labels_job(
+    folder: Path, paths: list[Path], verified: bool, classes: set[str] | None, replace: bool, image: str
+) -> Iterator[tuple[TransferEvent, str]]:
+    """Take labels from files into a project that nobody has open; it is closed again however this ends."""
+    with Project.open(folder) as project:
+        events = import_labels(project, paths, verified, classes, replace, image)
+        yield from transfer_job(events, "files of labels taken in")

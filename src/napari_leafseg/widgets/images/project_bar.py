@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,15 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.formats import FORMATS, list_classes, readable_suffixes
-from napari_leafseg.project import Project
 from napari_leafseg.project.lock import ProjectLocked
-from napari_leafseg.project.transfer import ImportIncomplete, export_labels, import_labels, import_masks
+from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, export_labels, import_masks
+from napari_leafseg.widgets.common.controls import listen
+from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
+from napari_leafseg.widgets.images.jobs import import_labels_job, transfer_job
+from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
-from napari_leafseg.widgets.state.session import Session, settings
+from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.workers import start_worker
 
 
@@ -42,6 +45,14 @@ class ProjectBar(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self.controller = session, ProjectController.of(session)
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._progress)
+        self.job.failed.connect(self._failed)
+        self.job.finished.connect(self._ended)
+        self._then: Callable[[], None] | None = None
+        self._again: Callable[[Exception], None] | None = None
+        self._error: Exception | None = None
+        self._notes: list[str] = []
         self.name = QLabel()
         self.name.setObjectName("project_name")
         self.button = QPushButton("Project")
@@ -77,7 +88,7 @@ class ProjectBar(QWidget):
         column.addLayout(row)
         column.addWidget(self.recover)
         self.controller.changed.connect(self.refresh)
-        session.project_changed.connect(self.refresh)
+        listen(self, session.project_changed, self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
@@ -93,6 +104,7 @@ class ProjectBar(QWidget):
             text, tip = f"⚠ {text}: not saved", project.writer.error
         self.name.setText(text)
         self.name.setToolTip(tip)
+        self.button.setEnabled(not self.job.running)  # one change of the project at a time
         chosen = project is not None and not self.controller.is_scratch
         for name in ("import", "labels", "export", "relink", "close"):
             self.actions_by_name[name].setEnabled(chosen)
@@ -112,15 +124,11 @@ class ProjectBar(QWidget):
 
         return run
 
-    @staticmethod
-    def _last() -> str:
-        return str(settings().value("project/folder", str(Path.home())))
-
     def _folder(self, title: str) -> Path | None:
-        chosen = QFileDialog.getExistingDirectory(self, title, self._last())
+        chosen = QFileDialog.getExistingDirectory(self, title, preferences.project_folder)
         if not chosen:
             return None
-        settings().setValue("project/folder", str(Path(chosen).parent))
+        preferences.project_folder = str(Path(chosen).parent)
         return Path(chosen)
 
     def _new(self) -> None:
@@ -160,20 +168,19 @@ class ProjectBar(QWidget):
         if folder is None or self.controller.project is None:
             return
         answer = QMessageBox.question(self, "Label images", "Are these leaves right, so that no model may change them?")
-        verified = answer == QMessageBox.StandardButton.Yes
-        self._take_masks(folder, verified, False)
+        self._take_masks(folder, answer == QMessageBox.StandardButton.Yes, False)
 
     def _take_masks(self, folder: Path, verified: bool, replace: bool) -> None:
         project = self.controller.project
         if project is None:
             return
 
-        def failed(error: Exception) -> None:
-            self._imported()
+        def again(error: Exception) -> None:
             if isinstance(error, ImportIncomplete) and error.fewer and self._may_replace(error):
                 self._take_masks(folder, verified, True)
 
-        self._run(import_masks(project, folder, verified, replace), "images taken in", self._imported, failed)
+        events = import_masks(project, folder, verified, replace)
+        self._start(self._imported, again, transfer_job, events, "images taken in")
 
     def _may_replace(self, error: ImportIncomplete) -> bool:
         question = "\n".join([*error.fewer[:10], "", "Replace what the project has all the same?"])
@@ -184,16 +191,15 @@ class ProjectBar(QWidget):
         files, _ = QFileDialog.getOpenFileNames(
             self,
             "Labels of images in this project",
-            self._last(),
+            preferences.project_folder,
             f"Labels ({' '.join(f'*{suffix}' for suffix in readable_suffixes())})",
         )
-        project = self.controller.project
-        if not files or project is None:
+        if not files or self.controller.project is None:
             return
         answer = QMessageBox.question(self, "Labels", "Are these leaves right, so that no model may change them?")
         verified, paths = answer == QMessageBox.StandardButton.Yes, [Path(file) for file in files]
         start_worker(
-            list_classes, paths,
+            list_classes, paths, owner=self,
             on_result=lambda counts: self._choose_classes(paths, verified, counts),
             on_error=lambda error: show_error(str(error)),
         )  # fmt: skip
@@ -214,29 +220,22 @@ class ProjectBar(QWidget):
         project = self.controller.project
         if project is None:
             return
-        folder = project.folder
-        self.controller.close()  # what is on the screen is written first, and read again afterwards
-        reopened = Project.open(folder)
-        events = import_labels(reopened, paths, verified, classes, replace, image)
 
-        def failed(error: Exception) -> None:
-            self._reopen(reopened)
+        def again(error: Exception) -> None:
             if not isinstance(error, ImportIncomplete):
                 return
             if error.fewer and self._may_replace(error):
                 self._take_labels(paths, verified, classes, True, image)
             elif error.unmatched == paths and len(paths) == 1 and not image:
-                names = [ref.id for ref in reopened.images]
+                names = [ref.id for ref in project.images]
                 title, question = "Labels of which image?", f"{paths[0].name} is named after none of the images."
                 name, chosen = QInputDialog.getItem(self, title, question, names, 0, False)
                 if chosen:
                     self._take_labels(paths, verified, classes, replace, name)
 
-        self._run(events, "files of labels taken in", lambda: self._reopen(reopened), failed)
-
-    def _reopen(self, project: Project) -> None:
-        project.close()
-        self._guarded(partial(self.controller.open, project.folder))()
+        self.controller.close()  # what is on the screen is written first, and read again afterwards
+        reopen = self._guarded(partial(self.controller.open, project.folder))
+        self._start(reopen, again, import_labels_job, project.folder, paths, verified, classes, replace, image)
 
     def _imported(self) -> None:
         if self.controller.project is not None:
@@ -252,36 +251,37 @@ class ProjectBar(QWidget):
             return
         self.controller.autosave()
         form = list(FORMATS)[labels.index(label)]
-        self._run(export_labels(self.controller.project, folder, form), f"images’ labels written to {folder}", None)
+        events = export_labels(self.controller.project, folder, form)
+        self._start(None, None, transfer_job, events, f"images’ labels written to {folder}")
 
-    def _run(
-        self,
-        events: Iterator[Any],
-        what: str,
-        then: Callable[[], None] | None,
-        failed: Callable[[Exception], None] | None = None,
+    def _start(
+        self, then: Callable[[], None] | None, again: Callable[[Exception], None] | None, job: Any, *values: Any
     ) -> None:
-        def job() -> Iterator[Any]:
-            yield from events
+        """Run a job; `then` is called when it ended, however it did, `again` last, with its error."""
+        self._then, self._again, self._error = then, again, None
+        self._notes = []
+        self.job.start(job, *values)
 
-        notes: list[str] = []
+    def _progress(self, told: tuple[TransferEvent, str]) -> None:
+        event, what = told
+        self._notes.extend(event.notes)
+        self.button.setEnabled(False)
+        self.name.setText(f"{event.done} of {event.total}: {event.name}")
+        if event.done == event.total:
+            show_info("\n".join([f"{event.total} {what}.", *self._notes[:10]]))
 
-        def progress(event: Any) -> None:
-            notes.extend(event.notes)
-            self.name.setText(f"{event.done} of {event.total}: {event.name}")
-            if event.done == event.total:
-                self.refresh()
-                show_info("\n".join([f"{event.total} {what}.", *notes[:10]]))
-                if then is not None:
-                    then()
+    def _failed(self, error: Exception) -> None:
+        show_error("\n".join([str(error), *self._notes[:10], *getattr(error, "notes", ())]))
+        self._error = error
 
-        def fail(error: Exception) -> None:
-            show_error("\n".join([str(error), *notes[:10], *getattr(error, "notes", ())]))
-            self.refresh()
-            if failed is not None:
-                failed(error)
-
-        start_worker(job, on_result=progress, on_error=fail)
+    def _ended(self) -> None:
+        then, again, error = self._then, self._again, self._error
+        self._then = self._again = self._error = None
+        if then is not None:
+            then()
+        self.refresh()
+        if error is not None and again is not None:
+            again(error)
 
     def _relink(self) -> None:
         folder = self._folder("The folder that the images were moved to")

@@ -22,25 +22,26 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QStackedWidget,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, ChannelsNeeded, LoadedImage, find_images
+from napari_leafseg.widgets.common.base import LeafsegWidget
+from napari_leafseg.widgets.common.controls import present
+from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
 from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
 from napari_leafseg.widgets.images.project_bar import ProjectBar
-from napari_leafseg.widgets.state.image_record import ImageRecord, describe
-from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import KEY, Session, settings
-from napari_leafseg.widgets.state.workers import start_worker
+from napari_leafseg.widgets.state.image_record import ListedImage, describe
+from napari_leafseg.widgets.state.preferences import preferences
+from napari_leafseg.widgets.state.session import KEY
 
 THUMBNAIL = 56
 NEXT_KEY, PREVIOUS_KEY = "PageDown", "PageUp"
 
 
-class ImagesWidget(QWidget):
+class ImagesWidget(LeafsegWidget):
     """Adds files and folders, shows one image at a time.
 
     Parameters
@@ -49,30 +50,36 @@ class ImagesWidget(QWidget):
         napari fills it in by this name.
     """
 
+    object_name = "napari-leafseg-images"
+    minimum_width = 260
+
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari-leafseg-images")
-        self.session = Session.of(napari_viewer)
-        self.viewer = viewer = self.session.viewer
-        self.controller = ProjectController.of(self.session)
+        super().__init__(napari_viewer, parent)
         self._items: dict[Path, QListWidgetItem] = {}
-        self._wanted: ImageRecord | None = None
-        self._asking = False
-        self._loader: Any = None
-        self._thumbnails: list[Any] = []
+        self._wanted: ListedImage | None = None
+        self._loading: ListedImage | None = None
         self._choices: dict[Path, tuple[tuple[str, ...], int]] = {}  # channels and planes to choose from
+        self._ask_about: ListedImage | None = None
+        self.loader = JobRunner(self)
+        self.loader.result.connect(self._loaded)
+        self.loader.failed.connect(self._load_failed)
+        self.loader.finished.connect(self._load_ended)
+        self._without_thumbnail: list[Path] = []
+        self.thumbnails = JobRunner(self)
+        self.thumbnails.progress.connect(self._show_thumbnail)
+        self.thumbnails.failed.connect(self._report)
+        self.thumbnails.finished.connect(self._make_thumbnails)
         self._build()
         self.setAcceptDrops(True)
-        self.session.images_changed.connect(self._refresh)
-        self.session.image_wanted.connect(self._choose)
+        self.listen(self.session.images_changed, self._refresh)
+        self.listen(self.session.image_wanted, self._choose)
         self.controller.opened.connect(self._project_opened)
-        viewer.bind_key(NEXT_KEY, lambda _viewer: self.step(1), overwrite=True)
-        viewer.bind_key(PREVIOUS_KEY, lambda _viewer: self.step(-1), overwrite=True)
+        self.bind_key(NEXT_KEY, lambda: self.step(1))
+        self.bind_key(PREVIOUS_KEY, lambda: self.step(-1))
         self._refresh()
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 8, 8, 8)
+        column = self.column()
         self.project_bar = ProjectBar(self.session)
         column.addWidget(self.project_bar)
         self.add_files = QPushButton("Add files …")
@@ -115,23 +122,18 @@ class ImagesWidget(QWidget):
         row.addWidget(self.position, 1)
         row.addWidget(self.next_button)
         column.addLayout(row)
-        self.setMinimumWidth(260)
 
     # -- adding ------------------------------------------------------------------------------------------------------
 
     def _ask_files(self) -> None:
         endings = " ".join(f"*{ending} *{ending.upper()}" for ending in IMAGE_ENDINGS)
-        files, _ = QFileDialog.getOpenFileNames(self, "Add images", self._last_folder(), f"Images ({endings})")
+        files, _ = QFileDialog.getOpenFileNames(self, "Add images", preferences.images_folder, f"Images ({endings})")
         self.add(files)
 
     def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Add the images of a folder", self._last_folder())
+        folder = QFileDialog.getExistingDirectory(self, "Add the images of a folder", preferences.images_folder)
         if folder:
             self.add([folder])
-
-    @staticmethod
-    def _last_folder() -> str:
-        return str(settings().value("images/folder", str(Path.home())))
 
     def add(self, paths: Iterable[str | Path]) -> None:
         """Add files and folders; those that are in the list already are not added twice."""
@@ -148,10 +150,11 @@ class ImagesWidget(QWidget):
         if not new:
             return
         first = not self.session.images
-        self.session.images.extend(ImageRecord(path) for path in new)
+        self.session.images.extend(ListedImage(path) for path in new)
         self.controller.add_images()
-        settings().setValue("images/folder", str(new[0].parent))
-        self._make_thumbnails(new)
+        preferences.images_folder = str(new[0].parent)
+        self._without_thumbnail += new
+        self._make_thumbnails()
         self.session.images_changed.emit()
         if first:
             self.list.setCurrentRow(0)
@@ -169,20 +172,14 @@ class ImagesWidget(QWidget):
 
     def _project_opened(self) -> None:
         """List the images of a project that was opened."""
-        paths = [entry.path for entry in self.session.images]
         self._items.clear()
         self.list.clear()
         self._refresh()
-        self._make_thumbnails(paths)
+        self._without_thumbnail = [entry.path for entry in self.session.images]
+        self.thumbnails.stop()  # those of the project before
+        self._make_thumbnails()
         if self.session.images:
             self.list.setCurrentRow(0)
-
-    def _make_thumbnails(self, paths: list[Path]) -> None:
-        worker = start_worker(
-            thumbnail_job, paths, THUMBNAIL, self.session.read_options,
-            on_result=self._show_thumbnail, on_error=self._report, on_end=self._thumbnails.remove,
-        )  # fmt: skip
-        self._thumbnails.append(worker)
 
     def _refresh(self) -> None:
         self.stack.setCurrentWidget(self.list if self.session.images else self.empty)
@@ -202,6 +199,12 @@ class ImagesWidget(QWidget):
         pixmap.fill(Qt.GlobalColor.transparent)
         return QIcon(pixmap)
 
+    def _make_thumbnails(self) -> None:
+        """Read what has no thumbnail yet; what is added meanwhile comes next."""
+        if self._without_thumbnail and not self.thumbnails.running:
+            paths, self._without_thumbnail = self._without_thumbnail, []
+            self.thumbnails.start(thumbnail_job, paths, THUMBNAIL, self.session.read_options)
+
     def _show_thumbnail(self, result: tuple[Path, np.ndarray | str]) -> None:
         path, thumbnail = result
         if path not in self._items:
@@ -209,9 +212,8 @@ class ImagesWidget(QWidget):
         if isinstance(thumbnail, str):
             self._fail(path, thumbnail)
             return
-        thumbnail = np.ascontiguousarray(thumbnail)
         height, width = thumbnail.shape[:2]
-        image = QImage(thumbnail.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+        image = QImage(thumbnail.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
         square = QPixmap(THUMBNAIL, THUMBNAIL)
         square.fill(Qt.GlobalColor.transparent)
         from qtpy.QtGui import QPainter
@@ -242,7 +244,7 @@ class ImagesWidget(QWidget):
         if 0 <= row < self.list.count():
             self.list.setCurrentRow(row)
 
-    def _choose(self, entry: ImageRecord) -> None:
+    def _choose(self, entry: ListedImage) -> None:
         self.list.setCurrentRow(self.session.images.index(entry))
 
     def _row_chosen(self, row: int) -> None:
@@ -254,18 +256,17 @@ class ImagesWidget(QWidget):
         layer = self.session.layer_of(entry)
         if layer is not None:
             self._show_only(layer)
-        elif self._loader is None:
+        elif not self.loader.running:
             self._load(entry)
 
-    def _load(self, entry: ImageRecord) -> None:
-        self._loader = start_worker(
-            load_job, entry.path, self.session.read_options,
-            on_result=lambda image: self._loaded(entry, image),
-            on_error=lambda error: self._load_failed(entry, error),
-            on_end=self._load_ended,
-        )  # fmt: skip
+    def _load(self, entry: ListedImage) -> None:
+        self._loading = entry
+        self.loader.start(load_job, entry.path, self.session.read_options)
 
-    def _loaded(self, entry: ImageRecord, image: LoadedImage) -> None:
+    def _loaded(self, image: LoadedImage) -> None:
+        entry = self._loading
+        if entry is None or entry not in self.session.images:
+            return  # another project was opened meanwhile
         entry.sha256, entry.error, entry.missing = image.sha256, "", False
         array = image.array
         rgb = array.ndim >= 3 and array.shape[-1] in (3, 4)
@@ -281,12 +282,15 @@ class ImagesWidget(QWidget):
         if entry is self._wanted:
             self._show_only(layer)
 
-    def _load_failed(self, entry: ImageRecord, error: Exception) -> None:
+    def _load_failed(self, error: Exception) -> None:
+        entry = self._loading
+        assert entry is not None
         if isinstance(error, ChannelsNeeded):
             names = error.names or tuple(str(number) for number in range(1, error.count + 1))
             self._choices[entry.path] = (names, 0)
-            if self._ask_channels(entry):
-                return
+            entry.error = str(error)  # until somebody answered
+            self._ask_about = entry
+            return
         self._report(error)
         self._fail(entry.path, str(error))
 
@@ -298,21 +302,18 @@ class ImagesWidget(QWidget):
         entry = self.session.images[row]
         names, planes = self._choices.get(entry.path, ((), 0))
         menu = QMenu(self)
-        action = menu.addAction("Channels and planes …", lambda: self._ask_channels(entry))
+        action = present(menu.addAction("Channels and planes …", lambda: self._ask_channels(entry)))
         action.setEnabled(bool(names) or planes > 0)
-        menu.exec(self.list.viewport().mapToGlobal(place))
+        menu.exec(present(self.list.viewport()).mapToGlobal(place))
 
-    def _ask_channels(self, entry: ImageRecord) -> bool:
+    def _ask_channels(self, entry: ListedImage) -> bool:
         """Ask how images like this one are read, and read them again; False where nobody answered."""
         names, planes = self._choices[entry.path]
         plain = tuple(str(number) for number in range(1, len(names) + 1))
         dialog = ChannelsDialog(
             entry.path.name, len(names), () if names == plain else names, planes, self.session.read_options, self
         )
-        self._asking = True  # the worker that failed ends meanwhile, and must not be followed by another one
-        answer = dialog.exec()
-        self._asking = False
-        if answer != ChannelsDialog.DialogCode.Accepted:
+        if dialog.exec() != ChannelsDialog.DialogCode.Accepted:
             return False
         self.session.choose_read_options(dialog.chosen())
         entry.error = ""
@@ -323,19 +324,24 @@ class ImagesWidget(QWidget):
             ]:
                 self.viewer.layers.remove(other)
         self._wanted = entry
-        if self._loader is None:
+        if not self.loader.running:
             self._load(entry)
-        self._make_thumbnails([entry.path])
+        self._without_thumbnail.append(entry.path)
+        self._make_thumbnails()
         return True
 
     @staticmethod
     def _report(error: Exception) -> None:
         show_error(str(error))
 
-    def _load_ended(self, _worker: Any) -> None:
-        self._loader = None
+    def _load_ended(self) -> None:
+        self._loading = None
+        asked, self._ask_about = self._ask_about, None
+        if asked is not None and not self._ask_channels(asked):
+            show_error(asked.error)
+            self._fail(asked.path, asked.error)
         wanted = self._wanted
-        if not self._asking and wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
+        if wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
             self._load(wanted)
 
     def _show_only(self, layer: Image) -> None:
@@ -355,7 +361,7 @@ class ImagesWidget(QWidget):
 
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
-        for worker in [*self._thumbnails, self._loader]:
-            if worker is not None:
-                worker.quit()
+        self._without_thumbnail, self._wanted = [], None
+        self.thumbnails.stop()
+        self.loader.stop()
         super().closeEvent(event)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from napari.viewer import ViewerModel
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -18,26 +20,23 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_leafseg.widgets.common.controls import thin_progress
+from napari_leafseg.widgets.common.base import JobWidget
+from napari_leafseg.widgets.common.controls import present, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.measure.plots import PLOTS, MeasurePlot
 
 
-class MeasureForm(QWidget):
+class MeasureForm(JobWidget):
     """Controls of the *Measure* widget."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari-leafseg-measure")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 8, 8, 8)
+    object_name = "napari-leafseg-measure"
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        column = self.column()
         column.setSpacing(6)
-        self.hint = QLabel()
-        self.hint.setObjectName("hint")
-        self.hint.setWordWrap(True)
-        self.summary = QLabel()
-        self.summary.setObjectName("summary")
-        self.summary.setWordWrap(True)
+        self.hint = wrapped_label("hint")
+        self.summary = wrapped_label("summary")
         column.addLayout(self._scale_row())
         self.series_box = QCheckBox("All images of the list are one time series")
         self.series_box.setObjectName("series")
@@ -54,7 +53,6 @@ class MeasureForm(QWidget):
         self.parts.setStretchFactor(1, 2)
         column.addWidget(self.parts, 1)
         column.addLayout(self._saving())
-        self.setMinimumWidth(400)
 
     def _scale_row(self) -> QHBoxLayout:
         self.scale_box = QDoubleSpinBox()
@@ -160,4 +158,6 @@ class MeasureForm(QWidget):
         self.tabs.setTabVisible(2, series)
         for row, kind in enumerate(PLOTS):
             if kind in {"over time", "curves"}:
-                self.plot_box.model().item(row).setEnabled(series)
+                entries = self.plot_box.model()
+                assert isinstance(entries, QStandardItemModel)
+                present(entries.item(row)).setEnabled(series)

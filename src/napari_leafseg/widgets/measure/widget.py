@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
+from qtpy.compat import isalive
 from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
 from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import ReadOptions, read_image
 from napari_leafseg.io.resolution import read_resolution
-from napari_leafseg.pipelines.measure import Frame, Measured, MeasureEvent, measure_job
+from napari_leafseg.pipelines.measure import Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
-from napari_leafseg.traits import area_column, name_pots
+from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
-from napari_leafseg.widgets.common.controls import burst_timer
-from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.common.controls import burst_timer, present
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
+from napari_leafseg.widgets.measure.frames import frames_of, listed_frames
+from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.ruler import Ruler
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import outline_leaf
-from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import Session, image_data
 from napari_leafseg.widgets.state.workers import start_worker
 
 _NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
@@ -48,29 +46,24 @@ class MeasureWidget(MeasureForm):
     """
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = Session.of(napari_viewer)
-        self.viewer = self.session.viewer
-        self.controller = ProjectController.of(self.session)
-        self.job = JobRunner(self)
-        self.job.progress.connect(self._progress)
-        self.job.failed.connect(lambda error: show_error(str(error)))
-        self.job.finished.connect(self._ended)
+        super().__init__(napari_viewer, parent)
         self.measured: Measured | None = None
         self.settings_store = MeasurementSettingsStore(self.controller)
         self._again = False
+        self.editor = PlantEditor(self._image_settings, self)
+        self.editor.changed.connect(self._noted)
         self.ruler = Ruler(self, self.session, self.scale_box.setValue)
         self._soon = burst_timer(self, self.refresh, 250)
         self._connect()
         self._ask()
 
     def _connect(self) -> None:
-        self.session.corrected.connect(self._ask)
-        self.session.layer_state_changed.connect(self._ask)
-        self.session.images_changed.connect(self._ask)
+        self.listen(self.session.corrected, self._ask)
+        self.listen(self.session.layer_state_changed, self._ask)
+        self.listen(self.session.images_changed, self._ask)
         self.settings_store.changed.connect(self._ask)
-        self.viewer.layers.selection.events.active.connect(self._ask)
-        self.viewer.layers.events.removed.connect(self._ask)
+        self.listen(self.viewer.layers.selection.events.active, self._ask)
+        self.listen(self.viewer.layers.events.removed, self._ask)
         self.viewer.mouse_drag_callbacks.append(self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
         self.scale_box.valueChanged.connect(self._scale_changed)
@@ -78,7 +71,7 @@ class MeasureWidget(MeasureForm):
         self.file_button.clicked.connect(self._scale_from_file)
         self.leaves.row_chosen.connect(self._leaf_chosen)
         self.growth.row_chosen.connect(self._curve_chosen)
-        self.leaves.customContextMenuRequested.connect(self._leaf_menu)
+        self.leaves.customContextMenuRequested.connect(self._show_menu)
         self.plants.frame.edited.connect(self._name_edited)
         self.tray_button.clicked.connect(self._name_pots)
         self.filter_box.textChanged.connect(self._filter)
@@ -93,7 +86,7 @@ class MeasureWidget(MeasureForm):
     @property
     def binding(self) -> LabelsBinding | None:
         """The labels of the image that the user looks at."""
-        return self.session.binding(self.session.focus())
+        return self.session.focused_binding()
 
     @property
     def notes(self) -> MeasurementSettings:
@@ -115,42 +108,6 @@ class MeasureWidget(MeasureForm):
     def _image_settings(self) -> ImageMeasurementSettings:
         return self.notes.of(self.name)
 
-    def _frames(self) -> list[Frame]:
-        if self.series_box.isChecked():
-            return self._list_frames()
-        binding = self.binding
-        if binding is None:
-            return []
-        document, image, labels = binding.document, binding.image, binding.document.labels
-        data, _ = image_data(image)
-        prediction = self.session.record(image).prediction
-        planes, series = labels.reshape(-1, *labels.shape[-2:]), labels.ndim == 3
-        known = [None] * len(planes) if prediction is None else prediction.frames
-        return [
-            Frame(f"{image.name} {number}" if series else image.name, plane.copy,
-                  partial(data.__getitem__, number if series else ...),
-                  known[number], {leaf for frame, leaf in document.verified if frame == number})
-            for number, plane in enumerate(planes)
-        ]  # fmt: skip
-
-    def _list_frames(self) -> list[Frame]:
-        """Images of the list that have labels: those of open layers, else what the project has saved."""
-        found = []
-        project = self.controller.project
-        saved = {} if project is None else {project.path_of(ref): ref for ref in project.images}
-        for entry in self.session.images:
-            image = self.session.layer_of(entry)
-            binding = self.session.binding(image) if image is not None else None
-            if binding is not None and binding.document.labels.ndim == 2:
-                labels, data = binding.document.labels, image_data(binding.image)[0]
-                verified = {leaf for _, leaf in binding.document.verified}
-                prediction = self.session.record(binding.image).prediction
-                found.append(Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified))
-            elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
-                read = partial(project.read_labels, saved[entry.path])
-                found.append(Frame(entry.path.name, read, partial(_read, entry.path, self.session.read_options)))
-        return found
-
     def refresh(self) -> None:
         """Measure again, in the background; the newest wish wins."""
         if not self.isVisible():
@@ -159,9 +116,13 @@ class MeasureWidget(MeasureForm):
             self._again = True
             self.job.stop()
             return
-        frames = self._frames()
+        binding = self.binding
+        if self.series_box.isChecked():
+            frames = listed_frames(self.session, self.controller.project)
+        else:
+            frames = [] if binding is None else frames_of(self.session, binding)
         self._show_scale()
-        if not frames or not (self.series_box.isChecked() or self.binding):
+        if not frames:
             self.measured = None
             self.show_state(_NOTHING, False, False)
             self.progress.hide()
@@ -284,7 +245,7 @@ class MeasureWidget(MeasureForm):
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
         """A click on a leaf goes to its row; a drag does not."""
         yield
-        if event.type == "mouse_move":
+        if event.type == "mouse_move" or not isalive(self):
             return
         binding = self.binding
         if binding is None or self.measured is None or not self.isVisible():
@@ -343,77 +304,24 @@ class MeasureWidget(MeasureForm):
 
     # -- plants and tracks -------------------------------------------------------------------------------------------
 
-    def _leaf_menu(self, where: QPoint) -> None:
-        menu = self.leaf_menu()
-        if menu.actions():
-            menu.exec_(self.leaves.viewport().mapToGlobal(where))
-
     def leaf_menu(self) -> QMenu:
         """What can be done with the chosen rows."""
-        menu = QMenu(self)
-        if self.measured is None:
-            return menu
-        rows = self.measured.leaves.iloc[self.leaves.chosen_rows()]
-        if not len(rows):
-            return menu
-        move = menu.addMenu("Move to plant")
-        known = sorted({int(plant) for plant in self.measured.leaves["plant"]})
-        for plant in [*known, max(known) + 1]:
-            title = f"{plant}" if plant in known else f"{plant} (new)"
-            move.addAction(title).triggered.connect(lambda _on=False, plant=plant: self._move(rows, plant))
-        if self.measured.series and len(rows) == 1 and "track" in rows:
-            menu.addAction("Cut its track before here").triggered.connect(lambda _on=False: self._cut(rows.iloc[0]))
-        if self.measured.series and len(rows) == 2 and rows["frame"].nunique() == 2:
-            menu.addAction("These are one leaf").triggered.connect(lambda _on=False: self._link(rows))
-        return menu
+        return self.editor.menu(self, self.measured, self.leaves.chosen_rows())
 
-    def _move(self, rows: Any, plant: int) -> None:
-        plants = self._image_settings().plants
-        for _, row in rows.iterrows():
-            plants.setdefault(int(row.get("frame", 0)), {})[int(row["leaf"])] = plant
-        self._noted()
-
-    def _cut(self, row: Any) -> None:
-        table = self.measured.leaves  # type: ignore[union-attr]
-        before = table[(table["track"] == row["track"]) & (table["frame"] < row["frame"])]
-        if len(before):
-            last = before.sort_values("frame").iloc[-1]
-            self._edit_tracks(lambda tracks: tracks.cut(_node(last), _node(row)))
-
-    def _link(self, rows: Any) -> None:
-        first, second = (row for _, row in rows.sort_values("frame").iterrows())
-        self._edit_tracks(lambda tracks: tracks.link(_node(first), _node(second)))
-
-    def _edit_tracks(self, change: Any) -> None:
-        from napari_leafseg.traits.tracking import TrackEdits
-
-        notes = self._image_settings()
-        tracks = TrackEdits(list(notes.links), list(notes.cuts))
-        change(tracks)
-        notes.links, notes.cuts = tracks.links, tracks.cuts
-        self._noted()
+    def _show_menu(self, where: QPoint) -> None:
+        menu = self.leaf_menu()
+        if menu.actions():
+            menu.exec_(present(self.leaves.viewport()).mapToGlobal(where))
 
     def _name_edited(self, row: int, _column: str, text: str) -> None:
         assert self.measured is not None
-        plant = int(self.measured.plants.iloc[row]["plant"])
-        self._image_settings().names[plant] = text.strip() or str(plant)
-        self._noted()
+        self.editor.name_plant(int(self.measured.plants.iloc[row]["plant"]), text)
 
     def _name_pots(self) -> None:
-        """Name plants by the cell of a tray in which they stand."""
-        text, given = QInputDialog.getText(self, "Pots", "Rows × columns of the tray", text="4 × 5")
-        numbers = [int(part) for part in text.replace("×", "x").lower().split("x") if part.strip().isdigit()]
         binding = self.binding
-        if not given or binding is None or self.measured is None:
-            return
-        if len(numbers) != 2 or min(numbers) < 1:
-            show_error(f"“{text}” is no number of rows and columns. Write it like 4 × 5.")
-            return
-        plants = self.measured.plants.drop_duplicates("plant")
-        middles = {int(row["plant"]): (row["center_y_px"], row["center_x_px"]) for _, row in plants.iterrows()}
-        shape = binding.plane.shape
-        self._image_settings().names.update(name_pots(middles, numbers[0], numbers[1], (shape[0], shape[1])))
-        self._noted()
+        if binding is not None and self.measured is not None:
+            height, width = binding.plane.shape
+            self.editor.name_by_pots(self, self.measured, (height, width))
 
     def _noted(self) -> None:
         self.settings_store.keep()
@@ -422,7 +330,7 @@ class MeasureWidget(MeasureForm):
     # -- saving ------------------------------------------------------------------------------------------------------
 
     def _copy(self) -> None:
-        QApplication.clipboard().setText(as_text(self.view.shown()))
+        present(QApplication.clipboard()).setText(as_text(self.view.shown()))
         show_info(f"{len(self.view.shown())} rows copied.")
 
     def record(self) -> dict[str, Any]:
@@ -460,21 +368,12 @@ class MeasureWidget(MeasureForm):
         except UserError as error:
             show_error(str(error))
 
+    def stop(self) -> None:
+        """Stop after the image that is being measured."""
+        self.job.stop()
+
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
-        self.job.stop()
         if self._clicked in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._clicked)
         super().closeEvent(event)
-
-
-def _node(row: Any) -> tuple[int, int]:
-    return int(row["frame"]), int(row["leaf"])
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _read(path: Path, options: ReadOptions) -> np.ndarray:
-    return read_image(path, options).array

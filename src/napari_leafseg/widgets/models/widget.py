@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QMessageBox,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,16 +24,17 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.models.store import user_models
 from napari_leafseg.models.store.zoo import ENDING, list_models
 from napari_leafseg.project.recent_projects import projects_using
-from napari_leafseg.widgets.common.controls import push_button, wrapped_label
+from napari_leafseg.widgets.common.base import LeafsegWidget
+from napari_leafseg.widgets.common.controls import present, push_button, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
-from napari_leafseg.widgets.state.session import Session, settings
+from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.workers import start_worker
 
 _COLUMNS = ("model", "whose", "SBD", "began with", "images", "date")
 _HINT = "Choose a model to see what is known of it, two to compare them. A double click on a name of yours renames it."
 
 
-class ModelsWidget(QWidget):
+class ModelsWidget(LeafsegWidget):
     """Lists, compares, renames, deletes, restores, exports and adds models.
 
     Parameters
@@ -43,19 +43,19 @@ class ModelsWidget(QWidget):
         napari fills it in by this name.
     """
 
+    object_name = "napari-leafseg-models"
+
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari-leafseg-models")
-        self.session = Session.of(napari_viewer)
+        super().__init__(napari_viewer, parent)
         self.rows: list[dict[str, str]] = []
         self._build()
-        self.session.models_changed.connect(self.refresh)
+        self.listen(self.session.models_changed, self.refresh)
         self.refresh()
 
     def _build(self) -> None:
         self.view = FrameView(self, editable=("model",))
         self.view.setObjectName("models")
-        self.view.selectionModel().selectionChanged.connect(self._selected)
+        present(self.view.selectionModel()).selectionChanged.connect(self._selected)
         self.view.frame.edited.connect(self._renamed)
         self.text = wrapped_label("about", _HINT)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -78,15 +78,12 @@ class ModelsWidget(QWidget):
             first.addWidget(button)
         for button in (self.add_button, self.export_button, self.restore_button):
             second.addWidget(button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 8, 8, 8)
-        column.setSpacing(8)
+        column = self.column()
         column.addWidget(self.view, 2)
         column.addLayout(first)
         column.addLayout(second)
         column.addWidget(self.text)
         column.addWidget(self.difference, 1)
-        self.setMinimumWidth(400)
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
@@ -104,7 +101,7 @@ class ModelsWidget(QWidget):
         for number, row in enumerate(self.rows):
             if row["model"] in before[:1]:
                 self.view.choose(number)
-        menu = self.restore_button.menu()
+        menu = present(self.restore_button.menu())
         menu.clear()
         for name in user_models.deleted_models():
             menu.addAction(name, lambda name=name: self.restore(name))
@@ -135,7 +132,7 @@ class ModelsWidget(QWidget):
             self.text.setText(str(error))
             return
         self.difference.show_table(pd.DataFrame(found, columns=["", first, second]))
-        header = self.difference.horizontalHeader()
+        header = present(self.difference.horizontalHeader())
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         for column in (1, 2):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
@@ -195,8 +192,8 @@ class ModelsWidget(QWidget):
     def _delete(self, name: str, used: dict[Path, int]) -> None:
         if used and not self._sure(name, used):
             return
-        if settings().value("segment/model", "leaf") == name:
-            settings().setValue("segment/model", next(iter(list_models())))
+        if preferences.model == name:
+            preferences.model = next(iter(list_models()))
         self._do(f"“{name}” was deleted; “Restore” undoes it.", user_models.delete_model, name)
 
     def _sure(self, name: str, used: dict[Path, int]) -> bool:
@@ -205,9 +202,9 @@ class ModelsWidget(QWidget):
             f"“{name}” found leaves in projects of yours:\n\n{lines}\n\nTheir leaves stay, but without the model they "
             "cannot be found again in the same way. Delete it all the same?"
         )
+        yes, cancel = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.Cancel
         answer = QMessageBox.question(
-            self, "Delete the model", words,
-            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Cancel,
+            self, "Delete the model", words, yes | cancel, cancel,  # type: ignore[arg-type]  # PyQt5's types take the two for a number
         )  # fmt: skip
         return bool(answer == QMessageBox.StandardButton.Yes)
 

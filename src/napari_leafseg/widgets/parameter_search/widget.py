@@ -13,23 +13,19 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
-    QPushButton,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.widgets.common.controls import burst_timer, list_again, models_box, thin_progress
-from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.common.base import JobWidget
+from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.parameter_search.heat_map import HeatMap
 from napari_leafseg.widgets.parameter_search.jobs import tune_job
-from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import Session, chosen_tta, settings
+from napari_leafseg.widgets.state.preferences import preferences
 
 
-class ParameterSearchWidget(QWidget):
+class ParameterSearchWidget(JobWidget):
     """Compares every combination of the tunables with what people corrected, and applies the best.
 
     Parameters
@@ -38,34 +34,23 @@ class ParameterSearchWidget(QWidget):
         napari fills it in by this name.
     """
 
+    object_name = "napari-leafseg-parameter-search"
+
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari-leafseg-parameter-search")
-        self.session = Session.of(napari_viewer)
-        self.viewer = self.session.viewer
-        self.controller = ProjectController.of(self.session)
-        self.job = JobRunner(self)
-        self.job.progress.connect(self._progress)
-        self.job.failed.connect(lambda error: show_error(str(error)))
-        self.job.finished.connect(self._ended)
+        super().__init__(napari_viewer, parent)
         self.search: Any = None
         self._folder: Path | None = None
         self._picked: tuple[int, int] | None = None
         self._build()
-        self._soon = burst_timer(self, self.count)  # review marks change in bursts
-        for signal in (self.session.images_changed, self.session.project_changed):
-            signal.connect(self._count_soon)
-        self.controller.changed.connect(self._count_soon)
-        self.session.models_changed.connect(self._models_changed)
+        session = self.session  # review marks change in bursts
+        self.refresh_on(self.count, session.images_changed, session.project_changed)
         self.count()
         self._show_search()
 
     def _build(self) -> None:
-        self.model_box = models_box("model", str(settings().value("segment/model", "leaf")))
+        self.model_box = self.models_box("model", preferences.model)
         self.model_box.currentIndexChanged.connect(lambda _index: self.count())
-        self.truth_label = QLabel()
-        self.truth_label.setObjectName("truth")
-        self.truth_label.setWordWrap(True)
+        self.truth_label = wrapped_label("truth")
         self.folder_button = QToolButton()
         self.folder_button.setText("Folder …")
         self.folder_button.setToolTip("Compare with images of a folder that have label images (plant_label.png)")
@@ -75,20 +60,15 @@ class ParameterSearchWidget(QWidget):
         truth_row.addWidget(self.folder_button, 0, Qt.AlignmentFlag.AlignTop)
         form = QFormLayout()
         form.addRow("Model", self.model_box)
-        self.run_button = QPushButton("Compare")
-        self.run_button.setObjectName("compare")
-        self.run_button.setToolTip("Try 500 combinations on the images whose leaves are known")
-        self.run_button.clicked.connect(self.run)
-        self.stop_button = QPushButton("Stop")
-        self.stop_button.setObjectName("stop")
-        self.stop_button.clicked.connect(self.stop)
+        tip = "Try 500 combinations on the images whose leaves are known"
+        self.run_button = push_button("compare", "Compare", self.run, tip)
+        self.stop_button = push_button("stop", "Stop", self.stop)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.stop_button, 1)
         self.progress = thin_progress()
         self.progress.setRange(0, 1000)
-        self.message = QLabel()
-        self.message.setWordWrap(True)
+        self.message = wrapped_label("message")
         self.map = HeatMap()
         self.map.picked.connect(self._pick)
         self.smallest_box = QComboBox()
@@ -99,15 +79,9 @@ class ParameterSearchWidget(QWidget):
         smallest = QFormLayout(self.smallest_row)
         smallest.setContentsMargins(0, 0, 0, 0)
         smallest.addRow("Smallest leaf", self.smallest_box)
-        self.verdict = QLabel()
-        self.verdict.setObjectName("verdict")
-        self.verdict.setWordWrap(True)
-        self.apply_button = QPushButton("Apply best")
-        self.apply_button.setObjectName("apply")
-        self.apply_button.clicked.connect(self.apply)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 8, 8, 8)
-        column.setSpacing(8)
+        self.verdict = wrapped_label("verdict")
+        self.apply_button = push_button("apply", "Apply best", self.apply)
+        column = self.column()
         column.addLayout(form)
         column.addLayout(truth_row)
         column.addLayout(buttons)
@@ -118,7 +92,6 @@ class ParameterSearchWidget(QWidget):
         column.addWidget(self.verdict)
         column.addWidget(self.apply_button)
         column.addStretch(0)
-        self.setMinimumWidth(400)
         self._show_running(False)
 
     # -- what is known -----------------------------------------------------------------------------------------------
@@ -127,12 +100,6 @@ class ParameterSearchWidget(QWidget):
     def model_name(self) -> str:
         """Name of the chosen model."""
         return str(self.model_box.currentData())
-
-    def _models_changed(self) -> None:
-        list_again(self.model_box)
-
-    def _count_soon(self) -> None:
-        self._soon.start()
 
     def count(self) -> None:
         """Say with how many images is compared, or what to do where there are none."""
@@ -168,8 +135,7 @@ class ParameterSearchWidget(QWidget):
         images = reviewed_images(project)
         for image, (_, binding) in zip(images, self.controller.reviewed_refs(), strict=True):
             if binding is not None:
-                labels = binding.document.labels.copy()
-                image.labels = lambda labels=labels: labels
+                image.labels = binding.document.labels.copy().view
                 prediction = self.session.record(binding.image).prediction
                 if prediction is not None and prediction.model.name == self.model_name:
                     image.prediction = prediction
@@ -186,10 +152,8 @@ class ParameterSearchWidget(QWidget):
         except UserError as error:
             show_error(str(error))
             return
-        device = str(settings().value("segment/device", "auto"))
-        tta = chosen_tta()
         self._show_running(True)
-        self.job.start(tune_job, self.model_name, device, tta, images, self._current())
+        self.job.start(tune_job, self.model_name, preferences.device, preferences.tta, images, self._current())
 
     def _current(self) -> dict[str, float] | None:
         """The values in use: of the image on the screen where it is predicted, else None: the model's own."""
@@ -201,12 +165,6 @@ class ParameterSearchWidget(QWidget):
         if item is None or prediction is None or prediction.model.name != self.model_name:
             return None
         return model_values(prediction.frames[0], **item.parameters)
-
-    def stop(self) -> None:
-        """Stop after the step that is being computed."""
-        if self.job.running:
-            self.job.stop()
-            self.message.setText("Stopping …")
 
     def _progress(self, event: Any) -> None:
         self.progress.setValue(event.done)
@@ -290,8 +248,3 @@ class ParameterSearchWidget(QWidget):
         values = search.best if self._picked is None else search.at(*self._picked, self.smallest_box.currentIndex())
         self.session.parameters_suggested.emit(self.model_name, values)
         show_info("These values are used from now on; undo brings the leaves back, ↺ the defaults.")
-
-    def closeEvent(self, event: Any) -> None:
-        """Stop what runs when the widget is closed."""
-        self.stop()
-        super().closeEvent(event)

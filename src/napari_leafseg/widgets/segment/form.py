@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from napari.layers import Image
+from napari.viewer import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -20,7 +20,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -31,45 +30,11 @@ from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.tta import TTA_PRESETS, describe_cost
 from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
-from napari_leafseg.widgets.common.controls import fill_models, list_again, thin_progress
+from napari_leafseg.widgets.common.base import JobWidget
+from napari_leafseg.widgets.common.controls import fill_models, list_again, present, thin_progress
 from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, ParameterPanel
-from napari_leafseg.widgets.segment.live import seed_points
-from napari_leafseg.widgets.state.session import settings
-
-
-class Overlay(NamedTuple):
-    """A layer that explains a prediction: its check box and how its data is computed."""
-
-    label: str
-    help: str
-    compute: Callable[[Any, dict[str, float]], Any]
-
-
-def _frames(name: str) -> Callable[[Any, dict[str, float]], Any]:
-    def compute(prediction: Any, _values: dict[str, float]) -> Any:
-        return prediction.stack([getattr(frame, name)() for frame in prediction.frames])
-
-    return compute
-
-
-OVERLAYS = {
-    "distance": Overlay(
-        "Distance map", "How far inside a leaf a pixel lies: 0 at its border, 1 in its middle.", _frames("distance_map")
-    ),
-    "embedding": Overlay(
-        "Embedding",
-        "The embedding's three principal components as color: one leaf, one color.",
-        _frames("embedding_rgb"),
-    ),
-    "confidence": Overlay(
-        "Confidence", "The model's confidence that a pixel belongs to any leaf: 0 to 1.", _frames("confidence")
-    ),
-    "seeds": Overlay(
-        "Seeds",
-        "The points that leaves grow from.",
-        lambda prediction, values: seed_points(prediction, values["seed_threshold"]),
-    ),
-}
+from napari_leafseg.widgets.segment.overlays import OVERLAYS
+from napari_leafseg.widgets.state.preferences import preferences
 
 
 def plausible_devices() -> list[tuple[str, str]]:
@@ -85,31 +50,20 @@ def plausible_devices() -> list[tuple[str, str]]:
 _OTHER = "Other file …"
 
 
-class SegmentForm(QWidget):
+class SegmentForm(JobWidget):
     """Controls of the *Segment* widget."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari-leafseg-segment")
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        outer.addWidget(area)
-        inside = QWidget()
-        area.setWidget(inside)
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(8, 8, 8, 8)
-        column.setSpacing(8)
+    object_name = "napari-leafseg-segment"
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        column = self.column(scrolled=True)
         column.addLayout(self._choices())
         column.addLayout(self._run_row())
         column.addWidget(self._tuning())
         column.addWidget(self._views())
         column.addWidget(self._saving())
         column.addStretch(1)
-        self.setMinimumWidth(400)
         self.show_nothing(False)
         self.show_running(False)
 
@@ -121,7 +75,7 @@ class SegmentForm(QWidget):
         self.image_box = _combo("image")
         self.model_box = _combo("model")
         fill_models(self.model_box, _one_line, _OTHER)
-        self.model_box.view().setTextElideMode(Qt.TextElideMode.ElideNone)
+        present(self.model_box.view()).setTextElideMode(Qt.TextElideMode.ElideNone)
         self.model_box.activated.connect(self._choose_file)
         self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
         self.model_text = _hint()
@@ -316,8 +270,8 @@ class SegmentForm(QWidget):
         except UserError as error:
             self.model_text.setText(str(error))
             return
-        seconds = settings().value(f"speed/{card.name}/{self.device_name}")
-        speed = "" if seconds is None else f" About {float(seconds):.1f} s an image here."
+        seconds = preferences.speed(card.name, self.device_name)
+        speed = "" if seconds is None else f" About {seconds:.1f} s an image here."
         source = f", from {card.source}" if card.source else ""
         self.model_text.setText(
             f"{card.description or card.name}{speed} Version {card.version}, {card.license}{source}."

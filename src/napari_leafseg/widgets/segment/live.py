@@ -111,6 +111,7 @@ class LiveLabels(QObject):
             _compute, target, prediction, values, shown(), with_seeds,
             on_result=lambda result: self._finish(ticket, self.ready, result),
             on_error=lambda error: self._finish(ticket, self.failed, error),
+            owner=self,
         )  # fmt: skip
 
     def _finish(self, ticket: object, signal: Any, result: Any) -> None:

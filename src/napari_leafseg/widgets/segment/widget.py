@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info, show_warning
+from napari.utils.notifications import show_error, show_warning
 from napari.viewer import ViewerModel
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.compat import isalive
+from qtpy.QtWidgets import QWidget
 
-from napari_leafseg._files import safe_name
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import unique_names
 from napari_leafseg.widgets.common.controls import burst_timer
-from napari_leafseg.widgets.segment.form import OVERLAYS, SegmentForm
-from napari_leafseg.widgets.segment.jobs import predict_job, save_job, save_masks_job
+from napari_leafseg.widgets.segment.form import SegmentForm
+from napari_leafseg.widgets.segment.jobs import predict_job
 from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, LiveLabels
+from napari_leafseg.widgets.segment.overlays import OVERLAYS
+from napari_leafseg.widgets.segment.saving import LabelSaver
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import KEY, Session, chosen_tta, image_data, kept_min_area, settings
+from napari_leafseg.widgets.state.session import KEY, image_data
 from napari_leafseg.widgets.state.workers import start_worker
 
 SAVE_KEY = "S"
@@ -35,36 +38,37 @@ class SegmentWidget(SegmentForm):
     """
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = Session.of(napari_viewer)
-        self.viewer = viewer = self.session.viewer
-        ProjectController.of(self.session)
-        self.worker: Any = None
+        super().__init__(napari_viewer, parent)
+        ProjectController.of(self.session)  # keeps what is found
+        self.saver = LabelSaver(self.session, self)
+        self.saver.told.connect(self.show_message)
+        self.saver.folder_chosen.connect(self.show_folder)
+        self._predicted: Image | None = None
         self.live = LiveLabels(self)
         self._settle = burst_timer(self, self._end_tuning, 500)  # a drag is one step, recorded when it has come to rest
-        self._folder: Path | None = None
         self._restore()
         self.run_button.clicked.connect(self.run)
         self.stop_button.clicked.connect(self.stop)
-        self.save_button.clicked.connect(lambda: self.save())
-        self.folder_button.clicked.connect(self._choose_folder)
-        self.masks_button.clicked.connect(self.save_masks)
+        self.save_button.clicked.connect(self.save)
+        self.folder_button.clicked.connect(self.saver.choose_folder)
+        self.masks_button.clicked.connect(lambda: self.saver.save_masks(self.image))
         self.parameter_search_button.clicked.connect(self._open_parameter_search)
         self.image_box.currentIndexChanged.connect(self._image_chosen)
         self.panel.changed.connect(self._tune)
         self.live.ready.connect(self._show_live)
-        self.live.failed.connect(self._report)
+        self.live.failed.connect(self._failed)
         for kind, box in self.overlays.items():
             box.toggled.connect(lambda _on, kind=kind: self._toggle_extra(kind))
         self.outline_box.toggled.connect(lambda _on: self._outline())
-        viewer.layers.events.inserted.connect(self._layers_changed)
-        viewer.layers.events.removed.connect(self._layers_changed)
-        viewer.layers.selection.events.active.connect(self._active_changed)
-        self.session.layer_state_changed.connect(self._state_changed)
-        self.session.parameters_suggested.connect(self._take_over)
-        self.session.model_wanted.connect(self.choose_model)
-        self.session.models_changed.connect(self.list_models_again)
-        viewer.bind_key(SAVE_KEY, lambda _viewer: self.save(), overwrite=True)
+        events = self.viewer.layers.events
+        self.listen(events.inserted, self._layers_changed)
+        self.listen(events.removed, self._layers_changed)
+        self.listen(self.viewer.layers.selection.events.active, self._active_changed)
+        self.listen(self.session.layer_state_changed, self._state_changed)
+        self.listen(self.session.parameters_suggested, self._take_over)
+        self.listen(self.session.model_wanted, self.choose_model)
+        self.listen(self.session.models_changed, self.list_models_again)
+        self.bind_key(SAVE_KEY, self.save)
         self._layers_changed()
 
     # -- which image -------------------------------------------------------------------------------------------------
@@ -114,14 +118,14 @@ class SegmentWidget(SegmentForm):
         if image is not None and image is self.image:
             item = self.session.record(image)
             self.show_count(item.count, item.prediction is not None, item.verified)
-            self.save_button.setEnabled(self.session.labels_layer(image) is not None and self.worker is None)
+            self.save_button.setEnabled(self.session.labels_layer(image) is not None and not self.job.running)
 
     # -- prediction --------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Predict the chosen image in the background."""
         image = self.image
-        if image is None or self.worker is not None:
+        if image is None or self.job.running:
             return
         try:
             data, _ = image_data(image)
@@ -136,19 +140,14 @@ class SegmentWidget(SegmentForm):
         source = {"name": entry.path.name, "sha256": entry.sha256} if entry else {"name": image.name}
         self.live.cancel()
         self.show_running(True)
-        self.worker = start_worker(
+        self._predicted = image
+        self.job.start(
             predict_job, self.model_name, self.device_name, data, self.scale,
             f"The layer “{image.name}”", source, self.tta,
-            on_result=lambda event: self._progress(image, event), on_error=self._report, on_end=self._run_ended,
         )  # fmt: skip
 
-    def stop(self) -> None:
-        """Stop after the step that is being computed."""
-        if self.worker is not None:
-            self.worker.quit()
-            self.show_message("Stopping …")
-
-    def _progress(self, image: Image, event: Any) -> None:
+    def _progress(self, event: Any) -> None:
+        image = self._predicted
         self.show_progress(event.done, event.total, event.message)
         if event.prediction is not None and image in self.viewer.layers:
             self._accept(image, event.prediction)
@@ -158,22 +157,17 @@ class SegmentWidget(SegmentForm):
         values = {**prediction.defaults(), **self.kept_values(prediction)}
         item = self.session.record(image)
         item.prediction, item.parameters = prediction, {}
-        settings().setValue(f"speed/{prediction.model.name}/{self.device_name}", round(prediction.seconds, 2))
+        preferences.keep_speed(prediction.model.name, self.device_name, prediction.seconds)
         if image is self.image:
             self.show_prediction(prediction, values)
         self.live.request(image, prediction, values, lambda: self._shown(image))
         for note in prediction.notes:
             show_warning(note)
 
-    def _run_ended(self, worker: Any) -> None:
-        if worker is self.worker:
-            self.worker = None
-            self.show_running(False)
-            self._state_changed(self.image)
-
-    def _report(self, error: Exception) -> None:
-        """Tell the user what is wrong."""
-        show_error(str(error))
+    def _ended(self) -> None:
+        self._predicted = None
+        self.show_running(False)
+        self._state_changed(self.image)
 
     # -- tuning ------------------------------------------------------------------------------------------------------
 
@@ -203,6 +197,8 @@ class SegmentWidget(SegmentForm):
         if image not in self.viewer.layers:
             return
         item = self.session.record(image)
+        if item.prediction is None:  # dropped meanwhile
+            return
         binding = self.session.binding(image)
         if binding is not None and result.version not in (-1, binding.document.number):
             self.live.request(image, item.prediction, result.values, lambda: self._shown(image))  # corrected meanwhile
@@ -215,7 +211,7 @@ class SegmentWidget(SegmentForm):
             )
             if binding is not self.session.record(image).undo_source:
                 self.session.record(image).undo_source = binding
-                binding.values_restored.connect(lambda values: self._values_restored(image, values))
+                binding.values_restored.connect(partial(self._values_restored, image))
             self._outline()
         elif binding is not None:
             binding.show_tuned(result.labels, result.box, item.parameters, result.values)
@@ -233,6 +229,8 @@ class SegmentWidget(SegmentForm):
 
     def _values_restored(self, image: Image, values: dict[str, float]) -> None:
         """Undo and redo move the sliders, too."""
+        if not isalive(self):
+            return
         item = self.session.record(image)
         item.parameters = dict(values)
         if image is self.image and item.prediction is not None:
@@ -242,14 +240,12 @@ class SegmentWidget(SegmentForm):
 
     def _open_parameter_search(self) -> None:
         """Show the parameter search."""
-        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Parameter search", tabify=True)  # type: ignore[attr-defined]
+        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Parameter search", tabify=True)
         dock.raise_()
 
     def _take_over(self, model: str, values: dict[str, float]) -> None:
         """Take over what the parameter search found: for this image now, for others when they are predicted."""
-        store = settings()
-        for name, value in values.items():
-            store.setValue(f"tunables/{model}/{name}", value)
+        preferences.keep_parameters(model, values)
         image = self.image
         prediction = self.session.record(image).prediction if image is not None else None
         if prediction is None or prediction.model.name != model:
@@ -283,135 +279,63 @@ class SegmentWidget(SegmentForm):
             return
         start_worker(
             OVERLAYS[kind].compute, prediction, self.panel.values(),
-            on_result=lambda data: self._show_overlay(image, kind, data), on_error=self._report,
+            on_result=lambda data: self._show_overlay(image, kind, data), on_error=self._failed, owner=self,
         )  # fmt: skip
 
     def _show_overlay(self, image: Image, kind: str, data: Any) -> None:
         if image in self.viewer.layers and self.overlays[kind].isChecked():
             layers.show_overlay(self.session, image, kind, data)
 
-    # -- saving ------------------------------------------------------------------------------------------------------
-
     def save(self) -> None:
         """Save the chosen image's labels, with model and parameters beside them, in the background."""
-        image = self.image
-        layer = self.session.labels_layer(image) if image is not None else None
-        if image is None or layer is None:
-            show_info("There are no leaves to save yet: press Run first.")
-            return
-        folder = self._target_folder(image)
-        if folder is None:
-            return
-        item = self.session.record(image)
-        if item.prediction is None:
-            record: dict[str, Any] = {}
-        else:
-            record = item.prediction.record(**item.parameters)
-        record |= {"count": item.count, "verified": item.verified}
-        start_worker(
-            save_job, folder, self._stem(image), layer.data.copy(), record,
-            on_result=lambda path: self._saved(image, path), on_error=self._report,
-        )  # fmt: skip
-
-    def save_masks(self) -> None:
-        """Save the full masks of a query-based model, also where they overlap, in the background."""
-        image = self.image
-        item = self.session.record(image) if image is not None else None
-        if image is None or item is None or item.prediction is None:
-            return
-        folder = self._target_folder(image)
-        if folder is not None:
-            start_worker(
-                save_masks_job, folder, self._stem(image), item.prediction, dict(item.parameters),
-                on_result=lambda path: self.show_message(f"Saved {path.name} in {path.parent}"), on_error=self._report,
-            )  # fmt: skip
-
-    def _stem(self, image: Image) -> str:
-        entry = self.session.entry_of(image)
-        if entry is None:
-            return safe_name(image.name)
-        files = [other.path for other in self.session.images if other.path is not None]
-        if self._folder is None:  # each beside its image
-            files = [path for path in files if path.parent == entry.path.parent]
-        return unique_names(files)[entry.path]
-
-    def _target_folder(self, image: Image) -> Path | None:
-        """The chosen folder; else a folder beside the image; else the user is asked."""
-        if self._folder is not None:
-            return self._folder
-        entry = self.session.entry_of(image)
-        path = entry.path if entry else (Path(image.source.path) if image.source.path else None)
-        if path is not None:
-            return path.parent / "leaves"
-        return self._choose_folder()
-
-    def _choose_folder(self) -> Path | None:
-        chosen = QFileDialog.getExistingDirectory(self, "Save labels to", str(self._folder or Path.home()))
-        if not chosen:
-            return None
-        self._folder = Path(chosen)
-        self.show_folder(self._folder)
-        return self._folder
-
-    def _saved(self, image: Image, path: Path) -> None:
-        self.session.record(image).saved = True
-        self.session.images_changed.emit()
-        self.session.layer_state_changed.emit(image)
-        self.show_message(f"Saved {path.name} in {path.parent}")
-        show_info(f"Saved {path}")
+        self.saver.save(self.image)
 
     # -- settings ----------------------------------------------------------------------------------------------------
 
     def _remember(self) -> None:
-        store = settings()
-        store.setValue("segment/model", self.model_name)
-        store.setValue("segment/device", self.device_name)
-        store.setValue("segment/tta", self.tta)
-        store.setValue("segment/scale_auto", self.scale_auto.isChecked())
-        store.setValue("segment/scale", self.scale_box.value())
-        store.setValue("segment/outline", self.outline_box.isChecked())
-        store.sync()
+        if self.model_name is not None:
+            preferences.model = self.model_name
+        preferences.device, preferences.tta = self.device_name, self.tta
+        preferences.scale_auto, preferences.scale = self.scale_auto.isChecked(), self.scale_box.value()
+        preferences.outline = self.outline_box.isChecked()
 
     def _restore(self) -> None:
-        store = settings()
-        model = str(store.value("segment/model", "leaf"))
+        model = preferences.model
         if self.model_box.findData(model) < 0 and Path(model).is_file():
             self.add_model(model)
         self.choose_model(model)
-        self.choose_device(str(store.value("segment/device", "auto")))
-        self.tta_box.setCurrentIndex(max(0, self.tta_box.findData(chosen_tta())))
-        self.scale_auto.setChecked(str(store.value("segment/scale_auto", "true")).lower() == "true")
-        self.scale_box.setValue(float(store.value("segment/scale", 100.0)))
-        self.outline_box.setChecked(str(store.value("segment/outline", "false")).lower() == "true")
+        self.choose_device(preferences.device)
+        self.tta_box.setCurrentIndex(max(0, self.tta_box.findData(preferences.tta)))
+        self.scale_auto.setChecked(preferences.scale_auto)
+        self.scale_box.setValue(preferences.scale)
+        self.outline_box.setChecked(preferences.outline)
 
     def kept_values(self, prediction: Any) -> dict[str, float]:
         """Values that the user chose earlier for this model. The smallest leaf depends on the image: it is kept only
         as the parameter search gives it, in pixels at the working scale."""
-        store, found = settings(), {}
-        smallest = kept_min_area(prediction.model.name)
+        found, model = {}, prediction.model.name
+        smallest = preferences.parameter(model, "min_area_working")
         if smallest is not None:
-            found["min_area"] = float(round(float(smallest) / prediction.scale**2))
+            found["min_area"] = float(round(smallest / prediction.scale**2))
         for tunable in prediction.tunables:
-            value = store.value(f"tunables/{prediction.model.name}/{tunable.name}")
-            if value is not None and tunable.minimum <= float(value) <= tunable.maximum:
-                found[tunable.name] = float(value)
+            value = preferences.parameter(model, tunable.name)
+            if value is not None and tunable.minimum <= value <= tunable.maximum:
+                found[tunable.name] = value
         return found
 
     def keep_values(self, prediction: Any, values: dict[str, float]) -> None:
         """Remember values that differ from the defaults; forget those that do not."""
-        store = settings()
-        for tunable in prediction.tunables:
-            key = f"tunables/{prediction.model.name}/{tunable.name}"
-            if tunable.per_image:
-                continue
-            if abs(values[tunable.name] - tunable.default) > tunable.step / 2:
-                store.setValue(key, values[tunable.name])
-            else:
-                store.remove(key)
+        own = [tunable for tunable in prediction.tunables if not tunable.per_image]
+        changed = {
+            tunable.name: values[tunable.name]
+            if abs(values[tunable.name] - tunable.default) > tunable.step / 2
+            else None
+            for tunable in own
+        }
+        preferences.keep_parameters(prediction.model.name, changed)
 
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
         self._remember()
         self.live.cancel()
-        self.stop()
         super().closeEvent(event)

@@ -15,7 +15,7 @@ from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.prediction import Prediction
-    from napari_leafseg.project.store import ImageRef
+    from napari_leafseg.project.files import ImageRef
 
 
 class ReviewState(Enum):
@@ -33,7 +33,7 @@ class ImageRecord:
     Attributes
     ----------
     path : pathlib.Path, optional
-        File of an image of the list; None for other layers.
+        File of an image of the list (`ListedImage`); None for other layers.
     sha256 : str
         Hash of the file, known once it was read.
     review : ReviewState
@@ -111,6 +111,13 @@ class ImageRecord:
         self.cache.clear()
         if not self.saved:
             self.saved, self.count = None, 0
+
+
+@dataclass(eq=False)
+class ListedImage(ImageRecord):
+    """Own what is known of an image of the list: it has a file."""
+
+    path: Path
 
 
 def describe(record: ImageRecord) -> str:

@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_leafseg.editing.edit import Box, Edit, difference
 from napari_leafseg.editing.history import Step
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.store import ImageRef
+from napari_leafseg.project.files import ImageRef
 from napari_leafseg.widgets.state.napari_private import atom_slices
 from napari_leafseg.widgets.state.refresh import changed_box, show_region
 

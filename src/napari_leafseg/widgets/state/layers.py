@@ -9,7 +9,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.store import ImageRef
+from napari_leafseg.project.files import ImageRef
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.session import Session
 

@@ -74,7 +74,8 @@ class LogWindow(QWidget):
         self.resize(900, 500)
         self.path_label = QLabel(str(log_file()))
         self.path_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.text = QPlainTextEdit(readOnly=True)
+        self.text = QPlainTextEdit()
+        self.text.setReadOnly(True)
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.message = QLabel()
@@ -100,6 +101,7 @@ class LogWindow(QWidget):
     def _show(self, text: str) -> None:
         self.text.setPlainText(text)
         bar = self.text.verticalScrollBar()
+        assert bar is not None
         bar.setValue(bar.maximum())
 
     def copy(self) -> None:
@@ -113,7 +115,9 @@ class LogWindow(QWidget):
         )  # fmt: skip
 
     def _copied(self, text: str) -> None:
-        QApplication.clipboard().setText(text)
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None
+        clipboard.setText(text)
         self.message.setText("Copied: paste it into the report. It names folders and images; take out what is private.")
 
     def open_folder(self) -> None:

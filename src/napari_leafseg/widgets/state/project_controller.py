@@ -18,12 +18,12 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.project import Project
+from napari_leafseg.project.files import ImageRef, State
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.read_options import save_read_options
-from napari_leafseg.project.store import ImageRef, State
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
-from napari_leafseg.widgets.state.image_record import ImageRecord, ReviewState
+from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.napari_private import is_painting
 from napari_leafseg.widgets.state.session import Session, image_data, labels_shape
@@ -230,7 +230,7 @@ class ProjectController(QObject):
         start_worker(
             project.open_document, ref, labels_shape(image),
             on_result=lambda document: self._restored(project, ref, image, document),
-            on_error=lambda error: show_error(str(error)),
+            on_error=lambda error: show_error(str(error)), owner=self,
         )  # fmt: skip
 
     def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any) -> None:
@@ -344,7 +344,7 @@ def _close_aside(project: Project) -> None:
     threading.Thread(target=project.close, name="napari-leafseg closing", daemon=True).start()
 
 
-def _new_record(project: Project, ref: ImageRef) -> ImageRecord:
+def _new_record(project: Project, ref: ImageRef) -> ListedImage:
     """Make the record of an image of a project that was just opened."""
     path = project.path_of(ref)
-    return ImageRecord(path, ref.sha256, ReviewState(ref.state), missing=not path.exists())
+    return ListedImage(path, ref.sha256, ReviewState(ref.state), missing=not path.exists())

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
-from qtpy.QtCore import QSettings
 
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import ReadOptions
-from napari_leafseg.widgets.state.image_record import ImageRecord
+from napari_leafseg.widgets.state.image_record import ImageRecord, ListedImage
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.log_window import watch_window
+from napari_leafseg.widgets.state.preferences import preferences
 
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
 
     from napari_leafseg.inference.prediction import Prediction
     from napari_leafseg.project.document import Document
-    from napari_leafseg.project.store import ImageRef
+    from napari_leafseg.project.files import ImageRef
 
 KEY = "napari-leafseg"
 _KEPT_PREDICTIONS = 12
@@ -47,7 +47,7 @@ class Session:
         The image layer of these labels was removed: the last chance to write them.
     image_loaded(layer)
         An image of the list is on the screen for the first time.
-    image_wanted(ImageRecord)
+    image_wanted(ListedImage)
         An image of the list is to be shown.
     project_changed()
         A project was opened, closed, or fails to be written.
@@ -76,12 +76,12 @@ class Session:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
-        self.images: list[ImageRecord] = []
+        self.images: list[ListedImage] = []
         self.read_options = ReadOptions()
         self._records: weakref.WeakKeyDictionary[Layer, ImageRecord] = weakref.WeakKeyDictionary()
         self._uses = itertools.count(1)
         viewer.layers.events.removed.connect(self._forget)
-        watch_window(viewer, settings().fileName())
+        watch_window(viewer, preferences.file)
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Session:
@@ -101,13 +101,13 @@ class Session:
 
     # -- images and models -----------------------------------------------------------------------------------------
 
-    def entry_at(self, path: Path) -> ImageRecord | None:
+    def entry_at(self, path: Path) -> ListedImage | None:
         """The image of the list that a file holds."""
         return next((entry for entry in self.images if entry.path == path), None)
 
     def prefer_model(self, name: str) -> None:
         """Choose a model in *Segment*, now and from now on."""
-        settings().setValue("segment/model", name)
+        preferences.model = name
         self.model_wanted.emit(name)
 
     def choose_read_options(self, options: ReadOptions) -> None:
@@ -126,10 +126,10 @@ class Session:
         record.show_in(layer)
         self._records[layer] = record
 
-    def entry_of(self, layer: Layer) -> ImageRecord | None:
+    def entry_of(self, layer: Layer) -> ListedImage | None:
         """The record of a layer whose image came from the list; None for others."""
         record = self._records.get(layer)
-        return None if record is None or record.path is None else record
+        return record if isinstance(record, ListedImage) else None
 
     def layer_of(self, record: ImageRecord) -> Image | None:
         """The layer on the screen that shows an image of the list."""
@@ -219,6 +219,10 @@ class Session:
             return None
         return item.binding
 
+    def focused_binding(self) -> LabelsBinding | None:
+        """The labels of the image that the user looks at."""
+        return self.binding(self.focus())
+
     def bindings(self) -> list[LabelsBinding]:
         """All of them."""
         return [item.binding for item in self._records.values() if item.binding is not None]
@@ -260,20 +264,3 @@ def labels_shape(layer: Image) -> tuple[int, ...]:
     """Shape of the labels of an image layer: (H, W), or (T, H, W) for a time series."""
     data, stack = image_data(layer)
     return tuple(data.shape[: 3 if stack else 2])
-
-
-def settings() -> QSettings:
-    """Settings that survive a restart."""
-    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, KEY, "widgets")
-
-
-def chosen_tta() -> str:
-    """Name of the test-time augmentation that *Segment* was last run with; also under its earlier key."""
-    store = settings()
-    return str(store.value("segment/tta", store.value("segment/looks", "standard")))
-
-
-def kept_min_area(model: str) -> Any:
-    """The smallest leaf that was chosen for a model, pixels at the working scale; None where nobody chose one."""
-    store = settings()
-    return store.value(f"tunables/{model}/min_area_working", store.value(f"tunables/{model}/smallest_working"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject
 
@@ -24,13 +24,26 @@ class _Failure:
     error: Exception
 
 
+class _ClosingWorker(GeneratorWorker):
+    """Close the generator in its own thread however it ends, so that what it holds is given back at once."""
+
+    events: Generator[Any, None, None]
+
+    def work(self) -> Any:
+        """Run the generator."""
+        try:
+            return super().work()
+        finally:
+            self.events.close()
+
+
 def start_worker(
     job: Callable[..., Any],
     *arguments: Any,
     on_result: Callable[[Any], None],
     on_error: Callable[[Exception], None],
+    owner: QObject,
     on_end: Callable[[Any], None] | None = None,
-    owner: QObject | None = None,
 ) -> Any:
     """Run a function or generator in a worker thread.
 
@@ -42,24 +55,21 @@ def start_worker(
         For `job`.
     on_result, on_error : callable
         `on_error` takes a `UserError` or `MemoryError`; other errors are napari's to show, with their traceback.
+    owner : QObject
+        Nobody is told anything once it is gone, as when its window was closed.
     on_end : callable, optional
         Called with the worker when it has ended in any way.
-    owner : QObject, optional
-        Nobody is told anything once it is gone, as when its window was closed.
 
     Returns
     -------
     napari worker
-        ``quit()`` stops a generator after what it is yielding.
+        ``quit()`` stops a generator after what it is yielding, and closes it.
     """
-
-    def there() -> bool:
-        return owner is None or isalive(owner)
 
     streams = inspect.isgeneratorfunction(job)
 
     def deliver(result: Any) -> None:
-        if not there():
+        if not isalive(owner):
             worker.quit()
         elif streams and result is None:  # nothing yet, but a chance to stop
             return
@@ -69,20 +79,22 @@ def start_worker(
             on_result(result)
 
     if streams:
-        worker = create_worker(_guarded_generator, job, arguments)
+        events = job(*arguments)
+        worker = create_worker(_guarded_generator, events, _worker_class=_ClosingWorker)
+        worker.events = events
         worker.yielded.connect(deliver)
     else:
         worker = create_worker(_guarded_call, job, arguments)
         worker.returned.connect(deliver)
     if on_end is not None:
-        worker.finished.connect(lambda: on_end(worker) if there() else None)
+        worker.finished.connect(lambda: on_end(worker) if isalive(owner) else None)
     worker.start()
     return worker
 
 
-def _guarded_generator(job: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> Iterator[Any]:
+def _guarded_generator(events: Iterator[Any]) -> Iterator[Any]:
     try:
-        yield from job(*arguments)
+        yield from events
     except (UserError, MemoryError) as error:
         log_error(error)
         yield _Failure(error)

@@ -1,0 +1,137 @@
+"""What dock widgets have in common: their viewer, what they listen to, and one long job with its buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.utils.notifications import show_error
+from napari.viewer import ViewerModel
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_leafseg.widgets.common.controls import burst_timer, list_again, listen, models_box
+from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.session import Session
+
+
+class LeafsegWidget(QWidget):
+    """Belong to a viewer; once the widget is gone, nothing of the viewer reaches it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        napari fills it in by this name.
+    """
+
+    object_name = ""
+    minimum_width = 400
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName(self.object_name)
+        self.setMinimumWidth(self.minimum_width)
+        self.session = Session.of(napari_viewer)
+        self.viewer = self.session.viewer
+        self._model_boxes: list[QComboBox] = []
+        self.listen(self.session.models_changed, self._list_models_again)
+
+    @property
+    def controller(self) -> ProjectController:
+        """The viewer's project."""
+        return ProjectController.of(self.session)
+
+    def column(self, scrolled: bool = False) -> QVBoxLayout:
+        """Return the column of the widget's parts; `scrolled` where they are more than a screen is high."""
+        if not scrolled:
+            column = QVBoxLayout(self)
+        else:
+            inside, area, outer = QWidget(), QScrollArea(), QVBoxLayout(self)
+            outer.setContentsMargins(0, 0, 0, 0)
+            area.setWidgetResizable(True)
+            area.setFrameShape(QScrollArea.Shape.NoFrame)
+            area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            area.setWidget(inside)
+            outer.addWidget(area)
+            column = QVBoxLayout(inside)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(8)
+        return column
+
+    def models_box(self, name: str, chosen: str = "") -> QComboBox:
+        """Return a list of all models that stays up to date; see `controls.models_box`."""
+        box = models_box(name, chosen)
+        self._model_boxes.append(box)
+        return box
+
+    def _list_models_again(self) -> None:
+        for box in self._model_boxes:
+            list_again(box)
+
+    def listen(self, emitter: Any, method: Callable[..., Any]) -> None:
+        """Connect a method of the widget to an event of napari or of the session; see `controls.listen`."""
+        listen(self, emitter, method)
+
+    def bind_key(self, key: str, action: Callable[[], Any]) -> None:
+        """Do something when a key is pressed on the canvas."""
+
+        def press(_viewer: Any) -> None:
+            if isalive(self):
+                action()
+
+        self.viewer.bind_key(key, press, overwrite=True)
+
+
+class JobWidget(LeafsegWidget):
+    """Run one long job at a time, tell how it goes, and stop it when the widget is closed.
+
+    Attributes
+    ----------
+    job : JobRunner
+        `_progress`, `_failed` and `_ended` are told what it does.
+    message : QLabel
+        Where it says so; made by the subclass.
+    """
+
+    message: QLabel
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._progress)
+        self.job.failed.connect(self._failed)
+        self.job.finished.connect(self._ended)
+
+    def _progress(self, event: Any) -> None:
+        """Show what the job told."""
+        raise NotImplementedError
+
+    def _ended(self) -> None:
+        """Show that nothing runs any more."""
+        raise NotImplementedError
+
+    def _failed(self, error: Exception) -> None:
+        show_error(str(error))
+
+    def stop(self) -> None:
+        """Stop after what is being computed."""
+        if self.job.running:
+            self.job.stop()
+            self.message.setText("Stopping …")
+
+    def refresh_on(self, action: Callable[[], None], *signals: Any) -> None:
+        """Call a method once a burst of these signals of the session, or of projects, has come to rest."""
+        self._soon = burst_timer(self, action)
+        self.controller.changed.connect(self._start_soon)
+        for signal in signals:
+            self.listen(signal, self._start_soon)
+
+    def _start_soon(self, *_what: Any) -> None:
+        self._soon.start()
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop what runs when the widget is closed."""
+        self.stop()
+        super().closeEvent(event)

@@ -1,0 +1,56 @@
+"""What is measured: the frames of the image on the screen, or the images of the list."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_leafseg.io import ReadOptions, read_image
+from napari_leafseg.pipelines.measure import Frame
+from napari_leafseg.project import Project
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.session import Session, image_data
+
+
+def frames_of(session: Session, binding: LabelsBinding) -> list[Frame]:
+    """Return the frames of a layer: one for an image, all of a time series."""
+    document, image, labels = binding.document, binding.image, binding.document.labels
+    data, _ = image_data(image)
+    prediction = session.record(image).prediction
+    planes, series = labels.reshape(-1, *labels.shape[-2:]), labels.ndim == 3
+    known = [None] * len(planes) if prediction is None else prediction.frames
+    return [
+        Frame(f"{image.name} {number}" if series else image.name, plane.copy,
+              partial(data.__getitem__, number if series else ...),
+              known[number], {leaf for frame, leaf in document.verified if frame == number})
+        for number, plane in enumerate(planes)
+    ]  # fmt: skip
+
+
+def listed_frames(session: Session, project: Project | None) -> list[Frame]:
+    """Return the images of the list that have labels: those of open layers, else what the project has saved."""
+    found = []
+    saved = {} if project is None else {project.path_of(ref): ref for ref in project.images}
+    for entry in session.images:
+        image = session.layer_of(entry)
+        binding = session.binding(image) if image is not None else None
+        if binding is not None and binding.document.labels.ndim == 2:
+            labels, data = binding.document.labels, image_data(binding.image)[0]
+            verified = {leaf for _, leaf in binding.document.verified}
+            prediction = session.record(binding.image).prediction
+            found.append(Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified))
+        elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
+            read = partial(project.read_labels, saved[entry.path])
+            found.append(Frame(entry.path.name, read, partial(_read, entry.path, session.read_options)))
+    return found
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _read(path: Path, options: ReadOptions) -> np.ndarray:
+    return read_image(path, options).array

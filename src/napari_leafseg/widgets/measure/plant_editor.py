@@ -1,0 +1,110 @@
+"""What people decide about plants, tracks and names, from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QInputDialog, QMenu, QWidget
+
+from napari_leafseg.pipelines.measure import Measured
+from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
+from napari_leafseg.traits import name_pots
+from napari_leafseg.widgets.common.controls import present
+
+if TYPE_CHECKING:
+    from napari_leafseg.traits.tracking import TrackEdits
+
+
+class PlantEditor(QObject):
+    """Write down to which plant a leaf belongs, which leaves are one, and what plants are called.
+
+    Parameters
+    ----------
+    settings : callable
+        Returns the notes of the image that is measured.
+    parent : QObject
+
+    Signals
+    -------
+    changed()
+        Something was decided.
+    """
+
+    changed = Signal()
+
+    def __init__(self, settings: Callable[[], ImageMeasurementSettings], parent: QObject) -> None:
+        super().__init__(parent)
+        self._settings = settings
+
+    def menu(self, parent: QWidget, measured: Measured | None, chosen: list[int]) -> QMenu:
+        """Return what can be done with the chosen rows of the table of leaves."""
+        menu = QMenu(parent)
+        if measured is None:
+            return menu
+        rows = measured.leaves.iloc[chosen]
+        if not len(rows):
+            return menu
+        move = present(menu.addMenu("Move to plant"))
+        known = sorted({int(plant) for plant in measured.leaves["plant"]})
+        for plant in [*known, max(known) + 1]:
+            title = f"{plant}" if plant in known else f"{plant} (new)"
+            present(move.addAction(title)).triggered.connect(lambda _on=False, plant=plant: self._move(rows, plant))
+        if measured.series and len(rows) == 1 and "track" in rows:
+            cut = present(menu.addAction("Cut its track before here"))
+            cut.triggered.connect(lambda _on=False: self._cut(measured.leaves, rows.iloc[0]))
+        if measured.series and len(rows) == 2 and rows["frame"].nunique() == 2:
+            link = present(menu.addAction("These are one leaf"))
+            link.triggered.connect(lambda _on=False: self._link(rows))
+        return menu
+
+    def _move(self, rows: pd.DataFrame, plant: int) -> None:
+        plants = self._settings().plants
+        for _, row in rows.iterrows():
+            plants.setdefault(int(row.get("frame", 0)), {})[int(row["leaf"])] = plant
+        self.changed.emit()
+
+    def _cut(self, table: pd.DataFrame, row: pd.Series) -> None:
+        before = table[(table["track"] == row["track"]) & (table["frame"] < row["frame"])]
+        if len(before):
+            last = before.sort_values("frame").iloc[-1]
+            self._edit_tracks(lambda tracks: tracks.cut(_node(last), _node(row)))
+
+    def _link(self, rows: pd.DataFrame) -> None:
+        first, second = (row for _, row in rows.sort_values("frame").iterrows())
+        self._edit_tracks(lambda tracks: tracks.link(_node(first), _node(second)))
+
+    def _edit_tracks(self, change: Callable[[TrackEdits], None]) -> None:
+        from napari_leafseg.traits.tracking import TrackEdits
+
+        notes = self._settings()
+        tracks = TrackEdits(list(notes.links), list(notes.cuts))
+        change(tracks)
+        notes.links, notes.cuts = tracks.links, tracks.cuts
+        self.changed.emit()
+
+    def name_plant(self, plant: int, text: str) -> None:
+        """Give a plant a name; its number where the text is empty."""
+        self._settings().names[plant] = text.strip() or str(plant)
+        self.changed.emit()
+
+    def name_by_pots(self, parent: QWidget, measured: Measured, shape: tuple[int, int]) -> None:
+        """Ask for the rows and columns of the tray, and name plants by the cell in which they stand."""
+        text, given = QInputDialog.getText(parent, "Pots", "Rows × columns of the tray", text="4 × 5")
+        numbers = [int(part) for part in text.replace("×", "x").lower().split("x") if part.strip().isdigit()]
+        if not given:
+            return
+        if len(numbers) != 2 or min(numbers) < 1:
+            show_error(f"“{text}” is no number of rows and columns. Write it like 4 × 5.")
+            return
+        plants = measured.plants.drop_duplicates("plant")
+        middles = {int(row["plant"]): (row["center_y_px"], row["center_x_px"]) for _, row in plants.iterrows()}
+        self._settings().names.update(name_pots(middles, numbers[0], numbers[1], shape))
+        self.changed.emit()
+
+
+def _node(row: pd.Series) -> tuple[int, int]:
+    return int(row["frame"]), int(row["leaf"])

@@ -1,0 +1,137 @@
+"""What people chose and find again after a restart: every key, type and default is here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
+
+from qtpy.QtCore import QSettings
+
+from napari_leafseg._log import log_error
+
+_Value = TypeVar("_Value")
+
+
+class _Choice(Generic[_Value]):
+    """Read and write one value by its key; the default where there is none that can be read.
+
+    Parameters
+    ----------
+    key : str
+    default : object
+    read : callable
+        Takes what the file holds, mostly text.
+    *earlier
+        Keys that earlier versions wrote.
+    """
+
+    def __init__(self, key: str, default: _Value, read: Callable[[Any], _Value], *earlier: str) -> None:
+        self.keys, self.default, self.read = (key, *earlier), default, read
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> _Choice[_Value]: ...
+
+    @overload
+    def __get__(self, owner: Preferences, kind: type) -> _Value: ...
+
+    def __get__(self, owner: Preferences | None, kind: type) -> _Value | _Choice[_Value]:
+        if owner is None:
+            return self
+        store = _store()
+        for key in self.keys:
+            if store.contains(key):
+                return _read(store.value(key), self.read, self.default)
+        return self.default
+
+    def __set__(self, owner: Preferences, value: _Value) -> None:
+        _store().setValue(self.keys[0], value)
+
+
+def _flag(kept: Any) -> bool:
+    return str(kept).lower() == "true"
+
+
+class Preferences:
+    """Read and write what people chose.
+
+    Attributes
+    ----------
+    model, device, tta : str
+        Chosen in *Segment*, and used by the other widgets.
+    scale_auto, scale, outline
+        The working scale is found; percent where it is not; leaves are drawn as outlines.
+    angle : float
+        Growing angle of *Correct*.
+    images_folder, project_folder : str
+        Where file dialogs begin.
+    batch_source, batch_output, batch_model, batch_px_per_mm, batch_workers
+        The form of *Batch*.
+    """
+
+    model = _Choice("segment/model", "leaf", str)
+    device = _Choice("segment/device", "auto", str)
+    tta = _Choice("segment/tta", "standard", str, "segment/looks")
+    scale_auto = _Choice("segment/scale_auto", True, _flag)
+    scale = _Choice("segment/scale", 100.0, float)
+    outline = _Choice("segment/outline", False, _flag)
+    angle = _Choice("correct/angle", 45.0, float)
+    images_folder = _Choice("images/folder", str(Path.home()), str)
+    project_folder = _Choice("project/folder", str(Path.home()), str)
+    batch_source = _Choice("batch/source", "", str)
+    batch_output = _Choice("batch/output", "", str)
+    batch_model = _Choice("batch/model", "leaf", str)
+    batch_px_per_mm = _Choice("batch/px_per_mm", 0.0, float)
+    batch_workers = _Choice("batch/workers", 0, int)
+
+    @property
+    def file(self) -> str:
+        """The file that holds them; Qt decides where it lies."""
+        return _store().fileName()
+
+    def parameter(self, model: str, name: str) -> float | None:
+        """Return what a parameter was set to for a model; None where nobody set it."""
+        earlier = ["smallest_working"] if name == "min_area_working" else []
+        for known in (name, *earlier):
+            value = _number(f"tunables/{model}/{known}")
+            if value is not None:
+                return value
+        return None
+
+    def keep_parameters(self, model: str, values: Mapping[str, float | None]) -> None:
+        """Keep parameters of a model; None forgets one."""
+        store = _store()
+        for name, value in values.items():
+            key = f"tunables/{model}/{name}"
+            if value is None:
+                store.remove(key)
+            else:
+                store.setValue(key, value)
+
+    def speed(self, model: str, device: str) -> float | None:
+        """Return the seconds that a model took for an image on a device; None where it was never run there."""
+        return _number(f"speed/{model}/{device}")
+
+    def keep_speed(self, model: str, device: str, seconds: float) -> None:
+        """Keep the seconds that a model took for an image."""
+        _store().setValue(f"speed/{model}/{device}", round(seconds, 2))
+
+
+preferences = Preferences()
+
+
+def _store() -> QSettings:
+    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-leafseg", "widgets")
+
+
+def _number(key: str) -> float | None:
+    kept = _store().value(key)
+    return None if kept is None else _read(kept, float, None)
+
+
+def _read(kept: Any, read: Callable[[Any], _Value], default: _Value) -> _Value:
+    try:
+        return read(kept)
+    except (TypeError, ValueError) as error:  # of a file that somebody edited
+        log_error(error)
+        return default
