@@ -11,9 +11,18 @@ SOURCE = REPOSITORY / "src" / "napari_leafseg"
 # where silence is right, and why; by file and function
 ALLOWED = {
     "_subprocess.py:run_in_subprocess": "no answer yet: the caller is given a chance to stop, ten times a second",
+    "io/decode.py:_decode": "the error is the answer which decoder is right",
+    "io/exchange/labelme.py:path_from": "the error is the answer whether both are on one drive",
+    "io/exchange/names.py:_is_file": "the error is the answer whether it is a file",
+    "io/exchange/names.py:relative_names": "the error is the answer whether all are on one drive",
+    "io/exchange/yolo.py:is_yolo": "the error is the answer whether a file is one",
+    "io/resolution.py:_of_tiff": "the error is the answer which page states the scale",
+    "io/resolution.py:parse_number": "the error is the answer whether a text is a number",
+    "io/tiff.py:_decodes": "the error is the answer whether tifffile decodes it",
     "pipelines/processes.py:Pool.map": "no result yet: the caller is given a chance to stop",
     "project/lock.py:Owner.alive": "the error is the answer whether a process runs",
     "versions.py:installed_version": "the error is the answer whether a package is installed",
+    "widgets/images/class_dialog.py:ClassDialog.__init__": "nothing is named after leaves: the dialog asks",
 }
 LOGS = {"_LOG", "logger", "log_error", "handleError"}
 

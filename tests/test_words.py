@@ -37,6 +37,7 @@ ALLOWED = {  # what other libraries call so, and names that files and commands o
     f"{READ}/cli/common.py": {"framework", "whole masks"},
     f"{READ}/finetuning/config.py": {"framework"},
     f"{READ}/finetuning/snapshot.py": {"pictures"},
+    f"{READ}/io/resolution.py": {"metre"},
     f"{READ}/models/query/condinst.py": {"centre"},
     f"{READ}/models/query/pretrained/key_mapping.py": {"centre"},
     f"{READ}/models/query/pretrained/read.py": {"framework"},

@@ -102,10 +102,10 @@ def test_any_exception_is_one_image_s_error(tmp_path, settings, monkeypatch, err
         write_image(tmp_path / "in" / f"{name}.png", PLANT)
     real = image_task.read_image
 
-    def read(path):
+    def read(path, *options):
         if path.stem == "b":
             raise error
-        return real(path)
+        return real(path, *options)
 
     monkeypatch.setattr(image_task, "read_image", read)
     events = list(run_batch([tmp_path / "in"], tmp_path / "out", settings, workers=0))

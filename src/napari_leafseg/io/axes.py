@@ -42,7 +42,7 @@ class ReadOptions:
             raise ParameterError(f"A plane is a number counted from 1, or “max” for the brightest, not {self.z!r}.")
 
     def of(self, count: int) -> tuple[int, ...] | None:
-        """The choice for an image of so many channels."""
+        """Find the choice for an image of so many channels."""
         return self.by_count.get(count, self.channels)
 
 
@@ -93,7 +93,7 @@ def arrange(
     array: Any, axes: str, name: str, options: ReadOptions | None = None, names: Sequence[str] = (),
     said: Said | None = None,
 ) -> Any:  # fmt: skip
-    """Axes as the rest of the package has them: (H, W), (H, W, C) or (T, H, W, C).
+    """Arrange axes as the rest of the package has them: (H, W), (H, W, C) or (T, H, W, C).
 
     Parameters
     ----------
@@ -197,5 +197,5 @@ def upright(array: Any, orientation: int, y: int = 0) -> Any:
 
 
 def with_alpha(array: np.ndarray) -> np.ndarray:
-    """Gray and transparency, (…, 2), as (…, 4)."""
+    """Turn gray and transparency, (…, 2), to (…, 4)."""
     return array[..., [0, 0, 0, 1]]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import logging
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
+_LOG = logging.getLogger(__name__)
+
 
 def cmyk_to_rgb(array: np.ndarray) -> np.ndarray:
-    """Cyan, magenta, yellow and black, (…, 4), to RGB."""
+    """Convert cyan, magenta, yellow and black, (…, 4), to RGB."""
     top = 1.0 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
     light = top - array.astype(np.float64)
     rgb = light[..., :3] * light[..., 3:] / top
@@ -19,7 +22,7 @@ def cmyk_to_rgb(array: np.ndarray) -> np.ndarray:
 
 
 def ycbcr_to_rgb(array: np.ndarray) -> np.ndarray:
-    """Luma and chroma of full range, (…, 3), to RGB."""
+    """Convert luma and chroma of full range, (…, 3), to RGB."""
     top = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
     y, b, r = np.moveaxis(array.astype(np.float64), -1, 0)
     b, r = b - (top + 1) // 2, r - (top + 1) // 2
@@ -28,7 +31,7 @@ def ycbcr_to_rgb(array: np.ndarray) -> np.ndarray:
 
 
 def lab_to_rgb(array: np.ndarray, kind: int = 8) -> np.ndarray:
-    """CIE Lab, (…, 3), to RGB uint8; `kind` is TIFF's photometric: 8 has signed a and b, 9 and 10 an offset."""
+    """Convert CIE Lab, (…, 3), to RGB uint8; `kind` is TIFF's photometric: 8 has signed a, b, 9 and 10 an offset."""
     if array.dtype.itemsize == 2:
         array = (array >> 8).astype(np.uint8)
     values = np.ascontiguousarray(array).view(np.uint8).copy()
@@ -50,7 +53,7 @@ def _lab_transform() -> ImageCms.ImageCmsTransform:
 
 
 def without_premultiplied(colors: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    """Colors that were multiplied with their opacity, as they were before."""
+    """Restore colors that were multiplied with their opacity to what they were before."""
     top = 1.0 if colors.dtype.kind == "f" else float(np.iinfo(colors.dtype).max)
     share = np.where(opacity > 0, opacity, top) / top
     plain = np.where(opacity > 0, colors / share, 0)
@@ -58,7 +61,7 @@ def without_premultiplied(colors: np.ndarray, opacity: np.ndarray) -> np.ndarray
 
 
 def frame_array(image: Image.Image) -> np.ndarray:
-    """A frame of a Pillow image: (H, W), (H, W, 3) or, where it has transparency, (H, W, 4)."""
+    """Read a frame of a Pillow image: (H, W), (H, W, 3) or, where it has transparency, (H, W, 4)."""
     mode = image.mode
     if mode == "CMYK":
         return np.array(_by_profile(image) or image.convert("RGB"))
@@ -91,4 +94,5 @@ def _by_profile(image: Image.Image) -> Any:
             image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
+        _LOG.debug("A color profile cannot be used.", exc_info=True)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import stat
 from collections import Counter
@@ -13,6 +14,8 @@ from pathlib import Path
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.image_formats import IMAGE_ENDINGS, reason_left_out
 from napari_leafseg.io.lazy import is_zarr
+
+_LOG = logging.getLogger(__name__)
 
 LABEL_SUFFIX = "_label"
 _NAMED = 4  # so many file names are listed for each reason
@@ -42,7 +45,7 @@ class FoundImages:
             known.extend(file for file in files if file not in known)
 
     def sentence(self) -> str:
-        """What was left out and why, in one line; empty where nothing was."""
+        """Say what was left out and why, in one line; empty where nothing was."""
         parts = []
         for reason, files in self.left_out.items():
             names = ", ".join(file.name for file in files[:_NAMED])
@@ -52,14 +55,14 @@ class FoundImages:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's ending is one of an image's, and it is no label image of ours."""
+    """Tell whether a file's ending is one of an image's, and it is no label image of ours."""
     return (
         path.suffix.lower() in IMAGE_ENDINGS and not path.stem.endswith(LABEL_SUFFIX) and not path.name.startswith(".")
     )
 
 
 def find_images(paths: Iterable[str | Path], without: Sequence[Path] = ()) -> FoundImages:
-    """Files as they are given, folders as the images in them, by name; each once.
+    """Find files as they are given, folders as the images in them, by name; each once.
 
     Parameters
     ----------
@@ -87,7 +90,7 @@ def find_images(paths: Iterable[str | Path], without: Sequence[Path] = ()) -> Fo
 
 
 def list_images(paths: Iterable[str | Path]) -> list[Path]:
-    """As `find_images`, the paths alone."""
+    """Return what `find_images` finds, the paths alone."""
     return find_images(paths).paths
 
 
@@ -121,6 +124,7 @@ def _look_into(folder: Path, found: FoundImages, without: Sequence[Path]) -> lis
         try:
             kind = _kind(item)
         except InputFileError:
+            _LOG.debug("%s cannot be read.", item, exc_info=True)
             kind = "it cannot be read"
         if kind == "folder":
             reason = None if item in without or not _holds_images(item) else "a folder in the folder, give it as well"
@@ -148,6 +152,7 @@ def _holds_images(folder: Path) -> bool:
             return False
         return any(is_zarr(item) or (item.is_file() and is_image(item)) for item in folder.iterdir())
     except OSError:
+        _LOG.debug("%s cannot be looked into.", folder, exc_info=True)
         return False
 
 

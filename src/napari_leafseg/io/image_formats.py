@@ -112,7 +112,7 @@ _OTHER_ENDINGS = {
 
 
 def format_of(content: bytes, path: Path) -> ImageFormat | None:
-    """The format of a file by its content, where that says nothing by its ending; None where it is none of them."""
+    """Find the format of a file by its content, else by its ending; None where it is none of them."""
     for entry in FORMATS:
         if any(content[place : place + len(mark)] == mark for place, mark in entry.signatures):
             return entry
@@ -121,7 +121,7 @@ def format_of(content: bytes, path: Path) -> ImageFormat | None:
 
 
 def what_it_is(content: bytes) -> str:
-    """What a file is that is no image, and what to do about it; for the end of a sentence."""
+    """Tell what a file is that is no image, and what to do about it; for the end of a sentence."""
     if not content:
         return "empty. Copy or export it again."
     for (place, mark), words in _OTHER_CONTENT:
@@ -139,5 +139,5 @@ def what_it_is(content: bytes) -> str:
 
 
 def reason_left_out(path: Path) -> str | None:
-    """Why a file of a folder is not taken for an image although it may be one; None for files that are no images."""
+    """Tell why a file of a folder is not taken although it may be an image; None for files that are no images."""
     return _OTHER_ENDINGS.get(path.suffix.lower())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import stat
 import time
@@ -25,6 +26,8 @@ from napari_leafseg.io.decode import decode
 from napari_leafseg.io.folders import LABEL_SUFFIX, is_image
 from napari_leafseg.io.label_arrays import as_labels
 from napari_leafseg.io.lazy import is_zarr, read_large_tiff, read_zarr
+
+_LOG = logging.getLogger(__name__)
 
 _TRIES = 3  # to read a file that another program is writing
 
@@ -101,7 +104,7 @@ def read_image(
 
 
 def image_hash(path: str | Path) -> str:
-    """The hash of an image's file as `read_image` gives it, without decoding it.
+    """Return the hash of an image's file as `read_image` gives it, without decoding it.
 
     Raises
     ------
@@ -125,6 +128,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
+        _LOG.debug("%s has no size.", path, exc_info=True)
         return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,22 @@ from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io.axes import ReadOptions, Said, arrange
 from napari_leafseg.io.tiff import CameraRaw, open_large_tiff
 
+_LOG = logging.getLogger(__name__)
+
 LARGE = 512 * 2**20  # bytes of a TIFF file from which on it is not read as a whole
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr group or array."""
+    """Tell whether a folder is a Zarr group or array."""
     try:
         return path.is_dir() and any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
     except OSError:
+        _LOG.debug("%s cannot be looked into.", path, exc_info=True)
         return False
 
 
 def read_zarr(path: Path, options: ReadOptions | None = None, said: Said | None = None) -> tuple[Any, str]:
-    """The finest level of an OME-Zarr image as a Dask array, and a hash of what describes it.
+    """Open the finest level of an OME-Zarr image as a Dask array, and a hash of what describes it.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def read_zarr(path: Path, options: ReadOptions | None = None, said: Said | None 
 
 
 def zarr_hash(path: Path) -> str:
-    """A hash of what describes a store: its metadata, and the names and sizes of its files."""
+    """Compute a hash of what describes a store: its metadata, and the names and sizes of its files."""
     digest = hashlib.sha256()
     for file in sorted(item for item in path.rglob("*") if item.is_file()):
         digest.update(f"{file.relative_to(path)} {file.stat().st_size}".encode())
@@ -58,7 +62,7 @@ def zarr_hash(path: Path) -> str:
 
 
 def image_group(path: Path, said: Said) -> tuple[Any, dict[str, Any]]:
-    """The group that holds the image of a store, and its attributes; of bioformats2raw's stores the largest image.
+    """Find the group that holds a store's image, and its attributes; of bioformats2raw's stores the largest image.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def _attributes(group: Any) -> dict[str, Any]:
 
 
 def read_large_tiff(path: Path, options: ReadOptions | None = None, said: Said | None = None) -> tuple[Any, str]:
-    """The image of a TIFF file as a Dask array, and the file's hash; neither needs it whole in memory.
+    """Open the image of a TIFF file as a Dask array, and the file's hash; neither needs it whole in memory.
 
     Raises
     ------

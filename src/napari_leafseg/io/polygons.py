@@ -32,7 +32,7 @@ def leaf_polygons(labels: np.ndarray) -> dict[int, MultiPolygon]:
 
 
 def leaf_boxes(labels: np.ndarray) -> Iterator[tuple[int, Box]]:
-    """The place of each leaf, by number; numbers may be large and have gaps."""
+    """Find the place of each leaf, by number; numbers may be large and have gaps."""
     numbers = np.unique(labels)
     numbers = numbers[numbers != 0]
     dense = labels
@@ -46,7 +46,7 @@ def leaf_boxes(labels: np.ndarray) -> Iterator[tuple[int, Box]]:
 
 
 def outline(mask: np.ndarray, top: int, left: int) -> MultiPolygon:
-    """The exact outline of a bool mask whose upper left corner lies at a place of the image."""
+    """Trace the exact outline of a bool mask whose upper left corner lies at a place of the image."""
     if mask.all():
         return MultiPolygon([box(left, top, left + mask.shape[1], top + mask.shape[0])])
     padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
@@ -136,6 +136,6 @@ def fill_rings(rings: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[Box
 
 
 def ellipse(x: float, y: float, across: float, down: float) -> np.ndarray:
-    """The outline of an ellipse around (x, y) with half axes `across` and `down`, (N, 2) of (x, y)."""
+    """Draw the outline of an ellipse around (x, y) with half axes `across` and `down`, (N, 2) of (x, y)."""
     angle = np.linspace(0, 2 * np.pi, 360, endpoint=False)
     return np.column_stack([x + across * np.cos(angle), y + down * np.sin(angle)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from napari_leafseg.io.axes import Said
 from napari_leafseg.io.lazy import image_group, is_zarr
 from napari_leafseg.io.tiff import CameraRaw, main_series
 
+_LOG = logging.getLogger(__name__)
+
 _PREFIXES = {"": 1000.0, "k": 1e6, "d": 100.0, "c": 10.0, "m": 1.0, "µ": 1e-3, "u": 1e-3, "n": 1e-6, "p": 1e-9}
 _MM = {f"{prefix}m": length for prefix, length in _PREFIXES.items()} | {
     f"{prefix}{ending}": length
@@ -27,7 +30,7 @@ _MM |= {"micron": 1e-3, "inch": 25.4, "inche": 25.4, "in": 25.4, '"': 25.4, "″
 
 
 def parse_number(text: Any) -> float | None:
-    """A number as people and programs write it ("0.1", "0,1", "1 234,5", "1,234.5"); None where it is none."""
+    """Read a number as people and programs write it ("0.1", "0,1", "1 234,5", "1,234.5"); None where it is none."""
     if isinstance(text, int | float):
         return float(text)
     clean = re.sub(r"[\s\u00a0\u202f']", "", str(text))
@@ -43,7 +46,7 @@ def parse_number(text: Any) -> float | None:
 
 
 def unit_length(unit: Any) -> float | None:
-    """Millimeters of a unit of length as ImageJ, OME and people write it; None where it is none."""
+    """Return millimeters of a unit of length as ImageJ, OME and people write it; None where it is none."""
     text = str(unit or "").strip()
     text = re.sub(r"\\[uU]00[bB]5", "µ", text).replace("μ", "µ").replace("Â", "")
     if text in ("Å",):
@@ -106,6 +109,7 @@ def _of_zarr(path: Path) -> float | None:
             if step.get("type") == "scale":
                 size *= float(step["scale"][place])
     except (StopIteration, KeyError, IndexError, TypeError, ValueError):
+        _LOG.debug("%s states no scale.", path, exc_info=True)
         return None
     return 1 / (size * unit) if unit and size > 0 and any(step.get("type") == "scale" for step in steps) else None
 
@@ -124,6 +128,7 @@ def _of_ome(file: tifffile.TiffFile) -> float | None:
     try:  # not by tifffile, which takes "0,1" for two numbers
         found = ElementTree.fromstring(file.ome_metadata).iter()
     except ElementTree.ParseError:
+        _LOG.debug("The OME description is no XML.", exc_info=True)
         return None
     pixels: Any = next((element for element in found if element.tag.rpartition("}")[2] == "Pixels"), {})
     size = parse_number(pixels.get("PhysicalSizeX", 0))

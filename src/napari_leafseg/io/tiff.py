@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,8 @@ from PIL import Image, TiffImagePlugin
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.axes import ReadOptions, Said, arrange, upright, with_alpha
 from napari_leafseg.io.color import cmyk_to_rgb, frame_array, lab_to_rgb, without_premultiplied, ycbcr_to_rgb
+
+_LOG = logging.getLogger(__name__)
 
 _RAW = {32803, 34892}  # photometric: color filter array, linear raw
 _COLOR_CODECS = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 50001, 50002, 52546}  # they decode to RGB
@@ -83,7 +86,7 @@ def read_tiff(content: bytes, name: str, options: ReadOptions, said: Said, numbe
 
 
 def main_series(file: tifffile.TiffFile, said: Said) -> tifffile.TiffPageSeries:
-    """The series that holds the image: the largest that is no reduced image and no mask of another one.
+    """Find the series that holds the image: the largest that is no reduced image and no mask of another one.
 
     Raises
     ------
@@ -174,7 +177,7 @@ def finish(
     array: Any, axes: str, file: tifffile.TiffFile, series: tifffile.TiffPageSeries, name: str, options: ReadOptions,
     said: Said,
 ) -> Any:  # fmt: skip
-    """From the numbers of a series, NumPy or Dask, to an image or time series, upright and with its colors."""
+    """Make an image or time series, upright and with its colors, of the numbers of a series, NumPy or Dask."""
     page = series.keyframe
     if "S" in axes:
         place = axes.index("S")
@@ -222,6 +225,7 @@ def _channel_names(file: tifffile.TiffFile) -> list[str]:
         labels = (file.imagej_metadata or {}).get("Labels")
         return [] if labels is None else [str(label) for label in np.ravel(labels)]
     except (KeyError, TypeError, ValueError):
+        _LOG.debug("Channels have no names.", exc_info=True)
         return []
 
 
@@ -280,6 +284,7 @@ def _nodata(page: tifffile.TiffPage) -> float | None:
     try:
         return float(str(page.tags[42113].value).strip("\0 ")) if 42113 in page.tags else None
     except ValueError:
+        _LOG.debug("GDAL_NODATA is no number.", exc_info=True)
         return None
 
 
@@ -353,7 +358,7 @@ def _colored(array: np.ndarray, convert: Callable[[np.ndarray], np.ndarray], bas
 
 
 def open_large_tiff(path: Path, options: ReadOptions, said: Said) -> Any:
-    """The image of a TIFF file as a Dask array, which reads only what is used."""
+    """Open the image of a TIFF file as a Dask array, which reads only what is used."""
     import dask.array as da
     import zarr
 

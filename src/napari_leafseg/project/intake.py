@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace as replaced
@@ -19,6 +20,8 @@ from napari_leafseg.io.exchange.reading import Reading
 from napari_leafseg.io.label_arrays import renumbered
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.store import ImageRef, Project
+
+_LOG = logging.getLogger(__name__)
 
 _TOLD = 10  # sentences of a kind in a message
 _LESS = 0.25  # of the area: below it, as many leaves count as less than those before
@@ -96,6 +99,7 @@ class Intake:
             try:
                 key = self._find(name, path)
             except Unclear:
+                _LOG.debug("%s may be of several images.", path, exc_info=True)
                 continue
             if key is not None:
                 claims[key, PurePosixPath(name).name].append(name)
@@ -221,7 +225,7 @@ class Intake:
             self._notes.append(f"{path.name}: not taken in: {'; '.join(reading.notes())}.")
 
     def notes(self) -> tuple[str, ...]:
-        """What is to be told since the last call."""
+        """Return what is to be told since the last call."""
         notes, self._notes = tuple(self._notes), []
         return notes
 
@@ -241,6 +245,7 @@ def _shape_of_labels(path: Path) -> tuple[int, ...] | None:
         with tifffile.TiffFile(path) as file:
             return tuple(file.series[0].shape)
     except Exception:  # none, or damaged, which is told when they are opened
+        _LOG.debug("%s has no shape.", path, exc_info=True)
         return None
 
 
@@ -252,7 +257,7 @@ def _shape_of_image(path: Path, options: ReadOptions) -> tuple[int, ...]:
                 if getattr(image, "n_frames", 1) == 1:
                     return image.size if image.getexif().get(0x0112, 1) > 4 else image.size[::-1]
         except (OSError, ValueError, SyntaxError):
-            pass  # told by the reader
+            _LOG.debug("%s is left to the reader.", path, exc_info=True)
     array = read_image(path, options).array
     return tuple(array.shape[:3] if array.ndim == 4 else array.shape[:2])
 

@@ -70,4 +70,5 @@ def _model_of(record: Path) -> str:
     try:
         return str(read_json(record)["model"]["name"])
     except (OSError, UserError, KeyError, TypeError):
+        _LOG.debug("%s names no model.", record, exc_info=True)
         return ""

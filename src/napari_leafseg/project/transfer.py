@@ -161,7 +161,7 @@ def _leaf_classes(files: Sequence[Path]) -> set[str] | None:
 
 
 def label_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Files as they are given, folders as the files in and below them that may hold labels, by name; each once.
+    """List files as they are given, folders as the files in and below them that may hold labels, by name; each once.
 
     Raises
     ------

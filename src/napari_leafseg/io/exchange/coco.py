@@ -178,7 +178,7 @@ def _class_names(content: dict[str, Any]) -> dict[Any, str]:
 
 
 def count_coco(path: Path) -> Counter[str]:
-    """How many shapes of each class there are."""
+    """Count the shapes of each class."""
     content = load_json(path)
     names = _class_names(content)
     return Counter(names.get(item.get("category_id"), "") for item in content["annotations"])

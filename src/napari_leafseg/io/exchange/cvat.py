@@ -171,6 +171,6 @@ def _count(root: ElementTree.Element) -> Counter[str]:
 
 
 def count_cvat(path: Path) -> Counter[str]:
-    """How many shapes of each class there are."""
+    """Count the shapes of each class."""
     with explained(path, "CVAT file"):
         return _count(_root(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from napari_leafseg.io.exchange.labelme import OPENED, count_labelme, iterate_la
 from napari_leafseg.io.exchange.reading import Found, Reading, explained, forget_json, load_json
 from napari_leafseg.io.exchange.yolo import count_yolo, is_yolo, iterate_yolo, write_data_yaml, write_yolo
 from napari_leafseg.io.images import LABEL_SUFFIX, label_path, read_image, write_image
+
+_LOG = logging.getLogger(__name__)
 
 
 class Labeled(NamedTuple):
@@ -139,8 +142,8 @@ def _write_labelme(folder: Path, items: Sequence[ImageLabels]) -> None:
         target = folder / f"{item.name}.json"
         content = None
         if item.source is not None and item.source.exists() and item.source.suffix.lower() not in OPENED:
-            picture = to_rgb8(np.asarray(read_image(item.source, item.reading).array), str(item.source))
-            content = imageio.imwrite("<bytes>", picture, extension=".png")
+            rgb = to_rgb8(np.asarray(read_image(item.source, item.reading).array), str(item.source))
+            content = imageio.imwrite("<bytes>", rgb, extension=".png")
         image = item.image if item.source is None else path_from(target.parent, item.source)
         write_labelme(target, item.labels, image, content)
 
@@ -272,6 +275,7 @@ def list_classes(paths: Iterable[Path]) -> Counter[str]:
             count = format_of(path).count
             found += count(path) if count is not None else Counter()
         except Exception:  # it is told when the file is read
+            _LOG.debug("%s: classes are not known.", path, exc_info=True)
             continue
         finally:
             forget_json()

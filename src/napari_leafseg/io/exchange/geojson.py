@@ -94,12 +94,12 @@ def _class_of(item: dict[str, Any]) -> str:
 
 
 def count_geojson(path: Path) -> Counter[str]:
-    """How many shapes of each class there are."""
+    """Count the shapes of each class."""
     return Counter(map(_class_of, _features(load_json(path))))
 
 
 def is_geojson(path: Path) -> bool:
-    """Whether a JSON file is one."""
+    """Tell whether a JSON file is one."""
     content = load_json(path)
     first = content[0] if isinstance(content, list) and content else content
     return isinstance(first, dict) and first.get("type") in ("Feature", "FeatureCollection")

@@ -63,7 +63,7 @@ def write_labelme(path: str | Path, labels: np.ndarray, image: str, content_png:
 
 
 def path_from(folder: Path, image: Path) -> str:
-    """The path of an image, seen from a folder; with forward slashes."""
+    """Return the path of an image, seen from a folder; with forward slashes."""
     try:
         return Path(os.path.relpath(os.path.abspath(image), os.path.abspath(folder))).as_posix()
     except ValueError:  # on another drive
@@ -145,5 +145,5 @@ def _group(group: Any) -> Hashable:
 
 
 def count_labelme(path: Path) -> Counter[str]:
-    """How many shapes of each class there are."""
+    """Count the shapes of each class."""
     return Counter(str(shape.get("label") or "") for shape in load_json(path)["shapes"])

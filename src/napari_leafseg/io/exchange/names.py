@@ -30,7 +30,7 @@ def labeled_path(path: Path) -> str:
 
 
 def bare_names(name: str) -> list[str]:
-    """What an image may be called of which a file has this name: without ``_label``, ``_cp_masks`` and the like."""
+    """List what an image may be called of which a file has this name: without ``_label``, ``_cp_masks`` and so on."""
     found = [name]
     while len(found) < 5 and (shorter := _ROBOFLOW.sub("", _ADDED.sub("", found[-1]))) not in {"", found[-1]}:
         found.append(shorter)
@@ -38,7 +38,7 @@ def bare_names(name: str) -> list[str]:
 
 
 def relative_names(paths: Sequence[Path]) -> list[str]:
-    """The files' paths, relative to the folder that all have in common, with forward slashes."""
+    """Return the files' paths, relative to the folder that all have in common, with forward slashes."""
     folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
     try:
         common = os.path.commonpath(folders) if folders else ""
@@ -48,7 +48,7 @@ def relative_names(paths: Sequence[Path]) -> list[str]:
 
 
 def file_names(images: Sequence[str], own: Sequence[str] | None = None) -> list[str]:
-    """A name for the files of each image, safe on any system: its own where no other has it, else with its folders.
+    """Name the files of each image, safe on any system: by its own name where no other has it, else with folders.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class ImageIndex:
                 self._stems[stem].append(key)
 
     def find(self, name: str, beside: Path | None = None) -> str | None:
-        """The image that is meant by a name: by its path, as far as it is told, else by its stem.
+        """Find the image that is meant by a name: by its path, as far as it is told, else by its stem.
 
         Parameters
         ----------

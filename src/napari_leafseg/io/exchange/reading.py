@@ -68,7 +68,7 @@ class Reading:
         self._sizes = sizes
 
     def known(self, names: Iterable[str], declared: Mapping[str, Any] | None = None) -> dict[str, tuple[int, ...]]:
-        """The images among `names` whose labels are to be read, with their shapes.
+        """Find the images among `names` whose labels are to be read, with their shapes.
 
         Parameters
         ----------
@@ -103,11 +103,11 @@ class Reading:
         return found
 
     def plane(self, name: str, declared: tuple[int, int] | None = None) -> tuple[int, int] | None:
-        """Height and width of the one image that a file is of; None where it is not to be read."""
+        """Return height and width of the one image that a file is of; None where it is not to be read."""
         return self.planes([name], {name: declared}).get(name)
 
     def planes(self, names: Iterable[str], declared: Mapping[str, Any] | None = None) -> dict[str, tuple[int, int]]:
-        """Like `known`, for formats that hold no series."""
+        """Find images like `known`, for formats that hold no series."""
         found = {}
         for name, shape in self.known(names, declared).items():
             if len(shape) == 2:
@@ -117,7 +117,7 @@ class Reading:
         return found
 
     def leaves(self, counts: Mapping[str, int]) -> set[str]:
-        """The classes that are leaves, of those that a file has; "" for shapes without a class."""
+        """Find the classes that are leaves, of those that a file has; "" for shapes without a class."""
         return (leaf_classes(counts) if self._classes is None else self._classes & set(counts)) | {""}
 
     def leave_out(self, what: str, count: int = 1) -> None:
@@ -126,7 +126,7 @@ class Reading:
             self.left_out[what] += count
 
     def notes(self) -> list[str]:
-        """What was left out, a part of a sentence each."""
+        """Say what was left out, a part of a sentence each."""
         return [f"{count:,} × {what}" for what, count in self.left_out.most_common()]
 
 

@@ -124,14 +124,14 @@ def _read_names(path: Path) -> dict[int, str]:
 
 
 def count_yolo(path: Path) -> Counter[str]:
-    """How many shapes of each class there are."""
+    """Count the shapes of each class."""
     names = _class_names(path)
     files = [path] if path.suffix.lower() == ".txt" else _text_files(path)
     return Counter(names.get(kind, "") for file in files for kind, _ in _lines(file))
 
 
 def is_yolo(path: Path) -> bool:
-    """Whether a text or YAML file is one of a YOLO data set."""
+    """Tell whether a text or YAML file is one of a YOLO data set."""
     try:
         text = load_text(path)
         if path.suffix.lower() != ".txt":

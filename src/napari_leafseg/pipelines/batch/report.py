@@ -61,7 +61,7 @@ def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
-    """All labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
+    """Write all labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
     done = [item for item in results if "error" not in item]
     paths = [Path(item["path"]) for item in done]
     items = [

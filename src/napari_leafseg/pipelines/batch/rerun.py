@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ from napari_leafseg.pipelines.step import Step
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.predictor import Predictor
+
+_LOG = logging.getLogger(__name__)
 
 
 class Rerun(NamedTuple):
@@ -217,7 +220,7 @@ def _differs(content: dict[str, Any], predictor: Predictor) -> tuple[str, ...]:
         return ()
     return (
         f"The labels were made on {was[0]} in {was[1]}, these on {now[0]} in {now[1]}: outlines may differ by some "
-        "pixels, and doubtful leaves may come or go.",
+        "pixels, and uncertain leaves may come or go.",
     )
 
 
@@ -236,6 +239,7 @@ def _find_image(path: Path, image: dict[str, Any], images: Path | None) -> Path:
             if not wanted or image_hash(place) == wanted:
                 return place
         except InputFileError:  # another file of the folder
+            _LOG.debug("%s is passed over.", place, exc_info=True)
             continue
         other = place
     if other is not None and images is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import ChannelsNeeded, LoadedImage, ReadOptions, read_image, resize, to_rgb8
 from napari_leafseg.project import Project
 from napari_leafseg.project.transfer import TransferEvent, import_labels
+
+_LOG = logging.getLogger(__name__)
 
 
 def load_job(path: Path, options: ReadOptions) -> LoadedImage:
@@ -32,6 +35,7 @@ def thumbnail_job(
             image = to_rgb8(np.ascontiguousarray(array[::step, ::step]), str(path))
             yield path, resize(image, min(1.0, size / max(image.shape[:2])))
         except ChannelsNeeded:
+            _LOG.debug("%s has no thumbnail yet.", path, exc_info=True)
             continue
         except UserError as error:
             yield path, str(error)
