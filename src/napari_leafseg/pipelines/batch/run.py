@@ -116,16 +116,16 @@ def run_batch(
             if result is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
-    if settings.measure:
-        order = {task.name: number for number, task in enumerate(tasks)}
-        results.sort(key=lambda item: order.get(item["name"], -1))
-        yield from _report(place, results, settings, total)
-    else:
-        yield BatchEvent(total, total, "Done")
+    order = {task.name: number for number, task in enumerate(tasks)}
+    results.sort(key=lambda item: order.get(item["name"], -1))
+    yield from _report(place, results, settings, total)
 
 
 def _report(place: Path, results: list[dict[str, Any]], settings: BatchSettings, total: int) -> Iterator[BatchEvent]:
-    """Write tables, exports and the report."""
+    """Write tables, exports and the report, where images are measured."""
+    if not settings.measure:
+        yield BatchEvent(total, total, "Done")
+        return
     yield BatchEvent(total, total, "Writing tables and report")
     leaves = write_tables(place, results)
     for name in write_exports(place, results, settings.exports):
