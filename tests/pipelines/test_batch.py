@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 from distributed import LocalCluster
 from PIL import Image
+from typer.testing import CliRunner
 
+from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_labels, write_image
 from napari_leafseg.pipelines import processes
@@ -190,11 +192,30 @@ def test_rerun_makes_the_same_labels_and_tells_what_is_wrong(plant_images, tmp_p
     assert rerun(record, moved).same is True
     content = json.loads(record.read_text())
     record.write_text(json.dumps({**content, "model": {"name": "leaf", "version": "1"}}))
-    with pytest.raises(UserError, match="version 1 of the model"):
+    with pytest.raises(UserError, match="version 1 of the model.* has changed"):
         rerun(record, moved)
     record.write_text("[]")
     with pytest.raises(UserError, match="no record"):
         rerun(record, moved)
+
+
+def test_a_record_of_weights_that_have_another_name_today_is_rerun_with_them(plant_images, tmp_path):
+    out = tmp_path / "out"
+    drive([plant_images / "plant1.png"], out, SETTINGS.model_copy(update={"model": "leaf-small"}), workers=0)
+    record = out / "labels" / "plant1_label.json"
+    assert rerun(record).note == ""
+    content = json.loads(record.read_text())
+    content["model"]["name"] = content["batch"]["model"] = "leaf"  # as version 0.1 wrote it
+    assert content["model"]["version"] == "2026.11.25"
+    record.write_text(json.dumps(content))
+    again = rerun(record)
+    assert again.same is True
+    assert again.record["model"]["name"] == "leaf-small"
+    assert "“leaf” is another model since" in again.note
+    said = CliRunner().invoke(app, ["rerun", str(record), "--device", "cpu"])
+    assert said.exit_code == 0
+    assert "the same labels" in said.output
+    assert "called “leaf-small” now" in said.output
 
 
 def kill_once(task, output, settings, digest, original=running.process_image):

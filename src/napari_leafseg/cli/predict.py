@@ -157,6 +157,8 @@ def rerun(
         said = {True: "the same labels", False: "OTHER labels than those beside the record", None: "done"}[result.same]
         differ += result.same is False
         out.print(f"{item.path.name}: {int(result.labels.max(initial=0))} leaves, {said}.", soft_wrap=True)
+        if result.note:
+            out.print(f"[yellow]{result.note}[/]", highlight=False, soft_wrap=True)
         if output is not None:
             write_labels(output / item.path.with_suffix(".tif").name, result.labels, result.record)
     if differ or failed:

@@ -1,4 +1,7 @@
-"""Make a checkpoint the weights of a bundled model: ``python -m napari_leafseg.models.store.bundle CHECKPOINT NAME``."""
+"""Give a bundled model other weights.
+
+``python -m napari_leafseg.models.store.bundle CHECKPOINT NAME``
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import tifffile
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import label_path, list_images, read_image
-from napari_leafseg.models.store.zoo import describe_model
+from napari_leafseg.models.store.zoo import describe_model, present_name
 from napari_leafseg.pipelines.batch.image_task import plant_mask
 from napari_leafseg.pipelines.engine import RunEvent, finish, run_over
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
@@ -32,11 +32,14 @@ class Rerun(NamedTuple):
         The new record.
     same : bool or None
         Whether they are the labels that lie beside the record; None where there are none.
+    note : str
+        That the model has another name today; empty where it has not.
     """
 
     labels: np.ndarray
     record: dict[str, Any]
     same: bool | None
+    note: str = ""
 
 
 class Record(NamedTuple):
@@ -116,14 +119,20 @@ def _rerun(record: Record, images: Path | None, device: str) -> Generator[Step, 
     image = _find_image(path, content["image"], images)
     model, version = content["model"]["name"], content["model"]["version"]
     location = content.get("batch", {}).get("model", model)
-    card = describe_model(location)
+    today = present_name(location, version)
+    card = describe_model(today)
     if card.version != version:
         raise InputFileError(
-            f"{path.name} was made with version {version} of the model “{model}”, here is {card.version}. "
-            "Install that version again to make the same labels."
+            f"{path.name} was made with version {version} of the model “{model}”, here is {card.version}: the model "
+            "has changed. Install that version again to make the same labels."
         )
+    note = (
+        ""
+        if today == location
+        else (f"“{location}” is another model since; its version {version} is called “{today}” now, and was used.")
+    )
     tta = content.get("tta", content.get("looks", {"views": None, "scales": [1.0]}))
-    predictor = get_predictor(location, device, TestTimeAugmentation(tta["views"], tuple(tta["scales"])))
+    predictor = get_predictor(today, device, TestTimeAugmentation(tta["views"], tuple(tta["scales"])))
     scale = None if content.get("scale_found", True) else content["scale"]
     if isinstance(scale, list):  # of the frames of a series
         scale = scale[0]
@@ -138,7 +147,7 @@ def _rerun(record: Record, images: Path | None, device: str) -> Generator[Step, 
     same = None
     if beside is not None and beside.exists():
         same = bool(np.array_equal(tifffile.imread(beside), labels))
-    return Rerun(labels, {**prediction.record(**values), "image": content["image"]}, same)
+    return Rerun(labels, {**prediction.record(**values), "image": content["image"]}, same, note)
 
 
 def _find_image(path: Path, image: dict[str, Any], images: Path | None) -> Path:
