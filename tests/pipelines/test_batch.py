@@ -29,7 +29,7 @@ from napari_leafseg.pipelines.batch.run import find_tasks, run_batch
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
 
-SETTINGS = BatchSettings(device="cpu", tta="fast", values={"angle": 50.0}, px_per_mm=4.0, threads=1)
+SETTINGS = BatchSettings(model="leaf-small", device="cpu", tta="fast", values={"angle": 50.0}, px_per_mm=4.0, threads=1)
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
 
 
@@ -191,8 +191,8 @@ def test_rerun_makes_the_same_labels_and_tells_what_is_wrong(plant_images, tmp_p
     moved.with_suffix(".png").rename(moved / "other-name.png")
     assert rerun(record, moved).same is True
     content = json.loads(record.read_text())
-    record.write_text(json.dumps({**content, "model": {"name": "leaf", "version": "1"}}))
-    with pytest.raises(UserError, match="version 1 of the model.* has changed"):
+    record.write_text(json.dumps({**content, "model": {"name": "leaf-small", "version": "1"}}))
+    with pytest.raises(UserError, match=r"version 1 of the model.* has changed"):
         rerun(record, moved)
     record.write_text("[]")
     with pytest.raises(UserError, match="no record"):
@@ -201,7 +201,7 @@ def test_rerun_makes_the_same_labels_and_tells_what_is_wrong(plant_images, tmp_p
 
 def test_a_record_of_weights_that_have_another_name_today_is_rerun_with_them(plant_images, tmp_path):
     out = tmp_path / "out"
-    drive([plant_images / "plant1.png"], out, SETTINGS.model_copy(update={"model": "leaf-small"}), workers=0)
+    drive([plant_images / "plant1.png"], out, SETTINGS, workers=0)
     record = out / "labels" / "plant1_label.json"
     assert rerun(record).note == ""
     content = json.loads(record.read_text())
@@ -254,7 +254,8 @@ def test_a_kill_at_any_moment_repeats_only_what_was_in_flight(tmp_path):
     folder, out = tmp_path / "plants", tmp_path / "out"
     for seed in range(6):
         write_image(folder / f"plant{seed}.png", synthesize(420 + seed, SCENE).image)
-    command = [sys.executable, "-m", "napari_leafseg.cli", "batch", str(folder), "--output", str(out), "--workers", "0"]
+    command = [sys.executable, "-m", "napari_leafseg.cli", "batch", str(folder), "--output", str(out), "--workers", "0",
+               "--model", "leaf-small"]  # fmt: skip
     killed = 0
     while True:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
