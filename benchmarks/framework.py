@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--held", type=Path, required=True, help="names kept aside, one a line")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--models", nargs="+", default=["solov2", "condinst", "sotr", "mask2former"])
-    parser.add_argument("--start", default="leaf", help="a model; “own”: each model's bundled weights")
+    parser.add_argument("--start", default="leaf-small", help="a model; “own”: each model's bundled weights")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--longer", action="store_true", help="also the first model's base for twice the steps")

@@ -28,7 +28,7 @@ def run(*arguments):
 def test_models_are_listed_with_quality_size_and_license(folder):
     result = run()
     assert result.exit_code == 0
-    for word in ("leaf-fluorescence", "condinst", "mask2former", "BSD-3-Clause", " MB", str(folder)[:20]):
+    for word in ("leaf-small", "leaf-fluorescence", "condinst", "mask2former", "BSD-3-Clause", " MB", str(folder)[:20]):
         assert word in result.stdout
 
 

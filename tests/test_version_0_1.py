@@ -14,7 +14,7 @@ from napari_leafseg.io import read_image, read_labels
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.pipelines.batch.config import BatchSettings
-from napari_leafseg.pipelines.batch.rerun import read_records
+from napari_leafseg.pipelines.batch.rerun import read_records, rerun
 from napari_leafseg.pipelines.batch.run import run_batch
 from napari_leafseg.project import Project
 from napari_leafseg.project.review import tally
@@ -79,6 +79,10 @@ def test_the_batch_opens_and_goes_on(written, monkeypatch):
         assert record.content["parameters"]["angle"] == 50
         labels = read_labels(record.labels)
         assert labels.max() == record.content["count"] == np.count_nonzero(leaves["image"] == f"plant{number}")
+        again = rerun(record, Path("images"), "cpu")
+        assert again.record["model"] == {"name": "leaf-small", "version": "2026.11.25"}
+        assert again.same or number == 1  # there, plants are looked for in another way since
+        assert "leaf-small" in again.differs[0]
     about = json.loads(Path("batch/batch.json").read_text())
     settings = BatchSettings.model_validate(about["settings"])
     assert settings.tta == "fast"

@@ -26,11 +26,13 @@ from napari_leafseg.finetuning.dataset import (
 from napari_leafseg.finetuning.evaluation import HeldOutScore, give_verdict, held_out_precision, held_out_score, summary
 from napari_leafseg.finetuning.publish import better_values
 from napari_leafseg.finetuning.session import Session, finetune, keep_best, split
+from napari_leafseg.finetuning.snapshot import save_snapshot
 from napari_leafseg.io import write_image
 from napari_leafseg.losses.distance_embedding import contacts, distance_loss
 from napari_leafseg.models.store import zoo
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.models.store.model_card import read_card
+from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.project import Project
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training import loop
@@ -586,6 +588,27 @@ def test_a_stopped_session_is_known_and_its_best_weights_can_be_kept(tmp_path, m
     event = keep_best(settings, images, folder)
     assert event.result == models / "mine.safetensors"
     assert read_card(event.result).provenance["verdict"] == event.verdict
+
+
+def test_a_session_goes_on_with_the_weights_that_it_began_with(tmp_path, models):
+    settings, images = settings_of("leaf"), images_of(2)
+    folder = session_folder(settings.name)
+    save_snapshot(folder, settings, images)
+    assert resumable_runs() == [settings]
+    content = json.loads((folder / "session.json").read_text())
+    del content["base_version"]  # until version 2026.11.25 of “leaf”, which is “leaf-small” now
+    (folder / "session.json").write_text(json.dumps(content))
+    (small,) = resumable_runs()
+    assert small == settings.model_copy(update={"base": "leaf-small"})
+    assert Session(small, images, folder, "cpu").base == find_model("leaf-small")
+
+
+def test_plants_are_seen_as_the_base_saw_them(tmp_path, models):
+    session = Session(settings_of("leaf"), images_of(2), tmp_path / "s", "cpu")
+    card, config = read_card(find_model("leaf")), session.config(4, 0)
+    assert card.least_leaf > 0
+    for entry in ("target_diameter", "least_leaf", "tta_views", "defaults"):
+        assert getattr(config, entry) == getattr(card, entry)
 
 
 def test_keeping_nothing_is_explained(tmp_path, models, tiny_checkpoint):

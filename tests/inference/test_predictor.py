@@ -182,6 +182,7 @@ class _Short(torch.nn.Module):
         super().__init__()
         self.network, self.limit = network, limit
         self.config, self.stride = network.config, network.stride
+        self.embed = getattr(network, "embed", None)  # of predicted centers alone
 
     def place(self, _device):
         return self
@@ -192,8 +193,9 @@ class _Short(torch.nn.Module):
         return self.network(images)
 
 
-def test_short_memory_falls_back_to_tiles_and_says_so():
-    network, _ = load_checkpoint(find_model("leaf"))
+@pytest.mark.parametrize("name", ["leaf", "leaf-small"])
+def test_short_memory_falls_back_to_tiles_and_says_so(name):
+    network, _ = load_checkpoint(find_model(name))
     said = []
     image = synthesize(1, SceneConfig(size=(600, 600), diameter=(200, 300))).image
     statistics = brightness_statistics(image)
@@ -342,7 +344,7 @@ def test_explaining_images_have_the_images_size(prediction, scene):
     ],
 )
 def test_all_views_together_do_not_depend_on_how_the_image_lies(scene, views, same):
-    network, _ = load_checkpoint(find_model("leaf"))
+    network, _ = load_checkpoint(find_model("leaf-small"))
     tiled = TiledNetwork(network, torch.device("cpu"), print, views=views)
     image = np.ascontiguousarray(scene.image[:192, :192])
     statistics = brightness_statistics(image)

@@ -120,7 +120,9 @@ def test_the_bundled_model_is_listed_and_small():
     assert find_model("leaf").stat().st_size <= 12e6
     card = describe_model("leaf")
     assert card.name == "leaf"
-    assert card.provenance["training"]["data"]["folder"] is None  # synthetic plants only
+    small = describe_model("leaf-small")
+    assert small.provenance["training"]["data"]["folder"] is None  # synthetic plants only
+    assert find_model("leaf-small").stat().st_size < find_model("leaf").stat().st_size
     with pytest.raises(UserError, match="no model “oak”"):
         find_model("oak")
 

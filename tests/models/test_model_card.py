@@ -14,8 +14,9 @@ from safetensors import safe_open
 from napari_leafseg._files import resource_folder
 from napari_leafseg.errors import ModelError
 from napari_leafseg.models.store import user_models
+from napari_leafseg.models.store.bundle import bundle
 from napari_leafseg.models.store.card_document import card_document
-from napari_leafseg.models.store.checkpoint import load_checkpoint
+from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.store.model_card import holds_card, read_card, write_calibration, write_with_card
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, model_hash
@@ -150,3 +151,22 @@ def test_the_card_to_read_names_the_calibration():
     (added,) = set(card_document({**content, "calibration": [0.5, -1.25]}).split("\n")) - set(plain.split("\n"))
     assert "slope 0.5, offset -1.25" in added
     assert added.count(". ") == 0
+
+
+def test_a_bundled_model_gets_other_weights_and_keeps_its_words(tmp_path, tiny_checkpoint):
+    weights, beside = pair(tmp_path, "leaf-small")
+    before = json.loads(beside.read_text())
+    network, card = load_checkpoint(tiny_checkpoint)
+    training = {"name": "run", "description": "Anything.", "steps": 3}
+    card = replace(card, provenance={"training": training, "date": "2030-02-01T00:00:00Z"}, least_leaf=7.0)
+    save_checkpoint(tiny_checkpoint, network, card)
+    bundle(tiny_checkpoint, weights)
+    after, read = json.loads(beside.read_text()), read_card(weights)
+    for entry in ("name", "description", "license", "defaults", "metrics", "document"):
+        assert after[entry] == before[entry]
+    assert (read.version, read.config, read.least_leaf) == ("2030.02.01", card.config, 7.0)
+    assert read.provenance["training"] == training | {"name": "leaf-small", "description": before["description"]}
+    assert not holds_card(weights)
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in
+               load_checkpoint(weights)[0].state_dict().items())  # fmt: skip
+    assert weights.with_suffix(".md").read_text(encoding="utf-8") == card_document(after)

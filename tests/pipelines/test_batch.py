@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 from distributed import LocalCluster
 from PIL import Image
+from typer.testing import CliRunner
 
+from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_labels, write_image
 from napari_leafseg.pipelines import processes
@@ -28,7 +30,7 @@ from napari_leafseg.pipelines.batch.run import run_batch
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
 
-SETTINGS = BatchSettings(device="cpu", tta="fast", values={"angle": 50.0}, px_per_mm=4.0, threads=1)
+SETTINGS = BatchSettings(model="leaf-small", device="cpu", tta="fast", values={"angle": 50.0}, px_per_mm=4.0, threads=1)
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
 
 
@@ -190,12 +192,31 @@ def test_rerun_makes_the_same_labels_and_tells_what_is_wrong(plant_images, tmp_p
     moved.with_suffix(".png").rename(moved / "other-name.png")
     assert rerun(record, moved).same is True
     content = json.loads(record.read_text())
-    record.write_text(json.dumps({**content, "model": {"name": "leaf", "version": "1"}}))
-    with pytest.raises(UserError, match="version 1 of the model"):
+    record.write_text(json.dumps({**content, "model": {"name": "leaf-small", "version": "1"}}))
+    with pytest.raises(UserError, match=r"version 1 of the model.* has changed"):
         rerun(record, moved)
     record.write_text("[]")
     with pytest.raises(UserError, match="no record"):
         rerun(record, moved)
+
+
+def test_a_record_of_weights_that_have_another_name_today_is_rerun_with_them(plant_images, tmp_path):
+    out = tmp_path / "out"
+    drive([plant_images / "plant1.png"], out, SETTINGS, workers=0)
+    record = out / "labels" / "plant1_label.json"
+    assert rerun(record).differs == ()
+    content = json.loads(record.read_text())
+    content["model"]["name"] = content["batch"]["model"] = "leaf"  # as version 0.1 wrote it
+    assert content["model"]["version"] == "2026.11.25"
+    record.write_text(json.dumps(content))
+    again = rerun(record)
+    assert again.same is True
+    assert again.record["model"]["name"] == "leaf-small"
+    assert "“leaf” is another model since" in again.differs[0]
+    said = CliRunner().invoke(app, ["rerun", str(record), "--device", "cpu"])
+    assert said.exit_code == 0
+    assert "the same labels" in said.output
+    assert "called “leaf-small” now" in said.output
 
 
 def kill_once(task, output, settings, digest, original=running.process_image):
@@ -234,7 +255,8 @@ def test_a_kill_at_any_moment_repeats_only_what_was_in_flight(tmp_path):
     folder, out = tmp_path / "plants", tmp_path / "out"
     for seed in range(6):
         write_image(folder / f"plant{seed}.png", synthesize(420 + seed, SCENE).image)
-    command = [sys.executable, "-m", "napari_leafseg.cli", "batch", str(folder), "--output", str(out), "--workers", "0"]
+    command = [sys.executable, "-m", "napari_leafseg.cli", "batch", str(folder), "--output", str(out), "--workers", "0",
+               "--model", "leaf-small"]  # fmt: skip
     killed = 0
     while True:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -29,7 +29,7 @@ def labeled(tmp_path_factory):
 def test_predictions_are_kept_and_a_second_sweep_runs_no_network(labeled):
     images = labeled_files(labeled)
     assert [image.name for image in images] == ["plant108.png", "plant111.png"]
-    predictor = load_model("leaf", "cpu")
+    predictor = load_model("leaf-small", "cpu")
     search = list(tune(predictor, images))[-1].search
     assert search.best_sbd >= search.sbd.mean()
     assert all(image.prediction is not None for image in images)
@@ -57,7 +57,7 @@ def test_a_series_counts_every_frame(labeled):
     series = labeled_files(labeled)[:1]
     series[0].image = lambda: np.stack([image for image, _ in frames])
     series[0].labels = lambda: np.stack([labels for _, labels in frames])
-    assert list(tune(load_model("leaf", "cpu"), series))[-1].search.images == 2
+    assert list(tune(load_model("leaf-small", "cpu"), series))[-1].search.images == 2
 
 
 def test_command_line(labeled, tmp_path):

@@ -261,7 +261,8 @@ def test_own_images_join_in(tmp_path):
 
 def test_configurations_are_read_and_mistakes_named(tmp_path):
     assert (
-        read_training_config(REPOSITORY / "resources" / "training" / "leaf.yaml").network().kind == "distance_embedding"
+        read_training_config(REPOSITORY / "resources" / "training" / "leaf-small.yaml").network().kind
+        == "distance_embedding"
     )
     path = tmp_path / "c.yaml"
     path.write_text("stesp: 3\nbatch: 0\n")

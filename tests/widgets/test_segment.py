@@ -170,6 +170,7 @@ def test_stop_ends_a_run_without_leaving_anything(widget, viewer, qtbot, monkeyp
 
 
 def test_explaining_layers_come_and_go(widget, viewer, qtbot):
+    widget.choose_model("leaf-small")  # of whose seeds some go
     run(widget, qtbot)
     for kind, name in (("distance", "distance map"), ("embedding", "embedding"), ("seeds", "seeds")):
         widget.overlays[kind].click()

@@ -31,7 +31,7 @@ def shown(widget):
 def test_all_models_are_listed_with_a_line_each(viewer):
     widget = SegmentWidget(viewer)
     lines = {widget.model_box.itemData(at): widget.model_box.itemText(at) for at in range(widget.model_box.count() - 1)}
-    for name in ("leaf", "leaf-fluorescence", "condinst", "solov2", "sotr", "mask2former"):
+    for name in ("leaf", "leaf-small", "leaf-fluorescence", "condinst", "solov2", "sotr", "mask2former"):
         assert lines[name].startswith(f"{name}  ·  SBD 0.")
         assert " MB" in lines[name]
         widget.choose_model(name)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="YAML file; resources/training/leaf.yaml is the bundled model's.")],
+    config: Annotated[Path, typer.Argument(help="YAML file; resources/training/leaf-small.yaml is a bundled model's.")],
     output: Annotated[Path, typer.Option(help="Folder of the run; a run that is there already goes on.")],
     device: Device = "auto",
 ) -> None:

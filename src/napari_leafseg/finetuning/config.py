@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_leafseg.models.store.zoo import list_models, user_folder
+from napari_leafseg.models.store.zoo import list_models, present_name, user_folder
 from napari_leafseg.training.config import InstanceUniqueConfig
 from napari_leafseg.versions import with_new_names
 
@@ -78,6 +78,13 @@ class FinetuneSettings(BaseModel):
         return self.batch or {"quick": 4, "thorough": 8}[self.effort]
 
 
+def began_with(about: dict[str, Any]) -> FinetuneSettings:
+    """Read the settings of a session's file; its base has the name that it has today."""
+    settings = FinetuneSettings.model_validate(about["settings"])
+    version = about.get("base_version", "2026.11.25")  # not noted until then
+    return settings.model_copy(update={"base": present_name(settings.base, version)})
+
+
 def session_folder(name: str) -> Path:
     """Tell where the session of a new model lies while it runs."""
     return _root() / name
@@ -106,7 +113,7 @@ def resumable_runs() -> list[FinetuneSettings]:
     for path in sorted(_root().glob("*/session.json"), key=lambda item: -item.stat().st_mtime):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            found.append(FinetuneSettings.model_validate(content["settings"]))
+            found.append(began_with(content))
         except (OSError, ValueError, KeyError) as error:
             _LOG.warning("The fine-tuning in %s cannot go on: its settings cannot be read (%s).", path.parent, error)
     return found

@@ -13,8 +13,9 @@ import numpy as np
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError, ModelError, ParameterError
-from napari_leafseg.finetuning.config import FinetuneSettings
+from napari_leafseg.finetuning.config import FinetuneSettings, began_with
 from napari_leafseg.finetuning.dataset import CorrectedImage
+from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.versions import with_new_names
 
 _LIST, _LABELS = "session.json", "labels.npz"
@@ -33,6 +34,7 @@ def save_snapshot(folder: Path, settings: FinetuneSettings, images: list[Correct
     write_atomically(folder / _LABELS, buffer.getvalue())
     about = {
         "settings": settings.model_dump(mode="json"),
+        "base_version": describe_model(settings.base).version,
         "images": [{"name": item.name, "sha256": item.sha256, "complete": item.complete} for item in images],
     }
     write_atomically(folder / _LIST, (json.dumps(about, indent=1) + "\n").encode())
@@ -68,12 +70,12 @@ def load_snapshot(
         about: dict[str, Any] = json.loads((folder / _LIST).read_text(encoding="utf-8"))
         about = with_new_names(about, {"pictures": "images"})
         about["images"] = [with_new_names(entry, {"whole": "complete"}) for entry in about["images"]]
-        began_with = FinetuneSettings.model_validate(about["settings"])
+        began = began_with(about)
         with np.load(folder / _LABELS) as file:
             labels = [file[f"arr_{number}"] for number in range(len(about["images"]))]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputFileError(f"{folder} is damaged ({error}). Begin with a new name.") from error
-    if began_with != settings:
+    if began != settings:
         raise ParameterError(f"{folder} holds a fine-tuning with other settings. Begin with a new name.")
     now = {(item.name, item.sha256): item for item in images}
     found, changed = [], sum(item.leaves > 0 for item in images) != len(labels)

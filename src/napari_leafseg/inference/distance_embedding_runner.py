@@ -32,9 +32,11 @@ class DistanceEmbeddingRunner(TiledNetwork):
     def filter_regions(self, regions: Sequence[PixelRegion], defaults: dict[str, float]) -> None:
         """Leave out pieces that are uncertain beside the largest of all regions; their maps stay as they are."""
         confidence = defaults.get("min_component_confidence", 0.0)
+        foregrounds = [region.maps.foreground for region in regions]
+        if regions and not any((foreground >= FOREGROUND).any() for foreground in foregrounds):
+            self.warn("No plant was found at this working scale. If there is one, set another by hand.")
         if not regions or not confidence:
             return
-        foregrounds = [region.maps.foreground for region in regions]
         for region, uncertain in zip(regions, uncertain_components(foregrounds, FOREGROUND, confidence), strict=True):
             if uncertain.any():
                 region.group((region.maps.foreground >= FOREGROUND) & ~uncertain)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 ENDING = ".safetensors"
+_RENAMED = {("leaf", "2026.11.25"): "leaf-small"}  # the same weights under a new name
 
 
 def user_folder() -> Path:
@@ -74,6 +75,11 @@ def find_model(name: str) -> Path:
     raise ModelError(
         f"There is no model “{name}”. There are: {', '.join(found) or 'none'}; or give the path of a {ENDING} file."
     )
+
+
+def present_name(name: str, version: str) -> str:
+    """Return the name that a version of a bundled model has today: its own, unless other weights took it over."""
+    return _RENAMED.get((name, version), name)
 
 
 def describe_model(name: str) -> ModelCard:

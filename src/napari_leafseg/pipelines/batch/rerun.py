@@ -16,7 +16,7 @@ from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import ReadOptions, find_images, image_hash, label_path, read_image
-from napari_leafseg.models.store.zoo import describe_model
+from napari_leafseg.models.store.zoo import describe_model, present_name
 from napari_leafseg.pipelines.batch.image_task import plant_mask
 from napari_leafseg.pipelines.engine import RunEvent, finish, run_over
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
@@ -40,7 +40,7 @@ class Rerun(NamedTuple):
     same : bool or None
         Whether they are the labels that lie beside the record; None where there are none.
     differs : tuple of str
-        What could not be as it was, in sentences.
+        What is not as it was, in sentences: the model's name, device and precision.
     """
 
     labels: np.ndarray
@@ -174,16 +174,17 @@ def _rerun(record: Record, images: Path | None, device: str) -> Generator[Step, 
     image = _find_image(path, content["image"], images)
     model, version = content["model"]["name"], content["model"]["version"]
     location = content.get("batch", {}).get("model", model)
-    card = describe_model(location)
+    today = present_name(location, version)
+    card = describe_model(today)
     if card.version != version:
         raise InputFileError(
-            f"{path.name} was made with version {version} of the model “{model}”, here is {card.version}. "
-            "Install that version again to make the same labels."
+            f"{path.name} was made with version {version} of the model “{model}”, here is {card.version}: the model "
+            "has changed. Install that version again to make the same labels."
         )
     tta = content.get("tta", content.get("looks", {"views": None, "scales": [1.0]}))
     device, precision = _as_it_was(content, device)
     chosen = TestTimeAugmentation(tta["views"], tuple(tta["scales"]))
-    predictor = get_predictor(location, device, chosen, precision=precision)
+    predictor = get_predictor(today, device, chosen, precision=precision)
     scale = None if content.get("scale_found", True) else content["scale"]
     if isinstance(scale, list):  # of the frames of a series
         scale = scale[0]
@@ -199,7 +200,11 @@ def _rerun(record: Record, images: Path | None, device: str) -> Generator[Step, 
     same = None
     if beside is not None and beside.exists():
         same = bool(np.array_equal(tifffile.imread(beside), labels))
-    return Rerun(labels, {**prediction.record(**values), "image": content["image"]}, same, _differs(content, predictor))
+    differs = _differs(content, predictor)
+    if today != location:
+        renamed = f"“{location}” is another model since; its version {version} is called “{today}” now, and was used."
+        differs = (renamed, *differs)
+    return Rerun(labels, {**prediction.record(**values), "image": content["image"]}, same, differs)
 
 
 def _as_it_was(content: dict[str, Any], device: str) -> tuple[str, str]:
