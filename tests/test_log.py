@@ -264,7 +264,7 @@ def test_version_and_info(log):
 
 def test_info_comes_without_torch_and_without_qt(log, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.setitem(sys.modules, "napari_leafseg.widgets.state.session", None)
+    monkeypatch.setitem(sys.modules, "napari_leafseg.widgets.state.preferences", None)
     run = CliRunner().invoke(cli.app, ["info", "--json"])
     info = json.loads(run.output)
     assert run.exit_code == 0

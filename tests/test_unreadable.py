@@ -15,7 +15,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.finetuning import config
 from napari_leafseg.io import write_image
 from napari_leafseg.models.store import user_models, zoo
-from napari_leafseg.pipelines.batch import image_task
+from napari_leafseg.pipelines.batch import find, marker
 from napari_leafseg.project import Project, recent_projects
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.review import tally
@@ -107,14 +107,14 @@ def test_the_record_of_an_image(tmp_path, caplog):
 
 
 def test_a_marker_of_a_batch(tmp_path, caplog):
-    task = image_task.Task(str(tmp_path / "a.png"), "a")
-    assert image_task.cached_result(tmp_path, task, "digest") is None
+    task = find.Task(str(tmp_path / "a.png"), "a")
+    assert marker.cached_result(tmp_path, task, "digest") is None
     assert caplog.text == ""
-    marker = image_task.marker_path(tmp_path, "a")
-    marker.parent.mkdir()
-    marker.write_text("{")
-    assert image_task.cached_result(tmp_path, task, "digest") is None
-    assert str(marker) in caplog.text
+    path = marker.marker_path(tmp_path, "a")
+    path.parent.mkdir()
+    path.write_text("{")
+    assert marker.cached_result(tmp_path, task, "digest") is None
+    assert str(path) in caplog.text
 
 
 def test_a_line_of_the_curves(tmp_path, caplog):
@@ -129,11 +129,16 @@ def test_a_batch_logs_mistakes_and_errors_of_its_processes(tmp_path):
     write_image(tmp_path / "b.png", np.zeros((20, 20, 3), np.uint8))
     code = (
         "import sys; from napari_leafseg.pipelines.batch import image_task as place\n"
+        "from napari_leafseg.pipelines.engine import _finish_work\n"
         "from napari_leafseg.pipelines.batch.config import BatchSettings\n"
         "place.get_predictor = lambda *a: [][1]\n"
         "for name in 'ab':\n"
         "    task = place.Task(f'{sys.argv[1]}/{name}.png', name)\n"
-        "    place.process_image(task, sys.argv[1], BatchSettings(device='cpu'), 'digest')\n"
+        "    work = lambda task: place.process_image(task, sys.argv[1], BatchSettings(device='cpu'), 'digest')\n"
+        "    try:\n"
+        "        _finish_work(work, task)\n"
+        "    except place.InputFileError:\n"
+        "        pass\n"
     )
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path)}
     run = subprocess.run([sys.executable, "-c", code, tmp_path], env=environment, capture_output=True, timeout=120)

@@ -53,7 +53,7 @@ def _answer(qtbot, accept=True, **choices):
 @pytest.mark.parametrize("name", SERIES)
 def test_a_gray_series_is_a_series(widget, viewer, qtbot, tmp_path, name):
     widget.add([case_file(name, tmp_path)])
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget._thumbnails)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget.thumbnails.running)
     assert viewer.layers[0].data.shape[1:] == (128, 128)
     data, series = image_data(viewer.layers[0])
     assert series
@@ -66,7 +66,7 @@ def test_a_gray_series_is_a_series(widget, viewer, qtbot, tmp_path, name):
 )
 def test_an_image_is_one_layer(widget, viewer, qtbot, tmp_path, name):
     widget.add([case_file(name, tmp_path)])
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget._thumbnails)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget.thumbnails.running)
     assert viewer.layers[0].ndim == 2
     assert image_data(viewer.layers[0])[0].shape[:2] == (128, 128)
     assert not widget.session.images[0].error
@@ -80,7 +80,7 @@ def test_channels_are_asked_for_and_kept_with_the_project(widget, viewer, qtbot,
     widget.controller.create(tmp_path / "project")
     asked = _answer(qtbot, red="2", green="3", blue="4")
     widget.add([tmp_path / "a.ome.tif", tmp_path / "b.ome.tif"])
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget._thumbnails)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget.thumbnails.running)
     assert np.array_equal(viewer.layers[0].data, RGB)
     assert "a.ome.tif" in asked[0].findChildren(QComboBox)[0].parent().layout().itemAt(0).widget().text()
     qtbot.mouseClick(widget.next_button, Qt.MouseButton.LeftButton)
@@ -91,11 +91,13 @@ def test_channels_are_asked_for_and_kept_with_the_project(widget, viewer, qtbot,
     widget.session.read_options = ReadOptions()
     widget.controller.open(tmp_path / "project")
     assert widget.session.read_options.by_count == {4: (2, 3, 4)}
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget._thumbnails)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget.thumbnails.running)
     assert np.array_equal(viewer.layers[0].data, RGB)
     asked = _answer(qtbot, kind="One", red="1")
     assert widget._ask_channels(widget.session.images[0])
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and viewer.layers[0].data.ndim == 2 and not widget._thumbnails)
+    qtbot.waitUntil(
+        lambda: len(viewer.layers) == 1 and viewer.layers[0].data.ndim == 2 and not widget.thumbnails.running
+    )
     assert np.array_equal(viewer.layers[0].data, GRAY)
     assert widget.controller.project.read_options.by_count == {4: (1,)}
 
@@ -105,7 +107,7 @@ def test_an_image_whose_channels_nobody_chose_says_why(widget, viewer, qtbot, tm
     monkeypatch.setattr("napari_leafseg.widgets.images.widget.show_error", shown.append)
     asked = _answer(qtbot, accept=False)
     widget.add([case_file("ome_5ch.ome.tif", tmp_path)])
-    qtbot.waitUntil(lambda: bool(shown) and not widget._thumbnails)
+    qtbot.waitUntil(lambda: bool(shown) and not widget.thumbnails.running)
     assert asked
     assert "5 channels" in shown[0]
     assert widget.session.images[0].error
@@ -117,7 +119,7 @@ def test_what_a_folder_held_besides_is_said(widget, viewer, qtbot, tmp_path, mon
     write_image(tmp_path / "a.png", RGB)
     (tmp_path / "b.czi").write_bytes(b"ZISRAWFILE")
     widget.add([tmp_path])
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget._thumbnails)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget.thumbnails.running)
     assert shown == ["Not taken: b.czi (formats of microscope makers, export them as OME-TIFF)."]
 
 
@@ -182,7 +184,7 @@ def test_a_dropped_file_is_read_as_everywhere(viewer, tmp_path):
 def test_labels_of_layers_and_of_twins_are_written_where_they_belong(viewer, qtbot, tmp_path):
     segment, widget = SegmentWidget(viewer), ImagesWidget(viewer)
     image = viewer.add_image(RGB, name="../../evil: 1?", rgb=True)
-    assert segment._stem(image) == "_.._evil_ 1_"
+    assert segment.saver._stem(image) == "_.._evil_ 1_"
     for name in ("plant.png", "plant.bmp", "day2/plant.png", "other.png"):
         write_image(tmp_path / name, RGB)
     widget.add([tmp_path / name for name in ("plant.png", "plant.bmp", "day2/plant.png", "other.png")])
@@ -191,10 +193,10 @@ def test_labels_of_layers_and_of_twins_are_written_where_they_belong(viewer, qtb
         layer = Image(RGB, rgb=True)
         widget.session.bind(layer, entry)
         shown.append(layer)
-    beside = [segment._stem(layer) for layer in shown]
+    beside = [segment.saver._stem(layer) for layer in shown]
     assert beside == ["plant_png", "plant_bmp", "plant", "other"]
     segment._folder = tmp_path
-    assert len(set(map(segment._stem, shown))) == 4
-    qtbot.waitUntil(lambda: not widget._thumbnails and widget._loader is None)
+    assert len(set(map(segment.saver._stem, shown))) == 4
+    qtbot.waitUntil(lambda: not widget.thumbnails.running and not widget.loader.running)
     segment.close()
     widget.close()

@@ -23,7 +23,7 @@ from napari_leafseg.models.store.model_card import ModelCard, read_card
 from napari_leafseg.models.store.zoo import list_models
 from napari_leafseg.training.config import InstanceUniqueConfig, LossConfig
 from napari_leafseg.training.instance_unique import InstanceUniqueLoss
-from napari_leafseg.training.losses import framework_losses
+from napari_leafseg.training.losses import instance_unique_losses
 from tests.conftest import REPOSITORY
 from tests.test_imports import loaded
 from tests.toy_family import STAR, StarConfig, StarNet
@@ -113,7 +113,7 @@ def test_a_family_that_knows_nothing_of_clicks_leaves_them_to_the_colors(checkpo
 def test_a_family_without_queries_is_not_trained_instance_uniquely(star):
     network, framework = build_network(StarConfig()), InstanceUniqueLoss(InstanceUniqueConfig())
     with pytest.raises(UserError, match="“star” has no queries"):
-        framework_losses(network, {}, LossConfig(), framework, 0)
+        instance_unique_losses(network, {}, LossConfig(), framework, 0)
 
 
 def test_the_smallest_leaf_may_be_given_at_the_working_scale(checkpoint, scene):

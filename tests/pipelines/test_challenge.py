@@ -129,7 +129,7 @@ def test_the_given_mask_decides_where_leaves_are(scenes):
 
 def test_scores_by_subset_follow_the_challenges_rules(folder, tmp_path):
     images = read_challenge(folder)
-    events = list(score_challenge(load_model("leaf", "cpu"), images, True, tmp_path))
+    events = list(score_challenge(load_model("leaf-small", "cpu"), images, True, tmp_path))
     table = events[-1].table
     assert set(table) == {"A1", "A4", "mean"}
     assert table["A1"]["images"] == 4
@@ -187,4 +187,4 @@ def test_every_training_configuration_that_is_shipped_is_valid(path):
     assert network.kind in {"distance_embedding", "condinst", "solov2", "sotr", "mask2former"}
     assert getattr(network, "embedding", 8) >= 4
     if config.init_from:
-        assert config.init_from in list_models()
+        assert config.init_from in list_models() or config.init_from.startswith("runs/")  # an earlier stage

@@ -153,8 +153,12 @@ def _there(
 
 
 def _finish_work(work: Work[Any], item: Any) -> Any:
-    outcome = work(item)
-    return finish(outcome) if isinstance(outcome, Generator) else outcome
+    try:
+        outcome = work(item)
+        return finish(outcome) if isinstance(outcome, Generator) else outcome
+    except Exception as error:
+        log_error(error)  # in the log of the process that did the work
+        raise
 
 
 def _user_error(name: str, error: Exception | None) -> UserError | None:

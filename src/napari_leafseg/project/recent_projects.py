@@ -69,6 +69,6 @@ def projects_using(model: str) -> dict[Path, int]:
 def _model_of(record: Path) -> str:
     try:
         return str(read_json(record)["model"]["name"])
-    except (OSError, UserError, KeyError, TypeError):
-        _LOG.debug("%s names no model.", record, exc_info=True)
+    except (OSError, UserError, KeyError, TypeError) as error:
+        _LOG.warning("The record %s does not say which model found its leaves: %r", record, error)
         return ""
