@@ -134,6 +134,8 @@ class LabelsBinding:
             The sliders' values until now, and those of `labels`.
         """
         if box is None:
+            if self._base is not None:  # redo brings back where the sliders came to rest
+                self._drag = (self._drag[0], dict(values))
             return
         if self._base is None:
             self._base = self.layer.data.copy()
