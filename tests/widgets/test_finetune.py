@@ -206,7 +206,7 @@ def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_
     assert viewer.layers.selection.active.name == f"other{least}"
     correct = CorrectWidget(viewer)  # and the review's button knows it as well
     images.list.setCurrentRow((least + 1) % 3)
-    correct.least_certain_image()
+    correct.review.least_certain_image()
     assert images.list.currentRow() == least
     qtbot.waitUntil(lambda: not images.loader.running, timeout=20000)
 
