@@ -55,7 +55,7 @@ ALLOWED = {  # what other libraries call so, and names that files and commands o
     f"{READ}/project/measurement_settings.py": {"pictures"},
     f"{READ}/training/config.py": {"framework", "neighbour", "neighbours", "optimiser"},
     f"{READ}/training/loop.py": {"optimiser"},
-    f"{READ}/widgets/state/session.py": {"smallest working"},
+    f"{READ}/widgets/state/preferences.py": {"smallest working"},
     "CHANGELOG.md": {"picture", "certainty", "advise", "sweep", "framework", "whole masks", "centre"},
 }
 FILES = sorted(

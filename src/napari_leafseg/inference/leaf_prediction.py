@@ -43,7 +43,7 @@ class PixelRegion(Region):
         return EmbeddingGrowth(self, points) if self.maps.foreground[y, x] >= FOREGROUND else None
 
     def foreground(self, window: tuple[slice, slice]) -> np.ndarray:
-        """Whether each working pixel of a window belongs to a leaf, bool."""
+        """Tell whether each working pixel of a window belongs to a leaf, bool."""
         return self.maps.foreground[window] >= FOREGROUND
 
     def working_labels(self, values: dict[str, float]) -> np.ndarray:

@@ -214,7 +214,7 @@ def _differs(content: dict[str, Any], predictor: Predictor) -> tuple[str, ...]:
         return ()
     return (
         f"The labels were made on {was[0]} in {was[1]}, these on {now[0]} in {now[1]}: outlines may differ by some "
-        "pixels, and doubtful leaves may come or go.",
+        "pixels, and uncertain leaves may come or go.",
     )
 
 
