@@ -72,7 +72,7 @@ class LeafsegWidget(QWidget):
 
     def listen(self, emitter: Any, method: Callable[..., Any]) -> None:
         """Connect a method of the widget to an event of napari or of the session; see `controls.listen`."""
-        listen(self, emitter, method)
+        listen(emitter, method)
 
     def bind_key(self, key: str, action: Callable[[], Any]) -> None:
         """Do something when a key is pressed on the canvas."""

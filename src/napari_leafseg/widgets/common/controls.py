@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MethodType
+from typing import Any, TypeVar, cast
 
 import pyqtgraph as pg
-from qtpy.QtCore import QObject, QTimer
+from qtpy.compat import isalive
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QPalette, QPen
 from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QWidget
 
@@ -86,19 +89,20 @@ def thin_progress() -> QProgressBar:
     return bar
 
 
-def listen(owner: QObject, emitter: Any, method: Callable[..., Any]) -> None:
-    """Connect a method to an event of napari or a signal of the session, for as long as its owner is there.
+def listen(emitter: Any, method: Callable[..., Any]) -> None:
+    """Connect a method of a Qt object to an event of napari or a signal of the session, for as long as Qt has it.
 
     Qt's own signals need no such care: Qt forgets methods of objects that are gone.
     """
-    emitter.connect(method)
     weak = weakref.WeakMethod(method)
 
-    def forget() -> None:
-        if (known := weak()) is not None:
-            emitter.disconnect(known)
+    def tell(*what: Any) -> None:
+        known = weak()
+        if known is not None and isalive(cast(MethodType, known).__self__):
+            known(*what)
 
-    owner.destroyed.connect(forget)
+    tell.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]  # says how much is to be told
+    emitter.connect(tell)
 
 
 def present(part: _Part | None) -> _Part:

@@ -58,7 +58,7 @@ class ImageSuggestions(QWidget):
         column.addWidget(self.words)
         column.addLayout(row)
         column.addWidget(self.list)
-        listen(self, session.images_changed, self._count)
+        listen(session.images_changed, self._count)
         self._count()
 
     @property

@@ -88,7 +88,7 @@ class ProjectBar(QWidget):
         column.addLayout(row)
         column.addWidget(self.recover)
         self.controller.changed.connect(self.refresh)
-        listen(self, session.project_changed, self.refresh)
+        listen(session.project_changed, self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
