@@ -20,7 +20,6 @@ ALLOWED = {
     "io/resolution.py:parse_number": "the error is the answer whether a text is a number",
     "io/tiff.py:_decodes": "the error is the answer whether tifffile decodes it",
     "pipelines/processes.py:Pool.map": "no result yet: the caller is given a chance to stop",
-    "project/lock.py:Owner.alive": "the error is the answer whether a process runs",
     "versions.py:installed_version": "the error is the answer whether a package is installed",
     "widgets/images/class_dialog.py:ClassDialog.__init__": "nothing is named after leaves: the dialog asks",
 }
