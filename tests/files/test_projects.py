@@ -28,7 +28,7 @@ def folder(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     many = np.stack([GRAY, *RGB.transpose(2, 0, 1)])
-    tifffile.imwrite(folder / "many.ome.tif", many, photometric="minisblack", metadata={"axes": "CYX"})
+    tifffile.imwrite(folder / "many.ome.btf", many, photometric="minisblack", metadata={"axes": "CYX"})
     labels = np.zeros(GRAY.shape, np.uint8)
     labels[20:60, 20:60] = 1
     write_image(folder / "many.ome_label.png", labels)
