@@ -172,6 +172,7 @@ def test_labels_lie_on_the_plant_however_the_image_is_turned(viewer, series):
 def test_a_dropped_file_is_read_as_everywhere(viewer, tmp_path):
     path = case_file("jpg_cmyk.jpg", tmp_path)
     assert image_reader(str(tmp_path)) is None
+    assert image_reader(str(tmp_path / "a_label.tif")) is None  # opened with their image
     assert image_reader(str(path)) is read_layers
     ((array, options, kind),) = read_layers(str(path))
     assert array.shape == (128, 128, 3)
