@@ -51,7 +51,7 @@ demo: $(READY)
 	$(SCREEN) $(BIN)/napari-leafseg demo $(DEMO_ARGS)
 
 test: $(READY)
-	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not night"
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not gui and not train"

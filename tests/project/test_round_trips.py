@@ -122,6 +122,7 @@ def test_a_series_comes_into_a_project(tmp_path):
         assert not document.labels.any()
 
 
+@pytest.mark.night
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("form", FORMATS)

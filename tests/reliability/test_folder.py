@@ -162,7 +162,7 @@ input()
 
 
 @pytest.mark.parametrize("kind", ["stale", "none", "half-written"])
-@pytest.mark.parametrize("tries", [15, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [15, pytest.param(150, marks=[pytest.mark.slow, pytest.mark.night])])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_of_several_that_take_a_lock_at_once_one_gets_it(tmp_path, kind, tries):
     folder = tmp_path / "p"
