@@ -115,6 +115,16 @@ def test_a_calibration_is_written_into_the_card_alone(tmp_path):
     assert read_card(weights).calibration == (0.5, 1.25)
 
 
+def test_another_model_under_the_same_name_is_another_experiment(tmp_path, tiny_checkpoint):
+    place = Path(shutil.copy(tiny_checkpoint, tmp_path / "mine.safetensors"))
+    settings = BatchSettings(model=str(place))
+    before = settings.digest()
+    assert settings.digest() == before
+    network, card = load_checkpoint(place)
+    save_checkpoint(place, network, replace(card, version="2030.1.1"))
+    assert settings.digest() != before
+
+
 def test_a_model_without_calibration_keeps_its_hash(tmp_path):
     weights, card = pair(tmp_path)
     content = json.loads(card.read_text())

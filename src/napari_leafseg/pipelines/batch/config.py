@@ -119,7 +119,12 @@ def model_hash(path: Path) -> str:
     return hashlib.sha256(f"{file_hash(path)} {values}".encode()).hexdigest()
 
 
-@lru_cache(maxsize=8)
 def file_hash(path: Path) -> str:
-    """Return SHA-256 of a file."""
+    """Return SHA-256 of a file; computed again once the file is another one."""
+    state = path.stat()
+    return _hash_of(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _hash_of(path: Path, _size: int, _changed: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
