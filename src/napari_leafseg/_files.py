@@ -146,13 +146,18 @@ def sample_folder() -> Path:
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10))}
 
 
+def unreserved(name: str) -> str:
+    """Put an underscore before a name that Windows keeps for a device."""
+    return f"_{name}" if name.partition(".")[0].casefold() in _RESERVED else name
+
+
 def safe_name(name: str, longest: int = 200) -> str:
     """Make a name that a file may have on any system, and that leads to no other folder.
 
     A name that is fine already stays as it is.
     """
     clean = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in name).strip(" .")
-    clean = f"_{clean}" if clean.split(".")[0].casefold() in _RESERVED else clean
+    clean = unreserved(clean)
     if len(clean.encode()) > longest:
         digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
         clean = f"{clean.encode()[: longest - 9].decode(errors='ignore')}_{digest}"

@@ -35,7 +35,7 @@ def system_info(settings: str = "") -> dict[str, Any]:
             **{name: installed_version(name) or "–" for name in _PACKAGES},
         },
         "system": platform.platform(),
-        "cores": {"all": os.cpu_count(), "usable": _usable_cores()},
+        "cores": {"all": os.cpu_count(), "usable": usable_cores()},
         **_devices(),
         "paths": {
             "data": str(data_folder()),
@@ -62,8 +62,9 @@ def info_lines(info: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _usable_cores() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def usable_cores() -> int:
+    """Count the cores that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def _devices() -> dict[str, Any]:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from napari_leafseg._console import err, out
+from napari_leafseg._console import out, print_note
 from napari_leafseg.cli.common import Command, app, progress_bar
 
 
@@ -74,9 +73,9 @@ def import_into_project(
             for event in import_labels(opened, labels, verified, leaf_class, replace, image):
                 bar.update(task, completed=event.done, total=event.total)
                 for note in event.notes:
-                    err.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
+                    print_note(note)
         except ImportIncomplete as error:
             for note in error.notes:
-                err.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
+                print_note(note)
             raise
     out.print(f"Labels of {event.total} files are in {project}.", highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from napari_leafseg._console import err, out
+from napari_leafseg._console import out, print_note
 from napari_leafseg.cli.common import Device, Model, app, progress_bar
 from napari_leafseg.cli.parameters import write_value
 
@@ -39,7 +39,7 @@ def evaluate(
         )
     out.print(table)
     for message in result["unmatched"]:
-        err.print(f"[yellow]{message}[/]", soft_wrap=True)
+        print_note(message)
     if json_file is not None:
         write_atomically(json_file, (json.dumps(result, indent=2) + "\n").encode())
 

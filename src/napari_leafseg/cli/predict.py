@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.markup import escape
 
-from napari_leafseg._console import err, out, print_error, print_note
+from napari_leafseg._console import out, print_error, print_note
 from napari_leafseg.cli.common import Command, Device, Model, app, progress_bar
 from napari_leafseg.cli.parameters import (
     LEFT_OUT_CODE,
@@ -29,10 +29,9 @@ from napari_leafseg.cli.parameters import (
 from napari_leafseg.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_leafseg.pipelines.batch.config import BatchSettings
-    from napari_leafseg.pipelines.batch.run import BatchEvent
 
 
 @app.command(cls=Command)
@@ -68,44 +67,58 @@ def predict(
         model=model, values=values, scale=scale, channels=reading.channels, z=reading.z, device=device, tta=tta,
         measure=False, plant_masks=None if plant_masks is None else str(plant_masks.resolve()), full_masks=full_masks,
     )  # fmt: skip
-    failed, left_out = 0, False
-    for event in _run_batch(images, output, settings, 0):
-        left_out |= bool(event.left_out)
-        if event.result is None:
-            continue
-        if "error" in event.result:
-            failed += 1
-            continue
-        found = event.result
+
+    def tell(found: dict[str, Any]) -> None:
         notes = "".join(f" [yellow]{escape(note)}[/]" for note in found["notes"])
         where = escape(str(label_path(output, found["name"])))
         out.print(
             f"{where}: {found['count']} leaves, scale {found['scale']:.2f}.{notes}", highlight=False, soft_wrap=True
         )
-    _exit(failed, left_out)
+
+    _exit(_run_batch(images, output, settings, 0, tell=tell))
 
 
-def _exit(failed: int, left_out: bool) -> None:
+class _Outcome(NamedTuple):
+    """How a run over many images ended."""
+
+    total: int
+    failed: int
+    left_out: bool
+    report: Path | None
+
+
+def _exit(outcome: _Outcome) -> None:
     """End with the code that tells whether something failed, or was left out."""
-    if failed or left_out:
-        raise typer.Exit(2 if failed else LEFT_OUT_CODE)
+    if outcome.failed or outcome.left_out:
+        raise typer.Exit(2 if outcome.failed else LEFT_OUT_CODE)
 
 
 def _run_batch(
-    images: Sequence[str | Path], output: Path, settings: BatchSettings, workers: int | None, scheduler: str = ""
-) -> Iterator[BatchEvent]:
-    """Run many images under a progress bar; errors and what is left out are printed as they come."""
+    images: Sequence[str | Path], output: Path, settings: BatchSettings, workers: int | None,
+    scheduler: str | None = None, tell: Callable[[dict[str, Any]], None] | None = None,
+) -> _Outcome:  # fmt: skip
+    """Run many images under a progress bar; errors and what is left out are printed as they come.
+
+    `tell` takes the result of each image that could be done.
+    """
     from napari_leafseg.pipelines.batch.run import run_batch
 
+    failed, left_out = 0, False
     with progress_bar() as bar:
         task = bar.add_task("Starting", total=None)
-        for event in run_batch(images, output, settings, workers, scheduler or None):
+        for event in run_batch(images, output, settings, workers, scheduler):
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
-            if event.result is not None and "error" in event.result:
-                print_error(UserError(event.result["error"]))
             if event.left_out:
+                left_out = True
                 print_note(event.left_out)
-            yield event
+            if event.result is None:
+                continue
+            if "error" in event.result:
+                failed += 1
+                print_error(UserError(event.result["error"]))
+            elif tell is not None:
+                tell(event.result)
+    return _Outcome(event.total, failed, left_out, event.report)
 
 
 @app.command(cls=Command)
@@ -145,12 +158,11 @@ def batch(
         model=model, values=values, scale=scale, channels=reading.channels, z=reading.z,
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
     )  # fmt: skip
-    failed, left_out = 0, False
-    for event in _run_batch(images, output, settings, workers, scheduler or ""):
-        left_out |= bool(event.left_out)
-        failed += event.result is not None and "error" in event.result
-    out.print(f"{event.total - failed} images done, {failed} not. Report: {escape(str(event.report))}", soft_wrap=True)
-    _exit(failed, left_out)
+    done = _run_batch(images, output, settings, workers, scheduler or None)
+    out.print(
+        f"{done.total - done.failed} images done, {done.failed} not. Report: {escape(str(done.report))}", soft_wrap=True
+    )
+    _exit(done)
 
 
 @app.command()
@@ -176,7 +188,7 @@ def rerun(
         differ += result.same is False
         out.print(f"{item.path.name}: {int(result.labels.max(initial=0))} leaves, {said}.", soft_wrap=True)
         for sentence in result.differs:
-            err.print(f"[yellow]{sentence}[/]", soft_wrap=True)
+            print_note(sentence)
         if output is not None:
             write_labels(output / item.path.with_suffix(".tif").name, result.labels, result.record)
     if differ or failed:

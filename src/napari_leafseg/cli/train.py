@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from napari_leafseg._console import err, out, print_error
+from napari_leafseg._console import out, print_error, print_note
 from napari_leafseg.cli.common import PAPER, Command, Device, app, progress_bar
 from napari_leafseg.errors import ParameterError, UserError
 
@@ -135,7 +135,7 @@ def finetune(
             reading = opened.read_options
     images, notes = processes.broadcast(found) or ([], [])
     for note in notes:
-        err.print(f"[yellow]{note}[/]", soft_wrap=True, highlight=False)
+        print_note(note)
     with progress_bar() as bar:
         task = bar.add_task("Fine-tuning", total=None)
         for event in finetune_and_clean_up(settings, images, device):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 Decoder = Literal["tiff", "pillow", "jpeg2000", "jpegxl", "raw", "zarr"]
 
 
@@ -47,7 +48,7 @@ FORMATS = (
     ),
     ImageFormat(
         "TIFF", (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm"), "tiff",
-        ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
+        tuple((0, magic) for magic in TIFF_MAGIC),
     ),
     ImageFormat("BMP", (".bmp", ".dib"), "pillow", ((0, b"BM"),), "BMP"),
     ImageFormat("WebP", (".webp",), "pillow", ((8, b"WEBP"),), "WEBP"),

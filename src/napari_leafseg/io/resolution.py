@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.axes import Said
+from napari_leafseg.io.image_formats import TIFF_MAGIC
 from napari_leafseg.io.lazy import image_group, is_zarr
 from napari_leafseg.io.tiff import CameraRaw, main_series
 
@@ -73,7 +74,7 @@ def read_resolution(path: str | Path) -> float | None:
         return _of_zarr(path)
     try:
         with path.open("rb") as content:
-            tiff = content.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+            tiff = content.read(4) in TIFF_MAGIC
         if tiff:
             with tifffile.TiffFile(path) as file:
                 return _of_tiff(file)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_leafseg._files import read_json
-from napari_leafseg.errors import ParameterError, UserError
+from napari_leafseg.errors import UserError
+from napari_leafseg.pipelines.processes import connect
 
 _LOG = logging.getLogger(__name__)
-_PATIENCE = 10  # seconds for a scheduler to answer
 
 
 def agree_on_precision(wanted: str, device: str, scheduler: str | None, earlier: Path, digest: str) -> str:
@@ -40,15 +40,8 @@ def agree_on_precision(wanted: str, device: str, scheduler: str | None, earlier:
         return known
     if scheduler is None:
         return own_precision(device)
-    from distributed import Client
-
-    try:
-        with Client(scheduler, timeout=_PATIENCE) as client:
-            found = set(client.run(own_precision, device).values())
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ParameterError(
-            f"No Dask scheduler answers at {scheduler}. Start one with “dask scheduler”, or leave --scheduler out."
-        ) from error
+    with connect(scheduler) as client:
+        found = set(client.run(own_precision, device).values())
     return found.pop() if len(found) == 1 else "float32"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_leafseg._system import usable_cores
 from napari_leafseg.errors import ParameterError
 from napari_leafseg.pipelines.predictors import threads_of
 
@@ -31,7 +32,7 @@ def default_workers(device: str) -> int:
         return torch.cuda.device_count()
     if device in {"auto", "mps"} and torch.backends.mps.is_available():
         return 1
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return usable_cores()
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,24 @@ def _call(threads: int, function: Callable[[Any, Any], Any], work: Any, item: An
         return function(work, item)
 
 
+def connect(scheduler: str) -> Client:
+    """Connect to a Dask scheduler.
+
+    Raises
+    ------
+    ParameterError
+        When it does not answer.
+    """
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=_PATIENCE)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ParameterError(
+            f"No Dask scheduler answers at {scheduler}. Start one with “dask scheduler”, or leave --scheduler out."
+        ) from error
+
+
 @contextlib.contextmanager
 def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
     """Start processes on this machine, or connect to a scheduler.
@@ -88,16 +107,8 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=_PATIENCE)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise ParameterError(
-                f"No Dask scheduler answers at {scheduler}. Start one with “dask scheduler”, or leave --scheduler out."
-            ) from error
-        try:
+        with connect(scheduler) as client:
             yield Pool(client)
-        finally:
-            client.close()
         return
     with (
         dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.errors import ProjectError
 from napari_leafseg.project.document import Document, Snapshot, annotator, now
-from napari_leafseg.project.journal import NewerRecord, Numbering, Record
+from napari_leafseg.project.journal import NewerRecord, Numbering, Record, free_name
 from napari_leafseg.project.measurement_settings import FILE as MEASUREMENT_FILE
 from napari_leafseg.project.read_options import FILE as READ_OPTIONS_FILE
 
@@ -77,16 +76,9 @@ def _earlier(project: Project, ref: ImageRef, shape: tuple[int, ...]) -> Documen
             raise
         except ProjectError as error:
             if place.exists():
-                aside = _moved_aside(place)
+                aside = place.rename(free_name(place, "replaced"))
                 project.notice(f"{error} It is kept as {aside.name} beside it; new labels take its place.")
     return project.read_document(ref, shape) if journal.exists() else None
-
-
-def _moved_aside(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.replaced{number if number > 1 else ''}")).exists():
-        number += 1
-    return path.rename(aside)
 
 
 def copy_files(project: Project, other: Project, documents: Collection[str]) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from napari_leafseg._files import clear_unfinished, read_json
-from napari_leafseg.errors import InputFileError, ProjectError
+from napari_leafseg._files import clear_unfinished, read_json, unreserved
+from napari_leafseg.errors import InputFileError, ProjectError, UserError
 from napari_leafseg.project.migrate import FORMAT, migrate
 
+Settings = TypeVar("Settings")
 State = Literal["new", "in progress", "done"]
 OWN_FOLDERS = ("labels", "records", "journal")  # written by us alone
 _LONGEST = 150  # bytes of a name, so that its files' names are short enough for any disk
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(1, 10))}
 
 
 class ImageRef(BaseModel):
@@ -117,6 +117,32 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, Any, bool]:
         raise ProjectError(f"{path} has an entry that does not fit: {where}: {first['msg']}.") from error
 
 
+def read_settings(path: Path, read: Callable[[Path], Settings], default: Settings, again: str) -> Settings:
+    """Read a file of a project's folder that need not be there.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    read : callable
+        Makes the settings of the file.
+    default : object
+        Where there is none.
+    again : str
+        What has to be done again when it is damaged.
+
+    Raises
+    ------
+    ProjectError
+        When it is damaged.
+    """
+    if not path.exists():
+        return default
+    try:
+        return read(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
+        raise ProjectError(f"{path} is damaged. Move it away; {again} again.") from error
+
+
 def clear_folder(folder: Path) -> None:
     """Delete what was being written when the application died; nothing else."""
     for place in (folder, *(folder / name for name in (*OWN_FOLDERS, "images"))):
@@ -135,8 +161,7 @@ def file_name(stem: str, taken: Collection[str] = ()) -> str:
     """
     clean = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".")
     clean = clean.encode()[:_LONGEST].decode(errors="ignore") or "image"
-    if clean.partition(".")[0].lower() in _RESERVED:
-        clean = f"_{clean}"
+    clean = unreserved(clean)
     name, number = clean, 2
     while name.lower() in taken:
         name, number = f"{clean}_{number}", number + 1

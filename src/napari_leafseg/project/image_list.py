@@ -11,7 +11,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError
 from napari_leafseg.io import ReadOptions, list_images, read_image
 from napari_leafseg.project.files import ImageRef, ProjectFile, file_name
-from napari_leafseg.project.read_options import load_read_options
+from napari_leafseg.project.read_options import load_read_options, save_read_options
 from napari_leafseg.project.writer import Writer
 
 
@@ -30,6 +30,7 @@ class ImageList:
     def __init__(self, folder: Path, file: ProjectFile, writer: Writer) -> None:
         self.folder, self.file, self.writer = folder, file, writer
         self._index: dict[Path, ImageRef] = {}
+        self._read_options: ReadOptions | None = None
 
     def save_list(self) -> None:
         """Write the list."""
@@ -42,8 +43,15 @@ class ImageList:
 
     @property
     def read_options(self) -> ReadOptions:
-        """Which channels and which plane of the images are read."""
-        return load_read_options(self.folder)
+        """Which channels and which plane of the images are read; written where it is set."""
+        if self._read_options is None:
+            self._read_options = load_read_options(self.folder)
+        return self._read_options
+
+    @read_options.setter
+    def read_options(self, options: ReadOptions) -> None:
+        save_read_options(self.folder, options)
+        self._read_options = options
 
     def add_images(self, paths: Iterable[str | Path], copy: bool = False) -> list[ImageRef]:
         """Add files, or the images of folders; those that are in it already are not added twice.

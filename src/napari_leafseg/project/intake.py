@@ -15,7 +15,8 @@ from PIL import Image
 from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
 from napari_leafseg.errors import InputFileError, ProjectError, UserError
 from napari_leafseg.io import ReadOptions, read_image
-from napari_leafseg.io.exchange.names import ImageIndex, Unclear, bare_names, labeled_path
+from napari_leafseg.io.exchange.label_images import upright_shape
+from napari_leafseg.io.exchange.names import ImageIndex, Unclear, agreeing_folders, bare_names, labeled_path
 from napari_leafseg.io.exchange.reading import Reading
 from napari_leafseg.io.label_arrays import renumbered
 from napari_leafseg.project.document import Document
@@ -255,7 +256,7 @@ def _shape_of_image(path: Path, options: ReadOptions) -> tuple[int, ...]:
         try:
             with Image.open(path) as image:
                 if getattr(image, "n_frames", 1) == 1:
-                    return image.size if image.getexif().get(0x0112, 1) > 4 else image.size[::-1]
+                    return upright_shape(image)
         except (OSError, ValueError, SyntaxError):
             _LOG.debug("%s is left to the reader.", path, exc_info=True)
     array = read_image(path, options).array
@@ -295,12 +296,7 @@ def _folders_differ(one: str, other: str) -> bool:
 def _agreement(name: str, path: Path) -> tuple[int, bool]:
     """In how many folders, from the end, a name and an image's path agree; and whether in the file's name."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    score = 0
-    for one, other in zip(parts[-2::-1], path.parts[-2::-1], strict=False):
-        if one.casefold() != other.casefold():
-            break
-        score += 1
-    return score, parts[-1:] == path.parts[-1:]
+    return agreeing_folders(parts, path.parts), parts[-1:] == path.parts[-1:]
 
 
 def _shown(name: str, path: Path) -> str:

@@ -358,8 +358,14 @@ class Journal:
 
 def put_aside(path: Path) -> Path:
     """Copy a damaged file to ``NAME.damaged`` beside it, ``NAME.damaged2`` where there is one."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged{number if number > 1 else ''}")).exists():
-        number += 1
+    aside = free_name(path, "damaged")
     shutil.copyfile(path, aside)
     return aside
+
+
+def free_name(path: Path, ending: str) -> Path:
+    """Find a name beside a file that no file has: ``NAME.ENDING``, ``NAME.ENDING2``, …"""
+    number = 1
+    while (found := path.with_name(f"{path.name}.{ending}{number if number > 1 else ''}")).exists():
+        number += 1
+    return found

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.editing.edit import LeafKey
-from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.project.files import read_settings
 from napari_leafseg.versions import with_new_names
 
 FILE = "measure.json"
@@ -74,10 +74,9 @@ def read_measurement_settings(folder: Path) -> MeasurementSettings:
     ProjectError
         When the file is damaged.
     """
-    path = folder / FILE
-    if not path.exists():
-        return MeasurementSettings()
-    try:
-        return MeasurementSettings.model_validate_json(read_regular(path))
-    except (OSError, UserError, ValidationError) as error:
-        raise ProjectError(f"{path} is damaged. Move it away; scale, pots and tracks have to be set again.") from error
+    again = "scale, pots and tracks have to be set"
+    return read_settings(folder / FILE, _read, MeasurementSettings(), again)
+
+
+def _read(path: Path) -> MeasurementSettings:
+    return MeasurementSettings.model_validate_json(read_regular(path))

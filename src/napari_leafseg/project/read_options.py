@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from napari_leafseg._files import read_json, write_atomically
-from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.io import ReadOptions
+from napari_leafseg.project.files import read_settings
 
 FILE = "channels.json"
 
@@ -20,15 +20,14 @@ def load_read_options(folder: Path) -> ReadOptions:
     ProjectError
         When the file is damaged.
     """
-    path = folder / FILE
-    if not path.exists():
-        return ReadOptions()
-    try:
-        content = read_json(path)
-        chosen = {int(count): tuple(channels) for count, channels in content["channels"].items()}
-        return ReadOptions(z=content["z"], by_count=chosen)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
-        raise ProjectError(f"{path} is damaged. Move it away; channels and planes have to be chosen again.") from error
+    again = "channels and planes have to be chosen"
+    return read_settings(folder / FILE, _read, ReadOptions(), again)
+
+
+def _read(path: Path) -> ReadOptions:
+    content = read_json(path)
+    chosen = {int(count): tuple(channels) for count, channels in content["channels"].items()}
+    return ReadOptions(z=content["z"], by_count=chosen)
 
 
 def save_read_options(folder: Path, options: ReadOptions) -> None:

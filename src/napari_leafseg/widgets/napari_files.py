@@ -24,7 +24,7 @@ from napari_leafseg.io.exchange.reading import Reading
 from napari_leafseg.project import Project
 from napari_leafseg.project.document import Document
 from napari_leafseg.widgets.state.image_record import ListedImage
-from napari_leafseg.widgets.state.layers import NAMES, add_labels
+from napari_leafseg.widgets.state.layers import NAMES, add_labels, displayed
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
 
@@ -140,9 +140,7 @@ def _show_pair(session: Session, path: Path, labels: np.ndarray) -> None:
 
 
 def _tuples(path: Path, labels: np.ndarray | None, options: ReadOptions | None = None) -> list[LayerData]:
-    array = read_image(path, options).array
-    rgb = array.ndim >= 3 and array.shape[-1] in (3, 4)
-    array = array[..., 0] if array.ndim >= 3 and array.shape[-1] == 1 else array
+    array, rgb = displayed(read_image(path, options).array)
     layers: list[LayerData] = [(array, {"name": path.stem, "rgb": rgb}, "image")]
     if labels is not None:
         layers.append((labels, {"name": f"{path.stem} {NAMES['labels']}"}, "labels"))

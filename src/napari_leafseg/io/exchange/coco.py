@@ -141,13 +141,10 @@ def iterate_coco(path: Path, reading: Reading) -> Found:
         planes = reading.planes(declared, declared)
         leaves = reading.leaves(count_coco(path))
         names = _class_names(content)
-        often = Counter(str(item["file_name"]) for item in content["images"])
+        doubled = reading.refuse_doubles([str(item["file_name"]) for item in content["images"]])
         for image in content["images"]:
             name = str(image["file_name"])
-            if often[name] > 1:
-                twice = f"{often[name]} of its images are called “{name}”, so that their labels cannot be told apart"
-                reading.refused += [] if twice in reading.refused else [twice]
-            elif name in planes:
+            if name in planes and name not in doubled:
                 canvas = Canvas(planes[name], reading)
                 for item in by_image[image["id"]]:
                     _draw(canvas, item, names.get(item.get("category_id"), ""), leaves)

@@ -90,15 +90,10 @@ def iterate_cvat(path: Path, reading: Reading) -> Found:
         declared = {item.attrib["name"]: (int(item.attrib["height"]), int(item.attrib["width"])) for item in images}
         planes, leaves = reading.planes(declared, declared), reading.leaves(_count(root))
         reading.leave_out("track of a video", len(root.findall("track")))
-        often = Counter(item.attrib["name"] for item in images)
-        for name in (name for name, count in often.items() if count > 1):
-            reading.refused.append(
-                f"{often[name]} of its images are called “{name}”: their labels cannot be told apart"
-            )
-            planes.pop(name, None)
+        doubled = reading.refuse_doubles([item.attrib["name"] for item in images])
         for item in images:
             name = item.attrib["name"]
-            if name in planes:
+            if name in planes and name not in doubled:
                 canvas = Canvas(planes[name], reading)
                 for element in item:
                     _draw(canvas, element, leaves)

@@ -15,11 +15,11 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.names import labeled_path
 from napari_leafseg.io.exchange.reading import Found, Reading, check_file, explained, load_bytes
+from napari_leafseg.io.image_formats import TIFF_MAGIC
 from napari_leafseg.io.images import read_labels
 from napari_leafseg.io.label_arrays import as_labels
 
 _LARGEST_ARRAY = 4 * 2**30  # bytes of a label file
-_TIFF = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 
 
 def write_label_tiff(path: str | Path, labels: np.ndarray) -> None:
@@ -63,16 +63,21 @@ def iterate_array(path: Path, reading: Reading) -> Found:
 
 def _is_tiff(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(4) in _TIFF
+        return file.read(4) in TIFF_MAGIC
 
 
 def _image_shape(path: Path) -> tuple[int, ...]:
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) > 4
-            return image.size if turned else image.size[::-1]
+            return upright_shape(image)
     except UnidentifiedImageError as error:
         raise InputFileError(f"{path} is not an image, whatever its name says. Export the labels again.") from error
+
+
+def upright_shape(image: Image.Image) -> tuple[int, int]:
+    """Return height and width of an image turned as its EXIF orientation says, without decoding it."""
+    width, height = image.size
+    return (width, height) if image.getexif().get(0x0112, 1) > 4 else (height, width)
 
 
 def _tiff_shape(path: Path) -> tuple[int, ...]:

@@ -142,7 +142,7 @@ class ImageIndex:
 
     def _nearest(self, parts: list[str], keys: list[str]) -> str:
         """Of several images, the one whose path agrees with most parts, from the end."""
-        scores = {key: _agreeing(parts, self._images[key]) for key in keys}
+        scores = {key: agreeing_folders(parts, self._images[key].parts) for key in keys}
         best = [key for key in keys if scores[key] == max(scores.values())]
         same = [key for key in best if parts[-1] in {self._images[key].name, self._images[key].stem}]
         if len(best) > 1 and len(same) != 1:
@@ -150,9 +150,10 @@ class ImageIndex:
         return same[0] if len(best) > 1 else best[0]
 
 
-def _agreeing(parts: list[str], path: Path) -> int:
+def agreeing_folders(parts: Sequence[str], others: Sequence[str]) -> int:
+    """Count in how many folders, from the end, two paths agree; their last parts are the files' names."""
     score = 0
-    for one, other in zip(parts[-2::-1], path.parts[-2::-1], strict=False):
+    for one, other in zip(parts[-2::-1], others[-2::-1], strict=False):
         if one.casefold() != other.casefold():
             break
         score += 1

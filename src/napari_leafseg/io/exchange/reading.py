@@ -116,6 +116,15 @@ class Reading:
                 self.refused.append(f"“{name}” is a time series, of which such a file holds a single frame")
         return found
 
+    def refuse_doubles(self, names: Sequence[str]) -> set[str]:
+        """Refuse the images of a file that has several of one name; returns those names."""
+        often = {name: count for name, count in Counter(names).items() if count > 1}
+        self.refused += [
+            f"{count} of its images are called “{name}”, so that their labels cannot be told apart"
+            for name, count in often.items()
+        ]
+        return set(often)
+
     def leaves(self, counts: Mapping[str, int]) -> set[str]:
         """Find the classes that are leaves, of those that a file has; "" for shapes without a class."""
         return (leaf_classes(counts) if self._classes is None else self._classes & set(counts)) | {""}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -29,9 +28,7 @@ from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
 from napari_leafseg.pipelines.step import Step
 from napari_leafseg.traits import Measurements, measure
 
-_LOG = logging.getLogger(__name__)
 THUMBNAIL = 320  # pixels
-_LOG = logging.getLogger(__name__)
 _COLORS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
 
 

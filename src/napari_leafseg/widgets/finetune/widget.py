@@ -140,10 +140,6 @@ class FinetuneWidget(FinetuneForm):
             self.job.pause()
             self._show("paused")
 
-    def stop(self) -> None:
-        """Stop after the step that is being computed; what was learned can be kept or gone on with."""
-        super().stop()
-
     def keep(self) -> None:
         """Make the best weights so far a model."""
         project = self.controller.project

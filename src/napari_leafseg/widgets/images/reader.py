@@ -11,6 +11,7 @@ from napari.utils.notifications import show_info
 
 from napari_leafseg.io import LABEL_SUFFIX, ChannelsNeeded, ReadOptions, is_zarr, read_image
 from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
+from napari_leafseg.widgets.state.layers import displayed
 from napari_leafseg.widgets.state.session import Session
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -47,8 +48,5 @@ def _read_layer(path: Path) -> LayerData:
         image = read_image(path, session.read_options)
     for note in image.notes:
         show_info(f"{path.name}: {note}")
-    array = image.array
-    rgb = array.ndim >= 3 and array.shape[-1] in (3, 4)
-    if array.ndim >= 3 and array.shape[-1] == 1:
-        array = array[..., 0]
+    array, rgb = displayed(image.array)
     return array, {"name": path.stem, "rgb": rgb}, "image"

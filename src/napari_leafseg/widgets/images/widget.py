@@ -34,6 +34,7 @@ from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
 from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
 from napari_leafseg.widgets.images.project_bar import ProjectBar
 from napari_leafseg.widgets.state.image_record import ListedImage, describe
+from napari_leafseg.widgets.state.layers import displayed
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import KEY
 
@@ -268,10 +269,7 @@ class ImagesWidget(LeafsegWidget):
         if entry is None or entry not in self.session.images:
             return  # another project was opened meanwhile
         entry.sha256, entry.error, entry.missing = image.sha256, "", False
-        array = image.array
-        rgb = array.ndim >= 3 and array.shape[-1] in (3, 4)
-        if array.ndim >= 3 and array.shape[-1] == 1:
-            array = array[..., 0]
+        array, rgb = displayed(image.array)
         self._choices[entry.path] = (image.channels, image.planes)
         for note in image.notes:
             show_info(f"{entry.path.name}: {note}")
@@ -337,7 +335,9 @@ class ImagesWidget(LeafsegWidget):
     def _load_ended(self) -> None:
         self._loading = None
         asked, self._ask_about = self._ask_about, None
-        if asked is not None and not self._ask_channels(asked):
+        if asked is not None:
+            if self._ask_channels(asked):
+                return  # it is being read again
             show_error(asked.error)
             self._fail(asked.path, asked.error)
         wanted = self._wanted

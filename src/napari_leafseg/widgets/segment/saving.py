@@ -75,7 +75,7 @@ class LabelSaver(QObject):
         entry = self.session.entry_of(image)
         if entry is None:
             return safe_name(image.name)
-        files = [other.path for other in self.session.images if other.path is not None]
+        files = [other.path for other in self.session.images]
         if self.folder is None:  # each beside its image
             files = [path for path in files if path.parent == entry.path.parent]
         return unique_names(files)[entry.path]

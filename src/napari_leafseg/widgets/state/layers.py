@@ -19,6 +19,13 @@ NAMES = {
 }  # fmt: skip
 
 
+def displayed(array: Any) -> tuple[Any, bool]:
+    """Give an image as napari's layer takes it, and whether its last axis is that of colors."""
+    if array.ndim >= 3 and array.shape[-1] == 1:
+        return array[..., 0], False
+    return array, array.ndim >= 3 and array.shape[-1] in (3, 4)
+
+
 _FOLLOWED = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 

@@ -20,7 +20,6 @@ from napari_leafseg.io import ReadOptions
 from napari_leafseg.project import Project
 from napari_leafseg.project.files import ImageRef, State
 from napari_leafseg.project.lock import Lock
-from napari_leafseg.project.read_options import save_read_options
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
@@ -156,7 +155,7 @@ class ProjectController(QObject):
     def _keep_read_options(self, options: ReadOptions) -> None:
         """Write into the project which channels and which plane are read."""
         if self.project is not None and options != self.project.read_options:
-            save_read_options(self.project.folder, options)
+            self.project.read_options = options
 
     def close(self) -> None:
         """Write everything and give the project up."""
