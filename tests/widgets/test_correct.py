@@ -388,6 +388,7 @@ def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbo
     assert np.array_equal(layer.data == leaf, mask)
     assert not np.array_equal(layer.data, before)
     tuned = segment.panel.values()
+    qtbot.waitUntil(lambda: widget.undo_button.text() == "↶ Undo tune", timeout=20000)  # once the slider rests
     binding.end_tuning()
     assert len(binding.document.history) == steps + 1
     assert binding.undo().tool == "tune"

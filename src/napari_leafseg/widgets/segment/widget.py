@@ -259,7 +259,8 @@ class SegmentWidget(SegmentForm):
             self._settle.start()
             return
         for binding in self.session.bindings():
-            binding.end_tuning()
+            if binding.end_tuning() is not None:
+                self.session.layer_state_changed.emit(binding.image)
 
     def _outline(self) -> None:
         image = self.image
