@@ -143,8 +143,8 @@ def _best(looks: list[_Look], diameter: float) -> _Look:
 
 
 def _trusted(looks: list[_Look]) -> list[_Look]:
-    """Leave out looks that see nothing but what is far less certainly leaf than what another look sees: the rim of a pot
-    where the seedling is too small to be seen."""
+    """Leave out looks that see nothing but what is far less certainly leaf than what another look sees: the rim
+    of a pot where the seedling is too small to be seen."""
     most = max((_area(look.plants) for look in looks), default=0.0)
     best = max((_confidence(look) for look in looks if _area(look.plants) >= _COUNTS * most), default=0.0)
     return [look for look in looks if _confidence(look) >= _DOUBTFUL * best]
