@@ -114,7 +114,7 @@ def finetune(
     from napari_leafseg.finetuning.session import finetune_and_clean_up
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.project import Project
-    from napari_leafseg.training.config import InstanceUniqueConfig
+    from napari_leafseg.training.unique_config import InstanceUniqueConfig
     from napari_leafseg.training.distributed import process_group_of
 
     if effort not in {"quick", "thorough"}:

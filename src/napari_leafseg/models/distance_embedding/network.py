@@ -103,6 +103,10 @@ class DistanceEmbeddingNet(LeafNetwork):
         parts = [self.distance_net, self.distance_head, self.foreground_head, self.auxiliary_net, self.auxiliary_head]
         return [part for part in parts if part is not None]
 
+    def embed(self, center: torch.Tensor, origin: tuple[int, int] = (0, 0)) -> torch.Tensor:
+        """Make the embedding of predicted centers; of networks that predict them."""
+        raise NotImplementedError
+
     def _distances(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         distance = functional.relu(self.distance_head(features)) / self.config.distance_scale
         return distance, None if self.foreground_head is None else self.foreground_head(features)
