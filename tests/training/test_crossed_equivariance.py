@@ -11,6 +11,7 @@ from napari_leafseg.models.build import build_network
 from napari_leafseg.models.distance_embedding.config import SIZES
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOutput
 from napari_leafseg.models.query.base import Features, Matched, Queries, QueryModel, gather_instances
+from napari_leafseg.training.config import LossConfig
 from napari_leafseg.training.instance_unique import (
     InstanceUniqueLoss,
     augmentation_loss,
@@ -18,11 +19,10 @@ from napari_leafseg.training.instance_unique import (
     leaf_equivariance,
 )
 from napari_leafseg.training.losses import leaf_losses
-from napari_leafseg.training.config import LossConfig
 from napari_leafseg.training.transforms import GROUP, CropTransform, FreeTransform, GridTransform, draw_transform
 from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from tests.models import plain
-from tests.models.test_query_models import one_thread, plants, tiny
+from tests.models.test_query_models import one_thread, tiny
 from tests.training.test_instance_unique import BRANCH, NAMES, batch_of
 
 __all__ = ["one_thread"]
@@ -284,9 +284,7 @@ def test_a_window_moves_images_labels_and_maps_alike_and_leaves_out_slivers():
     window = CropTransform(GridTransform(0, False), (16, 16, 48, 32), 64)
     assert torch.equal(window.maps(labels[:, None])[:, 0], labels[:, 16:64, 16:48])
     pooled = functional.avg_pool2d(labels[:, None].float(), 4)
-    torch.testing.assert_close(
-        window.maps(pooled), functional.avg_pool2d(window.maps(labels[:, None]).float(), 4)
-    )
+    torch.testing.assert_close(window.maps(pooled), functional.avg_pool2d(window.maps(labels[:, None]).float(), 4))
     found = window.labels(labels)
     assert (found == 1).sum() == 24 * 32
     assert (found == 2).sum() == 9  # small, but whole

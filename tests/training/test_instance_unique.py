@@ -19,7 +19,6 @@ from napari_leafseg.models.query.backbones import Backbone
 from napari_leafseg.models.query.base import gather_instances
 from napari_leafseg.models.query.config import QUERY_SIZES
 from napari_leafseg.models.store.checkpoint import load_checkpoint
-from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from napari_leafseg.training.data import plant_numbers
 from napari_leafseg.training.instance_unique import (
     InstanceUniqueLoss,
@@ -30,6 +29,7 @@ from napari_leafseg.training.instance_unique import (
 from napari_leafseg.training.loop import train
 from napari_leafseg.training.memory_bank import MemoryBank
 from napari_leafseg.training.transforms import GROUP, FreeTransform, GridTransform, draw_transform
+from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from tests.models import plain
 from tests.models.test_query_models import one_thread, plants, tiny
 from tests.training.test_query_training import config_of

@@ -114,8 +114,8 @@ def finetune(
     from napari_leafseg.finetuning.session import finetune_and_clean_up
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.project import Project
-    from napari_leafseg.training.unique_config import InstanceUniqueConfig
     from napari_leafseg.training.distributed import process_group_of
+    from napari_leafseg.training.unique_config import InstanceUniqueConfig
 
     if effort not in {"quick", "thorough"}:
         raise ParameterError(f"There is no effort “{effort}”. Choose quick or thorough.")

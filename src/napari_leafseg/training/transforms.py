@@ -130,7 +130,8 @@ class CropTransform:
         offset = int(moved.max().clamp(min=0)) + 1
         shift = offset * torch.arange(len(moved), device=moved.device)[:, None, None]
         before, after = (
-            torch.bincount((part.clamp(min=0) + shift).flatten(), minlength=offset * len(moved)) for part in (moved, cut)
+            torch.bincount((part.clamp(min=0) + shift).flatten(), minlength=offset * len(moved))
+            for part in (moved, cut)
         )
         sliver = (after < SLIVER) & (after < before)
         return torch.where((cut > 0) & sliver[cut.clamp(min=0) + shift], -1, cut)
