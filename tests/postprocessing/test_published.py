@@ -94,7 +94,7 @@ def case(seed):
     y, x = np.mgrid[:56, :64]
     for _ in range(6):
         cy, cx = rng.integers(8, 48), rng.integers(8, 56)
-        radius, direction = rng.uniform(6, 13), rng.normal(size=4) + (1.2, 0, 0, 0)
+        radius, direction = rng.uniform(6, 13), rng.normal([1.2, 0, 0, 0])
         gap = np.hypot(y - cy, (x - cx) * rng.uniform(0.6, 1.4)) / radius
         inside = gap < 1
         distance[inside] = np.maximum(distance, 1 - gap)[inside]
