@@ -3,8 +3,8 @@
 Gaussian blur (sigma 3) of the distance map; seeds are local maxima at least 10 pixels apart and 0.7 of the maximum
 high, numbered from the top; the embedding is smoothed with a disc of radius 3 and made unit length again; leaves grow
 by 3 x 3 dilations while a frontier pixel's cosine to the one neighboring seed that it is compared with, the
-higher-numbered one, exceeds 0.7: also where the pixel belonged to a lower-numbered leaf already. What is small or faint is dropped, and
-what was cut off is a leaf of its own.
+higher-numbered one, exceeds 0.7: also where the pixel belonged to a lower-numbered leaf already. What is small or faint
+is dropped, and what was cut off is a leaf of its own.
 """
 
 from __future__ import annotations

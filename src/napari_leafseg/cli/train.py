@@ -49,9 +49,7 @@ def train(
 def challenge(
     sources: Annotated[list[Path], typer.Argument(help="Folders (A1/plant001_rgb.png …) or HDF5 files, with truth.")],
     output: Annotated[Path, typer.Option(help="Folder of the run; a run that is there already goes on.")],
-    config: Annotated[
-        Path, typer.Option(help="Training configuration; that of the paper's first author if left out.")
-    ] = WU_CODE,
+    config: Annotated[Path, typer.Option(help="Training configuration; the first author's if left out.")] = WU_CODE,
     epochs: Annotated[int | None, typer.Option(min=1, help="How often to see each image; 600 in the paper.")] = None,
     model: Annotated[str | None, typer.Option(help="Score this model instead of training one.")] = None,
     share: Annotated[float, typer.Option(min=0, max=0.5, help="Share held out of each subset for scoring.")] = 0.2,

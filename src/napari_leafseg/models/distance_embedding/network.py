@@ -46,8 +46,8 @@ class DistanceEmbeddingNet(LeafNetwork):
 
     The first network's last features (D-feat) go through a convolution and an L2 normalization and are concatenated
     with the image as input of the second (Wu et al. 2020, Sec. 3 and Fig. 2). With `distance_hidden` they go through a
-    linear convolution first, and the distance and the D-feature are made of what it gives (Wu's code). The configuration's `layout` names the
-    variants that do without.
+    linear convolution first, and the distance and the D-feature are made of what it gives (Wu's code). The
+    configuration's `layout` names the variants that do without.
 
     Parameters
     ----------
