@@ -213,18 +213,20 @@ def embedding_loss(
     means = functional.normalize(sums, dim=1)
     # the sum of cosines of a leaf's pixels to its mean is the weighted sum of its pixels times the mean
     weighted = sums if weight is None else torch.zeros_like(sums).index_add(0, index, pixels * counts[:, None])
-    away = sizes - (weighted * means).sum(1)
-    image = present // stride
-    if per_leaf:
-        within = _mean_by_image(away / sizes.clamp(min=1e-6), image, batch)
-    else:
-        total = sizes.new_zeros(batch).index_add(0, image, sizes)
-        within = (away.new_zeros(batch).index_add(0, image, away) / total.clamp(min=1e-6)).mean()
+    within = _within(sizes - (weighted * means).sum(1), sizes, present // stride, batch, per_leaf)
     pairs = _pairs(present, stride, torch.where(labels > 0, numbers, 0), radius, background)
     if pairs.shape[0] == 0:
         return EmbeddingLoss(within, within * 0)
     first, second = (means[torch.searchsorted(present, pairs[:, side].contiguous())] for side in (0, 1))
     return EmbeddingLoss(within, _mean_by_image((first * second).sum(1).abs(), pairs[:, 0] // stride, batch))
+
+
+def _within(away: torch.Tensor, sizes: torch.Tensor, image: torch.Tensor, count: int, per_leaf: bool) -> torch.Tensor:
+    """The mean over images of what each one's leaves, or pixels, are away from their mean."""
+    if per_leaf:
+        return _mean_by_image(away / sizes.clamp(min=1e-6), image, count)
+    total = sizes.new_zeros(count).index_add(0, image, sizes)
+    return (away.new_zeros(count).index_add(0, image, away) / total.clamp(min=1e-6)).mean()
 
 
 def _mean_by_image(values: torch.Tensor, image: torch.Tensor, count: int) -> torch.Tensor:

@@ -146,7 +146,7 @@ class Mask2Former(QueryModel):
         return {}
 
     def assign(self, features: Features, instances: Instances) -> Matched:
-        """Match the last layer's queries alone."""
+        """Assign the last layer's queries to true leaves, without the losses of all layers."""
         classes, weights, logits = self._decode(features)
         count = classes[-1].shape[1]
         queries = self._queries(classes[-1], weights)
