@@ -199,6 +199,7 @@ def test_gradient_of_distance_and_foreground_agrees_with_finite_differences():
 
 @pytest.mark.parametrize("radius", [1, 2, 3, 6, 10])
 def test_every_pair_of_neighbors_is_found_as_by_dilating_each_leaf(radius):
+    count = 0
     for seed in range(6):
         rng = np.random.default_rng(seed)
         labels = np.zeros((2, 40, 50), np.int64)
@@ -216,7 +217,8 @@ def test_every_pair_of_neighbors_is_found_as_by_dilating_each_leaf(radius):
         pairs = neighbor_pairs(torch.tensor(labels), radius).tolist()
         assert len(pairs) == len({tuple(pair) for pair in pairs})
         assert {tuple(pair) for pair in pairs} == expected
-        assert len(expected) > 3
+        count += len(expected)
+    assert count > 12
     assert neighbor_pairs(torch.zeros(1, 4, 4, dtype=torch.int64), radius).shape == (0, 2)
 
 
