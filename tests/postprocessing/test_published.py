@@ -118,7 +118,7 @@ def test_it_agrees_with_plain_loops(seed, threshold, angle, smallest, confined):
 
 def test_a_later_seed_overwrites_an_earlier_one_and_noise_is_dropped():
     distance = np.zeros((44, 60), np.uint8)
-    distance[11:15, 12:48], distance[27:31, 12:48] = 150, 200
+    distance[10:15, 10:50], distance[27:32, 10:50] = 150, 200
     embedding = np.zeros((2, 44, 60))
     embedding[0] = 1
     grouping = PublishedGrouping(distance, quantize(embedding))
