@@ -151,7 +151,7 @@ class CondInst(QueryModel):
                     "head": nn.Conv2d(config.mask_width, config.classes, 1),
                 }
             )
-            nn.init.constant_(self.semantic["head"].bias, -math.log(99))  # type: ignore[arg-type, union-attr]
+            nn.init.constant_(self.semantic["head"].bias, -math.log(99))  # type: ignore[arg-type]
         initialize_heads(self.score_head, self.box_head, self.centre_head, self.controller)
         nn.init.constant_(self.box_head.bias, config.box_start)  # type: ignore[arg-type]
 
