@@ -171,7 +171,8 @@ class Mask2Former(QueryModel):
         known = functional.adaptive_max_pool2d(instances.known[:, None], logits.shape[-2:])[matched.queries.image, 0]
         logits = torch.where(known > 0, logits, _NOTHING)
         each = torch.arange(count)
-        said = self.criterion.loss_masks(logits[None], [instances.masks[matched.instance]], [(each, each)], count)  # type: ignore[arg-type]
+        pairs: Any = [(each, each)]
+        said = self.criterion.loss_masks(logits[None], [instances.masks[matched.instance]], pairs, count)
         names = {"mask": "loss_mask", "dice": "loss_dice"}
         return {name: self.criterion.weight_dict[key] * said[key] for name, key in names.items()}
 
