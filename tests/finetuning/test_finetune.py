@@ -285,7 +285,7 @@ def test_query_based_models_are_fine_tuned_with_the_framework(tmp_path, models, 
     from napari_leafseg.models.query.config import QUERY_SIZES
     from napari_leafseg.models.store.checkpoint import save_checkpoint
     from napari_leafseg.models.store.model_card import ModelCard
-    from napari_leafseg.training.config import InstanceUniqueConfig
+    from napari_leafseg.training.unique_config import InstanceUniqueConfig
 
     config = QUERY_SIZES[f"{name}-tiny"]
     save_checkpoint(

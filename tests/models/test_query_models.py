@@ -229,11 +229,12 @@ def test_condinst_queries_see_coordinates_from_themselves_to_the_pixel_reversed_
                 pixels.append(np.concatenate([relative, masks[image[number], :, y, x]]))
         wanted = plain.dynamic_convolution(np.array(pixels).T[None], weights[number : number + 1], channels, 3)
         np.testing.assert_allclose(found[number], wanted.reshape(6, 8), rtol=1e-6, atol=1e-8)
-        # the same pixels asked for one by one, as from a memory
+        # the same pixels asked for one by one, with coordinates relative to the same place
         y, x = np.mgrid[:6, :8]
-        places = torch.tensor(np.stack([2 * x.ravel() + 1, 2 * y.ravel() + 1], 1).astype(np.float32))
+        places = np.stack([2 * x.ravel() + 1, 2 * y.ravel() + 1], 1)
+        relative = torch.tensor((position[number] - places) / reach[number])
         single = network.retrieve_pixels(
-            queries.select(torch.tensor([number])), torch.tensor(masks[image[number]].reshape(channels, -1).T), places
+            queries.select(torch.tensor([number])), torch.tensor(masks[image[number]].reshape(channels, -1).T), relative
         )
         np.testing.assert_allclose(single.detach().numpy()[0], wanted[0], rtol=1e-3, atol=1e-3)
 

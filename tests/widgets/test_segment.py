@@ -50,9 +50,27 @@ def test_run_shows_leaves_sliders_and_count(widget, viewer, qtbot):
     assert isinstance(layer, Labels)
     assert layer.data.max() > 0
     assert widget.count_label.text().startswith(f"<b>{layer.data.max()} ")
-    assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
+    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_area"}
     assert widget.scale_box.value() == pytest.approx(100 * widget.session.record(widget.image).prediction.scale, abs=1)
     assert widget.save_button.isEnabled()
+
+
+def test_the_published_grouping_is_chosen_and_shown_at_once(widget, qtbot):
+    run(widget, qtbot)
+    row, ours = widget.panel.rows["grouping"], shown(widget).copy()
+    prediction = widget.session.record(widget.image).prediction
+    assert not row.reset.isEnabled()
+    qtbot.keyClick(row.box, Qt.Key.Key_Down)
+    settle(widget, qtbot)
+    assert row.box.currentText() == "published"
+    wanted = prediction.labels(grouping=1.0)
+    assert not np.array_equal(wanted, ours)
+    np.testing.assert_array_equal(shown(widget) > 0, wanted > 0)
+    assert widget.panel.values()["grouping"] == 1
+    qtbot.mouseClick(row.reset, Qt.MouseButton.LeftButton)
+    settle(widget, qtbot)
+    assert row.box.currentText() == "best-seed"
+    np.testing.assert_array_equal(shown(widget) > 0, ours > 0)
 
 
 def test_a_second_run_makes_no_second_layer(widget, viewer, qtbot):
@@ -223,7 +241,7 @@ def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, pl
     viewer.layers.selection.active = viewer.layers["plant"]
     settle(widget, qtbot)
     assert viewer.layers["plant leaves"].data.max() > 0
-    assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
+    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_area"}
 
 
 def test_the_right_image_is_chosen(widget, viewer, plant_image, qtbot):

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from napari_leafseg._console import out, print_note
 from napari_leafseg.cli.common import Device, Model, app, progress_bar
-from napari_leafseg.cli.parameters import write_value
+from napari_leafseg.cli.parameters import Parameters, given_values, write_value
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.parameter_search import ParameterSearch
@@ -50,11 +50,13 @@ def tune(
     truth: Annotated[Path | None, typer.Option(help="Folder of the label images where they lie elsewhere.")] = None,
     model: Model = "leaf",
     device: Device = "auto",
+    param: Parameters = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all scores to this file.")] = None,
 ) -> None:
-    """Find the values of the parameters that suit labeled images best."""
+    """Find the values of the parameters that suit labeled images best; `--param` sets what it begins from."""
     from napari_leafseg._files import write_atomically
     from napari_leafseg.models.parameters import MIN_AREA_WORKING
+    from napari_leafseg.models.store.zoo import describe_model
     from napari_leafseg.pipelines.predictors import get_predictor
     from napari_leafseg.pipelines.tune import labeled_files, reviewed_images
     from napari_leafseg.pipelines.tune import tune as run_tuning
@@ -70,13 +72,15 @@ def tune(
             images = labeled_files(source, truth)
         bar = stack.enter_context(progress_bar())
         task = bar.add_task("Tuning", total=1000)
-        for event in run_tuning(get_predictor(model, device), images):
+        for event in run_tuning(get_predictor(model, device), images, given_values(model, param)):
             bar.update(task, description=event.message, completed=event.done)
             search = event.search
     assert search is not None
     out.print(_heat_map(search))
     best = search.best
-    options = [write_value(part.name, best[part.name]) for part in (search.row, search.column, MIN_AREA_WORKING)]
+    specs = describe_model(model).family.settable
+    names = (*search.fixed, *(part.name for part in (search.row, search.column, MIN_AREA_WORKING)))
+    options = [write_value(name, best[name], specs) for name in names]
     out.print(
         f"{search.images} images, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
         f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} (predict, batch).",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_leafseg.models.store.zoo import list_models, present_name, user_folder
-from napari_leafseg.training.config import InstanceUniqueConfig
+from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from napari_leafseg.versions import with_new_names
 
 _LOG = logging.getLogger(__name__)

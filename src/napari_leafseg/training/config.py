@@ -14,6 +14,7 @@ from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import AnyModelConfig, presets
 from napari_leafseg.models.store.model_card import EARLIER_DEFAULTS
 from napari_leafseg.synthetic import SceneConfig
+from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from napari_leafseg.versions import with_new_names
 
 _EARLIER = {
@@ -179,41 +180,6 @@ class LossConfig(BaseModel):
         return with_new_names(entries, {"neighbours": "neighbors", "neighbour_radius": "neighbor_radius"})
 
 
-class InstanceUniqueConfig(BaseModel):
-    """Instance-unique, equivariant training (Wang, Liang, Liu 2022) of a query-based model.
-
-    Attributes
-    ----------
-    uniqueness : float
-        Weight of L_inter_mask: queries find nothing in other images. 0 switches it off.
-    equivariance : float
-        Weight of L_equi: a transformed image gives transformed features and masks. 0 switches it off. Of a distance +
-        embedding model: its distance map and the angles between its embeddings.
-    features : float
-        Weight, within L_equi, of the agreement of features.
-    free : float
-        Share of the transforms that rotate, resize and shift freely; the others are flips and quarter turns, which are
-        exact.
-    memory_images, per_instance : int
-        Size of the external memory: images, and pixels of each leaf (and of the background).
-    queries : int
-        At most so many queries of a batch are put to the memory.
-    warm_up : int
-        Steps over which both weights rise from 0.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    uniqueness: float = Field(1.0, ge=0)
-    equivariance: float = Field(0.3, ge=0)
-    features: float = Field(1.0, ge=0)
-    free: float = Field(0.0, ge=0, le=1)
-    memory_images: int = Field(32, ge=1)
-    per_instance: int = Field(16, ge=1)
-    queries: int = Field(128, ge=1)
-    warm_up: int = Field(200, ge=0)
-
-
 class TrainingConfig(BaseModel):
     """A whole training run; frozen, written into each checkpoint.
 
@@ -224,8 +190,8 @@ class TrainingConfig(BaseModel):
     target_diameter, tta_views, defaults
         See `napari_leafseg.models.store.model_card.ModelCard`; what the finished model is to be used with.
     model : str or ModelConfig
-        A preset ("tiny", "small", "medium", "paper"; "condinst", "solov2", "sotr", "mask2former", each also with
-        "-tiny" and "-coco") or the full configuration.
+        A preset ("tiny", "small", "medium", "paper", "wu-code"; "condinst", "solov2", "sotr", "mask2former", each also
+        with "-tiny" and "-coco") or the full configuration.
     init_from : str, optional
         Name or path of a model whose weights the training begins with, as far as they fit: a distance + embedding
         model's are taken over as the backbone of a query-based model.

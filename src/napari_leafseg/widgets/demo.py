@@ -70,7 +70,7 @@ def run_demo(output: Path | None = None) -> None:
     segment.run_button.click()
     _wait(lambda: not segment.job.running and not segment.live.busy and _leaves(segment), "the leaves")
     angle = segment.panel.rows["angle"]
-    for move in (lambda: angle.slider.setValue(angle.slider.value() + 5), angle.reset.click):
+    for move in (lambda: angle.set(angle.value + 5), angle.reset.click):
         move()
         _wait(lambda: not segment.live.busy, "the slider")
     _leave_results(viewer, segment, output)

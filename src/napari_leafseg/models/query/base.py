@@ -101,7 +101,8 @@ class Candidates(NamedTuple):
     Attributes
     ----------
     scores : torch.Tensor
-        float32 (Q,), 0 to 1: the query's score times its mask's confidence in its own pixels.
+        float32 (Q,), 0 to 1: the query's score, where the configuration says so times its mask's confidence in its own
+        pixels.
     masks : torch.Tensor
         float32 (Q, h, w), probabilities at the mask features' size.
     """
@@ -197,7 +198,7 @@ class QueryModel(LeafNetwork):
                 found = found.index_copy(0, own, answers.to(found.dtype))
         return found
 
-    def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, relative: torch.Tensor) -> torch.Tensor:
         """Return each query's answer from each of some pixels, of any image: logits (Q, P).
 
         Parameters
@@ -205,20 +206,40 @@ class QueryModel(LeafNetwork):
         queries : Queries
         pixels : torch.Tensor
             (P, D), mask features.
-        positions : torch.Tensor
-            (P, 2), x and y in the image that they are of.
+        relative : torch.Tensor
+            (P, 2), how far the pixel's own instance's place lies right and down of it, in that place's reach.
         """
         return queries.weights.float() @ pixels.float().T
+
+    def places(self, matched: Matched, instances: Instances) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return where each leaf's own query stands: (M, 2) x and y in pixels, and (M,) its reach; see `Queries`."""
+        return instances.centers, torch.ones_like(instances.centers[:, 0])
 
     def match(self, features: Features, instances: Instances) -> Matched:
         """Assign queries to true leaves; compute the losses of scores and boxes."""
         raise NotImplementedError
 
+    def assign(self, features: Features, instances: Instances) -> Matched:
+        """Assign queries to true leaves, where their masks alone are of interest."""
+        return self.match(features, instances)
+
     def mask_losses(self, matched: Matched, features: Features, instances: Instances) -> dict[str, torch.Tensor]:
-        """Return the base model's own mask loss (L_intra_mask): dice, in the mean over the positive queries."""
+        """Return the base model's own mask losses (L_intra_mask), those that `match` did not compute."""
+        return self.retrieval_losses(matched, features.mask, instances)
+
+    def retrieval_losses(self, matched: Matched, masks: torch.Tensor, instances: Instances) -> dict[str, torch.Tensor]:
+        """Return the mask losses of queries put to any mask features: dice, in the mean over the positive queries.
+
+        Parameters
+        ----------
+        matched : Matched
+        masks : torch.Tensor
+            (N, D, h, w) mask features that show the leaves where `instances` has them.
+        instances : Instances
+        """
         if len(matched.instance) == 0:
-            return {"mask": features.mask.sum() * 0 + matched.queries.weights.sum() * 0}
-        logits = self.retrieve(matched.queries, features.mask)
+            return {"mask": masks.sum() * 0 + matched.queries.weights.sum() * 0}
+        logits = self.retrieve(matched.queries, masks)
         wanted = instances.masks[matched.instance]
         known = functional.adaptive_max_pool2d(instances.known[:, None], wanted.shape[-2:])[matched.queries.image, 0]
         return {"mask": self.mask_weight * dice_loss(logits, wanted, known).mean()}
@@ -241,9 +262,13 @@ class QueryModel(LeafNetwork):
 
     def matched_losses(self, features: Features, labels: torch.Tensor) -> tuple[Matched, dict[str, torch.Tensor]]:
         """Return the queries that stand for true leaves, and all losses."""
-        instances = gather_instances(labels, labels.shape[-1] // self.mask_size(features)[1])
+        instances = self.instances(features, labels)
         matched = self.match(features, instances)
         return matched, {**matched.losses, **self.mask_losses(matched, features, instances)}
+
+    def instances(self, features: Features, labels: torch.Tensor) -> Instances:
+        """Return the leaves of labels (N, H, W) at the size of the mask logits."""
+        return gather_instances(labels, labels.shape[-1] // self.mask_size(features)[1])
 
     def mask_size(self, features: Features) -> tuple[int, int]:
         """Return the height and width of the mask logits."""
@@ -252,7 +277,10 @@ class QueryModel(LeafNetwork):
 
     @torch.no_grad()
     def candidates(self, images: torch.Tensor) -> list[Candidates]:
-        """Return masks of each image, best first: score times mean probability inside the mask (Wang et al. 2020)."""
+        """Return masks of each image, best first.
+
+        With `mask_score` the score is multiplied by the mean probability inside the mask (Wang et al. 2020).
+        """
         features = self.encode(images)
         queries = self.query(features)
         found = []
@@ -261,7 +289,9 @@ class QueryModel(LeafNetwork):
             probability = self.retrieve(own, features.mask).float().sigmoid()
             inside = (probability > 0.5).float()
             area = inside.flatten(1).sum(1)
-            score = own.score.float() * (probability * inside).flatten(1).sum(1) / area.clamp(min=1)
+            score = own.score.float()
+            if self.config.mask_score:
+                score = score * (probability * inside).flatten(1).sum(1) / area.clamp(min=1)
             kept = torch.nonzero((area > 0) & (score >= self.config.score_floor))[:, 0]
             kept = kept[score[kept].argsort(descending=True, stable=True)][: self.config.candidates]
             found.append(Candidates(score[kept], probability[kept]))

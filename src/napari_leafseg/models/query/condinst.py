@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -25,10 +27,10 @@ def assign_locations(
     instances: Instances, image: torch.Tensor, points: torch.Tensor, stride: torch.Tensor, bounds: torch.Tensor,
     radius: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Tell which leaf each location stands for (Tian et al. 2019, Sec. 3.1, with center sampling).
+    """Tell which leaf each location stands for (Tian et al. 2020, Sec. 3.3).
 
-    A location is positive for a leaf when it lies in its box, within `radius` strides of the box's middle, and the
-    farthest side of the box is within the level's range. Of several leaves, the one with the smallest box has it.
+    A location is positive for a leaf when it lies in its box, within `radius` strides of the mask's center of mass, and
+    the farthest side of the box is within the level's range. Of several leaves, the one with the smallest box has it.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def assign_locations(
     low, high = instances.boxes[:, :2], instances.boxes[:, 2:]
     place = points[:, None].float()
     sides = torch.cat([place - low, high - place], 2)  # (L, M, 4)
-    middle = (low + high) / 2
+    middle = instances.centers
     reach = radius * stride[:, None, None]
     near = torch.cat([place - torch.maximum(middle - reach, low), torch.minimum(middle + reach, high) - place], 2)
     farthest = sides.amax(2)
@@ -149,9 +151,9 @@ class CondInst(QueryModel):
                     "head": nn.Conv2d(config.mask_width, config.classes, 1),
                 }
             )
+            nn.init.constant_(self.semantic["head"].bias, -math.log(99))  # type: ignore[arg-type]
         initialize_heads(self.score_head, self.box_head, self.centre_head, self.controller)
-        if config.scales:  # begin at a stride to each side, so that small boxes are soon found
-            nn.init.constant_(self.box_head.bias, 1.0)  # type: ignore[arg-type]
+        nn.init.constant_(self.box_head.bias, config.box_start)  # type: ignore[arg-type]
 
     @property
     def stride(self) -> int:
@@ -232,10 +234,21 @@ class CondInst(QueryModel):
         answers = dynamic_convolution(seen, queries.weights, self.config.mask_channels, self.config.layers)
         return enlarge(answers.reshape(-1, 1, height, width), self.config.upsample)[:, 0]
 
-    def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        relative = (queries.position[:, :, None] - positions.T[None]) / queries.reach[:, None, None]
-        seen = torch.cat([relative, pixels.float().T.expand(len(relative), -1, -1)], 1)
+    def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, relative: torch.Tensor) -> torch.Tensor:
+        seen = torch.cat([relative.float(), pixels.float()], 1).T.expand(len(queries.image), -1, -1)
         return dynamic_convolution(seen, queries.weights.float(), self.config.mask_channels, self.config.layers)
+
+    def places(self, matched: Matched, instances: Instances) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a positive location of each leaf, and its level's reach; its center where it has none."""
+        low, high = instances.boxes[:, :2], instances.boxes[:, 2:]
+        farthest = torch.maximum(instances.centers - low, high - instances.centers).amax(1)
+        ends = torch.tensor(self.config.sizes, device=farthest.device)
+        reaches = torch.cat([ends, 2 * ends[-1:]])
+        place, reach = instances.centers.clone(), reaches[torch.bucketize(farthest, ends)]
+        order = torch.randperm(len(matched.instance), device=farthest.device)
+        place[matched.instance[order]] = matched.queries.position[order].to(place.dtype)
+        reach[matched.instance[order]] = matched.queries.reach[order].to(reach.dtype)
+        return place, reach
 
     def match(self, features: Features, instances: Instances) -> Matched:
         said = self._heads(features)
@@ -251,12 +264,15 @@ class CondInst(QueryModel):
         total = positive.sum().clamp(min=1)
         losses = {"score": (focal_loss(said["score"], one_hot) * counted[:, None]).sum() / total}
         wanted = centerness(sides[positive])
-        errors = giou_loss(said["sides"][positive].float(), sides[positive])
+        unit = said["stride"][positive, None]
+        errors = giou_loss(said["sides"][positive].float() / unit, sides[positive] / unit)
         losses["box"] = (errors * wanted).sum() / wanted.sum().clamp(min=1e-6)
         losses["center"] = (
             functional.binary_cross_entropy_with_logits(said["center"][positive, 0].float(), wanted, reduction="sum")
             / total
         )
+        if self.config.semantic:
+            losses["semantic"] = self._semantic_loss(features, instances)
         chosen = torch.nonzero(positive)[:, 0]
         if len(chosen) > self.config.queries:
             chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.config.queries]]
@@ -265,6 +281,23 @@ class CondInst(QueryModel):
             said["reach"],
         ).select(chosen)  # fmt: skip
         return Matched(queries, leaf[chosen], losses)
+
+    def _semantic_loss(self, features: Features, instances: Instances) -> torch.Tensor:
+        """The focal loss of leaf or not at each place of the mask branch, over the number of leaf places."""
+        said = self.semantic["head"](self.semantic["tower"](features.levels[self.config.mask_levels[0]])).float()
+        shape = (said.shape[-2], said.shape[-1])
+        x, y = locations(shape, self._branch_stride, said.device).T
+        height, width = features.size
+        inside = said.new_zeros((len(said), *shape))
+        if len(instances.image):
+            step = width // instances.masks.shape[-1]
+            rows = (y // step).clamp(max=instances.masks.shape[-2] - 1)
+            seen = instances.masks[:, rows, (x // step).clamp(max=instances.masks.shape[-1] - 1)] >= 0.5
+            inside = inside.flatten(1).index_add(0, instances.image, seen.to(inside.dtype)).clamp(max=1).view_as(inside)
+        known = instances.known[:, y.clamp(max=height - 1), x.clamp(max=width - 1)].view_as(inside)
+        target = torch.zeros_like(said)
+        target[:, 0] = inside
+        return (focal_loss(said, target) * known[:, None]).sum() / inside.sum().clamp(min=1)
 
 
 def _semantic_tower(width: int, inner: int) -> list[nn.Module]:

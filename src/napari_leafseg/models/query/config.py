@@ -67,6 +67,9 @@ class QueryConfig(ModelConfig):
         At most so many masks of an image are kept.
     score_floor : float
         Masks of less score are not kept: what the slider begins at.
+    mask_score : bool
+        A mask's score is multiplied by the mean probability inside it, as SOLOv2, SOTR and Mask2Former do; CondInst as
+        published does not.
     """
 
     backbone: BackboneConfig = BackboneConfig()
@@ -76,6 +79,7 @@ class QueryConfig(ModelConfig):
     classes: int = Field(1, ge=1)
     candidates: int = Field(200, ge=1)
     score_floor: float = Field(0.05, ge=0, lt=1)
+    mask_score: bool = True
 
 
 class GridConfig(QueryConfig):
@@ -178,7 +182,9 @@ class CondInstConfig(QueryConfig):
         Enlarge the mask branch's coarser levels with their first pixels in one corner, as published. That moves them by
         half a pixel, so that a mirrored image does not give mirrored features; False puts middles on middles.
     semantic : bool
-        Keep the semantic branch of the published weights (used in training only, by the original).
+        A branch that says of each place whether it is leaf, in training only (the published multi-scale weights).
+    box_start : float
+        Strides to each side that boxes begin with in training, so that small ones are soon found; 0 is published.
     """
 
     kind: Literal["condinst"] = "condinst"
@@ -197,6 +203,7 @@ class CondInstConfig(QueryConfig):
     scales: bool = True
     corner_aligned: bool = True
     semantic: bool = False
+    box_start: float = 1.0
 
 
 class Mask2FormerConfig(QueryConfig):
@@ -229,11 +236,13 @@ _RESNET = BackboneConfig(kind="resnet", size="50", frozen_norm=True, pretrained=
 _COCO_RANGES = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048))
 
 QUERY_SIZES: dict[str, CondInstConfig | Solov2Config | SotrConfig | Mask2FormerConfig] = {
-    "condinst": CondInstConfig(),
+    "condinst": CondInstConfig(mask_score=False),
     "solov2": Solov2Config(),
     "sotr": SotrConfig(),
     "mask2former": Mask2FormerConfig(),
-    "condinst-tiny": CondInstConfig(backbone=_TINY, width=16, groups=4, mask_width=16, towers=1),
+    "condinst-tiny": CondInstConfig(
+        backbone=_TINY, width=16, groups=4, mask_width=16, towers=1, mask_score=False
+    ),
     "solov2-tiny": Solov2Config(
         backbone=_TINY, width=16, groups=4, mask_channels=16, towers=1, tower_width=16, mask_width=16
     ),
@@ -245,7 +254,7 @@ QUERY_SIZES: dict[str, CondInstConfig | Solov2Config | SotrConfig | Mask2FormerC
     "condinst-coco": CondInstConfig(
         backbone=_RESNET, width=256, groups=32, classes=80, levels=(0, 1, 2, 3, 4), sizes=(64, 128, 256, 512),
         mask_levels=(0, 1, 2), mask_width=128, upsample=2, towers=4, extra_levels=2, queries=500, box_overlap=0.6,
-        semantic=True,
+        semantic=True, box_start=0.0, mask_score=False,
     ),
     "solov2-coco": Solov2Config(
         backbone=_RESNET, width=256, mask_channels=256, groups=32, classes=80, levels=(0, 1, 2, 3, 4),

@@ -127,7 +127,7 @@ class FinetuneWidget(FinetuneForm):
     def wanted(self, name: str) -> FinetuneSettings:
         """The session that the form describes."""
         from napari_leafseg.finetuning.config import FinetuneSettings
-        from napari_leafseg.training.config import InstanceUniqueConfig
+        from napari_leafseg.training.unique_config import InstanceUniqueConfig
 
         return FinetuneSettings(
             base=str(self.base_box.currentData()), name=name, effort=self.effort_box.currentData(),

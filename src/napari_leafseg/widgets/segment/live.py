@@ -136,7 +136,7 @@ def _compute(
     count = sum(int(np.count_nonzero(np.bincount(plane.ravel())[1:])) for plane in prediction.planes(labels))
     seeds = None
     if with_seeds:
-        seeds = seed_points(prediction, values["seed_threshold"])
+        seeds = seed_points(prediction, values)
     return LabelResult(target, values, labels, box, count, seeds, -1 if shown is None else shown.version)
 
 
@@ -149,7 +149,8 @@ def _beside_verified(labels: np.ndarray, shown: DisplayedLabels) -> np.ndarray:
     return np.stack(result).reshape(labels.shape)
 
 
-def seed_points(prediction: Any, threshold: float) -> np.ndarray:
+def seed_points(prediction: Any, values: dict[str, float]) -> np.ndarray:
     """Seeds as points: (N, 2), or (N, 3) with the frame first for a time series."""
-    points = [np.insert(frame.seeds(threshold), 0, number, axis=1) for number, frame in enumerate(prediction.frames)]
+    chosen = {name: values[name] for name in ("seed_threshold", "grouping") if name in values}
+    points = [np.insert(frame.seeds(**chosen), 0, number, axis=1) for number, frame in enumerate(prediction.frames)]
     return np.concatenate(points)[:, -len(prediction.shape) :]

@@ -38,6 +38,6 @@ OVERLAYS = {
     "seeds": Overlay(
         "Seeds",
         "The points that leaves grow from.",
-        lambda prediction, values: seed_points(prediction, values["seed_threshold"]),
+        lambda prediction, values: seed_points(prediction, values),
     ),
 }
