@@ -55,10 +55,11 @@ class MemoryBank:
         features : torch.Tensor
             (N, D, h, w) mask features.
         labels : torch.Tensor
-            int64 (N, H, W); negative = not annotated: not sampled.
+            int64 (N, H, W), or layers (N, L, H, W); negative = not annotated: not sampled.
         keys : torch.Tensor
             int64 (N,), see `Entry`.
         """
+        labels = labels if labels.dim() == 3 else labels.amax(1)
         stride = labels.shape[-1] / features.shape[-1]
         small = functional.interpolate(labels[:, None].float(), size=features.shape[-2:], mode="nearest")[:, 0].long()
         found = []

@@ -21,7 +21,7 @@ class BackboneConfig(BaseModel):
         "leaf" is the distance + embedding network, small enough to be trained on a CPU; "resnet" and "swin" come from
         ``transformers`` (AutoBackbone).
     size : str
-        Of "resnet": "18", "50", "101"; of "swin": "tiny", "small", "base"; "custom" with `shape`.
+        Of "resnet": "18", "50", "101"; of "swin": "tiny", "small", "base", "large"; "custom" with `shape`.
     shape : dict
         Entries of the ``transformers`` configuration, over those of `size`.
     trunk : DistanceEmbeddingConfig
@@ -35,7 +35,7 @@ class BackboneConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["leaf", "resnet", "swin"] = "leaf"
-    size: Literal["18", "50", "101", "tiny", "small", "base", "custom"] = "custom"
+    size: Literal["18", "50", "101", "tiny", "small", "base", "large", "custom"] = "custom"
     shape: dict[str, Any] = {}
     trunk: DistanceEmbeddingConfig = LEAF_TRUNK
     frozen_norm: bool = False
@@ -43,7 +43,7 @@ class BackboneConfig(BaseModel):
 
     @model_validator(mode="after")
     def _known_size(self) -> BackboneConfig:
-        sizes = {"leaf": (), "resnet": ("18", "50", "101"), "swin": ("tiny", "small", "base")}[self.kind]
+        sizes = {"leaf": (), "resnet": ("18", "50", "101"), "swin": ("tiny", "small", "base", "large")}[self.kind]
         if self.size != "custom" and self.size not in sizes:
             raise ValueError(f"backbone: {self.kind} has no size {self.size}; choose one of {', '.join(sizes)}")
         return self
@@ -63,6 +63,8 @@ class QueryConfig(ModelConfig):
         Groups of the group norms.
     classes : int
         1: leaf. Published weights know the 80 classes of COCO.
+    class_names : tuple of str
+        Names of the classes, where a training knew them.
     candidates : int
         At most so many masks of an image are kept.
     score_floor : float
@@ -74,6 +76,7 @@ class QueryConfig(ModelConfig):
     mask_channels: int = Field(32, ge=1)
     groups: int = Field(8, ge=1)
     classes: int = Field(1, ge=1)
+    class_names: tuple[str, ...] = ()
     candidates: int = Field(200, ge=1)
     score_floor: float = Field(0.05, ge=0, lt=1)
 
