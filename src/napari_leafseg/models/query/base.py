@@ -17,7 +17,6 @@ from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingOu
 from napari_leafseg.models.query.backbones import build_backbone
 from napari_leafseg.models.query.config import QueryConfig
 
-
 CATEGORY_STEP = 4096
 """In labels of several layers a pixel holds its leaf's number plus its class times this: exact also as float32."""
 
