@@ -295,7 +295,7 @@ def broken(content, what):
         return "annotation 1 (image “view_001.png”) has an outline outside its image"
     if what == "box":
         item["segmentation"] = []
-        return "has a box but no outline"
+        return "has no outline; a box alone"
     if what == "odd":
         item["segmentation"] = [[1, 2, 3]]
         return "has an outline of 3 numbers"

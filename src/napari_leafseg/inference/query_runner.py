@@ -80,7 +80,8 @@ class QueryRunner(TiledNetwork):
         masks = list(first.masks)
         for other in seen[1:]:
             masks += [_rescaled(mask, first.shape[0] / other.shape[0]) for mask in other.masks]
-        return MaskRegion(rows, columns, MaskSet(first.shape, first.stride, masks))
+        names = self.network.config.class_names
+        return MaskRegion(rows, columns, MaskSet(first.shape, first.stride, masks, names))
 
 
 def _middle(values: np.ndarray) -> tuple[float, float]:

@@ -52,7 +52,8 @@ def coco_scores(
     from pycocotools.cocoeval import COCOeval
 
     most = most or (LVIS_MOST if lvis else COCO_MOST)
-    results = [{**item, "id": number, "iscrowd": 0} for number, item in enumerate(found, start=1)]
+    own = ("image_id", "category_id", "segmentation", "score")
+    results = [{**{key: item[key] for key in own}, "iscrowd": 0} for item in found]
     if lvis:
         results = _scored_by_lvis(truth, results, most)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints

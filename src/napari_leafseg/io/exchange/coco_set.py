@@ -13,7 +13,7 @@ from pycocotools import mask as run_length
 
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.reading import LARGEST_IMAGE, explained, load_bytes
-from napari_leafseg.io.exchange.run_lengths import read_run_lengths
+from napari_leafseg.io.exchange.run_lengths import check_run_lengths, read_run_lengths
 
 _LARGEST = 4 * 2**30  # bytes: LVIS’s training set has 1.1 GB
 _BEYOND = 0.1  # of the image's sides: an outline that leaves it by less is cut, by more is of another image
@@ -157,7 +157,8 @@ def check_coco(content: Any, path: Path) -> CocoSet:
             raise InputFileError(
                 f"its annotation {item.get('id')} is of a category {item['category_id']} that it lacks"
             )
-        _check_outline(item, image)
+        what = f"its annotation {item.get('id')} (image “{image.name}”)"
+        check_outline(item.get("segmentation"), image.shape, what)
         crowd = bool(item.get("iscrowd", 0))
         image.annotations.append(CocoAnnotation(places[item["category_id"]], crowd, item))
     return CocoSet(path, None, categories, tuple(images.values()), content)
@@ -180,32 +181,40 @@ def _shape(image: dict[str, Any], name: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _check_outline(item: dict[str, Any], image: CocoImage) -> None:
-    what = f"its annotation {item.get('id')} (image “{image.name}”)"
-    outline = item.get("segmentation")
+def check_outline(outline: Any, shape: tuple[int, int], what: str) -> None:
+    """Check run lengths or polygons of an object, so that drawing them is safe.
+
+    Parameters
+    ----------
+    outline : dict or list
+        COCO's ``segmentation``.
+    shape : tuple of int
+        Height and width of the image.
+    what : str
+        Whose outline it is, for the message.
+
+    Raises
+    ------
+    InputFileError
+    """
+    height, width = shape
     if isinstance(outline, dict):
-        size = tuple(outline["size"])
-        if size != image.shape:
-            raise InputFileError(f"{what} has run lengths of {size[1]} × {size[0]} pixels, the image {_size(image)}")
-        if isinstance(outline["counts"], list) and sum(outline["counts"]) != math.prod(image.shape):
-            raise InputFileError(f"{what} has run lengths that do not add up to the image’s {_size(image)} pixels")
+        try:
+            check_run_lengths(outline, shape)
+        except InputFileError as error:
+            raise InputFileError(f"{what} has {error}") from error
         return
-    if not outline:
-        raise InputFileError(f"{what} has a box but no outline; masks cannot be learned from it")
-    height, width = image.shape
+    if not isinstance(outline, list) or not outline:
+        raise InputFileError(f"{what} has no outline; a box alone is not enough")
     for ring in outline:
         if len(ring) < 6 or len(ring) % 2:
             raise InputFileError(f"{what} has an outline of {len(ring)} numbers; it takes x and y of three points")
         for values, side in ((ring[0::2], width), (ring[1::2], height)):
-            low, high = min(values), max(values)
+            low, high = float(min(values)), float(max(values))
             if not (math.isfinite(low) and math.isfinite(high)):
                 raise InputFileError(f"{what} has an outline without end")
             if low < -_BEYOND * side or high > (1 + _BEYOND) * side or high < 0 or low > side:
-                raise InputFileError(f"{what} has an outline outside its image, which has {_size(image)} pixels")
-
-
-def _size(image: CocoImage) -> str:
-    return f"{image.shape[1]} × {image.shape[0]}"
+                raise InputFileError(f"{what} has an outline outside its image, which has {width} × {height} pixels")
 
 
 def draw_annotation(annotation: CocoAnnotation, image: CocoImage) -> np.ndarray:
