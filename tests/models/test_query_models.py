@@ -1,4 +1,4 @@
-"""CondInst, SOLOv2, SOTR and Mask2Former: what they promise, and that they learn."""
+"""The query-based models: what they promise, and that they learn."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.data import drop_small
 from tests.models import plain
 
-NAMES = ("condinst", "solov2", "sotr", "mask2former")
+NAMES = ("condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet")
 SCENE = SceneConfig(size=(64, 64), diameter=(48, 60))
 
 
@@ -104,7 +104,7 @@ def test_what_is_not_annotated_carries_no_mask_loss(name):
     mask.backward()
     beyond = features.mask.grad[..., 40 // network.mask_stride + 2 :]
     assert float(features.mask.grad.abs().max()) > 0
-    if name != "mask2former":  # its masks also steer its own attention, all over the image
+    if name not in {"mask2former", "knet"}:  # their masks also steer what they see, all over the image
         assert float(beyond.abs().max()) == 0
 
 
@@ -115,7 +115,7 @@ def test_what_is_not_annotated_carries_no_mask_loss(name):
 def test_it_learns_four_plants_by_heart(name):
     images, labels = plants((11, 12, 13, 14))
     network = tiny(name, score_floor=0.05).train()
-    steps = 220 if name == "mask2former" else 150
+    steps = 220 if name in {"mask2former", "sparseinst", "knet"} else 150
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(steps):
@@ -238,7 +238,7 @@ def test_condinst_queries_see_coordinates_from_themselves_to_the_pixel_reversed_
         np.testing.assert_allclose(single.detach().numpy()[0], wanted[0], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["solov2", "sotr", "mask2former"])
+@pytest.mark.parametrize("name", ["solov2", "sotr", "mask2former", "sparseinst", "knet"])
 def test_a_query_is_a_convolution_of_one_pixel(name):
     network = tiny(name).eval()
     depth = network.config.mask_channels

@@ -200,7 +200,7 @@ def test_more_overlaps_than_layers_never_lose_a_mask():
     np.testing.assert_array_equal(found.known[0].numpy() > 0, covered | ~unknown)
 
 
-@pytest.mark.parametrize("name", ["solov2", "condinst", "sotr", "mask2former"])
+@pytest.mark.parametrize("name", ["solov2", "condinst", "sotr", "mask2former", "sparseinst", "knet"])
 def test_each_class_is_taught(tmp_path, name):
     make_set(tmp_path, 2)
     config = config_of(tmp_path, f"{name}-tiny")
@@ -209,7 +209,8 @@ def test_each_class_is_taught(tmp_path, name):
     network = build_network(images.fitted(config).network()).train()
     batch = images.draw_batch(config, 0, network.stride)
     sum(network.losses(batch["image"], batch["labels"]).values()).backward()
-    head = network.class_head if name == "mask2former" else network.score_head
+    heads = {"mask2former": "class_head", "knet": "rounds.1.score_head"}
+    head = network.get_submodule(heads.get(name, "score_head"))
     # a class that is in the images is to become likelier: the gradient of its bias alone is negative, or larger
     with_classes = head.bias.grad[:3].clone()
     network.zero_grad()

@@ -28,7 +28,7 @@ def events_of(config, folder):
     return [event for event in train(config, folder) if event.kind != "data"]
 
 
-@pytest.mark.parametrize("name", ["condinst", "solov2", "sotr", "mask2former"])
+@pytest.mark.parametrize("name", ["condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet"])
 def test_each_trains_saves_and_goes_on(tmp_path, name):
     config = config_of(name, mixed_precision=False)
     run = train(config, tmp_path)
