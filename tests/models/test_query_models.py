@@ -267,3 +267,14 @@ def test_mask2former_queries_where_nobody_annotated_learn_nothing():
     assert float(classes.grad[0, 0].abs().max()) > 0  # in the annotated part
     assert float(classes.grad[0, 1].abs().max()) == 0
     assert _silent(classes, logits, torch.ones_like(known)) is classes
+
+
+@pytest.mark.slow
+def test_swin_large_has_the_published_size_and_runs():
+    network = TransformersBackbone(BackboneConfig(kind="swin", size="large")).eval()
+    assert sum(value.numel() for value in network.parameters()) == pytest.approx(195.2e6, rel=0.01)
+    with torch.no_grad():
+        maps = network(torch.randn(1, 3, 64, 96))
+    assert [tuple(level.shape[1:]) for level in maps] == [(192, 16, 24), (384, 8, 12), (768, 4, 6), (1536, 2, 3)]
+    with pytest.raises(ValueError, match="swin has no size 50"):
+        BackboneConfig(kind="swin", size="50")

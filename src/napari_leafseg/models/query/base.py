@@ -164,7 +164,7 @@ def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
 
 
 class QueryModel(LeafNetwork):
-    """A query-based model; the four override what is theirs.
+    """A query-based model; each overrides what is theirs.
 
     Parameters
     ----------
