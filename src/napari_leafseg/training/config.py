@@ -111,8 +111,8 @@ class TrainingConfig(BaseModel):
     target_diameter, tta_views, defaults
         See `napari_leafseg.models.store.model_card.ModelCard`; what the finished model is to be used with.
     model : str or ModelConfig
-        A preset ("tiny", "small", "medium", "paper"; "condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet", each also with
-        "-tiny" and "-coco") or the full configuration.
+        A preset ("tiny", "small", "medium", "paper"; "condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet",
+        each also with "-tiny" and "-coco") or the full configuration.
     init_from : str, optional
         Name or path of a model whose weights the training begins with, as far as they fit: a distance + embedding
         model's are taken over as the backbone of a query-based model.
