@@ -159,10 +159,14 @@ class SparseInst(QueryModel):
 
     def mask_losses(self, matched: Matched, features: Features, instances: Instances) -> dict[str, torch.Tensor]:
         """Return cross-entropy and Dice loss of the matched masks."""
-        logits = self.retrieve(matched.queries, features.mask)
+        return self.retrieval_losses(matched, features.mask, instances)
+
+    def retrieval_losses(self, matched: Matched, masks: torch.Tensor, instances: Instances) -> dict[str, torch.Tensor]:
+        """Return the mask losses of queries put to any mask features."""
+        logits = self.retrieve(matched.queries, masks)
         known = known_pixels(instances, (logits.shape[-2], logits.shape[-1]))[matched.queries.image]
         found = matched_mask_losses(logits, instances.masks[matched.instance], known, (_PIXELS, _DICE))
-        found["mask"] = found["mask"] + features.mask.sum() * 0
+        found["mask"] = found["mask"] + masks.sum() * 0
         return found
 
 
