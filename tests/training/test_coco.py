@@ -35,7 +35,7 @@ def draw_shape(kind, center, size):
     elif kind == 1:
         plane[max(0, y - size) : y + size, max(0, x - size) : x + size] = 1
     else:
-        plane[max(0, y - size // 3) : y + size // 3 + 1, max(0, x - 2 * size) : x + 2 * size] = 1
+        plane[max(0, y - size // 2) : y + size // 2 + 1, max(0, x - 2 * size) : x + 2 * size] = 1
     return plane.astype(bool)
 
 
@@ -46,9 +46,9 @@ def make_set(folder, count=30, seed=5, crowd=False, first=1):
     images, annotations = [], []
     for number in range(first, first + count):
         picture = rng.integers(0, 40, (64, 64, 3)).astype(np.uint8)
-        middle = rng.integers(24, 40, 2)
-        for kind in rng.permutation(3):
-            center = tuple(int(value) for value in middle + rng.integers(-9, 10, 2))
+        middle = rng.integers(28, 37, 2)
+        for kind, offset in zip(rng.permutation(3), rng.permutation([(-9, -5), (9, -5), (0, 9)]), strict=True):
+            center = tuple(int(value) for value in middle + offset + rng.integers(-2, 3, 2))
             mask = draw_shape(int(kind), center, int(rng.integers(9, 13)))
             picture[mask] = COLORS[kind]
             outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

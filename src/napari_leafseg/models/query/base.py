@@ -128,7 +128,7 @@ class Candidates(NamedTuple):
 
 
 def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
-    """Return the leaves of label images.
+    """Return the leaves of label images, those of an image in the order of their numbers.
 
     Parameters
     ----------
@@ -146,7 +146,8 @@ def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
     for number, planes in enumerate(layers):
         numbers = [torch.unique(plane[plane > 0]) for plane in planes]
         own = torch.cat([plane[None] == some[:, None, None] for plane, some in zip(planes, numbers, strict=True)])
-        leaves = torch.cat(numbers)
+        leaves, order = torch.cat(numbers).sort()
+        own = own[order]
         columns, rows = own.sum(1, dtype=torch.float32), own.sum(2, dtype=torch.float32)
         area = rows.sum(1).clamp(min=1)
         centers.append(torch.stack([(columns * x).sum(1) / area, (rows * y).sum(1) / area], 1) + 0.5)
