@@ -302,7 +302,7 @@ def broken(content, what):
         return "has an outline of 3 numbers"
     if what == "runs":
         item["segmentation"] = {"size": [64, 64], "counts": [5, 5]}
-        return "run lengths that do not add up"
+        return "run lengths that add up to 10 pixels, not to 4,096"
     if what == "size":
         del content["images"][0]["height"]
         return "does not say how large “view_001.png” is"
@@ -353,7 +353,9 @@ def test_the_command_says_what_is_wrong(tmp_path):
     other = json.loads((tmp_path / "marks.json").read_text())
     other["categories"][0]["name"] = "ring"
     (tmp_path / "other.json").write_text(json.dumps(other))
-    assert "ring" in run(held_out={"images": str(tmp_path / "images"), "annotations": str(tmp_path / "other.json")})
+    assert "has a category “disc” that" in run(
+        held_out={"images": str(tmp_path / "images"), "annotations": str(tmp_path / "other.json")}
+    )
 
 
 def test_an_image_of_another_size_is_named(tmp_path):

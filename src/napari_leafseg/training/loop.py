@@ -356,11 +356,13 @@ def _validate(run: _Run) -> dict[str, float]:
     from napari_leafseg.inference.confidence import scored_masks
     from napari_leafseg.inference.predictor import Predictor
     from napari_leafseg.metrics import average_precision, score
+    from napari_leafseg.models.query.base import QueryModel
     from napari_leafseg.synthetic import synthesize
     from napari_leafseg.training.coco_validation import held_out_precision
 
     network = deepcopy(run.average).eval()
     if run.coco is not None:
+        assert isinstance(network, QueryModel)
         return held_out_precision(network, run.coco, run.device, run.config.defaults.get("overlap", 2.0))
     predictor = Predictor(network, run.card(), device=str(run.device))
     results, masks = [], []

@@ -66,7 +66,14 @@ class Queries(NamedTuple):
 
     def select(self, chosen: torch.Tensor) -> Queries:
         """Return some of them, by index or mask."""
-        return Queries(*(None if value is None else value[chosen] for value in self))
+        return Queries(
+            self.image[chosen],
+            self.weights[chosen],
+            self.score[chosen],
+            self.position[chosen],
+            self.reach[chosen],
+            None if self.category is None else self.category[chosen],
+        )
 
     @property
     def categories(self) -> torch.Tensor:
@@ -160,8 +167,9 @@ def gather_instances(labels: torch.Tensor, stride: int) -> Instances:
         images.append(torch.full((len(leaves),), number, device=labels.device))
         categories.append((leaves // CATEGORY_STEP if labels.dim() == 4 else torch.zeros_like(leaves)).long())
     known = (layers >= 0).any(1).float()
-    found = [torch.cat(values) for values in (images, masks, boxes, centers)]
-    return Instances(*found, known, torch.cat(categories))
+    return Instances(
+        torch.cat(images), torch.cat(masks), torch.cat(boxes), torch.cat(centers), known, torch.cat(categories)
+    )
 
 
 class QueryModel(LeafNetwork):
@@ -318,8 +326,14 @@ def annotated_cells(known: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor
 
 def join_queries(parts: list[Queries]) -> Queries:
     """Join queries of several levels."""
-    joined = [torch.cat(values) for values in zip(*(part[:5] for part in parts), strict=True)]
-    return Queries(*joined, torch.cat([part.categories for part in parts]))
+    return Queries(
+        torch.cat([part.image for part in parts]),
+        torch.cat([part.weights for part in parts]),
+        torch.cat([part.score for part in parts]),
+        torch.cat([part.position for part in parts]),
+        torch.cat([part.reach for part in parts]),
+        torch.cat([part.categories for part in parts]),
+    )
 
 
 def split_categories(queries: Queries, scores: torch.Tensor, floor: float) -> Queries:
