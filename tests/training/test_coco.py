@@ -353,7 +353,8 @@ def test_the_command_says_what_is_wrong(tmp_path):
     other = json.loads((tmp_path / "marks.json").read_text())
     other["categories"][0]["name"] = "ring"
     (tmp_path / "other.json").write_text(json.dumps(other))
-    assert "has a category “disc” that" in run(
+    held = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "other.json")}
+    assert "has a category “disc” that" in run(held_out=held)
         held_out={"images": str(tmp_path / "images"), "annotations": str(tmp_path / "other.json")}
     )
 
