@@ -355,8 +355,6 @@ def test_the_command_says_what_is_wrong(tmp_path):
     (tmp_path / "other.json").write_text(json.dumps(other))
     held = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "other.json")}
     assert "has a category “disc” that" in run(held_out=held)
-        held_out={"images": str(tmp_path / "images"), "annotations": str(tmp_path / "other.json")}
-    )
 
 
 def test_an_image_of_another_size_is_named(tmp_path):
