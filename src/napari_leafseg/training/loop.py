@@ -144,7 +144,7 @@ class _Run:
             whole_image_size=self._whole_size(),
             metrics=self.metrics,
             provenance={
-                "training": json.loads(self.config.model_dump_json()),
+                "training": json.loads(self.config.model_dump_json(serialize_as_any=True)),
                 "steps": self.step,
                 "date": timestamp(),
                 "software": software_versions(),

@@ -155,7 +155,7 @@ def check_coco(content: Any, path: Path) -> CocoSet:
             raise InputFileError(f"its annotation {item.get('id')} is of image {item['image_id']}, which it lacks")
         if item["category_id"] not in places:
             raise InputFileError(
-                f"its annotation {item.get('id')} is of a category {item['category_id']} that it lacks"
+                f"its annotation {item.get('id')} is of category {item['category_id']}, which it lacks"
             )
         what = f"its annotation {item.get('id')} (image “{image.name}”)"
         check_outline(item.get("segmentation"), image.shape, what)

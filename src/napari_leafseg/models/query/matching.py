@@ -20,7 +20,7 @@ class Pairs(NamedTuple):
 
 
 def match_pairs(costs: list[torch.Tensor], device: torch.device) -> Pairs:
-    """Match each leaf to one query of its image, at the least cost in all.
+    """Assign each leaf one query of its image, at the least cost in all.
 
     Parameters
     ----------
