@@ -35,8 +35,9 @@ from napari_leafseg.metrics import score
 from napari_leafseg.models.query.base import QueryModel
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training.config import DataConfig, InstanceUniqueConfig, SceneShare, TrainingConfig
+from napari_leafseg.training.config import InstanceUniqueConfig, TrainingConfig
 from napari_leafseg.training.data import SyntheticDataset, draw_batch
+from napari_leafseg.training.data_config import DataConfig, SceneShare
 from napari_leafseg.training.loop import train
 from napari_leafseg.training.memory_bank import MemoryBank
 

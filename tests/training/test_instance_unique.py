@@ -34,7 +34,7 @@ from tests.models import plain
 from tests.models.test_query_models import one_thread, plants, tiny
 from tests.training.test_query_training import config_of
 
-NAMES = ("condinst", "solov2", "sotr", "mask2former")
+NAMES = ("condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet")
 __all__ = ["one_thread"]
 
 
@@ -304,6 +304,8 @@ BRANCH = {
         "net.transformer_module.decoder.mask_predictor.mask_embedder.0.0.weight",
         "net.transformer_module.queries_features.weight",
     ),
+    "sparseinst": ("query_head.weight", "activation.weight"),
+    "knet": ("rounds.1.mask_head.weight", "kernels"),
 }
 
 

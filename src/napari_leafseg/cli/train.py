@@ -40,6 +40,8 @@ def train(
                 )
             elif event.kind == "unsaved":
                 print_error(UserError(event.message))
+            elif event.kind == "note":
+                print_note(event.message)
             elif event.kind == "validation":
                 out.print(f"step {event.step}: {values}", highlight=False)
     out.print(f"Weights: {output / (settings.name + '.safetensors')}", soft_wrap=True)

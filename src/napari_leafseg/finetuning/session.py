@@ -19,7 +19,8 @@ from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.models.store.zoo import ENDING, find_model, list_models, user_folder
-from napari_leafseg.training.config import DataConfig, TrainingConfig
+from napari_leafseg.training.config import TrainingConfig
+from napari_leafseg.training.data_config import DataConfig
 from napari_leafseg.training.distributed import process_group_of
 
 _EVALUATIONS = 4  # how often the held-out images are looked at in a run

@@ -65,7 +65,7 @@ class MemoryBank:
         features : torch.Tensor
             (N, D, h, w) mask features.
         labels : torch.Tensor
-            int64 (N, H, W); negative = not annotated: not sampled.
+            int64 (N, H, W), or layers (N, L, H, W); negative = not annotated: not sampled.
         keys : torch.Tensor
             int64 (N,), see `Entry`.
         places : tuple of torch.Tensor
@@ -73,8 +73,9 @@ class MemoryBank:
         """
         positions, reaches = (item.detach().float().cpu() for item in places)
         first = 0
+        flat = labels if labels.dim() == 3 else labels.amax(1)
         stride = labels.shape[-1] / features.shape[-1]
-        small = functional.interpolate(labels[:, None].float(), size=features.shape[-2:], mode="nearest")[:, 0].long()
+        small = functional.interpolate(flat[:, None].float(), size=features.shape[-2:], mode="nearest")[:, 0].long()
         found = []
         for number, (plane, whole) in enumerate(zip(small.cpu(), labels.cpu(), strict=True)):
             leaves = torch.unique(whole)

@@ -31,7 +31,7 @@ class GridTransform:
         return torch.rot90(values, self.turns, (-2, -1))
 
     def labels(self, values: torch.Tensor) -> torch.Tensor:
-        """Transform labels (N, H, W)."""
+        """Transform labels (N, H, W), or layers of them (N, L, H, W)."""
         return self.maps(values)
 
     def vectors(self, values: torch.Tensor) -> torch.Tensor:
@@ -80,10 +80,12 @@ class FreeTransform:
         return functional.grid_sample(values.float(), self._grid(values), align_corners=False)
 
     def labels(self, values: torch.Tensor) -> torch.Tensor:
-        """Transform labels (N, H, W), nearest pixel; -1 (not annotated) from beyond."""
+        """Transform labels (N, H, W) or (N, L, H, W), nearest pixel; -1 (not annotated) from beyond."""
         grid = self._grid(values)
-        moved = functional.grid_sample(values[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
-        return torch.where(grid.abs().amax(-1) <= 1, moved.long(), -1)
+        layers = values if values.dim() == 4 else values[:, None]
+        moved = functional.grid_sample(layers.float(), grid, mode="nearest", align_corners=False)
+        moved = torch.where(grid.abs().amax(-1)[:, None] <= 1, moved.long(), -1)
+        return moved if values.dim() == 4 else moved[:, 0]
 
     def vectors(self, values: torch.Tensor) -> torch.Tensor:
         """Transform a map (N, 2, H, W) of vectors, pixels down and right."""

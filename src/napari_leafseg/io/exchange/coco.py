@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,13 @@ def write_coco(
     encoding : {"polygon", "rle"}
         Both are exact; COCO's polygons know no holes, so a leaf with a hole is written in parts.
     """
+    save_coco(path, labels_to_coco(items, encoding))
+
+
+def labels_to_coco(
+    items: Iterable[tuple[str, np.ndarray]], encoding: Literal["polygon", "rle"] = "rle"
+) -> dict[str, Any]:
+    """Return a COCO data set of labels of images; see `write_coco`."""
     images: list[dict[str, Any]] = []
     leaves: list[dict[str, Any]] = []
     for number, (name, labels) in enumerate(items, start=1):
@@ -56,7 +63,7 @@ def write_coco(
                     "leaf": leaf,
                 }
             )
-    save_coco(path, _content(images, leaves))
+    return _content(images, leaves)
 
 
 def save_coco(path: str | Path, content: dict[str, Any]) -> None:
@@ -70,7 +77,11 @@ def masks_path(labels: Path) -> Path:
 
 
 def masks_to_coco(
-    name: str, shape: tuple[int, int], masks: Iterable[tuple[float, tuple[slice, slice], np.ndarray]]
+    name: str,
+    shape: tuple[int, int],
+    masks: Iterable[tuple[float, tuple[slice, slice], np.ndarray]],
+    categories: Sequence[int] = (),
+    class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return a COCO data set of masks of one image that may overlap, with scores.
 
@@ -82,6 +93,10 @@ def masks_to_coco(
         Its height and width.
     masks : iterable of (float, tuple of slice, numpy.ndarray)
         Score, place in the image, and bool mask there.
+    categories : sequence of int
+        Class of each; the first for all where it is empty.
+    class_names : sequence of str
+        Names of the classes; "leaf" where it is empty.
     """
     leaves = []
     for number, (score, place, inside) in enumerate(masks, start=1):
@@ -92,7 +107,7 @@ def masks_to_coco(
             {
                 "id": number,
                 "image_id": 1,
-                "category_id": 1,
+                "category_id": 1 + categories[number - 1] if categories else 1,
                 "segmentation": coded,
                 "area": float(np.count_nonzero(mask)),
                 "bbox": [float(side) for side in run_length.toBbox({**coded, "counts": coded["counts"].encode()})],
@@ -100,15 +115,18 @@ def masks_to_coco(
                 "score": round(score, 4),
             }
         )
-    return _content([{"id": 1, "file_name": name, "height": shape[0], "width": shape[1]}], leaves)
+    return _content([{"id": 1, "file_name": name, "height": shape[0], "width": shape[1]}], leaves, class_names)
 
 
-def _content(images: list[dict[str, Any]], leaves: list[dict[str, Any]]) -> dict[str, Any]:
+def _content(
+    images: list[dict[str, Any]], leaves: list[dict[str, Any]], class_names: Sequence[str] = ()
+) -> dict[str, Any]:
+    kinds = [{"id": number, "name": name} for number, name in enumerate(class_names, start=1)]
     return {
         "info": {"description": "Leaves, written by napari-leafseg"},
         "images": images,
         "annotations": leaves,
-        "categories": [{"id": 1, "name": "leaf", "supercategory": "plant"}],
+        "categories": kinds or [{"id": 1, "name": "leaf", "supercategory": "plant"}],
     }
 
 

@@ -9,7 +9,16 @@ from torch import nn
 from torch.nn import functional
 
 from napari_leafseg.losses.masks import focal_loss, giou_loss
-from napari_leafseg.models.query.base import Features, Instances, Matched, Queries, QueryModel, best_first
+from napari_leafseg.models.query.base import (
+    Features,
+    Instances,
+    Matched,
+    Queries,
+    QueryModel,
+    best_first,
+    category_targets,
+    split_categories,
+)
 from napari_leafseg.models.query.config import CondInstConfig
 from napari_leafseg.models.query.layers import (
     FeaturePyramid,
@@ -210,15 +219,16 @@ class CondInst(QueryModel):
 
     def query(self, features: Features) -> Queries:
         said = self._heads(features)
-        score = said["score"].float().sigmoid().amax(1)
-        center = said["center"].float().sigmoid()[:, 0]
-        queries = Queries(said["image"], said["weights"], score, said["points"].float(), said["reach"])
+        sure = said["score"].float().sigmoid()
+        score = (sure * said["center"].float().sigmoid()).sqrt() * (sure >= 0.05)
         order = torch.arange(len(score), device=score.device)
-        joined = queries._replace(weights=order[:, None], score=(score * center).sqrt() * (score >= 0.05))
+        queries = Queries(said["image"], order[:, None], score.amax(1), said["points"].float(), said["reach"])
+        joined = split_categories(queries, score, self.config.score_floor)
         likely = best_first(joined, self.config.score_floor, 4 * self.config.candidates)
         index = likely.weights[:, 0]
         place, sides = said["points"].float(), said["sides"].float()
         boxes = torch.cat([place - sides[:, :2], place + sides[:, 2:]], 1)[index]
+        boxes = boxes + 1e5 * likely.categories[:, None]  # boxes of two classes never overlap
         kept = []
         for number in range(len(features.mask)):
             own = torch.nonzero(likely.image == number)[:, 0]
@@ -259,8 +269,7 @@ class CondInst(QueryModel):
         height, width = features.size
         x, y = said["points"][:, 0].clamp(max=width - 1), said["points"][:, 1].clamp(max=height - 1)
         counted = (instances.known[said["image"], y, x] > 0) | positive
-        one_hot = torch.zeros_like(said["score"])
-        one_hot[:, 0] = positive.to(one_hot.dtype)
+        one_hot = category_targets(said["score"], leaf, instances)
         total = positive.sum().clamp(min=1)
         losses = {"score": (focal_loss(said["score"], one_hot) * counted[:, None]).sum() / total}
         wanted = centerness(sides[positive])

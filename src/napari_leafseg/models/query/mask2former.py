@@ -8,7 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_leafseg.models.query.base import Features, Instances, Matched, Queries, QueryModel, best_first
+from napari_leafseg.models.query.base import (
+    Features,
+    Instances,
+    Matched,
+    Queries,
+    QueryModel,
+    best_first,
+    split_categories,
+)
 from napari_leafseg.models.query.config import Mask2FormerConfig
 
 _NOTHING = -12.0  # a mask logit that says no, and whose loss against "no" is next to none
@@ -100,7 +108,9 @@ class Mask2Former(QueryModel):
 
     def query(self, features: Features) -> Queries:
         classes, weights, _ = self._decode(features)
-        return best_first(self._queries(classes[-1], weights), self.config.score_floor, self.config.candidates)
+        scores = classes[-1].float().softmax(-1)[..., :-1].flatten(0, 1)
+        found = split_categories(self._queries(classes[-1], weights), scores, self.config.score_floor)
+        return best_first(found, self.config.score_floor, self.config.candidates)
 
     def match(self, features: Features, instances: Instances) -> Matched:
         classes, weights, logits = self._decode(features)
@@ -109,7 +119,7 @@ class Mask2Former(QueryModel):
         logits = [torch.where(known, item.float(), _NOTHING) for item in logits]
         number = len(features.mask)
         masks = [instances.masks[instances.image == image] for image in range(number)]
-        labels = [torch.zeros(len(item), dtype=torch.int64, device=item.device) for item in masks]
+        labels = [instances.category[instances.image == image] for image in range(number)]
         if len(instances.image) == 0:
             nothing = torch.full(classes[-1].shape[:2], self.config.classes, device=features.mask.device)
             errors = [
