@@ -51,7 +51,7 @@ class InstanceUniqueConfig(BaseModel):
     equivariance_form: Literal["crossed", "augmentation", "angles"] = "crossed"
     features: float = Field(0.0, ge=0)
     free: float = Field(0.0, ge=0, le=1)
-    crop: float = Field(0.7, gt=0, le=1)
+    crop: float = Field(0.65, gt=0, le=1)
     memory_images: int = Field(32, ge=1)
     per_instance: int = Field(16, ge=1)
     memory_pixels: int | None = Field(None, ge=1)
