@@ -17,6 +17,7 @@ from PIL import Image
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
+from napari_leafseg.io.exchange.names import labeled_path
 from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
 from napari_leafseg.io.polygons import ellipse, leaf_polygons, without_holes
 
@@ -89,7 +90,7 @@ def iterate_labelme(path: Path, reading: Reading) -> Found:
     """Read the labels of a file whose image is known."""
     with explained(path, "LabelMe file"):
         content = load_json(path)
-        shapes, name = content["shapes"], str(content["imagePath"])
+        shapes, name = content["shapes"], str(content.get("imagePath") or labeled_path(path))
         height, width = content.get("imageHeight"), content.get("imageWidth")
         plane = reading.plane(name, (int(height), int(width)) if height and width else None)
         leaves = reading.leaves(count_labelme(path))
@@ -118,7 +119,7 @@ def _draw(canvas: Canvas, shape: dict[str, Any]) -> None:
             canvas.mask(leaf, (rows, columns), inner)
         else:
             canvas.reading.leave_out("mask outside of the image")
-    elif form in {"polygon", "rotation"}:
+    elif form in {"polygon", "rotation", "oriented_rectangle"}:
         canvas.polygon(leaf, [points])
     elif form == "rectangle" and len(points) > 1:
         (left, top), (right, bottom) = points.min(0), points.max(0)
