@@ -31,7 +31,7 @@ def by_pillow(found: ImageFormat, content: bytes, numbers: bool) -> np.ndarray:
     """
     maxval = _maxval(content) if found.pillow == "PPM" else 0
     if content[:2] in (b"PF", b"P7") or (content[:2] in (b"P3", b"P6") and maxval > 255):
-        return _by_opencv(content)
+        return _by_opencv(content if content[:2] != b"P3" else content + b"\n")  # which ends the last number
     if found.pillow == "HEIF":
         _register_heif()
     name = {"jpeg2000": "JPEG2000"}.get(found.decoder, found.pillow)
