@@ -99,6 +99,7 @@ _OTHER_CONTENT = (
     ((128, b"DICM"), "a DICOM file. Export it as TIFF."),
     ((0, b"SIMPLE  ="), "a FITS file. Export it as TIFF."),
     ((0, b"\x76\x2f\x31\x01"), "an OpenEXR file. Export it as TIFF."),
+    ((0, b"MATLAB 5.0"), "a MATLAB file. Save its array as TIFF."),
     ((0, b"II\xbc\x01"), "a JPEG XR image. Export it as TIFF."),
     ((0, b"#?RADIANCE"), "a Radiance HDR image. Export it as TIFF."),
     ((0, b"#?RGBE"), "a Radiance HDR image. Export it as TIFF."),

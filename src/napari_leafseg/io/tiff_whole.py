@@ -32,8 +32,8 @@ def check_whole(file: tifffile.TiffFile, series: tifffile.TiffPageSeries, size: 
         Is told where ImageJ's description speaks of more images than a file holds that somebody took out of a stack.
     """
     own = [page for page in series.pages if page is not None and page.parent is file]
-    whole = len(own) == len(series.pages) and series.dataoffset is not None
-    end = series.dataoffset + series.nbytes if whole else 0
+    start = series.dataoffset if len(own) == len(series.pages) else None
+    end = 0 if start is None else start + series.nbytes
     for page in own:
         end = max([end, *(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False) if b)])
     following = _next_page(file)
