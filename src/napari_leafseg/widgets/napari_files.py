@@ -126,7 +126,7 @@ def _show_pair(session: Session, path: Path, labels: np.ndarray) -> None:
     if labels.shape != image.array.shape[: labels.ndim] or labels.max(initial=0) >= 2**16:
         raise InputFileError(f"The labels of {path} are {labels.shape}, the image is {image.array.shape}.")
     if entry is None:
-        entry = ListedImage(path, image.sha256)
+        entry = ListedImage(path, image.sha256, reading=image.options)
         session.images.append(entry)
     if layer is None:
         ((data, options, _),) = _tuples(path, None, session.read_options)

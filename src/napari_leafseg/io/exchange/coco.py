@@ -12,6 +12,7 @@ import numpy as np
 from pycocotools import mask as run_length
 
 from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
 from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
 from napari_leafseg.io.exchange.run_lengths import read_run_lengths, write_run_lengths
@@ -152,9 +153,14 @@ def iterate_coco(path: Path, reading: Reading) -> Found:
     """Read the labels of those images of a file that are known, one after the other."""
     with explained(path, "COCO file"):
         content = load_json(path)
-        by_image: dict[Any, list[dict[str, Any]]] = {item["id"]: [] for item in content["images"]}
+        by_image: dict[Any, list[dict[str, Any]]] = {_key(item["id"]): [] for item in content["images"]}
         for item in content["annotations"]:
-            by_image[item["image_id"]].append(item)
+            if "segments_info" in item:
+                raise InputFileError(f"{path} is COCO’s panoptic kind, whose masks are in PNG files. Export instances")
+            if _key(item["image_id"]) in by_image:
+                by_image[_key(item["image_id"])].append(item)
+            else:
+                reading.leave_out("shape of an image that the file does not name")
         declared = {str(item["file_name"]): _declared(item) for item in content["images"]}
         planes = reading.planes(declared, declared)
         leaves = reading.leaves(count_coco(path))
@@ -164,8 +170,8 @@ def iterate_coco(path: Path, reading: Reading) -> Found:
             name = str(image["file_name"])
             if name in planes and name not in doubled:
                 canvas = Canvas(planes[name], reading)
-                for item in by_image[image["id"]]:
-                    _draw(canvas, item, names.get(item.get("category_id"), ""), leaves)
+                for item in by_image[_key(image["id"])]:
+                    _draw(canvas, item, names.get(_key(item.get("category_id")), ""), leaves)
                 yield name, canvas.labels()
 
 
@@ -179,8 +185,13 @@ def _draw(canvas: Canvas, item: dict[str, Any], kind: str, leaves: set[str]) -> 
         canvas.reading.leave_out("box without an outline")
     else:
         leaf = object() if leaf is None else leaf
-        for ring in shape:
+        for ring in shape if isinstance(shape[0], list) else [shape]:
             canvas.polygon(leaf, [ring])
+
+
+def _key(number: Any) -> str:
+    """A number of an image or class, which some programs write as text or as a float."""
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
 
 
 def _declared(image: dict[str, Any]) -> tuple[int, int] | None:
@@ -189,11 +200,11 @@ def _declared(image: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def _class_names(content: dict[str, Any]) -> dict[Any, str]:
-    return {item["id"]: str(item.get("name") or item["id"]) for item in content.get("categories") or []}
+    return {_key(item["id"]): str(item.get("name") or item["id"]) for item in content.get("categories") or []}
 
 
 def count_coco(path: Path) -> Counter[str]:
     """Count the shapes of each class."""
     content = load_json(path)
     names = _class_names(content)
-    return Counter(names.get(item.get("category_id"), "") for item in content["annotations"])
+    return Counter(names.get(_key(item.get("category_id")), "") for item in content["annotations"])

@@ -27,7 +27,7 @@ from napari_leafseg.io.exchange.label_images import (
     write_label_array,
     write_label_tiff,
 )
-from napari_leafseg.io.exchange.labelme import OPENED, count_labelme, iterate_labelme, path_from, write_labelme
+from napari_leafseg.io.exchange.labelme import count_labelme, iterate_labelme, opens_itself, path_from, write_labelme
 from napari_leafseg.io.exchange.reading import Found, Reading, explained, forget_json, load_json
 from napari_leafseg.io.exchange.yolo import count_yolo, is_yolo, iterate_yolo, write_data_yaml, write_yolo
 from napari_leafseg.io.images import LABEL_SUFFIX, label_path, read_image, write_image
@@ -141,7 +141,7 @@ def _write_labelme(folder: Path, items: Sequence[ImageLabels]) -> None:
     for item in items:
         target = folder / f"{item.name}.json"
         content = None
-        if item.source is not None and item.source.exists() and item.source.suffix.lower() not in OPENED:
+        if item.source is not None and item.source.exists() and not opens_itself(item.source, item.labels.shape):
             rgb = to_rgb8(np.asarray(read_image(item.source, item.reading).array), str(item.source))
             content = imageio.imwrite("<bytes>", rgb, extension=".png")
         image = item.image if item.source is None else path_from(target.parent, item.source)

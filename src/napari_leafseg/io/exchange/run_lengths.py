@@ -117,6 +117,8 @@ def parse_counts(text: str) -> np.ndarray:
 
 
 def _whole_numbers(counts: Any) -> np.ndarray:
+    if isinstance(counts, list):
+        counts = [int(count) if isinstance(count, float) and count.is_integer() else count for count in counts]
     if not isinstance(counts, list) or any(type(count) is not int or not -1 < count < 2**40 for count in counts):
         raise InputFileError("run lengths that are no whole numbers from 0 on")
     return np.array(counts, np.int64)

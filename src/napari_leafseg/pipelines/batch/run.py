@@ -128,7 +128,7 @@ def _report(place: Path, results: list[dict[str, Any]], settings: BatchSettings,
         return
     yield BatchEvent(total, total, "Writing tables and report")
     leaves = write_tables(place, results)
-    for name in write_exports(place, results, settings.exports):
+    for name in write_exports(place, results, settings.exports, settings.reading):
         yield BatchEvent(total, total, f"Exporting {name}")
     yield BatchEvent(total, total, "Done", report=write_report(place, results, leaves, settings))
 

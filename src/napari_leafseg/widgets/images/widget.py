@@ -268,7 +268,7 @@ class ImagesWidget(LeafsegWidget):
         entry = self._loading
         if entry is None or entry not in self.session.images:
             return  # another project was opened meanwhile
-        entry.sha256, entry.error, entry.missing = image.sha256, "", False
+        entry.sha256, entry.reading, entry.error, entry.missing = image.sha256, image.options, "", False
         array, rgb = displayed(image.array)
         self._choices[entry.path] = (image.channels, image.planes)
         for note in image.notes:

@@ -137,7 +137,7 @@ class SegmentWidget(SegmentForm):
             return
         self._remember()
         entry = self.session.entry_of(image)
-        source = {"name": entry.path.name, "sha256": entry.sha256} if entry else {"name": image.name}
+        source = {"name": entry.path.name, "sha256": entry.sha256, **entry.reading} if entry else {"name": image.name}
         self.live.cancel()
         self.show_running(True)
         self._predicted = image

@@ -50,6 +50,8 @@ class ImageRecord:
         Values of the parameters that gave the labels on the screen.
     count : int
         Leaves.
+    reading : dict
+        Which of its channels and planes were read, where there was a choice.
     binding : LabelsBinding, optional
         The labels under correction.
     undo_source : LabelsBinding, optional
@@ -72,6 +74,7 @@ class ImageRecord:
     prediction: Prediction | None = None
     parameters: dict[str, float] = field(default_factory=dict)
     count: int = 0
+    reading: dict[str, Any] = field(default_factory=dict)
     binding: LabelsBinding | None = None
     undo_source: LabelsBinding | None = None
     cache: dict[str, Any] = field(default_factory=dict)
