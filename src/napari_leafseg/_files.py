@@ -17,7 +17,7 @@ import platformdirs
 from napari_leafseg.errors import InputFileError
 
 _LOG = logging.getLogger(__name__)
-_UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
+UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
 _LARGEST_JSON = 256 * 2**20  # bytes
 
 
@@ -38,7 +38,7 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
     """
     try:
         path.parent.mkdir(parents=parents, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_shortened(path.name)}.", suffix=_UNFINISHED)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_shortened(path.name)}.", suffix=UNFINISHED)
     except OSError as error:
         raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
     try:
@@ -69,7 +69,7 @@ def _reason(error: OSError) -> str:
 
 def clear_unfinished(folder: Path) -> None:
     """Delete what `write_atomically` was writing into a folder when its process died; nothing else."""
-    for left in folder.glob(f".*{_UNFINISHED}"):
+    for left in folder.glob(f".*{UNFINISHED}"):
         if left.is_file() and not left.is_symlink():
             _remove(left)
 

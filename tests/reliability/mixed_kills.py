@@ -361,10 +361,14 @@ class Ledger:
             told = self.projects[folder.name]
             if not (folder / "project.json").exists():
                 assert not told.must_open, f"{folder} is gone"
+                if (folder / "labels").exists() or (folder / "journal").exists():  # a copy that was cut short
+                    shutil.rmtree(folder)
+                    del self.projects[folder.name]
+                    continue
                 Project.create(folder).close()  # half made: it can be made again
             self._check_project(folder, told)
             told.must_open = True
-        for name, told in self.projects.items():
+        for name, told in list(self.projects.items()):
             assert (self.root / name / "project.json").exists() or not told.must_open, f"{name} is gone"
         for path in (self.root / "exports").rglob("*"):
             _check_whole(path)

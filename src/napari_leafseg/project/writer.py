@@ -97,6 +97,12 @@ class Writer:
                 self._held = False
                 self._condition.notify_all()
 
+    def drop(self) -> None:
+        """Forget what waits: nobody needs it any more."""
+        with self._condition:
+            self._waiting.clear()
+            self._condition.notify_all()
+
     def close(self) -> None:
         """Write what waits, once, and stop."""
         with self._condition:
