@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import NotEnoughMemory, UserError, short_of_memory
 from napari_leafseg.finetuning.dataset import CorrectedImage, CorrectionDataset
 from napari_leafseg.finetuning.evaluation import HeldOutScore, held_out_precision, held_out_score
 from napari_leafseg.inference.prediction import Prediction
@@ -125,14 +125,6 @@ class FoldRun:
             try:
                 yield from self._train(config)
                 break
-            except torch.OutOfMemoryError:
-                if config.batch == 1 and config.crop <= 96:
-                    raise UserError("There is too little memory to train, even one small crop at a time.") from None
-                smaller = {"batch": config.batch // 2} if config.batch > 1 else {"crop": config.crop // 2}
-                config = config.model_copy(update=smaller)
-                _LOG.warning("Out of memory: going on with %s", smaller, exc_info=True)
-                yield self._event("announce", 0, f"Out of memory: going on with {next(iter(smaller))} "
-                                                 f"{next(iter(smaller.values()))}.")  # fmt: skip
             except FloatingPointError:
                 config = config.model_copy(update={"learning_rate": config.learning_rate / 2})
                 if config.learning_rate < self.session.settings.learning_rate / 64:
@@ -141,6 +133,19 @@ class FoldRun:
                     ) from None
                 _LOG.warning("The losses ran away: going on at the rate %g", config.learning_rate)
                 yield self._event("announce", 0, "The losses ran away: one step back, at half the rate.")
+            except Exception as error:
+                if not short_of_memory(error):
+                    raise
+                if config.batch == 1 and config.crop <= 96:
+                    raise NotEnoughMemory(
+                        "There is too little memory to train, even one small crop at a time. Close other programs, then "
+                        "go on."
+                    ) from None
+                smaller = {"batch": config.batch // 2} if config.batch > 1 else {"crop": config.crop // 2}
+                config = config.model_copy(update=smaller)
+                _LOG.warning("Out of memory: going on with %s", smaller, exc_info=True)
+                yield self._event("announce", 0, f"Out of memory: going on with {next(iter(smaller))} "
+                                                 f"{next(iter(smaller.values()))}.")  # fmt: skip
         self._keep_predictions()
 
     def _finished(self) -> bool:

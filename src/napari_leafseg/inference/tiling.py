@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from napari_leafseg.errors import ModelError
+from napari_leafseg.errors import NotEnoughMemory, short_of_memory
 from napari_leafseg.inference.device import inference_context, usable_precision
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig
@@ -137,7 +137,9 @@ class TiledNetwork:
             try:
                 yield from self.run_tiles(image, statistics, embed)
                 return
-            except torch.OutOfMemoryError as error:
+            except Exception as error:
+                if not short_of_memory(error):
+                    raise
                 _LOG.warning("Out of memory on %s in tiles of %d pixels: %s", self.device, self.tile, error)
                 self._retreat()
 
@@ -174,7 +176,7 @@ class TiledNetwork:
             self.network.place(self.device)
             self.warn("The graphics card ran out of memory even with small tiles; going on with the CPU.")
         else:
-            raise ModelError(
+            raise NotEnoughMemory(
                 "There is too little memory for this image. Close other programs, or lower the working scale."
             )
 
