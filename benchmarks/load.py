@@ -282,8 +282,7 @@ def run_and_stop(_folder: Path) -> dict[str, Any]:
 
 
 ALL: dict[str, Callable[[Path], dict[str, Any]]] = {
-    job.__name__: job
-    for job in (large_image, long_series, many_leaves, many_files, widgets, two_viewers, run_and_stop)
+    job.__name__: job for job in (large_image, long_series, many_leaves, many_files, widgets, two_viewers, run_and_stop)
 }
 
 

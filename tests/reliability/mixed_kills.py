@@ -383,7 +383,9 @@ class Ledger:
             for ref in project.images:
                 document = project.read_document(ref, SHAPE)
                 state = state_of(document)
-                assert state in told.states[ref.id], f"{folder.name}, {ref.id}: {state} is none of {told.states[ref.id]}"
+                assert state in told.states[ref.id], (
+                    f"{folder.name}, {ref.id}: {state} is none of {told.states[ref.id]}"
+                )
                 told.states[ref.id] = [state]
                 while document.undo() is not None:  # the history is whole: it leads back to empty labels
                     pass
@@ -391,7 +393,9 @@ class Ledger:
             told.promised, told.announced = found, set(found)
 
     def _check_export(self, name: str) -> None:
-        self.counts["export files"] += len([path for path in (self.root / "exports" / name).rglob("*") if path.is_file()])
+        self.counts["export files"] += len(
+            [path for path in (self.root / "exports" / name).rglob("*") if path.is_file()]
+        )
 
 
 def _check_files(folder: Path) -> None:

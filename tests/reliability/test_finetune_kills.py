@@ -117,3 +117,10 @@ def test_a_model_of_the_same_name_that_is_another_stays(tmp_path, tiny_checkpoin
     with pytest.raises(session.ModelError, match="already"):
         list(finetune(settings, images, folder))
     assert (place / "mine.safetensors").read_bytes() == tiny_checkpoint.read_bytes()
+
+
+def test_a_bundled_model_that_nothing_betters_ends_with_its_own_weights(tmp_path, place):
+    settings = kills.settings_of("leaf-small").model_copy(update={"steps": 1, "learning_rate": 1e-9})
+    last = list(finetune(settings, kills.corrected(2), tmp_path / "s"))[-1]
+    assert last.kind == "finished"
+    assert read_card(last.result).name == "mine"

@@ -37,7 +37,9 @@ def test_memory_that_runs_out_is_known_whichever_library_says_so(error):
     assert told is error or "Close other programs" in str(told)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shape"), OSError(28, "No space left"), InputFileError("a.png: out of memory")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shape"), OSError(28, "No space left"), InputFileError("a.png: out of memory")]
+)
 def test_other_errors_are_not_taken_for_it(error):
     assert not short_of_memory(error)
     assert in_words(error) is (error if isinstance(error, InputFileError) else None)

@@ -19,6 +19,7 @@ from napari_leafseg.finetuning.evaluation import HeldOutScore, held_out_precisio
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
+from napari_leafseg.models.store.model_card import holds_card
 from napari_leafseg.models.store.zoo import ENDING
 from napari_leafseg.training.config import TrainingConfig
 from napari_leafseg.training.loop import TrainingEvent, train
@@ -206,6 +207,14 @@ class FoldRun:
         save_checkpoint(path, network, card, half=True)
         return path
 
+    def _base(self) -> Path:
+        """The base model's weights with their card: a bundled model's lies beside them."""
+        if holds_card(self.session.base):
+            return self.session.base
+        path = self.folder / f"base{ENDING}"
+        save_checkpoint(path, *load_checkpoint(self.session.base), half=True)
+        return path
+
     def _evaluate(self, step: int) -> FinetuneEvent:
         """Score the held-out images; keep the weights where they are the best yet."""
         processes = self.session.processes
@@ -223,7 +232,7 @@ class FoldRun:
     def _evaluation_of(self, step: int) -> tuple[dict[str, Any], Preview | None, str]:
         """An evaluation, what to show of it, and what went wrong with keeping it."""
         try:
-            weights = self._blended() if step else self.session.base
+            weights = self._blended() if step else self._base()
         except UserError as error:  # training goes on; the next evaluation may be kept
             return {}, None, str(error)
         predictions = self._predict(weights, self.held)

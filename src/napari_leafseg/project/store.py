@@ -104,7 +104,9 @@ class Project(ImageList):
         """Begin a project in a new or empty folder; it is one once its list is written."""
         lock = take_unused(folder)
         software = f"napari-leafseg {metadata.version('napari-leafseg')}"
-        return cls(folder, ProjectFile(name=name or folder.name, created=now(), software=software), lock, failed, noticed)
+        return cls(
+            folder, ProjectFile(name=name or folder.name, created=now(), software=software), lock, failed, noticed
+        )
 
     @classmethod
     def open(
@@ -299,10 +301,15 @@ class Project(ImageList):
 
     def save(self, ref: ImageRef, document: Document) -> None:
         """Save the labels and their record, by the writer; returns at once."""
-        snapshot, numbering = document.snapshot(), self._numbering.get(document, Numbering())
+        numbering, early = self._numbering.get(document, Numbering()), None
+        try:
+            early = document.snapshot()
+        except MemoryError:
+            _LOG.warning("There is no memory for a copy of the labels of “%s”: it is made when they are written.", ref.id)
         document.changed = False
 
         def write(project: Project) -> None:
+            snapshot = early or document.snapshot()
             labels, record = project.labels_path(ref), project.record_path(ref)
             write_labels_files(labels, record, ref.id, snapshot, numbering.of(snapshot.number))
 
