@@ -113,6 +113,7 @@ class TiledNetwork:
         self.device = device
         self.network.place(device)
         self.tile = self.largest
+        self.plain = False  # without oneDNN
 
     @property
     def precision(self) -> str:
@@ -133,6 +134,7 @@ class TiledNetwork:
         embed : bool
             Compute the embedding too; without, only the first U-Net runs.
         """
+        self.plain = False
         while True:
             try:
                 yield from self.run_tiles(image, statistics, embed)
@@ -162,7 +164,7 @@ class TiledNetwork:
         """
 
     def _retreat(self) -> None:
-        """Next smaller tile, then the CPU."""
+        """Next smaller tile, then the CPU, then without oneDNN."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.tile > SMALLEST_TILE:
@@ -175,6 +177,10 @@ class TiledNetwork:
             self.tile = self.largest
             self.network.place(self.device)
             self.warn("The graphics card ran out of memory even with small tiles; going on with the CPU.")
+        elif (
+            not self.plain
+        ):  # once short of memory, oneDNN may refuse what it did before, for as long as the process lives
+            self.plain = True
         else:
             raise NotEnoughMemory(
                 "There is too little memory for this image. Close other programs, or lower the working scale."
@@ -226,7 +232,7 @@ class TiledNetwork:
         """One forward pass, of all views together; pads to the network's stride by reflection."""
         height, width = image.shape[:2]
         batch = self._batch(image)
-        with inference_context(self.device, self.precision):
+        with inference_context(self.device, self.precision, self.plain):
             if embed:
                 output = _together([self._seen_as(batch, view) for view in VIEWS[: self.views]])
                 if output.center is not None:  # tiles of an image share their coordinates

@@ -305,7 +305,9 @@ class Project(ImageList):
         try:
             early = document.snapshot()
         except MemoryError:
-            _LOG.warning("There is no memory for a copy of the labels of “%s”: it is made when they are written.", ref.id)
+            _LOG.warning(
+                "There is no memory for a copy of the labels of “%s”: it is made when they are written.", ref.id
+            )
         document.changed = False
 
         def write(project: Project) -> None:
