@@ -30,8 +30,8 @@ class NotEnoughMemory(UserError):
 # how libraries say it that raise no MemoryError: torch and oneDNN on a CPU, CUDA, C++, OpenCV, the system's threads
 _SHORT = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "insufficient memory",
-    "bad_alloc", "bad allocation", "could not create a primitive", "could not create a memory", "can't start new thread",
-    "unable to allocate",
+    "bad_alloc", "bad allocation", "could not create a primitive", "could not create a memory", "unable to allocate",
+    "can't start new thread",
 )  # fmt: skip
 
 

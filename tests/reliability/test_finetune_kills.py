@@ -1,4 +1,4 @@
-"""SIGKILL of a fine-tuning and of its child: nothing is half-written, it goes on from its last state, no orphan stays."""
+"""SIGKILL of a fine-tuning and of its child: nothing is half-written, it goes on, no orphan stays."""
 
 import json
 import os

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from napari_leafseg.errors import InputFileError, NotEnoughMemory, in_words, short_of_memory
-from napari_leafseg.inference.plants import brightness_statistics
 from napari_leafseg.inference.tiling import TiledNetwork
+from napari_leafseg.models.normalize import brightness_statistics
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.synthetic import SceneConfig, synthesize

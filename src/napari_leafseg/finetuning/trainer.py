@@ -139,8 +139,8 @@ class FoldRun:
                     raise
                 if config.batch == 1 and config.crop <= 96:
                     raise NotEnoughMemory(
-                        "There is too little memory to train, even one small crop at a time. Close other programs, then "
-                        "go on."
+                        "There is too little memory to train, even one small crop at a time. Close other programs, "
+                        "then go on."
                     ) from None
                 smaller = {"batch": config.batch // 2} if config.batch > 1 else {"crop": config.crop // 2}
                 config = config.model_copy(update=smaller)

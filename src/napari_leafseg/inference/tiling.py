@@ -177,10 +177,8 @@ class TiledNetwork:
             self.tile = self.largest
             self.network.place(self.device)
             self.warn("The graphics card ran out of memory even with small tiles; going on with the CPU.")
-        elif (
-            not self.plain
-        ):  # once short of memory, oneDNN may refuse what it did before, for as long as the process lives
-            self.plain = True
+        elif not self.plain and torch.backends.mkldnn.enabled:
+            self.plain = True  # after a failure oneDNN may refuse all that it did before, while the process lives
         else:
             raise NotEnoughMemory(
                 "There is too little memory for this image. Close other programs, or lower the working scale."
