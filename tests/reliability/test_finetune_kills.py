@@ -14,7 +14,7 @@ from napari_leafseg.finetuning.session import finetune
 from napari_leafseg.models.store import zoo
 from napari_leafseg.models.store.model_card import read_card
 from tests.reliability import finetune_kills as kills
-from tests.reliability.mixed_kills import read_told
+from tests.reliability.ledger import read_told
 from tests.test_subprocess import gone
 
 KILLS = int(os.environ.get("LEAFSEG_KILLS", "50"))

@@ -1,31 +1,16 @@
 """SIGKILL at random moments of everything at once: what was told is on the disk, and every project opens."""
 
 import json
-import multiprocessing
 import os
 import time
 
 import numpy as np
 import pytest
 
-from tests.reliability import mixed_kills
+from tests.reliability import ledger, mixed_kills
 
 ROUNDS = int(os.environ.get("LEAFSEG_KILLS", "200"))
 FORM = [6, pytest.param(ROUNDS, marks=[pytest.mark.slow, pytest.mark.night])]
-
-
-@pytest.fixture
-def spawn():
-    """Begins a process in which all is imported already, so that a round takes no longer than the work in it."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.reliability.mixed_kills", "napari_leafseg.pipelines.predictors", "torch"])
-
-    def start(target, *arguments):
-        process = context.Process(target=target, args=arguments, daemon=True)
-        process.start()
-        return process
-
-    return start
 
 
 @pytest.mark.timeout(7200)
@@ -34,7 +19,7 @@ def test_a_process_that_does_everything_is_killed_and_the_disk_has_what_was_told
     root, rng = tmp_path / "work", np.random.default_rng(rounds)
     root.mkdir()
     mixed_kills.make_images(root)
-    ledger = mixed_kills.Ledger(root)
+    told_so_far = ledger.Ledger(root)
     for number in range(rounds):
         told = tmp_path / f"told{number}"
         child = spawn(mixed_kills.work, str(root), str(told), number)
@@ -45,8 +30,8 @@ def test_a_process_that_does_everything_is_killed_and_the_disk_has_what_was_told
         assert child.is_alive(), "it ended by itself"
         child.kill()
         child.join()
-        ledger.hear(mixed_kills.read_told(told))
-        ledger.check()
-        mixed_kills.forget(root, ledger, rng)
-    print(json.dumps({"kills": rounds, **ledger.counts}))
-    assert ledger.counts["state"]
+        told_so_far.hear(ledger.read_told(told))
+        told_so_far.check()
+        ledger.forget(root, told_so_far, rng)
+    print(json.dumps({"kills": rounds, **told_so_far.counts}))
+    assert told_so_far.counts["state"]

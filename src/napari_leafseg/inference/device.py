@@ -105,11 +105,11 @@ def inference_context(device: torch.device, precision: str = "auto", plain: bool
         if not plain:
             yield
             return
-        torch.backends.mkldnn.enabled = False
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
         try:
             yield
         finally:
-            torch.backends.mkldnn.enabled = True
+            torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
 
 
 def autocast_for(device: torch.device, precision: str = "auto") -> torch.autocast:
