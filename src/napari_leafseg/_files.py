@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import logging
@@ -17,8 +18,13 @@ import platformdirs
 
 from napari_leafseg.errors import InputFileError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _LOG = logging.getLogger(__name__)
-_UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
+UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
 _LARGEST_JSON = 256 * 2**20  # bytes
 _TRIES = 3  # to read a file that another program is writing
 
@@ -40,19 +46,27 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
     """
     try:
         path.parent.mkdir(parents=parents, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_shortened(path.name)}.", suffix=_UNFINISHED)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_shortened(path.name)}.", suffix=UNFINISHED)
     except OSError as error:
         raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
     try:
         with os.fdopen(handle, "wb") as file:
+            _hold(handle)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+            if fcntl is not None:  # while it is held
+                _put(temporary, path)
+        if fcntl is None:  # Windows renames no open file
+            _put(temporary, path)
     except OSError as error:
         _remove(Path(temporary))
         raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
+
+
+def _put(temporary: str, path: Path) -> None:
+    os.chmod(temporary, 0o666 & ~_umask())
+    os.replace(temporary, path)
 
 
 def _shortened(name: str) -> str:
@@ -69,11 +83,43 @@ def _reason(error: OSError) -> str:
     return f"{error.strerror or error}."
 
 
-def clear_unfinished(folder: Path) -> None:
-    """Delete what `write_atomically` was writing into a folder when its process died; nothing else."""
-    for left in folder.glob(f".*{_UNFINISHED}"):
-        if left.is_file() and not left.is_symlink():
+def clear_unfinished(folder: Path, name: str = "") -> None:
+    """Delete what `write_atomically` was writing into a folder when its process died; nothing else.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    name : str
+        Of the one file that is meant; all when empty.
+    """
+    beginning = f".{_shortened(name)}." if name else "."
+    for left in folder.glob(f"{glob.escape(beginning)}*{UNFINISHED}"):
+        if left.is_file() and not left.is_symlink() and not _is_open(left):
             _remove(left)
+
+
+def _hold(handle: int) -> None:
+    """Say, for as long as a file is open, that its writer lives; the system takes it back when that is killed."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:  # a disk that cannot lock files
+            _LOG.debug("A file that is being written cannot be held: %s", error)
+
+
+def _is_open(path: Path) -> bool:
+    """Whether somebody still writes a file of `write_atomically`; on Windows such a file cannot be deleted anyway."""
+    if fcntl is None:
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        _LOG.info("%s is being written: %s", path, error)
+        return True
+    except OSError as error:
+        _LOG.debug("Nobody knows whether %s is being written: %s", path, error)
+    return False
 
 
 def _remove(path: Path) -> None:

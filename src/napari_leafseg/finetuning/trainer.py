@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import NotEnoughMemory, UserError, short_of_memory
 from napari_leafseg.finetuning.dataset import CorrectedImage, CorrectionDataset
 from napari_leafseg.finetuning.evaluation import HeldOutScore, held_out_precision, held_out_score
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
+from napari_leafseg.models.store.model_card import holds_card
 from napari_leafseg.models.store.zoo import ENDING
 from napari_leafseg.training.config import TrainingConfig
 from napari_leafseg.training.loop import TrainingEvent, train
@@ -125,14 +126,6 @@ class FoldRun:
             try:
                 yield from self._train(config)
                 break
-            except torch.OutOfMemoryError:
-                if config.batch == 1 and config.crop <= 96:
-                    raise UserError("There is too little memory to train, even one small crop at a time.") from None
-                smaller = {"batch": config.batch // 2} if config.batch > 1 else {"crop": config.crop // 2}
-                config = config.model_copy(update=smaller)
-                _LOG.warning("Out of memory: going on with %s", smaller, exc_info=True)
-                yield self._event("announce", 0, f"Out of memory: going on with {next(iter(smaller))} "
-                                                 f"{next(iter(smaller.values()))}.")  # fmt: skip
             except FloatingPointError:
                 config = config.model_copy(update={"learning_rate": config.learning_rate / 2})
                 if config.learning_rate < self.session.settings.learning_rate / 64:
@@ -141,6 +134,19 @@ class FoldRun:
                     ) from None
                 _LOG.warning("The losses ran away: going on at the rate %g", config.learning_rate)
                 yield self._event("announce", 0, "The losses ran away: one step back, at half the rate.")
+            except Exception as error:
+                if not short_of_memory(error):
+                    raise
+                if config.batch == 1 and config.crop <= 96:
+                    raise NotEnoughMemory(
+                        "There is too little memory to train, even one small crop at a time. Close other programs, "
+                        "then go on."
+                    ) from None
+                smaller = {"batch": config.batch // 2} if config.batch > 1 else {"crop": config.crop // 2}
+                config = config.model_copy(update=smaller)
+                _LOG.warning("Out of memory: going on with %s", smaller, exc_info=True)
+                yield self._event("announce", 0, f"Out of memory: going on with {next(iter(smaller))} "
+                                                 f"{next(iter(smaller.values()))}.")  # fmt: skip
         self._keep_predictions()
 
     def _finished(self) -> bool:
@@ -201,6 +207,14 @@ class FoldRun:
         save_checkpoint(path, network, card, half=True)
         return path
 
+    def _base(self) -> Path:
+        """The base model's weights with their card: a bundled model's lies beside them."""
+        if holds_card(self.session.base):
+            return self.session.base
+        path = self.folder / f"base{ENDING}"
+        save_checkpoint(path, *load_checkpoint(self.session.base), half=True)
+        return path
+
     def _evaluate(self, step: int) -> FinetuneEvent:
         """Score the held-out images; keep the weights where they are the best yet."""
         processes = self.session.processes
@@ -218,7 +232,7 @@ class FoldRun:
     def _evaluation_of(self, step: int) -> tuple[dict[str, Any], Preview | None, str]:
         """An evaluation, what to show of it, and what went wrong with keeping it."""
         try:
-            weights = self._blended() if step else self.session.base
+            weights = self._blended() if step else self._base()
         except UserError as error:  # training goes on; the next evaluation may be kept
             return {}, None, str(error)
         predictions = self._predict(weights, self.held)

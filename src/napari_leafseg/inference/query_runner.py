@@ -60,7 +60,7 @@ class QueryRunner(TiledNetwork):
         size = -(-height // stride), -(-width // stride)
         found = []
         for view in VIEWS[: self.views]:
-            with inference_context(self.device, self.precision):
+            with inference_context(self.device, self.precision, self.plain):
                 seen = turned(batch, view).contiguous(memory_format=torch.channels_last)
                 (answer,) = self.network.candidates(seen)
             masks = turned_back(answer.masks, view)

@@ -107,7 +107,6 @@ def copy_files(project: Project, other: Project, documents: Collection[str]) -> 
     for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE):
         if (project.folder / name).is_file():
             write_atomically(other.folder / name, read_regular(project.folder / name))
-    other.save_list()
     if lost:
         project.notice(
             f"The labels of {lost} images that are not open could not be copied from {project.folder}: they are no "

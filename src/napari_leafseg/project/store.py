@@ -28,11 +28,19 @@ from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.io import read_image, write_image
 from napari_leafseg.project.adoption import adopt_now, copy_files
 from napari_leafseg.project.document import Document, now
-from napari_leafseg.project.files import ImageRef, ProjectFile, State, clear_folder, read_project_file
+from napari_leafseg.project.files import (
+    ImageRef,
+    ProjectFile,
+    State,
+    clear_begun,
+    clear_folder,
+    read_project_file,
+    take_unused,
+)
 from napari_leafseg.project.image_list import ImageList
 from napari_leafseg.project.journal import Journal, Numbering, Record, last_number
 from napari_leafseg.project.labels_file import read_labels_file, read_record_file, write_labels_files
-from napari_leafseg.project.lock import GUARD, Lock
+from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.writer import Writer
 
@@ -78,32 +86,27 @@ class Project(ImageList):
             When there is something in the folder, or it cannot be written.
         """
         folder = Path(folder).absolute()
-        if (folder / "project.json").exists():
-            raise ProjectError(f"{folder} holds a project already. Open it, or choose another folder.")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ProjectError(f"{folder} is not an empty folder. Choose a new one for the project.")
-        new = not folder.exists()
+        new, project = not folder.exists(), cls._begin(folder, name, failed, noticed)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ProjectError(f"Cannot make the folder {folder}: {error.strerror}. Choose another place.") from error
-        lock = Lock(folder)
-        software = f"napari-leafseg {metadata.version('napari-leafseg')}"
-        file = ProjectFile(name=name or folder.name, created=now(), software=software)
-        try:
-            lock.take()
-            _write_list(folder, file)
+            _write_list(project.folder, project.file)
         except UserError:
-            lock.release()
-            try:
-                (folder / GUARD).unlink(missing_ok=True)
-                if new:
-                    folder.rmdir()
-            except OSError as error:
-                _LOG.warning("The folder %s stays: %s", folder, error)
+            project.close()
+            clear_begun(folder, new)
             raise
         remember_project(folder)
-        return cls(folder, file, lock, failed, noticed)
+        return project
+
+    @classmethod
+    def _begin(
+        cls, folder: Path, name: str, failed: Callable[[str], None] | None = None,
+        noticed: Callable[[str], None] | None = None,
+    ) -> Project:  # fmt: skip
+        """Begin a project in a new or empty folder; it is one once its list is written."""
+        lock = take_unused(folder)
+        software = f"napari-leafseg {metadata.version('napari-leafseg')}"
+        return cls(
+            folder, ProjectFile(name=name or folder.name, created=now(), software=software), lock, failed, noticed
+        )
 
     @classmethod
     def open(
@@ -298,10 +301,17 @@ class Project(ImageList):
 
     def save(self, ref: ImageRef, document: Document) -> None:
         """Save the labels and their record, by the writer; returns at once."""
-        snapshot, numbering = document.snapshot(), self._numbering.get(document, Numbering())
+        numbering, early = self._numbering.get(document, Numbering()), None
+        try:
+            early = document.snapshot()
+        except MemoryError:
+            _LOG.warning(
+                "There is no memory for a copy of the labels of “%s”: it is made when they are written.", ref.id
+            )
         document.changed = False
 
         def write(project: Project) -> None:
+            snapshot = early or document.snapshot()
             labels, record = project.labels_path(ref), project.record_path(ref)
             write_labels_files(labels, record, ref.id, snapshot, numbering.of(snapshot.number))
 
@@ -337,7 +347,9 @@ class Project(ImageList):
         ProjectError
             When the folder is not empty or cannot be written.
         """
-        other = Project.create(folder, name or self.file.name)
+        folder = Path(folder).absolute()
+        new, other = not folder.exists(), Project._begin(folder, name or self.file.name)
+        before = [(document, document.write, document.number) for document in documents.values()]
         try:
             with self.writer.held() as waiting:
                 copy_files(self, other, documents)
@@ -349,9 +361,15 @@ class Project(ImageList):
                     other.adopt(ref, documents[ref.id])
             if not other.writer.flush():
                 raise ProjectError(other.writer.error or f"Cannot write to {folder} in time.")
+            other.save_list()  # last: a copy that was cut short is no project
         except (OSError, UserError) as error:
+            for document, write, number in before:
+                document.go_on(write, number)
+            other.writer.drop()
             other.close()
+            clear_begun(folder, new)
             raise ProjectError(f"The project cannot be saved in {folder}: {error}") from error
+        remember_project(folder)
         return other
 
 
