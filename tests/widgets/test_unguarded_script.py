@@ -1,4 +1,4 @@
-"""A person's script without ``if __name__ == "__main__"`` runs a batch: its workers do not open its window once more."""
+"""A person's script without ``if __name__ == "__main__"`` runs a batch: its workers open no second window."""
 
 import os
 import subprocess
@@ -43,8 +43,12 @@ def test_a_script_without_a_guard_runs_a_batch_in_one_window(tmp_path):
     for seed in range(3):
         write_image(tmp_path / "images" / f"plant{seed}.png", synthesize(400 + seed, scene).image)
     (tmp_path / "script.py").write_text(SCRIPT)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
-                   "XDG_CONFIG_HOME": str(tmp_path / "config"), "NAPARI_CONFIG": str(tmp_path / "napari.yaml")}  # fmt: skip
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "NAPARI_CONFIG": str(tmp_path / "napari.yaml"),
+    }
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
