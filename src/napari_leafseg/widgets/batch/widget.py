@@ -78,11 +78,12 @@ class BatchWidget(JobWidget):
         tip = "“napari-leafseg rerun RECORD” makes the labels of the open images again"
         text = "Save this session as a record …"
         self.session_button = push_button("save_session", text, self._save_session, tip)
-        column = self.column()
-        column.addLayout(self._choices())
-        column.addWidget(hint)
-        column.addLayout(buttons)
-        for part in (self.progress, self.message, self.errors, self.report_button):
+        pinned, column = self.columns()
+        pinned.addLayout(self._choices())
+        pinned.addLayout(buttons)
+        for part in (self.progress, self.message):
+            pinned.addWidget(part)
+        for part in (hint, self.errors, self.report_button):
             column.addWidget(part)
         column.addStretch(1)
         column.addWidget(self.session_button)

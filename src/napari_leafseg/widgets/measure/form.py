@@ -33,7 +33,7 @@ class MeasureForm(JobWidget):
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
-        column = self.column()
+        column = self.column(scrolled=True)
         column.setSpacing(6)
         self.hint = wrapped_label("hint")
         self.summary = wrapped_label("summary")
@@ -49,6 +49,7 @@ class MeasureForm(JobWidget):
         self.parts = QSplitter(Qt.Orientation.Vertical)
         self.parts.addWidget(self._tables())
         self.parts.addWidget(self._plots())
+        self.parts.setChildrenCollapsible(False)
         self.parts.setStretchFactor(0, 3)
         self.parts.setStretchFactor(1, 2)
         column.addWidget(self.parts, 1)
@@ -102,6 +103,7 @@ class MeasureForm(JobWidget):
         self.growth = FrameView()
         for name, view in (("Leaves", self.leaves), ("Plants", self.plants), ("Growth", self.growth)):
             view.setObjectName(name.lower())
+            view.setMinimumHeight(110)
             self.tabs.addTab(view, name)
         self.leaves.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.plants.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -119,6 +121,7 @@ class MeasureForm(JobWidget):
         for kind, title in PLOTS.items():
             self.plot_box.addItem(title, kind)
         self.plot = MeasurePlot()
+        self.plot.setMinimumHeight(150)
         column.addWidget(self.plot_box)
         column.addWidget(self.plot, 1)
         return box
