@@ -17,10 +17,17 @@ _AS_GOOD = 0.03  # SBD that nobody sees
 
 
 def found_words(card: ModelCard, gray: bool = False) -> str:
-    """Say how many of ten leaves a model finds in images of a kind; "" where that was not measured."""
+    """Say how many of ten leaves a model finds in images of a kind, else how well its outlines agree with a person's.
+
+    Returns
+    -------
+    str
+        "" where neither was measured.
+    """
     share = card.metrics.get(_FOUND[gray])
     if share is None:
-        return ""
+        sbd = card.metrics.get(_SBD[gray])
+        return "" if sbd is None else f"outlines {100 * sbd:.0f} % right"
     found = 10 if share == 1 else min(9, round(10 * share))
     return f"finds {found} of 10 leaves"
 
@@ -28,10 +35,10 @@ def found_words(card: ModelCard, gray: bool = False) -> str:
 def explain_quality(card: ModelCard) -> str:
     """Say what was measured of a model, each figure with what it means."""
     sentences = []
-    color, gray = found_words(card), found_words(card, gray=True)
-    if color or gray:
-        where = ((color, "in color (synthetic plants)"), (gray, "in chlorophyll fluorescence"))
-        found = ", ".join(f"{words.removeprefix('finds ')} {place}" for words, place in where if words)
+    where = {False: "in color (synthetic plants)", True: "in chlorophyll fluorescence"}
+    measured = [gray for gray, key in _FOUND.items() if key in card.metrics]
+    if measured:
+        found = ", ".join(f"{found_words(card, gray).removeprefix('finds ')} {where[gray]}" for gray in measured)
         sentences.append(f"Finds {found}; none of these images was learned from.")
     if card.quality != "–":
         sentences.append(f"SBD {card.quality}. {SBD_MEANS}")

@@ -9,7 +9,7 @@ from napari.utils.notifications import show_error
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.controls import burst_timer, list_again, listen, models_box
 from napari_leafseg.widgets.common.job_runner import JobRunner
@@ -34,6 +34,7 @@ class LeafsegWidget(QWidget):
         super().__init__(parent)
         self.setObjectName(self.object_name)
         self.setMinimumWidth(self.minimum_width)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
         self._model_boxes: list[QComboBox] = []
@@ -46,7 +47,11 @@ class LeafsegWidget(QWidget):
 
     def column(self, scrolled: bool = False) -> QVBoxLayout:
         """Return the column of the widget's parts; `scrolled` where they are more than a screen is high."""
-        return self.columns()[1] if scrolled else _spaced(QVBoxLayout(self))
+        if not scrolled:
+            return _spaced(QVBoxLayout(self))
+        pinned, column = self.columns()
+        pinned.setContentsMargins(0, 0, 0, 0)
+        return column
 
     def columns(self) -> tuple[QVBoxLayout, QVBoxLayout]:
         """Return a column that is always in view, and below it one that is scrolled where it does not fit."""

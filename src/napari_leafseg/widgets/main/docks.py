@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_leafseg.widgets.images.widget import ImagesWidget
-from napari_leafseg.widgets.state.napari_private import main_window, name_dock
+from napari_leafseg.widgets.state.napari_private import layer_list_dock, main_window, name_dock
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session
 
@@ -18,6 +18,7 @@ AREAS = {
     "top": Qt.DockWidgetArea.TopDockWidgetArea,
     "bottom": Qt.DockWidgetArea.BottomDockWidgetArea,
 }
+_ROOM_FOR_BOTH = 900  # pixels; in a lower window the list of images shares the place of napari's list of layers
 _IMAGES = "Images (Leaf segmentation)"  # as napari's menu calls it, which then shows and hides it
 
 
@@ -54,6 +55,9 @@ def images_dock(session: Session) -> QDockWidget:
         dock = viewer.window.add_dock_widget(ImagesWidget(viewer), name=_IMAGES, area=area)  # type: ignore[attr-defined]
         dock.dockLocationChanged.connect(_remember)
         keep_title(dock, "Images")
+        layers = layer_list_dock(viewer)
+        if layers is not None and area == "left" and window.height() < _ROOM_FOR_BOTH:
+            window.tabifyDockWidget(layers, dock)
     assert isinstance(dock, QDockWidget)
     show_dock(dock)
     return dock

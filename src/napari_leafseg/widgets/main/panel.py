@@ -1,7 +1,8 @@
-"""The tabs *Segment*, *Correct*, *Measure*, *Fine-tune* and *Batch* in one dock, with the list of images beside them."""
+"""The tabs *Segment*, *Correct*, *Measure*, *Fine-tune* and *Batch* in one dock, the list of images beside them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,10 @@ from napari.viewer import ViewerModel
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QButtonGroup, QDockWidget, QHBoxLayout, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
-from napari_leafseg.widgets.batch.widget import BatchWidget
 from napari_leafseg.widgets.common.base import LeafsegWidget
 from napari_leafseg.widgets.common.controls import burst_timer
-from napari_leafseg.widgets.correct.widget import CorrectWidget
-from napari_leafseg.widgets.finetune.widget import FinetuneWidget
 from napari_leafseg.widgets.main.docks import AREAS, area_of, dock_of, images_dock, keep_title, show_dock
 from napari_leafseg.widgets.main.icons import themed_icon
-from napari_leafseg.widgets.measure.widget import MeasureWidget
-from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state.napari_private import main_window
 from napari_leafseg.widgets.state.preferences import preferences
 
@@ -28,20 +24,51 @@ _ICON = 22
 
 @dataclass(frozen=True)
 class Step:
-    """One tab: its title, what it is for, and the widget."""
+    """One tab: its title, what it is for, and how its widget is made, which loads what that needs."""
 
     title: str
     tip: str
-    widget: type[LeafsegWidget]
+    make: Callable[[ViewerModel], LeafsegWidget]
+
+
+def _segment(viewer: ViewerModel) -> LeafsegWidget:
+    from napari_leafseg.widgets.segment.widget import SegmentWidget
+
+    return SegmentWidget(viewer)
+
+
+def _correct(viewer: ViewerModel) -> LeafsegWidget:
+    from napari_leafseg.widgets.correct.widget import CorrectWidget
+
+    return CorrectWidget(viewer)
+
+
+def _measure(viewer: ViewerModel) -> LeafsegWidget:
+    from napari_leafseg.widgets.measure.widget import MeasureWidget
+
+    return MeasureWidget(viewer)
+
+
+def _finetune(viewer: ViewerModel) -> LeafsegWidget:
+    from napari_leafseg.widgets.finetune.widget import FinetuneWidget
+
+    return FinetuneWidget(viewer)
+
+
+def _batch(viewer: ViewerModel) -> LeafsegWidget:
+    from napari_leafseg.widgets.batch.widget import BatchWidget
+
+    return BatchWidget(viewer)
 
 
 STEPS = {
-    "segment": Step("Segment", "Find the leaves of an image, and tune what was found", SegmentWidget),
-    "correct": Step("Correct", "Split, merge, add and redraw leaves, and review them", CorrectWidget),
-    "measure": Step("Measure", "Leaves, plants and their growth as tables and plots", MeasureWidget),
-    "finetune": Step("Fine-tune", "Teach a model what you corrected", FinetuneWidget),
-    "batch": Step("Batch", "Segment and measure a whole folder in the background", BatchWidget),
+    "segment": Step("Segment", "Find the leaves of an image, and tune what was found", _segment),
+    "correct": Step("Correct", "Split, merge, add and redraw leaves, and review them", _correct),
+    "measure": Step("Measure", "Leaves, plants and their growth as tables and plots", _measure),
+    "finetune": Step("Fine-tune", "Teach a model what you corrected", _finetune),
+    "batch": Step("Batch", "Segment and measure a whole folder in the background", _batch),
 }
+_MAIN_BUTTONS = ("run", "start", "run_batch")
 
 
 class MainPanel(LeafsegWidget):
@@ -102,7 +129,7 @@ class MainPanel(LeafsegWidget):
     def step(self, name: str) -> LeafsegWidget:
         """Return the widget of a step, made when there is none yet."""
         if name not in self.steps:
-            self.steps[name] = STEPS[name].widget(self.viewer)
+            self.steps[name] = STEPS[name].make(self.viewer)
             self.stack.addWidget(self.steps[name])
         return self.steps[name]
 
@@ -140,12 +167,14 @@ class MainPanel(LeafsegWidget):
         theme = get_theme(self.viewer.theme)
         for name, button in self.buttons.items():
             button.setIcon(themed_icon(name, theme.text.as_hex()))
+        tab, main = f"#{self.object_name} > QToolButton", theme.current.as_hex()
+        tinted = f"background: {theme.foreground.as_hex()}"
+        buttons = ", ".join(f"QPushButton#{name}:enabled" for name in _MAIN_BUTTONS)
         self.setStyleSheet(
-            f"#{self.objectName()} > QToolButton {{ border: 0; border-bottom: 3px solid transparent; padding: 4px 2px; }}"
-            f"#{self.objectName()} > QToolButton:hover {{ background: {theme.foreground.as_hex()}; }}"
-            f"#{self.objectName()} > QToolButton:focus {{ background: {theme.foreground.as_hex()}; }}"
-            f"#{self.objectName()} > QToolButton:checked {{ background: {theme.foreground.as_hex()};"
-            f" border-bottom: 3px solid {theme.current.as_hex()}; font-weight: bold; }}"
+            f"{tab} {{ border: 0; border-bottom: 3px solid transparent; padding: 4px 2px; }}"
+            f"{tab}:hover, {tab}:focus {{ {tinted}; }}"
+            f"{tab}:checked {{ {tinted}; border-bottom: 3px solid {main}; }}"
+            f"{buttons} {{ background: {main}; font-weight: bold; }}"
         )
 
     # -- place -------------------------------------------------------------------------------------------------------

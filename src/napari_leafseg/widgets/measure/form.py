@@ -54,6 +54,8 @@ class MeasureForm(JobWidget):
         self.parts.setStretchFactor(1, 2)
         column.addWidget(self.parts, 1)
         column.addLayout(self._saving())
+        self.show_state("", False, False)
+        self.progress.hide()
 
     def _scale_row(self) -> QHBoxLayout:
         self.scale_box = QDoubleSpinBox()
@@ -93,7 +95,7 @@ class MeasureForm(JobWidget):
         self.filter_box = QLineEdit()
         self.filter_box.setObjectName("filter")
         self.filter_box.setClearButtonEnabled(True)
-        self.filter_box.setPlaceholderText("Show leaves where …   e.g. area_px2 > 100 and plant == 1")
+        self.filter_box.setPlaceholderText("Filter: area_px2 > 100 and plant == 1")
         self.filter_hint = QLabel()
         self.filter_hint.setWordWrap(True)
         self.filter_hint.hide()

@@ -71,5 +71,5 @@ def fit_words(name: str | None, gray: bool) -> tuple[str, str]:
         return "", ""
     here, there = found_words(describe_model(name), gray), found_words(describe_model(better), gray)
     kind = "gray" if gray else "in color"
-    figures = f": {name} {here}, {better} {there.removeprefix('finds ')}" if here and there else ""
+    figures = f"; there {name}: {here}, {better}: {there}" if here and there else ""
     return f"This image is {kind}{figures}.", better

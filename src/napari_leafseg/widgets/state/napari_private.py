@@ -59,6 +59,11 @@ def redraw(layer: Labels, box: tuple[slice, ...]) -> None:
     layer._partial_labels_refresh()
 
 
+def layer_list_dock(viewer: Any) -> Any:
+    """The dock of napari's list of layers; None for a viewer without a window."""
+    return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "dockLayerList", None)
+
+
 def name_dock(dock: Any, title: str) -> None:
     """Give a dock another title than the name that it was added by."""
     dock.setWindowTitle(title)
