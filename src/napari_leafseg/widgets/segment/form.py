@@ -29,7 +29,7 @@ from qtpy.QtWidgets import (
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.tta import TTA_PRESETS, describe_cost
 from napari_leafseg.models.store.quality import explain_quality
-from napari_leafseg.models.store.zoo import ENDING, describe_model, user_folder
+from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import (
     fill_models,
@@ -310,7 +310,8 @@ class SegmentForm(JobWidget):
         speed = "" if seconds is None else f" About {seconds:.1f} s an image here."
         source = f", from {card.source}" if card.source else ""
         about = f"{card.description or card.name}{speed}\n{explain_quality(card)}"
-        self.model_text.setText(f"{about}\nVersion {card.version}, {card.license}{source}.")
+        size = find_model(str(self.model_name)).stat().st_size / 1e6
+        self.model_text.setText(f"{about}\nVersion {card.version}, {size:.0f} MB, {card.license}{source}.")
         self.model_box.setToolTip(about)
 
     def show_nothing(self, image: bool) -> None:

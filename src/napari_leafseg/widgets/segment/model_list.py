@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QStyledItemDelegate
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.quality import better_model, explain_quality, found_words
-from napari_leafseg.models.store.zoo import describe_model
+from napari_leafseg.models.store.zoo import ENDING, describe_model
 from napari_leafseg.widgets.common.controls import present
 
 PURPOSE = Qt.ItemDataRole.UserRole + 1
@@ -50,14 +51,15 @@ def describe_entries(box: QComboBox, gray: bool) -> None:
         name = box.itemData(row)
         if name is None:
             continue
+        title = Path(name).name.removesuffix(ENDING)
         try:
             card = describe_model(name)
         except UserError as error:
             log_error(error)
-            box.setItemData(row, str(error), PURPOSE)
+            box.setItemText(row, f"{title}  ·  cannot be read")
+            box.setItemData(row, str(error), Qt.ItemDataRole.ToolTipRole)
             continue
-        words = found_words(card, gray)
-        box.setItemText(row, "  ·  ".join(filter(None, (card.name if box.findData(card.name) == row else name, words))))
+        box.setItemText(row, "  ·  ".join(filter(None, (title, found_words(card, gray)))))
         box.setItemData(row, card.description, PURPOSE)
         box.setItemData(row, f"{card.description}\n{explain_quality(card)}", Qt.ItemDataRole.ToolTipRole)
     view = present(box.view())
