@@ -135,7 +135,9 @@ def _worker_processes(count: int, address: str) -> Iterator[list[subprocess.Pope
     environment = {**_WORKER_ENVIRONMENT, **os.environ, "PYTHONPATH": path, "DASK_LOGGING__DISTRIBUTED": "critical"}
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads=1", "--no-dashboard",
                f"--memory-limit={MEMORY_LIMIT // count}", f"--death-timeout={_STARTING}"]  # fmt: skip
-    hidden: dict[str, Any] = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+    hidden: dict[str, Any] = {}
+    if sys.platform == "win32":
+        hidden["creationflags"] = subprocess.CREATE_NO_WINDOW
     started: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(count):

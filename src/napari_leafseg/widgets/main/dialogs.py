@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.base import LeafsegWidget
+from napari_leafseg.widgets.common.controls import present
 from napari_leafseg.widgets.models.widget import ModelsWidget
 from napari_leafseg.widgets.parameter_search.widget import ParameterSearchWidget
 from napari_leafseg.widgets.state.napari_private import main_window
@@ -29,7 +30,7 @@ class WidgetDialog(QDialog):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.inner)
-        room = self.screen().availableSize()
+        room = present(self.screen()).availableSize()
         self.resize(min(size[0], room.width() - 40), min(size[1], room.height() - 80))
 
 

@@ -52,7 +52,7 @@ def images_dock(session: Session) -> QDockWidget:
     dock = None if images is None else dock_of(images)
     if dock is None:
         area = preferences.images_area if preferences.images_area in AREAS else "left"
-        dock = viewer.window.add_dock_widget(ImagesWidget(viewer), name=_IMAGES, area=area)  # type: ignore[attr-defined]
+        dock = viewer.window.add_dock_widget(ImagesWidget(viewer), name=_IMAGES, area=area)
         dock.dockLocationChanged.connect(_remember)
         keep_title(dock, "Images")
         layers = layer_list_dock(viewer)

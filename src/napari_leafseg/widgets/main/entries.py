@@ -29,7 +29,7 @@ class Entry(LeafsegWidget):
     def _open(self) -> None:
         dock, viewer = dock_of(self), self.viewer
         if isinstance(dock, QDockWidget):
-            viewer.window.remove_dock_widget(dock)  # type: ignore[attr-defined]  # a viewer with a window
+            viewer.window.remove_dock_widget(dock)
         if self.part in DIALOGS:
             open_dialog(viewer, self.part)
         else:

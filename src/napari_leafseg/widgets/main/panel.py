@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from napari.utils.theme import get_theme
@@ -114,7 +115,7 @@ class MainPanel(LeafsegWidget):
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
             button.setIconSize(QSize(_ICON, _ICON))
             button.setSizePolicy(button.sizePolicy().Policy.Expanding, button.sizePolicy().Policy.Fixed)
-            button.clicked.connect(lambda _on, name=name: self.choose(name))
+            button.clicked.connect(partial(self._clicked, name))
             self.group.addButton(button)
             self.buttons[name] = button
             bar.addWidget(button)
@@ -141,6 +142,9 @@ class MainPanel(LeafsegWidget):
         self.buttons[name].setChecked(True)
         preferences.panel_tab = name
         return widget
+
+    def _clicked(self, name: str, _on: bool = False) -> None:
+        self.choose(name)
 
     @property
     def chosen(self) -> str:
