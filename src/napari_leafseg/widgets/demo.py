@@ -103,6 +103,8 @@ def open_window() -> tuple[napari.Viewer, SegmentWidget, GrowthView]:
     growth = GrowthView(viewer)
     dock = viewer.window.add_dock_widget(growth, name="Growth", area="bottom")
     keep_title(dock, "Growth")
+    window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)  # the curves lie under the image
+    window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
     for data, options, _kind in open_series():
         viewer.add_image(data, **options)
     QTimer.singleShot(0, lambda: window.resizeDocks([dock_of(growth)], [280], Qt.Orientation.Vertical))
