@@ -87,7 +87,8 @@ def check(viewer, width: int, height: int) -> list[str]:
     window.setGeometry(0, 0, width, height)
     settle()
     panel = open_panel(viewer)
-    image = viewer.add_image(np.zeros((40, 40, 3), np.uint8), rgb=True, name="plant 2026-11-28")
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    image = viewer.add_image(pixels, rgb=True, name="plant 2026-11-28")
     labels = np.zeros((40, 40), np.uint16)
     labels[5:20, 5:20], labels[22:38, 22:38] = 1, 2
     layers.show_new_labels(Session.of(viewer), image, labels, "segment with leaf")
@@ -119,12 +120,12 @@ def check(viewer, width: int, height: int) -> list[str]:
 
 
 def main() -> None:
-    """Check a window of a size, and print what is wrong."""
+    """Check a window of a size; print what is wrong, and end with 1 where anything is."""
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, os.environ["XDG_CONFIG_HOME"])
     viewer = napari.Viewer()
-    print("\n".join(check(viewer, int(sys.argv[1]), int(sys.argv[2]))))
-    sys.stdout.flush()
-    os._exit(0)
+    found = check(viewer, int(sys.argv[1]), int(sys.argv[2]))
+    print("\n".join(["Checked.", *found]), flush=True)
+    os._exit(len(found) > 0)
 
 
 if __name__ == "__main__":
