@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_leafseg.io import read_labels
 from napari_leafseg.widgets.demo import run_demo
 
 
@@ -14,7 +14,7 @@ def test_demo_leaves_screenshot_labels_and_traits(tmp_path, qtbot):
     made = sorted(path.name for path in (tmp_path / "demo-output").iterdir())
     stem = "growth"
     assert made == [f"{stem}_label.json", f"{stem}_label.tif", f"{stem}_traits.csv", "screenshot.png"]
-    labels = read_labels(tmp_path / "demo-output" / f"{stem}_label.tif")
+    labels = tifffile.imread(tmp_path / "demo-output" / f"{stem}_label.tif")
     traits = pd.read_csv(tmp_path / "demo-output" / f"{stem}_traits.csv")
     assert labels.ndim == 3
     assert len(traits) == sum(len(np.unique(day)) - 1 for day in labels) > 0
