@@ -21,7 +21,7 @@ export QT_API := $(QT)
 .PHONY: help demo test test-fast lint format benchmark results samples cards wheel system clean
 
 help:
-	@echo "make demo       set up, then open the application on the sample plants"
+	@echo "make demo       set up, then open the application on a growth series"
 	@echo "make test       set up, then run the tests"
 	@echo "make test-fast  set up, then run those that take neither a viewer, nor training, nor long"
 	@echo "make lint       ruff, mypy, import contracts"

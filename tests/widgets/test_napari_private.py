@@ -104,3 +104,22 @@ def test_a_box_of_labels_comes_to_the_screen(viewer):
     layer.data[box] = 4
     show_region(layer, box)
     assert redrawn == [(4, 4)], "Labels.events.labels_update: one box, not the whole layer"
+
+
+def test_the_dock_of_the_layer_list_and_titles_of_docks(viewer):
+    dock = private.layer_list_dock(viewer)
+    assert private.main_window(viewer).dockWidgetArea(dock) is not None, "viewer.window._qt_viewer.dockLayerList"
+    assert private.layer_list_dock(ViewerModel()) is None
+    private.name_dock(dock, "Another")
+    assert dock.windowTitle() == "Another"
+    assert dock.title.title.text() == "Another", "QtViewerDockWidget.title.title"
+
+
+def test_the_pyqt5_notice_is_spared(monkeypatch):
+    from napari._qt import qt_main_window
+
+    shown = getattr(qt_main_window, "SHOW_QT_WARNING", None)
+    assert shown is not None, "qt_main_window.SHOW_QT_WARNING"
+    monkeypatch.setattr(qt_main_window, "SHOW_QT_WARNING", True)
+    private.spare_pyqt5_notice()
+    assert qt_main_window.SHOW_QT_WARNING is False

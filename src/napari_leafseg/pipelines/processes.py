@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_leafseg._system import usable_cores
-from napari_leafseg.errors import ParameterError
+from napari_leafseg.errors import ParameterError, UserError
 from napari_leafseg.pipelines.predictors import threads_of
 
 if TYPE_CHECKING:
@@ -20,7 +23,8 @@ _WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30), "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
 }  # fmt: skip
-_PATIENCE = 10  # seconds for a scheduler to answer
+_PATIENCE = 10  # seconds for a scheduler to answer, and for a worker to end
+_STARTING = 180  # seconds for a worker to start
 _AHEAD = 3  # items handed out to each worker at a time: memory stays flat, workers never wait
 
 
@@ -102,8 +106,9 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
     ------
     ParameterError
         When no scheduler answers.
+    UserError
+        When a worker does not start.
     """
-    import dask
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
@@ -111,14 +116,59 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
             yield Pool(client)
         return
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}),
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as cluster,
+        LocalCluster(n_workers=0, processes=True, dashboard_address=None, silence_logs=50) as cluster,
         Client(cluster) as client,
+        _worker_processes(workers, cluster.scheduler_address) as started,
     ):
+        _await_workers(client, started)
         client.run(_number_worker, list(client.scheduler_info(n_workers=-1)["workers"]))
         yield Pool(client)
+
+
+@contextlib.contextmanager
+def _worker_processes(count: int, address: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start workers as programs of their own: processes that are forked or spawned by the library import the user's
+    main module, and with it open the user's window once more."""
+    from distributed.system import MEMORY_LIMIT
+
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    environment = {**_WORKER_ENVIRONMENT, **os.environ, "PYTHONPATH": path, "DASK_LOGGING__DISTRIBUTED": "critical"}
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads=1", "--no-dashboard",
+               f"--memory-limit={MEMORY_LIMIT // count}", f"--death-timeout={_STARTING}"]  # fmt: skip
+    hidden: dict[str, Any] = {}
+    if sys.platform == "win32":
+        hidden["creationflags"] = subprocess.CREATE_NO_WINDOW
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(count):
+            started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **hidden))
+        yield started
+    finally:
+        for process in started:  # each ends its worker, and with it what the worker computes
+            process.terminate()
+        for process in started:
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _await_workers(client: Client, started: list[subprocess.Popen[bytes]]) -> None:
+    """Wait until all have reported.
+
+    Raises
+    ------
+    UserError
+        When one ended instead, or none has after minutes.
+    """
+    end = time.monotonic() + _STARTING
+    while len(client.scheduler_info(n_workers=-1)["workers"]) < len(started):
+        codes = [code for process in started if (code := process.poll()) is not None]
+        if codes or time.monotonic() > end:
+            how = f"ended by itself (exit code {codes[0]})" if codes else f"did not report in {_STARTING} s"
+            raise UserError(f"A worker {how}. Close other programs, or choose fewer workers, and start again.")
+        time.sleep(0.05)
 
 
 def _number_worker(addresses: list[str], dask_worker: Any = None) -> None:

@@ -64,7 +64,10 @@ def _open_project(folder: Path) -> list[LayerData]:
     """Open a project in the window, or, without one, its images and labels as layers."""
     viewer = napari.current_viewer()
     if viewer is not None:
-        _, widget = viewer.window.add_plugin_dock_widget("napari-leafseg", "Images")
+        docked = viewer.window.dock_widgets.values()
+        widget = next((item for item in docked if getattr(item, "objectName", str)() == "napari-leafseg-images"), None)
+        if widget is None:
+            _, widget = viewer.window.add_plugin_dock_widget("napari-leafseg", "Images")
         QTimer.singleShot(0, partial(widget.project_bar.open_or_tell, folder))  # napari is still opening
         return []
     layers: list[LayerData] = []

@@ -30,6 +30,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.fold import Fold
 from napari_leafseg.widgets.state.preferences import preferences
 
 
@@ -78,11 +79,12 @@ class BatchWidget(JobWidget):
         tip = "“napari-leafseg rerun RECORD” makes the labels of the open images again"
         text = "Save this session as a record …"
         self.session_button = push_button("save_session", text, self._save_session, tip)
-        column = self.column()
-        column.addLayout(self._choices())
-        column.addWidget(hint)
-        column.addLayout(buttons)
-        for part in (self.progress, self.message, self.errors, self.report_button):
+        pinned, column = self.columns()
+        pinned.addLayout(self._choices())
+        pinned.addLayout(buttons)
+        for part in (self.progress, self.message):
+            pinned.addWidget(part)
+        for part in (self.errors, self.report_button, hint, self.advanced):
             column.addWidget(part)
         column.addStretch(1)
         column.addWidget(self.session_button)
@@ -90,12 +92,15 @@ class BatchWidget(JobWidget):
         self.report_button.hide()
 
     def _choices(self) -> QFormLayout:
+        self.advanced = Fold("Advanced", "How many processes share the work")
         self.source_box = QLineEdit()
         self.source_box.setObjectName("source")
-        self.source_box.setPlaceholderText("Folder, or a pattern like plants/**/*.jpg; empty: the images of the list")
+        self.source_box.setPlaceholderText("The images of the list")
+        self.source_box.setToolTip("A folder, or a pattern like plants/**/*.jpg; empty: the images of the list")
         self.output_box = QLineEdit()
         self.output_box.setObjectName("output")
-        self.output_box.setPlaceholderText("Folder for labels, tables and report")
+        self.output_box.setToolTip("The folder for labels, tables and the report; it is made where it is not there")
+        self.output_box.setPlaceholderText("A folder for the results")
         self.model_box = self.models_box("model")
         self.scale_box = QDoubleSpinBox()
         self.scale_box.setObjectName("px_per_mm")
@@ -106,14 +111,16 @@ class BatchWidget(JobWidget):
         self.worker_box = QSpinBox()
         self.worker_box.setObjectName("workers")
         self.worker_box.setRange(0, 256)
-        self.worker_box.setSpecialValueText("one a core or graphics card")
-        self.worker_box.setToolTip("Processes; each loads the model")
+        self.worker_box.setSpecialValueText("automatic")
+        self.worker_box.setToolTip("Processes, each of which loads the model; automatic: one a core or graphics card")
         form = QFormLayout()
         form.addRow("Images", self._with_button(self.source_box, "source_folder", "Images"))
         form.addRow("Write to", self._with_button(self.output_box, "output_folder", "Write to"))
         form.addRow("Model", self.model_box)
         form.addRow("Scale", self.scale_box)
-        form.addRow("Workers", self.worker_box)
+        advanced = QFormLayout(self.advanced.content)
+        advanced.setContentsMargins(0, 0, 0, 0)
+        advanced.addRow("Workers", self.worker_box)
         return form
 
     def _with_button(self, box: QLineEdit, name: str, title: str) -> QHBoxLayout:

@@ -42,11 +42,12 @@ class FinetuneForm(JobWidget):
         self.use_button = push_button("use", "Use this model")
         self.next = ImageSuggestions(self.session)
         self._curves()
-        column = self.column(scrolled=True)
-        column.addWidget(self.truth_label)
-        column.addLayout(self._choices())
-        column.addLayout(self._buttons())
-        for part in (self.keep_button, self.progress, self.message, self.verdict, self.use_button, self.next,
+        pinned, column = self.columns()
+        pinned.addWidget(self.truth_label)
+        pinned.addLayout(self._choices())
+        pinned.addLayout(self._buttons())
+        pinned.addWidget(self.progress)
+        for part in (self.keep_button, self.message, self.verdict, self.use_button, self.next,
                      self.score_plot, self.preview, self.loss_plot):  # fmt: skip
             column.addWidget(part)
         column.addStretch(1)

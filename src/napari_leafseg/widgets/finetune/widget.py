@@ -72,8 +72,7 @@ class FinetuneWidget(FinetuneForm):
         self.known = bool(found.whole or found.partly)
         if not self.known:
             words = (
-                "Nothing to learn from yet. Correct an image in the Correct widget, and verify its leaves or mark it "
-                "as reviewed."
+                "Nothing to learn from yet. Correct an image in Correct, and verify its leaves or mark it as reviewed."
             )
         else:
             words = f"Learns from {found}."

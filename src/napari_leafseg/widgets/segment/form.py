@@ -26,13 +26,22 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.tta import TTA_PRESETS, describe_cost
+from napari_leafseg.models.store.quality import explain_quality
 from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
 from napari_leafseg.widgets.common.base import JobWidget
-from napari_leafseg.widgets.common.controls import fill_models, list_again, present, thin_progress
+from napari_leafseg.widgets.common.controls import (
+    fill_models,
+    list_again,
+    present,
+    push_button,
+    thin_progress,
+    wrapped_label,
+)
+from napari_leafseg.widgets.common.fold import Fold
 from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, ParameterPanel
+from napari_leafseg.widgets.segment.model_list import TwoLines, describe_entries, fit_words, is_gray
 from napari_leafseg.widgets.segment.overlays import OVERLAYS
 from napari_leafseg.widgets.state.preferences import preferences
 
@@ -57,12 +66,13 @@ class SegmentForm(JobWidget):
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
-        column = self.column(scrolled=True)
-        column.addLayout(self._choices())
-        column.addLayout(self._run_row())
+        pinned, column = self.columns()
+        pinned.addLayout(self._choices())
+        pinned.addLayout(self._run_row())
         column.addWidget(self._tuning())
         column.addWidget(self._views())
         column.addWidget(self._saving())
+        column.addWidget(self._advanced())
         column.addStretch(1)
         self.show_nothing(False)
         self.show_running(False)
@@ -73,12 +83,29 @@ class SegmentForm(JobWidget):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.image_box = _combo("image")
+        self.image_box.currentIndexChanged.connect(lambda _index: self._describe())
         self.model_box = _combo("model")
-        fill_models(self.model_box, _one_line, _OTHER)
+        self.model_box.setItemDelegate(TwoLines(self.model_box))
+        fill_models(self.model_box, other=_OTHER)
         present(self.model_box.view()).setTextElideMode(Qt.TextElideMode.ElideNone)
         self.model_box.activated.connect(self._choose_file)
         self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
-        self.model_text = _hint()
+        self.models_button = push_button("models", "Models …", tip="Compare, rename, add and export models")
+        self.fit_label = wrapped_label("fit")
+        self.fit_label.linkActivated.connect(self.choose_model)
+        row = QHBoxLayout()
+        row.addWidget(self.model_box, 1)
+        row.addWidget(self.models_button)
+        form.addRow("Image", self.image_box)
+        form.addRow("Model", row)
+        form.addRow(self.fit_label)
+        return form
+
+    def _advanced(self) -> Fold:
+        self.advanced = Fold("Advanced", "Device, accuracy, working scale, and what is known of the model")
+        form = QFormLayout(self.advanced.content)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.device_box = _combo("device")
         for title, name in plausible_devices():
             self.device_box.addItem(title, name)
@@ -106,13 +133,13 @@ class SegmentForm(JobWidget):
         scale_row = QHBoxLayout()
         scale_row.addWidget(self.scale_auto, 1)
         scale_row.addWidget(self.scale_box)
-        form.addRow("Image", self.image_box)
-        form.addRow("Model", self.model_box)
-        form.addRow("", self.model_text)
+        self.model_text = _hint()
+        self.model_text.setObjectName("model_text")
         form.addRow("Device", self.device_box)
         form.addRow("Accuracy", self.tta_box)
         form.addRow("Working scale", scale_row)
-        return form
+        form.addRow(self.model_text)
+        return self.advanced
 
     def _run_row(self) -> QVBoxLayout:
         self.run_button = QPushButton("Run")
@@ -228,6 +255,7 @@ class SegmentForm(JobWidget):
         self.image_box.setPlaceholderText("Open an image first")
         self.image_box.setCurrentIndex(found.index(chosen) if chosen in found else -1)
         self.image_box.blockSignals(False)
+        self._describe()
 
     def choose_model(self, name: str) -> None:
         """Choose a model where it is in the list."""
@@ -247,7 +275,7 @@ class SegmentForm(JobWidget):
 
     def list_models_again(self) -> None:
         """Bring the list up to date; the chosen model stays chosen where it is still there, a file's as well."""
-        list_again(self.model_box, _one_line, _OTHER)
+        list_again(self.model_box, other=_OTHER)
         self._describe()
 
     def add_model(self, path: str) -> None:
@@ -262,20 +290,29 @@ class SegmentForm(JobWidget):
         self.device_box.setCurrentIndex(index if index >= 0 else 0)
 
     def _describe(self) -> None:
-        if self.model_name is None:
-            self.model_text.setText("No model is installed.")
-            return
+        image = self.image_box.currentData()
+        gray = is_gray(image)
+        describe_entries(self.model_box, gray)
+        words, better = ("", "") if image is None else fit_words(self.model_name, gray)
+        self.fit_label.setText(f"{words} <a href='{better}'>Use {better}</a>" if words else "")
+        self.fit_label.setVisible(bool(words))
         try:
-            card = describe_model(self.model_name)
+            card = None if self.model_name is None else describe_model(self.model_name)
+            trouble = "No model is installed."
         except UserError as error:
-            self.model_text.setText(str(error))
+            card, trouble = None, str(error)
+        if card is None:
+            self.model_text.setText(trouble)
+            self.fit_label.setText(trouble)
+            self.fit_label.show()
             return
         seconds = preferences.speed(card.name, self.device_name)
         speed = "" if seconds is None else f" About {seconds:.1f} s an image here."
         source = f", from {card.source}" if card.source else ""
-        self.model_text.setText(
-            f"{card.description or card.name}{speed} Version {card.version}, {card.license}{source}."
-        )
+        about = f"{card.description or card.name}{speed}\n{explain_quality(card)}"
+        size = find_model(str(self.model_name)).stat().st_size / 1e6
+        self.model_text.setText(f"{about}\nVersion {card.version}, {size:.0f} MB, {card.license}{source}.")
+        self.model_box.setToolTip(about)
 
     def show_nothing(self, image: bool) -> None:
         """No prediction for this image."""
@@ -333,17 +370,6 @@ class SegmentForm(JobWidget):
         where = str(folder) if folder else "a folder “leaves” beside the image"
         self.save_button.setToolTip(f"Saves to {where}; key S on the canvas")
         self.folder_button.setToolTip(f"Choose where to save. Now: {where}")
-
-
-def _one_line(name: str) -> str:
-    """A model in the list: its name, measured quality and size."""
-    try:
-        quality = describe_model(name).quality
-        size = find_model(name).stat().st_size / 1e6
-    except (UserError, OSError) as error:
-        log_error(error)
-        return f"{name}  ·  cannot be read"
-    return f"{name}  ·  SBD {quality}  ·  {size:.0f} MB" if quality != "–" else f"{name}  ·  {size:.0f} MB"
 
 
 def _combo(name: str) -> QComboBox:

@@ -52,7 +52,8 @@ class SegmentWidget(SegmentForm):
         self.save_button.clicked.connect(self.save)
         self.folder_button.clicked.connect(self.saver.choose_folder)
         self.masks_button.clicked.connect(lambda: self.saver.save_masks(self.image))
-        self.parameter_search_button.clicked.connect(self._open_parameter_search)
+        self.parameter_search_button.clicked.connect(lambda: self._open("Parameter search"))
+        self.models_button.clicked.connect(lambda: self._open("Models"))
         self.image_box.currentIndexChanged.connect(self._image_chosen)
         self.panel.changed.connect(self._tune)
         self.live.ready.connect(self._show_live)
@@ -238,10 +239,9 @@ class SegmentWidget(SegmentForm):
                 self.panel.rows[name].set(value, tell=False)
             self.keep_values(item.prediction, self.panel.values())
 
-    def _open_parameter_search(self) -> None:
-        """Show the parameter search."""
-        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Parameter search", tabify=True)
-        dock.raise_()
+    def _open(self, title: str) -> None:
+        """Open the dialog that napari's menu has by this title."""
+        self.viewer.window.add_plugin_dock_widget(KEY, title)
 
     def _take_over(self, model: str, values: dict[str, float]) -> None:
         """Take over what the parameter search found: for this image now, for others when they are predicted."""

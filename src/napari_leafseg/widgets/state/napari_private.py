@@ -57,3 +57,24 @@ def redraw(layer: Labels, box: tuple[slice, ...]) -> None:
     """Bring a box of a layer's labels to the screen."""
     layer._updated_slice = box
     layer._partial_labels_refresh()
+
+
+def layer_list_dock(viewer: Any) -> Any:
+    """The dock of napari's list of layers; None for a viewer without a window."""
+    return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "dockLayerList", None)
+
+
+def name_dock(dock: Any, title: str) -> None:
+    """Give a dock another title than the name that it was added by."""
+    dock.setWindowTitle(title)
+    label = getattr(getattr(dock, "title", None), "title", None)
+    if label is not None:
+        label.setText(title)
+
+
+def spare_pyqt5_notice() -> None:
+    """Keep napari from telling, at the first window, that it will drop PyQt5: it offers no setting for it."""
+    from napari._qt import qt_main_window
+
+    if hasattr(qt_main_window, "SHOW_QT_WARNING"):
+        qt_main_window.SHOW_QT_WARNING = False

@@ -65,6 +65,10 @@ class Preferences:
         Growing angle of *Correct*.
     images_folder, project_folder : str
         Where file dialogs begin.
+    panel_tab, panel_area, panel_width
+        The tab that is open, the side of the window where the tabs are, and how wide they are; 0 is as wide as needed.
+    images_area : str
+        The side of the window where the list of images is.
     batch_source, batch_output, batch_model, batch_px_per_mm, batch_workers
         The form of *Batch*.
     """
@@ -78,6 +82,10 @@ class Preferences:
     angle = _Choice("correct/angle", 45.0, float)
     images_folder = _Choice("images/folder", str(Path.home()), str)
     project_folder = _Choice("project/folder", str(Path.home()), str)
+    panel_tab = _Choice("panel/tab", "segment", str)
+    panel_area = _Choice("panel/area", "right", str)
+    panel_width = _Choice("panel/width", 0, int)
+    images_area = _Choice("images/area", "left", str)
     batch_source = _Choice("batch/source", "", str)
     batch_output = _Choice("batch/output", "", str)
     batch_model = _Choice("batch/model", "leaf", str)
