@@ -183,11 +183,14 @@ def count_jumps(counts: Sequence[int]) -> dict[int, int]:
     dict of int to int
         By the image's place, the middle count of its neighbors.
     """
-    found = {}
+    found: dict[int, int] = {}
     if len(counts) < _SHORTEST_SERIES:
         return found
     for at, count in enumerate(counts):
         near = [*counts[max(0, at - 2) : at], *counts[at + 1 : at + 3]]
+        if at in (0, len(counts) - 1):  # growth goes on as it was
+            first, second = near if at == 0 else near[::-1]
+            near.append(2 * first - second)
         middle = float(np.median(near))
         slack = max(1.0, _JUMP * middle)
         if not min(near) - slack <= count <= max(near) + slack:

@@ -85,8 +85,10 @@ class BackgroundRun(QObject):
         self._project: Project | None = None
         self._entries: dict[Path, ListedImage] = {}
         self._begun: dict[Path, int] = {}  # the last step of a shown image when its turn came
+        self._arriving: dict[Path, FoundLeaves] = {}
         self._landing = 0  # images whose labels are being stored or shown
         ProjectController.of(session).changed.connect(self._project_changed)
+        session.labels_bound.connect(self._labels_bound)
 
     @classmethod
     def of(cls, session: Session) -> BackgroundRun:
@@ -260,8 +262,17 @@ class BackgroundRun(QObject):
         entry.learn(facts)
         self._landed(entry)
         self.drawn.emit(entry, small)
-        if layer is not None and self.session.binding(layer) is None:  # opened meanwhile
+        if layer is not None and self.session.binding(layer) is None:
+            self._arriving[entry.path] = found
             self.controller.restore(layer)
+
+    def _labels_bound(self, binding: Any) -> None:
+        """The labels of an image that is shown came from the project: its sliders go on with the prediction."""
+        entry = self.session.entry_of(binding.image)
+        found = None if entry is None else self._arriving.pop(entry.path, None)
+        if found is not None:
+            self.session.keep_prediction(binding.image, found.prediction, found.values)
+            self.session.predicted.emit(binding.image)
 
     def _show_later(self, entry: ListedImage, ref: ImageRef, found: FoundLeaves) -> None:
         layer = self.session.layer_of(entry)

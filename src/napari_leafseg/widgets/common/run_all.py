@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.background_run import BackgroundRun, chosen_settings
@@ -14,7 +14,7 @@ from napari_leafseg.widgets.state.image_record import ReviewState
 from napari_leafseg.widgets.state.session import Session
 
 
-class RunAllButton(QToolButton):
+class RunAllButton(QWidget):
     """Begin or stop to work off the list.
 
     Parameters
@@ -26,14 +26,19 @@ class RunAllButton(QToolButton):
 
     def __init__(self, session: Session, before: Callable[[], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("run_all")
         self.run, self._before = BackgroundRun.of(session), before
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.button = push_button("run_all", "Run all", self._clicked)
+        self.more = push_button("run_all_menu", "", None, "Which images are run")
+        self.more.setFixedWidth(26)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(1)
+        row.addWidget(self.button, 1)
+        row.addWidget(self.more)
         menu = QMenu(self)
         self.missing = menu.addAction("Only what is missing or out of date", self.start)
         self.everything = menu.addAction("All again, but for reviewed images", lambda: self.start(True))
-        self.setMenu(menu)
-        self.clicked.connect(self._clicked)
+        self.more.setMenu(menu)
         self._left = 0
         self.run.changed.connect(self.refresh)
         listen(session.images_changed, self._count)
@@ -47,11 +52,10 @@ class RunAllButton(QToolButton):
     def refresh(self) -> None:
         """Show whether it runs, and over how many images it would."""
         running = self.run.running
-        self.setText("Stop all" if running else f"Run all ({self._left})" if self._left else "Run all")
-        self.setEnabled(running or self._left > 0)
-        for action in (self.missing, self.everything):
-            action.setEnabled(not running)
-        self.setToolTip(
+        self.button.setText("Stop all" if running else f"Run all ({self._left})" if self._left else "Run all")
+        self.button.setEnabled(running or self._left > 0)
+        self.more.setEnabled(not running and self._left > 0)
+        self.button.setToolTip(
             "Stop after what is being computed; what is done stays"
             if running
             else "Find the leaves of all images of the list in the background, from the shown one on: those that have "

@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QStackedWidget, QWidget
 
 from napari_leafseg.widgets.common.base import LeafsegWidget
-from napari_leafseg.widgets.common.controls import push_button
+from napari_leafseg.widgets.common.controls import present, push_button
 from napari_leafseg.widgets.common.run_all import RunStrip
 from napari_leafseg.widgets.images.empty import EmptyPage
 from napari_leafseg.widgets.images.list_view import ImageListView
@@ -53,21 +53,25 @@ class ImagesForm(LeafsegWidget):
     def _search_row(self) -> QHBoxLayout:
         self.filter_box = QLineEdit()
         self.filter_box.setObjectName("filter")
-        self.filter_box.setPlaceholderText("Filter by name or state")
+        self.filter_box.setPlaceholderText("Filter")
+        self.filter_box.setToolTip("Words of the name or the state, such as “reviewed” or “failed”")
         self.filter_box.setClearButtonEnabled(True)
         self.order_box = QComboBox()
         self.order_box.setObjectName("order")
         self.order_box.setToolTip("What the list is sorted by")
         for name, title in ORDERS.items():
             self.order_box.addItem(title, name)
+        self.order_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.order_box.setMinimumContentsLength(7)
+        present(self.order_box.view()).setMinimumWidth(150)
         self.order_box.setCurrentIndex(max(0, self.order_box.findData(preferences.image_order)))
         tip = "Contact sheet: all plants with their outlines, the least certain first"
         self.sheet_button = push_button("contact_sheet_button", "▦", None, tip)
         self.sheet_button.setFixedWidth(34)
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.filter_box, 3)
-        row.addWidget(self.order_box, 2)
+        row.addWidget(self.filter_box, 1)
+        row.addWidget(self.order_box)
         row.addWidget(self.sheet_button)
         return row
 

@@ -148,7 +148,7 @@ def _words(
 
 def _bar(painter: QPainter, place: QRectF, value: float, text: QColor) -> None:
     """Draw a confidence as a bar; its color tells how good it is."""
-    _line(painter, place, value, _GOOD if value >= 0.8 else _FAIR if value >= 0.5 else _POOR, text)
+    _line(painter, place, value, _GOOD if value >= 0.6 else _FAIR if value >= 0.3 else _POOR, text)
 
 
 def _line(painter: QPainter, place: QRectF, value: float, color: str, text: QColor) -> None:

@@ -20,7 +20,7 @@ _SHOWN = {
     "open": "Not reviewed yet",
     "flagged": "Count jumps or touches the border",
 }
-_UNSURE = 0.8
+_UNSURE = 0.3
 
 
 class ContactSheet(QWidget):
@@ -65,7 +65,7 @@ class ContactSheet(QWidget):
         column.setContentsMargins(8, 4, 8, 4)
         column.addLayout(row)
         column.addWidget(self.view, 1)
-        self.setMinimumHeight(CELL + 110)
+        self.view.setMinimumHeight(90)
         self._soon = burst_timer(self, self.refresh)
         listen(session.images_changed, self._changed)
         self.shown_box.currentIndexChanged.connect(lambda _index: self.refresh())

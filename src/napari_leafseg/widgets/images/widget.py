@@ -158,6 +158,7 @@ class ImagesWidget(ImagesForm):
         self.rows.refresh()
         if before.isValid() and not self.list.currentIndex().isValid() and self.rows.entries:
             self.list.setCurrentRow(min(before.row(), self.list.count() - 1))  # the current one was removed
+        self.searching.setVisible(bool(self.session.images))
         self.stack.setCurrentWidget(self.list if self.session.images else self.empty)
         if not self.session.images:
             self._refresh_empty()
