@@ -189,15 +189,15 @@ class BackgroundRun(QObject):
     # -- what is done ------------------------------------------------------------------------------------------------
 
     def _progress(self, event: Any) -> None:
-        if event.item is None:
+        item = event.item or event.current
+        if item is None:
             return
-        path, ref = event.item
+        path, ref = item
         entry = self._entries.get(path)
         if entry is None:
             return
-        ended = event.skipped or event.result is not None or event.error is not None
         self.done = int(event.done)
-        if not ended:
+        if event.item is None:
             self._note_begin(entry)
             share = max(0.0, event.done - self.done)
             entry.task, entry.share = event.message.split(": ", 1)[-1], share

@@ -87,7 +87,7 @@ class Preferences:
     images_folder = _Choice("images/folder", str(Path.home()), str)
     project_folder = _Choice("project/folder", str(Path.home()), str)
     image_order = _Choice("images/order", "list", str)
-    recent_folders = _Choice("images/recent", [], _texts)
+    recent_folders: _Choice[list[str]] = _Choice("images/recent", [], _texts)
     batch_source = _Choice("batch/source", "", str)
     batch_output = _Choice("batch/output", "", str)
     batch_model = _Choice("batch/model", "leaf", str)
