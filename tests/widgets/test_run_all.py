@@ -344,7 +344,7 @@ def test_only_thumbnails_in_view_are_made(viewer, qtbot, tmp_path, monkeypatch):
     images = ImagesWidget(viewer)
     viewer.window.add_dock_widget(images, name="Images")
     images.add([tmp_path])
-    qtbot.waitUntil(lambda: made and not images.thumbnails.running)
+    qtbot.waitUntil(lambda: bool(made) and not images.thumbnails.running)
     assert len(made) < 60
     made.clear()
     images.list.verticalScrollBar().setValue(images.list.verticalScrollBar().maximum())
