@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from napari_leafseg.models.parameters import MIN_AREA, MIN_AREA_WORKING, Paramet
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps, turn
 from napari_leafseg.pipelines.step import Step
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,8 @@ def file_state(path: Path) -> list[int]:
     """Return size and time of a file: others mean that it changed; empty where it is not there."""
     try:
         status = path.stat()
-    except OSError:
+    except OSError as error:
+        _LOG.debug("%s has no state: %s", path, error)
         return []
     return [status.st_size, status.st_mtime_ns]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import recoverable_projects, unsaved_folder
 from napari_leafseg.widgets.state.workers import start_worker
 
+_LOG = logging.getLogger(__name__)
 _SHOWN = 4
 
 
@@ -122,7 +124,8 @@ def _day(stamp: str) -> str:
     """The day of a folder of the safety folder, as people say it."""
     try:
         day = datetime.datetime.strptime(stamp[:16], "%Y-%m-%d %H.%M")
-    except ValueError:
+    except ValueError as error:
+        _LOG.debug("A folder that somebody named: %s", error)
         return stamp
     ago = (datetime.date.today() - day.date()).days
     words = {0: "Today", 1: "Yesterday"}.get(ago, f"{day:%A}" if ago < 7 else f"{day:%Y-%m-%d}")

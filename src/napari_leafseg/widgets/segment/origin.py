@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from qtpy.QtWidgets import QPushButton
@@ -9,6 +10,8 @@ from qtpy.QtWidgets import QPushButton
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.state.image_record import ImageRecord
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def _name(model: str) -> str:
     """The name that a model's results carry; a file's is in its card."""
     try:
         return describe_model(model).name
-    except UserError:  # the form says so
+    except UserError as error:  # the form says so
+        _LOG.debug("The card of “%s” cannot be read: %s", model, error)
         return model
 
 
