@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_leafseg.project.review import count_jumps, image_date, series_name
+from napari_leafseg.project.review import count_jumps, find_jumps, image_date, natural_key, series_name
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,11 @@ def test_the_date_is_the_name_s_or_else_the_file_s(tmp_path):
     file.write_text("")
     assert image_date(file) == file.stat().st_mtime
     assert image_date(tmp_path / "none.png") == 0.0
+
+
+def test_jumps_are_looked_for_series_by_series():
+    counts = {Path(f"p{plant}_day{day}.png"): 5 + plant for plant in (1, 7) for day in (1, 2, 10, 11)}
+    assert find_jumps(counts) == {}
+    counts[Path("p7_day10.png")] = 3
+    assert find_jumps(counts) == {Path("p7_day10.png"): 12}
+    assert sorted(["a10", "a9", "b1"], key=natural_key) == ["a9", "a10", "b1"]

@@ -20,6 +20,7 @@ from napari_leafseg.project.store import Project
 _LOG = logging.getLogger(__name__)
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?:[-_T .]?([0-2]\d)[-_.:h]?([0-5]\d))?(?!\d)")
+_NUMBER = re.compile(r"\d+")
 _SHORTEST_SERIES = 3
 _JUMP = 0.25  # of the leaves that images before and after have
 
@@ -160,14 +161,32 @@ def image_date(path: Path) -> float:
         return 0.0
 
 
+@lru_cache(maxsize=50_000)
+def natural_key(name: str) -> str:
+    """Return a key that sorts names with their numbers by value."""
+    return _NUMBER.sub(lambda found: found[0].zfill(16), name.lower())
+
+
 def series_name(path: Path) -> tuple[Path, str]:
     """Return what images of one series have in common: the folder, and the name without date or last number."""
     stem = path.stem
     found = _DATE.search(stem)
     if found is None:
-        numbers = list(re.finditer(r"\d+", stem))
+        numbers = list(_NUMBER.finditer(stem))
         found = numbers[-1] if numbers else None
     return path.parent, stem if found is None else stem[: found.start()] + stem[found.end() :]
+
+
+def find_jumps(counts: Mapping[Path, int]) -> dict[Path, int]:
+    """Find images with far more or fewer leaves than those before and after in their series; see `count_jumps`."""
+    series: dict[tuple[Path, str], list[Path]] = {}
+    for path in counts:
+        series.setdefault(series_name(path), []).append(path)
+    found = {}
+    for paths in series.values():
+        paths.sort(key=lambda path: natural_key(path.name))
+        found |= {paths[at]: middle for at, middle in count_jumps([counts[path] for path in paths]).items()}
+    return found
 
 
 def count_jumps(counts: Sequence[int]) -> dict[int, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import NamedTuple
 
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QModelIndex, QPointF, QRect, QRectF, QSize, Qt
@@ -19,6 +20,21 @@ _PAD = 6
 _GOOD, _FAIR, _POOR = "#2ca58d", "#e6a23c", "#e4572e"  # told apart with any color vision
 _BUSY = "#4aa3df"
 Thumbnail = Callable[[ListedImage], QImage | None]
+
+
+class ThemeColors(NamedTuple):
+    """Colors of a theme of napari's."""
+
+    text: QColor
+    selected: QColor
+    hovered: QColor
+
+
+@lru_cache(maxsize=8)
+def theme_colors(name: str) -> ThemeColors:
+    """Return the colors of a theme; napari copies a theme whenever it is asked for."""
+    theme = get_theme(name)
+    return ThemeColors(*(QColor(*color.as_rgb_tuple()[:3]) for color in (theme.text, theme.current, theme.foreground)))
 
 
 class RowDelegate(QStyledItemDelegate):
@@ -42,7 +58,7 @@ class RowDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Paint a row."""
-        entry, colors = index.data(ENTRY), get_theme(self.theme())
+        entry, colors = index.data(ENTRY), theme_colors(self.theme())
         if entry is None:
             return
         painter.save()
@@ -79,7 +95,7 @@ class CellDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Paint a cell."""
-        entry, colors = index.data(ENTRY), get_theme(self.theme())
+        entry, colors = index.data(ENTRY), theme_colors(self.theme())
         if entry is None:
             return
         painter.save()
@@ -102,18 +118,14 @@ class CellDelegate(QStyledItemDelegate):
         painter.restore()
 
 
-def _ground(painter: QPainter, option: QStyleOptionViewItem, colors: Any) -> QColor:
+def _ground(painter: QPainter, option: QStyleOptionViewItem, colors: ThemeColors) -> QColor:
     """Fill the background, and return the color of the text on it."""
     state = option.state
     if state & QStyle.StateFlag.State_Selected:
-        painter.fillRect(option.rect, _color(colors.current))
+        painter.fillRect(option.rect, colors.selected)
     elif state & QStyle.StateFlag.State_MouseOver:
-        painter.fillRect(option.rect, _color(colors.foreground))
-    return _color(colors.text)
-
-
-def _color(color: Any) -> QColor:
-    return QColor(*color.as_rgb_tuple()[:3])
+        painter.fillRect(option.rect, colors.hovered)
+    return colors.text
 
 
 def _dim(color: QColor) -> QColor:
@@ -122,12 +134,11 @@ def _dim(color: QColor) -> QColor:
     return dim
 
 
-def _draw_image(painter: QPainter, place: QRect, image: QImage | None, colors: Any) -> None:
+def _draw_image(painter: QPainter, place: QRect, image: QImage | None, colors: ThemeColors) -> None:
     """Draw an image in the middle of a place, as large as fits; the place alone while there is none."""
     if image is None:
-        ground = _color(colors.foreground)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(ground)
+        painter.setBrush(colors.hovered)
         painter.drawRoundedRect(place, 4, 4)
         return
     size = image.size().scaled(place.size(), Qt.AspectRatioMode.KeepAspectRatio)

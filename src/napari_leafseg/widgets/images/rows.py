@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, Qt
 
+from napari_leafseg.project.review import natural_key
 from napari_leafseg.widgets.common.background_run import WAITING
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState, describe
 from napari_leafseg.widgets.state.session import Session
@@ -50,9 +50,8 @@ def confidence_of(entry: ListedImage) -> float | None:
     return 1.0 if entry.review is ReviewState.DONE else entry.confidence
 
 
-def by_name(entry: ListedImage) -> list[tuple[int, Any]]:
-    """Return a key that sorts by name, numbers by their value."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", entry.path.name.lower())]
+def _by_name(entry: ListedImage) -> str:
+    return natural_key(entry.path.name)
 
 
 def _by_date(entry: ListedImage) -> tuple[float, str]:
@@ -64,7 +63,7 @@ def _by_confidence(entry: ListedImage) -> tuple[bool, float, str]:
     return (sure is None, 2.0 if sure is None else sure, entry.path.name)
 
 
-_KEYS: dict[str, Callable[[ListedImage], Any]] = {"name": by_name, "date": _by_date, "confidence": _by_confidence}
+_KEYS: dict[str, Callable[[ListedImage], Any]] = {"name": _by_name, "date": _by_date, "confidence": _by_confidence}
 
 
 class ImageRows(QAbstractListModel):

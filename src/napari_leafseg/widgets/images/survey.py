@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,9 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.project import Project
 from napari_leafseg.project.background import LabelFacts, read_facts
 from napari_leafseg.project.files import ImageRef
-from napari_leafseg.project.review import count_jumps, image_date, series_name
+from napari_leafseg.project.review import find_jumps, image_date
 from napari_leafseg.widgets.common.controls import listen
 from napari_leafseg.widgets.common.job_runner import JobRunner
-from napari_leafseg.widgets.images.rows import by_name
 from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
@@ -45,6 +43,8 @@ class Survey(QObject):
         self.session = session
         self._entries: dict[Path, ListedImage] = {}
         self._left: list[ListedImage] = []
+        self.jumps = JobRunner(self)
+        self.jumps.result.connect(self._note_jumps)
         self.job = JobRunner(self)
         self.job.progress.connect(self._learn)
         self.job.finished.connect(self._next)
@@ -65,6 +65,18 @@ class Survey(QObject):
         """Look at no more."""
         self._left.clear()
         self.job.stop()
+
+    def look_for_jumps(self) -> None:
+        """Find, in a worker, images whose number of leaves jumps in their series."""
+        self.jumps.start(find_jumps, {entry.path: entry.count for entry in self.session.images if entry.has_leaves})
+
+    def _note_jumps(self, jumps: dict[Path, int]) -> None:
+        changed = False
+        for entry in self.session.images:
+            jumped = jumps.get(entry.path)
+            changed, entry.jumped = changed or jumped != entry.jumped, jumped
+        if changed:
+            self.learned.emit()
 
     def _released(self, binding: object) -> None:
         """An image is not on the screen any more: the project knows what became of it."""
@@ -89,19 +101,6 @@ class Survey(QObject):
             elif facts is not None and not entry.task:
                 entry.learn(facts)
         self.learned.emit()
-
-
-def note_jumps(images: list[ListedImage]) -> None:
-    """Note in each image whether its series jumps there."""
-    series = defaultdict(list)
-    for entry in images:
-        entry.jumped = None
-        if entry.has_leaves:
-            series[series_name(entry.path)].append(entry)
-    for entries in series.values():
-        entries.sort(key=by_name)
-        for at, middle in count_jumps([entry.count for entry in entries]).items():
-            entries[at].jumped = middle
 
 
 def survey_job(

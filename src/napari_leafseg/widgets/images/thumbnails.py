@@ -58,6 +58,7 @@ class Thumbnails(QObject):
         self.session = session
         self._images: OrderedDict[Path, tuple[int, QImage | None]] = OrderedDict()
         self._wanted: dict[object, list[ListedImage]] = {}
+        self._asked: dict[Path, ListedImage] = {}
         self.job = JobRunner(self)
         self.job.progress.connect(self._show)
         self.job.finished.connect(self._next)
@@ -82,6 +83,7 @@ class Thumbnails(QObject):
         """Make the thumbnail of an image again; of all where none is given."""
         if entry is None:
             self._images.clear()
+            self._asked.clear()
         else:
             self._images.pop(entry.path, None)
 
@@ -102,7 +104,8 @@ class Thumbnails(QObject):
             if self._images.get(entry.path, (-1,))[0] != entry.version and not entry.error
         ]  # fmt: skip
         if missing:
-            requests = [self._request(entry) for entry in missing[:_AT_ONCE]]
+            self._asked = {entry.path: entry for entry in missing[:_AT_ONCE]}
+            requests = [self._request(entry) for entry in self._asked.values()]
             self.job.start(thumbnail_job, requests, self.session.read_options)
 
     def _request(self, entry: ListedImage) -> Request:
@@ -114,7 +117,7 @@ class Thumbnails(QObject):
 
     def _show(self, result: tuple[Request, np.ndarray | str | None]) -> None:
         request, small = result
-        entry = next((each for each in self.session.images if each.path == request.path), None)
+        entry = self._asked.get(request.path)
         if entry is None:
             return  # another project was opened meanwhile
         if isinstance(small, str):

@@ -22,7 +22,7 @@ from napari_leafseg.widgets.images.actions import RowActions
 from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
 from napari_leafseg.widgets.images.form import NEXT_KEY, PREVIOUS_KEY, ImagesForm
 from napari_leafseg.widgets.images.jobs import load_job
-from napari_leafseg.widgets.images.survey import Survey, note_jumps
+from napari_leafseg.widgets.images.survey import Survey
 from napari_leafseg.widgets.images.triage import ContactSheet
 from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.layers import displayed
@@ -153,7 +153,7 @@ class ImagesWidget(ImagesForm):
             self._soon.start()
 
     def _refresh_rows(self) -> None:
-        note_jumps(self.session.images)
+        self.survey.look_for_jumps()
         before = self.list.currentIndex()
         self.rows.refresh()
         if before.isValid() and not self.list.currentIndex().isValid() and self.rows.entries:
