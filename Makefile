@@ -70,6 +70,7 @@ benchmark: $(READY)
 		--benchmark-json build/benchmark.json
 	$(BIN)/python -m benchmarks.record build/benchmark.json
 	$(SCREEN) $(BIN)/python -m benchmarks.slider --record
+	$(SCREEN) $(BIN)/python -m benchmarks.image_list --record
 	$(SCREEN) $(BIN)/python -m benchmarks.correct --record
 	$(BIN)/python -m benchmarks.annotator
 	$(BIN)/python -m benchmarks.memory --record

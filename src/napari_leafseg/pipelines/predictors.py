@@ -90,6 +90,34 @@ def predict_steps(
     return result
 
 
+class Turn:
+    """Let one prediction at a time use a process's models; who is urgent comes before those in the background."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._busy, self._urgent = False, 0
+
+    @contextlib.contextmanager
+    def take(self, urgent: bool) -> Iterator[None]:
+        """Wait until nobody else predicts, and nobody more urgent waits."""
+        with self._condition:
+            self._urgent += urgent
+            try:
+                self._condition.wait_for(lambda: not self._busy and (urgent or not self._urgent))
+            finally:
+                self._urgent -= urgent
+            self._busy = True
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._busy = False
+                self._condition.notify_all()
+
+
+turn = Turn()
+
+
 @contextlib.contextmanager
 def threads_of(count: int) -> Iterator[None]:
     """Give predictors so many threads where none are asked for."""

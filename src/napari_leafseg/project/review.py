@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,11 @@ from napari_leafseg.project.labels_file import read_labels_file
 from napari_leafseg.project.store import Project
 
 _LOG = logging.getLogger(__name__)
+
+_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?:[-_T .]?([0-2]\d)[-_.:h]?([0-5]\d))?(?!\d)")
+_NUMBER = re.compile(r"\d+")
+_SHORTEST_SERIES = 3
+_JUMP = 0.25  # of the leaves that images before and after have
 
 Filter = Literal["unverified", "verified", "all"]
 
@@ -133,3 +140,78 @@ def image_order(confidence: Mapping[str, float]) -> list[str]:
         Confidence of each image's least certain leaf that nobody verified; 1 where all are verified.
     """
     return sorted(confidence, key=lambda name: (confidence[name], name))
+
+
+def image_date(path: Path) -> float:
+    """Return when an image was taken: as its name says, else when its file was written; seconds since 1970.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    """
+    for found in _DATE.finditer(path.stem):
+        try:
+            return datetime.datetime(*(int(part) for part in found.groups() if part)).timestamp()  # type: ignore[arg-type]
+        except ValueError as error:  # digits that are no date
+            _LOG.debug("%s: %s", path.name, error)
+    try:
+        return path.stat().st_mtime
+    except OSError as error:
+        _LOG.debug("%s has no date: %s", path, error)
+        return 0.0
+
+
+@lru_cache(maxsize=50_000)
+def natural_key(name: str) -> str:
+    """Return a key that sorts names with their numbers by value."""
+    return _NUMBER.sub(lambda found: found[0].zfill(16), name.lower())
+
+
+def series_name(path: Path) -> tuple[Path, str]:
+    """Return what images of one series have in common: the folder, and the name without date or last number."""
+    stem = path.stem
+    found = _DATE.search(stem)
+    if found is None:
+        numbers = list(_NUMBER.finditer(stem))
+        found = numbers[-1] if numbers else None
+    return path.parent, stem if found is None else stem[: found.start()] + stem[found.end() :]
+
+
+def find_jumps(counts: Mapping[Path, int]) -> dict[Path, int]:
+    """Find images with far more or fewer leaves than those before and after in their series; see `count_jumps`."""
+    series: dict[tuple[Path, str], list[Path]] = {}
+    for path in counts:
+        series.setdefault(series_name(path), []).append(path)
+    found = {}
+    for paths in series.values():
+        paths.sort(key=lambda path: natural_key(path.name))
+        found |= {paths[at]: middle for at, middle in count_jumps([counts[path] for path in paths]).items()}
+    return found
+
+
+def count_jumps(counts: Sequence[int]) -> dict[int, int]:
+    """Find images of a series with far more or fewer leaves than those before and after.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Leaves of each image, in order of time.
+
+    Returns
+    -------
+    dict of int to int
+        By the image's place, the middle count of its neighbors.
+    """
+    found: dict[int, int] = {}
+    if len(counts) < _SHORTEST_SERIES:
+        return found
+    for at, count in enumerate(counts):
+        near = [*counts[max(0, at - 2) : at], *counts[at + 1 : at + 3]]
+        if at in (0, len(counts) - 1):  # growth goes on as it was
+            first, second = near if at == 0 else near[::-1]
+            near.append(2 * first - second)
+        middle = float(np.median(near))
+        slack = max(1.0, _JUMP * middle)
+        if not min(near) - slack <= count <= max(near) + slack:
+            found[at] = round(middle)
+    return found

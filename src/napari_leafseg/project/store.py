@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 import weakref
 from collections.abc import Callable
 from importlib import metadata
@@ -59,6 +60,10 @@ class Project(ImageList):
     writer : Writer
     noticed : callable, optional
         Takes a sentence about a file that was found damaged; it is logged without.
+    opening : threading.RLock
+        Held while a document is opened, and by whoever opens, changes and saves one in a go.
+    closed : bool
+        Whether nothing is written any more.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Project(ImageList):
         self._journals: dict[str, Journal] = {}
         self._numbering: weakref.WeakKeyDictionary[Document, Numbering] = weakref.WeakKeyDictionary()
         self._live: weakref.WeakValueDictionary[str, Document] = weakref.WeakValueDictionary()
+        self.opening, self.closed = threading.RLock(), False
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 
@@ -146,6 +152,8 @@ class Project(ImageList):
 
     def close(self) -> None:
         """Write what waits and let others open the project."""
+        with self.opening:
+            self.closed = True
         self.writer.close()
         if self.writer.pending:
             _LOG.error("%s was closed with %d writes not done: %s", self.folder, self.writer.pending, self.writer.error)
@@ -156,6 +164,11 @@ class Project(ImageList):
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    def forget_documents(self, ref: ImageRef) -> None:
+        """Forget what is known of an image's files: they are about to be moved."""
+        self._journals.pop(ref.id, None)
+        self._live.pop(ref.id, None)
 
     def save_list(self) -> None:
         """Write ``project.json``.
@@ -215,14 +228,17 @@ class Project(ImageList):
             When the labels are of another size, damaged, or of a newer version, or when what waits to be written
             cannot be.
         """
-        if not self.writer.flush():
-            raise ProjectError(f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}")
-        document, numbering = self.read_document(ref, shape), Numbering()
-        document.write = self._stream(ref, numbering)
-        self._numbering[document] = numbering
-        if self._live.get(ref.id) is None:
-            self._live[ref.id] = document
-        return document
+        with self.opening:
+            if not self.writer.flush():
+                raise ProjectError(
+                    f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}"
+                )
+            document, numbering = self.read_document(ref, shape), Numbering()
+            document.write = self._stream(ref, numbering)
+            self._numbering[document] = numbering
+            if self._live.get(ref.id) is None:
+                self._live[ref.id] = document
+            return document
 
     def _stream(self, ref: ImageRef, numbering: Numbering) -> Callable[[Record], None]:
         """Takes a document's records to the journal of an image."""

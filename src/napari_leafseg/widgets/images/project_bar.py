@@ -158,10 +158,14 @@ class ProjectBar(QWidget):
         """Open a project; tell why where that is not possible."""
         self._guarded(partial(self.open, folder))()
 
+    def open_kept(self, folder: Path) -> None:
+        """Open what an earlier session left in the safety folder."""
+        self._guarded(partial(self.controller.open, folder, False, True))()
+
     def _recover(self) -> None:
         left = recoverable_projects()
         if left:
-            self._guarded(partial(self.controller.open, left[0], False, True))()
+            self.open_kept(left[0])
 
     def _import(self) -> None:
         folder = self._folder("The folder of images with label images")

@@ -41,7 +41,9 @@ from napari_leafseg.widgets.common.controls import (
 )
 from napari_leafseg.widgets.common.fold import Fold
 from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, ParameterPanel
+from napari_leafseg.widgets.common.run_all import RunAllButton
 from napari_leafseg.widgets.segment.model_list import TwoLines, describe_entries, fit_words, is_gray
+from napari_leafseg.widgets.segment.origin import LeafOrigin, show_run_button
 from napari_leafseg.widgets.segment.overlays import OVERLAYS
 from napari_leafseg.widgets.state.preferences import preferences
 
@@ -149,8 +151,10 @@ class SegmentForm(JobWidget):
         self.stop_button.setObjectName("stop")
         self.progress = thin_progress()
         self.message = _hint()
+        self.run_all_button = RunAllButton(self.session, self._remember)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.run_all_button, 2)
         buttons.addWidget(self.stop_button, 1)
         column = QVBoxLayout()
         column.setSpacing(4)
@@ -338,11 +342,20 @@ class SegmentForm(JobWidget):
         if self.scale_auto.isChecked():
             self.scale_box.setValue(100 * prediction.scale)
 
-    def show_count(self, count: int, predicted: bool, verified: int) -> None:
-        """Number of leaves."""
+    def show_count(self, count: int, predicted: bool, verified: int, origin: LeafOrigin | None = None) -> None:
+        """Number of leaves, and which model they are of where that is not the chosen one."""
+        origin = origin or LeafOrigin()
         noun = "leaf" if count == 1 else "leaves"
-        self.count_label.setText(f"<b>{count} {noun}</b>{f' · {verified} verified' if verified else ''}")
-        self.count_label.setVisible(predicted)
+        words = [f"<b>{count} {noun}</b>", f"{verified} verified" if verified else "", origin.caption]
+        self.count_label.setText("<b>Grouping leaves …</b>" if origin.grouping else " · ".join(filter(None, words)))
+        self.count_label.setVisible(predicted or bool(origin.caption))
+        show_run_button(
+            self.run_button, "" if not origin.caption else str(self.model_box.currentText()).split("  ·")[0]
+        )
+
+    def _remember(self) -> None:
+        """Keep what is chosen for the other widgets."""
+        raise NotImplementedError
 
     def show_running(self, running: bool) -> None:
         """Buttons and bar while a prediction runs."""

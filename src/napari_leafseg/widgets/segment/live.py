@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_leafseg.editing.combine import keep_locked
+from napari_leafseg.editing.combine import keep_verified
 from napari_leafseg.widgets.state.refresh import Box, changed_box
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -130,23 +130,14 @@ def _compute(
 ) -> LabelResult:
     labels = prediction.labels(**values)
     same = shown is not None and shown.labels.shape == labels.shape
-    if shown is not None and same and shown.locked:
-        labels = _beside_verified(labels, shown)
+    if shown is not None and same:
+        labels = keep_verified(labels, shown.labels, shown.locked, shown.largest)
     box = changed_box(shown.labels, labels) if shown is not None and same else tuple(slice(0, n) for n in labels.shape)
     count = sum(int(np.count_nonzero(np.bincount(plane.ravel())[1:])) for plane in prediction.planes(labels))
     seeds = None
     if with_seeds:
         seeds = seed_points(prediction, values)
     return LabelResult(target, values, labels, box, count, seeds, -1 if shown is None else shown.version)
-
-
-def _beside_verified(labels: np.ndarray, shown: DisplayedLabels) -> np.ndarray:
-    planes, before = (array.reshape(-1, *array.shape[-2:]) for array in (labels, shown.labels))
-    result = []
-    for frame, plane in enumerate(planes):
-        locked = {leaf for at, leaf in shown.locked if at == frame}
-        result.append(keep_locked(plane, before[frame], locked, shown.largest) if locked else plane)
-    return np.stack(result).reshape(labels.shape)
 
 
 def seed_points(prediction: Any, values: dict[str, float]) -> np.ndarray:

@@ -13,10 +13,13 @@ from qtpy.compat import isalive
 from qtpy.QtWidgets import QWidget
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.models.parameters import MIN_AREA_WORKING
+from napari_leafseg.pipelines.run_list import fitting_values
 from napari_leafseg.widgets.common.controls import burst_timer
 from napari_leafseg.widgets.segment.form import SegmentForm
 from napari_leafseg.widgets.segment.jobs import predict_job
 from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, LiveLabels
+from napari_leafseg.widgets.segment.origin import leaf_origin
 from napari_leafseg.widgets.segment.overlays import OVERLAYS
 from napari_leafseg.widgets.segment.saving import LabelSaver
 from napari_leafseg.widgets.state import layers
@@ -66,6 +69,8 @@ class SegmentWidget(SegmentForm):
         self.listen(events.removed, self._layers_changed)
         self.listen(self.viewer.layers.selection.events.active, self._active_changed)
         self.listen(self.session.layer_state_changed, self._state_changed)
+        self.listen(self.session.predicted, self._predicted_elsewhere)
+        self.model_box.currentIndexChanged.connect(lambda _index: self._state_changed(self.image))
         self.listen(self.session.parameters_suggested, self._take_over)
         self.listen(self.session.model_wanted, self.choose_model)
         self.listen(self.session.models_changed, self.list_models_again)
@@ -118,8 +123,13 @@ class SegmentWidget(SegmentForm):
     def _state_changed(self, image: Any) -> None:
         if image is not None and image is self.image:
             item = self.session.record(image)
-            self.show_count(item.count, item.prediction is not None, item.verified)
+            origin = leaf_origin(item, self.model_name)
+            self.show_count(item.count, item.prediction is not None, item.verified, origin)
             self.save_button.setEnabled(self.session.labels_layer(image) is not None and not self.job.running)
+
+    def _predicted_elsewhere(self, image: Image) -> None:
+        if image is self.image:
+            self._image_chosen()
 
     # -- prediction --------------------------------------------------------------------------------------------------
 
@@ -314,15 +324,9 @@ class SegmentWidget(SegmentForm):
     def kept_values(self, prediction: Any) -> dict[str, float]:
         """Values that the user chose earlier for this model. The smallest leaf depends on the image: it is kept only
         as the parameter search gives it, in pixels at the working scale."""
-        found, model = {}, prediction.model.name
-        smallest = preferences.parameter(model, "min_area_working")
-        if smallest is not None:
-            found["min_area"] = float(round(smallest / prediction.scale**2))
-        for tunable in prediction.tunables:
-            value = preferences.parameter(model, tunable.name)
-            if value is not None and tunable.minimum <= value <= tunable.maximum:
-                found[tunable.name] = value
-        return found
+        names = [MIN_AREA_WORKING.name, *(tunable.name for tunable in prediction.tunables)]
+        kept = preferences.parameters(prediction.model.name, names)
+        return fitting_values(kept, prediction.tunables, prediction.scale)
 
     def keep_values(self, prediction: Any, values: dict[str, float]) -> None:
         """Remember values that differ from the defaults; forget those that do not."""

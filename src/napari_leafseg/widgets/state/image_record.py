@@ -15,6 +15,7 @@ from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.prediction import Prediction
+    from napari_leafseg.project.background import LabelFacts
     from napari_leafseg.project.files import ImageRef
 
 
@@ -60,6 +61,20 @@ class ImageRecord:
         What widgets derived from the image and its labels; forgotten with the layer.
     key : str
         Ties layers of ours to the image's layer; each layer of the image has its own.
+    facts : LabelFacts, optional
+        What the project says of the image's labels; None where it has none, or was not asked yet.
+    task : str
+        What is being computed for the image, or that it waits; empty else.
+    share : float
+        How much of it is done, 0 to 1.
+    trouble : str
+        Why the leaves of the image could not be found; empty where they could.
+    version : int
+        Grows whenever the labels change.
+    date : float, optional
+        When the image was taken, as its name says, else when its file was written; seconds since 1970.
+    jumped : int, optional
+        Leaves of the images before and after it in its series, where it has far more or fewer.
     used : int
         Grows whenever somebody asks for the record: the oldest predictions are dropped first.
     """
@@ -79,6 +94,13 @@ class ImageRecord:
     undo_source: LabelsBinding | None = None
     cache: dict[str, Any] = field(default_factory=dict)
     key: str = field(default_factory=lambda: uuid4().hex)
+    facts: LabelFacts | None = None
+    task: str = ""
+    share: float = 0.0
+    trouble: str = ""
+    version: int = 0
+    date: float | None = None
+    jumped: int | None = None
     used: int = 0
     _layer: weakref.ref[Image] | None = None
 
@@ -113,7 +135,18 @@ class ImageRecord:
         self.binding = self.undo_source = None
         self.cache.clear()
         if not self.saved:
-            self.saved, self.count = None, 0
+            self.saved, self.count = None, 0 if self.facts is None else self.facts.count
+
+    def learn(self, facts: LabelFacts | None) -> None:
+        """Take over what the project says of the labels of an image that is not on the screen."""
+        self.facts, self.version = facts, self.version + 1
+        if self.binding is None and facts is not None:
+            self.count, self.confidence = facts.count, facts.confidence
+
+    @property
+    def has_leaves(self) -> bool:
+        """Whether there are labels, on the screen or in the project."""
+        return self.binding is not None or self.saved is not None or self.facts is not None
 
 
 @dataclass(eq=False)
@@ -129,13 +162,19 @@ def describe(record: ImageRecord) -> str:
         return "cannot be used"
     if record.missing:
         return "image not found"
+    if record.task:
+        return record.task
+    if record.trouble:
+        return "failed"
     leaves = f"{record.count} {'leaf' if record.count == 1 else 'leaves'}"
     if record.review is ReviewState.NEW:
         if record.saved is not None:
             return f"{leaves}, {'saved' if record.saved else 'not saved'}"
+        if record.has_leaves:
+            return leaves
         sure = "" if record.confidence is None else f", least certain leaf {record.confidence:.2f}"
         return f"not segmented{sure}"
     words = "reviewed" if record.review is ReviewState.DONE else "in progress"
     if record.saved is None:
-        return words
+        return f"{leaves} · {words}" if record.has_leaves else words
     return f"{leaves}{', saved' if record.saved else ''} · {words}"

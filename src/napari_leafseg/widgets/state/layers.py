@@ -100,6 +100,11 @@ def leaf_colors() -> CyclicLabelColormap:
     return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colors]), seed=0.5)
 
 
+def paint_leaves(labels: np.ndarray) -> np.ndarray:
+    """Paint labels in the colors that their layer has, uint8 (H, W, 3)."""
+    return np.asarray(255 * leaf_colors().map(labels)[..., :3], np.uint8)
+
+
 def show_overlay(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:
     """Show the distance map, the embedding or the seeds of an image; the layer is made once and then updated."""
     viewer = session.viewer

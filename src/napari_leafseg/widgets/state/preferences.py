@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
@@ -52,6 +52,10 @@ def _flag(kept: Any) -> bool:
     return str(kept).lower() == "true"
 
 
+def _texts(kept: Any) -> list[str]:
+    return [kept] if isinstance(kept, str) else [str(text) for text in kept or []]
+
+
 class Preferences:
     """Read and write what people chose.
 
@@ -69,6 +73,10 @@ class Preferences:
         The tab that is open, the side of the window where the tabs are, and how wide they are; 0 is as wide as needed.
     images_area : str
         The side of the window where the list of images is.
+    image_order : str
+        What the list of images is sorted by.
+    recent_folders : list of str
+        Whose images were added, the last one first.
     batch_source, batch_output, batch_model, batch_px_per_mm, batch_workers
         The form of *Batch*.
     """
@@ -86,6 +94,8 @@ class Preferences:
     panel_area = _Choice("panel/area", "right", str)
     panel_width = _Choice("panel/width", 0, int)
     images_area = _Choice("images/area", "left", str)
+    image_order = _Choice("images/order", "list", str)
+    recent_folders: _Choice[list[str]] = _Choice("images/recent", [], _texts)
     batch_source = _Choice("batch/source", "", str)
     batch_output = _Choice("batch/output", "", str)
     batch_model = _Choice("batch/model", "leaf", str)
@@ -105,6 +115,11 @@ class Preferences:
             if value is not None:
                 return value
         return None
+
+    def parameters(self, model: str, names: Iterable[str]) -> dict[str, float]:
+        """Return those parameters that somebody set for a model."""
+        found = ((name, self.parameter(model, name)) for name in names)
+        return {name: value for name, value in found if value is not None}
 
     def keep_parameters(self, model: str, values: Mapping[str, float | None]) -> None:
         """Keep parameters of a model; None forgets one."""

@@ -188,20 +188,32 @@ class ProjectController(QObject):
         if binding.ref is not None:
             return
         try:
-            if self.project is None:
-                stamp = f"{datetime.datetime.now():%Y-%m-%d %H.%M.%S.%f}"
-                place, said = unsaved_folder() / stamp, (self.trouble.emit, self.noticed.emit)
-                self._take(Project.create(place, stamp[:16], *said), True)
-                self.changed.emit()
-            assert self.project is not None
+            self.ensure_project()
             ref = self._ref_of(binding.image)
         except UserError as error:
             show_error(f"Your corrections cannot be saved: {error} They are kept in memory; save them elsewhere.")
             return
         binding.ref = ref
+        assert self.project is not None
         self.project.adopt(ref, binding.document)
         if ref.state == "new":
             self.set_state(binding, "in progress")
+
+    def ensure_project(self) -> Project:
+        """Return the open project; one in the safety folder is made where there is none.
+
+        Raises
+        ------
+        ProjectError
+            When it cannot be written.
+        """
+        if self.project is None:
+            stamp = f"{datetime.datetime.now():%Y-%m-%d %H.%M.%S.%f}"
+            place, said = unsaved_folder() / stamp, (self.trouble.emit, self.noticed.emit)
+            self._take(Project.create(place, stamp[:16], *said), True)
+            self.changed.emit()
+        assert self.project is not None
+        return self.project
 
     def _ref_of(self, image: Image) -> ImageRef:
         assert self.project is not None

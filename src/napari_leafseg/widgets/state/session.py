@@ -47,6 +47,8 @@ class Session:
         The image layer of these labels was removed: the last chance to write them.
     image_loaded(layer)
         An image of the list is on the screen for the first time.
+    predicted(layer)
+        *Run all* put labels on the screen of an image that is shown.
     image_wanted(ListedImage)
         An image of the list is to be shown.
     project_changed()
@@ -67,6 +69,7 @@ class Session:
     labels_bound = Signal(object)
     labels_released = Signal(object)
     image_loaded = Signal(object)
+    predicted = Signal(object)
     image_wanted = Signal(object)
     project_changed = Signal()
     parameters_suggested = Signal(str, dict)
