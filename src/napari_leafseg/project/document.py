@@ -288,7 +288,7 @@ class Document:
 
     @property
     def origin(self) -> Mapping[str, Any]:
-        """Where the model's labels come from: ``run``, the prediction's key, and ``parameters``; empty where unknown."""
+        """Where a model's labels come from: ``run``, its prediction's key, and ``parameters``; empty where unknown."""
         for step in reversed(self.history.done):
             if "run" in step.info:
                 return step.info
@@ -296,6 +296,11 @@ class Document:
                 return {}
         kept = self.info.get("origin")
         return kept if isinstance(kept, dict) else {}
+
+    @property
+    def frames(self) -> int:
+        """How many frames there are; one for an image."""
+        return 1 if self.labels.ndim == 2 else len(self.labels)
 
     def plane(self, frame: int = 0) -> np.ndarray:
         """Return the labels of a frame, (H, W)."""

@@ -69,6 +69,13 @@ class PredictionFolder:
             _LOG.debug("No prediction of %s is kept.", name)
             return None
 
+    def discard(self, name: str) -> None:
+        """Delete an image's prediction, as one that is damaged."""
+        try:
+            self.path(name).unlink(missing_ok=True)
+        except OSError as error:
+            _LOG.warning("%s cannot be deleted: %s", self.path(name), error)
+
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until all is written."""
         return self._writer is None or self._writer.flush(timeout)

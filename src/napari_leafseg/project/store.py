@@ -8,6 +8,7 @@
     labels/ID.tif         16-bit labels; their description names the last journal record in them, and what is verified
     records/ID.json       what a person wants to know of them
     journal/ID.journal    every step
+    predictions/ID.npz    what the network said, for tuning; may be deleted
     channels.json         which channels and which plane of the images are read, where somebody chose
     …/NAME.damaged        a file that was damaged, as it was found
 """
@@ -17,15 +18,16 @@ from __future__ import annotations
 import logging
 import shutil
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
-from napari_leafseg.io import read_image, write_image
+from napari_leafseg.io import read_image, write_array
 from napari_leafseg.project.adoption import adopt_now, copy_files
 from napari_leafseg.project.document import Document, now
 from napari_leafseg.project.files import ImageRef, ProjectFile, State, clear_folder, read_project_file
@@ -33,6 +35,7 @@ from napari_leafseg.project.image_list import ImageList
 from napari_leafseg.project.journal import Journal, Numbering, Record, last_number
 from napari_leafseg.project.labels_file import read_labels_file, read_record_file, write_labels_files
 from napari_leafseg.project.lock import GUARD, Lock
+from napari_leafseg.project.predictions import PredictionFolder
 from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.writer import Writer
 
@@ -51,6 +54,7 @@ class Project(ImageList):
     writer : Writer
     noticed : callable, optional
         Takes a sentence about a file that was found damaged; it is logged without.
+    predictions : PredictionFolder
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Project(ImageList):
     ) -> None:  # fmt: skip
         super().__init__(folder, file, Writer(failed))
         self.noticed, self._lock = noticed, lock
+        self.predictions = PredictionFolder(folder, self.check, self.notice)
         self._journals: dict[str, Journal] = {}
         self._numbering: weakref.WeakKeyDictionary[Document, Numbering] = weakref.WeakKeyDictionary()
         self._live: weakref.WeakValueDictionary[str, Document] = weakref.WeakValueDictionary()
@@ -144,6 +149,7 @@ class Project(ImageList):
     def close(self) -> None:
         """Write what waits and let others open the project."""
         self.writer.close()
+        self.predictions.close()
         if self.writer.pending:
             _LOG.error("%s was closed with %d writes not done: %s", self.folder, self.writer.pending, self.writer.error)
         self._lock.release()
@@ -237,7 +243,7 @@ class Project(ImageList):
             labels, description = read_labels_file(path, shape=shape)
             number, verified = description.number, description.verified
         record = read_record_file(self.record_path(ref))
-        for key in ("id", "annotator", "saved", "journal_number", "verified"):
+        for key in ("id", "annotator", "saved", "journal_number", "verified", "leaves"):
             record.pop(key, None)
         document = Document(labels, record, verified, number)
         document.replay(self.journal(ref).read(tuple(shape)))
@@ -258,6 +264,13 @@ class Project(ImageList):
         if not self.labels_path(ref).exists():
             raise ProjectError(f"The image “{ref.id}” has no labels yet.")
         return read_labels_file(self.labels_path(ref))[0]
+
+    def count_leaves(self) -> Iterator[tuple[ImageRef, int]]:
+        """Tell how many leaves the images have whose labels were saved, as their records say."""
+        for ref in list(self.images):
+            leaves = read_record_file(self.record_path(ref)).get("leaves")
+            if isinstance(leaves, int):
+                yield ref, leaves
 
     def catch_up(self) -> None:
         """Bring the label images up to their journals: after a kill these may be newer.
@@ -307,10 +320,10 @@ class Project(ImageList):
 
         self._put(write, ref, f"labels of {ref.id}")
 
-    def put_image(self, ref: ImageRef, image: np.ndarray) -> None:
-        """Write the image of a layer that has no file where the project expects it, uint8 RGB."""
+    def put_image(self, ref: ImageRef, image: Any, rgb: bool) -> None:
+        """Write the image of a layer that has no file where the project expects it, exactly; see `write_array`."""
         self.writer.put(
-            Job(lambda project: write_image(project.path_of(project.ref(ref.id)), image), self, ""),
+            Job(lambda project: write_array(project.path_of(project.ref(ref.id)), image, rgb), self, ""),
             group=f"image {ref.id}",
         )
 

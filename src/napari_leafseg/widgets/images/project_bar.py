@@ -144,7 +144,7 @@ class ProjectBar(QWidget):
     def open(self, folder: Path) -> None:
         """Open a project; ask where another computer seems to have it open."""
         try:
-            self.controller.open(folder)
+            self.controller.switch(folder)
         except ProjectLocked as locked:
             if locked.owner.host == locked.owner.me().host:
                 raise
@@ -152,7 +152,7 @@ class ProjectBar(QWidget):
                 self, "Open elsewhere", f"{locked}\n\nIf you know that it is not open there any more, open it here?"
             )
             if answer == QMessageBox.StandardButton.Yes:
-                self.controller.open(folder, force=True)
+                self.controller.switch(folder, force=True)
 
     def open_or_tell(self, folder: Path) -> None:
         """Open a project; tell why where that is not possible."""
@@ -233,15 +233,27 @@ class ProjectBar(QWidget):
                 if chosen:
                     self._take_labels(paths, verified, classes, replace, name)
 
-        self.controller.close()  # what is on the screen is written first, and read again afterwards
-        reopen = self._guarded(partial(self.controller.open, project.folder))
-        self._start(reopen, again, import_labels_job, project.folder, paths, verified, classes, replace, image)
+        reopen = self._reopening(project.folder)
+        job = import_labels_job, project.folder, paths, verified, classes, replace, image
+        # what is on the screen is written first, and read again afterwards
+        self.controller.leave(lambda: self._start(reopen, again, *job))
+
+    def _reopening(self, folder: Path) -> Callable[[], None]:
+        """What opens a project again and shows the image that is shown now."""
+        focus = self.session.focus()
+        entry = None if focus is None else self.session.entry_of(focus)
+
+        def reopen() -> None:
+            self.controller.open(folder)
+            again = None if entry is None else self.session.entry_at(entry.path)
+            if again is not None:
+                self.session.image_wanted.emit(again)
+
+        return self._guarded(reopen)
 
     def _imported(self) -> None:
         if self.controller.project is not None:
-            folder = self.controller.project.folder
-            self.controller.close()
-            self._guarded(partial(self.controller.open, folder))()
+            self.controller.leave(self._reopening(self.controller.project.folder))
 
     def _export(self) -> None:
         labels = [fmt.title for fmt in FORMATS.values()]
@@ -289,9 +301,7 @@ class ProjectBar(QWidget):
             project = self.controller.project
             found, missing = project.relink(folder), project.missing()
             show_info(f"{len(found)} images found again, {len(missing)} still missing.")
-            place = project.folder
-            self.controller.close()
-            self.controller.open(place)
+            self.controller.leave(self._reopening(project.folder))
 
     def _elsewhere(self) -> None:
         folder = self._folder("An empty folder on another disk")
@@ -299,4 +309,4 @@ class ProjectBar(QWidget):
             self.controller.save_elsewhere(folder)
 
     def _close(self) -> None:
-        self.controller.close()
+        self.controller.leave()

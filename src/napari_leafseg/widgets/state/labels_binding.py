@@ -188,6 +188,8 @@ class LabelsBinding:
             edit = difference(old, None, new, tool)
             if edit is not None:
                 edits.append(replace(edit, frame=frame))
+        if not edits and tool == _TUNE:  # back where it began
+            return None
         return self.document.commit_all(tool, edits, verify=False, made=True, info=info)
 
     # -- napari's brush ----------------------------------------------------------------------------------------------
