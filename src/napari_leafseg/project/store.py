@@ -28,8 +28,9 @@ import numpy as np
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.io import read_image, write_array
-from napari_leafseg.project.adoption import adopt_now, copy_files
+from napari_leafseg.project.adoption import adopt_now
 from napari_leafseg.project.document import Document, now
+from napari_leafseg.project.elsewhere import copy_elsewhere
 from napari_leafseg.project.files import ImageRef, ProjectFile, State, clear_folder, read_project_file
 from napari_leafseg.project.image_list import ImageList
 from napari_leafseg.project.journal import Journal, Numbering, Record, last_number
@@ -37,6 +38,7 @@ from napari_leafseg.project.labels_file import read_labels_file, read_record_fil
 from napari_leafseg.project.lock import GUARD, Lock
 from napari_leafseg.project.predictions import PredictionFolder
 from napari_leafseg.project.recent_projects import remember_project
+from napari_leafseg.project.write_job import Job
 from napari_leafseg.project.writer import Writer
 
 __all__ = ["ImageRef", "Project", "State"]
@@ -328,65 +330,11 @@ class Project(ImageList):
         )
 
     def save_elsewhere(self, folder: str | Path, documents: dict[str, Document], name: str = "") -> Project:
-        """Write the whole project to another folder, with what is in memory: for when the disk is full or gone.
-
-        Parameters
-        ----------
-        folder : path
-            New or empty.
-        documents : dict
-            Open documents by the images' names: from now on they are written there. The others are copied as they are
-            on the disk, with what still waits to be written.
-        name : str
-            The new project's; the same when empty.
-
-        Returns
-        -------
-        Project
-            The new one, open; the old one stays as it is.
-
-        Raises
-        ------
-        ProjectError
-            When the folder is not empty or cannot be written.
-        """
-        other = Project.create(folder, name or self.file.name)
-        try:
-            with self.writer.held() as waiting:
-                copy_files(self, other, documents)
-                for item in waiting:
-                    if isinstance(item.job, Job) and item.job.name not in documents:
-                        other.writer.put(Job(item.job.work, other, item.job.name), item.key, item.group)
-            for ref in other.images:
-                if ref.id in documents:
-                    other.adopt(ref, documents[ref.id])
-            if not other.writer.flush():
-                raise ProjectError(other.writer.error or f"Cannot write to {folder} in time.")
-        except (OSError, UserError) as error:
-            other.close()
-            raise ProjectError(f"The project cannot be saved in {folder}: {error}") from error
-        return other
-
-
-class Job:
-    """Something of an image that is to be written.
-
-    Attributes
-    ----------
-    work : callable
-        Writes it into a project.
-    project : Project
-    name : str
-        The image's.
-    """
-
-    def __init__(self, work: Callable[[Project], None], project: Project, name: str) -> None:
-        self.work, self.project, self.name = work, project, name
-
-    def __call__(self) -> None:
-        """Write it, when the project is still there and ours."""
-        self.project.check()
-        self.work(self.project)
+        """Write the whole project to another folder and return it, open; see `copy_elsewhere`."""
+        for event in copy_elsewhere(self, folder, documents, name):
+            if event.project is not None:
+                return event.project
+        raise AssertionError("a copy ends with its project")
 
 
 def _write_list(folder: Path, file: ProjectFile) -> None:

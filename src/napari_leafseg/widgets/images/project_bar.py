@@ -23,13 +23,15 @@ from qtpy.QtWidgets import (
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.formats import FORMATS, list_classes, readable_suffixes
 from napari_leafseg.project.lock import ProjectLocked
+from napari_leafseg.project.recent_projects import last_project
 from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, export_labels, import_masks
 from napari_leafseg.widgets.common.controls import listen
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
+from napari_leafseg.widgets.images.elsewhere import ProjectCopier
 from napari_leafseg.widgets.images.jobs import import_labels_job, transfer_job
 from napari_leafseg.widgets.state.preferences import preferences
-from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
+from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects, unsaved_folder
 from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -53,6 +55,7 @@ class ProjectBar(QWidget):
         self._again: Callable[[Exception], None] | None = None
         self._error: Exception | None = None
         self._notes: list[str] = []
+        self.copier = ProjectCopier(self)
         self.name = QLabel()
         self.name.setObjectName("project_name")
         self.button = QPushButton("Project")
@@ -69,12 +72,18 @@ class ProjectBar(QWidget):
             ("", "", None),
             ("relink", "Find moved images …", self._relink),
             ("elsewhere", "Save elsewhere …", self._elsewhere),
+            ("predictions", "Keep predictions for tuning after a restart", self._keep_predictions),
             ("close", "Close project", self._close),
         ):
             if job is None:
                 menu.addSeparator()
             else:
                 self.actions_by_name[name] = menu.addAction(label, self._guarded(job))
+        self.actions_by_name["predictions"].setCheckable(True)
+        self.actions_by_name["predictions"].setChecked(preferences.keep_predictions)
+        self.actions_by_name["predictions"].setToolTip(
+            f"At most {preferences.predictions_limit} MiB in a project; the oldest are deleted first."
+        )
         self.button.setMenu(menu)
         self.recover = QPushButton()
         self.recover.setObjectName("recover")
@@ -87,8 +96,18 @@ class ProjectBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
         column.addWidget(self.recover)
+        self.last: Path | None = None
         self.controller.changed.connect(self.refresh)
+        start_worker(
+            last_project, unsaved_folder(), on_result=self._offer, on_error=lambda error: show_error(str(error)),
+            owner=self,
+        )  # fmt: skip
         listen(session.project_changed, self.refresh)
+        self.refresh()
+
+    def _offer(self, last: Path | None) -> None:
+        """Offer the project that was open last."""
+        self.last = last
         self.refresh()
 
     def refresh(self) -> None:
@@ -112,8 +131,12 @@ class ProjectBar(QWidget):
         left = recoverable_projects() if project is None else []
         self.recover.setVisible(bool(left))
         if left:
-            self.recover.setText(f"Open the corrections of {left[0].name[:16].replace('.', ':')}")
-            self.recover.setToolTip(f"They were never put into a project, and are kept in {left[0]}.")
+            self.recover.setText(f"Go on with the work of {left[0].name[:16].replace('.', ':')}")
+            self.recover.setToolTip(f"It was never put into a project, and is kept in {left[0]}.")
+        elif project is None and self.last is not None:
+            self.recover.setText(f"Open “{self.last.name}” again")
+            self.recover.setToolTip(f"The project in {self.last}, which was open last.")
+            self.recover.setVisible(True)
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -133,7 +156,12 @@ class ProjectBar(QWidget):
 
     def _new(self) -> None:
         folder = self._folder("An empty folder for the new project")
-        if folder is not None:
+        if folder is None:
+            return
+        if self.controller.is_scratch:
+            events = self.controller.copy_elsewhere(folder, folder.name)
+            self.copier.start(events, folder, self.controller.leave_scratch)
+        else:
             self.controller.create(folder)
 
     def _open(self) -> None:
@@ -162,6 +190,8 @@ class ProjectBar(QWidget):
         left = recoverable_projects()
         if left:
             self._guarded(partial(self.controller.open, left[0], False, True))()
+        elif self.last is not None:
+            self.open_or_tell(self.last)
 
     def _import(self) -> None:
         folder = self._folder("The folder of images with label images")
@@ -306,7 +336,10 @@ class ProjectBar(QWidget):
     def _elsewhere(self) -> None:
         folder = self._folder("An empty folder on another disk")
         if folder is not None:
-            self.controller.save_elsewhere(folder)
+            self.copier.start(self.controller.copy_elsewhere(folder), folder, self.controller.go_on_in)
+
+    def _keep_predictions(self) -> None:
+        preferences.keep_predictions = self.actions_by_name["predictions"].isChecked()
 
     def _close(self) -> None:
         self.controller.leave()

@@ -6,7 +6,7 @@ import datetime
 import shutil
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -16,6 +16,7 @@ from qtpy.QtCore import QCoreApplication, Signal
 
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.project import Project
+from napari_leafseg.project.elsewhere import CopyEvent, copy_elsewhere
 from napari_leafseg.project.files import ImageRef
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
@@ -91,15 +92,28 @@ class ProjectController(ProjectLabels):
         """Make a project of the images in the list, and of all corrections so far."""
         before = self.project
         if before is not None and self.is_scratch:
-            self.save_elsewhere(folder, folder.name)
-            shutil.rmtree(before.folder, ignore_errors=True)
-        else:
-            self.finish()
-            self._take(Project.create(folder, "", self.trouble.emit, self.noticed.emit), False)
-            for binding in self.session.bindings():
-                binding.ref = None
-            if before is not None:
-                _close_aside(before)
+            for event in self.copy_elsewhere(folder, folder.name):
+                if event.project is not None:
+                    self.leave_scratch(event.project)
+            return
+        self.finish()
+        self._take(Project.create(folder, "", self.trouble.emit, self.noticed.emit), False)
+        for binding in self.session.bindings():
+            binding.ref = None
+        if before is not None:
+            _close_aside(before)
+        self._keep_all()
+
+    def leave_scratch(self, new: Project) -> None:
+        """Go on in a copy of the project that was made by itself, which is not needed any more."""
+        before = self.project
+        assert before is not None
+        self.go_on_in(new)
+        threading.Thread(target=shutil.rmtree, args=(before.folder, True), daemon=True).start()
+        self._keep_all()
+
+    def _keep_all(self) -> None:
+        """Take in the images of the list, and all labels so far."""
         self.add_images()
         for binding in self.session.bindings():
             if len(binding.document.history):
@@ -239,14 +253,21 @@ class ProjectController(ProjectLabels):
 
     def save_elsewhere(self, folder: Path, name: str = "") -> None:
         """Write the project to another folder and go on there; it keeps its name where none is given."""
+        for event in self.copy_elsewhere(folder, name):
+            if event.project is not None:
+                self.go_on_in(event.project)
+
+    def copy_elsewhere(self, folder: Path, name: str = "") -> Iterator[CopyEvent]:
+        """Return what copies the project, for a worker; see `napari_leafseg.project.elsewhere.copy_elsewhere`."""
         assert self.project is not None
-        documents = {}
-        for binding in self.session.bindings():
-            if binding.ref is not None:
-                binding.finish()
-                documents[binding.ref.id] = binding.document
+        self.finish()
+        documents = {item.ref.id: item.document for item in self.session.bindings() if item.ref is not None}
+        return copy_elsewhere(self.project, folder, documents, name)
+
+    def go_on_in(self, new: Project) -> None:
+        """Go on in a copy of the project."""
         old = self.project
-        new = old.save_elsewhere(folder, documents, name)
+        assert old is not None
         new.writer.failed, new.noticed = self.trouble.emit, self.noticed.emit
         moved = {ref.id: ref for ref in new.images}
         for binding in self.session.bindings():
