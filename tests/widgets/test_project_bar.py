@@ -50,12 +50,13 @@ def test_a_new_project_takes_what_is_open_and_shows_its_name(desk, tmp_path, mon
     before = bar.controller.project.folder
     choose(monkeypatch, tmp_path / "My trial")
     bar.actions_by_name["new"].trigger()
-    assert "My trial" in bar.name.text()
-    assert not before.exists()  # it is all in the project now
+    qtbot.waitUntil(lambda: "My trial" in bar.name.text())
+    qtbot.waitUntil(lambda: not before.exists())  # it is all in the project now
     assert bar.controller.project.writer.flush()
     with pytest.raises(Exception, match="open already"):
         Project.open(tmp_path / "My trial")
     bar.actions_by_name["close"].trigger()
+    qtbot.waitUntil(lambda: bar.controller.project is None and not Lock(tmp_path / "My trial").path.exists())
     with Project.open(tmp_path / "My trial") as project:
         document = project.open_document(project.images[0], (50, 60))
         assert document.locked() == {1}
@@ -116,7 +117,7 @@ def test_what_an_application_left_behind_is_offered(desk, qtbot):
     bar.controller.project = None
     bar.refresh()
     assert bar.recover.isVisible()
-    assert "Open the corrections" in bar.recover.text()
+    assert "Go on with the work" in bar.recover.text()
     qtbot.mouseClick(bar.recover, Qt.MouseButton.LeftButton)
     assert bar.controller.project.folder == folder
     qtbot.waitUntil(lambda: "a leaves" in images.viewer.layers, timeout=10000)
@@ -153,19 +154,19 @@ def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monk
 
     monkeypatch.setattr(os, "fsync", full)
     binding.verify([1], True)
-    qtbot.waitUntil(lambda: "not saved" in bar.name.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "cannot be written" in bar.name.text(), timeout=5000)
     assert "No space left" in bar.name.toolTip()
     monkeypatch.setattr(os, "fsync", real)
     choose(monkeypatch, tmp_path / "stick")
     bar.actions_by_name["elsewhere"].trigger()
-    assert bar.controller.project.folder == tmp_path / "stick"
+    qtbot.waitUntil(lambda: bar.controller.project.folder == tmp_path / "stick")
     binding.verify([1], False)
     bar.controller.close()
     with Project.open(tmp_path / "stick") as project:
         assert project.open_document(project.images[0], (50, 60)).locked() == frozenset()
 
 
-def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, monkeypatch):
+def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, monkeypatch, qtbot):
     images, _binding = desk
     bar = images.project_bar
     bar.controller.create(tmp_path / "p")
@@ -178,7 +179,7 @@ def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, 
         patch.setattr(Lock, "release", gone)
         choose(patch, tmp_path / "stick")
         bar.actions_by_name["elsewhere"].trigger()
-    assert bar.controller.project is not old
+        qtbot.waitUntil(lambda: bar.controller.project is not old)
     assert bar.controller.project.folder == tmp_path / "stick"
 
 

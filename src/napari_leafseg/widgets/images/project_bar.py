@@ -120,7 +120,7 @@ class ProjectBar(QWidget):
         else:
             text, tip = f"<b>{project.file.name}</b>", str(project.folder)
         if project is not None and project.writer.error:
-            text, tip = f"⚠ {text}: not saved", project.writer.error
+            text, tip = f"⚠ {text} cannot be written", project.writer.error
         self.name.setText(text)
         self.name.setToolTip(tip)
         self.button.setEnabled(not self.job.running)  # one change of the project at a time

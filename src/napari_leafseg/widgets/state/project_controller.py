@@ -106,10 +106,7 @@ class ProjectController(ProjectLabels):
 
     def leave_scratch(self, new: Project) -> None:
         """Go on in a copy of the project that was made by itself, which is not needed any more."""
-        before = self.project
-        assert before is not None
-        self.go_on_in(new)
-        threading.Thread(target=shutil.rmtree, args=(before.folder, True), daemon=True).start()
+        self.go_on_in(new, remove=True)
         self._keep_all()
 
     def _keep_all(self) -> None:
@@ -264,8 +261,8 @@ class ProjectController(ProjectLabels):
         documents = {item.ref.id: item.document for item in self.session.bindings() if item.ref is not None}
         return copy_elsewhere(self.project, folder, documents, name)
 
-    def go_on_in(self, new: Project) -> None:
-        """Go on in a copy of the project."""
+    def go_on_in(self, new: Project, remove: bool = False) -> None:
+        """Go on in a copy of the project; `remove` deletes the old one."""
         old = self.project
         assert old is not None
         new.writer.failed, new.noticed = self.trouble.emit, self.noticed.emit
@@ -273,7 +270,7 @@ class ProjectController(ProjectLabels):
         for binding in self.session.bindings():
             binding.ref = None if binding.ref is None else moved.get(binding.ref.id)
         self._take(new, False)
-        _close_aside(old)
+        _close_aside(old, remove)
         self.changed.emit()
 
 
@@ -289,10 +286,16 @@ def _counts(project: Project) -> dict[Path, int]:
     return {project.path_of(ref): leaves for ref, leaves in project.count_leaves()}
 
 
-def _close_aside(project: Project) -> None:
+def _close_aside(project: Project, remove: bool = False) -> None:
     """Give up a project that is not needed any more, without waiting for its disk."""
     project.writer.failed = project.noticed = None
-    threading.Thread(target=project.close, name="napari-leafseg closing", daemon=True).start()
+
+    def close() -> None:
+        project.close()
+        if remove:
+            shutil.rmtree(project.folder, ignore_errors=True)
+
+    threading.Thread(target=close, name="napari-leafseg closing", daemon=True).start()
 
 
 def _new_record(project: Project, ref: ImageRef) -> ListedImage:
