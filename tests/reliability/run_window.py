@@ -1,11 +1,8 @@
 """A window of its own process: it runs a model, moves a slider, says what is on the screen, and waits to be killed."""
 
-import os
 import sys
 import time
 from pathlib import Path
-
-os.environ["XDG_DATA_HOME"], os.environ["XDG_CONFIG_HOME"] = sys.argv[1], sys.argv[1]
 
 import napari
 import numpy as np

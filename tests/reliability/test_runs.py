@@ -237,7 +237,7 @@ ARRAYS = {
 
 @pytest.mark.parametrize("kind", ARRAYS)
 def test_images_of_layers_without_a_file_survive_exactly(desk, qtbot, tmp_path, kind):  # noqa: F811
-    images, segment = desk
+    images, _segment = desk
     images.controller.create(tmp_path / "p")
     array, rgb = ARRAYS[kind]
     image = images.viewer.add_image(array, name="plate", rgb=rgb)
@@ -261,7 +261,7 @@ def test_images_of_layers_without_a_file_survive_exactly(desk, qtbot, tmp_path, 
 
 
 def test_an_image_exchanged_while_the_model_works_gets_no_labels_of_the_old_one(desk, qtbot, monkeypatch):  # noqa: F811
-    images, segment = desk
+    _images, segment = desk
     from napari_leafseg.widgets.segment import widget as module
 
     real, seen, go_on = module.predict_job, threading.Event(), threading.Event()
@@ -285,7 +285,7 @@ def test_an_image_exchanged_while_the_model_works_gets_no_labels_of_the_old_one(
 
 
 def test_an_image_exchanged_afterwards_is_tuned_no_more(desk, qtbot):  # noqa: F811
-    images, segment = desk
+    _images, segment = desk
     run(segment, qtbot)
     assert segment.panel.rows
     segment.image.data = np.full((100, 90, 3), 80, np.uint8)
@@ -325,7 +325,7 @@ def test_a_killed_window_loses_no_run(tmp_path, plant_image, qtbot, make_napari_
     script = Path(__file__).with_name("run_window.py")
     process = subprocess.Popen(
         [sys.executable, str(script), str(data), str(tmp_path / "a.png"), place, moment],
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "XDG_DATA_HOME": str(data), "XDG_CONFIG_HOME": str(data)},
     )  # fmt: skip
     line = next((line for line in process.stdout if line.startswith("shown ")), "")
     os.kill(process.pid, signal.SIGKILL)

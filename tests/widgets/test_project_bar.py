@@ -2,15 +2,16 @@
 
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QPushButton
 
 from napari_leafseg.io import write_image
 from napari_leafseg.io.exchange.coco import read_coco
-from napari_leafseg.project import Project
+from napari_leafseg.project import Project, elsewhere
 from napari_leafseg.project.lock import Lock, Owner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
 from napari_leafseg.widgets.images.widget import ImagesWidget
@@ -283,3 +284,40 @@ def test_a_file_that_is_named_after_no_image_asks_for_one(desk, tmp_path, monkey
 
     qtbot.waitUntil(shown, timeout=10000)
     assert asked == [("RoiSet.npy is named after none of the images.", ["a"])]
+
+
+def test_saving_elsewhere_goes_on_in_a_worker_and_can_be_stopped(desk, tmp_path, monkeypatch, qtbot):
+    images, binding = desk
+    bar = images.project_bar
+    bar.controller.create(tmp_path / "p")
+    begun, go_on = threading.Event(), threading.Event()
+    real = elsewhere._copy_labels
+
+    def slow(*arguments):
+        begun.set()
+        go_on.wait(60)
+        return real(*arguments)
+
+    monkeypatch.setattr(elsewhere, "_copy_labels", slow)
+    write_image(tmp_path / "c.png", np.random.default_rng(2).integers(0, 255, (50, 60, 3)).astype(np.uint8))
+    images.add([tmp_path / "c.png"])
+    choose(monkeypatch, tmp_path / "stick")
+    bar.actions_by_name["elsewhere"].trigger()
+    dialog = bar.copier.dialog
+    qtbot.waitUntil(begun.is_set)  # the window's own thread is free
+    qtbot.waitUntil(dialog.isVisible)
+    assert dialog.windowModality() == Qt.WindowModality.ApplicationModal
+    qtbot.mouseClick(dialog.findChild(QPushButton), Qt.MouseButton.LeftButton)
+    go_on.set()
+    qtbot.waitUntil(lambda: not bar.copier.job.running)
+    assert not dialog.isVisible()
+    assert not (tmp_path / "stick").exists()
+    assert bar.controller.project.folder == tmp_path / "p"
+    binding.verify([1], True)
+    bar.actions_by_name["elsewhere"].trigger()
+    qtbot.waitUntil(lambda: bar.controller.project.folder == tmp_path / "stick")
+    binding.verify([1], False)
+    assert bar.controller.project.writer.flush()
+    bar.controller.close()
+    with Project.open(tmp_path / "stick") as project:
+        assert project.open_document(project.images[0], (50, 60)).locked() == frozenset()
