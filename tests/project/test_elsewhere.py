@@ -58,15 +58,16 @@ def test_stopped_it_leaves_nothing_and_work_goes_on_where_it_was(project, tmp_pa
 def test_a_disk_that_is_full_leaves_nothing_and_work_goes_on_where_it_was(project, tmp_path, monkeypatch):
     document = project.open_document(project.images[0], SHAPE)
     draw(document, 1)
-    with monkeypatch.context() as patch, pytest.raises(ProjectError, match="cannot be saved"):
-        real = Project.adopt
+    real = Project.adopt
 
-        def broken(other, ref, adopted):
-            real(other, ref, adopted)
-            raise OSError(28, "No space left on device")
+    def broken(other, ref, adopted):
+        real(other, ref, adopted)
+        raise OSError(28, "No space left on device")
 
+    with monkeypatch.context() as patch:
         patch.setattr(Project, "adopt", broken)
-        list(copy_elsewhere(project, tmp_path / "q", {project.images[0].id: document}))
+        with pytest.raises(ProjectError, match="cannot be saved"):
+            list(copy_elsewhere(project, tmp_path / "q", {project.images[0].id: document}))
     assert not (tmp_path / "q").exists()
     draw(document, 2)
     assert project.writer.flush()
