@@ -127,6 +127,8 @@ def _edits(items: list[dict[str, Any]], payload: bytes, shape: tuple[int, ...] |
     for item in items:
         size, dtype, start = tuple(map(int, item["shape"])), np.dtype(item["dtype"]), tuple(map(int, item["start"]))
         frame = None if item["frame"] is None else int(item["frame"])
+        if frame == 0 and shape is not None and len(shape) == 2:  # a series of one frame, kept as an image
+            frame = None
         if len(size) != 2 or len(start) != 2 or min(*size, *start, frame or 0) < 0 or dtype.kind not in "ui":
             raise ValueError(f"a box {start} {size} of {dtype}")
         if shape is not None:

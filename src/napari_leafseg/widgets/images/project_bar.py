@@ -119,6 +119,7 @@ class ProjectBar(QWidget):
             text, tip = "Kept, not in a project yet", f"In {project.folder}. Choose “New project …” to give it a place."
         else:
             text, tip = f"<b>{project.file.name}</b>", str(project.folder)
+            self.last = project.folder
         if project is not None and project.writer.error:
             text, tip = f"⚠ {text} cannot be written", project.writer.error
         self.name.setText(text)

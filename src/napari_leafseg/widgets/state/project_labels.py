@@ -65,7 +65,7 @@ class ProjectLabels(QObject):
 
     def finish(self) -> None:
         """Have everything written that is on the screen, also what is under way; returns at once."""
-        while self._unlisted:
+        while self._unlisted and self.project is not None:
             self._add_some()
         for binding in self.session.bindings():
             binding.finish()
