@@ -41,7 +41,7 @@ class PredictionFolder:
         return self.folder / f"{name}.npz"
 
     def put(self, name: str, pack: Callable[[], bytes]) -> None:
-        """Have a prediction written; returns at once.
+        """Ask for a prediction to be written; returns at once.
 
         Parameters
         ----------

@@ -16,8 +16,8 @@ from napari_leafseg.project import Project
 from napari_leafseg.project.files import ImageRef, State
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
+from napari_leafseg.widgets.state.kept_predictions import KeptPredictions
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
-from napari_leafseg.widgets.state.prediction_keeper import PredictionKeeper
 from napari_leafseg.widgets.state.session import Session, image_data, labels_shape
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -37,7 +37,7 @@ class ProjectLabels(QObject):
     project : Project, optional
     is_scratch : bool
         Nobody chose the project: it was made to lose nothing.
-    predictions : PredictionKeeper
+    predictions : KeptPredictions
     """
 
     def __init__(self, session: Session) -> None:
@@ -45,7 +45,7 @@ class ProjectLabels(QObject):
         self._session = weakref.ref(session)
         self.project: Project | None = None
         self.is_scratch = False
-        self.predictions = PredictionKeeper(self)
+        self.predictions = KeptPredictions(self)
         self._unlisted: list[ListedImage] = []  # images that the project has yet to take in
         self._timer = QTimer(self)
         self._timer.setInterval(AUTOSAVE)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_leafseg.widgets.state.project_labels import ProjectLabels
 
 
-class PredictionKeeper(QObject):
+class KeptPredictions(QObject):
     """Write and read predictions in threads; nobody waits for them.
 
     Parameters
