@@ -85,7 +85,12 @@ def measure_sheet(images: ImagesWidget) -> dict[str, object]:
     folder = Path(images.session.images[0].path).parent
     images.session.images[:] = [ListedImage(folder / f"{number:05d}.png") for number in range(CELLS)]
     for number, entry in enumerate(images.session.images):
-        entry.saved, entry.count, entry.confidence, entry.date = True, number % 17, (number * 7919 % CELLS) / CELLS, 0.0
+        entry.exported, entry.count, entry.confidence, entry.date = (
+            True,
+            number % 17,
+            (number * 7919 % CELLS) / CELLS,
+            0.0,
+        )
     images.session.images_changed.emit()
     images.thumbnails._request = lambda entry: Request(entry.path, entry.version, None)  # type: ignore[method-assign]
     kept = folder / "thumbnail.jpg"

@@ -149,7 +149,7 @@ def prediction_of(confined=True):
 
     distance, embedding = case(1)
     maps = DenseOutput(distance, (distance > 20).astype(np.uint8) * 255, embedding)
-    region = PixelRegion(slice(0, 56), slice(0, 64), maps, confined)
+    region = PixelRegion(slice(0, 56), slice(0, 64), maps, confined=confined)
     return LeafPrediction((56, 64), 1.0, [region], ModelInfo("m", "1", kind="distance_embedding")), maps
 
 

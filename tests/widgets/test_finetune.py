@@ -196,7 +196,7 @@ def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_
     first = widget.next.list.item(0)
     least = min(range(3), key=lambda number: (sure[number], widget.session.images[number].path.name))
     assert f"other{least}.png" in first.text()
-    assert f"least certain leaf {sure[least]:.2f}" in images.list.item(least).text()
+    assert f"least certain leaf {sure[least]:.2f}" in images.list.text(least)
     images.list.setCurrentRow((least + 1) % 3)
     qtbot.waitUntil(lambda: not images.loader.running, timeout=20000)
     place = widget.next.list.visualItemRect(first).center()

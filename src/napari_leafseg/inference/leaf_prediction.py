@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.grow import Growth
+from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.growth import EmbeddingGrowth
 from napari_leafseg.inference.prediction import Prediction, Region
-from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
 from napari_leafseg.postprocessing import AngularGrouping, PublishedGrouping
 
 FOREGROUND = 128
@@ -27,17 +27,26 @@ class PixelRegion(Region):
         Where it lies in the image, pixels.
     maps : DenseOutput
         At the working scale.
+    foreground : numpy.ndarray, optional
+        Where leaves may be, see `group`; where the maps say so when None.
     confined : bool
         Whether the foreground is more than a threshold of the distance map, so that the published grouping, which knows
         none, keeps to it as well.
     """
 
-    def __init__(self, rows: slice, columns: slice, maps: DenseOutput, confined: bool = True) -> None:
+    def __init__(
+        self,
+        rows: slice,
+        columns: slice,
+        maps: DenseOutput,
+        foreground: np.ndarray | None = None,
+        confined: bool = True,
+    ) -> None:
         height, width = maps.distance.shape
         super().__init__(rows, columns, (height, width))
         self.maps, self.confined = maps, confined
         self._lock = Lock()
-        self.group(maps.foreground >= FOREGROUND)
+        self.group(maps.foreground >= FOREGROUND if foreground is None else foreground)
 
     def group(self, foreground: np.ndarray) -> None:
         """Look for leaves in this foreground, bool (H, W) at the working scale."""
@@ -97,6 +106,25 @@ class PixelRegion(Region):
         confidence = peak * tight * (1 - 0.7 * level)
         return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, confidence, strict=True)}
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {
+            **self.maps._asdict(),
+            "grouped": np.packbits(self.grouping.foreground),
+            "confined": np.array([self.confined]),
+        }
+
+    @classmethod
+    def of_arrays(cls, rows: slice, columns: slice, arrays: Mapping[str, np.ndarray]) -> PixelRegion:
+        maps = DenseOutput(*(arrays[name] for name in DenseOutput._fields))
+        shape = maps.distance.shape
+        if [item.dtype for item in maps] != [np.uint8, np.uint8, np.int8] or len(shape) != 2 or 0 in shape:
+            raise ValueError("no maps of a distance + embedding model")
+        if maps.foreground.shape != shape or maps.embedding.ndim != 3 or maps.embedding.shape[1:] != shape:
+            raise ValueError(f"maps of different sizes: {[item.shape for item in maps]}")
+        count = shape[0] * shape[1]
+        bits = np.unpackbits(arrays["grouped"], count=count)
+        return cls(rows, columns, maps, bits.reshape(shape).astype(bool), bool(arrays["confined"].all()))
+
 
 class LeafPrediction(Prediction):
     """What the distance + embedding model said of one image.
@@ -106,6 +134,7 @@ class LeafPrediction(Prediction):
     """
 
     regions: Sequence[PixelRegion]
+    region = PixelRegion
     kind = "distance_embedding"
 
     def seeds(self, seed_threshold: float | None = None, grouping: float | None = None) -> np.ndarray:

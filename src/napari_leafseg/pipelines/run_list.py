@@ -14,8 +14,9 @@ import numpy as np
 from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io import ReadOptions, read_image
 from napari_leafseg.models.parameters import MIN_AREA, MIN_AREA_WORKING, ParameterSpec
-from napari_leafseg.models.store.zoo import describe_model
-from napari_leafseg.pipelines.predictors import get_predictor, predict_steps, turn
+from napari_leafseg.models.store.zoo import describe_model, find_model
+from napari_leafseg.pipelines.batch.config import file_hash
+from napari_leafseg.pipelines.predictors import get_predictor, name_weights, predict_steps, turn
 from napari_leafseg.pipelines.step import Step
 
 _LOG = logging.getLogger(__name__)
@@ -63,6 +64,11 @@ class FoundLeaves:
     confidence: list[dict[int, float]]
     sha256: str = ""
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Which prediction and which parameters, for the step that stores the labels."""
+        return {"run": self.prediction.key, "parameters": self.values}
+
     def record_of(self, labels: np.ndarray) -> dict[str, Any]:
         """Return the record of these labels, or of others that came of them, with the confidence of their leaves."""
         sure = self.confidence if labels is self.labels else leaf_confidences(self.prediction, labels)
@@ -94,6 +100,7 @@ def find_leaves(settings: RunSettings, options: ReadOptions, path: Path) -> Gene
     predictor = get_predictor(settings.model, settings.device, settings.tta)
     with turn.take(urgent=False):
         prediction = yield from predict_steps(predictor, image.array, settings.scale, str(path), source)
+    name_weights(prediction, settings.model)
     yield Step(0.9, "Grouping leaves")
     chosen = fitting_values(settings.values, prediction.tunables, prediction.scale)
     values = prediction.complete(chosen)
@@ -147,7 +154,10 @@ def is_current(record: dict[str, Any], path: Path, settings: RunSettings) -> boo
         frames, scale = scale, scale[len(scale) // 2] if scale else None
     else:
         frames = [scale]
-    if scale is None or record.get("model") != {"name": card.name, "version": card.version}:
+    model = record.get("model") or {}
+    if scale is None or (model.get("name"), model.get("version")) != (card.name, card.version):
+        return False
+    if model.get("sha256") not in (None, file_hash(find_model(settings.model))):
         return False
     looks = {"views": preset.views or card.tta_views, "scales": list(preset.scales)}
     if record.get("tta") not in (None, looks) or bool(record.get("scale_found")) is not (settings.scale is None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,8 +39,9 @@ class LabelFacts:
 
 
 def store_labels(
-    project: Project, ref: ImageRef, labels: np.ndarray, tool: str, tell: Callable[[np.ndarray], dict[str, Any]]
-) -> Document | None:
+    project: Project, ref: ImageRef, labels: np.ndarray, tool: str, tell: Callable[[np.ndarray], dict[str, Any]],
+    info: Mapping[str, Any] | None = None,
+) -> Document | None:  # fmt: skip
     """Store a model's labels of an image as one step; verified leaves stay as they are.
 
     Parameters
@@ -53,6 +54,8 @@ def store_labels(
         What made them, for the history.
     tell : callable
         Gives the record of the labels as they were stored.
+    info : mapping, optional
+        Names the prediction, see `napari_leafseg.editing.history.Step`.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def store_labels(
         if project.live_document(ref) is not None:
             return None
         document = project.open_document(ref, labels.shape)
-        after = put_labels(document, labels, tool)
+        after = put_labels(document, labels, tool, info)
         document.info.update(tell(after))
         project.save(ref, document)
     return document
@@ -97,7 +100,7 @@ def mark_reviewed(project: Project, ref: ImageRef) -> bool:
     return True
 
 
-def put_labels(document: Document, labels: np.ndarray, tool: str) -> np.ndarray:
+def put_labels(document: Document, labels: np.ndarray, tool: str, info: Mapping[str, Any] | None = None) -> np.ndarray:
     """Put a model's labels beside the verified ones of a document, as one step; returns all of them."""
     after = keep_verified(labels, document.labels, document.verified, document.largest)
     pairs = [(None, document.labels, after)] if after.ndim == 2 else [
@@ -105,7 +108,7 @@ def put_labels(document: Document, labels: np.ndarray, tool: str) -> np.ndarray:
     ]  # fmt: skip
     found = [(frame, difference(old, None, new, tool)) for frame, old, new in pairs]
     edits = [replace(edit, frame=frame) for frame, edit in found if edit is not None]
-    document.commit_all(tool, edits, verify=False)
+    document.commit_all(tool, edits, verify=False, info=info)
     return after
 
 

@@ -260,6 +260,7 @@ class BackgroundRun(QObject):
             return
         facts, small = result
         entry.learn(facts)
+        self.controller.predictions.keep_of(ref, found.prediction)
         self._landed(entry)
         self.drawn.emit(entry, small)
         if layer is not None and self.session.binding(layer) is None:
@@ -271,8 +272,9 @@ class BackgroundRun(QObject):
         entry = self.session.entry_of(binding.image)
         found = None if entry is None else self._arriving.pop(entry.path, None)
         if found is not None:
+            binding.run = found.prediction.key
             self.session.keep_prediction(binding.image, found.prediction, found.values)
-            self.session.predicted.emit(binding.image)
+            self.session.prediction_restored.emit(binding.image)
 
     def _show_later(self, entry: ListedImage, ref: ImageRef, found: FoundLeaves) -> None:
         layer = self.session.layer_of(entry)
@@ -298,13 +300,13 @@ class BackgroundRun(QObject):
             if now is not binding or document.number != number:
                 self._show_later(entry, ref, found)
                 return
-            layers.show_new_labels(self.session, layer, labels, tool_name(found))
-            self.controller.track(binding)
             document.info.update(record)
+            layers.show_new_labels(self.session, layer, labels, tool_name(found), found.origin)
             self.session.keep_prediction(layer, found.prediction, found.values)
+            self.controller.keep_run(layer)
             entry.confidence = least_certain(record["confidence"], document.verified)
             self._landed(entry)
-            self.session.predicted.emit(layer)
+            self.session.prediction_restored.emit(layer)
 
         start_worker(
             merge_job, found, document.labels.copy(), set(document.verified), document.largest,
@@ -372,7 +374,7 @@ def store_job(
     project: Project, ref: ImageRef, path: Path, found: FoundLeaves, options: ReadOptions
 ) -> tuple[LabelFacts, np.ndarray] | None:
     """Store labels, and draw their thumbnail; None where somebody has the image open."""
-    document = store_labels(project, ref, found.labels, tool_name(found), found.record_of)
+    document = store_labels(project, ref, found.labels, tool_name(found), found.record_of, found.origin)
     if document is None:
         return None
     count, at_border = count_leaves(document.labels)

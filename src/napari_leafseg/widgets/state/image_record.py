@@ -38,8 +38,8 @@ class ImageRecord:
     sha256 : str
         Hash of the file, known once it was read.
     review : ReviewState
-    saved : bool, optional
-        Whether the labels on the screen were saved; None where no model made labels in this session.
+    exported : bool, optional
+        Whether a file holds the labels as they are on the screen; None where the image has no labels.
     missing : bool
         The file is not where the project expects it.
     error : str
@@ -82,7 +82,7 @@ class ImageRecord:
     path: Path | None = None
     sha256: str = ""
     review: ReviewState = ReviewState.NEW
-    saved: bool | None = None
+    exported: bool | None = None
     missing: bool = False
     error: str = ""
     confidence: float | None = None
@@ -131,11 +131,12 @@ class ImageRecord:
 
     def forget_layer(self) -> None:
         """Give up all that lives as long as the layer; what the list says of the image stays."""
+        kept = self.ref is not None
         self.prediction, self.parameters = None, {}
         self.binding = self.undo_source = None
         self.cache.clear()
-        if not self.saved:
-            self.saved, self.count = None, 0 if self.facts is None else self.facts.count
+        if not (kept or self.exported):
+            self.exported, self.count = None, 0 if self.facts is None else self.facts.count
 
     def learn(self, facts: LabelFacts | None) -> None:
         """Take over what the project says of the labels of an image that is not on the screen."""
@@ -146,7 +147,7 @@ class ImageRecord:
     @property
     def has_leaves(self) -> bool:
         """Whether there are labels, on the screen or in the project."""
-        return self.binding is not None or self.saved is not None or self.facts is not None
+        return self.binding is not None or self.exported is not None or self.facts is not None
 
 
 @dataclass(eq=False)
@@ -167,14 +168,11 @@ def describe(record: ImageRecord) -> str:
     if record.trouble:
         return "failed"
     leaves = f"{record.count} {'leaf' if record.count == 1 else 'leaves'}"
+    exported = ", exported" if record.exported else ""
     if record.review is ReviewState.NEW:
-        if record.saved is not None:
-            return f"{leaves}, {'saved' if record.saved else 'not saved'}"
         if record.has_leaves:
-            return leaves
+            return f"{leaves}{exported}"
         sure = "" if record.confidence is None else f", least certain leaf {record.confidence:.2f}"
         return f"not segmented{sure}"
     words = "reviewed" if record.review is ReviewState.DONE else "in progress"
-    if record.saved is None:
-        return f"{leaves} · {words}" if record.has_leaves else words
-    return f"{leaves}{', saved' if record.saved else ''} · {words}"
+    return f"{leaves}{exported} · {words}" if record.has_leaves else words

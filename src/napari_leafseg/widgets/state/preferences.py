@@ -77,6 +77,8 @@ class Preferences:
         What the list of images is sorted by.
     recent_folders : list of str
         Whose images were added, the last one first.
+    keep_predictions, predictions_limit
+        Whether a project keeps what models said, for tuning after a restart; at most so many MiB.
     batch_source, batch_output, batch_model, batch_px_per_mm, batch_workers
         The form of *Batch*.
     """
@@ -96,6 +98,8 @@ class Preferences:
     images_area = _Choice("images/area", "left", str)
     image_order = _Choice("images/order", "list", str)
     recent_folders: _Choice[list[str]] = _Choice("images/recent", [], _texts)
+    keep_predictions = _Choice("project/keep_predictions", True, _flag)
+    predictions_limit = _Choice("project/predictions_limit", 2048, int)
     batch_source = _Choice("batch/source", "", str)
     batch_output = _Choice("batch/output", "", str)
     batch_model = _Choice("batch/model", "leaf", str)
