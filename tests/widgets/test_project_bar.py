@@ -126,7 +126,7 @@ def test_what_an_application_left_behind_is_offered(desk, qtbot):
     assert restored.document.locked() == {1}
 
 
-def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, monkeypatch):
+def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, monkeypatch, qtbot):
     images, _correction = desk
     bar = images.project_bar
     Project.create(tmp_path / "p").close()
@@ -136,10 +136,10 @@ def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, mo
     monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or QMessageBox.StandardButton.No)
     bar.open(tmp_path / "p")
     assert "ann on another-computer" in asked[0]
-    assert bar.controller.project is None
+    assert bar.controller.is_scratch
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
     bar.open(tmp_path / "p")
-    assert bar.controller.project is not None
+    qtbot.waitUntil(lambda: bar.controller.project is not None and bar.controller.project.folder == tmp_path / "p")
 
 
 def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monkeypatch, qtbot):

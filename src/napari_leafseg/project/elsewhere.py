@@ -98,7 +98,8 @@ def _copy_files(project: Project, other: Project, documents: Collection[str]) ->
         if kept.is_file():
             write_atomically(other.predictions.path(moved.id), read_regular(kept))
         if ref.id not in documents:
-            lost += ref.state != "new" and not _copy_labels(project, other, ref)
+            found = _copy_labels(project, other, ref)
+            lost += ref.state != "new" and not found
     for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE):
         if (project.folder / name).is_file():
             write_atomically(other.folder / name, read_regular(project.folder / name))
