@@ -113,3 +113,13 @@ def test_images_with_results_stay_in_memory(widget, viewer, qtbot):
     assert {layer.name: layer.visible for layer in viewer.layers} == {"a": False, "a leaves": False, "b": True}
     widget.list.setCurrentRow(0)
     assert {layer.name: layer.visible for layer in viewer.layers} == {"a": True, "a leaves": True}
+
+
+def test_a_project_that_is_opened_again_shows_its_first_image(widget, viewer, qtbot, tmp_path):
+    widget.controller.create(tmp_path / "project")
+    widget.controller.close()
+    widget.controller.open(tmp_path / "project")
+    assert widget.list.entry() is widget.session.images[0]
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["a"], timeout=10000)
+    assert widget.session.layer_of(widget.session.images[0]) is viewer.layers["a"]
+    widget.controller.close()

@@ -154,7 +154,8 @@ class ImageRows(QAbstractListModel):
         self._rows = {entry.path: row for row, entry in enumerate(self.entries)}
         for index, entry in before:
             row = self.row_of(entry)
-            self.changePersistentIndex(index, self.index(row) if row >= 0 else QModelIndex())
+            same = row >= 0 and self.entries[row] is entry  # not the image of a project that was opened
+            self.changePersistentIndex(index, self.index(row) if same else QModelIndex())
         self.layoutChanged.emit()
 
     def _arranged(self) -> list[ListedImage]:

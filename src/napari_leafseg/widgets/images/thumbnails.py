@@ -59,9 +59,10 @@ class Thumbnails(QObject):
         self._images: OrderedDict[Path, tuple[int, QImage | None]] = OrderedDict()
         self._wanted: dict[object, list[ListedImage]] = {}
         self._asked: dict[Path, ListedImage] = {}
+        self._requests: list[Request] = []
         self.job = JobRunner(self)
         self.job.progress.connect(self._show)
-        self.job.finished.connect(self._next)
+        self.job.finished.connect(self._ended)
         BackgroundRun.of(session).drawn.connect(self.put)
 
     @property
@@ -86,6 +87,7 @@ class Thumbnails(QObject):
             self._asked.clear()
         else:
             self._images.pop(entry.path, None)
+            self._asked.pop(entry.path, None)
 
     def stop(self) -> None:
         """Make no more."""
@@ -105,8 +107,17 @@ class Thumbnails(QObject):
         ]  # fmt: skip
         if missing:
             self._asked = {entry.path: entry for entry in missing[:_AT_ONCE]}
-            requests = [self._request(entry) for entry in self._asked.values()]
-            self.job.start(thumbnail_job, requests, self.session.read_options)
+            self._requests = [self._request(entry) for entry in self._asked.values()]
+            self.job.start(thumbnail_job, self._requests, self.session.read_options)
+
+    def _ended(self) -> None:
+        """Go on with what is in view; what could not be drawn is not tried again until it changes."""
+        for request in self._requests:
+            version, image = self._images.get(request.path, (-1, None))
+            if request.path in self._asked and version < request.version:
+                self._images[request.path] = (request.version, image)
+        self._requests = []
+        self._next()
 
     def _request(self, entry: ListedImage) -> Request:
         if entry.binding is not None:

@@ -140,6 +140,7 @@ class ImagesWidget(ImagesForm):
     def _project_opened(self) -> None:
         """List the images of a project that was opened."""
         self.thumbnails.forget()
+        self._wanted = None
         self._refresh_rows()
         self.survey.restart()
         if self.rows.entries:
@@ -223,6 +224,7 @@ class ImagesWidget(ImagesForm):
             self.filter_box.clear()
             self.rows.arrange()
             self.list.go_to(entry)
+        self._row_chosen()
 
     def _row_chosen(self) -> None:
         self._show_position()
