@@ -26,7 +26,12 @@ def test_every_image_is_told_and_everything_is_there(project, tmp_path):
     document = project.open_document(project.images[0], SHAPE)
     draw(document, 1)
     *events, last = copy_elsewhere(project, tmp_path / "q", {project.images[0].id: document})
-    assert [(event.done, event.total, event.name) for event in events] == [(0, 3, "a"), (1, 3, "b"), (2, 3, "c")]
+    assert [(event.done, event.total, event.name) for event in events] == [
+        (0, 3, "a"),
+        (1, 3, "b"),
+        (2, 3, "c"),
+        (3, 3, ""),
+    ]
     with last.project as other:
         draw(document, 2)
         assert other.writer.flush()
@@ -37,7 +42,7 @@ def test_every_image_is_told_and_everything_is_there(project, tmp_path):
 
 
 @pytest.mark.parametrize("there", [True, False])
-@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
 def test_stopped_it_leaves_nothing_and_work_goes_on_where_it_was(project, tmp_path, there, after):
     document = project.open_document(project.images[0], SHAPE)
     draw(document, 1)

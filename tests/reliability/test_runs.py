@@ -165,7 +165,7 @@ def test_the_size_of_all_predictions_is_limited_and_they_can_be_left_out(desk, q
     folder.put("image 9", lambda: bytes(3000))
     assert folder.flush()
     assert sorted(path.stem for path in folder.folder.iterdir()) == ["image 3"]
-    assert sum("may have 2,500" in sentence for sentence in said()) == 1
+    qtbot.waitUntil(lambda: sum("may have 2,500" in sentence for sentence in said()) == 1)
     images.project_bar.actions_by_name["predictions"].trigger()
     assert not preferences.keep_predictions
     run(segment, qtbot)

@@ -190,14 +190,14 @@ def write_array(path: str | Path, image: Any, rgb: bool) -> None:
     ----------
     path : path
     image : array
-        (H, W), (T, H, W), or with colors as the last axis; of any type of numbers, NumPy or Dask.
+        (H, W), (T, H, W), (T, H, W, 1), or with colors as the last axis; of any type of numbers, NumPy or Dask.
     rgb : bool
         Whether the last axis is that of colors.
     """
     array = np.asarray(image)
     if array.dtype == bool:
         array = array.astype(np.uint8)
-    if array.ndim == 3 + rgb and rgb is False and array.shape[-1] == 1:
+    if array.ndim == 4 and not rgb:
         array = array[..., 0]
     axes = {2: "YX", 3: "TYX"}[array.ndim - rgb] + ("S" if rgb else "")
     options: dict[str, Any] = {"photometric": "rgb" if rgb else "minisblack", "metadata": {"axes": axes}}

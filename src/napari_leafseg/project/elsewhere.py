@@ -33,7 +33,7 @@ def copy_elsewhere(
 ) -> Iterator[CopyEvent]:
     """Write a whole project to another folder, with what is in memory.
 
-    It may be stopped after any event: nothing is left in the folder then. Nobody may edit meanwhile.
+    It may be stopped after any event but the last: nothing is left in the folder then. Nobody may edit meanwhile.
 
     Parameters
     ----------
@@ -59,6 +59,7 @@ def copy_elsewhere(
     try:
         with project.writer.held() as waiting:
             yield from _copy_files(project, other, documents)
+            yield CopyEvent(len(project.images), len(project.images), "")
             for item in waiting:
                 if isinstance(item.job, Job) and item.job.name not in documents:
                     other.writer.put(Job(item.job.work, other, item.job.name), item.key, item.group)

@@ -14,9 +14,13 @@ from napari_leafseg.project.elsewhere import CopyEvent
 from napari_leafseg.widgets.common.job_runner import JobRunner
 
 
-def _copy_job(events: Iterator[CopyEvent]) -> Iterator[CopyEvent]:
-    """Copy in a worker."""
-    yield from events
+def _copy_job(events: Iterator[CopyEvent], done: list[Project]) -> Iterator[CopyEvent]:
+    """Copy in a worker; once the new project is there, it is too late to stop."""
+    for event in events:
+        if event.project is None:
+            yield event
+        else:
+            done.append(event.project)
 
 
 class ProjectCopier(QObject):
@@ -34,7 +38,7 @@ class ProjectCopier(QObject):
         self.job.failed.connect(lambda error: show_error(str(error)))
         self.job.finished.connect(self._ended)
         self._then: Callable[[Project], None] | None = None
-        self._copy: Project | None = None
+        self._done: list[Project] = []
         self.dialog = QProgressDialog(parent)
         self.dialog.setObjectName("copying")
         self.dialog.setWindowTitle("Save elsewhere")
@@ -47,16 +51,15 @@ class ProjectCopier(QObject):
 
     def start(self, events: Iterator[CopyEvent], folder: Path, then: Callable[[Project], None]) -> None:
         """Copy; `then` takes the new project, and is not called where the copy failed or was stopped."""
-        self._then, self._copy = then, None
+        self._then, self._done = then, []
         self.dialog.setLabelText(f"Writing the project to {folder} …")
         self.dialog.setRange(0, 0)
         self.dialog.show()
-        self.job.start(_copy_job, events)
+        self.job.start(_copy_job, events, self._done)
 
     def _progress(self, event: CopyEvent) -> None:
         self.dialog.setRange(0, max(1, event.total))
         self.dialog.setValue(event.done)
-        self._copy = event.project
 
     def _stop(self) -> None:
         self.dialog.setLabelText("Stopping …")
@@ -66,6 +69,6 @@ class ProjectCopier(QObject):
     def _ended(self) -> None:
         self.dialog.reset()
         self.dialog.hide()
-        then, copy, self._then, self._copy = self._then, self._copy, None, None
-        if then is not None and copy is not None:
-            then(copy)
+        then, self._then = self._then, None
+        if then is not None and self._done:
+            then(self._done[0])

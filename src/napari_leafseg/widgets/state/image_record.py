@@ -131,11 +131,11 @@ class ImageRecord:
 
     def forget_layer(self) -> None:
         """Give up all that lives as long as the layer; what the list says of the image stays."""
-        kept = self.ref is not None
+        lost = self.binding is not None and self.ref is None
         self.prediction, self.parameters = None, {}
         self.binding = self.undo_source = None
         self.cache.clear()
-        if not (kept or self.exported):
+        if lost and not self.exported:
             self.exported, self.count = None, 0 if self.facts is None else self.facts.count
 
     def learn(self, facts: LabelFacts | None) -> None:
