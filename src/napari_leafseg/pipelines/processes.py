@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from napari_leafseg.pipelines.predictors import threads_of
 if TYPE_CHECKING:
     from distributed import Client
 
+_LOG = logging.getLogger(__name__)
+
 # Dask's own setting gives every freed array back to the system: the network then takes 1.6 times as long on a CPU
 _WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30), "OMP_NUM_THREADS": "1",
@@ -25,6 +28,7 @@ _WORKER_ENVIRONMENT = {
 }  # fmt: skip
 _PATIENCE = 10  # seconds for a scheduler to answer, and for a worker to end
 _STARTING = 180  # seconds for a worker to start
+_DEATHS = 3  # of each worker program
 _AHEAD = 3  # items handed out to each worker at a time: memory stays flat, workers never wait
 
 
@@ -39,11 +43,97 @@ def default_workers(device: str) -> int:
     return usable_cores()
 
 
+class WorkerPrograms:
+    """Workers of this machine, each a program of its own, which begins its worker again when that dies.
+
+    Processes that the library forks or spawns import the user's main module, and with it open the user's window once
+    more. Each worker knows its number: it takes that graphics card.
+
+    Parameters
+    ----------
+    count : int
+    address : str
+        The scheduler's.
+    """
+
+    def __init__(self, count: int, address: str) -> None:
+        self.count, self.address, self.replaced = count, address, 0
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> WorkerPrograms:
+        self._running = [self._begin(number) for number in range(self.count)]
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for program in self._running:  # each ends its worker, and with it what the worker computes
+            program.terminate()
+        for program in self._running:
+            try:
+                program.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+
+    def look(self) -> None:
+        """Begin those again that have ended.
+
+        Raises
+        ------
+        UserError
+            When they end again and again.
+        """
+        ended = [number for number, program in enumerate(self._running) if program.poll() is not None]
+        if self.replaced + len(ended) > _DEATHS * self.count:
+            raise UserError(
+                "The worker processes end as soon as they begin, as when memory runs out. Close other programs or take "
+                "fewer workers, then start again: what was done is kept."
+            )
+        for number in ended:
+            _LOG.warning("Worker %d ended (exit code %s), and is begun again.", number, self._running[number].poll())
+            self._running[number] = self._begin(number)
+        self.replaced += len(ended)
+
+    def wait(self, client: Client) -> None:
+        """Wait until all have reported.
+
+        Raises
+        ------
+        UserError
+            When they end again and again, or one has not reported after minutes.
+        """
+        end = time.monotonic() + _STARTING
+        while len(client.scheduler_info(n_workers=-1)["workers"]) < self.count:
+            self.look()
+            if time.monotonic() > end:
+                raise UserError(
+                    f"A worker did not report in {_STARTING} s. Close other programs, or choose fewer workers, and "
+                    "start again."
+                )
+            time.sleep(0.05)
+
+    def _begin(self, number: int) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        environment = {**_WORKER_ENVIRONMENT, **os.environ, "PYTHONPATH": path,
+                       "DASK_LOGGING__DISTRIBUTED": "critical", "NAPARI_LEAFSEG_WORKER": str(number)}  # fmt: skip
+        hidden: dict[str, Any] = {}
+        if sys.platform == "win32":
+            hidden["creationflags"] = subprocess.CREATE_NO_WINDOW
+        return subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, env=environment, **hidden)
+
+    def command(self) -> list[str]:
+        """Return what starts a worker."""
+        from distributed.system import MEMORY_LIMIT
+
+        return [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--nthreads=1", "--no-dashboard",
+                f"--memory-limit={MEMORY_LIMIT // self.count}", f"--death-timeout={_STARTING}"]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Pool:
     """Workers that are ready."""
 
     client: Client
+    programs: WorkerPrograms | None = None
 
     def map(
         self, function: Callable[[Any, Any], Any], work: Any, items: Sequence[Any]
@@ -65,6 +155,8 @@ class Pool:
                 try:
                     finished = wait(list(waiting), timeout=0.25, return_when="FIRST_COMPLETED").done
                 except TimeoutError:
+                    if self.programs is not None:
+                        self.programs.look()
                     yield None
                     continue
                 for future in finished:
@@ -107,7 +199,7 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
     ParameterError
         When no scheduler answers.
     UserError
-        When a worker does not start.
+        When the workers do not start.
     """
     from distributed import Client, LocalCluster
 
@@ -118,59 +210,7 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
     with (
         LocalCluster(n_workers=0, processes=True, dashboard_address=None, silence_logs=50) as cluster,
         Client(cluster) as client,
-        _worker_processes(workers, cluster.scheduler_address) as started,
+        WorkerPrograms(workers, cluster.scheduler_address) as programs,
     ):
-        _await_workers(client, started)
-        client.run(_number_worker, list(client.scheduler_info(n_workers=-1)["workers"]))
-        yield Pool(client)
-
-
-@contextlib.contextmanager
-def _worker_processes(count: int, address: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start workers as programs of their own: processes that are forked or spawned by the library import the user's
-    main module, and with it open the user's window once more."""
-    from distributed.system import MEMORY_LIMIT
-
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    environment = {**_WORKER_ENVIRONMENT, **os.environ, "PYTHONPATH": path, "DASK_LOGGING__DISTRIBUTED": "critical"}
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads=1", "--no-dashboard",
-               f"--memory-limit={MEMORY_LIMIT // count}", f"--death-timeout={_STARTING}"]  # fmt: skip
-    hidden: dict[str, Any] = {}
-    if sys.platform == "win32":
-        hidden["creationflags"] = subprocess.CREATE_NO_WINDOW
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        for _ in range(count):
-            started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **hidden))
-        yield started
-    finally:
-        for process in started:  # each ends its worker, and with it what the worker computes
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _await_workers(client: Client, started: list[subprocess.Popen[bytes]]) -> None:
-    """Wait until all have reported.
-
-    Raises
-    ------
-    UserError
-        When one ended instead, or none has after minutes.
-    """
-    end = time.monotonic() + _STARTING
-    while len(client.scheduler_info(n_workers=-1)["workers"]) < len(started):
-        codes = [code for process in started if (code := process.poll()) is not None]
-        if codes or time.monotonic() > end:
-            how = f"ended by itself (exit code {codes[0]})" if codes else f"did not report in {_STARTING} s"
-            raise UserError(f"A worker {how}. Close other programs, or choose fewer workers, and start again.")
-        time.sleep(0.05)
-
-
-def _number_worker(addresses: list[str], dask_worker: Any = None) -> None:
-    """Tell a worker which one it is: it takes that graphics card."""
-    os.environ["NAPARI_LEAFSEG_WORKER"] = str(addresses.index(dask_worker.address))
+        programs.wait(client)
+        yield Pool(client, programs)
