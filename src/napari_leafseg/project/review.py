@@ -182,7 +182,7 @@ def find_jumps(counts: Mapping[Path, int]) -> dict[Path, int]:
     series: dict[tuple[Path, str], list[Path]] = {}
     for path in counts:
         series.setdefault(series_name(path), []).append(path)
-    found = {}
+    found: dict[Path, int] = {}
     for paths in series.values():
         paths.sort(key=lambda path: natural_key(path.name))
         found |= {paths[at]: middle for at, middle in count_jumps([counts[path] for path in paths]).items()}

@@ -93,7 +93,7 @@ class ContactSheet(QWidget):
         flagged = sum(bool(warnings(entry)) for entry in entries)
         self.words.setText(f"{len(entries)} images · {unsure} uncertain · {flagged} flagged" if entries else
                            "Nothing to show yet: run the images first.")  # fmt: skip
-        self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.words.setAlignment(Qt.AlignmentFlag.AlignRight)
 
     def _clicked(self, index: QModelIndex) -> None:
         entry = index.data(ENTRY)
