@@ -56,13 +56,14 @@ class RowDelegate(QStyledItemDelegate):
         """Return the same size for every row."""
         return QSize(160, THUMBNAIL + 2 * 4)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Paint a row."""
         entry, colors = index.data(ENTRY), theme_colors(self.theme())
-        if entry is None:
+        if entry is None or painter is None:
             return
         painter.save()
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         text = _ground(painter, option, colors)
         box = option.rect.adjusted(_PAD, 4, -_PAD, -4)
         _draw_image(painter, QRect(box.left(), box.top(), THUMBNAIL, THUMBNAIL), self.thumbnail(entry), colors)
@@ -93,13 +94,14 @@ class CellDelegate(QStyledItemDelegate):
         """Return the same size for every cell."""
         return QSize(CELL, CELL + 44)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Paint a cell."""
         entry, colors = index.data(ENTRY), theme_colors(self.theme())
-        if entry is None:
+        if entry is None or painter is None:
             return
         painter.save()
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         text = _ground(painter, option, colors)
         box = option.rect.adjusted(5, 5, -5, -5)
         place = QRect(box.left(), box.top(), box.width(), box.width())
