@@ -44,7 +44,7 @@ def draw_thumbnail(image: Any, labels: np.ndarray | None, paint: Paint, size: in
         image, labels = np.asarray(image[middle]), None if labels is None else labels[middle]
     box = (slice(0, image.shape[0]), slice(0, image.shape[1]))
     if labels is not None and labels.any() and labels.shape == image.shape[:2]:
-        box = (_span(np.any(labels, axis=1)), _span(np.any(labels, axis=0)))
+        box = (_span(labels.max(axis=1)), _span(labels.max(axis=0)))
         labels = labels[box]
     else:
         labels = None

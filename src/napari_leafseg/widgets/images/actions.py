@@ -46,19 +46,20 @@ class RowActions(QObject):
         menu, many = QMenu(self._window), f" ({len(entries)})" if len(entries) > 1 else ""
         usable = [entry for entry in entries if not entry.error and not entry.missing]
         idle = not self.run.running
-        run = present(menu.addAction(f"Run{many}", partial(self.run_them, usable)))
-        run.setEnabled(idle and any(entry.review is not ReviewState.DONE for entry in usable))
-        same = present(menu.addAction("Same parameters as …", partial(self.run_like, usable)))
-        same.setEnabled(run.isEnabled() and bool(self.sources(usable)))
+
+        def offer(words: str, action: Callable[[], Any], possible: bool) -> None:
+            present(menu.addAction(words, action)).setEnabled(possible)
+
+        can_run = idle and any(entry.review is not ReviewState.DONE for entry in usable)
+        offer(f"Run{many}", partial(self.run_them, usable), can_run)
+        offer("Same parameters as …", partial(self.run_like, usable), can_run and bool(self.sources(usable)))
         menu.addSeparator()
-        done = present(menu.addAction(f"Mark reviewed{many}", partial(self.mark_reviewed, usable)))
-        done.setEnabled(any(entry.has_leaves and entry.review is not ReviewState.DONE for entry in usable))
-        channels = present(menu.addAction("Channels and planes …", ask_channels or (lambda: None)))
-        channels.setEnabled(ask_channels is not None)
+        unreviewed = any(entry.has_leaves and entry.review is not ReviewState.DONE for entry in usable)
+        offer(f"Mark reviewed{many}", partial(self.mark_reviewed, usable), unreviewed)
+        offer("Channels and planes …", ask_channels or (lambda: None), ask_channels is not None)
         menu.addSeparator()
-        present(menu.addAction("Show in folder", partial(self.show_in_folder, entries))).setEnabled(bool(entries))
-        remove = present(menu.addAction(f"Remove from the list{many}\tDel", partial(self.remove, entries)))
-        remove.setEnabled(bool(entries) and idle)
+        offer("Show in folder", partial(self.show_in_folder, entries), bool(entries))
+        offer(f"Remove from the list{many}\tDel", partial(self.remove, entries), bool(entries) and idle)
         return menu
 
     # -- running -----------------------------------------------------------------------------------------------------

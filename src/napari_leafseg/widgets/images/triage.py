@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QModelIndex, QSize, Qt
+from qtpy.QtCore import QModelIndex, QSize
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QListView, QVBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.controls import burst_timer, listen
@@ -60,7 +60,8 @@ class ContactSheet(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.shown_box)
         row.addWidget(self.order_box)
-        row.addWidget(self.words, 1)
+        row.addStretch(1)
+        row.addWidget(self.words)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 4)
         column.addLayout(row)
@@ -93,7 +94,6 @@ class ContactSheet(QWidget):
         flagged = sum(bool(warnings(entry)) for entry in entries)
         self.words.setText(f"{len(entries)} images · {unsure} uncertain · {flagged} flagged" if entries else
                            "Nothing to show yet: run the images first.")  # fmt: skip
-        self.words.setAlignment(Qt.AlignmentFlag.AlignRight)
 
     def _clicked(self, index: QModelIndex) -> None:
         entry = index.data(ENTRY)
