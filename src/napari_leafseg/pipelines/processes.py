@@ -25,6 +25,7 @@ _WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
 }  # fmt: skip
 _PATIENCE = 10  # seconds for a scheduler to answer, and for a worker that died to be back
+_BEGINNING = 300  # seconds that a worker may take to begin, on a busy machine
 _DEATHS = 3  # of each worker before it began
 _AHEAD = 3  # items handed out to each worker at a time: memory stays flat, workers never wait
 
@@ -63,7 +64,9 @@ class Replacement:
             When they die again and again.
         """
         now = time.monotonic()
-        gone = {name: worker for name, worker in self.cluster.workers.items() if not worker.is_alive()}
+        alive = sum(worker.is_alive() for worker in self.cluster.workers.values())
+        gone: list[Any] = [name for name, worker in self.cluster.workers.items() if not worker.is_alive()]
+        gone += [f"of {self.count}" for _ in range(alive + len(gone), self.count)]  # Dask forgot it
         self._missing = {name: self._missing.get(name, now) for name in gone}
         late = [name for name, since in self._missing.items() if now - since > _PATIENCE]
         if not late:
@@ -75,7 +78,7 @@ class Replacement:
             )
         for name in late:
             _LOG.warning("Worker %s died before it could work, and is begun again.", name)
-            del self.cluster.workers[name]
+            self.cluster.workers.pop(name, None)
         self.replaced += len(late)
         self._missing.clear()
         self.cluster.scale(self.count)
@@ -160,7 +163,12 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
             yield Pool(client)
         return
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}),
+        dask.config.set(
+            {
+                "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+                "distributed.deploy.lost-worker-timeout": f"{_BEGINNING} s",
+            }
+        ),
         LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
         ) as cluster,
