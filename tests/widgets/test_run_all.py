@@ -33,6 +33,7 @@ class FakePrediction:
         self.model = SimpleNamespace(name="leaf", version="1")
         self.frames, self.tunables, self.layers, self.notes, self.scale = (self,), (), (), [], 1.0
         self.overlapping, self.shape, self.regions = False, labels.shape, ()
+        self.key, self.family = f"{path}", SimpleNamespace(prediction=None)
 
     def planes(self, labels):
         return labels.reshape(-1, *SHAPE)
