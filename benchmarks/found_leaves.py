@@ -1,7 +1,7 @@
 """How many of the leaves each bundled model finds, in color and in chlorophyll fluorescence.
 
-Run ``python -m benchmarks.found_leaves [MODEL …] [--data ../shared/data] [--cards] [--record]``. Color: 40 synthetic plants that
-no model learned from (seeds 530000 to 530039); fluorescence: the 34 images of
+Run ``python -m benchmarks.found_leaves [MODEL …] [--data ../shared/data] [--cards] [--record]``. Color: 40 synthetic
+plants that no model learned from (seeds 530000 to 530039); fluorescence: the 34 images of
 ``resources/training/fluorescence-kept-aside.txt``. A leaf is found when one predicted leaf shares more than half of
 what both cover. ``--record`` writes the shares into the cards (``found_synthetic``, ``found_fluorescence``), from
 which the lists of models read them.

@@ -34,7 +34,7 @@ def without_lowest(array: np.ndarray) -> np.ndarray:
 
 
 def look_up(array: np.ndarray, palette: np.ndarray, extras: tuple[int, ...] | None) -> np.ndarray:
-    """Look up colors of a palette; where the array has samples, its first are the indices, `extras` says of the rest."""
+    """Look up colors of a palette; where the array has samples, its first are indices, `extras` says of the rest."""
     colors = (palette >> 8 if palette.max(initial=0) > 255 else palette).T.astype(np.uint8)
     if extras is None:
         return colors[array]
