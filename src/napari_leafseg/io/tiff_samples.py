@@ -53,12 +53,12 @@ def inverted(array: np.ndarray, bits: int) -> np.ndarray:
 
 
 def stretched(array: np.ndarray, bits: int) -> np.ndarray:
-    """Stretch values of 2 to 7 bits to 8 bits."""
+    """Convert values of 2 to 7 bits to 8 bits."""
     return (array.astype(np.uint16) * 255 // (2**bits - 1)).astype(np.uint8)
 
 
 def picked(array: np.ndarray, spectral: list[int], alpha: int | None, multiplied: bool, inks: bool) -> np.ndarray:
-    """Pick some of the samples; transparency becomes the last, or black where there are more channels."""
+    """Choose some of the samples; transparency becomes the last, or black where there are more channels."""
     colors = array[..., spectral]
     if alpha is None:
         return colors
