@@ -184,7 +184,8 @@ class SegmentForm(JobWidget):
         column = QVBoxLayout(self.views)
         first, second = QHBoxLayout(), QHBoxLayout()
         self.outline_box = QCheckBox("Outlines only")
-        self.outline_box.setToolTip("Draw the leaves as outlines instead of filled")
+        self.outline_box.setObjectName("outline")
+        self.outline_box.setToolTip("Draw the leaves as outlines instead of filled; key 0 on the canvas")
         self.overlays: dict[str, QCheckBox] = {}
         for kind, overlay in OVERLAYS.items():
             box = QCheckBox(overlay.label)

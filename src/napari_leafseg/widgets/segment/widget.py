@@ -24,9 +24,11 @@ from napari_leafseg.widgets.segment.overlays import OVERLAYS
 from napari_leafseg.widgets.segment.saving import LabelSaver
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import KEY, image_data
+from napari_leafseg.widgets.state.view import fit_plant
 from napari_leafseg.widgets.state.workers import start_worker
 
 SAVE_KEY = "S"
@@ -65,7 +67,9 @@ class SegmentWidget(SegmentForm):
         self.live.failed.connect(self._failed)
         for kind, box in self.overlays.items():
             box.toggled.connect(lambda _on, kind=kind: self._toggle_extra(kind))
-        self.outline_box.toggled.connect(lambda _on: self._outline())
+        self.look = Look.of(self.session)
+        self.outline_box.toggled.connect(self._outline)
+        self.listen(self.look.changed, self._look_changed)
         events = self.viewer.layers.events
         self.listen(events.inserted, self._layers_changed)
         self.listen(events.removed, self._layers_changed)
@@ -166,6 +170,7 @@ class SegmentWidget(SegmentForm):
         self.live.cancel()
         self.show_running(True)
         self._predicted, self._seen = image, image.data
+        self.session.record(image).busy = True
         self.job.start(
             predict_job, self.model_name, self.device_name, data, self.scale,
             f"The layer “{image.name}”", source, self.tta,
@@ -194,6 +199,8 @@ class SegmentWidget(SegmentForm):
             show_warning(note)
 
     def _ended(self) -> None:
+        if self._predicted is not None:
+            self.session.record(self._predicted).busy = False
         self._predicted = self._seen = None
         self.show_running(False)
         self._state_changed(self.image)
@@ -240,7 +247,8 @@ class SegmentWidget(SegmentForm):
                 {"run": item.prediction.key, "parameters": result.values},
             )  # fmt: skip
             self._follow(image, binding)
-            self._outline()
+            if image.visible:
+                fit_plant(self.session, image)
         elif binding is not None:
             binding.show_tuned(result.labels, result.box, item.parameters, result.values)
             self._settle.start()
@@ -298,12 +306,12 @@ class SegmentWidget(SegmentForm):
                 self.controller.save(binding)
                 self.session.layer_state_changed.emit(binding.image)
 
-    def _outline(self) -> None:
-        image = self.image
-        layer = self.session.labels_layer(image) if image is not None else None
-        if layer is not None:
-            layer.contour = 2 if self.outline_box.isChecked() else 0
-            layer.opacity = 0.9 if self.outline_box.isChecked() else 0.5
+    def _outline(self, on: bool) -> None:
+        if self.look.outline != on:
+            self.look.outline = on
+
+    def _look_changed(self, on: bool) -> None:
+        self.outline_box.setChecked(on)
 
     def _toggle_extra(self, kind: str) -> None:
         """Show or hide the distance map, the embedding or the seeds; computed in a worker."""
@@ -334,7 +342,6 @@ class SegmentWidget(SegmentForm):
             preferences.model = self.model_name
         preferences.device, preferences.tta = self.device_name, self.tta
         preferences.scale_auto, preferences.scale = self.scale_auto.isChecked(), self.scale_box.value()
-        preferences.outline = self.outline_box.isChecked()
 
     def _restore(self) -> None:
         model = preferences.model
