@@ -64,6 +64,7 @@ class ImagesWidget(ImagesForm):
         self.setAcceptDrops(True)
         self.listen(self.session.images_changed, self._refresh)
         self.listen(self.session.image_wanted, self.go_to)
+        self.listen(self.session.step_wanted, self._step_or_tell)
         self.listen(self.session.layer_state_changed, self._labels_changed)
         self.listen(self.session.labels_bound, self._labels_arrived)
         BackgroundRun.of(self.session).touched.connect(self.rows.show)
@@ -220,6 +221,11 @@ class ImagesWidget(ImagesForm):
         row = self.list.currentRow() + by
         if 0 <= row < self.list.count():
             self.list.setCurrentRow(row)
+
+    def _step_or_tell(self, by: int) -> None:
+        if not 0 <= self.list.currentRow() + by < self.list.count():
+            show_info("That was the last image of the list.")
+        self.step(by)
 
     def go_to(self, entry: ListedImage) -> None:
         """Show an image; a filter that hides it is given up."""
