@@ -22,6 +22,7 @@ from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, Li
 from napari_leafseg.widgets.segment.origin import leaf_origin
 from napari_leafseg.widgets.segment.overlays import OVERLAYS
 from napari_leafseg.widgets.segment.saving import LabelSaver
+from napari_leafseg.widgets.segment.seeds import SeedEditor
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.look import Look
@@ -52,6 +53,7 @@ class SegmentWidget(SegmentForm):
         self._predicted: Image | None = None
         self._seen: Any = None  # what the model is looking at
         self.live = LiveLabels(self)
+        self.seeds = SeedEditor(self.session, self._regroup, self)
         self._settle = burst_timer(self, self._end_tuning, 500)  # a drag is one step, recorded when it has come to rest
         self._restore()
         self.run_button.clicked.connect(self.run)
@@ -191,6 +193,7 @@ class SegmentWidget(SegmentForm):
         values = {**prediction.defaults(), **self.kept_values(prediction)}
         item = self.session.record(image)
         item.prediction, item.parameters = prediction, {}
+        self.seeds.forget(image)
         preferences.keep_speed(prediction.model.name, self.device_name, prediction.seconds)
         if image is self.image:
             self.show_prediction(prediction, values)
@@ -217,8 +220,14 @@ class SegmentWidget(SegmentForm):
         values = self.panel.values()
         self.keep_values(item.prediction, values)
         self.live.request(
-            image, item.prediction, values, lambda: self._shown(image), self.overlays["seeds"].isChecked()
-        )
+            image, item.prediction, values, lambda: self._shown(image), self.overlays["seeds"].isChecked(),
+            self.seeds.given(image, values),
+        )  # fmt: skip
+
+    def _regroup(self, image: Image) -> None:
+        """Somebody moved a seed: the leaves follow."""
+        if image is self.image:
+            self._tune()
 
     def _shown(self, image: Image) -> DisplayedLabels | None:
         """What is on the screen of an image; None where a new layer is needed."""
@@ -259,7 +268,7 @@ class SegmentWidget(SegmentForm):
         if fresh:
             self.controller.keep_run(image)
         if result.seeds is not None:
-            layers.show_overlay(self.session, image, "seeds", result.seeds)
+            self.seeds.show(image, result.seeds, result.values)
         if fresh:
             for kind, box in self.overlays.items():
                 if box.isChecked() and image is self.image:
@@ -277,6 +286,7 @@ class SegmentWidget(SegmentForm):
             return
         item = self.session.record(image)
         item.parameters = dict(values)
+        self.seeds.forget(image)
         if image is self.image and item.prediction is not None:
             for name, value in values.items():
                 self.panel.rows[name].set(value, tell=False)
@@ -328,7 +338,11 @@ class SegmentWidget(SegmentForm):
         )  # fmt: skip
 
     def _show_overlay(self, image: Image, kind: str, data: Any) -> None:
-        if image in self.viewer.layers and self.overlays[kind].isChecked():
+        if image not in self.viewer.layers or not self.overlays[kind].isChecked():
+            return
+        if kind == "seeds":
+            self.seeds.show(image, data, self.panel.values())
+        else:
             layers.show_overlay(self.session, image, kind, data)
 
     def save(self) -> None:
