@@ -111,6 +111,7 @@ class LeafLook(QObject):
         self._session, self._binding = weakref.ref(session), weakref.ref(binding)
         self.outlines = Outlines(session.viewer, binding.layer)
         self.colors: dict[int, int] = {}
+        self._tracks: dict[tuple[int, int], int] = {}
         self._busy, self._again = set[str](), set[str]()
         self._timers = {
             "colors": self._timer(_COLORS_AFTER, self._color), "features": self._timer(_FEATURES_AFTER, self._measure)
@@ -136,6 +137,12 @@ class LeafLook(QObject):
         """Follow the labels, once a burst of changes has come to rest."""
         for timer in self._timers.values():
             timer.start()
+
+    def tell_tracks(self, tracks: dict[tuple[int, int], int]) -> None:
+        """Have the features name the tracks of leaves, by frame and leaf."""
+        if tracks != self._tracks:
+            self._tracks = tracks
+            self._timers["features"].start()
 
     def _shown(self) -> LabelsBinding | None:
         """The binding as long as its layer is on the screen."""
@@ -192,7 +199,7 @@ class LeafLook(QObject):
             return
         record = session.record(binding.image)
         known = None if record.prediction is None else record.prediction.frames[binding.frame]
-        tracks = {leaf: track for (at, leaf), track in record.cache.get("tracks", {}).items() if at == binding.frame}
+        tracks = {leaf: track for (at, leaf), track in self._tracks.items() if at == binding.frame}
         self._start("features", features_job, binding.plane.copy(), known, tracks)
 
     def _take_features(self, table: pd.DataFrame) -> None:
