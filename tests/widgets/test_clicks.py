@@ -232,7 +232,7 @@ def test_space_goes_from_leaf_to_leaf_and_holds_as_ever_with_a_brush(desk):
         seen.append(widget.review.reviewed)
     assert seen == [1, 2, 3]
     assert hand.count == 3
-    assert "leaf is right" in widget.key_bar.text()
+    assert widget.key_bar.text().startswith("I right")
     binding.layer.mode = "paint"
     qtbot = hand.qtbot
     qtbot.keyPress(hand.native, Qt.Key.Key_Space)
@@ -251,6 +251,7 @@ def test_the_key_bar_is_at_the_bottom_and_shows_all_keys(desk):
     assert bar.isVisible()
     assert native.height() - 12 <= bar.geometry().bottom() <= native.height()
     assert bar.width() <= native.width()
+    assert bar.text().endswith("? all keys")
     assert bar.height() < 40
     hand.qtbot.keyClicks(native, "?")
     table = native.findChild(QLabel, "all_keys")

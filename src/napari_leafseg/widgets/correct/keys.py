@@ -17,7 +17,8 @@ from napari_leafseg.widgets.state.look import FILL_KEY
 
 ACCEPT_KEY, NEXT_KEY = "Enter", "Space"
 _STYLE = "background: rgba(20, 22, 26, 205); color: #e8e8e8; padding: 3px 8px; border-radius: 4px;"
-_MARGIN = 6  # pixels
+_MARGIN, _WIDEST = 6, 640  # pixels
+_BETWEEN, _ALL = "  ·  ", "? all keys"
 
 
 def key_table() -> list[tuple[str, str]]:
@@ -50,26 +51,27 @@ class KeyBar(QLabel):
 
     def __init__(self, canvas: QWidget) -> None:
         super().__init__(canvas)
-        self._canvas, self._words = canvas, ""
+        self._canvas, self._words = canvas, list[str]()
         self.all = QLabel(canvas)
         rows = "".join(
-            f"<tr><td align='right'><b>{escape(key)}</b></td><td>&nbsp;&nbsp;{escape(what)}</td></tr>"
+            f"<tr><td align='right' style='white-space: nowrap'><b>{escape(key)}</b></td><td>&nbsp;&nbsp;{escape(what)}</td></tr>"
             for key, what in key_table()
         )
         self.all.setText(f"<table cellspacing='1'>{rows}</table>")
+        self.all.setWordWrap(True)
         self.all.setObjectName("all_keys")
         self.setObjectName("key_bar")
         for label in (self, self.all):
             label.setStyleSheet(_STYLE)
             label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
             font = label.font()
-            font.setPointSizeF(font.pointSizeF() * 0.9)
+            font.setPointSizeF(font.pointSizeF() * 0.85)
             label.setFont(font)
             label.hide()
         canvas.installEventFilter(self)
 
-    def say(self, words: str) -> None:
-        """Show a line; none hides the bar."""
+    def say(self, words: list[str]) -> None:
+        """Show a line of these words, as many as there is room for; none hides the bar."""
         self._words = words
         self.setVisible(bool(words))
         self._place()
@@ -87,10 +89,13 @@ class KeyBar(QLabel):
 
     def _place(self) -> None:
         width, height = self._canvas.width() - 2 * _MARGIN, self._canvas.height()
-        room = max(40, width - 24)
-        self.setText(self.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideRight, room))
+        words, room = list(self._words), width - 20
+        while len(words) > 1 and self.fontMetrics().horizontalAdvance(_BETWEEN.join([*words, _ALL])) > room:
+            words.pop()
+        self.setText(_BETWEEN.join([*words, _ALL]))
         self.adjustSize()
         self.move(_MARGIN, height - self.height() - _MARGIN)
+        self.all.setFixedWidth(min(_WIDEST, width))
         self.all.adjustSize()
         self.all.move(max(0, (width - self.all.width()) // 2), max(0, (height - self.all.height()) // 2))
         self.all.raise_()
@@ -103,8 +108,8 @@ class KeyBar(QLabel):
             label.deleteLater()
 
 
-def words_for(leaves: int, reviewed: int, adding: bool, tool: str = "") -> str:
-    """Tell what the keys do now.
+def words_for(leaves: int, reviewed: int, adding: bool, tool: str = "") -> list[str]:
+    """Tell what the keys do now, the most important first.
 
     Parameters
     ----------
@@ -117,16 +122,13 @@ def words_for(leaves: int, reviewed: int, adding: bool, tool: str = "") -> str:
     tool : str
         How the tool in hand is used.
     """
-    ctrl, alt = ACTIONS["Control"][0], ACTIONS["Alt"][0]
     words = [tool] if tool else []
-    words += ["Shift+wheel: wider or narrower"] if adding else []
-    if reviewed:
-        words += [f"{REVIEW_KEYS['accept']}: leaf is right", f"{REVIEW_KEYS['discard']}: delete it"]
-    if leaves:
-        words += [f"{NEXT_KEY}: next leaf", f"{ACCEPT_KEY}: all right, next image"]
-    words += [f"{ctrl}: add or part"] if not tool else []
-    words += [f"{alt}: remove"] if leaves and not tool else []
-    return "   ·   ".join([*words, "?: all keys"])
+    words += ["Shift+wheel wider, narrower"] if adding else []
+    words += [f"{REVIEW_KEYS['accept']} right", "Del wrong"] if reviewed else []
+    words += [f"{NEXT_KEY} next leaf", f"{ACCEPT_KEY} all right, next image"] if leaves else []
+    words += [] if tool else [f"{ACTIONS['Control'][0]} add"]
+    words += [f"{ACTIONS['Alt'][0]} remove"] if leaves and not tool else []
+    return words
 
 
 def bind_to_layer(layer: Labels, key: str, action: Callable[[], Any]) -> None:

@@ -226,7 +226,7 @@ class CorrectWidget(CorrectForm):
         if self.key_bar is not None:
             leaves = 0 if binding is None else self.session.record(binding.image).count
             words = words_for(leaves, self.review.reviewed, self.tools.widens, "" if tool is None else tool.help)
-            self.key_bar.say("" if image is None else words)
+            self.key_bar.say([] if image is None else words)
         if binding is None:
             self.leaf_label.setText("")
             self.progress_label.setText("")
