@@ -37,8 +37,8 @@ class Progress:
     images_total: int
 
     def __str__(self) -> str:
-        image = f"this image {self.leaves} of {self.leaves_total} leaves"
-        return f"{image} · project {self.images} of {self.images_total} images"
+        image = f"this image {self.leaves} of {self.leaves_total} leaves · " if self.leaves_total else ""
+        return f"{image}project {self.images} of {self.images_total} images"
 
 
 @dataclass(frozen=True)

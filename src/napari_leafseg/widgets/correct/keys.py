@@ -54,7 +54,8 @@ class KeyBar(QLabel):
         self._canvas, self._words = canvas, list[str]()
         self.all = QLabel(canvas)
         rows = "".join(
-            f"<tr><td align='right' style='white-space: nowrap'><b>{escape(key)}</b></td><td>&nbsp;&nbsp;{escape(what)}</td></tr>"
+            f"<tr><td align='right' style='white-space: nowrap'><b>{escape(key)}</b></td>"
+            f"<td>&nbsp;&nbsp;{escape(what)}</td></tr>"
             for key, what in key_table()
         )
         self.all.setText(f"<table cellspacing='1'>{rows}</table>")

@@ -36,8 +36,9 @@ class QuickClicks:
             self.viewer.mouse_drag_callbacks.remove(self._drag)
 
     def _drag(self, _viewer: Any, event: Any) -> Iterator[None]:
-        held, layer = set(event.modifiers), self.viewer.layers.selection.active
-        if event.button != 1 or len(held) != 1 or not held & set(ACTIONS):
+        layer = self.viewer.layers.selection.active
+        key = next((name for name in ACTIONS if name in event.modifiers), None)
+        if event.button != 1 or len(event.modifiers) != 1 or key is None:
             return
         if self.viewer.dims.ndisplay != 2 or (layer is not None and layer.mode != "pan_zoom"):
             return
@@ -47,4 +48,4 @@ class QuickClicks:
             farthest = max(farthest, float(np.hypot(*(np.array(event.pos) - start))))
             yield
         if farthest <= CLICK:
-            self._clicked(str(held.pop()), place)
+            self._clicked(key, place)

@@ -227,11 +227,10 @@ class CorrectWidget(CorrectForm):
             leaves = 0 if binding is None else self.session.record(binding.image).count
             words = words_for(leaves, self.review.reviewed, self.tools.widens, "" if tool is None else tool.help)
             self.key_bar.say([] if image is None else words)
+        self.progress_label.setText("" if image is None else str(self.review.progress()))
         if binding is None:
             self.leaf_label.setText("")
-            self.progress_label.setText("")
             return
-        self.progress_label.setText(str(self.review.progress()))
         self.done_button.setChecked(self.controller.state(binding) == "done")
         self.leaf_label.setText(self.review.describe(binding))
 
