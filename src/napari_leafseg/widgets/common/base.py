@@ -112,12 +112,9 @@ class LeafsegWidget(QWidget):
 def _give_keys_back(viewer: ViewerModel, button: QAbstractButton, _on: bool = False) -> None:
     """Let the canvas have the keys, unless the button was reached by the keyboard."""
     canvas, window = native_canvas(viewer), main_window(viewer)
-    if (
-        canvas is not None
-        and isalive(button)
-        and button.window() is window is not None
-        and window.focusWidget() is not button
-    ):
+    if canvas is None or not isalive(button) or button.window() is not window:
+        return
+    if window.focusWidget() is not button:
         canvas.setFocus()
 
 
