@@ -211,6 +211,7 @@ def test_three_layers_at_most_and_all_comes_back(shown, qtbot, folder):
     assert max(bottom - top, right - left) < 4 * 60
     assert top < 30 < bottom
     assert session.images[0].count == 2
+    assert Look.of(session).of_binding(binding) is None  # its labels take no memory any more
     images.list.setCurrentRow(0)
     qtbot.waitUntil(lambda: session.binding(session.layer_of(session.images[0])) is not None)
     back = session.binding(session.layer_of(session.images[0]))

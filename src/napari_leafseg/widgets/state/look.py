@@ -41,6 +41,7 @@ class Look(QObject):
         self._session = weakref.ref(session)
         self._leaves: weakref.WeakKeyDictionary[LabelsBinding, LeafLook] = weakref.WeakKeyDictionary()
         session.prediction_restored.connect(self._told_more)
+        session.labels_released.connect(self._release)
         session.viewer.dims.events.current_step.connect(self._frame_changed)
         session.viewer.bind_key(FILL_KEY, lambda _viewer: self.toggle(), overwrite=True)
 
@@ -73,6 +74,12 @@ class Look(QObject):
         session = self._session()
         if session is not None:
             self._leaves[binding] = LeafLook(session, binding, self)
+
+    def _release(self, binding: LabelsBinding) -> None:
+        """Let go of labels that leave the screen."""
+        look = self._leaves.pop(binding, None)
+        if look is not None:
+            look.release()
 
     def of_binding(self, binding: LabelsBinding) -> LeafLook | None:
         """Return the look of an image's labels."""
@@ -137,6 +144,12 @@ class LeafLook(QObject):
         """Follow the labels, once a burst of changes has come to rest."""
         for timer in self._timers.values():
             timer.start()
+
+    def release(self) -> None:
+        """Follow the labels no more."""
+        for timer in self._timers.values():
+            timer.stop()
+        self.deleteLater()
 
     def tell_tracks(self, tracks: dict[tuple[int, int], int]) -> None:
         """Have the features name the tracks of leaves, by frame and leaf."""
