@@ -20,6 +20,7 @@ from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.measure.widget import MeasureWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
 from tests.conftest import discs
@@ -89,7 +90,8 @@ def test_a_row_goes_to_the_leaf_and_a_click_on_a_leaf_to_its_row(viewer, qtbot, 
     widget = shown(viewer, qtbot, labels)
     qtbot.mouseClick(widget.leaves.viewport(), Qt.MouseButton.LeftButton, pos=cell(widget.leaves, 2, "leaf"))
     assert viewer.camera.center[-2:] == pytest.approx((90, 100), abs=1)
-    assert "plant under review" in viewer.layers
+    look = Look.of(widget.session).of_binding(widget.binding)
+    assert look.outlines.reviewed == 3
     viewer.layers.selection.active = viewer.layers["plant leaves"]
     viewer.camera.center = (50, 60)
     hand = Hand(viewer, qtbot)

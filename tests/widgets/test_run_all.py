@@ -30,7 +30,8 @@ class FakePrediction:
 
     def __init__(self, labels, path):
         self.labels_now, self.path, self.seconds = labels, path, 0.1
-        self.model = SimpleNamespace(name="leaf", version="1")
+        self.key = "fake"
+        self.model = SimpleNamespace(name="leaf", version="1", calibration=None)
         self.frames, self.tunables, self.layers, self.notes, self.scale = (self,), (), (), [], 1.0
         self.overlapping, self.shape, self.regions = False, labels.shape, ()
         self.key, self.family = f"{path}", SimpleNamespace(prediction=None)

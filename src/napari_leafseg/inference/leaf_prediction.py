@@ -11,6 +11,7 @@ from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.grow import Growth
 from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.growth import EmbeddingGrowth
+from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.postprocessing import AngularGrouping, PublishedGrouping
 
@@ -75,6 +76,13 @@ class PixelRegion(Region):
         zoom = self.zoom
         smallest = values["min_area"] * zoom[0] * zoom[1]
         return self.grouping_of(values).labels(values["seed_threshold"], values["angle"], smallest)
+
+    def labels_of_seeds(self, seeds: np.ndarray, values: dict[str, float]) -> np.ndarray:
+        """Return leaves at the working scale that grow from those seeds, (N, 2) in the image, that lie here."""
+        corner, end = (self.rows.start, self.columns.start), (self.rows.stop, self.columns.stop)
+        inside = ((seeds >= np.array(corner) - 0.5) & (seeds < np.array(end) - 0.5)).all(1)
+        smallest = values["min_area"] * self.zoom[0] * self.zoom[1]
+        return self.grouping.labels_of(self.to_working(seeds[inside]), values["angle"], smallest)
 
     def ridges(self, window: tuple[slice, slice]) -> np.ndarray:
         depth = 1 - np.minimum(self.maps.distance[window].astype(np.float32) / DISTANCE_ONE, 1)
@@ -146,6 +154,11 @@ class LeafPrediction(Prediction):
             points = region.grouping_of(values).seeds(values["seed_threshold"]).points
             found.append((points + 0.5) / region.zoom - 0.5 + (region.rows.start, region.columns.start))
         return np.concatenate(found)
+
+    def labels_of_seeds(self, seeds: np.ndarray, **values: float) -> np.ndarray:
+        """Derive leaves that grow from given seeds, (N, 2) of (y, x) in the image, by the best-seed grouping."""
+        chosen = self.complete(values)
+        return self.collect(chosen, lambda region: enlarge_labels(region.labels_of_seeds(seeds, chosen), region.shape))
 
     def distance_map(self) -> np.ndarray:
         """Return the distance map at the image's size, float32 (H, W), about 0 to 1."""

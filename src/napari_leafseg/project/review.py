@@ -29,7 +29,7 @@ Filter = Literal["unverified", "verified", "all"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the review is: leaves verified of all, images done of all."""
+    """How far the review is: leaves verified of all of one image, images done of all."""
 
     leaves: int
     leaves_total: int
@@ -37,7 +37,8 @@ class Progress:
     images_total: int
 
     def __str__(self) -> str:
-        return f"{self.leaves} of {self.leaves_total} leaves, {self.images} of {self.images_total} images"
+        image = f"this image {self.leaves} of {self.leaves_total} leaves · " if self.leaves_total else ""
+        return f"{image}project {self.images} of {self.images_total} images"
 
 
 @dataclass(frozen=True)

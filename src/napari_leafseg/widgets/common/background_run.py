@@ -26,8 +26,8 @@ from napari_leafseg.project.files import ImageRef
 from napari_leafseg.project.labels_file import count_leaves
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.colors import paint_leaves
 from napari_leafseg.widgets.state.image_record import ListedImage
-from napari_leafseg.widgets.state.layers import paint_leaves
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from napari.utils.notifications import show_error
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.controls import burst_timer, list_again, listen, models_box
 from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.state.napari_private import main_window, native_canvas
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
+
+_GIVES_BACK = "gives_keys_back"
 
 
 class LeafsegWidget(QWidget):
@@ -71,6 +75,16 @@ class LeafsegWidget(QWidget):
         hint = super().minimumSizeHint()
         return QSize(hint.width(), min(hint.height(), self.most_minimum_height))
 
+    def showEvent(self, event: Any) -> None:
+        """Give the keys back to the canvas after a click on any button."""
+        super().showEvent(event)
+        for button in self.findChildren(QAbstractButton):
+            if not button.property(_GIVES_BACK):
+                button.setProperty(_GIVES_BACK, True)
+                if button.focusPolicy() != Qt.FocusPolicy.NoFocus:
+                    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+                button.clicked.connect(partial(_give_keys_back, self.viewer, button))
+
     def models_box(self, name: str, chosen: str = "") -> QComboBox:
         """Return a list of all models that stays up to date; see `controls.models_box`."""
         box = models_box(name, chosen)
@@ -93,6 +107,15 @@ class LeafsegWidget(QWidget):
                 action()
 
         self.viewer.bind_key(key, press, overwrite=True)
+
+
+def _give_keys_back(viewer: ViewerModel, button: QAbstractButton, _on: bool = False) -> None:
+    """Let the canvas have the keys, unless the button was reached by the keyboard."""
+    canvas, window = native_canvas(viewer), main_window(viewer)
+    if canvas is None or not isalive(button) or button.window() is not window:
+        return
+    if window.focusWidget() is not button:
+        canvas.setFocus()
 
 
 def _spaced(column: QVBoxLayout) -> QVBoxLayout:

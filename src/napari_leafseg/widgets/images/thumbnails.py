@@ -17,8 +17,8 @@ from napari_leafseg.io import ChannelsNeeded, ReadOptions
 from napari_leafseg.pipelines.thumbnails import thumbnail_of
 from napari_leafseg.widgets.common.background_run import BackgroundRun
 from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.state.colors import paint_leaves
 from napari_leafseg.widgets.state.image_record import ListedImage
-from napari_leafseg.widgets.state.layers import paint_leaves
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
 

@@ -24,10 +24,12 @@ from napari_leafseg.widgets.images.form import NEXT_KEY, PREVIOUS_KEY, ImagesFor
 from napari_leafseg.widgets.images.jobs import load_job
 from napari_leafseg.widgets.images.survey import Survey
 from napari_leafseg.widgets.images.triage import ContactSheet
+from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.image_record import ListedImage
-from napari_leafseg.widgets.state.layers import displayed
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import KEY
+from napari_leafseg.widgets.state.view import camera_state, fit_plant
 
 _FOLDERS = 8  # remembered
 
@@ -47,6 +49,7 @@ class ImagesWidget(ImagesForm):
         self._loading: ListedImage | None = None
         self._choices: dict[Path, tuple[tuple[str, ...], int]] = {}  # channels and planes to choose from
         self._ask_about: ListedImage | None = None
+        self._camera: tuple[float, ...] = ()
         self.loader = JobRunner(self)
         self.loader.result.connect(self._loaded)
         self.loader.failed.connect(self._load_failed)
@@ -61,7 +64,9 @@ class ImagesWidget(ImagesForm):
         self.setAcceptDrops(True)
         self.listen(self.session.images_changed, self._refresh)
         self.listen(self.session.image_wanted, self.go_to)
+        self.listen(self.session.step_wanted, self._step_or_tell)
         self.listen(self.session.layer_state_changed, self._labels_changed)
+        self.listen(self.session.labels_bound, self._labels_arrived)
         BackgroundRun.of(self.session).touched.connect(self.rows.show)
         self.controller.opened.connect(self._project_opened)
         self.controller.changed.connect(self._refresh_empty)
@@ -218,6 +223,11 @@ class ImagesWidget(ImagesForm):
         if 0 <= row < self.list.count():
             self.list.setCurrentRow(row)
 
+    def _step_or_tell(self, by: int) -> None:
+        if not 0 <= self.list.currentRow() + by < self.list.count():
+            show_info("That was the last image of the list.")
+        self.step(by)
+
     def go_to(self, entry: ListedImage) -> None:
         """Show an image; a filter that hides it is given up."""
         if not self.list.go_to(entry):
@@ -247,7 +257,7 @@ class ImagesWidget(ImagesForm):
         if entry is None or entry not in self.session.images:
             return  # another project was opened meanwhile
         entry.sha256, entry.reading, entry.error, entry.missing = image.sha256, image.options, "", False
-        array, rgb = displayed(image.array)
+        array, rgb = layers.displayed(image.array)
         self._choices[entry.path] = (image.channels, image.planes)
         for note in image.notes:
             show_info(f"{entry.path.name}: {note}")
@@ -291,10 +301,7 @@ class ImagesWidget(ImagesForm):
         entry.error = ""
         layer = self.session.layer_of(entry)
         if layer is not None:
-            for other in [
-                other for other in self.viewer.layers if other is layer or self.session.belongs(other, layer)
-            ]:
-                self.viewer.layers.remove(other)
+            layers.remove_image(self.session, layer)
         self._wanted = entry
         if not self.loader.running:
             self._load(entry)
@@ -319,19 +326,27 @@ class ImagesWidget(ImagesForm):
             self._load(wanted)
 
     def _show_only(self, layer: Image) -> None:
-        """Show one image with what belongs to it; hide the list's other images and drop those without results."""
+        """Show one image with what belongs to it; the list's other images leave the screen, kept by the project."""
         for other in list(self.session.image_layers()):
-            if other is layer or self.session.entry_of(other) is None:
-                continue
-            if self.session.labels_layer(other) is None:
-                self.viewer.layers.remove(other)
+            if other is not layer and self.session.entry_of(other) is not None and self.controller.can_leave(other):
+                layers.remove_image(self.session, other)
         for other in self.viewer.layers:
             if other is layer or self.session.belongs(other, layer):
                 other.visible = True
             elif KEY in other.metadata or self.session.entry_of(other) is not None:
                 other.visible = False
         self.viewer.layers.selection.active = layer
-        self.viewer.reset_view()
+        self._fit(layer)
+
+    def _fit(self, layer: Image) -> None:
+        """Bring the plant into view."""
+        fit_plant(self.session, layer)
+        self._camera = camera_state(self.viewer)
+
+    def _labels_arrived(self, binding: LabelsBinding) -> None:
+        """Bring the plant into view once its leaves are known, where nobody moved the view meanwhile."""
+        if binding.image.visible and self._camera == camera_state(self.viewer):
+            self._fit(binding.image)
 
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from napari_leafseg.io import ReadOptions, read_image
 from napari_leafseg.pipelines.measure import Frame
@@ -45,6 +46,29 @@ def listed_frames(session: Session, project: Project | None) -> list[Frame]:
         elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
             read = partial(project.read_labels, saved[entry.path])
             found.append(Frame(entry.path.name, read, partial(_read, entry.path, session.read_options)))
+    return found
+
+
+def tracks_of(leaves: pd.DataFrame, image: str | None) -> dict[tuple[int, int], int]:
+    """Return the track of each leaf on the screen, by frame and leaf; `image` where the frames are images of a list."""
+    if "track" not in leaves:
+        return {}
+    if image is not None:
+        leaves = leaves[leaves["image"] == image].assign(frame=0)
+    rows = zip(leaves["frame"].astype(int), leaves["leaf"].astype(int), leaves["track"], strict=True)
+    return {(frame, leaf): int(track) for frame, leaf, track in rows if pd.notna(track)}
+
+
+def records_of(session: Session, listed: bool) -> list[dict[str, Any]]:
+    """Return how the labels came about that are measured: of the image on the screen, or of all in the list."""
+    focus = session.focus()
+    known = list(session.images) if listed and session.images else [] if focus is None else [session.record(focus)]
+    found = []
+    for record in known:
+        if record.prediction is not None:
+            found.append(record.prediction.record(**record.parameters))
+        elif listed and record.facts is not None and record.facts.record:
+            found.append(record.facts.record)
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
 from napari_leafseg.editing.edit import leaf_at
@@ -23,12 +23,13 @@ from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, present
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
-from napari_leafseg.widgets.measure.frames import frames_of, listed_frames
+from napari_leafseg.widgets.measure.frames import frames_of, listed_frames, records_of, tracks_of
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.ruler import Ruler
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.overlays import outline_leaf
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -48,6 +49,7 @@ class MeasureWidget(MeasureForm):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
         self.measured: Measured | None = None
+        self._wanted: Any = None  # row of a leaf whose image is being opened
         self.settings_store = MeasurementSettingsStore(self.controller)
         self._again = False
         self.editor = PlantEditor(self._image_settings, self)
@@ -61,6 +63,7 @@ class MeasureWidget(MeasureForm):
         self.listen(self.session.corrected, self._ask)
         self.listen(self.session.layer_state_changed, self._ask)
         self.listen(self.session.images_changed, self._ask)
+        self.listen(self.session.labels_bound, self._labels_bound)
         self.settings_store.changed.connect(self._ask)
         self.listen(self.viewer.layers.selection.events.active, self._ask)
         self.listen(self.viewer.layers.events.removed, self._ask)
@@ -99,6 +102,10 @@ class MeasureWidget(MeasureForm):
         binding = self.binding
         if self.series_box.isChecked() or binding is None:
             return _ALL
+        return self.name_of(binding)
+
+    def name_of(self, binding: LabelsBinding) -> str:
+        """The name that tables give an image."""
         entry = self.session.entry_of(binding.image)
         return entry.path.name if entry else binding.image.name
 
@@ -172,6 +179,7 @@ class MeasureWidget(MeasureForm):
             self.plot_box.setCurrentIndex(self.plot_box.findData("curves" if measured.series else "areas"))
         self._draw()
         self._show_tracks(measured)
+        self._tell_tracks(measured)
 
     def _draw(self) -> None:
         if self.measured is not None:
@@ -179,6 +187,13 @@ class MeasureWidget(MeasureForm):
             if not self.measured.series and kind in {"over time", "curves"}:
                 kind = "areas"
             self.plot.draw(kind, self.measured)
+
+    def _tell_tracks(self, measured: Measured) -> None:
+        """Have the features of the leaves on the screen say which track each is of."""
+        look = None if (binding := self.binding) is None else Look.of(self.session).of_binding(binding)
+        if binding is not None and look is not None and measured.series:
+            name = self.name_of(binding) if self.series_box.isChecked() else None
+            look.tell_tracks(tracks_of(measured.leaves, name))
 
     def _show_tracks(self, measured: Measured) -> None:
         """Tracks of a series layer as napari shows them."""
@@ -221,8 +236,10 @@ class MeasureWidget(MeasureForm):
         """Center a leaf and draw a line around it."""
         binding = self._correction_of(leaf)
         if binding is None:
-            if "image" in leaf:
-                show_info(f"Open {leaf['image']} in Images to see this leaf.")
+            self._wanted = leaf
+            for entry in self.session.images:
+                if "image" in leaf and entry.path.name == leaf["image"]:
+                    self.session.image_wanted.emit(entry)
             return
         layer = binding.layer
         place = [leaf["centroid_y_px"], leaf["centroid_x_px"]]
@@ -232,6 +249,13 @@ class MeasureWidget(MeasureForm):
         self.viewer.camera.center = tuple(layer.data_to_world(place)[-2:])
         outline_leaf(self.session, binding, int(leaf["leaf"]))
         layer.selected_label = int(leaf["leaf"])
+
+    def _labels_bound(self, binding: LabelsBinding) -> None:
+        """Go on to the leaf of a row whose image is on the screen now."""
+        entry, leaf = self.session.entry_of(binding.image), self._wanted
+        if leaf is not None and entry is not None and entry.path.name == leaf["image"]:
+            self._wanted = None
+            QTimer.singleShot(0, lambda: self._go_to(leaf) if isalive(self) else None)
 
     def _correction_of(self, leaf: Any) -> LabelsBinding | None:
         if not self.series_box.isChecked():
@@ -335,12 +359,9 @@ class MeasureWidget(MeasureForm):
 
     def record(self) -> dict[str, Any]:
         """How the tables came about: scale, and the records of the predictions that are kept."""
-        shown = [self.session.layer_of(entry) for entry in self.session.images] if self.series_box.isChecked() else []
-        images = [image for image in shown if image is not None] or [self.session.focus()]
-        items = [self.session.record(image) for image in images if image is not None]
         return {
             "px_per_mm": self.notes.scale_of(self.name),
-            "images": [item.prediction.record(**item.parameters) for item in items if item.prediction is not None],
+            "images": records_of(self.session, self.series_box.isChecked()),
             "software": software_versions(),
         }
 

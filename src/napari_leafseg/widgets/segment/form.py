@@ -71,10 +71,8 @@ class SegmentForm(JobWidget):
         pinned, column = self.columns()
         pinned.addLayout(self._choices())
         pinned.addLayout(self._run_row())
-        column.addWidget(self._tuning())
-        column.addWidget(self._views())
-        column.addWidget(self._saving())
-        column.addWidget(self._advanced())
+        for part in (self._tuning(), self._views(), self._saving(), self._advanced()):
+            column.addWidget(part)
         column.addStretch(1)
         self.show_nothing(False)
         self.show_running(False)
@@ -170,9 +168,8 @@ class SegmentForm(JobWidget):
         self.count_label.setObjectName("count")
         self.panel = ParameterPanel()
         self.empty_label = _hint("Press Run; then the sliders change the leaves while they move.")
-        column.addWidget(self.count_label)
-        column.addWidget(self.empty_label)
-        column.addWidget(self.panel)
+        for part in (self.count_label, self.empty_label, self.panel):
+            column.addWidget(part)
         self.parameter_search_button = QPushButton("Parameter search …")
         self.parameter_search_button.setObjectName("parameter_search")
         self.parameter_search_button.setToolTip("Compare all values on the images that you have corrected")
@@ -184,20 +181,20 @@ class SegmentForm(JobWidget):
         column = QVBoxLayout(self.views)
         first, second = QHBoxLayout(), QHBoxLayout()
         self.outline_box = QCheckBox("Outlines only")
-        self.outline_box.setToolTip("Draw the leaves as outlines instead of filled")
+        self.outline_box.setObjectName("outline")
+        self.outline_box.setToolTip("Draw the leaves as outlines instead of filled; key 0 on the canvas")
         self.overlays: dict[str, QCheckBox] = {}
         for kind, overlay in OVERLAYS.items():
             box = QCheckBox(overlay.label)
             box.setObjectName(f"show_{kind}")
             box.setToolTip(overlay.help)
             self.overlays[kind] = box
-        for row, boxes in (
-            (first, (self.outline_box, self.overlays["seeds"], self.overlays["confidence"])),
-            (second, (self.overlays["distance"], self.overlays["embedding"])),
-        ):
-            for box in boxes:
-                row.addWidget(box, 1)
-            column.addLayout(row)
+        for box in (self.outline_box, self.overlays["seeds"], self.overlays["confidence"]):
+            first.addWidget(box, 1)
+        for box in (self.overlays["distance"], self.overlays["embedding"]):
+            second.addWidget(box, 1)
+        column.addLayout(first)
+        column.addLayout(second)
         self._show_layers(())
         return self.views
 

@@ -22,11 +22,14 @@ from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, Li
 from napari_leafseg.widgets.segment.origin import leaf_origin
 from napari_leafseg.widgets.segment.overlays import OVERLAYS
 from napari_leafseg.widgets.segment.saving import LabelSaver
+from napari_leafseg.widgets.segment.seeds import SeedEditor
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import KEY, image_data
+from napari_leafseg.widgets.state.view import fit_plant
 from napari_leafseg.widgets.state.workers import start_worker
 
 SAVE_KEY = "S"
@@ -50,6 +53,7 @@ class SegmentWidget(SegmentForm):
         self._predicted: Image | None = None
         self._seen: Any = None  # what the model is looking at
         self.live = LiveLabels(self)
+        self.seeds = SeedEditor(self.session, self._regroup, self)
         self._settle = burst_timer(self, self._end_tuning, 500)  # a drag is one step, recorded when it has come to rest
         self._restore()
         self.run_button.clicked.connect(self.run)
@@ -65,7 +69,9 @@ class SegmentWidget(SegmentForm):
         self.live.failed.connect(self._failed)
         for kind, box in self.overlays.items():
             box.toggled.connect(lambda _on, kind=kind: self._toggle_extra(kind))
-        self.outline_box.toggled.connect(lambda _on: self._outline())
+        self.look = Look.of(self.session)
+        self.outline_box.toggled.connect(self._outline)
+        self.listen(self.look.changed, self._look_changed)
         events = self.viewer.layers.events
         self.listen(events.inserted, self._layers_changed)
         self.listen(events.removed, self._layers_changed)
@@ -166,6 +172,7 @@ class SegmentWidget(SegmentForm):
         self.live.cancel()
         self.show_running(True)
         self._predicted, self._seen = image, image.data
+        self.session.record(image).busy = True
         self.job.start(
             predict_job, self.model_name, self.device_name, data, self.scale,
             f"The layer “{image.name}”", source, self.tta,
@@ -186,6 +193,7 @@ class SegmentWidget(SegmentForm):
         values = {**prediction.defaults(), **self.kept_values(prediction)}
         item = self.session.record(image)
         item.prediction, item.parameters = prediction, {}
+        self.seeds.forget(image)
         preferences.keep_speed(prediction.model.name, self.device_name, prediction.seconds)
         if image is self.image:
             self.show_prediction(prediction, values)
@@ -194,6 +202,8 @@ class SegmentWidget(SegmentForm):
             show_warning(note)
 
     def _ended(self) -> None:
+        if self._predicted is not None:
+            self.session.record(self._predicted).busy = False
         self._predicted = self._seen = None
         self.show_running(False)
         self._state_changed(self.image)
@@ -210,8 +220,14 @@ class SegmentWidget(SegmentForm):
         values = self.panel.values()
         self.keep_values(item.prediction, values)
         self.live.request(
-            image, item.prediction, values, lambda: self._shown(image), self.overlays["seeds"].isChecked()
-        )
+            image, item.prediction, values, lambda: self._shown(image), self.overlays["seeds"].isChecked(),
+            self.seeds.given(image, values),
+        )  # fmt: skip
+
+    def _regroup(self, image: Image) -> None:
+        """Somebody moved a seed: the leaves follow."""
+        if image is self.image:
+            self._tune()
 
     def _shown(self, image: Image) -> DisplayedLabels | None:
         """What is on the screen of an image; None where a new layer is needed."""
@@ -240,7 +256,8 @@ class SegmentWidget(SegmentForm):
                 {"run": item.prediction.key, "parameters": result.values},
             )  # fmt: skip
             self._follow(image, binding)
-            self._outline()
+            if image.visible:
+                fit_plant(self.session, image)
         elif binding is not None:
             binding.show_tuned(result.labels, result.box, item.parameters, result.values)
             self._settle.start()
@@ -251,7 +268,7 @@ class SegmentWidget(SegmentForm):
         if fresh:
             self.controller.keep_run(image)
         if result.seeds is not None:
-            layers.show_overlay(self.session, image, "seeds", result.seeds)
+            self.seeds.show(image, result.seeds, result.values)
         if fresh:
             for kind, box in self.overlays.items():
                 if box.isChecked() and image is self.image:
@@ -269,6 +286,7 @@ class SegmentWidget(SegmentForm):
             return
         item = self.session.record(image)
         item.parameters = dict(values)
+        self.seeds.forget(image)
         if image is self.image and item.prediction is not None:
             for name, value in values.items():
                 self.panel.rows[name].set(value, tell=False)
@@ -298,12 +316,12 @@ class SegmentWidget(SegmentForm):
                 self.controller.save(binding)
                 self.session.layer_state_changed.emit(binding.image)
 
-    def _outline(self) -> None:
-        image = self.image
-        layer = self.session.labels_layer(image) if image is not None else None
-        if layer is not None:
-            layer.contour = 2 if self.outline_box.isChecked() else 0
-            layer.opacity = 0.9 if self.outline_box.isChecked() else 0.5
+    def _outline(self, on: bool) -> None:
+        if self.look.outline != on:
+            self.look.outline = on
+
+    def _look_changed(self, on: bool) -> None:
+        self.outline_box.setChecked(on)
 
     def _toggle_extra(self, kind: str) -> None:
         """Show or hide the distance map, the embedding or the seeds; computed in a worker."""
@@ -320,7 +338,11 @@ class SegmentWidget(SegmentForm):
         )  # fmt: skip
 
     def _show_overlay(self, image: Image, kind: str, data: Any) -> None:
-        if image in self.viewer.layers and self.overlays[kind].isChecked():
+        if image not in self.viewer.layers or not self.overlays[kind].isChecked():
+            return
+        if kind == "seeds":
+            self.seeds.show(image, data, self.panel.values())
+        else:
             layers.show_overlay(self.session, image, kind, data)
 
     def save(self) -> None:
@@ -334,7 +356,6 @@ class SegmentWidget(SegmentForm):
             preferences.model = self.model_name
         preferences.device, preferences.tta = self.device_name, self.tta
         preferences.scale_auto, preferences.scale = self.scale_auto.isChecked(), self.scale_box.value()
-        preferences.outline = self.outline_box.isChecked()
 
     def _restore(self) -> None:
         model = preferences.model

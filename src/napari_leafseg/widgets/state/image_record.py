@@ -63,6 +63,8 @@ class ImageRecord:
         Ties layers of ours to the image's layer; each layer of the image has its own.
     facts : LabelFacts, optional
         What the project says of the image's labels; None where it has none, or was not asked yet.
+    busy : bool
+        A model looks at its layer, which must stay.
     task : str
         What is being computed for the image, or that it waits; empty else.
     share : float
@@ -95,6 +97,7 @@ class ImageRecord:
     cache: dict[str, Any] = field(default_factory=dict)
     key: str = field(default_factory=lambda: uuid4().hex)
     facts: LabelFacts | None = None
+    busy: bool = False
     task: str = ""
     share: float = 0.0
     trouble: str = ""
@@ -118,6 +121,11 @@ class ImageRecord:
     def waits(self) -> bool:
         """Whether the image can be reviewed and was not."""
         return self.review is not ReviewState.DONE and not self.error
+
+    @property
+    def is_grouping(self) -> bool:
+        """Whether its leaves are being derived from what a model just said."""
+        return self.prediction is not None and not self.parameters
 
     @property
     def verified(self) -> int:

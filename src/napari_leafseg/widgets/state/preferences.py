@@ -88,7 +88,7 @@ class Preferences:
     tta = _Choice("segment/tta", "standard", str, "segment/looks")
     scale_auto = _Choice("segment/scale_auto", True, _flag)
     scale = _Choice("segment/scale", 100.0, float)
-    outline = _Choice("segment/outline", False, _flag)
+    outline = _Choice("segment/outlines", True, _flag)
     angle = _Choice("correct/angle", 45.0, float)
     images_folder = _Choice("images/folder", str(Path.home()), str)
     project_folder = _Choice("project/folder", str(Path.home()), str)

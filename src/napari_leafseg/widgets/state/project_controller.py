@@ -19,6 +19,7 @@ from napari_leafseg.project import Project
 from napari_leafseg.project.elsewhere import CopyEvent, copy_elsewhere
 from napari_leafseg.project.files import ImageRef
 from napari_leafseg.project.lock import Lock
+from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
 from napari_leafseg.widgets.state.project_labels import ProjectLabels
@@ -143,8 +144,7 @@ class ProjectController(ProjectLabels):
     def _list(self, shown: list[Image], records: list[ListedImage]) -> None:
         """Take images off the screen with all that belongs to them, and list others."""
         for image in shown:
-            for layer in [x for x in self.session.viewer.layers if x is image or self.session.belongs(x, image)]:
-                self.session.viewer.layers.remove(layer)
+            layers.remove_image(self.session, image)
         self.session.images[:] = records
         self.opened.emit()
 

@@ -241,10 +241,22 @@ class ProjectLabels(QObject):
                 binding.document.info.update(item.prediction.record(**item.parameters))
             self.project.save(ref, binding.document)
 
+    def can_leave(self, image: Image) -> bool:
+        """Whether an image may go off the screen: nothing of it is in memory alone, and nothing is under way."""
+        record = self.session.record(image)
+        if record.busy or record.is_grouping:
+            return False
+        if record.binding is None:
+            return self.session.labels_layer(image) is None
+        if not len(record.binding.document.history):
+            return True
+        return self.project is not None and record.ref is not None and not self.project.writer.error
+
     def _released(self, binding: LabelsBinding) -> None:
         """Write labels whose image goes."""
         binding.finish()
         self.save(binding)
+        self.predictions.remember(binding)
 
 
 def _open_kept(project: Project, ref: ImageRef, shape: tuple[int, ...]) -> Any:
