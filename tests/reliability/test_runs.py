@@ -20,6 +20,7 @@ from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.napari_private import is_painting
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import recoverable_projects
+from tests.widgets.answers import trust
 from tests.widgets.conftest import _own_settings, plant_image, qtbot  # noqa: F401
 
 from .kept import on_disk, same

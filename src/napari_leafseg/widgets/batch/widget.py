@@ -42,19 +42,45 @@ _OUTPUT = "The folder for labels, tables and the report; it is made where it is 
 class BatchForm:
     """What *Batch* asks for."""
 
-    source: Annotated[str, {
-        "widget_type": FolderEdit, "label": "Images", "tooltip": _SOURCE, "placeholder": "The images of the list",
-    }] = ""
-    output: Annotated[str, {
-        "widget_type": FolderEdit, "label": "Write to", "tooltip": _OUTPUT, "placeholder": "A folder for the results",
-    }] = ""
+    source: Annotated[
+        str,
+        {
+            "widget_type": FolderEdit,
+            "label": "Images",
+            "tooltip": _SOURCE,
+            "placeholder": "The images of the list",
+        },
+    ] = ""
+    output: Annotated[
+        str,
+        {
+            "widget_type": FolderEdit,
+            "label": "Write to",
+            "tooltip": _OUTPUT,
+            "placeholder": "A folder for the results",
+        },
+    ] = ""
     model: Annotated[str, model_field(label="Model")] = "leaf"
-    px_per_mm: Annotated[float, {
-        "label": "Scale", "max": 10_000, "step": 0.001, "suffix": " px/mm", "special": "not set: traits in pixels",
-    }] = 0.0
-    workers: Annotated[int, {
-        "label": "Workers", "max": 256, "tooltip": _WORKERS, "special": "automatic", "advanced": True,
-    }] = 0
+    px_per_mm: Annotated[
+        float,
+        {
+            "label": "Scale",
+            "max": 10_000,
+            "step": 0.001,
+            "suffix": " px/mm",
+            "special": "not set: traits in pixels",
+        },
+    ] = 0.0
+    workers: Annotated[
+        int,
+        {
+            "label": "Workers",
+            "max": 256,
+            "tooltip": _WORKERS,
+            "special": "automatic",
+            "advanced": True,
+        },
+    ] = 0
 
 
 class BatchWidget(JobWidget):

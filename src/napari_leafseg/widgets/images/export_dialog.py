@@ -14,7 +14,7 @@ from napari_leafseg.io import ReadOptions
 from napari_leafseg.io.exchange.formats import FORMATS
 from napari_leafseg.project import Project
 from napari_leafseg.project.export import Exportable, ExportEvent, Scope, export_images, exportables
-from napari_leafseg.widgets.common.controls import push_button, thin_progress
+from napari_leafseg.widgets.common.controls import thin_progress
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.common.settings_dialog import SettingsDialog
 from napari_leafseg.widgets.common.settings_form import CheckBoxes, FolderEdit
@@ -31,13 +31,23 @@ _FOLDER = "Made where it does not exist; files of the same names in it are repla
 class ExportSettings:
     """What the dialog asks for."""
 
-    formats: Annotated[tuple[str, ...], {
-        "widget_type": CheckBoxes, "label": "Formats", "choices": [(fmt.title, fmt.name) for fmt in FORMATS.values()],
-    }] = ("tiff",)
-    images: Annotated[Scope, {
-        "widget_type": "RadioButtons", "label": "Images", "orientation": "horizontal",
-        "choices": [("All", "all"), ("Reviewed only", "reviewed"), ("This image", "this")],
-    }] = "all"
+    formats: Annotated[
+        tuple[str, ...],
+        {
+            "widget_type": CheckBoxes,
+            "label": "Formats",
+            "choices": [(fmt.title, fmt.name) for fmt in FORMATS.values()],
+        },
+    ] = ("tiff",)
+    images: Annotated[
+        Scope,
+        {
+            "widget_type": "RadioButtons",
+            "label": "Images",
+            "orientation": "horizontal",
+            "choices": [("All", "all"), ("Reviewed only", "reviewed"), ("This image", "this")],
+        },
+    ] = "all"
     folder: Annotated[str, {"widget_type": FolderEdit, "label": "Folder", "tooltip": _FOLDER}] = ""
 
 
@@ -126,9 +136,7 @@ class ExportDialog(SettingsDialog[ExportSettings]):
         """Return labels that no project keeps."""
         entry, record = self.session.entry_of(binding.image), self.session.record(binding.image)
         path = Path(binding.image.name) if entry is None else entry.path
-        return Exportable(
-            self._name(binding), path, binding.document.labels.copy, record.review is ReviewState.DONE
-        )
+        return Exportable(self._name(binding), path, binding.document.labels.copy, record.review is ReviewState.DONE)
 
     def reject(self) -> None:
         """Stop what runs; close the dialog where nothing does."""

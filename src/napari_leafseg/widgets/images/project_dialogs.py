@@ -63,7 +63,7 @@ def ask_verified(parent: QWidget, what: str) -> bool | None:
     box.setWindowTitle(what)
     box.setText("How far can these leaves be trusted?")
     box.setInformativeText(
-        "Verified leaves are right: no model changes them, and fine-tuning learns from them. A draft is to be corrected."
+        "Verified leaves are right: no model changes them, and fine-tuning learns from them. A draft is not."
     )
     verified = box.addButton("Verified (ground truth)", QMessageBox.ButtonRole.YesRole)
     draft = box.addButton("Draft", QMessageBox.ButtonRole.NoRole)
