@@ -75,7 +75,6 @@ class FinetuneWidget(FinetuneForm):
         self.refresh_on(self.count, *changes)
         self._base_chosen()
         self.count()
-        self._show("idle")
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
