@@ -184,9 +184,9 @@ def test_transforms_move_layers_like_labels():
 
 def test_a_window_cuts_layers_like_labels():
     plane = np.zeros((32, 32), bool)
-    masks = [(plane.copy(), 0), (plane.copy(), 1)]
-    masks[0][0][4:20, 4:20] = True
-    masks[1][0][2:30, 14:30] = True
+    masks = [(0, plane.copy()), (1, plane.copy())]
+    masks[0][1][4:20, 4:20] = True
+    masks[1][1][2:30, 14:30] = True
     layers = torch.from_numpy(stack_layers(masks, plane))[None].repeat(2, 1, 1, 1)
     cut = CropTransform(GridTransform(1, False), (8, 8, 16, 16), 32)
     for number in range(layers.shape[1]):

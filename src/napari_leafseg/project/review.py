@@ -13,11 +13,15 @@ from typing import Literal
 
 import numpy as np
 
+from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.errors import UserError
+from napari_leafseg.project.document import Document
+from napari_leafseg.project.files import ImageRef
 from napari_leafseg.project.labels_file import read_labels_file
 from napari_leafseg.project.store import Project
 
 _LOG = logging.getLogger(__name__)
+_CHANGED: dict[tuple[Path, str, str, tuple[int, ...]], int] = {}
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?:[-_T .]?([0-2]\d)[-_.:h]?([0-5]\d))?(?!\d)")
 _NUMBER = re.compile(r"\d+")
@@ -51,6 +55,8 @@ class Tally:
         Images that were reviewed as a whole, and the leaves in them.
     partly, partly_leaves : int
         Images of which only some leaves were verified, and these leaves.
+    changed : int
+        Leaves among these that a person drew or changed.
     unreadable : tuple of str
         Images whose labels cannot be read, each with the reason.
     """
@@ -59,6 +65,7 @@ class Tally:
     whole_leaves: int = 0
     partly: int = 0
     partly_leaves: int = 0
+    changed: int = 0
     unreadable: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -71,6 +78,11 @@ class Tally:
             if images
         ]
         return " and ".join(parts).replace("leafs", "leaves")
+
+    @property
+    def leaves(self) -> int:
+        """All leaves to learn from."""
+        return self.whole_leaves + self.partly_leaves
 
     @property
     def trouble(self) -> str:
@@ -88,7 +100,7 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
         Verified leaves of the images that are open, by the images' names: newer than what is saved.
     """
     project.writer.flush()
-    counts = dict.fromkeys(("whole", "whole_leaves", "partly", "partly_leaves"), 0)
+    counts = dict.fromkeys(("whole", "whole_leaves", "partly", "partly_leaves", "changed"), 0)
     unreadable = []
     for ref in list(project.images):
         path = project.labels_path(ref)
@@ -99,6 +111,9 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
             elif found := marks[ref.id] if ref.id in marks else _marks_in(path):
                 counts["partly"] += 1
                 counts["partly_leaves"] += found
+            else:
+                continue
+            counts["changed"] += _changed_in(project, ref)
         except (UserError, OSError) as error:
             _LOG.warning("The labels of “%s” are not counted: %s", ref.id, error)
             unreadable.append(f"“{ref.id}” ({error})")
@@ -110,6 +125,33 @@ def _leaves_in(path: Path, _changed: int) -> int:
     """Leaves of all frames; read once for each state of the file."""
     labels, _ = read_labels_file(path)
     return sum(len(np.unique(plane[plane > 0])) for plane in labels.reshape(-1, *labels.shape[-2:]))
+
+
+def changed_by_hand(document: Document) -> set[LeafKey]:
+    """Return the leaves that a person drew or changed and that no model has found anew since."""
+    found: set[LeafKey] = set()
+    for step in document.history.done:
+        touched = {(edit.frame or 0, leaf) for edit in step.edits for leaf in edit.leaves}
+        by_model = "run" in step.info or step.tool == "tune" or step.tool.startswith("segment with ")
+        found = found - touched if by_model else found | touched
+    return {(frame, leaf) for frame in range(document.frames) for leaf in document.leaves(frame)} & found
+
+
+def _changed_in(project: Project, ref: ImageRef) -> int:
+    """Count the leaves to learn from that a person changed in an image."""
+    open_document = project.live_document(ref)
+    if open_document is not None:
+        return _count_changed(open_document, ref.state)
+    times = tuple(path.stat().st_mtime_ns if path.exists() else 0
+                  for path in (project.labels_path(ref), project.journal_path(ref)))  # fmt: skip
+    key = project.folder, ref.id, ref.state, times
+    if key not in _CHANGED:
+        _CHANGED[key] = _count_changed(project.read_document(ref, project.read_labels(ref).shape), ref.state)
+    return _CHANGED[key]
+
+
+def _count_changed(document: Document, state: str) -> int:
+    return len(changed_by_hand(document) if state == "done" else changed_by_hand(document) & set(document.verified))
 
 
 def _marks_in(path: Path) -> int:

@@ -87,7 +87,10 @@ class LeafsegWidget(QWidget):
 
     def models_box(self, name: str, chosen: str = "") -> QComboBox:
         """Return a list of all models that stays up to date; see `controls.models_box`."""
-        box = models_box(name, chosen)
+        return self.follow_models(models_box(name, chosen))
+
+    def follow_models(self, box: QComboBox) -> QComboBox:
+        """Keep a list of all models up to date; returns it."""
         self._model_boxes.append(box)
         return box
 

@@ -36,6 +36,9 @@ class ImagesForm(LeafsegWidget):
         row = QHBoxLayout()
         row.addWidget(self.add_files)
         row.addWidget(self.add_folder)
+        tip = "Labels of all images, those that are reviewed, or the one that is shown, in other programs' formats"
+        self.export_button = push_button("export_labels", "Export …", self.project_bar.export, tip)
+        row.addWidget(self.export_button)
         column.addLayout(row)
         self.searching = QWidget()
         self.searching.setLayout(self._search_row())

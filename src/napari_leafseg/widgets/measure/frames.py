@@ -22,11 +22,14 @@ def frames_of(session: Session, binding: LabelsBinding) -> list[Frame]:
     data, _ = image_data(image)
     prediction = session.record(image).prediction
     planes, series = labels.reshape(-1, *labels.shape[-2:]), labels.ndim == 3
+    entry = session.entry_of(image)
+    key = session.record(image).key if entry is None else str(entry.path)
     known = [None] * len(planes) if prediction is None else prediction.frames
     return [
         Frame(f"{image.name} {number}" if series else image.name, plane.copy,
               partial(data.__getitem__, number if series else ...),
-              known[number], {leaf for frame, leaf in document.verified if frame == number})
+              known[number], {leaf for frame, leaf in document.verified if frame == number},
+              f"{key} {number}" if series else key)
         for number, plane in enumerate(planes)
     ]  # fmt: skip
 
@@ -42,10 +45,13 @@ def listed_frames(session: Session, project: Project | None) -> list[Frame]:
             labels, data = binding.document.labels, image_data(binding.image)[0]
             verified = {leaf for _, leaf in binding.document.verified}
             prediction = session.record(binding.image).prediction
-            found.append(Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified))
+            found.append(
+                Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified, str(entry.path))
+            )
         elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
             read = partial(project.read_labels, saved[entry.path])
-            found.append(Frame(entry.path.name, read, partial(_read, entry.path, session.read_options)))
+            image_of = partial(_read, entry.path, session.read_options)
+            found.append(Frame(entry.path.name, read, image_of, key=str(entry.path)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ import numpy as np
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
-from qtpy.QtCore import QPoint, QTimer
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
 from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.resolution import read_resolution
-from napari_leafseg.pipelines.measure import Measured, MeasureEvent, measure_job
+from napari_leafseg.pipelines.measure import MeasureCache, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
@@ -24,17 +25,18 @@ from napari_leafseg.widgets.common.controls import burst_timer, present
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.frames import frames_of, listed_frames, records_of, tracks_of
+from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.ruler import Ruler
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.look import Look
-from napari_leafseg.widgets.state.overlays import outline_leaf
 from napari_leafseg.widgets.state.workers import start_worker
 
 _NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
 _ALL = "*"
+_SLOW = 0.5  # seconds after which progress is shown
 
 
 class MeasureWidget(MeasureForm):
@@ -49,11 +51,13 @@ class MeasureWidget(MeasureForm):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
         self.measured: Measured | None = None
-        self._wanted: Any = None  # row of a leaf whose image is being opened
         self.settings_store = MeasurementSettingsStore(self.controller)
         self._again = False
         self.editor = PlantEditor(self._image_settings, self)
         self.editor.changed.connect(self._noted)
+        self.finder = LeafFinder(self.session, self)
+        self.cache = MeasureCache()
+        self._began = 0.0
         self.ruler = Ruler(self, self.session, self.scale_box.setValue)
         self._soon = burst_timer(self, self.refresh, 250)
         self._connect()
@@ -63,7 +67,8 @@ class MeasureWidget(MeasureForm):
         self.listen(self.session.corrected, self._ask)
         self.listen(self.session.layer_state_changed, self._ask)
         self.listen(self.session.images_changed, self._ask)
-        self.listen(self.session.labels_bound, self._labels_bound)
+        self.listen(self.session.read_options_chosen, self._forget)
+        self.listen(self.session.image_exchanged, self._forget)
         self.settings_store.changed.connect(self._ask)
         self.listen(self.viewer.layers.selection.events.active, self._ask)
         self.listen(self.viewer.layers.events.removed, self._ask)
@@ -112,6 +117,11 @@ class MeasureWidget(MeasureForm):
     def _ask(self, _what: Any = None) -> None:
         self._soon.start()
 
+    def _forget(self, _what: Any = None) -> None:
+        """Measure everything again: images have other pixels."""
+        self.cache = MeasureCache()
+        self._ask()
+
     def _image_settings(self) -> ImageMeasurementSettings:
         return self.notes.of(self.name)
 
@@ -135,10 +145,12 @@ class MeasureWidget(MeasureForm):
             self.progress.hide()
             return
         notes = self.notes.images.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
-        self.job.start(measure_job, frames, notes, self.notes.scale_of(self.name))
+        self._began = time.monotonic()
+        self.job.start(measure_job, frames, notes, self.notes.scale_of(self.name), self.cache)
 
     def _progress(self, event: MeasureEvent) -> None:
-        self.progress.setVisible(event.total > 3 and event.measured is None)
+        slow = time.monotonic() - self._began > _SLOW
+        self.progress.setVisible(slow and event.total > 3 and event.measured is None)
         self.progress.setRange(0, event.total)
         self.progress.setValue(event.done)
         if event.measured is not None:
@@ -233,38 +245,12 @@ class MeasureWidget(MeasureForm):
         self._go_to(same.iloc[0])
 
     def _go_to(self, leaf: Any) -> None:
-        """Center a leaf and draw a line around it."""
-        binding = self._correction_of(leaf)
-        if binding is None:
-            self._wanted = leaf
-            for entry in self.session.images:
-                if "image" in leaf and entry.path.name == leaf["image"]:
-                    self.session.image_wanted.emit(entry)
-            return
-        layer = binding.layer
-        place = [leaf["centroid_y_px"], leaf["centroid_x_px"]]
-        if layer.ndim == 3:
-            self.viewer.dims.set_current_step(0, int(leaf["frame"]))
-            place = [leaf["frame"], *place]
-        self.viewer.camera.center = tuple(layer.data_to_world(place)[-2:])
-        outline_leaf(self.session, binding, int(leaf["leaf"]))
-        layer.selected_label = int(leaf["leaf"])
-
-    def _labels_bound(self, binding: LabelsBinding) -> None:
-        """Go on to the leaf of a row whose image is on the screen now."""
-        entry, leaf = self.session.entry_of(binding.image), self._wanted
-        if leaf is not None and entry is not None and entry.path.name == leaf["image"]:
-            self._wanted = None
-            QTimer.singleShot(0, lambda: self._go_to(leaf) if isalive(self) else None)
-
-    def _correction_of(self, leaf: Any) -> LabelsBinding | None:
-        if not self.series_box.isChecked():
-            return self.binding
-        for entry in self.session.images:
-            if entry.path.name == leaf["image"]:
-                image = self.session.layer_of(entry)
-                return None if image is None else self.session.binding(image)
-        return None
+        """Zoom on a leaf and draw a line around it."""
+        binding = self.binding
+        if self.series_box.isChecked():
+            self.finder.go_to(leaf)
+        elif binding is not None:
+            self.finder.show(binding, int(leaf["leaf"]), int(leaf.get("frame", 0)))
 
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
         """A click on a leaf goes to its row; a drag does not."""
@@ -292,7 +278,7 @@ class MeasureWidget(MeasureForm):
         if leaf and len(found):
             self.tabs.setCurrentWidget(self.leaves)
             self.leaves.choose(int(found[0]))
-            outline_leaf(self.session, binding, leaf)
+            self.finder.outline(binding, leaf)
 
     # -- scale -------------------------------------------------------------------------------------------------------
 
