@@ -54,7 +54,7 @@ class MeasureCache:
         self, frame: Frame, labels: np.ndarray, plants: Mapping[int, int] | None, names: Mapping[int, str]
     ) -> Measurements:
         """Measure a frame, or say what is known of it."""
-        digest = hashlib.sha1(np.ascontiguousarray(labels)).digest()
+        digest = hashlib.sha1(np.ascontiguousarray(labels).data).digest()
         key = frame.key, digest, labels.shape, tuple(sorted((plants or {}).items())), tuple(sorted(names.items()))
         known = self._measured.get(key)
         if known is None:

@@ -70,7 +70,8 @@ class WorkerPrograms:
         for program in self._running:
             try:
                 program.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
+            except subprocess.TimeoutExpired as error:
+                _LOG.warning("A worker does not end, and is killed: %s", error)
                 program.kill()
                 program.wait()
 

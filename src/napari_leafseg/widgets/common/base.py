@@ -117,7 +117,7 @@ def _give_keys_back(viewer: ViewerModel, button: QAbstractButton, _on: bool = Fa
     canvas, window = native_canvas(viewer), main_window(viewer)
     if canvas is None or not isalive(button) or button.window() is not window:
         return
-    if window.focusWidget() is not button:
+    if window is not None and window.focusWidget() is not button:
         canvas.setFocus()
 
 

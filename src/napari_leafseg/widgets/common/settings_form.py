@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
+from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit, FloatSpinBox, create_widget
 from magicgui.widgets.bases import ValuedContainerWidget
 from qtpy.QtCore import Signal
@@ -21,7 +22,7 @@ class FolderEdit(FileEdit):
     """Take a folder as text, typed or chosen; it need not exist yet."""
 
     def __init__(self, placeholder: str = "", **kwargs: Any) -> None:
-        super().__init__(mode="d", **kwargs)
+        super().__init__(mode=FileDialogMode.EXISTING_DIRECTORY, **kwargs)
         self.choose_btn.text = "Folder …"
         self.line_edit.native.setPlaceholderText(placeholder)
 

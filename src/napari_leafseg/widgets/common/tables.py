@@ -179,7 +179,7 @@ class FrameView(QTableView):
         model, flags = present(self.selectionModel()), QItemSelectionModel.SelectionFlag
         shown = [self.proxy.mapFromSource(self.frame.index(row, 0)) for row in rows]
         for index in (index for index in shown if index.isValid()):
-            model.select(index, flags.Select | flags.Rows)
+            model.select(index, flags.Select | flags.Rows)  # type: ignore[call-overload]
             model.setCurrentIndex(index, flags.NoUpdate)
 
     def filter(self, condition: str) -> str:
