@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.inference.dense_output import DenseOutput
 from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
 from napari_leafseg.inference.parameter_search import image_values, model_values, search_parameters
 from napari_leafseg.inference.prediction import ModelInfo
-from napari_leafseg.inference.tiling import DenseOutput
 from napari_leafseg.metrics import score
 from napari_leafseg.postprocessing import quantize
 from napari_leafseg.training.targets import distance_target

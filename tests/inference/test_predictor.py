@@ -9,12 +9,13 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
+from napari_leafseg.inference.dense_output import DenseOutput
 from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.plants import Plant, adjust_exposure, gather_plants, plant_regions, typical_size
 from napari_leafseg.inference.prediction import Prediction, StackPrediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.search import find_plants
-from napari_leafseg.inference.tiling import DenseOutput, TiledNetwork, tile_spans
+from napari_leafseg.inference.tiling import TiledNetwork, tile_spans
 from napari_leafseg.inference.tta import TestTimeAugmentation, merge_scales
 from napari_leafseg.io import resize
 from napari_leafseg.metrics import foreground_dice, score

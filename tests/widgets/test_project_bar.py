@@ -2,15 +2,16 @@
 
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QPushButton
 
 from napari_leafseg.io import write_image
 from napari_leafseg.io.exchange.coco import read_coco
-from napari_leafseg.project import Project
+from napari_leafseg.project import Project, elsewhere
 from napari_leafseg.project.lock import Lock, Owner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
 from napari_leafseg.widgets.images.widget import ImagesWidget
@@ -43,7 +44,6 @@ def choose(monkeypatch, folder):
 def test_a_new_project_takes_what_is_open_and_shows_its_name(desk, tmp_path, monkeypatch, qtbot):
     images, binding = desk
     bar = images.project_bar
-    assert bar.name.text() == "No project"
     assert not bar.actions_by_name["export"].isEnabled()
     binding.verify([1], True)
     assert bar.controller.is_scratch
@@ -51,12 +51,13 @@ def test_a_new_project_takes_what_is_open_and_shows_its_name(desk, tmp_path, mon
     before = bar.controller.project.folder
     choose(monkeypatch, tmp_path / "My trial")
     bar.actions_by_name["new"].trigger()
-    assert "My trial" in bar.name.text()
-    assert not before.exists()  # it is all in the project now
+    qtbot.waitUntil(lambda: "My trial" in bar.name.text())
+    qtbot.waitUntil(lambda: not before.exists())  # it is all in the project now
     assert bar.controller.project.writer.flush()
     with pytest.raises(Exception, match="open already"):
         Project.open(tmp_path / "My trial")
     bar.actions_by_name["close"].trigger()
+    qtbot.waitUntil(lambda: bar.controller.project is None and not Lock(tmp_path / "My trial").path.exists())
     with Project.open(tmp_path / "My trial") as project:
         document = project.open_document(project.images[0], (50, 60))
         assert document.locked() == {1}
@@ -117,7 +118,7 @@ def test_what_an_application_left_behind_is_offered(desk, qtbot):
     bar.controller.project = None
     bar.refresh()
     assert bar.recover.isVisible()
-    assert "Open the corrections" in bar.recover.text()
+    assert "Go on with the work" in bar.recover.text()
     qtbot.mouseClick(bar.recover, Qt.MouseButton.LeftButton)
     assert bar.controller.project.folder == folder
     qtbot.waitUntil(lambda: "a leaves" in images.viewer.layers, timeout=10000)
@@ -125,7 +126,7 @@ def test_what_an_application_left_behind_is_offered(desk, qtbot):
     assert restored.document.locked() == {1}
 
 
-def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, monkeypatch):
+def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, monkeypatch, qtbot):
     images, _correction = desk
     bar = images.project_bar
     Project.create(tmp_path / "p").close()
@@ -135,10 +136,10 @@ def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, mo
     monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or QMessageBox.StandardButton.No)
     bar.open(tmp_path / "p")
     assert "ann on another-computer" in asked[0]
-    assert bar.controller.project is None
+    assert bar.controller.is_scratch
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
     bar.open(tmp_path / "p")
-    assert bar.controller.project is not None
+    qtbot.waitUntil(lambda: bar.controller.project is not None and bar.controller.project.folder == tmp_path / "p")
 
 
 def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monkeypatch, qtbot):
@@ -154,19 +155,19 @@ def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monk
 
     monkeypatch.setattr(os, "fsync", full)
     binding.verify([1], True)
-    qtbot.waitUntil(lambda: "not saved" in bar.name.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "cannot be written" in bar.name.text(), timeout=5000)
     assert "No space left" in bar.name.toolTip()
     monkeypatch.setattr(os, "fsync", real)
     choose(monkeypatch, tmp_path / "stick")
     bar.actions_by_name["elsewhere"].trigger()
-    assert bar.controller.project.folder == tmp_path / "stick"
+    qtbot.waitUntil(lambda: bar.controller.project.folder == tmp_path / "stick")
     binding.verify([1], False)
     bar.controller.close()
     with Project.open(tmp_path / "stick") as project:
         assert project.open_document(project.images[0], (50, 60)).locked() == frozenset()
 
 
-def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, monkeypatch):
+def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, monkeypatch, qtbot):
     images, _binding = desk
     bar = images.project_bar
     bar.controller.create(tmp_path / "p")
@@ -179,7 +180,7 @@ def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, 
         patch.setattr(Lock, "release", gone)
         choose(patch, tmp_path / "stick")
         bar.actions_by_name["elsewhere"].trigger()
-    assert bar.controller.project is not old
+        qtbot.waitUntil(lambda: bar.controller.project is not old)
     assert bar.controller.project.folder == tmp_path / "stick"
 
 
@@ -283,3 +284,40 @@ def test_a_file_that_is_named_after_no_image_asks_for_one(desk, tmp_path, monkey
 
     qtbot.waitUntil(shown, timeout=10000)
     assert asked == [("RoiSet.npy is named after none of the images.", ["a"])]
+
+
+def test_saving_elsewhere_goes_on_in_a_worker_and_can_be_stopped(desk, tmp_path, monkeypatch, qtbot):
+    images, binding = desk
+    bar = images.project_bar
+    bar.controller.create(tmp_path / "p")
+    begun, go_on = threading.Event(), threading.Event()
+    real = elsewhere._copy_labels
+
+    def slow(*arguments):
+        begun.set()
+        go_on.wait(60)
+        return real(*arguments)
+
+    monkeypatch.setattr(elsewhere, "_copy_labels", slow)
+    write_image(tmp_path / "c.png", np.random.default_rng(2).integers(0, 255, (50, 60, 3)).astype(np.uint8))
+    images.add([tmp_path / "c.png"])
+    choose(monkeypatch, tmp_path / "stick")
+    bar.actions_by_name["elsewhere"].trigger()
+    dialog = bar.copier.dialog
+    qtbot.waitUntil(begun.is_set)  # the window's own thread is free
+    qtbot.waitUntil(dialog.isVisible)
+    assert dialog.windowModality() == Qt.WindowModality.ApplicationModal
+    qtbot.mouseClick(dialog.findChild(QPushButton), Qt.MouseButton.LeftButton)
+    go_on.set()
+    qtbot.waitUntil(lambda: not bar.copier.job.running)
+    assert not dialog.isVisible()
+    assert not (tmp_path / "stick").exists()
+    assert bar.controller.project.folder == tmp_path / "p"
+    binding.verify([1], True)
+    bar.actions_by_name["elsewhere"].trigger()
+    qtbot.waitUntil(lambda: bar.controller.project.folder == tmp_path / "stick")
+    binding.verify([1], False)
+    assert bar.controller.project.writer.flush()
+    bar.controller.close()
+    with Project.open(tmp_path / "stick") as project:
+        assert project.open_document(project.images[0], (50, 60)).locked() == frozenset()

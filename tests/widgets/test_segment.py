@@ -285,11 +285,11 @@ def test_the_s_key_saves_labels_with_a_record(viewer, qtbot, tmp_path, plant_ima
     images.add([tmp_path / "plant.png"])
     qtbot.waitUntil(lambda: widget.image is not None, timeout=10000)
     run(widget, qtbot)
-    assert "not saved" in images.list.item(0).text()
+    assert images.list.item(0).text() == f"plant.png\n{shown(widget).max()} leaves"
     canvas = viewer.window._qt_viewer.canvas.native
     qtbot.keyClick(canvas, Qt.Key.Key_S)
     target = tmp_path / "leaves" / "plant_label.tif"
-    qtbot.waitUntil(lambda: images.list.item(0).text().endswith(", saved"), timeout=10000)
+    qtbot.waitUntil(lambda: images.list.item(0).text().endswith(", exported"), timeout=10000)
     record = json.loads(target.with_suffix(".json").read_text())
     assert np.array_equal(read_labels(target), shown(widget))
     assert record["model"]["name"] == "leaf"

@@ -8,8 +8,9 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.component_filter import uncertain_components
+from napari_leafseg.inference.dense_output import DenseOutput
 from napari_leafseg.inference.leaf_prediction import FOREGROUND, LeafPrediction, PixelRegion
-from napari_leafseg.inference.tiling import DenseOutput, TiledNetwork
+from napari_leafseg.inference.tiling import TiledNetwork
 from napari_leafseg.inference.tta import merge_scales
 
 

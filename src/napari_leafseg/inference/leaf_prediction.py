@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.grow import Growth
+from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.growth import EmbeddingGrowth
 from napari_leafseg.inference.prediction import Prediction, Region
-from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
 from napari_leafseg.postprocessing import AngularGrouping
 
 FOREGROUND = 128
@@ -26,13 +26,15 @@ class PixelRegion(Region):
         Where it lies in the image, pixels.
     maps : DenseOutput
         At the working scale.
+    foreground : numpy.ndarray, optional
+        Where leaves may be, see `group`; where the maps say so when None.
     """
 
-    def __init__(self, rows: slice, columns: slice, maps: DenseOutput) -> None:
+    def __init__(self, rows: slice, columns: slice, maps: DenseOutput, foreground: np.ndarray | None = None) -> None:
         height, width = maps.distance.shape
         super().__init__(rows, columns, (height, width))
         self.maps = maps
-        self.group(maps.foreground >= FOREGROUND)
+        self.group(maps.foreground >= FOREGROUND if foreground is None else foreground)
 
     def group(self, foreground: np.ndarray) -> None:
         """Look for leaves in this foreground, bool (H, W) at the working scale."""
@@ -81,6 +83,21 @@ class PixelRegion(Region):
         confidence = peak * tight * (1 - 0.7 * level)
         return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, confidence, strict=True)}
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {**self.maps._asdict(), "grouped": np.packbits(self.grouping.foreground)}
+
+    @classmethod
+    def of_arrays(cls, rows: slice, columns: slice, arrays: Mapping[str, np.ndarray]) -> PixelRegion:
+        maps = DenseOutput(*(arrays[name] for name in DenseOutput._fields))
+        shape = maps.distance.shape
+        if [item.dtype for item in maps] != [np.uint8, np.uint8, np.int8] or len(shape) != 2 or 0 in shape:
+            raise ValueError("no maps of a distance + embedding model")
+        if maps.foreground.shape != shape or maps.embedding.ndim != 3 or maps.embedding.shape[1:] != shape:
+            raise ValueError(f"maps of different sizes: {[item.shape for item in maps]}")
+        count = shape[0] * shape[1]
+        bits = np.unpackbits(arrays["grouped"], count=count)
+        return cls(rows, columns, maps, bits.reshape(shape).astype(bool))
+
 
 class LeafPrediction(Prediction):
     """What the distance + embedding model said of one image.
@@ -90,6 +107,7 @@ class LeafPrediction(Prediction):
     """
 
     regions: Sequence[PixelRegion]
+    region = PixelRegion
     kind = "distance_embedding"
 
     def seeds(self, seed_threshold: float | None = None) -> np.ndarray:

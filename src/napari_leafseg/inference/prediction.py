@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,10 @@ from napari_leafseg.versions import timestamp
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model predicted, how often it looked, on what and in which precision; `kind` names its family."""
+    """Which model predicted, how often it looked, on what and in which precision; `kind` names its family.
+
+    `sha256` is the hash of its weights where whoever asked for the prediction knows the file.
+    """
 
     name: str
     version: str
@@ -28,6 +32,7 @@ class ModelInfo:
     calibration: tuple[float, float] | None = None
     device: str = ""
     precision: str = ""
+    sha256: str = ""
 
 
 class Region:
@@ -94,6 +99,21 @@ class Region:
         """Return the confidence of each leaf in a window of labels of the region's shape."""
         raise NotImplementedError
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all that `of_arrays` needs; for families whose predictions can be kept."""
+        raise NotImplementedError
+
+    @classmethod
+    def of_arrays(cls, rows: slice, columns: slice, arrays: Mapping[str, np.ndarray]) -> Region:
+        """Make the region again, exactly as it was.
+
+        Raises
+        ------
+        ValueError
+            When the arrays do not fit.
+        """
+        raise NotImplementedError
+
 
 class Prediction:
     """What a model said: a sequence of frames, one for an image; the kinds of models have their own.
@@ -118,9 +138,12 @@ class Prediction:
         bool (H, W), the plant where it was given; there are no leaves outside.
     seconds : float
         How long it took.
+    key : str
+        Tells it from any other prediction, also after it was kept on the disk.
     """
 
     seconds: float = 0.0
+    region: type[Region] = Region
     kind: str = "distance_embedding"
     """Family of the model where `model` does not say it."""
 
@@ -138,6 +161,7 @@ class Prediction:
         self.shape, self.scale, self.regions, self.model = shape, scale, regions, model
         self.notes, self.source, self.scale_found = list(notes or []), dict(source or {}), scale_found
         self.mask = mask
+        self.key = secrets.token_hex(8)
 
     @property
     def frames(self) -> Sequence[Prediction]:
@@ -238,7 +262,11 @@ class Prediction:
         from napari_leafseg.versions import __version__
 
         return {
-            "model": {"name": self.model.name, "version": self.model.version},
+            "model": {
+                "name": self.model.name,
+                "version": self.model.version,
+                **({"sha256": self.model.sha256} if self.model.sha256 else {}),
+            },
             "parameters": self.complete(values),
             "tta": {"views": self.model.views, "scales": list(self.model.scales)},
             "device": self.model.device,

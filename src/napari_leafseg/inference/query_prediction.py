@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -126,6 +126,30 @@ class MaskRegion(Region):
             np.maximum(best, mask.score * dice, out=best)
         return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, best[1:], strict=True)}
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        places = [(mask.top, mask.left, *mask.values.shape) for mask in self.masks]
+        return {
+            "grid": np.array([*self.working, self.stride], np.int64),
+            "scores": self.scores.astype(np.float64),
+            "places": np.array(places, np.int64).reshape(-1, 4),
+            "values": np.concatenate([np.zeros(0, np.uint8), *(mask.values.ravel() for mask in self.masks)]),
+        }
+
+    @classmethod
+    def of_arrays(cls, rows: slice, columns: slice, arrays: Mapping[str, np.ndarray]) -> MaskRegion:
+        grid, scores, places, values = (arrays[name] for name in ("grid", "scores", "places", "values"))
+        if grid.shape != (3,) or grid.min() < 1 or values.dtype != np.uint8 or places.shape != (len(scores), 4):
+            raise ValueError("no masks of a query-based model")
+        sizes = places[:, 2] * places[:, 3]
+        if (places[:, 2:] < 1).any() or sizes.sum() != values.size or not np.isfinite(scores).all():
+            raise ValueError(f"masks of {sizes.sum()} pixels in {values.size}")
+        parts = np.split(values, np.cumsum(sizes)[:-1])
+        masks = [
+            SoftMask(float(score), int(top), int(left), part.reshape(int(height), int(width)))
+            for score, (top, left, height, width), part in zip(scores, places, parts, strict=False)
+        ]
+        return cls(rows, columns, MaskSet((int(grid[0]), int(grid[1])), int(grid[2]), masks))
+
 
 def _cut(values: dict[str, float]) -> int:
     """The mask threshold, of 255."""
@@ -167,6 +191,7 @@ class QueryPrediction(Prediction):
     """
 
     regions: Sequence[MaskRegion]
+    region = MaskRegion
     kind = "condinst"  # all query-based models have the same parameters
 
     def confidence(self) -> np.ndarray:

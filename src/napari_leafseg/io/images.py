@@ -213,6 +213,31 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     write_atomically(Path(path), imageio.imwrite("<bytes>", image, extension=".png"))
 
 
+def write_array(path: str | Path, image: Any, rgb: bool) -> None:
+    """Write what an image layer holds as TIFF, so that `read_image` gives it back exactly; whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    image : array
+        (H, W), (T, H, W), (T, H, W, 1), or with colors as the last axis; of any type of numbers, NumPy or Dask.
+    rgb : bool
+        Whether the last axis is that of colors.
+    """
+    array = np.asarray(image)
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    if array.ndim == 4 and not rgb:
+        array = array[..., 0]
+    axes = {2: "YX", 3: "TYX"}[array.ndim - rgb] + ("S" if rgb else "")
+    options: dict[str, Any] = {"photometric": "rgb" if rgb else "minisblack", "metadata": {"axes": axes}}
+    if rgb and array.shape[-1] == 4:
+        options["extrasamples"] = ["unassalpha"]
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, compression="zlib", compressionargs={"level": 1}, **options)
+    write_atomically(Path(path), buffer.getvalue())
+
+
 def find_pairs(folder: Path, labels: Path | None = None) -> Iterator[tuple[Path, Path]]:
     """Find images of a folder that have a label image, ``<stem>_label.<ending>``.
 

@@ -110,7 +110,9 @@ def write_labels_files(labels: Path, record: Path, name: str, snapshot: Snapshot
         description=json.dumps({"number": number, "verified": snapshot.record["verified"]}),
     )  # fmt: skip
     write_atomically(labels, buffer.getvalue(), parents=False)
-    content = {"id": name, **snapshot.record, "journal_number": number}
+    planes = snapshot.labels.reshape(-1, *snapshot.labels.shape[-2:])
+    leaves = sum(int(np.count_nonzero(np.bincount(plane.ravel())[1:])) for plane in planes)
+    content = {"id": name, **snapshot.record, "journal_number": number, "leaves": leaves}
     text = json.dumps(content, indent=1, sort_keys=True, default=_plain) + "\n"
     write_atomically(record, text.encode(), parents=False)
 

@@ -8,6 +8,7 @@
     labels/ID.tif         16-bit labels; their description names the last journal record in them, and what is verified
     records/ID.json       what a person wants to know of them
     journal/ID.journal    every step
+    predictions/ID.npz    what the network said, for tuning; may be deleted
     channels.json         which channels and which plane of the images are read, where somebody chose
     …/NAME.damaged        a file that was damaged, as it was found
 """
@@ -17,23 +18,27 @@ from __future__ import annotations
 import logging
 import shutil
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
-from napari_leafseg.io import read_image, write_image
-from napari_leafseg.project.adoption import adopt_now, copy_files
+from napari_leafseg.io import read_image, write_array
+from napari_leafseg.project.adoption import adopt_now
 from napari_leafseg.project.document import Document, now
+from napari_leafseg.project.elsewhere import copy_elsewhere
 from napari_leafseg.project.files import ImageRef, ProjectFile, State, clear_folder, read_project_file
 from napari_leafseg.project.image_list import ImageList
 from napari_leafseg.project.journal import Journal, Numbering, Record, last_number
 from napari_leafseg.project.labels_file import read_labels_file, read_record_file, write_labels_files
 from napari_leafseg.project.lock import GUARD, Lock
+from napari_leafseg.project.predictions import PredictionFolder
 from napari_leafseg.project.recent_projects import remember_project
+from napari_leafseg.project.write_job import Job
 from napari_leafseg.project.writer import Writer
 
 __all__ = ["ImageRef", "Project", "State"]
@@ -51,6 +56,7 @@ class Project(ImageList):
     writer : Writer
     noticed : callable, optional
         Takes a sentence about a file that was found damaged; it is logged without.
+    predictions : PredictionFolder
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Project(ImageList):
     ) -> None:  # fmt: skip
         super().__init__(folder, file, Writer(failed))
         self.noticed, self._lock = noticed, lock
+        self.predictions = PredictionFolder(folder, self.check, self.notice)
         self._journals: dict[str, Journal] = {}
         self._numbering: weakref.WeakKeyDictionary[Document, Numbering] = weakref.WeakKeyDictionary()
         self._live: weakref.WeakValueDictionary[str, Document] = weakref.WeakValueDictionary()
@@ -144,6 +151,7 @@ class Project(ImageList):
     def close(self) -> None:
         """Write what waits and let others open the project."""
         self.writer.close()
+        self.predictions.close()
         if self.writer.pending:
             _LOG.error("%s was closed with %d writes not done: %s", self.folder, self.writer.pending, self.writer.error)
         self._lock.release()
@@ -237,7 +245,7 @@ class Project(ImageList):
             labels, description = read_labels_file(path, shape=shape)
             number, verified = description.number, description.verified
         record = read_record_file(self.record_path(ref))
-        for key in ("id", "annotator", "saved", "journal_number", "verified"):
+        for key in ("id", "annotator", "saved", "journal_number", "verified", "leaves"):
             record.pop(key, None)
         document = Document(labels, record, verified, number)
         document.replay(self.journal(ref).read(tuple(shape)))
@@ -258,6 +266,13 @@ class Project(ImageList):
         if not self.labels_path(ref).exists():
             raise ProjectError(f"The image “{ref.id}” has no labels yet.")
         return read_labels_file(self.labels_path(ref))[0]
+
+    def count_leaves(self) -> Iterator[tuple[ImageRef, int]]:
+        """Tell how many leaves the images have whose labels were saved, as their records say."""
+        for ref in list(self.images):
+            leaves = read_record_file(self.record_path(ref)).get("leaves")
+            if isinstance(leaves, int):
+                yield ref, leaves
 
     def catch_up(self) -> None:
         """Bring the label images up to their journals: after a kill these may be newer.
@@ -307,73 +322,19 @@ class Project(ImageList):
 
         self._put(write, ref, f"labels of {ref.id}")
 
-    def put_image(self, ref: ImageRef, image: np.ndarray) -> None:
-        """Write the image of a layer that has no file where the project expects it, uint8 RGB."""
+    def put_image(self, ref: ImageRef, image: Any, rgb: bool) -> None:
+        """Write the image of a layer that has no file where the project expects it, exactly; see `write_array`."""
         self.writer.put(
-            Job(lambda project: write_image(project.path_of(project.ref(ref.id)), image), self, ""),
+            Job(lambda project: write_array(project.path_of(project.ref(ref.id)), image, rgb), self, ""),
             group=f"image {ref.id}",
         )
 
     def save_elsewhere(self, folder: str | Path, documents: dict[str, Document], name: str = "") -> Project:
-        """Write the whole project to another folder, with what is in memory: for when the disk is full or gone.
-
-        Parameters
-        ----------
-        folder : path
-            New or empty.
-        documents : dict
-            Open documents by the images' names: from now on they are written there. The others are copied as they are
-            on the disk, with what still waits to be written.
-        name : str
-            The new project's; the same when empty.
-
-        Returns
-        -------
-        Project
-            The new one, open; the old one stays as it is.
-
-        Raises
-        ------
-        ProjectError
-            When the folder is not empty or cannot be written.
-        """
-        other = Project.create(folder, name or self.file.name)
-        try:
-            with self.writer.held() as waiting:
-                copy_files(self, other, documents)
-                for item in waiting:
-                    if isinstance(item.job, Job) and item.job.name not in documents:
-                        other.writer.put(Job(item.job.work, other, item.job.name), item.key, item.group)
-            for ref in other.images:
-                if ref.id in documents:
-                    other.adopt(ref, documents[ref.id])
-            if not other.writer.flush():
-                raise ProjectError(other.writer.error or f"Cannot write to {folder} in time.")
-        except (OSError, UserError) as error:
-            other.close()
-            raise ProjectError(f"The project cannot be saved in {folder}: {error}") from error
-        return other
-
-
-class Job:
-    """Something of an image that is to be written.
-
-    Attributes
-    ----------
-    work : callable
-        Writes it into a project.
-    project : Project
-    name : str
-        The image's.
-    """
-
-    def __init__(self, work: Callable[[Project], None], project: Project, name: str) -> None:
-        self.work, self.project, self.name = work, project, name
-
-    def __call__(self) -> None:
-        """Write it, when the project is still there and ours."""
-        self.project.check()
-        self.work(self.project)
+        """Write the whole project to another folder and return it, open; see `copy_elsewhere`."""
+        for event in copy_elsewhere(self, folder, documents, name):
+            if event.project is not None:
+                return event.project
+        raise AssertionError("a copy ends with its project")
 
 
 def _write_list(folder: Path, file: ProjectFile) -> None:

@@ -12,6 +12,7 @@ DISTANCE_EMBEDDING = ModelFamily(
     config=DistanceEmbeddingConfig,
     builder="napari_leafseg.models.distance_embedding.build:build",
     runner="napari_leafseg.inference.distance_embedding_runner:DistanceEmbeddingRunner",
+    prediction="napari_leafseg.inference.leaf_prediction:LeafPrediction",
     losses="napari_leafseg.training.losses:dense_losses",
     unique_losses="napari_leafseg.training.losses:dense_unique_losses",
     presets=SIZES,

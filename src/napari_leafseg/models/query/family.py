@@ -54,6 +54,7 @@ def query_family(
         config=config,
         builder=builder,
         runner="napari_leafseg.inference.query_runner:QueryRunner",
+        prediction="napari_leafseg.inference.query_prediction:QueryPrediction",
         parameters=QUERY_PARAMETERS,
         presets=presets or {name: preset for name, preset in QUERY_SIZES.items() if preset.kind == kind},
         overlays=("confidence",),

@@ -23,13 +23,15 @@ from qtpy.QtWidgets import (
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.formats import FORMATS, list_classes, readable_suffixes
 from napari_leafseg.project.lock import ProjectLocked
+from napari_leafseg.project.recent_projects import last_project
 from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, export_labels, import_masks
 from napari_leafseg.widgets.common.controls import listen
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
+from napari_leafseg.widgets.images.elsewhere import ProjectCopier
 from napari_leafseg.widgets.images.jobs import import_labels_job, transfer_job
 from napari_leafseg.widgets.state.preferences import preferences
-from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
+from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects, unsaved_folder
 from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -53,6 +55,7 @@ class ProjectBar(QWidget):
         self._again: Callable[[Exception], None] | None = None
         self._error: Exception | None = None
         self._notes: list[str] = []
+        self.copier = ProjectCopier(self)
         self.name = QLabel()
         self.name.setObjectName("project_name")
         self.button = QPushButton("Project")
@@ -69,12 +72,18 @@ class ProjectBar(QWidget):
             ("", "", None),
             ("relink", "Find moved images …", self._relink),
             ("elsewhere", "Save elsewhere …", self._elsewhere),
+            ("predictions", "Keep predictions for tuning after a restart", self._keep_predictions),
             ("close", "Close project", self._close),
         ):
             if job is None:
                 menu.addSeparator()
             else:
                 self.actions_by_name[name] = menu.addAction(label, self._guarded(job))
+        self.actions_by_name["predictions"].setCheckable(True)
+        self.actions_by_name["predictions"].setChecked(preferences.keep_predictions)
+        self.actions_by_name["predictions"].setToolTip(
+            f"At most {preferences.predictions_limit} MiB in a project; the oldest are deleted first."
+        )
         self.button.setMenu(menu)
         self.recover = QPushButton()
         self.recover.setObjectName("recover")
@@ -87,8 +96,18 @@ class ProjectBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
         column.addWidget(self.recover)
+        self.last: Path | None = None
         self.controller.changed.connect(self.refresh)
+        start_worker(
+            last_project, unsaved_folder(), on_result=self._offer, on_error=lambda error: show_error(str(error)),
+            owner=self,
+        )  # fmt: skip
         listen(session.project_changed, self.refresh)
+        self.refresh()
+
+    def _offer(self, last: Path | None) -> None:
+        """Offer the project that was open last."""
+        self.last = last
         self.refresh()
 
     def refresh(self) -> None:
@@ -100,8 +119,9 @@ class ProjectBar(QWidget):
             text, tip = "Kept, not in a project yet", f"In {project.folder}. Choose “New project …” to give it a place."
         else:
             text, tip = f"<b>{project.file.name}</b>", str(project.folder)
+            self.last = project.folder
         if project is not None and project.writer.error:
-            text, tip = f"⚠ {text}: not saved", project.writer.error
+            text, tip = f"⚠ {text} cannot be written", project.writer.error
         self.name.setText(text)
         self.name.setToolTip(tip)
         self.button.setEnabled(not self.job.running)  # one change of the project at a time
@@ -112,8 +132,12 @@ class ProjectBar(QWidget):
         left = recoverable_projects() if project is None else []
         self.recover.setVisible(bool(left))
         if left:
-            self.recover.setText(f"Open the corrections of {left[0].name[:16].replace('.', ':')}")
-            self.recover.setToolTip(f"They were never put into a project, and are kept in {left[0]}.")
+            self.recover.setText(f"Go on with the work of {left[0].name[:16].replace('.', ':')}")
+            self.recover.setToolTip(f"It was never put into a project, and is kept in {left[0]}.")
+        elif project is None and self.last is not None:
+            self.recover.setText(f"Open “{self.last.name}” again")
+            self.recover.setToolTip(f"The project in {self.last}, which was open last.")
+            self.recover.setVisible(True)
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -133,7 +157,12 @@ class ProjectBar(QWidget):
 
     def _new(self) -> None:
         folder = self._folder("An empty folder for the new project")
-        if folder is not None:
+        if folder is None:
+            return
+        if self.controller.is_scratch:
+            events = self.controller.copy_elsewhere(folder, folder.name)
+            self.copier.start(events, folder, self.controller.leave_scratch)
+        else:
             self.controller.create(folder)
 
     def _open(self) -> None:
@@ -144,7 +173,7 @@ class ProjectBar(QWidget):
     def open(self, folder: Path) -> None:
         """Open a project; ask where another computer seems to have it open."""
         try:
-            self.controller.open(folder)
+            self.controller.switch(folder)
         except ProjectLocked as locked:
             if locked.owner.host == locked.owner.me().host:
                 raise
@@ -152,7 +181,7 @@ class ProjectBar(QWidget):
                 self, "Open elsewhere", f"{locked}\n\nIf you know that it is not open there any more, open it here?"
             )
             if answer == QMessageBox.StandardButton.Yes:
-                self.controller.open(folder, force=True)
+                self.controller.switch(folder, force=True)
 
     def open_or_tell(self, folder: Path) -> None:
         """Open a project; tell why where that is not possible."""
@@ -162,6 +191,8 @@ class ProjectBar(QWidget):
         left = recoverable_projects()
         if left:
             self._guarded(partial(self.controller.open, left[0], False, True))()
+        elif self.last is not None:
+            self.open_or_tell(self.last)
 
     def _import(self) -> None:
         folder = self._folder("The folder of images with label images")
@@ -233,15 +264,27 @@ class ProjectBar(QWidget):
                 if chosen:
                     self._take_labels(paths, verified, classes, replace, name)
 
-        self.controller.close()  # what is on the screen is written first, and read again afterwards
-        reopen = self._guarded(partial(self.controller.open, project.folder))
-        self._start(reopen, again, import_labels_job, project.folder, paths, verified, classes, replace, image)
+        reopen = self._reopening(project.folder)
+        job = import_labels_job, project.folder, paths, verified, classes, replace, image
+        # what is on the screen is written first, and read again afterwards
+        self.controller.leave(lambda: self._start(reopen, again, *job))
+
+    def _reopening(self, folder: Path) -> Callable[[], None]:
+        """What opens a project again and shows the image that is shown now."""
+        focus = self.session.focus()
+        entry = None if focus is None else self.session.entry_of(focus)
+
+        def reopen() -> None:
+            self.controller.open(folder)
+            again = None if entry is None else self.session.entry_at(entry.path)
+            if again is not None:
+                self.session.image_wanted.emit(again)
+
+        return self._guarded(reopen)
 
     def _imported(self) -> None:
         if self.controller.project is not None:
-            folder = self.controller.project.folder
-            self.controller.close()
-            self._guarded(partial(self.controller.open, folder))()
+            self.controller.leave(self._reopening(self.controller.project.folder))
 
     def _export(self) -> None:
         labels = [fmt.title for fmt in FORMATS.values()]
@@ -289,14 +332,15 @@ class ProjectBar(QWidget):
             project = self.controller.project
             found, missing = project.relink(folder), project.missing()
             show_info(f"{len(found)} images found again, {len(missing)} still missing.")
-            place = project.folder
-            self.controller.close()
-            self.controller.open(place)
+            self.controller.leave(self._reopening(project.folder))
 
     def _elsewhere(self) -> None:
         folder = self._folder("An empty folder on another disk")
         if folder is not None:
-            self.controller.save_elsewhere(folder)
+            self.copier.start(self.controller.copy_elsewhere(folder), folder, self.controller.go_on_in)
+
+    def _keep_predictions(self) -> None:
+        preferences.keep_predictions = self.actions_by_name["predictions"].isChecked()
 
     def _close(self) -> None:
-        self.controller.close()
+        self.controller.leave()

@@ -178,9 +178,9 @@ class SegmentForm(JobWidget):
                 box.setChecked(False)  # what another kind of model had shown goes
 
     def _saving(self) -> QGroupBox:
-        group = QGroupBox("Save")
+        group = QGroupBox("Export")
         row = QHBoxLayout(group)
-        self.save_button = QPushButton("Save labels  (S)")
+        self.save_button = QPushButton("Export labels  (S)")
         self.save_button.setObjectName("save")
         self.folder_button = QToolButton()
         self.folder_button.setText("Folder …")
@@ -188,7 +188,7 @@ class SegmentForm(JobWidget):
         self.masks_button = QToolButton()
         self.masks_button.setObjectName("save_masks")
         self.masks_button.setText("Masks …")
-        self.masks_button.setToolTip("Save every leaf's full mask, also where leaves overlap, as COCO")
+        self.masks_button.setToolTip("Export every leaf's full mask, also where leaves overlap, as COCO")
         self.masks_button.setVisible(False)
         row.addWidget(self.save_button, 1)
         row.addWidget(self.masks_button)
@@ -331,8 +331,8 @@ class SegmentForm(JobWidget):
     def show_folder(self, folder: Path | None) -> None:
         """Where labels are saved."""
         where = str(folder) if folder else "a folder “leaves” beside the image"
-        self.save_button.setToolTip(f"Saves to {where}; key S on the canvas")
-        self.folder_button.setToolTip(f"Choose where to save. Now: {where}")
+        self.save_button.setToolTip(f"Exports to {where}; key S on the canvas")
+        self.folder_button.setToolTip(f"Choose where to export to. Now: {where}")
 
 
 def _one_line(name: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_leafseg.io import label_path, write_labels
+from napari_leafseg.models.store.zoo import find_model
+from napari_leafseg.pipelines.batch.config import file_hash
 from napari_leafseg.pipelines.predictors import get_predictor
 
 
@@ -25,8 +28,11 @@ def predict_job(
     from napari_leafseg.inference.predictor import PredictEvent
 
     yield PredictEvent(0, 100, f"Loading the model “{model}”")
-    predictor = get_predictor(model, device, tta)
-    yield from predictor.run(data, scale, name, source)
+    predictor, weights = get_predictor(model, device, tta), file_hash(find_model(model))
+    for event in predictor.run(data, scale, name, source):
+        for frame in () if event.prediction is None else (event.prediction, *event.prediction.frames):
+            frame.model = replace(frame.model, sha256=weights)
+        yield event
 
 
 def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]) -> Path:

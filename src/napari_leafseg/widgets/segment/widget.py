@@ -20,6 +20,7 @@ from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, Li
 from napari_leafseg.widgets.segment.overlays import OVERLAYS
 from napari_leafseg.widgets.segment.saving import LabelSaver
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import KEY, image_data
@@ -44,6 +45,7 @@ class SegmentWidget(SegmentForm):
         self.saver.told.connect(self.show_message)
         self.saver.folder_chosen.connect(self.show_folder)
         self._predicted: Image | None = None
+        self._seen: Any = None  # what the model is looking at
         self.live = LiveLabels(self)
         self._settle = burst_timer(self, self._end_tuning, 500)  # a drag is one step, recorded when it has come to rest
         self._restore()
@@ -65,6 +67,8 @@ class SegmentWidget(SegmentForm):
         self.listen(events.removed, self._layers_changed)
         self.listen(self.viewer.layers.selection.events.active, self._active_changed)
         self.listen(self.session.layer_state_changed, self._state_changed)
+        self.listen(self.session.prediction_restored, self._prediction_restored)
+        self.listen(self.session.image_exchanged, self._image_exchanged)
         self.listen(self.session.parameters_suggested, self._take_over)
         self.listen(self.session.model_wanted, self.choose_model)
         self.listen(self.session.models_changed, self.list_models_again)
@@ -103,6 +107,8 @@ class SegmentWidget(SegmentForm):
         prediction = self.session.record(image).prediction if image is not None else None
         if prediction is None:
             self.show_nothing(image is not None)
+            if image is not None:
+                self.controller.predictions.offer(image)
         else:
             values = {**prediction.defaults(), **self.session.record(image).parameters}
             self.show_prediction(prediction, values)
@@ -113,6 +119,19 @@ class SegmentWidget(SegmentForm):
                 box.setChecked(self.session.find_layer(image, kind) is not None)
                 box.blockSignals(False)
         self._state_changed(image)
+
+    def _prediction_restored(self, image: Image) -> None:
+        """Go on tuning what was predicted before a restart."""
+        binding = self.session.binding(image)
+        if binding is not None:
+            self._follow(image, binding)
+        if image is self.image:
+            self._image_chosen()
+
+    def _image_exchanged(self, image: Image) -> None:
+        """Another array is in the layer: what the sliders tuned is gone."""
+        if image is self.image:
+            self._image_chosen()
 
     def _state_changed(self, image: Any) -> None:
         if image is not None and image is self.image:
@@ -140,7 +159,7 @@ class SegmentWidget(SegmentForm):
         source = {"name": entry.path.name, "sha256": entry.sha256} if entry else {"name": image.name}
         self.live.cancel()
         self.show_running(True)
-        self._predicted = image
+        self._predicted, self._seen = image, image.data
         self.job.start(
             predict_job, self.model_name, self.device_name, data, self.scale,
             f"The layer “{image.name}”", source, self.tta,
@@ -149,8 +168,12 @@ class SegmentWidget(SegmentForm):
     def _progress(self, event: Any) -> None:
         image = self._predicted
         self.show_progress(event.done, event.total, event.message)
-        if event.prediction is not None and image in self.viewer.layers:
-            self._accept(image, event.prediction)
+        if event.prediction is None or image is None or image not in self.viewer.layers:
+            return
+        if image.data is not self._seen:
+            show_warning(f"The layer “{image.name}” got another image while the model worked. Press Run again.")
+            return
+        self._accept(image, event.prediction)
 
     def _accept(self, image: Image, prediction: Any) -> None:
         """A prediction arrived: keep it, and ask for its labels."""
@@ -165,7 +188,7 @@ class SegmentWidget(SegmentForm):
             show_warning(note)
 
     def _ended(self) -> None:
-        self._predicted = None
+        self._predicted = self._seen = None
         self.show_running(False)
         self._state_changed(self.image)
 
@@ -207,25 +230,32 @@ class SegmentWidget(SegmentForm):
         fresh = item.parameters == {} or binding is None or shape != result.labels.shape
         if fresh:
             binding = layers.show_new_labels(
-                self.session, image, result.labels, f"segment with {item.prediction.model.name}"
-            )
-            if binding is not self.session.record(image).undo_source:
-                self.session.record(image).undo_source = binding
-                binding.values_restored.connect(partial(self._values_restored, image))
+                self.session, image, result.labels, f"segment with {item.prediction.model.name}",
+                {"run": item.prediction.key, "parameters": result.values},
+            )  # fmt: skip
+            self._follow(image, binding)
             self._outline()
         elif binding is not None:
             binding.show_tuned(result.labels, result.box, item.parameters, result.values)
             self._settle.start()
         item.count = result.count
         self.session.keep_prediction(image, item.prediction, result.values)
-        item.saved = False
+        item.exported = False
         self.session.images_changed.emit()
+        if fresh:
+            self.controller.keep_run(image)
         if result.seeds is not None:
             layers.show_overlay(self.session, image, "seeds", result.seeds)
         if fresh:
             for kind, box in self.overlays.items():
                 if box.isChecked() and image is self.image:
                     self._toggle_extra(kind)
+
+    def _follow(self, image: Image, binding: LabelsBinding) -> None:
+        """Let the sliders follow the undo of an image."""
+        if binding is not self.session.record(image).undo_source:
+            self.session.record(image).undo_source = binding
+            binding.values_restored.connect(partial(self._values_restored, image))
 
     def _values_restored(self, image: Image, values: dict[str, float]) -> None:
         """Undo and redo move the sliders, too."""
@@ -260,6 +290,7 @@ class SegmentWidget(SegmentForm):
             return
         for binding in self.session.bindings():
             if binding.end_tuning() is not None:
+                self.controller.save(binding)
                 self.session.layer_state_changed.emit(binding.image)
 
     def _outline(self) -> None:
@@ -288,7 +319,7 @@ class SegmentWidget(SegmentForm):
             layers.show_overlay(self.session, image, kind, data)
 
     def save(self) -> None:
-        """Save the chosen image's labels, with model and parameters beside them, in the background."""
+        """Export the chosen image's labels, with model and parameters beside them, in the background."""
         self.saver.save(self.image)
 
     # -- settings ----------------------------------------------------------------------------------------------------

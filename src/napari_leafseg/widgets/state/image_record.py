@@ -37,8 +37,8 @@ class ImageRecord:
     sha256 : str
         Hash of the file, known once it was read.
     review : ReviewState
-    saved : bool, optional
-        Whether the labels on the screen were saved; None where no model made labels in this session.
+    exported : bool, optional
+        Whether a file holds the labels as they are on the screen; None where the image has no labels.
     missing : bool
         The file is not where the project expects it.
     error : str
@@ -65,7 +65,7 @@ class ImageRecord:
     path: Path | None = None
     sha256: str = ""
     review: ReviewState = ReviewState.NEW
-    saved: bool | None = None
+    exported: bool | None = None
     missing: bool = False
     error: str = ""
     confidence: float | None = None
@@ -106,11 +106,12 @@ class ImageRecord:
 
     def forget_layer(self) -> None:
         """Give up all that lives as long as the layer; what the list says of the image stays."""
+        lost = self.binding is not None and self.ref is None
         self.prediction, self.parameters = None, {}
         self.binding = self.undo_source = None
         self.cache.clear()
-        if not self.saved:
-            self.saved, self.count = None, 0
+        if lost and not self.exported:
+            self.exported, self.count = None, 0
 
 
 @dataclass(eq=False)
@@ -128,11 +129,11 @@ def describe(record: ImageRecord) -> str:
         return "image not found"
     leaves = f"{record.count} {'leaf' if record.count == 1 else 'leaves'}"
     if record.review is ReviewState.NEW:
-        if record.saved is not None:
-            return f"{leaves}, {'saved' if record.saved else 'not saved'}"
+        if record.exported is not None:
+            return f"{leaves}{', exported' if record.exported else ''}"
         sure = "" if record.confidence is None else f", least certain leaf {record.confidence:.2f}"
         return f"not segmented{sure}"
     words = "reviewed" if record.review is ReviewState.DONE else "in progress"
-    if record.saved is None:
+    if record.exported is None:
         return words
-    return f"{leaves}{', saved' if record.saved else ''} · {words}"
+    return f"{leaves}{', exported' if record.exported else ''} · {words}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,10 @@ def follow(session: Session, image: Image) -> None:
         getattr(image.events, name).connect(moved)
 
 
-def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: str) -> LabelsBinding:
-    """Put the labels of a new prediction on the screen, as one step that can be undone.
+def show_new_labels(
+    session: Session, image: Image, labels: np.ndarray, tool: str, info: Mapping[str, Any] | None = None
+) -> LabelsBinding:
+    """Put the labels of a new prediction on the screen, as one step that can be undone; for `info` see `Step`.
 
     The image's labels layer is used again; verified leaves in it are in `labels` already.
     """
@@ -69,7 +72,7 @@ def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: st
         binding = None
     if binding is None:
         binding = add_labels(session, image, Document(np.zeros(labels.shape, np.uint16)))
-    binding.replace(labels, tool)
+    binding.replace(labels, tool, info)
     binding.layer.visible = True
     session.viewer.layers.selection.active = binding.layer
     return binding

@@ -34,6 +34,13 @@ def is_painting(layer: Labels) -> bool:
     return bool(getattr(layer, "_staged_history", None))
 
 
+def end_stroke(layer: Labels) -> None:
+    """Make what was painted of a stroke so far a stroke of its own; what follows is another one."""
+    commit = getattr(layer, "_commit_staged_history", None)
+    if commit is not None:
+        commit()
+
+
 def atom_slices(atom: Any) -> tuple[slice, ...] | None:
     """Where an atom of a layer's history changed labels; None where napari still keeps indices."""
     return getattr(atom, "slice_key", None)

@@ -65,6 +65,8 @@ class Preferences:
         Growing angle of *Correct*.
     images_folder, project_folder : str
         Where file dialogs begin.
+    keep_predictions, predictions_limit
+        Whether a project keeps what models said, for tuning after a restart; at most so many MiB.
     batch_source, batch_output, batch_model, batch_px_per_mm, batch_workers
         The form of *Batch*.
     """
@@ -78,6 +80,8 @@ class Preferences:
     angle = _Choice("correct/angle", 45.0, float)
     images_folder = _Choice("images/folder", str(Path.home()), str)
     project_folder = _Choice("project/folder", str(Path.home()), str)
+    keep_predictions = _Choice("project/keep_predictions", True, _flag)
+    predictions_limit = _Choice("project/predictions_limit", 2048, int)
     batch_source = _Choice("batch/source", "", str)
     batch_output = _Choice("batch/output", "", str)
     batch_model = _Choice("batch/model", "leaf", str)
