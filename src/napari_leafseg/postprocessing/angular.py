@@ -137,7 +137,7 @@ class AngularGrouping:
                 owner[basin] = candidate
 
     def _thinned(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Every so manieth pixel of embedding and foreground, and how many that is."""
+        """Thin embedding and foreground out to about 512 pixels; also returns the step."""
         step = max(1, -(-max(self.shape) // 512))
         return (
             np.ascontiguousarray(self.embedding[:, ::step, ::step]),

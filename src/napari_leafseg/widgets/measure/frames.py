@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 from napari_leafseg.io import ReadOptions, read_image
 from napari_leafseg.pipelines.measure import Frame
 from napari_leafseg.project import Project
+from napari_leafseg.widgets.state.image_record import ImageRecord
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.session import Session, image_data
 
@@ -68,7 +70,9 @@ def tracks_of(leaves: pd.DataFrame, image: str | None) -> dict[tuple[int, int], 
 def records_of(session: Session, listed: bool) -> list[dict[str, Any]]:
     """Return how the labels came about that are measured: of the image on the screen, or of all in the list."""
     focus = session.focus()
-    known = list(session.images) if listed and session.images else [] if focus is None else [session.record(focus)]
+    known: Sequence[ImageRecord] = [] if focus is None else [session.record(focus)]
+    if listed and session.images:
+        known = session.images
     found = []
     for record in known:
         if record.prediction is not None:

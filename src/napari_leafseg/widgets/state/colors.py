@@ -31,7 +31,7 @@ DIFFERENCE = np.linalg.norm(_LAB[:, None] - _LAB[None], axis=2)
 
 
 def reduced(labels: np.ndarray) -> np.ndarray:
-    """Copy every so manieth pixel of labels (H, W) or (T, H, W): enough to see which leaves are neighbors."""
+    """Copy labels (H, W) or (T, H, W) at a coarser grid: enough to see which leaves are neighbors."""
     step = max(1, int(np.ceil(np.sqrt(labels.size / _PIXELS))))
     return np.array(labels[..., ::step, ::step])
 
