@@ -190,7 +190,7 @@ def learned(folder, scores):
     run.mkdir()
     (run / "looks.json").write_text(
         json.dumps([
-            {"step": 4 * at, "mean": mean, "scores": [[[mean, 0], None]]} for at, mean in enumerate(scores)
+            {"step": 4 * at, "mean": mean, "scores": [[mean, 0, None]]} for at, mean in enumerate(scores)
         ])
     )  # fmt: skip
     (run / "curves.jsonl").write_text("")
