@@ -71,6 +71,10 @@ class KeptPredictions(QObject):
             for key in list(self._near)[:-_NEAR]:
                 del self._near[key]
 
+    def forget(self) -> None:
+        """Free what is kept in memory of images that left the screen."""
+        self._near.clear()
+
     def offer(self, image: Image) -> None:
         """Read the prediction that the labels of an image come from, where it is kept and nothing newer is there."""
         record, project = self._controller.session.record(image), self._controller.project

@@ -145,6 +145,7 @@ class ProjectController(ProjectLabels):
         """Take images off the screen with all that belongs to them, and list others."""
         for image in shown:
             layers.remove_image(self.session, image)
+        self.predictions.forget()
         self.session.images[:] = records
         self.opened.emit()
 
