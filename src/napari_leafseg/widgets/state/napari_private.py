@@ -100,8 +100,6 @@ def replace_lookup(node: Any, code: str) -> Any:
     from vispy.visuals.shaders import Function
 
     lookup = Function(code)
-    for name in ("width", "wide", "reviewed", "white"):
-        lookup[name] = 0.0
     node._interpolation_fun["nearest"] = lookup
     node._need_interpolation_update = True
     return lookup

@@ -74,6 +74,8 @@ class Outlines:
         self._lookup: Any = None
         if self._node is not None:
             self._lookup = replace_lookup(self._node, _LOOKUP)
+            for name in ("width", "wide", "reviewed", "white"):
+                self._lookup[name] = 0.0
 
     def show(self, on: bool | None = None, reviewed: int | None = None, white: int | None = None) -> None:
         """Draw outlines or filled leaves; `reviewed` is the leaf in white, `white` the number that has this color."""
