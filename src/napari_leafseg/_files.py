@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import logging
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import platformdirs
 
 from napari_leafseg.errors import InputFileError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _LOG = logging.getLogger(__name__)
-_UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
+UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
 _LARGEST_JSON = 256 * 2**20  # bytes
+_TRIES = 3  # to read a file that another program is writing
 
 
 def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
@@ -38,19 +46,27 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
     """
     try:
         path.parent.mkdir(parents=parents, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_shortened(path.name)}.", suffix=_UNFINISHED)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_shortened(path.name)}.", suffix=UNFINISHED)
     except OSError as error:
         raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
     try:
         with os.fdopen(handle, "wb") as file:
+            _hold(handle)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+            if fcntl is not None:  # while it is held
+                _put(temporary, path)
+        if fcntl is None:  # Windows renames no open file
+            _put(temporary, path)
     except OSError as error:
         _remove(Path(temporary))
         raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
+
+
+def _put(temporary: str, path: Path) -> None:
+    os.chmod(temporary, 0o666 & ~_umask())
+    os.replace(temporary, path)
 
 
 def _shortened(name: str) -> str:
@@ -67,11 +83,43 @@ def _reason(error: OSError) -> str:
     return f"{error.strerror or error}."
 
 
-def clear_unfinished(folder: Path) -> None:
-    """Delete what `write_atomically` was writing into a folder when its process died; nothing else."""
-    for left in folder.glob(f".*{_UNFINISHED}"):
-        if left.is_file() and not left.is_symlink():
+def clear_unfinished(folder: Path, name: str = "") -> None:
+    """Delete what `write_atomically` was writing into a folder when its process died; nothing else.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    name : str
+        Of the one file that is meant; all when empty.
+    """
+    beginning = f".{_shortened(name)}." if name else "."
+    for left in folder.glob(f"{glob.escape(beginning)}*{UNFINISHED}"):
+        if left.is_file() and not left.is_symlink() and not _is_open(left):
             _remove(left)
+
+
+def _hold(handle: int) -> None:
+    """Say, for as long as a file is open, that its writer lives; the system takes it back when that is killed."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:  # a disk that cannot lock files
+            _LOG.debug("A file that is being written cannot be held: %s", error)
+
+
+def _is_open(path: Path) -> bool:
+    """Whether somebody still writes a file of `write_atomically`; on Windows such a file cannot be deleted anyway."""
+    if fcntl is None:
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        _LOG.info("%s is being written: %s", path, error)
+        return True
+    except OSError as error:
+        _LOG.debug("Nobody knows whether %s is being written: %s", path, error)
+    return False
 
 
 def _remove(path: Path) -> None:
@@ -81,28 +129,86 @@ def _remove(path: Path) -> None:
         _LOG.warning("%s cannot be deleted: %s", path, error)
 
 
-def read_regular(path: Path, most: int | None = None) -> bytes:
-    """Read a file; pipes and devices, which may never end, are not opened.
+class MissingFileError(InputFileError, FileNotFoundError):
+    """A file that is not there."""
+
+
+def check_regular(path: Path, most: int | None = None) -> os.stat_result:
+    """Refuse what is no file: folders, pipes and devices, which may never end; and files of more than `most` bytes.
 
     Raises
     ------
-    FileNotFoundError
+    MissingFileError
     InputFileError
-        When it is no file, cannot be read, or has more than `most` bytes.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise InputFileError(f"{path} is no file. Choose a file, no folder, pipe or device.")
-            if most is not None and status.st_size > most:
-                raise InputFileError(f"{path} has {status.st_size:,} bytes; no such file is longer than {most:,}.")
-            return file.read()
-    except FileNotFoundError:
-        raise
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise MissingFileError(
+                f"{path} is a link to {os.readlink(path)}, which is not there. Restore that file."
+            ) from error
+        raise MissingFileError(f"There is no file {path}. Check the path.") from error
     except (OSError, ValueError) as error:
         raise InputFileError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+    _check(path, status, most)
+    return status
+
+
+def _check(path: Path, status: os.stat_result, most: int | None) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
+        raise InputFileError(f"{path} is {what}, not a file. Choose a file.")
+    if most is not None and status.st_size > most:
+        raise InputFileError(
+            f"{path} has {status.st_size / 2**20:,.1f} MB, more than the {most / 2**20:,.1f} MB that are read."
+        )
+
+
+def read_regular(path: Path, most: int | None = None, whole: bool = False) -> bytes:
+    """Read a file; pipes and devices, which may never end, are not opened.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    most : int, optional
+        Bytes that it may have.
+    whole : bool
+        Whether another program may be writing it: then it is read again where it changed meanwhile.
+
+    Raises
+    ------
+    MissingFileError
+    InputFileError
+        When it is no file, is too large, cannot be read, or does not stop changing.
+    """
+    check_regular(path, most)
+    for number in range(_TRIES if whole else 1):
+        if number:
+            time.sleep(0.3)
+        try:
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            with os.fdopen(handle, "rb") as file:
+                before = os.fstat(handle)
+                _check(path, before, most)
+                content = _content(file)
+                after = os.fstat(handle)
+            now = os.stat(path) if whole else after
+        except FileNotFoundError as error:
+            raise MissingFileError(f"There is no file {path}. Check the path.") from error
+        except (OSError, ValueError) as error:
+            raise InputFileError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+        if not whole or (_state(before) == _state(after) == _state(now) and len(content) == now.st_size):
+            return content
+    raise InputFileError(f"{path} changes while it is read. Wait until the other program has written it.")
+
+
+def _content(file: BinaryIO) -> bytes:
+    return file.read()
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def read_json(path: Path) -> Any:
@@ -110,7 +216,7 @@ def read_json(path: Path) -> Any:
 
     Raises
     ------
-    FileNotFoundError
+    MissingFileError
     InputFileError
         When it is no JSON file or cannot be read.
     """

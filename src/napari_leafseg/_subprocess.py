@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from napari_leafseg._log import log_error, start_log
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import UserError, in_words
 
 _START = "from napari_leafseg._subprocess import _child_main; _child_main()"
 _TURN = 0.1  # seconds between two chances to stop
@@ -168,7 +168,7 @@ def _child_main() -> None:
         _send(answers, ("failed", error))
     except Exception as error:
         log_error(error)
-        _send(answers, ("failed", RuntimeError(traceback.format_exc())))
+        _send(answers, ("failed", in_words(error) or RuntimeError(traceback.format_exc())))
     os._exit(0)  # the interpreter's own end would wait for the thread that listens
 
 

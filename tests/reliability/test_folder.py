@@ -262,7 +262,7 @@ def test_pipes_and_devices_are_not_opened(work):
     list_file.unlink()
     os.mkfifo(list_file)
     began = time.monotonic()
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is a pipe or device, not a file"):
         Project.open(project.folder)
     assert time.monotonic() - began < 5
 
@@ -274,3 +274,47 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(InputFileError, match="Cannot write"):
         write_atomically(tmp_path / "none" / "deep" / "x", b"", parents=False)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_project_whose_making_was_cut_short_can_be_made_in_the_same_folder(tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "lock.json").write_text('{"user": "a", "host": "gone", "process": 1, "since": "x"')
+    (folder / "lock.guard").write_text("")
+    (folder / ".project.json.ab.leafseg-part").write_text("{")
+    Project.create(folder).close()
+    Project.open(folder).close()
+    assert not list(folder.glob(".*"))
+    (folder / "project.json").unlink()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ProjectError, match="not an empty folder"):
+        Project.create(folder)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_after_a_copy_that_failed_everything_goes_on_where_it_was(work, tmp_path, monkeypatch, exists):
+    project, ref, document, _told = work
+    stick, real = tmp_path / "stick", os.fsync
+    if exists:
+        stick.mkdir()
+    draw(document, 1)
+
+    def full(handle):
+        if str(stick) in os.readlink(f"/proc/self/fd/{handle}") and "journal" in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ProjectError, match="cannot be saved in"):
+        project.save_elsewhere(stick, {ref.id: document})
+    monkeypatch.undo()
+    assert stick.exists() is exists
+    assert not exists or not list(stick.iterdir())
+    draw(document, 2)
+    document.undo()
+    draw(document, 3)
+    project.save(ref, document)
+    assert project.writer.flush()
+    assert same(on_disk(project.folder), document)
+    with project.save_elsewhere(stick, {ref.id: document}) as other:
+        assert same(on_disk(other.folder), document)

@@ -20,6 +20,7 @@ from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.napari_private import is_painting
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import recoverable_projects
+from tests.widgets.answers import trust
 from tests.widgets.conftest import _own_settings, plant_image, qtbot  # noqa: F401
 
 from .kept import on_disk, same
@@ -87,8 +88,8 @@ def test_a_project_is_closed_and_opened_and_tuning_goes_on(desk, qtbot, tmp_path
     run(segment, qtbot)
     tuned, values = move(segment, qtbot), segment.panel.values()
     count = len(np.unique(tuned)) - 1
-    assert "not saved" not in images.list.item(0).text()
-    assert f"{count} leaves" in images.list.item(0).text()
+    assert "not saved" not in images.list.text(0)
+    assert f"{count} leaves" in images.list.text(0)
     close(images, qtbot)
     assert segment.image is None
     assert images.list.count() == len(images.session.images) == len(images.viewer.layers) == 0
@@ -98,7 +99,7 @@ def test_a_project_is_closed_and_opened_and_tuning_goes_on(desk, qtbot, tmp_path
     binding = restored(segment, qtbot)
     assert np.array_equal(binding.layer.data, tuned)
     assert segment.panel.values() == values
-    assert f"{count} leaves" in images.list.item(0).text()
+    assert f"{count} leaves" in images.list.text(0)
     prediction = segment.session.record(segment.image).prediction
     assert np.array_equal(prediction.labels(**values), tuned)
     other = move(segment, qtbot, 10)
@@ -294,7 +295,7 @@ def test_an_image_exchanged_afterwards_is_tuned_no_more(desk, qtbot):  # noqa: F
 
 
 def test_labels_for_other_images_leave_a_run_and_the_view_alone(desk, qtbot, tmp_path, monkeypatch, plant_image):  # noqa: F811
-    from qtpy.QtWidgets import QFileDialog, QMessageBox
+    from qtpy.QtWidgets import QFileDialog
 
     images, segment = desk
     images.controller.create(tmp_path / "p")
@@ -307,14 +308,15 @@ def test_labels_for_other_images_leave_a_run_and_the_view_alone(desk, qtbot, tmp
     given[5:30, 5:30] = 4
     write_image(tmp_path / "a_label.png", given)
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(tmp_path / "a_label.png")], ""))
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    answer = trust(qtbot, "Draft")
     images.project_bar.actions_by_name["labels"].trigger()
+    answer.check()
     qtbot.waitUntil(lambda: images.controller.project is None)
     qtbot.waitUntil(lambda: images.controller.project is not None)
     qtbot.waitUntil(lambda: "b leaves" in images.viewer.layers)
     assert images.list.currentRow() == 1
     assert np.array_equal(images.viewer.layers["b leaves"].data, labels)
-    qtbot.waitUntil(lambda: "1 leaf" in images.list.item(0).text())
+    qtbot.waitUntil(lambda: "1 leaf" in images.list.text(0))
 
 
 @pytest.mark.parametrize("moment", ["run", "slider"])

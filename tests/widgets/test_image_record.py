@@ -65,7 +65,7 @@ def test_saving_leaves_a_reviewed_image_reviewed(viewer, qtbot, tmp_path):
     qtbot.waitUntil(lambda: bool(record.exported), timeout=10000)
     assert record.review is ReviewState.DONE
     assert not record.waits
-    assert images.list.item(0).text() == "a.png\n1 leaf, exported · reviewed"
+    assert images.list.text(0) == "a.png\n1 leaf, exported · reviewed"
     (ref,) = correct.controller.project.images
     assert ref.state == "done"
     correct.binding.undo()

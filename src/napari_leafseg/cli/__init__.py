@@ -7,7 +7,7 @@ import sys
 from napari_leafseg._console import print_error
 from napari_leafseg._log import log_error, start_log
 from napari_leafseg.cli.common import app
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import UserError, in_words
 
 # isort: off
 from napari_leafseg.cli import predict, evaluate, train, data, program, models  # noqa: F401 (help lists them so)
@@ -28,4 +28,8 @@ def main() -> None:
         sys.exit(2)
     except Exception as error:  # Typer puts a hook of its own over the log's
         log_error(error)
-        raise
+        told = in_words(error)
+        if told is None:
+            raise
+        print_error(told)
+        sys.exit(2)

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_leafseg.finetuning.config import FinetuneSettings
 from napari_leafseg.finetuning.evaluation import HeldOutScore, clear_gain, summary
 from napari_leafseg.inference.parameter_search import search_parameters
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
+from napari_leafseg.models.store.model_card import ModelCard, read_card
 from napari_leafseg.training.loop import read_curves
 from napari_leafseg.versions import software_versions, timestamp
 
 if TYPE_CHECKING:
     from napari_leafseg.finetuning.session import Session
+    from napari_leafseg.finetuning.trainer import FinetuneEvent
 
 
 def publish(
@@ -54,6 +57,26 @@ def publish(
     )  # fmt: skip
     session.target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(session.target, network, card, half=True)
+
+
+def published_card(path: Path, settings: FinetuneSettings) -> ModelCard | None:
+    """Return the card of the model that these settings made already: the session ended, but its folder stayed.
+
+    That is what a kill between the last write and the end leaves. None where there is no such model, or another one.
+    """
+    if not path.exists():
+        return None
+    card = read_card(path)
+    return card if card.provenance.get("settings") == settings.model_dump(mode="json") else None
+
+
+def published_event(session: Session) -> FinetuneEvent:
+    """Return the last event of a session whose model was written before."""
+    card = session.published
+    assert card is not None
+    held_out = [HeldOutScore(**item) for item in card.provenance["held_out"]]
+    verdict, words = card.provenance["verdict"], card.provenance["verdict_in_words"]
+    return session.finished(held_out, verdict, words)
 
 
 def better_values(predictions: list[tuple[Prediction, np.ndarray]]) -> dict[str, float]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from napari_leafseg._files import clear_unfinished
 from napari_leafseg.errors import ModelError, ProjectError
-from napari_leafseg.finetuning.config import FinetuneSettings, discard, session_folder
+from napari_leafseg.finetuning.config import FinetuneSettings, discard, evaluations_of, session_folder, usable_runs
 from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.finetuning.evaluation import HeldOutScore, give_verdict, summary
-from napari_leafseg.finetuning.publish import better_values, publish
+from napari_leafseg.finetuning.publish import better_values, publish, published_card, published_event
 from napari_leafseg.finetuning.snapshot import load_snapshot, save_snapshot
 from napari_leafseg.finetuning.trainer import FinetuneEvent, FoldRun
 from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.models.store.zoo import ENDING, find_model, list_models, user_folder
-from napari_leafseg.training.config import DataConfig, TrainingConfig
+from napari_leafseg.training.config import TrainingConfig
+from napari_leafseg.training.data_config import DataConfig
 from napari_leafseg.training.distributed import process_group_of
 
 _EVALUATIONS = 4  # how often the held-out images are looked at in a run
@@ -70,6 +71,9 @@ def finetune(
         When there is nothing to learn from, the name is taken, or the folder holds another session.
     """
     session = Session(settings, images, folder, device)
+    if session.published is not None:
+        yield published_event(session)
+        return
     yield FinetuneEvent("start", 0, session.total, session.describe())
     if session.outdated:
         yield FinetuneEvent("announce", 0, session.total, "Going on with the corrections as they were when this "
@@ -126,12 +130,15 @@ class Session:
         self.base = find_model(settings.base)
         self.card = read_card(self.base)
         self.target = user_folder() / f"{settings.name}{ENDING}"
-        if settings.name in list_models():
+        self.published = published_card(self.target, settings) if kept is not None else None
+        if settings.name in list_models() and self.published is None:
             raise ModelError(f"There is a model “{settings.name}” already. Choose another name.")
         self.folds = split(len(self.images), settings.seed)
         runs = len(self.folds) + (len(self.folds) > 1)
         self.total = runs * settings.run_steps
         self.processes.barrier()
+        if self.processes.is_main:
+            clear_unfinished(self.target.parent, self.target.name)
         if self.processes.is_main and kept is None:
             save_snapshot(folder, settings, self.images)
 
@@ -184,16 +191,15 @@ def keep_best(settings: FinetuneSettings, images: list[CorrectedImage], folder: 
         When nothing was saved yet.
     """
     session = Session(settings, images, folder, "cpu")
+    if session.published is not None:
+        return published_event(session)
     found = []
-    for number in range(len(session.folds) + 1):
+    for number in usable_runs(folder):
         held = session.folds[number][1] if number < len(session.folds) else []
         run = FoldRun(session, number, [], held)
-        if run.state_file.exists():
-            run.evaluations = json.loads(run.state_file.read_text(encoding="utf-8"))
-        trained = (run.folder / "curves.jsonl").exists()
-        if run.best_file.exists() and trained and (not run.evaluations or run.best_step > 0):
-            gain = run.evaluations[0]["mean"] if run.evaluations else 0.0
-            found.append((run.best()["mean"] - gain if run.evaluations else 0.0, number, run))
+        run.evaluations = evaluations_of(run.folder)
+        gain = run.best()["mean"] - run.evaluations[0]["mean"] if run.evaluations else 0.0
+        found.append((gain, number, run))
     if not found:
         raise ModelError("There are no weights yet that are better than those it began with.")
     _, _, best = max(found, key=lambda item: item[:2])

@@ -99,10 +99,17 @@ def device_lock(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def inference_context(device: torch.device, precision: str = "auto") -> Iterator[None]:
-    """Take a turn on a device, in a precision."""
+def inference_context(device: torch.device, precision: str = "auto", plain: bool = False) -> Iterator[None]:
+    """Take a turn on a device, in a precision; where `plain`, without oneDNN, which may not recover of short memory."""
     with device_lock(device), autocast_for(device, precision):
-        yield
+        if not plain:
+            yield
+            return
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
 
 
 def autocast_for(device: torch.device, precision: str = "auto") -> torch.autocast:

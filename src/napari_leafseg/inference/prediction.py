@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -238,10 +238,18 @@ class Prediction:
             For an unknown parameter or one out of range.
         """
         chosen = self.complete(values)
+        return self.collect(chosen, lambda region: region.labels(chosen))
+
+    def labels_of_seeds(self, seeds: np.ndarray, **values: float) -> np.ndarray:
+        """Derive leaves that grow from given seeds, (N, 2) of (y, x) in the image; for predictions with seeds."""
+        raise NotImplementedError
+
+    def collect(self, chosen: dict[str, float], found_in: Callable[[Any], np.ndarray]) -> np.ndarray:
+        """Put the labels of all regions into one array; `found_in` gives those of one, at the image's size."""
         full = np.zeros(self.shape, np.uint16)
         count = 0
         for region in self.regions:
-            found = refine_labels(self.family, region.labels(chosen), chosen)
+            found = refine_labels(self.family, found_in(region), chosen)
             window = full[region.rows, region.columns]
             np.copyto(window, found + np.uint16(count), where=found > 0, casting="unsafe")
             count += int(found.max(initial=0))
@@ -322,6 +330,13 @@ class StackPrediction(Prediction):
         """Derive the labels of all frames, uint16 (T, H, W); see `Prediction.labels`."""
         chosen = self.complete(values)
         return np.stack([frame.labels(**chosen) for frame in self.frames])
+
+    def labels_of_seeds(self, seeds: np.ndarray, **values: float) -> np.ndarray:
+        """Derive the labels of all frames; a seed begins with its frame, (N, 3)."""
+        chosen, at = self.complete(values), np.round(seeds[:, 0])
+        return np.stack(
+            [frame.labels_of_seeds(seeds[at == number, 1:], **chosen) for number, frame in enumerate(self.frames)]
+        )
 
     def record(self, **values: float) -> dict[str, Any]:
         """Return the first frame's record with the scales and notes of all."""

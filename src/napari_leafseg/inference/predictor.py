@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.errors import InputFileError, ParameterError
+from napari_leafseg.errors import InputFileError, NotEnoughMemory, ParameterError, short_of_memory
 from napari_leafseg.inference.device import choose_device, usable_precision
 from napari_leafseg.inference.plants import adjust_exposure, closer_scale, plant_regions, plant_statistics
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
@@ -171,6 +171,19 @@ class Predictor:
             raise ParameterError(
                 f"The working scale must lie between {SCALE_RANGE[0]:g} and {SCALE_RANGE[1]:g}, not {scale:g}."
             )
+        try:
+            yield from self._predict_frame(image, scale, name, source, mask)
+        except Exception as error:
+            if not short_of_memory(error):
+                raise
+            raise NotEnoughMemory(
+                f"There is too little memory to segment {name} ({' × '.join(map(str, image.shape[:2]))} pixels). Close "
+                "other programs, or lower the working scale."
+            ) from error
+
+    def _predict_frame(
+        self, image: np.ndarray, scale: float | None, name: str, source: dict[str, Any] | None, mask: np.ndarray | None
+    ) -> Iterator[PredictEvent]:
         self._notes.clear()
         started = time.perf_counter()
         rgb = to_rgb8(image, name)

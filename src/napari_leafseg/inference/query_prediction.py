@@ -28,11 +28,14 @@ class MaskSet(NamedTuple):
     stride : int
         Working pixels per pixel of the masks.
     masks : list of SoftMask
+    class_names : tuple of str
+        Names of their classes, where the model knows them.
     """
 
     shape: tuple[int, int]
     stride: int
     masks: list[SoftMask]
+    class_names: tuple[str, ...] = ()
 
 
 class MaskRegion(Region):
@@ -48,7 +51,7 @@ class MaskRegion(Region):
     def __init__(self, rows: slice, columns: slice, found: MaskSet) -> None:
         super().__init__(rows, columns, found.shape)
         self.masks = sorted(found.masks, key=lambda mask: -mask.score)
-        self.stride = found.stride
+        self.stride, self.class_names = found.stride, found.class_names
         self.scores = np.array([mask.score for mask in self.masks])
         self.iou = overlaps(self.masks)
 
@@ -208,6 +211,10 @@ class QueryPrediction(Prediction):
 
     def full_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
         """Return every leaf's full mask, also under other leaves: score, place in the image, bool mask; best first."""
+        return [item[:3] for item in self._masks(values)]
+
+    def _masks(self, values: dict[str, float]) -> list[tuple[float, tuple[slice, slice], np.ndarray, int]]:
+        """Every leaf's full mask and its class; best first."""
         chosen = self.complete(values)
         cut = _cut(chosen)
         found = []
@@ -219,7 +226,7 @@ class QueryPrediction(Prediction):
                     continue
                 rows = slice(place[0].start + region.rows.start, place[0].stop + region.rows.start)
                 columns = slice(place[1].start + region.columns.start, place[1].stop + region.columns.start)
-                found.append((score, (rows, columns), inside))
+                found.append((score, (rows, columns), inside, mask.category))
         return sorted(found, key=lambda item: -item[0])
 
     def every_mask(self) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
@@ -231,4 +238,8 @@ class QueryPrediction(Prediction):
         from napari_leafseg.io.exchange.coco import masks_to_coco
 
         name = str(self.source.get("name", "image"))
-        return masks_to_coco(name, (self.shape[0], self.shape[1]), self.full_masks(**values))
+        found = self._masks(values)
+        names = self.regions[0].class_names if self.regions else ()
+        kinds = [item[3] for item in found] if names else []
+        shape = (self.shape[0], self.shape[1])
+        return masks_to_coco(name, shape, [item[:3] for item in found], kinds, names)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from napari_leafseg.errors import ModelError
+from napari_leafseg.errors import NotEnoughMemory, short_of_memory
 from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.device import inference_context, usable_precision
 from napari_leafseg.models.build import Network
@@ -93,6 +93,7 @@ class TiledNetwork:
         self.device = device
         self.network.place(device)
         self.tile = self.largest
+        self.plain = False  # without oneDNN
 
     @property
     def precision(self) -> str:
@@ -113,11 +114,14 @@ class TiledNetwork:
         embed : bool
             Compute the embedding too; without, only the first U-Net runs.
         """
+        self.plain = False
         while True:
             try:
                 yield from self.run_tiles(image, statistics, embed)
                 return
-            except torch.OutOfMemoryError as error:
+            except Exception as error:
+                if not short_of_memory(error):
+                    raise
                 _LOG.warning("Out of memory on %s in tiles of %d pixels: %s", self.device, self.tile, error)
                 self._retreat()
 
@@ -140,7 +144,7 @@ class TiledNetwork:
         """
 
     def _retreat(self) -> None:
-        """Next smaller tile, then the CPU."""
+        """Next smaller tile, then the CPU, then without oneDNN."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.tile > SMALLEST_TILE:
@@ -153,8 +157,10 @@ class TiledNetwork:
             self.tile = self.largest
             self.network.place(self.device)
             self.warn("The graphics card ran out of memory even with small tiles; going on with the CPU.")
+        elif not self.plain and torch.backends.mkldnn.enabled:
+            self.plain = True  # after a failure oneDNN may refuse all that it did before, while the process lives
         else:
-            raise ModelError(
+            raise NotEnoughMemory(
                 "There is too little memory for this image. Close other programs, or lower the working scale."
             )
 
@@ -204,7 +210,7 @@ class TiledNetwork:
         """One forward pass, of all views together; pads to the network's stride by reflection."""
         height, width = image.shape[:2]
         batch = self._batch(image)
-        with inference_context(self.device, self.precision):
+        with inference_context(self.device, self.precision, self.plain):
             if embed:
                 output = _together([self._seen_as(batch, view) for view in VIEWS[: self.views]])
                 if output.center is not None:  # tiles of an image share their coordinates

@@ -257,6 +257,6 @@ def parameter_table() -> str:
     shared = [((MIN_AREA, MIN_AREA_WORKING), ["all"])]
     for specs, titles in [*rows.items(), *shared]:
         for spec in specs:
-            default = "by the image" if spec.per_image else f"{spec.default:g}"
+            default = "by the image" if spec.per_image else spec.text(spec.default)
             lines.append(f"| `{spec.name}` | {', '.join(titles)} | {spec.range} | {default} | {spec.help} |")
     return "\n".join(lines) + "\n"

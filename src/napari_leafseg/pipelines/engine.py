@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from napari_leafseg._log import log_error
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import UserError, in_words
 from napari_leafseg.pipelines.processes import default_workers, open_pool
 from napari_leafseg.pipelines.step import Step
 
@@ -37,6 +37,8 @@ class RunEvent(Generic[Item, Result]):
         Why it could not be done.
     skipped : bool
         It had been done before.
+    current : object or None
+        The one that is being done.
     """
 
     done: float
@@ -46,6 +48,7 @@ class RunEvent(Generic[Item, Result]):
     result: Result | None = None
     error: UserError | None = None
     skipped: bool = False
+    current: Item | None = None
 
 
 def run_over(
@@ -99,7 +102,7 @@ def run_over(
         for outcome in outcomes:
             if isinstance(outcome, RunEvent):
                 words = "" if outcome.item is None else f"{name(outcome.item)} ({done + 1} of {total}): "
-                yield RunEvent(done + outcome.done, total, words + outcome.message)
+                yield RunEvent(done + outcome.done, total, words + outcome.message, current=outcome.item)
                 continue
             done += 1
             item, result, problem = outcome
@@ -164,6 +167,8 @@ def _finish_work(work: Work[Any], item: Any) -> Any:
 def _user_error(name: str, error: Exception | None) -> UserError | None:
     if error is None or isinstance(error, UserError):
         return error
-    problem = UserError(f"{name} could not be done: {type(error).__name__}: {error}")
+    told = in_words(error)
+    reason = f"{type(error).__name__}: {error}" if told is None else f"{told} ({type(error).__name__})"
+    problem = UserError(f"{name} could not be done: {reason}")
     problem.__cause__ = error
     return problem

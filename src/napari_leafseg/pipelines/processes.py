@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_leafseg._system import usable_cores
-from napari_leafseg.errors import ParameterError
+from napari_leafseg.errors import ParameterError, UserError
 from napari_leafseg.pipelines.predictors import threads_of
 
 if TYPE_CHECKING:
     from distributed import Client
+
+_LOG = logging.getLogger(__name__)
 
 # Dask's own setting gives every freed array back to the system: the network then takes 1.6 times as long on a CPU
 _WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30), "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
 }  # fmt: skip
-_PATIENCE = 10  # seconds for a scheduler to answer
+_PATIENCE = 10  # seconds for a scheduler to answer, and for a worker to end
+_STARTING = 180  # seconds for a worker to start
+_DEATHS = 3  # of each worker program
 _AHEAD = 3  # items handed out to each worker at a time: memory stays flat, workers never wait
 
 
@@ -35,11 +43,98 @@ def default_workers(device: str) -> int:
     return usable_cores()
 
 
+class WorkerPrograms:
+    """Workers of this machine, each a program of its own, which begins its worker again when that dies.
+
+    Processes that the library forks or spawns import the user's main module, and with it open the user's window once
+    more. Each worker knows its number: it takes that graphics card.
+
+    Parameters
+    ----------
+    count : int
+    address : str
+        The scheduler's.
+    """
+
+    def __init__(self, count: int, address: str) -> None:
+        self.count, self.address, self.replaced = count, address, 0
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> WorkerPrograms:
+        self._running = [self._begin(number) for number in range(self.count)]
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for program in self._running:  # each ends its worker, and with it what the worker computes
+            program.terminate()
+        for program in self._running:
+            try:
+                program.wait(_PATIENCE)
+            except subprocess.TimeoutExpired as error:
+                _LOG.warning("A worker does not end, and is killed: %s", error)
+                program.kill()
+                program.wait()
+
+    def look(self) -> None:
+        """Begin those again that have ended.
+
+        Raises
+        ------
+        UserError
+            When they end again and again.
+        """
+        ended = [number for number, program in enumerate(self._running) if program.poll() is not None]
+        if self.replaced + len(ended) > _DEATHS * self.count:
+            raise UserError(
+                "The worker processes end as soon as they begin, as when memory runs out. Close other programs or take "
+                "fewer workers, then start again: what was done is kept."
+            )
+        for number in ended:
+            _LOG.warning("Worker %d ended (exit code %s), and is begun again.", number, self._running[number].poll())
+            self._running[number] = self._begin(number)
+        self.replaced += len(ended)
+
+    def wait(self, client: Client) -> None:
+        """Wait until all have reported.
+
+        Raises
+        ------
+        UserError
+            When they end again and again, or one has not reported after minutes.
+        """
+        end = time.monotonic() + _STARTING
+        while len(client.scheduler_info(n_workers=-1)["workers"]) < self.count:
+            self.look()
+            if time.monotonic() > end:
+                raise UserError(
+                    f"A worker did not report in {_STARTING} s. Close other programs, or choose fewer workers, and "
+                    "start again."
+                )
+            time.sleep(0.05)
+
+    def _begin(self, number: int) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        environment = {**_WORKER_ENVIRONMENT, **os.environ, "PYTHONPATH": path,
+                       "DASK_LOGGING__DISTRIBUTED": "critical", "NAPARI_LEAFSEG_WORKER": str(number)}  # fmt: skip
+        hidden: dict[str, Any] = {}
+        if sys.platform == "win32":
+            hidden["creationflags"] = subprocess.CREATE_NO_WINDOW
+        return subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, env=environment, **hidden)
+
+    def command(self) -> list[str]:
+        """Return what starts a worker."""
+        from distributed.system import MEMORY_LIMIT
+
+        return [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--nthreads=1", "--no-dashboard",
+                f"--memory-limit={MEMORY_LIMIT // self.count}", f"--death-timeout={_STARTING}"]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Pool:
     """Workers that are ready."""
 
     client: Client
+    programs: WorkerPrograms | None = None
 
     def map(
         self, function: Callable[[Any, Any], Any], work: Any, items: Sequence[Any]
@@ -61,6 +156,8 @@ class Pool:
                 try:
                     finished = wait(list(waiting), timeout=0.25, return_when="FIRST_COMPLETED").done
                 except TimeoutError:
+                    if self.programs is not None:
+                        self.programs.look()
                     yield None
                     continue
                 for future in finished:
@@ -102,8 +199,9 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
     ------
     ParameterError
         When no scheduler answers.
+    UserError
+        When the workers do not start.
     """
-    import dask
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
@@ -111,16 +209,9 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
             yield Pool(client)
         return
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}),
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as cluster,
+        LocalCluster(n_workers=0, processes=True, dashboard_address=None, silence_logs=50) as cluster,
         Client(cluster) as client,
+        WorkerPrograms(workers, cluster.scheduler_address) as programs,
     ):
-        client.run(_number_worker, list(client.scheduler_info(n_workers=-1)["workers"]))
-        yield Pool(client)
-
-
-def _number_worker(addresses: list[str], dask_worker: Any = None) -> None:
-    """Tell a worker which one it is: it takes that graphics card."""
-    os.environ["NAPARI_LEAFSEG_WORKER"] = str(addresses.index(dask_worker.address))
+        programs.wait(client)
+        yield Pool(client, programs)

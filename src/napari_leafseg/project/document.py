@@ -164,6 +164,11 @@ class Document:
             self.write, self.number = write, len(records)
         return records
 
+    def go_on(self, write: Callable[[Record], None] | None, number: int) -> None:
+        """Go back to being written as before `begin`, when nothing came of that."""
+        with self._lock:
+            self.write, self.number, self.changed = write, number, True
+
     def follow(self, earlier: Document, step: Step | None) -> None:
         """Put the history of the labels that these replaced before their own; `step` replaced them."""
         self.history.prepend([*earlier.history.done, *([] if step is None else [step])])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.files import ImageRef
+from napari_leafseg.project.files import ImageRef, clear_begun
 from napari_leafseg.project.measurement_settings import FILE as MEASUREMENT_FILE
 from napari_leafseg.project.read_options import FILE as READ_OPTIONS_FILE
+from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.write_job import Job
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ def copy_elsewhere(
         When the folder is not empty or cannot be written.
     """
     folder = Path(folder).absolute()
-    new = not folder.exists()
-    other = type(project).create(folder, name or project.file.name)
-    streams = {identity: document.write for identity, document in documents.items()}
+    new, other = not folder.exists(), type(project).begin(folder, name or project.file.name)
+    before = [(document, document.write, document.number) for document in documents.values()]
     whole = False
     try:
         with project.writer.held() as waiting:
@@ -69,27 +68,19 @@ def copy_elsewhere(
                 other.adopt(ref, documents[ref.id])
         if not other.writer.flush():
             raise ProjectError(other.writer.error or f"Cannot write to {folder} in time.")
+        other.save_list()  # last: a copy that was cut short is no project
         whole = True
     except (OSError, UserError) as error:
         raise ProjectError(f"The project cannot be saved in {folder}: {error}") from error
     finally:
         if not whole:
-            for identity, document in documents.items():  # they go on where they were
-                document.write = streams[identity]
+            for document, write, number in before:
+                document.go_on(write, number)
+            other.writer.drop()
             other.close()
-            _clear(folder, new)
+            clear_begun(folder, new)
+    remember_project(folder)
     yield CopyEvent(len(project.images), len(project.images), "", other)
-
-
-def _clear(folder: Path, new: bool) -> None:
-    """Delete what was written of a copy into a folder that was new or empty."""
-    for item in folder.iterdir() if folder.is_dir() else ():
-        if item.is_dir() and not item.is_symlink():
-            shutil.rmtree(item, ignore_errors=True)
-        else:
-            item.unlink(missing_ok=True)
-    if new:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_files(project: Project, other: Project, documents: Collection[str]) -> Iterator[CopyEvent]:
@@ -113,7 +104,6 @@ def _copy_files(project: Project, other: Project, documents: Collection[str]) ->
     for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE):
         if (project.folder / name).is_file():
             write_atomically(other.folder / name, read_regular(project.folder / name))
-    other.save_list()
     if lost:
         project.notice(
             f"The labels of {lost} images that are not open could not be copied from {project.folder}: they are no "

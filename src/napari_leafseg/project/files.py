@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import unicodedata
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -9,10 +11,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from napari_leafseg._files import clear_unfinished, read_json, unreserved
+from napari_leafseg._files import UNFINISHED, clear_unfinished, read_json, unreserved
 from napari_leafseg.errors import InputFileError, ProjectError, UserError
+from napari_leafseg.project.lock import GUARD, Lock, ProjectLocked
 from napari_leafseg.project.migrate import FORMAT, migrate
 
+_LOG = logging.getLogger(__name__)
 Settings = TypeVar("Settings")
 State = Literal["new", "in progress", "done"]
 OWN_FOLDERS = ("labels", "records", "journal", "predictions")  # written by us alone
@@ -147,6 +151,55 @@ def clear_folder(folder: Path) -> None:
     """Delete what was being written when the application died; nothing else."""
     for place in (folder, *(folder / name for name in (*OWN_FOLDERS, "images"))):
         clear_unfinished(place)
+
+
+def take_unused(folder: Path) -> Lock:
+    """Make a folder for a project, or take an empty one, and lock it.
+
+    What is left of a project whose making was cut short counts as empty.
+
+    Raises
+    ------
+    ProjectError
+        When there is something in the folder, or it cannot be written.
+    """
+    if (folder / "project.json").exists():
+        raise ProjectError(f"{folder} holds a project already. Open it, or choose another folder.")
+    new, lock = not folder.exists(), Lock(folder)
+    if not new and not (folder.is_dir() and all(_is_left_over(path) for path in folder.iterdir())):
+        raise ProjectError(f"{folder} is not an empty folder. Choose a new one for the project.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProjectError(f"Cannot make the folder {folder}: {error.strerror}. Choose another place.") from error
+    try:
+        lock.take()
+    except ProjectLocked:
+        raise
+    except UserError:
+        clear_begun(folder, new)
+        raise
+    clear_unfinished(folder)
+    return lock
+
+
+def _is_left_over(path: Path) -> bool:
+    return path.name in (GUARD, "lock.json") or path.name.endswith(UNFINISHED)
+
+
+def clear_begun(folder: Path, new: bool) -> None:
+    """Leave an unused folder as it was before a project was begun in it that could not be made; none where `new`."""
+    try:
+        for name in (*OWN_FOLDERS, "images"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        clear_unfinished(folder)
+        for path in folder.iterdir():
+            if path.name == GUARD or path.suffix == ".json":
+                path.unlink(missing_ok=True)
+        if new:
+            folder.rmdir()
+    except OSError as error:
+        _LOG.warning("Something of %s stays: %s", folder, error)
 
 
 def file_name(stem: str, taken: Collection[str] = ()) -> str:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,19 @@ from napari_leafseg.io import read_image, write_array
 from napari_leafseg.project.adoption import adopt_now
 from napari_leafseg.project.document import Document, now
 from napari_leafseg.project.elsewhere import copy_elsewhere
-from napari_leafseg.project.files import ImageRef, ProjectFile, State, clear_folder, read_project_file
+from napari_leafseg.project.files import (
+    ImageRef,
+    ProjectFile,
+    State,
+    clear_begun,
+    clear_folder,
+    read_project_file,
+    take_unused,
+)
 from napari_leafseg.project.image_list import ImageList
 from napari_leafseg.project.journal import Journal, Numbering, Record, last_number
 from napari_leafseg.project.labels_file import read_labels_file, read_record_file, write_labels_files
-from napari_leafseg.project.lock import GUARD, Lock
+from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.predictions import PredictionFolder
 from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.write_job import Job
@@ -57,6 +66,10 @@ class Project(ImageList):
     noticed : callable, optional
         Takes a sentence about a file that was found damaged; it is logged without.
     predictions : PredictionFolder
+    opening : threading.RLock
+        Held while a document is opened, and by whoever opens, changes and saves one in a go.
+    closed : bool
+        Whether nothing is written any more.
     """
 
     def __init__(
@@ -69,6 +82,7 @@ class Project(ImageList):
         self._journals: dict[str, Journal] = {}
         self._numbering: weakref.WeakKeyDictionary[Document, Numbering] = weakref.WeakKeyDictionary()
         self._live: weakref.WeakValueDictionary[str, Document] = weakref.WeakValueDictionary()
+        self.opening, self.closed = threading.RLock(), False
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 
@@ -85,32 +99,27 @@ class Project(ImageList):
             When there is something in the folder, or it cannot be written.
         """
         folder = Path(folder).absolute()
-        if (folder / "project.json").exists():
-            raise ProjectError(f"{folder} holds a project already. Open it, or choose another folder.")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ProjectError(f"{folder} is not an empty folder. Choose a new one for the project.")
-        new = not folder.exists()
+        new, project = not folder.exists(), cls.begin(folder, name, failed, noticed)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ProjectError(f"Cannot make the folder {folder}: {error.strerror}. Choose another place.") from error
-        lock = Lock(folder)
-        software = f"napari-leafseg {metadata.version('napari-leafseg')}"
-        file = ProjectFile(name=name or folder.name, created=now(), software=software)
-        try:
-            lock.take()
-            _write_list(folder, file)
+            _write_list(project.folder, project.file)
         except UserError:
-            lock.release()
-            try:
-                (folder / GUARD).unlink(missing_ok=True)
-                if new:
-                    folder.rmdir()
-            except OSError as error:
-                _LOG.warning("The folder %s stays: %s", folder, error)
+            project.close()
+            clear_begun(folder, new)
             raise
         remember_project(folder)
-        return cls(folder, file, lock, failed, noticed)
+        return project
+
+    @classmethod
+    def begin(
+        cls, folder: Path, name: str, failed: Callable[[str], None] | None = None,
+        noticed: Callable[[str], None] | None = None,
+    ) -> Project:  # fmt: skip
+        """Begin a project in a new or empty folder; it is one once its list is written."""
+        lock = take_unused(folder)
+        software = f"napari-leafseg {metadata.version('napari-leafseg')}"
+        return cls(
+            folder, ProjectFile(name=name or folder.name, created=now(), software=software), lock, failed, noticed
+        )
 
     @classmethod
     def open(
@@ -150,6 +159,8 @@ class Project(ImageList):
 
     def close(self) -> None:
         """Write what waits and let others open the project."""
+        with self.opening:
+            self.closed = True
         self.writer.close()
         self.predictions.close()
         if self.writer.pending:
@@ -161,6 +172,11 @@ class Project(ImageList):
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    def forget_documents(self, ref: ImageRef) -> None:
+        """Forget what is known of an image's files: they are about to be moved."""
+        self._journals.pop(ref.id, None)
+        self._live.pop(ref.id, None)
 
     def save_list(self) -> None:
         """Write ``project.json``.
@@ -220,14 +236,17 @@ class Project(ImageList):
             When the labels are of another size, damaged, or of a newer version, or when what waits to be written
             cannot be.
         """
-        if not self.writer.flush():
-            raise ProjectError(f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}")
-        document, numbering = self.read_document(ref, shape), Numbering()
-        document.write = self._stream(ref, numbering)
-        self._numbering[document] = numbering
-        if self._live.get(ref.id) is None:
-            self._live[ref.id] = document
-        return document
+        with self.opening:
+            if not self.writer.flush():
+                raise ProjectError(
+                    f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}"
+                )
+            document, numbering = self.read_document(ref, shape), Numbering()
+            document.write = self._stream(ref, numbering)
+            self._numbering[document] = numbering
+            if self._live.get(ref.id) is None:
+                self._live[ref.id] = document
+            return document
 
     def _stream(self, ref: ImageRef, numbering: Numbering) -> Callable[[Record], None]:
         """Takes a document's records to the journal of an image."""
@@ -245,7 +264,7 @@ class Project(ImageList):
             labels, description = read_labels_file(path, shape=shape)
             number, verified = description.number, description.verified
         record = read_record_file(self.record_path(ref))
-        for key in ("id", "annotator", "saved", "journal_number", "verified", "leaves"):
+        for key in ("id", "annotator", "saved", "journal_number", "verified"):
             record.pop(key, None)
         document = Document(labels, record, verified, number)
         document.replay(self.journal(ref).read(tuple(shape)))
@@ -266,13 +285,6 @@ class Project(ImageList):
         if not self.labels_path(ref).exists():
             raise ProjectError(f"The image “{ref.id}” has no labels yet.")
         return read_labels_file(self.labels_path(ref))[0]
-
-    def count_leaves(self) -> Iterator[tuple[ImageRef, int]]:
-        """Tell how many leaves the images have whose labels were saved, as their records say."""
-        for ref in list(self.images):
-            leaves = read_record_file(self.record_path(ref)).get("leaves")
-            if isinstance(leaves, int):
-                yield ref, leaves
 
     def catch_up(self) -> None:
         """Bring the label images up to their journals: after a kill these may be newer.
@@ -313,10 +325,17 @@ class Project(ImageList):
 
     def save(self, ref: ImageRef, document: Document) -> None:
         """Save the labels and their record, by the writer; returns at once."""
-        snapshot, numbering = document.snapshot(), self._numbering.get(document, Numbering())
+        numbering, early = self._numbering.get(document, Numbering()), None
+        try:
+            early = document.snapshot()
+        except MemoryError:
+            _LOG.warning(
+                "There is no memory for a copy of the labels of “%s”: it is made when they are written.", ref.id
+            )
         document.changed = False
 
         def write(project: Project) -> None:
+            snapshot = early or document.snapshot()
             labels, record = project.labels_path(ref), project.record_path(ref)
             write_labels_files(labels, record, ref.id, snapshot, numbering.of(snapshot.number))
 

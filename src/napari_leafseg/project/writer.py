@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import UserError, short_of_memory
 
 RETRY = 2.0  # seconds
 _PATIENCE = 30.0  # seconds for a write that is under way
@@ -97,6 +97,12 @@ class Writer:
                 self._held = False
                 self._condition.notify_all()
 
+    def drop(self) -> None:
+        """Forget what waits: nobody needs it any more."""
+        with self._condition:
+            self._waiting.clear()
+            self._condition.notify_all()
+
     def close(self) -> None:
         """Write what waits, once, and stop."""
         with self._condition:
@@ -168,8 +174,8 @@ def _in_words(error: BaseException) -> str:
     """Say why a write failed."""
     if isinstance(error, UserError):
         return str(error)
+    if short_of_memory(error):
+        return "Cannot write the project: there is no memory left. Close other programs."
     if isinstance(error, OSError):
         return f"Cannot write {error.filename or 'the project'}: {error.strerror or error}."
-    if isinstance(error, MemoryError):
-        return "Cannot write the project: there is no memory left. Close other programs."
     return f"Cannot write the project: {type(error).__name__}: {error}."

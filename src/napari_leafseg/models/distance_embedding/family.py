@@ -28,5 +28,11 @@ DISTANCE_EMBEDDING = ModelFamily(
             "Pixels whose embedding lies within this angle of a seed's belong to its leaf. Wider gives larger leaves.",
             search=tuple(float(angle) for angle in range(30, 80, 5)),
         ),
+        ParameterSpec(
+            "grouping", "Grouping", "", 0.0, 1.0, 1.0, 0.0, 0,
+            "best-seed: every pixel goes to the best of all seeds that it is connected to. published: the region "
+            "growing of Wu, Chen and Merhof (2020), with their rules for seeds and noise.",
+            choices=("best-seed", "published"),
+        ),
     ),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari_leafseg._files import write_atomically
+from napari_leafseg._files import clear_unfinished, write_atomically
 from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io.exchange.formats import find_format
@@ -90,6 +90,7 @@ def run_batch(
     place = Path(output)
     tasks, errors, left_out = find_tasks(patterns, place if settings.measure else None, [place])
     digest = _check(settings, place, scheduler is None)
+    _clear(place)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
     if settings.measure:
@@ -103,11 +104,8 @@ def run_batch(
         partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
         name=lambda task: task.name,
         cached=lambda task: cached_result(place, task, digest),
-        collect=True,
-        workers=workers,
-        scheduler=scheduler,
-        device=settings.device,
-    )
+        collect=True, workers=workers, scheduler=scheduler, device=settings.device,
+    )  # fmt: skip
     with contextlib.closing(events):
         for event in events:
             result = event.result
@@ -116,9 +114,16 @@ def run_batch(
             if result is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
+    _clear(place)  # of workers that died
     order = {task.name: number for number, task in enumerate(tasks)}
     results.sort(key=lambda item: order.get(item["name"], -1))
     yield from _report(place, results, settings, total)
+
+
+def _clear(place: Path) -> None:
+    """Delete what processes that were killed left half-written."""
+    for folder in (place, *(place / name for name in ("labels", "parts", "overlays"))):
+        clear_unfinished(folder)
 
 
 def _report(place: Path, results: list[dict[str, Any]], settings: BatchSettings, total: int) -> Iterator[BatchEvent]:
@@ -128,7 +133,7 @@ def _report(place: Path, results: list[dict[str, Any]], settings: BatchSettings,
         return
     yield BatchEvent(total, total, "Writing tables and report")
     leaves = write_tables(place, results)
-    for name in write_exports(place, results, settings.exports):
+    for name in write_exports(place, results, settings.exports, settings.reading):
         yield BatchEvent(total, total, f"Exporting {name}")
     yield BatchEvent(total, total, "Done", report=write_report(place, results, leaves, settings))
 

@@ -27,7 +27,7 @@ class JobRunner(QObject):
     result(object)
         What a function returns.
     failed(Exception)
-        A `UserError` or `MemoryError`; other errors are napari's to show, with their traceback.
+        A `UserError`; other errors are napari's to show, with their traceback.
     finished()
         The job ended in any way; `running` is False again.
     """

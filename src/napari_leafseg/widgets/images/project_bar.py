@@ -21,15 +21,17 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.io.exchange.formats import FORMATS, list_classes, readable_suffixes
+from napari_leafseg.io.exchange.formats import list_classes, readable_suffixes
 from napari_leafseg.project.lock import ProjectLocked
 from napari_leafseg.project.recent_projects import last_project
-from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, export_labels, import_masks
+from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, import_masks
 from napari_leafseg.widgets.common.controls import listen
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
 from napari_leafseg.widgets.images.elsewhere import ProjectCopier
+from napari_leafseg.widgets.images.export_dialog import ExportDialog
 from napari_leafseg.widgets.images.jobs import import_labels_job, transfer_job
+from napari_leafseg.widgets.images.project_dialogs import ask_new_folder, ask_verified
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects, unsaved_folder
 from napari_leafseg.widgets.state.session import Session
@@ -68,7 +70,7 @@ class ProjectBar(QWidget):
             ("", "", None),
             ("import", "Add images with label images …", self._import),
             ("labels", "Add labels from files …", self._import_labels),
-            ("export", "Export labels …", self._export),
+            ("export", "Export labels …", self.export),
             ("", "", None),
             ("relink", "Find moved images …", self._relink),
             ("elsewhere", "Save elsewhere …", self._elsewhere),
@@ -126,7 +128,7 @@ class ProjectBar(QWidget):
         self.name.setToolTip(tip)
         self.button.setEnabled(not self.job.running)  # one change of the project at a time
         chosen = project is not None and not self.controller.is_scratch
-        for name in ("import", "labels", "export", "relink", "close"):
+        for name in ("import", "labels", "relink", "close"):
             self.actions_by_name[name].setEnabled(chosen)
         self.actions_by_name["elsewhere"].setEnabled(project is not None)
         left = recoverable_projects() if project is None else []
@@ -155,8 +157,18 @@ class ProjectBar(QWidget):
         preferences.project_folder = str(Path(chosen).parent)
         return Path(chosen)
 
+    def _new_folder(self, title: str, action: str) -> Path | None:
+        """Ask for a folder to be made, beside the images' one at first."""
+        images = next((entry.path.parent for entry in self.session.images), None)
+        inside = Path(preferences.project_folder) if images is None else images.parent
+        name = "Leaves" if images is None or not images.name else f"{images.name} leaves project"
+        folder = ask_new_folder(self, title, action, inside, name)
+        if folder is not None:
+            preferences.project_folder = str(folder.parent)
+        return folder
+
     def _new(self) -> None:
-        folder = self._folder("An empty folder for the new project")
+        folder = self._new_folder("New project", "Create")
         if folder is None:
             return
         if self.controller.is_scratch:
@@ -187,10 +199,14 @@ class ProjectBar(QWidget):
         """Open a project; tell why where that is not possible."""
         self._guarded(partial(self.open, folder))()
 
+    def open_kept(self, folder: Path) -> None:
+        """Open what an earlier session left in the safety folder."""
+        self._guarded(partial(self.controller.open, folder, False, True))()
+
     def _recover(self) -> None:
         left = recoverable_projects()
         if left:
-            self._guarded(partial(self.controller.open, left[0], False, True))()
+            self.open_kept(left[0])
         elif self.last is not None:
             self.open_or_tell(self.last)
 
@@ -198,8 +214,9 @@ class ProjectBar(QWidget):
         folder = self._folder("The folder of images with label images")
         if folder is None or self.controller.project is None:
             return
-        answer = QMessageBox.question(self, "Label images", "Are these leaves right, so that no model may change them?")
-        self._take_masks(folder, answer == QMessageBox.StandardButton.Yes, False)
+        verified = ask_verified(self, "Label images")
+        if verified is not None:
+            self._take_masks(folder, verified, False)
 
     def _take_masks(self, folder: Path, verified: bool, replace: bool) -> None:
         project = self.controller.project
@@ -227,8 +244,9 @@ class ProjectBar(QWidget):
         )
         if not files or self.controller.project is None:
             return
-        answer = QMessageBox.question(self, "Labels", "Are these leaves right, so that no model may change them?")
-        verified, paths = answer == QMessageBox.StandardButton.Yes, [Path(file) for file in files]
+        verified, paths = ask_verified(self, "Labels"), [Path(file) for file in files]
+        if verified is None:
+            return
         start_worker(
             list_classes, paths, owner=self,
             on_result=lambda counts: self._choose_classes(paths, verified, counts),
@@ -286,16 +304,11 @@ class ProjectBar(QWidget):
         if self.controller.project is not None:
             self.controller.leave(self._reopening(self.controller.project.folder))
 
-    def _export(self) -> None:
-        labels = [fmt.title for fmt in FORMATS.values()]
-        label, chosen = QInputDialog.getItem(self, "Export labels", "Format", labels, 0, False)
-        folder = self._folder("A folder for the exported labels") if chosen else None
-        if folder is None or self.controller.project is None:
-            return
-        self.controller.autosave()
-        form = list(FORMATS)[labels.index(label)]
-        events = export_labels(self.controller.project, folder, form)
-        self._start(None, None, transfer_job, events, f"images’ labels written to {folder}")
+    def export(self) -> None:
+        """Ask what to export, and do so."""
+        dialog = ExportDialog(self.session, self)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.show()
 
     def _start(
         self, then: Callable[[], None] | None, again: Callable[[Exception], None] | None, job: Any, *values: Any
@@ -335,7 +348,7 @@ class ProjectBar(QWidget):
             self.controller.leave(self._reopening(project.folder))
 
     def _elsewhere(self) -> None:
-        folder = self._folder("An empty folder on another disk")
+        folder = self._new_folder("Save elsewhere", "Save")
         if folder is not None:
             self.copier.start(self.controller.copy_elsewhere(folder), folder, self.controller.go_on_in)
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_leafseg.io import label_path, write_labels
-from napari_leafseg.models.store.zoo import find_model
-from napari_leafseg.pipelines.batch.config import file_hash
-from napari_leafseg.pipelines.predictors import get_predictor
+from napari_leafseg.pipelines.predictors import get_predictor, name_weights, turn
 
 
 def predict_job(
@@ -28,11 +25,12 @@ def predict_job(
     from napari_leafseg.inference.predictor import PredictEvent
 
     yield PredictEvent(0, 100, f"Loading the model “{model}”")
-    predictor, weights = get_predictor(model, device, tta), file_hash(find_model(model))
-    for event in predictor.run(data, scale, name, source):
-        for frame in () if event.prediction is None else (event.prediction, *event.prediction.frames):
-            frame.model = replace(frame.model, sha256=weights)
-        yield event
+    predictor = get_predictor(model, device, tta)
+    with turn.take(urgent=True):
+        for event in predictor.run(data, scale, name, source):
+            if event.prediction is not None:
+                name_weights(event.prediction, model)
+            yield event
 
 
 def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]) -> Path:

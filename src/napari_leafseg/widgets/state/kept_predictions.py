@@ -20,7 +20,11 @@ from napari_leafseg.widgets.state.workers import start_worker
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.prediction import Prediction
+    from napari_leafseg.widgets.state.labels_binding import LabelsBinding
     from napari_leafseg.widgets.state.project_labels import ProjectLabels
+
+
+_NEAR = 12
 
 
 class KeptPredictions(QObject):
@@ -38,20 +42,38 @@ class KeptPredictions(QObject):
         self._kept: dict[tuple[Path, str], str] = {}
         self._reading: set[str] = set()
         self._unreadable: set[str] = set()  # told already
+        self._near: dict[str, Prediction] = {}  # of images that left the screen, the last one last
 
     def keep(self, image: Image) -> None:
         """Have the prediction of an image written, where the project keeps its labels."""
-        record, project = self._controller.session.record(image), self._controller.project
-        if project is None or record.ref is None or record.prediction is None or not preferences.keep_predictions:
+        record = self._controller.session.record(image)
+        if record.ref is not None and record.prediction is not None:
+            self.keep_of(record.ref, record.prediction)
+
+    def keep_of(self, ref: ImageRef, prediction: Prediction) -> None:
+        """Have the prediction of an image written that need not be open."""
+        project = self._controller.project
+        if project is None or not preferences.keep_predictions or prediction.family.prediction is None:
             return
-        if record.prediction.family.prediction is None:
-            return
-        place, key = (project.folder, record.ref.id), record.prediction.key
+        place, key = (project.folder, ref.id), prediction.key
         if self._kept.get(place) == key:
             return
         self._kept[place] = key
         project.predictions.limit = preferences.predictions_limit * 2**20
-        project.predictions.put(record.ref.id, partial(_pack, record.prediction))
+        project.predictions.put(ref.id, partial(_pack, prediction))
+
+    def remember(self, binding: LabelsBinding) -> None:
+        """Keep the prediction of an image that leaves the screen in memory, for a while."""
+        prediction = self._controller.session.record(binding.image).prediction
+        if prediction is not None:
+            self._near.pop(prediction.key, None)
+            self._near[prediction.key] = prediction
+            for key in list(self._near)[:-_NEAR]:
+                del self._near[key]
+
+    def forget(self) -> None:
+        """Free what is kept in memory of images that left the screen."""
+        self._near.clear()
 
     def offer(self, image: Image) -> None:
         """Read the prediction that the labels of an image come from, where it is kept and nothing newer is there."""
@@ -61,6 +83,10 @@ class KeptPredictions(QObject):
             return
         run = str(binding.document.origin.get("run", ""))
         if not run or run in self._reading | self._unreadable:
+            return
+        near = self._near.get(run)
+        if near is not None and near.shape == labels_shape(image):
+            self._offered(project, image, near)
             return
         self._reading.add(run)
         start_worker(

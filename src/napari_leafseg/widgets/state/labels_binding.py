@@ -90,6 +90,13 @@ class LabelsBinding:
         self.end_tuning()
         return self._done(self.document.set_verified([(self.frame, leaf) for leaf in leaves], verified), True)
 
+    def verify_all(self) -> Step | None:
+        """Lock every leaf of every frame."""
+        self.end_tuning()
+        frames = 1 if self.layer.ndim == 2 else len(self.layer.data)
+        marks = [(frame, leaf) for frame in range(frames) for leaf in self.document.leaves(frame)]
+        return self._done(self.document.set_verified(marks, True), True)
+
     def undo(self) -> Step | None:
         """Take back the last step, whatever made it."""
         self.end_tuning()

@@ -19,6 +19,7 @@ from napari_leafseg.project import Project
 from napari_leafseg.project.elsewhere import CopyEvent, copy_elsewhere
 from napari_leafseg.project.files import ImageRef
 from napari_leafseg.project.lock import Lock
+from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
 from napari_leafseg.widgets.state.project_labels import ProjectLabels
@@ -133,10 +134,6 @@ class ProjectController(ProjectLabels):
         self._take(project, is_scratch)
         self._list(list(self.session.image_layers()), [_new_record(project, ref) for ref in project.images])
         self.changed.emit()
-        start_worker(
-            _counts, project, on_result=lambda found: self._counted(project, found),
-            on_error=lambda error: show_error(str(error)), owner=self,
-        )  # fmt: skip
         missing = project.missing()
         if missing:
             show_error(
@@ -147,17 +144,10 @@ class ProjectController(ProjectLabels):
     def _list(self, shown: list[Image], records: list[ListedImage]) -> None:
         """Take images off the screen with all that belongs to them, and list others."""
         for image in shown:
-            for layer in [x for x in self.session.viewer.layers if x is image or self.session.belongs(x, image)]:
-                self.session.viewer.layers.remove(layer)
+            layers.remove_image(self.session, image)
+        self.predictions.forget()
         self.session.images[:] = records
         self.opened.emit()
-
-    def _counted(self, project: Project, found: dict[Path, int]) -> None:
-        """Say how many leaves images have that nobody has looked at yet."""
-        for entry in self.session.images if project is self.project else ():
-            if entry.exported is None and entry.path in found:
-                entry.exported, entry.count = False, found[entry.path]
-        self.session.images_changed.emit()
 
     def _take(self, project: Project, is_scratch: bool) -> None:
         self._unlisted = []
@@ -280,10 +270,6 @@ def _flush(project: Project) -> str:
         return project.writer.error or f"Cannot write to {project.folder} in time."
     project.predictions.flush()
     return ""
-
-
-def _counts(project: Project) -> dict[Path, int]:
-    return {project.path_of(ref): leaves for ref, leaves in project.count_leaves()}
 
 
 def _close_aside(project: Project, remove: bool = False) -> None:

@@ -64,6 +64,19 @@ class ProjectLabels(QObject):
         """Open a project where nobody chose one."""
         raise NotImplementedError
 
+    def ensure_project(self) -> Project:
+        """Return the open project; one in the safety folder is made where there is none.
+
+        Raises
+        ------
+        ProjectError
+            When it cannot be written.
+        """
+        if self.project is None:
+            self._make_scratch()
+        assert self.project is not None
+        return self.project
+
     def finish(self) -> None:
         """Have everything written that is on the screen, also what is under way; returns at once."""
         while self._unlisted and self.project is not None:
@@ -105,15 +118,13 @@ class ProjectLabels(QObject):
         if binding.ref is not None:
             return
         try:
-            if self.project is None:
-                self._make_scratch()
-            assert self.project is not None
+            project = self.ensure_project()
             ref = self._ref_of(binding.image)
         except UserError as error:
             show_error(f"Your work cannot be saved: {error} It is kept in memory; save it elsewhere.")
             return
         binding.ref = ref
-        self.project.adopt(ref, binding.document)
+        project.adopt(ref, binding.document)
         self.predictions.keep(binding.image)
 
     def keep_run(self, image: Image) -> None:
@@ -234,10 +245,22 @@ class ProjectLabels(QObject):
                 log_error(error)
             self.project.save(ref, binding.document)
 
+    def can_leave(self, image: Image) -> bool:
+        """Whether an image may go off the screen: nothing of it is in memory alone, and nothing is under way."""
+        record = self.session.record(image)
+        if record.busy or record.is_grouping:
+            return False
+        if record.binding is None:
+            return self.session.labels_layer(image) is None
+        if not len(record.binding.document.history):
+            return True
+        return self.project is not None and record.ref is not None and not self.project.writer.error
+
     def _released(self, binding: LabelsBinding) -> None:
         """Write labels whose image goes."""
         binding.finish()
         self.save(binding)
+        self.predictions.remember(binding)
 
 
 def _open_kept(project: Project, ref: ImageRef, shape: tuple[int, ...]) -> Any:

@@ -46,13 +46,15 @@ class Session:
     labels_released(LabelsBinding)
         The image layer of these labels was removed: the last chance to write them.
     prediction_restored(layer)
-        What a model said of an image was read again from the disk; nobody pressed Run.
+        What a model said of an image was read again from the disk, or found by *Run all*: nobody pressed Run.
     image_exchanged(layer)
         Another array was put into an image layer: what was known of the old one is forgotten.
     image_loaded(layer)
         An image of the list is on the screen for the first time.
     image_wanted(ListedImage)
         An image of the list is to be shown.
+    step_wanted(int)
+        The image so many rows further down the list is to be shown.
     project_changed()
         A project was opened, closed, or fails to be written.
     parameters_suggested(str, dict)
@@ -74,6 +76,7 @@ class Session:
     image_exchanged = Signal(object)
     image_loaded = Signal(object)
     image_wanted = Signal(object)
+    step_wanted = Signal(int)
     project_changed = Signal()
     parameters_suggested = Signal(str, dict)
     model_wanted = Signal(str)

@@ -12,7 +12,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject
 
 from napari_leafseg._log import log_error
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import in_words
 
 
 class UnexpectedError(Exception):
@@ -54,7 +54,8 @@ def start_worker(
     *arguments
         For `job`.
     on_result, on_error : callable
-        `on_error` takes a `UserError` or `MemoryError`; other errors are napari's to show, with their traceback.
+        `on_error` takes a `UserError`, which tells also that memory ran out; other errors are napari's to show, with
+        their traceback.
     owner : QObject
         Nobody is told anything once it is gone, as when its window was closed.
     on_end : callable, optional
@@ -95,25 +96,25 @@ def start_worker(
 def _guarded_generator(events: Iterator[Any]) -> Iterator[Any]:
     try:
         yield from events
-    except (UserError, MemoryError) as error:
-        log_error(error)
-        yield _Failure(error)
-    except RuntimeError as error:
-        unexpected = UnexpectedError(f"{type(error).__name__}: {error}")
-        unexpected.__cause__ = error
-        log_error(unexpected)
-        raise unexpected from error
     except Exception as error:
+        told = in_words(error)
+        if told is None and isinstance(error, RuntimeError):
+            unexpected = UnexpectedError(f"{type(error).__name__}: {error}")
+            unexpected.__cause__ = error
+            log_error(unexpected)
+            raise unexpected from error
         log_error(error)
-        raise
+        if told is None:
+            raise
+        yield _Failure(told)
 
 
 def _guarded_call(job: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     try:
         return job(*arguments)
-    except (UserError, MemoryError) as error:
-        log_error(error)
-        return _Failure(error)
     except Exception as error:
         log_error(error)
-        raise
+        told = in_words(error)
+        if told is None:
+            raise
+        return _Failure(told)
