@@ -11,6 +11,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QTimer
 
+from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.project import Project
 from napari_leafseg.project.files import ImageRef, State
@@ -237,8 +238,11 @@ class ProjectLabels(QObject):
             return
         if binding.document.changed and not binding.unfinished:  # the steps so far are in the journal
             item = self.session.record(binding.image)
-            if item.prediction is not None:
-                binding.document.info.update(item.prediction.record(**item.parameters))
+            try:
+                if item.prediction is not None:
+                    binding.document.info.update(item.prediction.record(**item.parameters))
+            except UserError as error:  # labels are written all the same
+                log_error(error)
             self.project.save(ref, binding.document)
 
     def can_leave(self, image: Image) -> bool:
