@@ -252,7 +252,7 @@ def test_review_visits_accepts_and_deletes(desk):
     widget.done_button.click()
     assert "1 of 1 images" in widget.progress_label.text()
     assert Session.of(widget.viewer).images[0].review is ReviewState.DONE
-    assert describe(Session.of(widget.viewer).images[0]) == "reviewed"
+    assert describe(Session.of(widget.viewer).images[0]) == "1 leaf · reviewed"
 
 
 def test_a_part_of_a_image_can_be_done(desk):
