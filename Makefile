@@ -21,7 +21,7 @@ export QT_API := $(QT)
 .PHONY: help demo test test-fast lint format benchmark results samples cards wheel system clean
 
 help:
-	@echo "make demo       set up, then open the application on the sample plants"
+	@echo "make demo       set up, then open the application on a growth series"
 	@echo "make test       set up, then run the tests"
 	@echo "make test-fast  set up, then run those that take neither a viewer, nor training, nor long"
 	@echo "make lint       ruff, mypy, import contracts"
@@ -70,6 +70,7 @@ benchmark: $(READY)
 		--benchmark-json build/benchmark.json
 	$(BIN)/python -m benchmarks.record build/benchmark.json
 	$(SCREEN) $(BIN)/python -m benchmarks.slider --record
+	$(SCREEN) $(BIN)/python -m benchmarks.image_list --record
 	$(SCREEN) $(BIN)/python -m benchmarks.correct --record
 	$(BIN)/python -m benchmarks.annotator
 	$(BIN)/python -m benchmarks.memory --record

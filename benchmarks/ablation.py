@@ -104,8 +104,9 @@ def run(task: tuple[str, str, int, Path, Path | None, int]) -> str:
 def _configuration(arm, data, seed, output, fluorescence, steps):
     from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig, UNetConfig
     from napari_leafseg.synthetic import SceneConfig, synthesize
-    from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig
+    from napari_leafseg.training.config import LossConfig, TrainingConfig
     from napari_leafseg.training.data import read_pairs
+    from napari_leafseg.training.data_config import DataConfig, SceneShare
 
     network, loss = ARMS[arm]
     scene = SceneConfig(size=(160, 160), diameter=(80, 150))

@@ -22,7 +22,7 @@ from napari_leafseg.finetuning.config import FinetuneSettings
 from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.models.store import zoo
 from napari_leafseg.models.store.model_card import read_card
-from napari_leafseg.training.config import InstanceUniqueConfig
+from napari_leafseg.training.unique_config import InstanceUniqueConfig
 
 
 def use_folder(folder: Path) -> Path:

@@ -35,8 +35,9 @@ from napari_leafseg.metrics import score
 from napari_leafseg.models.query.base import QueryModel
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.training.config import DataConfig, InstanceUniqueConfig, SceneShare, TrainingConfig
+from napari_leafseg.training.config import InstanceUniqueConfig, TrainingConfig
 from napari_leafseg.training.data import SyntheticDataset, draw_batch
+from napari_leafseg.training.data_config import DataConfig, SceneShare
 from napari_leafseg.training.loop import train
 from napari_leafseg.training.memory_bank import MemoryBank
 
@@ -53,10 +54,16 @@ LONGER = "base, twice the steps"
 SWEEP: dict[str, dict[str, Any] | None] = {
     f"memory {images}, {pixels} per leaf": {"equivariance": 0.0, "memory_images": images, "per_instance": pixels}
     for images, pixels in ((8, 16), (128, 16), (32, 4), (32, 64))
-} | {"weight 5": {"equivariance": 0.0, "uniqueness": 5.0}}
+} | {
+    "weight 5": {"equivariance": 0.0, "uniqueness": 5.0},
+    "the paper's memory": {"equivariance": 0.0, "memory_pixels": 100_000, "per_instance": 50},
+    "background": {"equivariance": 0.0, "memory_background": True},
+    **{f"lambda {weight}": {"weight": weight} for weight in (0.3, 3.0)},
+}
 REMEDIES: dict[str, dict[str, Any] | None] = {
     "both, uniqueness 0.25": {"uniqueness": 0.25},
-    "both, features' agreement off": {"features": 0.0},
+    "both, features' agreement": {"features": 1.0},
+    "both, augmentation": {"equivariance_form": "augmentation", "features": 1.0, "crop": 1.0},
     "both, free transforms": {"free": 0.5},
 }
 SETS = ("crowded", "other habits", "fluorescence", "frames")
@@ -97,13 +104,16 @@ def probe(path: Path, pool: SyntheticDataset, config: TrainingConfig) -> dict[st
     torch.manual_seed(0)
     with torch.no_grad():
         features = network.encode(batch["image"])
-        queries = network.matched_losses(features, batch["labels"])[0].queries
+        instances = network.instances(features, batch["labels"])
+        matched = network.match(features, instances)
+        queries = matched.queries
         memory = MemoryBank(config.batch, 16)
-        memory.add(features.mask, batch["labels"], torch.arange(config.batch))
+        places = network.places(matched, instances)
+        memory.add(features.mask, batch["labels"], torch.arange(config.batch), places)
         kept = memory.sample()
         assert kept is not None
-        pixels, positions, keys = kept
-        answers = network.retrieve_pixels(queries, pixels, positions) > 0
+        pixels, relative, keys = kept
+        answers = network.retrieve_pixels(queries, pixels, relative) > 0
     foreign = queries.image[:, None] != keys[None]
     weights = torch.nn.functional.normalize(queries.weights.float(), dim=1)
     apart = queries.image[:, None] != queries.image[None]

@@ -24,7 +24,8 @@ from napari_leafseg.io import read_image, read_labels, to_rgb8
 from napari_leafseg.metrics import score
 from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.models.store.zoo import describe_model
-from napari_leafseg.training.config import DataConfig, TrainingConfig
+from napari_leafseg.training.config import TrainingConfig
+from napari_leafseg.training.data_config import DataConfig
 from napari_leafseg.training.loop import train
 
 

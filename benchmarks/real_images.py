@@ -20,9 +20,9 @@ from skimage.segmentation import watershed
 from benchmarks.record import add_record_option, write_result
 from napari_leafseg import load_model
 from napari_leafseg._opencv import cv2
+from napari_leafseg.inference.dense_output import DISTANCE_ONE
 from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.leaf_prediction import LeafPrediction
-from napari_leafseg.inference.tiling import DISTANCE_ONE
 from napari_leafseg.metrics import score
 from napari_leafseg.training.data import Pair, pair_stems, read_pairs
 

@@ -88,10 +88,10 @@ def test_snapshot(benchmark, field):
 
 @pytest.mark.benchmark(group="a correction at 2048 × 2048, 100 leaves: target 50 ms")
 def test_add_by_the_embedding(benchmark):
+    from napari_leafseg.inference.dense_output import DenseOutput
     from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
     from napari_leafseg.inference.prediction import ModelInfo
     from napari_leafseg.inference.prompts import PredictionModel
-    from napari_leafseg.inference.tiling import DenseOutput
 
     distance, foreground, embedding = network_maps(SIDE)
     everywhere = slice(0, SIDE)

@@ -94,7 +94,7 @@ def test_no_dock_widget_imports_another():
     layer = layers_of(
         contract("Dock widgets stand on what they share, and none knows another"), "napari_leafseg.widgets"
     )
-    assert [short(name, "napari_leafseg.widgets") for name in features["modules"]] == layer[1]
+    assert [short(name, "napari_leafseg.widgets") for name in features["modules"]] == layer[2]
 
 
 def test_what_is_forbidden_is_what_the_contracts_forbid():

@@ -20,7 +20,8 @@ from napari_leafseg.metrics import score
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.postprocessing import AngularGrouping
 from napari_leafseg.training.augment import true_plants
-from napari_leafseg.training.config import DataConfig, LossConfig, TrainingConfig
+from napari_leafseg.training.config import LossConfig, TrainingConfig
+from napari_leafseg.training.data_config import DataConfig
 from napari_leafseg.training.loop import train
 
 NAME = "ours"

@@ -10,8 +10,9 @@ import logging
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import platformdirs
 
@@ -25,6 +26,7 @@ except ImportError:  # Windows
 _LOG = logging.getLogger(__name__)
 UNFINISHED = ".leafseg-part"  # ends the name of a file that is being written
 _LARGEST_JSON = 256 * 2**20  # bytes
+_TRIES = 3  # to read a file that another program is writing
 
 
 def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
@@ -127,28 +129,86 @@ def _remove(path: Path) -> None:
         _LOG.warning("%s cannot be deleted: %s", path, error)
 
 
-def read_regular(path: Path, most: int | None = None) -> bytes:
-    """Read a file; pipes and devices, which may never end, are not opened.
+class MissingFileError(InputFileError, FileNotFoundError):
+    """A file that is not there."""
+
+
+def check_regular(path: Path, most: int | None = None) -> os.stat_result:
+    """Refuse what is no file: folders, pipes and devices, which may never end; and files of more than `most` bytes.
 
     Raises
     ------
-    FileNotFoundError
+    MissingFileError
     InputFileError
-        When it is no file, cannot be read, or has more than `most` bytes.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise InputFileError(f"{path} is no file. Choose a file, no folder, pipe or device.")
-            if most is not None and status.st_size > most:
-                raise InputFileError(f"{path} has {status.st_size:,} bytes; no such file is longer than {most:,}.")
-            return file.read()
-    except FileNotFoundError:
-        raise
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise MissingFileError(
+                f"{path} is a link to {os.readlink(path)}, which is not there. Restore that file."
+            ) from error
+        raise MissingFileError(f"There is no file {path}. Check the path.") from error
     except (OSError, ValueError) as error:
         raise InputFileError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+    _check(path, status, most)
+    return status
+
+
+def _check(path: Path, status: os.stat_result, most: int | None) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
+        raise InputFileError(f"{path} is {what}, not a file. Choose a file.")
+    if most is not None and status.st_size > most:
+        raise InputFileError(
+            f"{path} has {status.st_size / 2**20:,.1f} MB, more than the {most / 2**20:,.1f} MB that are read."
+        )
+
+
+def read_regular(path: Path, most: int | None = None, whole: bool = False) -> bytes:
+    """Read a file; pipes and devices, which may never end, are not opened.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    most : int, optional
+        Bytes that it may have.
+    whole : bool
+        Whether another program may be writing it: then it is read again where it changed meanwhile.
+
+    Raises
+    ------
+    MissingFileError
+    InputFileError
+        When it is no file, is too large, cannot be read, or does not stop changing.
+    """
+    check_regular(path, most)
+    for number in range(_TRIES if whole else 1):
+        if number:
+            time.sleep(0.3)
+        try:
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            with os.fdopen(handle, "rb") as file:
+                before = os.fstat(handle)
+                _check(path, before, most)
+                content = _content(file)
+                after = os.fstat(handle)
+            now = os.stat(path) if whole else after
+        except FileNotFoundError as error:
+            raise MissingFileError(f"There is no file {path}. Check the path.") from error
+        except (OSError, ValueError) as error:
+            raise InputFileError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+        if not whole or (_state(before) == _state(after) == _state(now) and len(content) == now.st_size):
+            return content
+    raise InputFileError(f"{path} changes while it is read. Wait until the other program has written it.")
+
+
+def _content(file: BinaryIO) -> bytes:
+    return file.read()
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def read_json(path: Path) -> Any:
@@ -156,7 +216,7 @@ def read_json(path: Path) -> Any:
 
     Raises
     ------
-    FileNotFoundError
+    MissingFileError
     InputFileError
         When it is no JSON file or cannot be read.
     """

@@ -11,9 +11,10 @@ import pytest
 import tifffile
 import yaml
 
+from napari_leafseg import _files
 from napari_leafseg._files import safe_name, write_atomically
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import IMAGE_ENDINGS, find_images, images, is_image, read_image, write_image
+from napari_leafseg.io import IMAGE_ENDINGS, find_images, is_image, read_image, write_image
 from napari_leafseg.pipelines.batch.find import find_tasks
 from tests.files.cases import DATA, RGB
 
@@ -90,26 +91,36 @@ def test_what_is_no_file_is_refused(folder, tmp_path):
 def test_a_file_that_changes_while_it_is_read(folder, monkeypatch):
     path = folder / "plate[1].png"
     content, reads = path.read_bytes(), []
-    plain = Path.read_bytes
+    plain = _files._content
 
-    def grows(self):
-        reads.append(self)
-        found = plain(self)
+    def grows(file):
+        reads.append(file)
+        found = plain(file)
         if len(reads) == 1:
-            self.write_bytes(content + b"more")
+            path.write_bytes(content + b"more")
         return found
 
-    monkeypatch.setattr(images.time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(Path, "read_bytes", grows)
+    monkeypatch.setattr(_files.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(_files, "_content", grows)
     assert np.array_equal(read_image(path).array, RGB)
     assert len(reads) == 2
 
-    def always(self):
-        found = plain(self)
-        self.write_bytes(found + b"more")
+    def always(file):
+        found = plain(file)
+        path.write_bytes(found + b"more")
         return found
 
-    monkeypatch.setattr(Path, "read_bytes", always)
+    monkeypatch.setattr(_files, "_content", always)
+    with pytest.raises(UserError, match="changes while it is read"):
+        read_image(path)
+
+    def replaced(file):
+        found = plain(file)
+        (folder / "new").write_bytes(content)
+        (folder / "new").replace(path)
+        return found
+
+    monkeypatch.setattr(_files, "_content", replaced)
     with pytest.raises(UserError, match="changes while it is read"):
         read_image(path)
 

@@ -10,13 +10,14 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QComboBox, QDialogButtonBox
 
 from napari_leafseg.io import ReadOptions, write_image
+from napari_leafseg.pipelines.batch.rerun import read_records, rerun
 from napari_leafseg.project.document import Document
 from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
 from napari_leafseg.widgets.images.reader import image_reader, read_layers
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.session import Session, image_data
+from napari_leafseg.widgets.state.session import Session, image_data, labels_shape
 from tests.files.cases import GRAY, RGB, case_file
 from tests.widgets.conftest import *  # noqa: F403
 
@@ -167,6 +168,45 @@ def test_labels_lie_on_the_plant_however_the_image_is_turned(viewer, series):
         assert together(), name
     (flat,) = (Image(GRAY, **layers.geometry(image, 2)),)
     assert np.allclose(flat.data_to_world(place[-2:]), image.data_to_world(place)[-2:])
+
+
+def test_labels_lie_right_on_an_image_of_several_resolutions(viewer):
+    session = Session.of(viewer)
+    levels = [RGB, RGB[::2, ::2], RGB[::4, ::4]]
+    image = viewer.add_image(levels, multiscale=True, rgb=True, scale=(2, 3), translate=(5, 6), rotate=30)
+    data, series = image_data(image)
+    assert not series
+    assert np.array_equal(data, RGB)
+    image.data_level = 2  # as when somebody zooms out
+    labels = np.zeros(labels_shape(image), np.uint16)
+    labels[100:110, 20:30] = 1
+    binding = layers.show_new_labels(session, image, labels, "segment")
+    assert binding.layer.data.shape == (128, 128)
+    for place in ((0, 0), (100, 20), (127, 127)):
+        assert np.allclose(binding.layer.data_to_world(place), image.data_to_world(place))
+    assert binding.layer.get_value(image.data_to_world((105, 25)), world=True) == 1
+    assert binding.layer.get_value(image.data_to_world((20, 105)), world=True) == 0
+    image.scale = (4, 4)
+    assert np.allclose(binding.layer.data_to_world((100, 20)), image.data_to_world((100, 20)))
+
+
+def test_the_record_tells_which_channels_and_plane_were_read(widget, viewer, qtbot, tmp_path):
+    many = np.stack([GRAY, *RGB.transpose(2, 0, 1)])
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.stack([many, many // 2]), photometric="minisblack", metadata={"axes": "ZCYX"})
+    widget.session.choose_read_options(ReadOptions(by_count={4: (2, 3, 4)}, z=1))
+    widget.add([path])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not widget.thumbnails.running)
+    segment = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(segment, name="Segment")
+    qtbot.mouseClick(segment.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not segment.job.running and not segment.live.busy, timeout=120000)
+    qtbot.mouseClick(segment.save_button, Qt.MouseButton.LeftButton)
+    record = tmp_path / "leaves" / "a.ome_label.json"
+    qtbot.waitUntil(record.exists, timeout=20000)
+    (item,) = read_records(record)
+    assert (item.content["image"]["channels"], item.content["image"]["z"]) == ([2, 3, 4], 1)
+    assert rerun(item, tmp_path, "cpu").same
 
 
 def test_a_dropped_file_is_read_as_everywhere(viewer, tmp_path):

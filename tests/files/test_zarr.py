@@ -82,3 +82,18 @@ def test_plates_and_plain_arrays_say_what_to_do(tmp_path):
         axis.pop("unit", None)
     group.attrs["ome"] = content
     assert read_resolution(tmp_path / "n.zarr") is None
+
+
+@pytest.mark.parametrize("axes", ["cyx", "tcyx"])
+def test_a_damaged_piece_is_an_error_that_names_the_store(tmp_path, axes):
+    array = RGB.transpose(2, 0, 1) if axes == "cyx" else np.stack([RGB.transpose(2, 0, 1)] * 2)
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    stored = group.create_array("0", shape=array.shape, dtype=array.dtype, chunks=(*[1] * (array.ndim - 2), 64, 64))
+    stored[...] = array
+    named = [{"name": axis} for axis in axes]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": named, "datasets": [{"path": "0"}]}]}
+    assert np.array_equal(np.asarray(read_image(tmp_path / "a.zarr").array)[..., :3].reshape(-1, 128, 128, 3)[0], RGB)
+    pieces = [file for file in (tmp_path / "a.zarr" / "0").rglob("*") if file.is_file() and file.name != "zarr.json"]
+    pieces[0].write_bytes(b"xx")
+    with pytest.raises(UserError, match=r"a\.zarr is damaged: a part of it"):
+        np.asarray(read_image(tmp_path / "a.zarr").array)

@@ -285,7 +285,7 @@ def test_query_based_models_are_fine_tuned_with_the_framework(tmp_path, models, 
     from napari_leafseg.models.query.config import QUERY_SIZES
     from napari_leafseg.models.store.checkpoint import save_checkpoint
     from napari_leafseg.models.store.model_card import ModelCard
-    from napari_leafseg.training.config import InstanceUniqueConfig
+    from napari_leafseg.training.unique_config import InstanceUniqueConfig
 
     config = QUERY_SIZES[f"{name}-tiny"]
     save_checkpoint(
@@ -628,7 +628,7 @@ def test_images_without_leaves_are_passed_over_and_a_resumed_preview_begins_with
     assert later[-1].kind == "finished"
     assert [item["name"] for item in read_card(later[-1].result).provenance["images"]] == ["p0", "p1", "p2"]
     again = next(event for event in later if event.kind == "held_out" and event.fold == 0)
-    assert np.array_equal(again.preview.before, first[-1].preview.before)
+    assert np.array_equal(again.previews[0].before, first[-1].previews[0].before)
 
 
 def test_names_and_folders(models, tmp_path):

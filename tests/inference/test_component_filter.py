@@ -6,8 +6,8 @@ import pytest
 from napari_leafseg import load_model
 from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.component_filter import uncertain_components
+from napari_leafseg.inference.dense_output import DenseOutput
 from napari_leafseg.inference.leaf_prediction import PixelRegion
-from napari_leafseg.inference.tiling import DenseOutput
 
 
 def image(*pieces, size=80):

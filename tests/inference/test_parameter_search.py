@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.inference.dense_output import DenseOutput
 from napari_leafseg.inference.leaf_prediction import LeafPrediction, PixelRegion
 from napari_leafseg.inference.parameter_search import image_values, model_values, search_parameters
 from napari_leafseg.inference.prediction import ModelInfo
-from napari_leafseg.inference.tiling import DenseOutput
 from napari_leafseg.metrics import score
 from napari_leafseg.postprocessing import quantize
 from napari_leafseg.training.targets import distance_target
@@ -94,7 +94,7 @@ def test_a_image_at_another_scale_with_leaves_outside_the_predicted_part():
     assert search.sbd[0, 0, 0] == pytest.approx(exact.sbd, abs=0.02)
     values = {"seed_threshold": 0.5, "angle": 40.0, "min_area_working": 12.0}
     assert image_values(values, prediction)["min_area"] == 48
-    assert model_values(prediction, seed_threshold=0.5, angle=40.0, min_area=48) == values
+    assert model_values(prediction, seed_threshold=0.5, angle=40.0, min_area=48) == {**values, "grouping": 0.0}
 
 
 def test_without_leaves_or_with_the_wrong_labels_it_says_what_to_do():

@@ -9,12 +9,13 @@ import torch
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference import device as devices
+from napari_leafseg.inference.dense_output import DenseOutput
 from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.plants import Plant, adjust_exposure, gather_plants, plant_regions, typical_size
 from napari_leafseg.inference.prediction import Prediction, StackPrediction
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.inference.search import find_plants
-from napari_leafseg.inference.tiling import DenseOutput, TiledNetwork, tile_spans
+from napari_leafseg.inference.tiling import TiledNetwork, tile_spans
 from napari_leafseg.inference.tta import TestTimeAugmentation, merge_scales
 from napari_leafseg.io import resize
 from napari_leafseg.metrics import foreground_dice, score
@@ -44,7 +45,7 @@ def test_labels_are_pure_and_follow_the_tunables(prediction):
 
 def test_tunables_describe_themselves_and_refuse_nonsense(prediction):
     names = [tunable.name for tunable in prediction.tunables]
-    assert names == ["seed_threshold", "angle", "min_area"]
+    assert names == ["seed_threshold", "angle", "grouping", "min_area"]
     assert all(t.minimum <= t.default <= t.maximum and t.help and t.label for t in prediction.tunables)
     with pytest.raises(UserError, match="between 5 and 75"):
         prediction.labels(angle=200)

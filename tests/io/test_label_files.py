@@ -222,7 +222,7 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("ending", ["json", "xml", "txt", "png", "tif", "npy", "zip", "geojson"])
 def test_a_pipe_is_not_opened(tmp_path, ending):
     os.mkfifo(tmp_path / f"a.{ending}")
-    with pytest.raises(UserError, match=rf"a\.{ending} is no file"):
+    with pytest.raises(UserError, match=rf"a\.{ending} is a pipe or device, not a file"):
         read(tmp_path / f"a.{ending}")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_leafseg._opencv import cv2
 from napari_leafseg.losses.distance_embedding import (
     contacts,
     distance_loss,
@@ -14,9 +15,10 @@ from napari_leafseg.losses.distance_embedding import (
 
 
 def plain_embedding_loss(embedding, labels, radius, per_leaf, background=False, weight=None):
-    """Loops over images, leaves and pixels, in double precision."""
-    terms, weights, cosines = [], [], []
+    """Loops over images, leaves and pixels, in double precision; the means are those of each image first."""
+    within, between = [], []
     for number, (vectors, truth) in enumerate(zip(embedding.numpy(), labels.numpy(), strict=True)):
+        terms, weights, cosines = [], [], []
         means, points = {}, {}
         for leaf in np.unique(truth[truth >= (0 if background else 1)]):
             points[leaf] = np.argwhere(truth == leaf)
@@ -34,7 +36,9 @@ def plain_embedding_loss(embedding, labels, radius, per_leaf, background=False, 
             for b in means:
                 if a < b and (a == 0 or radius is None or _gap(points[a], points[b]) <= radius):
                     cosines.append(abs(means[a] @ means[b]))
-    return float(np.average(terms, weights=weights)) if terms else 0.0, float(np.mean(cosines)) if cosines else 0.0
+        within.append(np.average(terms, weights=weights) if terms else 0.0)
+        between.append(np.mean(cosines) if cosines else 0.0)
+    return float(np.mean(within)), float(np.mean(between))
 
 
 def _gap(first, second):
@@ -193,22 +197,29 @@ def test_gradient_of_distance_and_foreground_agrees_with_finite_differences():
     assert torch.autograd.gradcheck(lambda values: foreground_loss(values, labels), (raw,))
 
 
-def test_neighbors_agree_with_brute_force():
-    _, labels = random_case(3, leaves=6)
-    labels = labels[:1]
-    truth = labels[0].numpy()
-    leaves = [leaf for leaf in np.unique(truth) if leaf]
-    points = {leaf: np.argwhere(truth == leaf) for leaf in leaves}
-    expected = {
-        (a, b)
-        for a in leaves
-        for b in leaves
-        if a < b and np.linalg.norm(points[a][:, None] - points[b][None], axis=2).min() <= 6
-    }
-    found = {tuple(pair) for pair in neighbor_pairs(labels, 6).tolist()}
-    assert found <= expected
-    near = {(a, b) for a, b in expected if np.linalg.norm(points[a][:, None] - points[b][None], axis=2).min() <= 4.5}
-    assert near <= found
+@pytest.mark.parametrize("radius", [1, 2, 3, 6, 10])
+def test_every_pair_of_neighbors_is_found_as_by_dilating_each_leaf(radius):
+    count = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        labels = np.zeros((2, 40, 50), np.int64)
+        for leaf in range(1, 15):
+            y, x, tall, wide = (*rng.integers(0, 46, 2), *rng.integers(1, 7, 2))
+            labels[:, y : y + tall, x : x + wide] = leaf
+        labels[1] = np.where(labels[1] > 0, labels[1] + 20, 0)
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        kernel[radius - 1 : radius + 2, radius - 1 : radius + 2] = 1
+        expected = set()
+        for plane in labels:
+            for leaf in np.unique(plane[plane > 0]):
+                reached = cv2.dilate((plane == leaf).astype(np.uint8), kernel) > 0
+                expected |= {(int(leaf), int(other)) for other in np.unique(plane[reached]) if other > leaf}
+        pairs = neighbor_pairs(torch.tensor(labels), radius).tolist()
+        assert len(pairs) == len({tuple(pair) for pair in pairs})
+        assert {tuple(pair) for pair in pairs} == expected
+        count += len(expected)
+    assert count > 12
+    assert neighbor_pairs(torch.zeros(1, 4, 4, dtype=torch.int64), radius).shape == (0, 2)
 
 
 def test_distance_loss_balances_leaf_and_background():

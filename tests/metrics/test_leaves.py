@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_leafseg.metrics import best_dice, foreground_dice, score
+from napari_leafseg.metrics import best_dice, count_found, foreground_dice, score
 
 LABELS = arrays(np.int32, (6, 7), elements=st.integers(0, 4))
 
@@ -68,3 +68,13 @@ def test_images_without_background():
     full = np.array([[1, 2], [1, 2]])
     assert score(full, full) == (1.0, 1.0, 1.0, 0)
     assert foreground_dice(full, np.array([[1, 0], [1, 0]])) == pytest.approx(2 / 3)
+
+
+def test_a_leaf_is_found_when_more_than_half_of_both_is_shared():
+    truth = np.zeros((10, 10), np.uint8)
+    truth[:5, :8], truth[6:, :4] = 1, 2
+    prediction = np.zeros_like(truth)
+    prediction[:5, :5], prediction[6:, :2] = 7, 9  # 25 of 40 pixels, and exactly half
+    assert count_found(prediction, truth) == (1, 2)
+    assert count_found(np.zeros_like(truth), truth) == (0, 2)
+    assert count_found(prediction, np.zeros_like(truth)) == (0, 0)

@@ -84,11 +84,13 @@ def cells(labels, shape, bounds, sigma):
     return result
 
 
-def location_leaf(boxes, x, y, stride, bounds, radius):
-    """FCOS's assignment of one location to boxes (x0, y0, x1, y1): index or -1."""
+def location_leaf(masks, x, y, stride, bounds, radius):
+    """CondInst's assignment of one location to masks, sampled around their centers of mass: index or -1."""
     best, chosen = np.inf, -1
-    for number, (x0, y0, x1, y1) in enumerate(boxes):
-        center_x, center_y = (x0 + x1) / 2, (y0 + y1) / 2
+    for number, mask in enumerate(masks):
+        ys, xs = np.nonzero(mask)
+        x0, y0, x1, y1 = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+        center_x, center_y = sum(xs + 0.5) / len(xs), sum(ys + 0.5) / len(ys)
         if not (max(x0, center_x - radius * stride) < x < min(x1, center_x + radius * stride)):
             continue
         if not (max(y0, center_y - radius * stride) < y < min(y1, center_y + radius * stride)):

@@ -180,3 +180,22 @@ def test_a_bundled_model_gets_other_weights_and_keeps_its_words(tmp_path, tiny_c
     assert all(torch.equal(network.state_dict()[key], value) for key, value in
                load_checkpoint(weights)[0].state_dict().items())  # fmt: skip
     assert weights.with_suffix(".md").read_text(encoding="utf-8") == card_document(after)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("defaults", {"angle": "33"}), ("defaults", {"angle": None}), ("defaults", {"angle": float("nan")}),
+        ("defaults", [1]), ("metrics", {"sbd": "good"}), ("target_diameter", "160"), ("target_diameter", 0),
+        ("target_diameter", float("inf")), ("tta_views", 3), ("tta_views", 2.5), ("whole_image_size", -1),
+        ("whole_image_size", True), ("least_leaf", "8"), ("name", 7), ("version", None), ("description", ["a"]),
+        ("provenance", "mine"), ("calibration", ["a", 1]),
+    ],
+)  # fmt: skip
+def test_values_of_another_type_are_refused_by_name(tmp_path, entry, value):
+    weights, card = pair(tmp_path)
+    content = json.loads(card.read_text())
+    content[entry] = value
+    card.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=entry):
+        read_card(weights)

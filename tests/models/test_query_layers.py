@@ -73,8 +73,9 @@ def test_locations_go_to_the_leaves_that_plain_loops_give_them_to():
         for number in range(2):
             own = torch.nonzero(instances.image == number)[:, 0]
             boxes = instances.boxes[own].tolist()
+            masks = [labels[number] == leaf for leaf in np.unique(labels[number]) if leaf > 0]
             for place, (x, y) in enumerate(points.tolist()):
-                wanted = plain.location_leaf(boxes, x, y, 4, bounds, 1.5)
+                wanted = plain.location_leaf(masks, x, y, 4, bounds, 1.5)
                 got = int(leaf[number * len(points) + place])
                 assert got == (-1 if wanted < 0 else int(own[wanted]))
                 if wanted >= 0:

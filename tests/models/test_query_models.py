@@ -1,4 +1,4 @@
-"""CondInst, SOLOv2, SOTR and Mask2Former: what they promise, and that they learn."""
+"""The query-based models: what they promise, and that they learn."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.data import drop_small
 from tests.models import plain
 
-NAMES = ("condinst", "solov2", "sotr", "mask2former")
+NAMES = ("condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet")
 SCENE = SceneConfig(size=(64, 64), diameter=(48, 60))
 
 
@@ -104,7 +104,7 @@ def test_what_is_not_annotated_carries_no_mask_loss(name):
     mask.backward()
     beyond = features.mask.grad[..., 40 // network.mask_stride + 2 :]
     assert float(features.mask.grad.abs().max()) > 0
-    if name != "mask2former":  # its masks also steer its own attention, all over the image
+    if name not in {"mask2former", "knet"}:  # their masks also steer what they see, all over the image
         assert float(beyond.abs().max()) == 0
 
 
@@ -115,7 +115,7 @@ def test_what_is_not_annotated_carries_no_mask_loss(name):
 def test_it_learns_four_plants_by_heart(name):
     images, labels = plants((11, 12, 13, 14))
     network = tiny(name, score_floor=0.05).train()
-    steps = 220 if name == "mask2former" else 150
+    steps = 220 if name in {"mask2former", "sparseinst", "knet"} else 150
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(steps):
@@ -229,16 +229,17 @@ def test_condinst_queries_see_coordinates_from_themselves_to_the_pixel_reversed_
                 pixels.append(np.concatenate([relative, masks[image[number], :, y, x]]))
         wanted = plain.dynamic_convolution(np.array(pixels).T[None], weights[number : number + 1], channels, 3)
         np.testing.assert_allclose(found[number], wanted.reshape(6, 8), rtol=1e-6, atol=1e-8)
-        # the same pixels asked for one by one, as from a memory
+        # the same pixels asked for one by one, with coordinates relative to the same place
         y, x = np.mgrid[:6, :8]
-        places = torch.tensor(np.stack([2 * x.ravel() + 1, 2 * y.ravel() + 1], 1).astype(np.float32))
+        places = np.stack([2 * x.ravel() + 1, 2 * y.ravel() + 1], 1)
+        relative = torch.tensor((position[number] - places) / reach[number])
         single = network.retrieve_pixels(
-            queries.select(torch.tensor([number])), torch.tensor(masks[image[number]].reshape(channels, -1).T), places
+            queries.select(torch.tensor([number])), torch.tensor(masks[image[number]].reshape(channels, -1).T), relative
         )
         np.testing.assert_allclose(single.detach().numpy()[0], wanted[0], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["solov2", "sotr", "mask2former"])
+@pytest.mark.parametrize("name", ["solov2", "sotr", "mask2former", "sparseinst", "knet"])
 def test_a_query_is_a_convolution_of_one_pixel(name):
     network = tiny(name).eval()
     depth = network.config.mask_channels
@@ -267,3 +268,14 @@ def test_mask2former_queries_where_nobody_annotated_learn_nothing():
     assert float(classes.grad[0, 0].abs().max()) > 0  # in the annotated part
     assert float(classes.grad[0, 1].abs().max()) == 0
     assert _silent(classes, logits, torch.ones_like(known)) is classes
+
+
+@pytest.mark.slow
+def test_swin_large_has_the_published_size_and_runs():
+    network = TransformersBackbone(BackboneConfig(kind="swin", size="large")).eval()
+    assert sum(value.numel() for value in network.parameters()) == pytest.approx(195.2e6, rel=0.01)
+    with torch.no_grad():
+        maps = network(torch.randn(1, 3, 64, 96))
+    assert [tuple(level.shape[1:]) for level in maps] == [(192, 16, 24), (384, 8, 12), (768, 4, 6), (1536, 2, 3)]
+    with pytest.raises(ValueError, match="swin has no size 50"):
+        BackboneConfig(kind="swin", size="50")

@@ -29,7 +29,7 @@ from tests.test_imports import loaded
 from tests.toy_family import STAR, StarConfig, StarNet
 
 SEEDLING = REPOSITORY / "sample_data" / "seedling.png"
-BUILT_IN = ["distance_embedding", "condinst", "solov2", "sotr", "mask2former"]
+BUILT_IN = ["distance_embedding", "condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet"]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_family_is_found_by_its_entry_point_and_a_broken_one_does_no_harm(monk
 
 
 def test_families_are_listed_without_torch():
-    code = "from napari_leafseg.models.registry import families, presets\nassert len(families()) == 5 and presets()"
+    code = "from napari_leafseg.models.registry import families, presets\nassert len(families()) == 7 and presets()"
     assert not loaded(code) & {"torch", "transformers"}
 
 

@@ -55,3 +55,22 @@ def test_a_list_that_cannot_be_written_is_no_reason_to_stop(tmp_path, folder):
     folder.write_text("a file where the folder should be")
     make(tmp_path / "a", [])
     assert (tmp_path / "a" / "project.json").exists()
+
+
+@pytest.mark.parametrize("content", ["[", "{}", "null", '{"a": [1]}', "\x00"])
+def test_a_damaged_list_is_put_aside_and_a_new_one_begun(tmp_path, folder, content):
+    make(tmp_path / "a", [])
+    (folder / "projects.json").write_text(content)
+    make(tmp_path / "b", [])
+    assert recent_projects.recent_projects() == [tmp_path / "b"]
+    assert (folder / "projects.json.damaged").read_text() == content
+    (folder / "projects.json").write_text(content)
+    make(tmp_path / "c", [])
+    assert (folder / "projects.json.damaged2").read_text() == content
+    assert recent_projects.last_project(tmp_path / "c") is None
+
+
+def test_the_last_project_is_one_that_somebody_chose(tmp_path):
+    make(tmp_path / "chosen", [])
+    make(tmp_path / "unsaved" / "2026", [])
+    assert recent_projects.last_project(tmp_path / "unsaved") == tmp_path / "chosen"

@@ -1,14 +1,15 @@
 """SIGKILL of an experiment's workers: every image is right or said, going on completes it, nothing differs."""
 
+import contextlib
 import json
 import os
 import signal
+import sys
 import time
 
-import dask
-import distributed
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from napari_leafseg._files import write_atomically
@@ -31,8 +32,6 @@ def quick_workers(spawn, monkeypatch):
     """A new worker is there at once: it is forked from a process that has all imported already."""
     monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
     spawn(os.getpid).join()
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
-        yield
 
 
 @pytest.fixture
@@ -50,10 +49,21 @@ def same_labels(one, other, name):
 
 
 def workers():
+    """The programs that hold workers, and the workers."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("dask_worker" in word for word in child.cmdline()):
+                below = [each for each in child.children(recursive=True) if is_worker(each)]
+                found += [each.pid for each in (child, *below)]
+    return found
+
+
+def is_worker(process):
     try:
-        return [worker.pid for worker in distributed.default_client().cluster.workers.values() if worker.pid]
-    except ValueError:
-        return []
+        return "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.slow
@@ -95,8 +105,7 @@ def slow(item):
 
 
 @pytest.mark.slow
-def test_workers_that_die_while_they_begin_are_begun_again(quick_workers, monkeypatch):
-    monkeypatch.setattr(processes, "_PATIENCE", 1)
+def test_workers_that_die_while_they_begin_are_begun_again(quick_workers):
     found, killed = [], set()
     for event in run_over(list(range(20)), slow, workers=2):
         if event.item is not None:
@@ -110,27 +119,18 @@ def test_workers_that_die_while_they_begin_are_begun_again(quick_workers, monkey
     assert len(killed) >= 4
 
 
-@pytest.mark.parametrize("forgotten", [False, True])
-def test_workers_that_die_again_and_again_are_said(monkeypatch, forgotten):
-    class Dead:
-        def is_alive(self):
-            return False
+class NoClient:
+    def scheduler_info(self, n_workers):
+        return {"workers": {}}
 
-    class Cluster:
-        def __init__(self):
-            self.scale(2)
 
-        def scale(self, count):
-            self.workers = {} if forgotten else {number: Dead() for number in range(count)}
-
-    monkeypatch.setattr(processes, "_PATIENCE", -1)
-    replacement = processes.Replacement(Cluster(), 2)
-    while replacement.replaced < 6:
-        before = replacement.replaced
-        replacement.look()
-        assert replacement.replaced > before
-    with pytest.raises(UserError, match="end as soon as they begin"):
-        replacement.look()
+def test_workers_that_die_again_and_again_are_said(monkeypatch):
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    monkeypatch.setattr(processes.WorkerPrograms, "command", lambda _self: command)
+    programs = processes.WorkerPrograms(2, "tcp://127.0.0.1:1")
+    with programs, pytest.raises(UserError, match="end as soon as they begin"):
+        programs.wait(NoClient())
+    assert 5 <= programs.replaced <= 6
 
 
 def who():

@@ -262,7 +262,7 @@ def test_pipes_and_devices_are_not_opened(work):
     list_file.unlink()
     os.mkfifo(list_file)
     began = time.monotonic()
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is a pipe or device, not a file"):
         Project.open(project.folder)
     assert time.monotonic() - began < 5
 

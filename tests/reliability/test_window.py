@@ -121,7 +121,7 @@ def test_a_project_that_is_renamed_while_it_is_open_is_said_and_can_go_elsewhere
     assert kept(desk, binding)
     (tmp_path / "project").rename(tmp_path / "renamed")
     brush(binding, hand, 80, 40, 5)
-    qtbot.waitUntil(lambda: "not saved" in desk.project_bar.name.text())
+    qtbot.waitUntil(lambda: "cannot be written" in desk.project_bar.name.text())
     assert "no longer there" in desk.project_bar.name.toolTip()
     assert not (tmp_path / "project").exists()
     desk.controller.save_elsewhere(tmp_path / "stick")

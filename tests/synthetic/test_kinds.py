@@ -8,7 +8,7 @@ import yaml
 
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.synthetic.kinds import KINDS
-from napari_leafseg.training.config import DataConfig
+from napari_leafseg.training.data_config import DataConfig
 
 TTA_PRESETS = ("moss", "foliage", "glare", "fluorescence")
 MIXED = yaml.safe_load("""

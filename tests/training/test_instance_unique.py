@@ -19,17 +19,22 @@ from napari_leafseg.models.query.backbones import Backbone
 from napari_leafseg.models.query.base import gather_instances
 from napari_leafseg.models.query.config import QUERY_SIZES
 from napari_leafseg.models.store.checkpoint import load_checkpoint
-from napari_leafseg.training.config import InstanceUniqueConfig
 from napari_leafseg.training.data import plant_numbers
-from napari_leafseg.training.instance_unique import InstanceUniqueLoss, leaf_equivariance, query_equivariance
+from napari_leafseg.training.instance_unique import (
+    InstanceUniqueLoss,
+    augmentation_loss,
+    crossed_equivariance,
+    leaf_equivariance,
+)
 from napari_leafseg.training.loop import train
 from napari_leafseg.training.memory_bank import MemoryBank
 from napari_leafseg.training.transforms import GROUP, FreeTransform, GridTransform, draw_transform
+from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from tests.models import plain
 from tests.models.test_query_models import one_thread, plants, tiny
 from tests.training.test_query_training import config_of
 
-NAMES = ("condinst", "solov2", "sotr", "mask2former")
+NAMES = ("condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet")
 __all__ = ["one_thread"]
 
 
@@ -128,28 +133,117 @@ def test_memory_samples_each_leaf_and_the_background_alike_and_forgets_the_oldes
     labels[0, :4, :4], labels[0, 8:30, 8:30] = 1, 2
     labels[1, :, 16:] = -1
     features = torch.arange(2 * 16 * 16.0).reshape(2, 1, 16, 16).requires_grad_(True)
-    memory = MemoryBank(images=3, per_instance=3)
-    memory.add(features, labels, torch.tensor([7, 8]))
+    memory = MemoryBank(images=3, per_instance=3, background=True)
+    places = torch.zeros(2, 2), -torch.ones(2)  # so that the relative coordinates are the pixels' own
+    memory.add(features, labels, torch.tensor([7, 8]), places)
     pixels, positions, keys = memory.sample()
     assert not pixels.requires_grad
     assert (keys == 7).sum() == 9  # two leaves and the background
     assert (keys == 8).sum() == 3
-    for value, (x, y), key in zip(pixels[:, 0].tolist(), positions.tolist(), keys.tolist(), strict=True):
+    own = keys == 7
+    assert not positions[~own].any()  # an image without a leaf shows its background from nowhere
+    for value, (x, y), key in zip(pixels[own, 0].tolist(), positions[own].tolist(), keys[own].tolist(), strict=True):
         number = key - 7
         assert value == float(features[number, 0, int(y // 2), int(x // 2)])
         assert labels[number, int(y), int(x)] >= 0
-    memory.add(features, labels, torch.tensor([9, 10]))
+    memory.add(features, labels, torch.tensor([9, 10]), places)
     assert [entry.key for entry in memory.entries] == [8, 9, 10]
 
 
 def test_memory_is_saved_and_restored_exactly():
     memory = MemoryBank(4, 2)
-    memory.add(torch.randn(2, 3, 8, 8), torch.ones(2, 16, 16, dtype=torch.int64), torch.tensor([1, 2]))
+    places = torch.rand(2, 2), torch.ones(2)
+    memory.add(torch.randn(2, 3, 8, 8), torch.ones(2, 16, 16, dtype=torch.int64), torch.tensor([1, 2]), places)
     again = MemoryBank(4, 2)
     again.load_state_dict(memory.state_dict(), torch.device("cpu"))
     for first, second in zip(memory.sample(), again.sample(), strict=True):
         assert torch.equal(first, second)
     assert MemoryBank(4, 2).sample() is None
+    again.load_state_dict({"entries": memory.state_dict()["entries"]}, torch.device("cpu"))
+    assert len(again) == 0  # positions of an earlier version are none that queries can be shown
+
+
+def test_the_papers_memory_is_a_queue_of_instance_pixels():
+    labels = torch.zeros(1, 16, 16, dtype=torch.int64)
+    labels[0, :, 2:8], labels[0, :4, 10:] = 1, 2
+    memory = MemoryBank(None, 50, pixels=120)
+    places, kept = (torch.zeros(2, 2), torch.ones(2)), []
+    for step in range(3):
+        features = torch.full((1, 2, 16, 16), float(step))
+        features[0, 1] = labels[0]
+        memory.add(features, labels, torch.tensor([step]), places)
+        kept += [step] * (50 + 24)  # fifty of the large leaf, all of the small one, no background
+        pixels, _, keys = memory.sample()
+        assert keys.tolist() == pixels[:, 0].tolist() == kept[-120:]
+        assert (pixels[:, 1] > 0).all()
+
+
+def test_without_background_an_image_without_leaves_is_not_kept():
+    memory = MemoryBank(2, 4)
+    memory.add(torch.randn(1, 2, 8, 8), torch.zeros(1, 8, 8, dtype=torch.int64), torch.tensor([1]),
+               (torch.zeros(0, 2), torch.zeros(0)))  # fmt: skip
+    assert memory.sample() is None
+
+
+def test_a_memory_asked_in_parts_gives_the_loss_and_gradient_of_the_whole(monkeypatch):
+    network, batch = tiny("condinst").eval(), batch_of((11, 12))
+    values = []
+    for most in (2**14, 37):
+        monkeypatch.setattr("napari_leafseg.training.instance_unique._AT_ONCE", most)
+        torch.manual_seed(1)
+        network.zero_grad()
+        framework = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0, equivariance=0))
+        loss = framework.losses(network, batch, 0)["inter"]
+        loss.backward()
+        values.append((float(loss.detach()), network.controller.weight.grad.clone()))
+    assert values[0][0] == pytest.approx(values[1][0], rel=1e-5)
+    torch.testing.assert_close(values[0][1], values[1][1], rtol=1e-4, atol=1e-8)
+
+
+def test_foreign_pixels_are_shown_from_their_own_instance():
+    """L_inter of CondInst in plain loops: the coordinates are those of the foreign leaf's own query."""
+    network, batch = tiny("condinst").eval(), batch_of((11, 12))
+    framework = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0, equivariance=0, queries=6, per_instance=5))
+    features = network.encode(batch["image"])
+    instances = network.instances(features, batch["labels"])
+    matched = network.match(features, instances)
+    place, reach = network.places(matched, instances)
+    framework.memory.add(features.mask, batch["labels"], batch["source"], (place, reach))
+    torch.manual_seed(4)
+    found = framework.uniqueness(network, matched, batch["source"])
+    torch.manual_seed(4)
+    queries = matched.queries.select(torch.randperm(len(matched.queries.image))[:6])
+    maps, labels = features.mask.detach().double().numpy(), batch["labels"].numpy()
+    leaves = [(n, int(leaf)) for n in range(2) for leaf in np.unique(labels[n]) if leaf]
+    errors = []
+    for entry in framework.memory.entries:
+        for pixel, relative in zip(entry.features.numpy(), entry.relative.numpy(), strict=True):
+            gaps = ((maps[entry.key] - pixel[:, None, None]) ** 2).sum(0)
+            y, x = np.unravel_index(gaps.argmin(), gaps.shape)
+            leaf = leaves.index((entry.key, labels[entry.key][2 * y, 2 * x]))
+            wanted = (place[leaf].detach().numpy() - [2 * x + 1, 2 * y + 1]) / float(reach[leaf])
+            np.testing.assert_allclose(relative, wanted, atol=1e-5)
+            for image, weights in zip(queries.image.tolist(), queries.weights.detach().double().numpy(), strict=True):
+                if image != entry.key:
+                    seen = np.concatenate([relative, pixel])[None, :, None]
+                    answer = plain.dynamic_convolution(seen, weights[None], network.config.mask_channels, 3)
+                    errors.append(plain.focal(answer[0, 0], 0))
+    assert float(found.detach()) == pytest.approx(np.mean(errors), rel=1e-4)
+    own = torch.stack([matched.queries.position, matched.queries.reach[:, None].expand(-1, 2)], 1)
+    for number in torch.unique(matched.instance).tolist():  # a leaf's place is one of its positive locations
+        mine = own[matched.instance == number]
+        assert (mine == torch.stack([place[number], reach[number].expand(2)])).flatten(1).all(1).any()
+
+
+def test_lambda_weighs_both_losses():
+    values = []
+    for weight in (1.0, 3.0):
+        torch.manual_seed(2)
+        framework = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0, weight=weight))
+        values.append(framework.losses(tiny("solov2").train(), batch_of((11, 12)), 0))
+    for name in ("inter", "equi"):
+        assert float(values[1][name]) == pytest.approx(3 * float(values[0][name]), rel=1e-4)
+    assert float(values[1]["mask"]) == pytest.approx(float(values[0]["mask"]), rel=1e-4)
 
 
 def test_no_image_is_its_own_negative_nor_the_same_plant_on_another_day():
@@ -185,7 +279,8 @@ def test_every_process_keeps_what_all_sampled(tmp_path):
         memory = MemoryBank(8, 2)
         labels = torch.ones(1, 8, 8, dtype=torch.int64)
         for step in range(2):
-            memory.add(torch.full((1, 3, 4, 4), float(10 * rank + step)), labels, torch.tensor([100 * rank + step]))
+            features, key = torch.full((1, 3, 4, 4), float(10 * rank + step)), torch.tensor([100 * rank + step])
+            memory.add(features, labels, key, (torch.zeros(1, 2), torch.ones(1)))
         pixels, _, keys = memory.sample()
         print(json.dumps([keys.tolist(), pixels[:, 0].tolist()]))
     """)
@@ -209,6 +304,8 @@ BRANCH = {
         "net.transformer_module.decoder.mask_predictor.mask_embedder.0.0.weight",
         "net.transformer_module.queries_features.weight",
     ),
+    "sparseinst": ("query_head.weight", "activation.weight"),
+    "knet": ("rounds.1.mask_head.weight", "kernels"),
 }
 
 
@@ -238,8 +335,9 @@ def test_the_uniqueness_gradient_agrees_with_finite_differences(name):
     framework = InstanceUniqueLoss(InstanceUniqueConfig(warm_up=0, equivariance=0, queries=10_000, memory_images=2))
     features = network.encode(batch["image"])
     torch.manual_seed(0)
-    framework.memory.add(features.mask, batch["labels"], batch["source"])
-    matched = network.match(features, gather_instances(batch["labels"], 2))
+    instances = gather_instances(batch["labels"], 2)
+    matched = network.match(features, instances)
+    framework.memory.add(features.mask, batch["labels"], batch["source"], network.places(matched, instances))
     weights = matched.queries.weights.detach().double().clone().requires_grad_(True)
 
     def loss(values):
@@ -318,8 +416,12 @@ def test_an_equivariant_network_loses_nothing_by_a_transform(name, transform):
     for key in names:  # the boxes' four sides change places: they are compared with the truth, not with each other
         assert float(after[key]) == pytest.approx(float(before[key]), rel=2e-3, abs=1e-5), key
     with torch.no_grad():
-        total = query_equivariance(network, batch, features.mask, transform, 1.0)
+        total = augmentation_loss(network, batch, features.mask, transform, 1.0)
+        torch.manual_seed(0)
+        crossed = crossed_equivariance(network, batch, features.mask, transform, 1.0)
     assert float(total) == pytest.approx(float(sum(after.values())), rel=1e-4)
+    # f(g(I)) is g(f(I)) here, so the crossed pair is worth what the own one is
+    assert float(crossed) == pytest.approx(float(after["mask"]), rel=1e-4)
 
 
 def test_boxes_follow_a_flip():
@@ -335,11 +437,12 @@ def test_boxes_follow_a_flip():
     torch.testing.assert_close(second.masks, first.masks.flip(-1))
 
 
-def test_the_leaf_model_can_be_trained_for_equivariance_as_well():
+@pytest.mark.parametrize("angles", [False, True])
+def test_the_leaf_model_can_be_trained_for_equivariance_as_well(angles):
     torch.manual_seed(0)
     network = build_network(SIZES["tiny"]).train()
     batch = batch_of((11, 12))
-    loss = leaf_equivariance(network, batch, GridTransform(1, True))
+    loss = leaf_equivariance(network, batch, GridTransform(1, True), angles=angles)
     loss.backward()
     assert float(loss.detach()) > 0
     assert float(network.embedding_head.weight.grad.abs().max()) > 0

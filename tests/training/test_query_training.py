@@ -9,7 +9,8 @@ from napari_leafseg.models.query.config import QUERY_SIZES
 from napari_leafseg.models.store.checkpoint import load_checkpoint, load_partial, save_checkpoint
 from napari_leafseg.models.store.model_card import ModelCard
 from napari_leafseg.synthetic import SceneConfig
-from napari_leafseg.training.config import DataConfig, SceneShare, TrainingConfig
+from napari_leafseg.training.config import TrainingConfig
+from napari_leafseg.training.data_config import DataConfig, SceneShare
 from napari_leafseg.training.loop import train
 
 SCENES = (SceneShare(share=1.0, scene=SceneConfig(size=(96, 96), diameter=(60, 80), blank=0.0)),)
@@ -27,7 +28,7 @@ def events_of(config, folder):
     return [event for event in train(config, folder) if event.kind != "data"]
 
 
-@pytest.mark.parametrize("name", ["condinst", "solov2", "sotr", "mask2former"])
+@pytest.mark.parametrize("name", ["condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet"])
 def test_each_trains_saves_and_goes_on(tmp_path, name):
     config = config_of(name, mixed_precision=False)
     run = train(config, tmp_path)

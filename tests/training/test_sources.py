@@ -9,8 +9,9 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.inference.plants import Plant, working_scale
 from napari_leafseg.losses.distance_embedding import center_loss
 from napari_leafseg.training.augment import degrade, random_crop
-from napari_leafseg.training.config import DataConfig, LabeledFolder, TrainingConfig
+from napari_leafseg.training.config import TrainingConfig
 from napari_leafseg.training.data import SyntheticDataset, draw_batch, unlabeled_neighbors, unlabeled_vegetation
+from napari_leafseg.training.data_config import DataConfig, LabeledFolder
 from napari_leafseg.training.loop import train
 
 

@@ -18,8 +18,9 @@ from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.synthetic import SceneConfig
 from napari_leafseg.training import loop
 from napari_leafseg.training.augment import change_colors, expose_for_plants, random_crop, true_plants
-from napari_leafseg.training.config import DataConfig, LossConfig, SceneShare, TrainingConfig, read_training_config
+from napari_leafseg.training.config import LossConfig, TrainingConfig, read_training_config
 from napari_leafseg.training.data import SyntheticDataset, draw_batch, drop_small
+from napari_leafseg.training.data_config import DataConfig, SceneShare
 from napari_leafseg.training.loop import learning_rate, train
 from napari_leafseg.training.losses import compute_losses
 from napari_leafseg.training.targets import distance_target

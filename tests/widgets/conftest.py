@@ -15,6 +15,7 @@ PATIENCE = 60_000  # milliseconds
 def _own_settings(tmp_path, monkeypatch):
     """Settings and unsaved work of a test go into its own folder."""
     monkeypatch.setattr("napari_leafseg.widgets.state.project_controller.unsaved_folder", lambda: tmp_path / "unsaved")
+    monkeypatch.setattr("napari_leafseg.pipelines.thumbnails._folder", lambda: tmp_path / "thumbnails")
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
 
 

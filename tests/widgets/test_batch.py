@@ -44,8 +44,8 @@ def widget(viewer, monkeypatch):
 
 def test_a_folder_is_done_with_errors_listed_and_a_report(widget, qtbot, folder, tmp_path):
     preferences.keep_parameters("leaf", {"angle": 44.0})
-    qtbot.keyClicks(widget.source_box, str(folder))
-    qtbot.keyClicks(widget.output_box, str(tmp_path / "out"))
+    qtbot.keyClicks(widget.form.native("source"), str(folder))
+    qtbot.keyClicks(widget.form.native("output"), str(tmp_path / "out"))
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running, timeout=60000)
     assert widget.message.text() == "3 images done, 1 not done."
@@ -70,8 +70,8 @@ def test_what_was_skipped_is_counted_by_the_event_not_by_its_words(widget):
 
 
 def test_stop_and_go_on(widget, qtbot, folder, tmp_path):
-    widget.source_box.setText(str(folder))
-    widget.output_box.setText(str(tmp_path / "out"))
+    widget.form.native("source").setText(str(folder))
+    widget.form.native("output").setText(str(tmp_path / "out"))
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running, timeout=60000)
@@ -85,20 +85,20 @@ def test_stop_and_go_on(widget, qtbot, folder, tmp_path):
 def test_what_is_missing_is_said(widget, qtbot, errors):
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     assert "no images" in errors[-1]
-    widget.source_box.setText("/nowhere")
+    widget.form.native("source").setText("/nowhere")
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     assert "folder to write to" in errors[-1]
 
 
 def test_settings_survive_a_restart(widget, qtbot, folder, tmp_path, viewer, errors):
-    widget.source_box.setText(str(tmp_path / "gone"))
-    widget.output_box.setText(str(tmp_path / "out"))
-    widget.scale_box.setValue(3.5)
+    widget.form.native("source").setText(str(tmp_path / "gone"))
+    widget.form.native("output").setText(str(tmp_path / "out"))
+    widget.form.native("px_per_mm").setValue(3.5)
     qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running, timeout=60000)
     again = BatchWidget(viewer)
-    assert again.source_box.text() == str(tmp_path / "gone")
-    assert again.scale_box.value() == 3.5
+    assert again.form.native("source").text() == str(tmp_path / "gone")
+    assert again.form.native("px_per_mm").value() == 3.5
 
 
 def test_the_session_is_saved_and_replayed_without_a_window(widget, viewer, qtbot, folder, tmp_path, monkeypatch):

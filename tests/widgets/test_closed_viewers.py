@@ -21,6 +21,7 @@ from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.finetune.suggestions import ImageSuggestions
 from napari_leafseg.widgets.finetune.widget import FinetuneWidget
 from napari_leafseg.widgets.images.project_bar import ProjectBar
+from napari_leafseg.widgets.images.thumbnails import Thumbnails
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.measure.widget import MeasureWidget
 from napari_leafseg.widgets.models.widget import ModelsWidget
@@ -123,7 +124,7 @@ CASES = {
     "labels": Case("segment.live._compute", SegmentWidget, _live, SegmentWidget, "_show_live", False),
     "save": Case("segment.saving.save_job", SegmentWidget, _save, LabelSaver, "_saved", False),
     "load": Case("images.widget.load_job", ImagesWidget, _add, ImagesWidget, "_loaded", False),
-    "thumbnails": Case("images.widget.thumbnail_job", ImagesWidget, _add, ImagesWidget, "_show_thumbnail", value=1),
+    "thumbnails": Case("images.thumbnails.thumbnail_job", ImagesWidget, _add, Thumbnails, "_show", value=1),
     "transfer": Case(
         "images.project_bar.transfer_job", _bar, lambda bar, _folder: bar.job.start(project_bar_job(), (), ""),
         ProjectBar, "_progress", value=(EVENT, ""),

@@ -1,17 +1,26 @@
 """The Fine-tune widget: what it says, curves and preview while it runs, pause, stop, the new model in Segment."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMessageBox
 
 from napari_leafseg.finetuning import config
+from napari_leafseg.finetuning.dataset import load_corrections
+from napari_leafseg.finetuning.snapshot import save_snapshot
 from napari_leafseg.io import write_image
 from napari_leafseg.models.store.checkpoint import save_checkpoint
 from napari_leafseg.models.store.model_card import ModelCard
 from napari_leafseg.models.store.zoo import user_folder
+from napari_leafseg.project.review import Tally
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.correct.widget import CorrectWidget
-from napari_leafseg.widgets.finetune.widget import FinetuneWidget
+from napari_leafseg.widgets.finetune.held_out import HeldOut, HeldOutImages
+from napari_leafseg.widgets.finetune.plots import CurvePlot
+from napari_leafseg.widgets.finetune.widget import FinetuneWidget, describe
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state.project_controller import ProjectController
@@ -114,8 +123,9 @@ def test_it_trains_shows_curves_and_a_preview_and_the_new_model_is_used(viewer, 
     assert {"distance", "within", "between"} <= set(widget.loss_plot._curves)
     assert 1 <= len(widget.loss_plot.values("distance")) <= 8  # the last run's
     assert len(widget.score_plot.values("run 1")) >= 2
-    assert not widget.before.pixmap().isNull()
-    assert not widget.after.pixmap().isNull()
+    assert [title.isVisibleTo(widget) for title in widget.held_out.titles] == [True, True, False]
+    for image in (*widget.held_out.before[:2], *widget.held_out.after[:2]):
+        assert not image.pixmap().isNull()
     for word in ("before", "SBD", "AP", "|DiC|"):
         assert word in widget.verdict.text()
     assert widget.use_button.isVisibleTo(widget)
@@ -142,7 +152,9 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     qtbot.waitUntil(lambda: widget.event.done > waiting, timeout=30000)
     qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running, timeout=10000)
-    assert "Start goes on" in widget.message.text()
+    assert "go on with it, use what there is, or discard it" in widget.message.text()
+    assert widget.start_button.text() == "Go on"
+    assert widget.form.isEnabled()
     assert widget.keep_button.isVisibleTo(widget)
     assert not (models / "mine.safetensors").exists()
     assert [item.name for item in config.resumable_runs()] == ["mine"]
@@ -159,6 +171,124 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     assert any("what was corrected since is for the next one" in message for message in said)
     qtbot.mouseClick(again.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not again.job.running, timeout=10000)
+
+
+@pytest.fixture
+def unfinished(corrected, quick):
+    """A fine-tuning that was stopped: none of its runs is better than what it began with."""
+    settings = config.FinetuneSettings(base="tiny", name="mine", steps=8, batch=2, crop=64, synthetic_share=0.0)
+    project = ProjectController.of(corrected.session).project
+    project.writer.flush()
+    images, _ = load_corrections(project)
+    save_snapshot(config.session_folder("mine"), settings, images)
+    return config.session_folder("mine")
+
+
+def learned(folder, scores):
+    """Let a run of a session have been looked at, with weights."""
+    run = folder / "run0"
+    run.mkdir()
+    (run / "looks.json").write_text(
+        json.dumps([
+            {"step": 4 * at, "mean": mean, "scores": [[mean, 0, None]]} for at, mean in enumerate(scores)
+        ])
+    )  # fmt: skip
+    (run / "curves.jsonl").write_text("")
+    shutil.copy(user_folder() / "tiny.safetensors", run / "best.safetensors")
+
+
+def test_after_a_stop_another_one_can_begin_and_what_there_is_is_used(viewer, qtbot, unfinished, models):
+    widget = make(viewer)
+    qtbot.waitUntil(widget.start_button.isEnabled)
+    assert (widget.name_box.text(), widget.start_button.text()) == ("mine", "Go on")
+    assert not widget.keep_button.isEnabled()  # nothing is better yet
+    assert widget.discard_button.isEnabled()
+    assert widget.form.isEnabled()
+    widget.effort_box.setFocus()
+    qtbot.keyClick(widget.effort_box, Qt.Key.Key_Down)
+    assert widget.effort_box.currentData() == "thorough"
+    assert widget.name_box.text().startswith("tiny-20")  # another one begins
+    assert widget.start_button.text() == "Start"
+    assert not widget.unfinished.isVisibleTo(widget)
+    widget.name_box.setText("mine")
+    assert "begun with other settings" in widget.message.text()
+    assert not widget.start_button.isEnabled()
+    qtbot.keyClick(widget.effort_box, Qt.Key.Key_Up)
+    assert (widget.name_box.text(), widget.start_button.text()) == ("mine", "Go on")
+    learned(unfinished, (0.5, 0.4))
+    widget.count()
+    qtbot.waitUntil(lambda: not widget.keep_button.isEnabled())
+    shutil.rmtree(unfinished / "run0")
+    learned(unfinished, (0.5, 0.7))
+    widget.count()
+    qtbot.waitUntil(widget.keep_button.isEnabled)
+    qtbot.mouseClick(widget.keep_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.job.running)
+    assert (models / "mine.safetensors").exists()
+    assert "before" in widget.verdict.text()
+    assert not unfinished.exists()
+    assert not widget.unfinished.isVisibleTo(widget)
+
+
+def test_an_unfinished_one_is_discarded_once_that_is_confirmed(viewer, qtbot, unfinished, monkeypatch):
+    widget = make(viewer)
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    qtbot.mouseClick(widget.discard_button, Qt.MouseButton.LeftButton)
+    assert unfinished.exists()
+    qtbot.mouseClick(widget.discard_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.name_box.text() != "mine")
+    assert not unfinished.exists()
+    assert not widget.unfinished.isVisibleTo(widget)
+    assert widget.message.text() == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (Tally(), "Nothing to learn from yet"),
+        (Tally(1, 9, changed=0), "You changed 0 of 9 leaves: the others are as the model found them"),
+        (Tally(1, 9, changed=4), "correct one more"),
+        (Tally(3, 20, 1, 7, changed=11), "You changed 11 of 27 leaves; the others"),
+        (Tally(3, 27, changed=27), "More corrected images help more than a longer training"),
+        (Tally(9, 27, changed=27), "You changed 27 of 27 leaves."),
+    ],
+)
+def test_it_says_what_was_changed_and_what_would_help(found, words):
+    assert words in describe(found)
+
+
+def test_axes_fit_what_they_show_and_names_cover_nothing(qtbot):
+    plot = CurvePlot("held-out score")
+    qtbot.addWidget(plot)
+    plot.show()
+    for step, score in ((0, 0.991), (8, 0.999)):
+        plot.add(step, {"run 1": score}, marks=True)
+    plot._draw()
+    low, high = plot.getViewBox().viewRange()[1]
+    assert low < 0.991 < 0.999 < high
+    assert high - low < 0.03
+    assert "run 1" in plot.getPlotItem().titleLabel.text
+    assert plot.getPlotItem().legend is None
+    losses = CurvePlot("losses", logarithmic=True)
+    qtbot.addWidget(losses)
+    losses.add(0, {"a": 10.0, "b": 0.1})
+    losses._draw()
+    low, high = losses.getViewBox().viewRange()[1]
+    assert low < -1 < 1 < high
+
+
+def test_up_to_three_held_out_images_are_side_by_side(qtbot):
+    images = HeldOutImages()
+    qtbot.addWidget(images)
+    images.show()
+    pixels = np.zeros((240, 200, 3), np.uint8)
+    images.add([HeldOut(f"plant{number}", pixels, pixels) for number in range(2)])
+    wide = images.before[0].pixmap().height()
+    images.add([HeldOut(f"plant{number}", pixels, pixels) for number in (1, 2, 3)])
+    assert [title.text() for title in images.titles] == ["plant1", "plant2", "plant3"]
+    assert images.before[0].pixmap().height() < wide
+    assert images.sizeHint().width() <= 384  # of a panel of 400
 
 
 def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, errors):
@@ -196,7 +326,7 @@ def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_
     first = widget.next.list.item(0)
     least = min(range(3), key=lambda number: (sure[number], widget.session.images[number].path.name))
     assert f"other{least}.png" in first.text()
-    assert f"least certain leaf {sure[least]:.2f}" in images.list.item(least).text()
+    assert f"least certain leaf {sure[least]:.2f}" in images.list.text(least)
     images.list.setCurrentRow((least + 1) % 3)
     qtbot.waitUntil(lambda: not images.loader.running, timeout=20000)
     place = widget.next.list.visualItemRect(first).center()

@@ -32,12 +32,12 @@ def leaf(value=1):
     [
         ({}, "not segmented"),
         ({"confidence": 0.304}, "not segmented, least certain leaf 0.30"),
-        ({"count": 1, "saved": False}, "1 leaf, not saved"),
-        ({"count": 7, "saved": True}, "7 leaves, saved"),
+        ({"count": 1, "exported": False}, "1 leaf"),
+        ({"count": 7, "exported": True}, "7 leaves, exported"),
         ({"review": ReviewState.IN_PROGRESS}, "in progress"),
         ({"review": ReviewState.DONE, "confidence": 0.3}, "reviewed"),
-        ({"review": ReviewState.DONE, "count": 7, "saved": True}, "7 leaves, saved · reviewed"),
-        ({"review": ReviewState.IN_PROGRESS, "count": 7, "saved": False}, "7 leaves · in progress"),
+        ({"review": ReviewState.DONE, "count": 7, "exported": True}, "7 leaves, exported · reviewed"),
+        ({"review": ReviewState.IN_PROGRESS, "count": 7, "exported": False}, "7 leaves · in progress"),
         ({"review": ReviewState.DONE, "missing": True}, "image not found"),
         ({"missing": True, "error": "It cannot be read."}, "cannot be used"),
     ],
@@ -62,14 +62,14 @@ def test_saving_leaves_a_reviewed_image_reviewed(viewer, qtbot, tmp_path):
     assert record.review is ReviewState.DONE
     assert not record.waits
     segment.save()
-    qtbot.waitUntil(lambda: bool(record.saved), timeout=10000)
+    qtbot.waitUntil(lambda: bool(record.exported), timeout=10000)
     assert record.review is ReviewState.DONE
     assert not record.waits
-    assert images.list.item(0).text() == "a.png\n1 leaf, saved · reviewed"
+    assert images.list.text(0) == "a.png\n1 leaf, exported · reviewed"
     (ref,) = correct.controller.project.images
     assert ref.state == "done"
     correct.binding.undo()
-    assert record.saved is False  # the file is not what is on the screen any more
+    assert record.exported is False  # the file is not what is on the screen any more
     correct.controller.close()
     for widget in (images, segment, correct):
         widget.close()

@@ -6,6 +6,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_leafseg.io import write_image
+from napari_leafseg.pipelines.thumbnails import SIZE
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.state.session import Session
 
@@ -29,18 +30,19 @@ def widget(viewer, qtbot, folder):
 
 
 def test_a_folder_is_listed_with_thumbnails_and_states(widget):
-    texts = [widget.list.item(row).text() for row in range(4)]
+    texts = [widget.list.text(row) for row in range(4)]
     assert texts[0] == "a.png\nnot segmented"
     assert texts[2] == "c.png\ncannot be used"
-    image = widget.list.item(0).icon().pixmap(56, 56).toImage()
-    assert image.pixelColor(28, 28).alpha() == 255
-    assert widget.list.item(2).toolTip().endswith("file.")
+    image = widget.thumbnails.image(widget.session.images[0])
+    assert image.width() == image.height() == SIZE
+    assert len({image.pixel(x, 96) for x in range(0, SIZE, 8)}) > 5
+    assert widget.list.model().index(2).data(Qt.ItemDataRole.ToolTipRole).endswith("file.")
 
 
 def test_an_empty_list_says_what_to_do(viewer):
     widget = ImagesWidget(viewer)
     assert widget.stack.currentWidget() is widget.empty
-    assert "drop them here" in widget.empty.text()
+    assert "drop them here" in widget.empty.words.text()
     assert not widget.next_button.isEnabled()
     widget.close()
 
@@ -111,3 +113,13 @@ def test_images_with_results_stay_in_memory(widget, viewer, qtbot):
     assert {layer.name: layer.visible for layer in viewer.layers} == {"a": False, "a leaves": False, "b": True}
     widget.list.setCurrentRow(0)
     assert {layer.name: layer.visible for layer in viewer.layers} == {"a": True, "a leaves": True}
+
+
+def test_a_project_that_is_opened_again_shows_its_first_image(widget, viewer, qtbot, tmp_path):
+    widget.controller.create(tmp_path / "project")
+    widget.controller.close()
+    widget.controller.open(tmp_path / "project")
+    assert widget.list.entry() is widget.session.images[0]
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["a"], timeout=10000)
+    assert widget.session.layer_of(widget.session.images[0]) is viewer.layers["a"]
+    widget.controller.close()

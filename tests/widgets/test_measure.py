@@ -11,17 +11,21 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog
 
 from napari_leafseg.io import write_image
+from napari_leafseg.pipelines import measure as pipeline
+from napari_leafseg.pipelines.measure import Frame, MeasureCache, measure_job
 from napari_leafseg.project import Project
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.measurement_settings import read_measurement_settings
+from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, read_measurement_settings
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.measure.widget import MeasureWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.look import Look
+from napari_leafseg.widgets.state.napari_private import canvas_size
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import Session
+from napari_leafseg.widgets.state.session import KEY, Session
 from tests.conftest import discs
 from tests.widgets.test_correct import Hand
 
@@ -89,7 +93,8 @@ def test_a_row_goes_to_the_leaf_and_a_click_on_a_leaf_to_its_row(viewer, qtbot, 
     widget = shown(viewer, qtbot, labels)
     qtbot.mouseClick(widget.leaves.viewport(), Qt.MouseButton.LeftButton, pos=cell(widget.leaves, 2, "leaf"))
     assert viewer.camera.center[-2:] == pytest.approx((90, 100), abs=1)
-    assert "plant under review" in viewer.layers
+    look = Look.of(widget.session).of_binding(widget.binding)
+    assert look.outlines.reviewed == 3
     viewer.layers.selection.active = viewer.layers["plant leaves"]
     viewer.camera.center = (50, 60)
     hand = Hand(viewer, qtbot)
@@ -318,3 +323,66 @@ def test_a_series_that_is_not_in_memory(viewer, qtbot):
     assert widget.measured.series
     assert widget.measured.leaves["frame"].unique().tolist() == [0, 1]
     assert set(read) == {0, 1}
+
+
+def highlights(viewer):
+    return [layer.name for layer in viewer.layers if layer.metadata.get(KEY, {}).get("kind") == "review"]
+
+
+def test_a_row_of_another_image_goes_there_and_only_what_changed_is_measured_again(
+    viewer, qtbot, frames, tmp_path, monkeypatch
+):
+    with Project.create(tmp_path / "project") as project:
+        for day, labels in enumerate(frames):
+            path = tmp_path / "days" / f"day{day}.png"
+            write_image(path, np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8))
+            (ref,) = project.add_images([path])
+            project.save(ref, Document(labels))
+        project.writer.flush()
+    measured = []
+    monkeypatch.setattr(pipeline, "measure", lambda *what: measured.append(1) or measure(*what))
+    viewer.window.add_dock_widget(ImagesWidget(viewer), name="Images")
+    widget = MeasureWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Measure")
+    widget.controller.open(tmp_path / "project")
+    widget.series_box.setChecked(True)
+    qtbot.waitUntil(lambda: widget.measured is not None and len(widget.measured.leaves) == 9)
+    qtbot.waitUntil(lambda: "day0 leaves" in viewer.layers)
+    settle(widget, qtbot)
+    before = len(measured)
+    assert before == 3
+    for row, day in ((7, 2), (1, 0), (4, 1)):  # not yet on the screen, there already, not yet
+        name, leaf = f"day{day}", widget.measured.leaves.iloc[row]
+        place = cell(widget.leaves, row, "leaf")
+        scrolled = widget.leaves.verticalScrollBar().value()
+        qtbot.mouseClick(widget.leaves.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        qtbot.waitUntil(lambda name=name: highlights(viewer) == [f"{name} under review"])
+        assert viewer.camera.center[-2:] == pytest.approx((leaf["centroid_y_px"], leaf["centroid_x_px"]), abs=3)
+        assert viewer.camera.zoom * 20 > 0.2 * min(canvas_size(viewer))  # the leaf fills a good part of it
+        assert widget.session.focus().name == name
+        settle(widget, qtbot)
+        assert widget.leaves.chosen_rows() == [row]
+        assert widget.leaves.verticalScrollBar().value() == scrolled
+    assert len(measured) == before
+    layer = viewer.layers["day1 leaves"]
+    layer.data_setitem(np.nonzero(layer.data == 3), 0)
+    qtbot.waitUntil(lambda: len(widget.measured.leaves) == 8)
+    settle(widget, qtbot)
+    assert len(measured) == before + 1
+    assert widget.leaves.chosen_rows() == [4]
+
+
+def test_what_is_remembered_says_the_same_as_what_is_measured(labels):
+    cache, settings = MeasureCache(), ImageMeasurementSettings()
+
+    def tables(verified):
+        frame = Frame("a", lambda: labels, lambda: None, None, verified, "a")
+        *_, last = measure_job([frame], settings, None, cache)
+        return last.measured
+
+    tables(set())
+    expected = measure(labels, confidence=None, verified={2})
+    pd.testing.assert_frame_equal(tables({2}).leaves, expected.leaves)
+    pd.testing.assert_frame_equal(tables({2}).plants, expected.plants)
+    settings.names[1] = "wild type"
+    assert tables({2}).leaves["name"].iloc[0] == "wild type"

@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QMainWindow
 
 from napari_leafseg.widgets.state import napari_private as private
+from napari_leafseg.widgets.state.colors import PALETTE, leaf_colors
 from napari_leafseg.widgets.state.refresh import show_region
 from tests.conftest import REPOSITORY
 
@@ -104,3 +105,45 @@ def test_a_box_of_labels_comes_to_the_screen(viewer):
     layer.data[box] = 4
     show_region(layer, box)
     assert redrawn == [(4, 4)], "Labels.events.labels_update: one box, not the whole layer"
+
+
+def test_the_dock_of_the_layer_list_and_titles_of_docks(viewer):
+    dock = private.layer_list_dock(viewer)
+    assert private.main_window(viewer).dockWidgetArea(dock) is not None, "viewer.window._qt_viewer.dockLayerList"
+    assert private.layer_list_dock(ViewerModel()) is None
+    private.name_dock(dock, "Another")
+    assert dock.windowTitle() == "Another"
+    assert dock.title.title.text() == "Another", "QtViewerDockWidget.title.title"
+
+
+def test_the_pyqt5_notice_is_spared(monkeypatch):
+    from napari._qt import qt_main_window
+
+    shown = getattr(qt_main_window, "SHOW_QT_WARNING", None)
+    assert shown is not None, "qt_main_window.SHOW_QT_WARNING"
+    monkeypatch.setattr(qt_main_window, "SHOW_QT_WARNING", True)
+    private.spare_pyqt5_notice()
+    assert qt_main_window.SHOW_QT_WARNING is False
+
+
+def test_how_labels_are_drawn(viewer):
+    layer = viewer.add_labels(np.ones((8, 8), np.uint16))
+    node = private.label_node(viewer, layer)
+    assert node is not None, "canvas.layer_to_visual[layer].node._interpolation_fun"
+    assert private.label_node(ViewerModel(), layer) is None
+    lookup = private.replace_lookup(node, "vec4 plain(vec2 place) { return texture2D($texture, place) * $width; }")
+    lookup["width"] = 1.0
+    private.redraw_node(node)
+    viewer.screenshot(flash=False)
+    assert lookup["texture"] is not None, "node._need_interpolation_update"
+    assert private.label_maximum(layer) == 65535
+    assert private.device_pixel_ratio(viewer) >= 1
+    assert private.device_pixel_ratio(ViewerModel()) == 1
+
+
+def test_colors_change_without_sending_pixels(viewer):
+    layer, sent = viewer.add_labels(np.ones((8, 8), np.uint16)), []
+    layer.events.set_data.connect(lambda _event: sent.append(1))
+    private.recolor(layer, leaf_colors({1: 4}))
+    assert np.allclose(layer.get_color(1)[:3], PALETTE[4])
+    assert not sent, "layer._block_refresh"

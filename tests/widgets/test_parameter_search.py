@@ -132,13 +132,7 @@ def test_segment_opens_it(viewer, qtbot, monkeypatch):
     viewer.window.add_dock_widget(segment, name="Segment")
     opened = []
 
-    def add(*names, tabify):
-        opened.append(names)
-        return viewer.window.add_dock_widget(
-            ParameterSearchWidget(viewer), name="Parameter search", tabify=tabify
-        ), None
-
-    monkeypatch.setattr(viewer.window, "add_plugin_dock_widget", add)
+    monkeypatch.setattr(viewer.window, "add_plugin_dock_widget", lambda *names: opened.append(names))
     assert segment.parameter_search_button.isHidden()
     segment.panel.setVisible(True)
     segment.parameter_search_button.setVisible(True)

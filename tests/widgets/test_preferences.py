@@ -3,6 +3,8 @@
 import pytest
 from qtpy.QtCore import QSettings
 
+from napari_leafseg.widgets.batch.widget import BatchForm
+from napari_leafseg.widgets.images.export_dialog import ExportSettings
 from napari_leafseg.widgets.state.preferences import Preferences, preferences
 
 
@@ -14,8 +16,7 @@ def file():
 
 CHOICES = {
     "model": "other", "device": "cpu", "tta": "thorough", "scale_auto": False, "scale": 55.0, "outline": True,
-    "angle": 30.0, "images_folder": "/a", "project_folder": "/b", "batch_source": "c", "batch_output": "d",
-    "batch_model": "e", "batch_px_per_mm": 12.5, "batch_workers": 3,
+    "angle": 30.0, "images_folder": "/a", "project_folder": "/b",
 }  # fmt: skip
 
 
@@ -31,13 +32,28 @@ def test_every_choice_is_found_again_in_its_type(name, file):
     assert type(found) is type(default)
 
 
+@pytest.mark.parametrize(
+    ("group", "settings"),
+    [
+        ("batch", BatchForm("c", "d", "e", 12.5, 3)),
+        ("export", ExportSettings(("coco", "tiff"), "reviewed", "/f")),
+        ("export", ExportSettings((), "this", "")),
+    ],
+)
+def test_every_field_of_a_form_is_found_again_in_its_type(group, settings, file):
+    assert preferences.filled(group, type(settings)()) == type(settings)()
+    preferences.keep(group, settings)
+    file.sync()
+    assert Preferences().filled(group, type(settings)()) == settings
+
+
 def test_what_cannot_be_read_is_the_default(file):
     file.setValue("segment/scale", "wide")
     file.setValue("batch/workers", "two")
     file.setValue("tunables/leaf/angle", "steep")
     file.sync()
     assert preferences.scale == 100.0
-    assert preferences.batch_workers == 0
+    assert preferences.filled("batch", BatchForm()).workers == 0
     assert preferences.parameter("leaf", "angle") is None
 
 

@@ -2,20 +2,23 @@
 
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QPushButton
 
 from napari_leafseg.io import write_image
 from napari_leafseg.io.exchange.coco import read_coco
-from napari_leafseg.project import Project
+from napari_leafseg.project import Project, elsewhere
 from napari_leafseg.project.lock import Lock, Owner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
+from napari_leafseg.widgets.images.export_dialog import ExportDialog, ExportSettings
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.project_controller import ProjectController
+from tests.widgets.answers import name_folder, trust
 
 
 @pytest.fixture
@@ -43,20 +46,20 @@ def choose(monkeypatch, folder):
 def test_a_new_project_takes_what_is_open_and_shows_its_name(desk, tmp_path, monkeypatch, qtbot):
     images, binding = desk
     bar = images.project_bar
-    assert bar.name.text() == "No project"
-    assert not bar.actions_by_name["export"].isEnabled()
     binding.verify([1], True)
     assert bar.controller.is_scratch
     assert "not in a project" in bar.name.text()
     before = bar.controller.project.folder
-    choose(monkeypatch, tmp_path / "My trial")
+    answer = name_folder(qtbot, tmp_path / "My trial")
     bar.actions_by_name["new"].trigger()
-    assert "My trial" in bar.name.text()
-    assert not before.exists()  # it is all in the project now
+    answer.check()
+    qtbot.waitUntil(lambda: "My trial" in bar.name.text())
+    qtbot.waitUntil(lambda: not before.exists())  # it is all in the project now
     assert bar.controller.project.writer.flush()
     with pytest.raises(Exception, match="open already"):
         Project.open(tmp_path / "My trial")
     bar.actions_by_name["close"].trigger()
+    qtbot.waitUntil(lambda: bar.controller.project is None and not Lock(tmp_path / "My trial").path.exists())
     with Project.open(tmp_path / "My trial") as project:
         document = project.open_document(project.images[0], (50, 60))
         assert document.locked() == {1}
@@ -67,17 +70,19 @@ def test_export_and_import_from_the_menu(desk, tmp_path, monkeypatch, qtbot):
     images, binding = desk
     bar = images.project_bar
     bar.controller.create(tmp_path / "p")
-    monkeypatch.setattr(QInputDialog, "getItem", lambda *_: ("COCO JSON, run lengths (one file)", True))
-    choose(monkeypatch, tmp_path / "out")
     bar.actions_by_name["export"].trigger()
+    dialog = bar.findChild(ExportDialog)
+    dialog.form.show_settings(ExportSettings(("coco",), "all", str(tmp_path / "out")))
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: (tmp_path / "out" / "leaves.json").exists(), timeout=10000)
     assert np.array_equal(read_coco(tmp_path / "out" / "leaves.json")["a.png"], binding.layer.data)
     masks = tmp_path / "masks"
     write_image(masks / "b.png", np.random.default_rng(1).integers(0, 255, (50, 60, 3)).astype(np.uint8))
     write_image(masks / "b_label.png", binding.layer.data)
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    answer = trust(qtbot, "Verified")
     choose(monkeypatch, masks)
     bar.actions_by_name["import"].trigger()
+    answer.check()
     qtbot.waitUntil(lambda: images.list.count() == 2, timeout=10000)
     qtbot.waitUntil(lambda: "a leaves" in images.viewer.layers, timeout=10000)
     images.list.setCurrentRow(1)
@@ -94,8 +99,9 @@ def test_labels_from_files_replace_what_was_there_and_undo_brings_it_back(desk, 
     new[2:9, 3:33] = 5
     write_image(tmp_path / "a_label.png", new)
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(tmp_path / "a_label.png")], ""))
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    answer = trust(qtbot, "Draft")
     bar.actions_by_name["labels"].trigger()
+    answer.check()
 
     def shown():
         layer = images.session.labels_layer(images.session.focus()) if images.session.focus() else None
@@ -117,7 +123,7 @@ def test_what_an_application_left_behind_is_offered(desk, qtbot):
     bar.controller.project = None
     bar.refresh()
     assert bar.recover.isVisible()
-    assert "Open the corrections" in bar.recover.text()
+    assert "Go on with the work" in bar.recover.text()
     qtbot.mouseClick(bar.recover, Qt.MouseButton.LeftButton)
     assert bar.controller.project.folder == folder
     qtbot.waitUntil(lambda: "a leaves" in images.viewer.layers, timeout=10000)
@@ -125,7 +131,7 @@ def test_what_an_application_left_behind_is_offered(desk, qtbot):
     assert restored.document.locked() == {1}
 
 
-def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, monkeypatch):
+def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, monkeypatch, qtbot):
     images, _correction = desk
     bar = images.project_bar
     Project.create(tmp_path / "p").close()
@@ -135,10 +141,10 @@ def test_a_project_that_another_computer_has_open_needs_a_yes(desk, tmp_path, mo
     monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or QMessageBox.StandardButton.No)
     bar.open(tmp_path / "p")
     assert "ann on another-computer" in asked[0]
-    assert bar.controller.project is None
+    assert bar.controller.is_scratch
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
     bar.open(tmp_path / "p")
-    assert bar.controller.project is not None
+    qtbot.waitUntil(lambda: bar.controller.project is not None and bar.controller.project.folder == tmp_path / "p")
 
 
 def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monkeypatch, qtbot):
@@ -154,19 +160,20 @@ def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monk
 
     monkeypatch.setattr(os, "fsync", full)
     binding.verify([1], True)
-    qtbot.waitUntil(lambda: "not saved" in bar.name.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "cannot be written" in bar.name.text(), timeout=5000)
     assert "No space left" in bar.name.toolTip()
     monkeypatch.setattr(os, "fsync", real)
-    choose(monkeypatch, tmp_path / "stick")
+    answer = name_folder(qtbot, tmp_path / "stick")
     bar.actions_by_name["elsewhere"].trigger()
-    assert bar.controller.project.folder == tmp_path / "stick"
+    answer.check()
+    qtbot.waitUntil(lambda: bar.controller.project.folder == tmp_path / "stick")
     binding.verify([1], False)
     bar.controller.close()
     with Project.open(tmp_path / "stick") as project:
         assert project.open_document(project.images[0], (50, 60)).locked() == frozenset()
 
 
-def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, monkeypatch):
+def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, monkeypatch, qtbot):
     images, _binding = desk
     bar = images.project_bar
     bar.controller.create(tmp_path / "p")
@@ -177,9 +184,10 @@ def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, 
 
     with monkeypatch.context() as patch:
         patch.setattr(Lock, "release", gone)
-        choose(patch, tmp_path / "stick")
+        answer = name_folder(qtbot, tmp_path / "stick")
         bar.actions_by_name["elsewhere"].trigger()
-    assert bar.controller.project is not old
+        answer.check()
+        qtbot.waitUntil(lambda: bar.controller.project is not old)
     assert bar.controller.project.folder == tmp_path / "stick"
 
 
@@ -205,7 +213,7 @@ def test_the_user_chooses_which_classes_are_leaves(desk, tmp_path, monkeypatch, 
     bar.controller.create(tmp_path / "p")
     path = with_classes(tmp_path / "c.json")
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(path)], ""))
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    answer = trust(qtbot, "Draft")
     told = []
     monkeypatch.setattr("napari_leafseg.widgets.images.project_bar.show_info", told.append)
 
@@ -222,6 +230,7 @@ def test_the_user_chooses_which_classes_are_leaves(desk, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(ClassDialog, "exec", untick)
     bar.actions_by_name["labels"].trigger()
+    answer.check()
     qtbot.waitUntil(lambda: bool(told), timeout=10000)
     assert "1 × “holder”" in told[0]
 
@@ -245,14 +254,16 @@ def test_fewer_leaves_than_before_need_a_yes(desk, tmp_path, monkeypatch, qtbot,
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(tmp_path / "a_label.png")], ""))
     asked = []
 
-    def reply(_parent, title, text):
+    def reply(_parent, _title, text):
         asked.append(text)
-        return getattr(QMessageBox.StandardButton, "No" if title == "Labels" else answer)
+        return getattr(QMessageBox.StandardButton, answer)
 
     monkeypatch.setattr(QMessageBox, "question", reply)
+    draft = trust(qtbot, "Draft")
     bar.actions_by_name["labels"].trigger()
-    qtbot.waitUntil(lambda: len(asked) == 2, timeout=10000)
-    assert "has 2 leaves, in the file there are 1" in asked[1]
+    draft.check()
+    qtbot.waitUntil(lambda: len(asked) == 1, timeout=10000)
+    assert "has 2 leaves, in the file there are 1" in asked[0]
     expected = 1 if answer == "Yes" else 2
 
     def shown():
@@ -271,10 +282,11 @@ def test_a_file_that_is_named_after_no_image_asks_for_one(desk, tmp_path, monkey
     new[35:45, 5:50] = 9
     np.save(tmp_path / "RoiSet.npy", new)
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(tmp_path / "RoiSet.npy")], ""))
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    draft = trust(qtbot, "Draft")
     asked = []
     monkeypatch.setattr(QInputDialog, "getItem", lambda *args: asked.append(args[2:4]) or ("a", True))
     bar.actions_by_name["labels"].trigger()
+    draft.check()
 
     def shown():
         image = images.session.focus()
@@ -283,3 +295,41 @@ def test_a_file_that_is_named_after_no_image_asks_for_one(desk, tmp_path, monkey
 
     qtbot.waitUntil(shown, timeout=10000)
     assert asked == [("RoiSet.npy is named after none of the images.", ["a"])]
+
+
+def test_saving_elsewhere_goes_on_in_a_worker_and_can_be_stopped(desk, tmp_path, monkeypatch, qtbot):
+    images, binding = desk
+    bar = images.project_bar
+    bar.controller.create(tmp_path / "p")
+    begun, go_on = threading.Event(), threading.Event()
+    real = elsewhere._copy_labels
+
+    def slow(*arguments):
+        begun.set()
+        go_on.wait(60)
+        return real(*arguments)
+
+    monkeypatch.setattr(elsewhere, "_copy_labels", slow)
+    write_image(tmp_path / "c.png", np.random.default_rng(2).integers(0, 255, (50, 60, 3)).astype(np.uint8))
+    images.add([tmp_path / "c.png"])
+    answer = name_folder(qtbot, tmp_path / "stick")
+    bar.actions_by_name["elsewhere"].trigger()
+    answer.check()
+    dialog = bar.copier.dialog
+    qtbot.waitUntil(begun.is_set)  # the window's own thread is free
+    qtbot.waitUntil(dialog.isVisible)
+    assert dialog.windowModality() == Qt.WindowModality.ApplicationModal
+    qtbot.mouseClick(dialog.findChild(QPushButton), Qt.MouseButton.LeftButton)
+    go_on.set()
+    qtbot.waitUntil(lambda: not bar.copier.job.running)
+    assert not dialog.isVisible()
+    assert not (tmp_path / "stick").exists()
+    assert bar.controller.project.folder == tmp_path / "p"
+    binding.verify([1], True)
+    bar.actions_by_name["elsewhere"].trigger()
+    qtbot.waitUntil(lambda: bar.controller.project.folder == tmp_path / "stick")
+    binding.verify([1], False)
+    assert bar.controller.project.writer.flush()
+    bar.controller.close()
+    with Project.open(tmp_path / "stick") as project:
+        assert project.open_document(project.images[0], (50, 60)).locked() == frozenset()

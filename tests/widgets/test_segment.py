@@ -50,9 +50,27 @@ def test_run_shows_leaves_sliders_and_count(widget, viewer, qtbot):
     assert isinstance(layer, Labels)
     assert layer.data.max() > 0
     assert widget.count_label.text().startswith(f"<b>{layer.data.max()} ")
-    assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
+    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_area"}
     assert widget.scale_box.value() == pytest.approx(100 * widget.session.record(widget.image).prediction.scale, abs=1)
     assert widget.save_button.isEnabled()
+
+
+def test_the_published_grouping_is_chosen_and_shown_at_once(widget, qtbot):
+    run(widget, qtbot)
+    row, ours = widget.panel.rows["grouping"], shown(widget).copy()
+    prediction = widget.session.record(widget.image).prediction
+    assert not row.reset.isEnabled()
+    qtbot.keyClick(row.box, Qt.Key.Key_Down)
+    settle(widget, qtbot)
+    assert row.box.currentText() == "published"
+    wanted = prediction.labels(grouping=1.0)
+    assert not np.array_equal(wanted, ours)
+    np.testing.assert_array_equal(shown(widget) > 0, wanted > 0)
+    assert widget.panel.values()["grouping"] == 1
+    qtbot.mouseClick(row.reset, Qt.MouseButton.LeftButton)
+    settle(widget, qtbot)
+    assert row.box.currentText() == "best-seed"
+    np.testing.assert_array_equal(shown(widget) > 0, ours > 0)
 
 
 def test_a_second_run_makes_no_second_layer(widget, viewer, qtbot):
@@ -223,7 +241,7 @@ def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, pl
     viewer.layers.selection.active = viewer.layers["plant"]
     settle(widget, qtbot)
     assert viewer.layers["plant leaves"].data.max() > 0
-    assert set(widget.panel.rows) == {"seed_threshold", "angle", "min_area"}
+    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_area"}
 
 
 def test_the_right_image_is_chosen(widget, viewer, plant_image, qtbot):
@@ -285,11 +303,11 @@ def test_the_s_key_saves_labels_with_a_record(viewer, qtbot, tmp_path, plant_ima
     images.add([tmp_path / "plant.png"])
     qtbot.waitUntil(lambda: widget.image is not None, timeout=10000)
     run(widget, qtbot)
-    assert "not saved" in images.list.item(0).text()
+    assert images.list.text(0) == f"plant.png\n{shown(widget).max()} leaves"
     canvas = viewer.window._qt_viewer.canvas.native
     qtbot.keyClick(canvas, Qt.Key.Key_S)
     target = tmp_path / "leaves" / "plant_label.tif"
-    qtbot.waitUntil(lambda: images.list.item(0).text().endswith(", saved"), timeout=10000)
+    qtbot.waitUntil(lambda: images.list.text(0).endswith(", exported"), timeout=10000)
     record = json.loads(target.with_suffix(".json").read_text())
     assert np.array_equal(read_labels(target), shown(widget))
     assert record["model"]["name"] == "leaf"

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
+from napari_leafseg.models.store.zoo import describe_model
+from napari_leafseg.widgets.segment.model_list import PURPOSE
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 
 
@@ -32,13 +34,39 @@ def test_all_models_are_listed_with_a_line_each(viewer):
     widget = SegmentWidget(viewer)
     lines = {widget.model_box.itemData(at): widget.model_box.itemText(at) for at in range(widget.model_box.count() - 1)}
     for name in ("leaf", "leaf-small", "leaf-fluorescence", "condinst", "solov2", "sotr", "mask2former"):
-        assert lines[name].startswith(f"{name}  ·  SBD 0.")
-        assert " MB" in lines[name]
+        share = describe_model(name).metrics["sbd_real"]
+        found = describe_model(name).metrics.get("found_synthetic")
+        score = (
+            f"outlines {100 * share:.0f} % right"
+            if found is None
+            else f"finds {min(9, round(10 * found))} of 10 leaves"
+        )
+        assert lines[name] == f"{name}  ·  {score}"
+        assert widget.model_box.itemData(widget.model_box.findData(name), PURPOSE) == describe_model(name).description
         widget.choose_model(name)
         text = widget.model_text.text()
         assert "BSD-3-Clause" in text
+        assert " MB" in text
+        assert "SBD, symmetric best Dice, says" in text
+        assert "SBD" in widget.model_box.toolTip()
         assert len(text) > 60
     widget.close()
+
+
+def test_a_gray_image_is_told_of_a_better_model_than_one_for_color(viewer, qtbot):
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment")
+    widget.choose_model("leaf-small")
+    color = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    viewer.add_image(color, rgb=True)
+    assert widget.fit_label.text() == ""
+    for gray in (color[..., 0], np.repeat(color[..., :1], 3, -1)):
+        viewer.add_image(gray, rgb=gray.ndim == 3)
+        assert "This image is gray" in widget.fit_label.text()
+        assert "Use leaf</a>" in widget.fit_label.text()
+    widget.fit_label.linkActivated.emit("leaf")
+    assert widget.model_name == "leaf"
+    assert widget.fit_label.text() == ""
 
 
 def test_its_own_sliders_change_the_leaves(widget, qtbot):

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from napari_leafseg._console import err
 from napari_leafseg._files import resource_folder
 
-PAPER = resource_folder() / "training" / "paper.yaml"
+WU_CODE = resource_folder() / "training" / "wu-code.yaml"
 
 _RENAMED = {"--looks": "--tta", "--whole-masks": "--full-masks", "--framework": "--instance-unique"}
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -13,35 +15,92 @@ from rich.table import Table
 
 from napari_leafseg._console import out, print_note
 from napari_leafseg.cli.common import Device, Model, app, progress_bar
-from napari_leafseg.cli.parameters import write_value
+from napari_leafseg.cli.parameters import Parameters, given_values, write_value
+from napari_leafseg.errors import ParameterError
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.parameter_search import ParameterSearch
 
+_LISTED = 100  # classes that the table has a row for
+
+
+class Metric(StrEnum):
+    """What `evaluate` compares by."""
+
+    sbd = "sbd"
+    coco = "coco"
+    lvis = "lvis"
+
 
 @app.command()
 def evaluate(
-    prediction: Annotated[Path, typer.Option(help="Folder of label images.")],
-    truth: Annotated[Path, typer.Option(help="Folder of true label images with the same stems.")],
+    prediction: Annotated[
+        Path, typer.Option(help="Folder of label images; for coco and lvis also a COCO file of masks with scores.")
+    ],
+    truth: Annotated[
+        Path, typer.Option(help="Folder of true label images with the same stems; for coco and lvis also a COCO file.")
+    ],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")] = None,
     challenge: Annotated[bool, typer.Option(help="Follow the challenge's scorer in its corner cases.")] = False,
+    metric: Annotated[
+        Metric, typer.Option(help="sbd: SBD, BestDice, FBD, DiC. coco, lvis: average precision, classes apart.")
+    ] = Metric.sbd,
+    most: Annotated[
+        int | None,
+        typer.Option("--max-masks", min=1, help="So many masks of an image count; 100 for coco, 300 for lvis."),
+    ] = None,
 ) -> None:
-    """Compare label images: SBD, BestDice, FBD, DiC, |DiC|."""
+    """Compare label images or masks with the truth: SBD, BestDice, FBD, DiC, |DiC|; or average precision."""
     from napari_leafseg._files import write_atomically
     from napari_leafseg.pipelines.evaluate import evaluate_folders
+    from napari_leafseg.pipelines.evaluate_coco import evaluate_coco
 
-    result = evaluate_folders(prediction, truth, challenge)
+    if metric is Metric.sbd:
+        if most is not None:
+            raise ParameterError("--max-masks belongs to --metric coco and lvis.")
+        result = evaluate_folders(prediction, truth, challenge)
+        out.print(_leaf_table(result))
+    else:
+        if challenge:
+            raise ParameterError("--challenge belongs to --metric sbd.")
+        result = evaluate_coco(prediction, truth, metric is Metric.lvis, most)
+        out.print(_precision_table(result))
+    for message in result.get("unmatched", []) + result.get("notes", []):
+        print_note(message)
+    if json_file is not None:
+        write_atomically(json_file, (json.dumps(without_nan(result), indent=2) + "\n").encode())
+
+
+def _leaf_table(result: dict[str, Any]) -> Table:
     table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=f"{len(result['images'])} images")
     for name, row in [*result["images"].items(), ("mean", result["mean"])]:
         sign = f"{row['DiC']:+.2f}" if name == "mean" else f"{row['DiC']:+.0f}"
         table.add_row(
             name, f"{row['SBD']:.4f}", f"{row['BestDice']:.4f}", f"{row['FBD']:.4f}", sign, f"{row['absDiC']:.2f}"
         )
-    out.print(table)
-    for message in result["unmatched"]:
-        print_note(message)
-    if json_file is not None:
-        write_atomically(json_file, (json.dumps(result, indent=2) + "\n").encode())
+    return table
+
+
+def _precision_table(result: dict[str, Any]) -> Table:
+    """AP over all classes, and of each class where there are a few."""
+    figures, classes = result["figures"], result["classes"]
+    table = Table("", *figures, title=f"{result['images']} images, {len(classes)} classes")
+    table.add_row("all", *(_percent(value) for value in figures.values()))
+    if 1 < len(classes) <= _LISTED:
+        for name, value in classes.items():
+            table.add_row(name, _percent(value))
+    return table
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def without_nan(content: Any) -> Any:
+    """Put null for what is not a number, which JSON does not know."""
+    if isinstance(content, dict):
+        return {key: without_nan(value) for key, value in content.items()}
+    return None if isinstance(content, float) and math.isnan(content) else content
 
 
 @app.command()
@@ -50,11 +109,13 @@ def tune(
     truth: Annotated[Path | None, typer.Option(help="Folder of the label images where they lie elsewhere.")] = None,
     model: Model = "leaf",
     device: Device = "auto",
+    param: Parameters = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all scores to this file.")] = None,
 ) -> None:
-    """Find the values of the parameters that suit labeled images best."""
+    """Find the values of the parameters that suit labeled images best; `--param` sets what it begins from."""
     from napari_leafseg._files import write_atomically
     from napari_leafseg.models.parameters import MIN_AREA_WORKING
+    from napari_leafseg.models.store.zoo import describe_model
     from napari_leafseg.pipelines.predictors import get_predictor
     from napari_leafseg.pipelines.tune import labeled_files, reviewed_images
     from napari_leafseg.pipelines.tune import tune as run_tuning
@@ -70,13 +131,15 @@ def tune(
             images = labeled_files(source, truth)
         bar = stack.enter_context(progress_bar())
         task = bar.add_task("Tuning", total=1000)
-        for event in run_tuning(get_predictor(model, device), images):
+        for event in run_tuning(get_predictor(model, device), images, given_values(model, param)):
             bar.update(task, description=event.message, completed=event.done)
             search = event.search
     assert search is not None
     out.print(_heat_map(search))
     best = search.best
-    options = [write_value(part.name, best[part.name]) for part in (search.row, search.column, MIN_AREA_WORKING)]
+    specs = describe_model(model).family.settable
+    names = (*search.fixed, *(part.name for part in (search.row, search.column, MIN_AREA_WORKING)))
+    options = [write_value(name, best[name], specs) for name in names]
     out.print(
         f"{search.images} images, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
         f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} (predict, batch).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from napari_leafseg.errors import ParameterError, UserError
 from napari_leafseg.inference.tta import describe_presets
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.io.resolution import parse_number
-from napari_leafseg.models.parameters import MIN_AREA, check_values, parse_values
+from napari_leafseg.models.parameters import MIN_AREA, ParameterSpec, check_values, parse_values
 from napari_leafseg.models.registry import get_family
 from napari_leafseg.models.store.zoo import describe_model
 
@@ -82,8 +83,11 @@ Overlap = Annotated[float | None, _option("solov2", "overlap")]
 MinArea = Annotated[float | None, _option("solov2", "min_area")]
 
 
-def write_value(name: str, value: float) -> str:
-    """Write a parameter as it is given on the command line."""
+def write_value(name: str, value: float, specs: Iterable[ParameterSpec] = ()) -> str:
+    """Write a parameter as it is given on the command line; choices by their names where the parameters are given."""
+    own = next((spec for spec in specs if spec.name == name and spec.choices), None)
+    if own is not None:
+        return f"-p {name}={own.text(value)}"
     return f"--{name.replace('_', '-')} {value:g}" if name in _OWN_OPTIONS else f"-p {name}={value:g}"
 
 

@@ -36,7 +36,7 @@ def demo(
         typer.Option(help="Run the main job by itself, leave a screenshot, labels and traits here, and end."),
     ] = None,
 ) -> None:
-    """Open napari on the sample plants, segment the first one."""
+    """Open napari on a growth series, segment it, show its growth."""
     from napari_leafseg.widgets.demo import run_demo
 
     run_demo(output)

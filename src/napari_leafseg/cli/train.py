@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from napari_leafseg._console import out, print_error, print_note
-from napari_leafseg.cli.common import PAPER, Command, Device, app, progress_bar
+from napari_leafseg.cli.common import WU_CODE, Command, Device, app, progress_bar
 from napari_leafseg.errors import ParameterError, UserError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def train(
                 )
             elif event.kind == "unsaved":
                 print_error(UserError(event.message))
+            elif event.kind == "note":
+                print_note(event.message)
             elif event.kind == "validation":
                 out.print(f"step {event.step}: {values}", highlight=False)
     out.print(f"Weights: {output / (settings.name + '.safetensors')}", soft_wrap=True)
@@ -49,7 +51,7 @@ def train(
 def challenge(
     sources: Annotated[list[Path], typer.Argument(help="Folders (A1/plant001_rgb.png …) or HDF5 files, with truth.")],
     output: Annotated[Path, typer.Option(help="Folder of the run; a run that is there already goes on.")],
-    config: Annotated[Path, typer.Option(help="Training configuration; the paper's if left out.")] = PAPER,
+    config: Annotated[Path, typer.Option(help="Training configuration; the first author's if left out.")] = WU_CODE,
     epochs: Annotated[int | None, typer.Option(min=1, help="How often to see each image; 600 in the paper.")] = None,
     model: Annotated[str | None, typer.Option(help="Score this model instead of training one.")] = None,
     share: Annotated[float, typer.Option(min=0, max=0.5, help="Share held out of each subset for scoring.")] = 0.2,
@@ -114,8 +116,8 @@ def finetune(
     from napari_leafseg.finetuning.session import finetune_and_clean_up
     from napari_leafseg.inference.device import choose_device
     from napari_leafseg.project import Project
-    from napari_leafseg.training.config import InstanceUniqueConfig
     from napari_leafseg.training.distributed import process_group_of
+    from napari_leafseg.training.unique_config import InstanceUniqueConfig
 
     if effort not in {"quick", "thorough"}:
         raise ParameterError(f"There is no effort “{effort}”. Choose quick or thorough.")

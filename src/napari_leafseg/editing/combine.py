@@ -45,6 +45,28 @@ def keep_locked(proposed: np.ndarray, shown: np.ndarray, locked: Collection[int]
     return np.where(is_locked[shown], shown, numbers[proposed]).astype(np.uint16)
 
 
+def keep_verified(
+    proposed: np.ndarray, shown: np.ndarray, verified: Collection[tuple[int, int]], largest: int = 0
+) -> np.ndarray:
+    """Put a model's labels around verified leaves, frame by frame; see `keep_locked`.
+
+    Parameters
+    ----------
+    proposed, shown : numpy.ndarray
+        (H, W) or (T, H, W).
+    verified : collection of (frame, leaf)
+    largest : int
+    """
+    if not verified:
+        return proposed
+    planes, before = (array.reshape(-1, *array.shape[-2:]) for array in (proposed, shown))
+    result = []
+    for frame, plane in enumerate(planes):
+        locked = {leaf for at, leaf in verified if at == frame}
+        result.append(keep_locked(plane, before[frame], locked, largest) if locked else plane)
+    return np.stack(result).reshape(proposed.shape)
+
+
 def _numbers(pairs: np.ndarray, is_locked: np.ndarray, largest: int) -> np.ndarray:
     """For each proposed leaf, the number of the leaf that it covers most of; a new one where there is none."""
     overlap = pairs.copy()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from napari_leafseg.editing.edit import Edit
 
@@ -23,6 +24,8 @@ class Step:
         Leaves that became verified, and that ceased to be; the frame is 0 for a single image.
     key : str
         Names the step in the journal.
+    info : dict
+        What else is to be known of it, in JSON: which prediction its labels come from, and by which parameters.
     """
 
     tool: str
@@ -30,6 +33,7 @@ class Step:
     verified: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     unverified: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     key: str = field(default_factory=lambda: secrets.token_hex(6))
+    info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_leafseg.models.store.zoo import list_models, present_name, user_folder
-from napari_leafseg.training.config import InstanceUniqueConfig
+from napari_leafseg.models.store.zoo import ENDING, list_models, present_name, user_folder
+from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from napari_leafseg.versions import with_new_names
 
 _LOG = logging.getLogger(__name__)
@@ -99,10 +99,29 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def evaluations_of(run: Path) -> list[dict[str, Any]]:
+    """Read how the held-out images of a run were found, evaluation by evaluation; empty where none was held out."""
+    path = run / "looks.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def usable_runs(folder: Path) -> list[int]:
+    """List the runs of a session that have weights better than those it began with."""
+    found = []
+    for run in folder.glob("run*"):
+        if not (run / f"best{ENDING}").exists() or not (run / "curves.jsonl").exists():
+            continue
+        evaluations = evaluations_of(run)
+        best = max(evaluations, key=lambda evaluation: evaluation["mean"], default=None)
+        if best is None or best["step"] > 0:
+            found.append(int(run.name.removeprefix("run")))
+    return sorted(found)
+
+
 def new_name(base: str) -> str:
     """Return a name for a model that is fine-tuned now: the base's, the day, and a number where that is taken."""
     stem = f"{Path(base).stem}-{time.strftime('%Y-%m-%d')}"
-    taken = list_models()
+    taken = {*list_models(), *(run.name for run in resumable_runs())}
     number = next(count for count in range(1, 10_000) if (stem if count == 1 else f"{stem}-{count}") not in taken)
     return stem if number == 1 else f"{stem}-{number}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from napari_leafseg._files import clear_unfinished
 from napari_leafseg.errors import ModelError, ProjectError
-from napari_leafseg.finetuning.config import FinetuneSettings, discard, session_folder
+from napari_leafseg.finetuning.config import FinetuneSettings, discard, evaluations_of, session_folder, usable_runs
 from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.finetuning.evaluation import HeldOutScore, give_verdict, summary
 from napari_leafseg.finetuning.publish import better_values, publish, published_card, published_event
@@ -20,7 +19,8 @@ from napari_leafseg.inference.device import choose_device
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.models.store.model_card import read_card
 from napari_leafseg.models.store.zoo import ENDING, find_model, list_models, user_folder
-from napari_leafseg.training.config import DataConfig, TrainingConfig
+from napari_leafseg.training.config import TrainingConfig
+from napari_leafseg.training.data_config import DataConfig
 from napari_leafseg.training.distributed import process_group_of
 
 _EVALUATIONS = 4  # how often the held-out images are looked at in a run
@@ -194,15 +194,12 @@ def keep_best(settings: FinetuneSettings, images: list[CorrectedImage], folder: 
     if session.published is not None:
         return published_event(session)
     found = []
-    for number in range(len(session.folds) + 1):
+    for number in usable_runs(folder):
         held = session.folds[number][1] if number < len(session.folds) else []
         run = FoldRun(session, number, [], held)
-        if run.state_file.exists():
-            run.evaluations = json.loads(run.state_file.read_text(encoding="utf-8"))
-        trained = (run.folder / "curves.jsonl").exists()
-        if run.best_file.exists() and trained and (not run.evaluations or run.best_step > 0):
-            gain = run.evaluations[0]["mean"] if run.evaluations else 0.0
-            found.append((run.best()["mean"] - gain if run.evaluations else 0.0, number, run))
+        run.evaluations = evaluations_of(run.folder)
+        gain = run.best()["mean"] - run.evaluations[0]["mean"] if run.evaluations else 0.0
+        found.append((gain, number, run))
     if not found:
         raise ModelError("There are no weights yet that are better than those it began with.")
     _, _, best = max(found, key=lambda item: item[:2])

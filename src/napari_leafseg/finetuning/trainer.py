@@ -14,6 +14,7 @@ import torch
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import NotEnoughMemory, UserError, short_of_memory
+from napari_leafseg.finetuning.config import evaluations_of
 from napari_leafseg.finetuning.dataset import CorrectedImage, CorrectionDataset
 from napari_leafseg.finetuning.evaluation import HeldOutScore, held_out_precision, held_out_score
 from napari_leafseg.inference.prediction import Prediction
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+_SHOWN = 3  # held-out images in a preview
 _PATIENCE = 2  # evaluations without a gain, then a run ends
 
 
@@ -68,8 +70,8 @@ class FinetuneEvent:
     result : pathlib.Path or None
         The new model's file, with the last event.
     verdict : str
-    preview : Preview or None
-        A held-out image before and now, with the event of an evaluation.
+    previews : tuple of Preview
+        Up to three held-out images before and now, with the event of an evaluation.
     summary : list of (str, float, float)
         Mean SBD, AP and |DiC| of the held-out images before and after, with the last event.
     """
@@ -82,7 +84,7 @@ class FinetuneEvent:
     fold: int = 0
     result: Path | None = None
     verdict: str = ""
-    preview: Preview | None = None
+    previews: tuple[Preview, ...] = ()
     summary: list[tuple[str, float, float]] = field(default_factory=list)
 
 
@@ -99,7 +101,7 @@ class FoldRun:
         self.steps = steps or session.settings.run_steps
         self.best_file, self.state_file = self.folder / f"best{ENDING}", self.folder / "looks.json"
         self.evaluations: list[dict[str, Any]] = []
-        self.first: np.ndarray | None = None
+        self.first: list[np.ndarray] | None = None
         self.predictions: list[tuple[Prediction, np.ndarray]] = []
 
     @property
@@ -114,8 +116,7 @@ class FoldRun:
     def events(self) -> Iterator[FinetuneEvent]:
         """Train, or go on with, the run."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self.state_file.exists():
-            self.evaluations = json.loads(self.state_file.read_text(encoding="utf-8"))
+        self.evaluations = evaluations_of(self.folder)
         self.session.processes.barrier()
         if self.held and not self.evaluations:
             yield self._evaluate(0)
@@ -219,7 +220,7 @@ class FoldRun:
         """Score the held-out images; keep the weights where they are the best yet."""
         processes = self.session.processes
         evaluation, shown, trouble = processes.broadcast(
-            self._evaluation_of(step) if processes.is_main else ({}, None, "")
+            self._evaluation_of(step) if processes.is_main else ({}, (), "")
         )
         if trouble:
             return self._event("announce", step, trouble)
@@ -227,30 +228,32 @@ class FoldRun:
         before, mean = float(self.evaluations[0]["mean"]), float(evaluation["mean"])
         message = f"Held-out images: {mean:.3f} ({before:.3f} before)"
         event = self._event("held_out", step, message, {"score": mean, "before": before, "step": float(step)})
-        return replace(event, preview=shown)
+        return replace(event, previews=shown)
 
-    def _evaluation_of(self, step: int) -> tuple[dict[str, Any], Preview | None, str]:
+    def _evaluation_of(self, step: int) -> tuple[dict[str, Any], tuple[Preview, ...], str]:
         """An evaluation, what to show of it, and what went wrong with keeping it."""
         try:
             weights = self._blended() if step else self._base()
         except UserError as error:  # training goes on; the next evaluation may be kept
-            return {}, None, str(error)
+            return {}, (), str(error)
         predictions = self._predict(weights, self.held)
         scores = [
             (*held_out_score(prediction, item), held_out_precision(prediction, item))
             for prediction, item in zip(predictions, self.held, strict=True)
         ]
         evaluation = {"step": step, "mean": float(np.mean([values[0] for values in scores])), "scores": scores}
-        shown = predictions[0].labels()
+        shown, held = [prediction.labels() for prediction in predictions[:_SHOWN]], self.held[:_SHOWN]
         if self.first is None:  # a session that goes on has lost it
-            self.first = shown if step == 0 else self._predict(self.session.base, self.held[:1])[0].labels()
+            before = predictions if step == 0 else self._predict(self.session.base, held)
+            self.first = [prediction.labels() for prediction in before[:_SHOWN]]
         try:
             if not self.evaluations or evaluation["mean"] > self.best()["mean"]:
                 write_atomically(self.best_file, weights.read_bytes())
             write_atomically(self.state_file, json.dumps([*self.evaluations, evaluation]).encode())
         except UserError as error:  # training goes on; the next evaluation may be kept
-            return {}, None, str(error)
-        return evaluation, Preview(self.held[0].name, self.held[0].image, self.first, shown), ""
+            return {}, (), str(error)
+        seen = zip(held, self.first, shown, strict=True)
+        return evaluation, tuple(Preview(item.name, item.image, old, new) for item, old, new in seen), ""
 
     def _stalled(self) -> bool:
         return bool(self.held) and len(self.evaluations) - 1 - self.evaluations.index(self.best()) >= _PATIENCE

@@ -8,8 +8,9 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.component_filter import uncertain_components
+from napari_leafseg.inference.dense_output import DenseOutput
 from napari_leafseg.inference.leaf_prediction import FOREGROUND, LeafPrediction, PixelRegion
-from napari_leafseg.inference.tiling import DenseOutput, TiledNetwork
+from napari_leafseg.inference.tiling import TiledNetwork
 from napari_leafseg.inference.tta import merge_scales
 
 
@@ -27,7 +28,8 @@ class DistanceEmbeddingRunner(TiledNetwork):
             height, width = merged.foreground.shape
             leaf = cv2.resize(given.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)
             merged = merged._replace(foreground=leaf)
-        return PixelRegion(rows, columns, merged)
+        headless = not self.network.config.foreground_head
+        return PixelRegion(rows, columns, merged, confined=given is not None or not headless)
 
     def filter_regions(self, regions: Sequence[PixelRegion], defaults: dict[str, float]) -> None:
         """Leave out pieces that are uncertain beside the largest of all regions; their maps stay as they are."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from threading import Lock
 
 import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.grow import Growth
+from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.growth import EmbeddingGrowth
+from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.prediction import Prediction, Region
-from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
-from napari_leafseg.postprocessing import AngularGrouping
+from napari_leafseg.postprocessing import AngularGrouping, PublishedGrouping
 
 FOREGROUND = 128
 _WIDE = np.cos(np.deg2rad(75))
@@ -26,17 +28,41 @@ class PixelRegion(Region):
         Where it lies in the image, pixels.
     maps : DenseOutput
         At the working scale.
+    foreground : numpy.ndarray, optional
+        Where leaves may be, see `group`; where the maps say so when None.
+    confined : bool
+        Whether the foreground is more than a threshold of the distance map, so that the published grouping, which knows
+        none, keeps to it as well.
     """
 
-    def __init__(self, rows: slice, columns: slice, maps: DenseOutput) -> None:
+    def __init__(
+        self,
+        rows: slice,
+        columns: slice,
+        maps: DenseOutput,
+        foreground: np.ndarray | None = None,
+        confined: bool = True,
+    ) -> None:
         height, width = maps.distance.shape
         super().__init__(rows, columns, (height, width))
-        self.maps = maps
-        self.group(maps.foreground >= FOREGROUND)
+        self.maps, self.confined = maps, confined
+        self._lock = Lock()
+        self.group(maps.foreground >= FOREGROUND if foreground is None else foreground)
 
     def group(self, foreground: np.ndarray) -> None:
         """Look for leaves in this foreground, bool (H, W) at the working scale."""
         self.grouping = AngularGrouping(self.maps.distance, foreground, self.maps.embedding)
+        self._published: PublishedGrouping | None = None
+
+    def grouping_of(self, values: Mapping[str, float]) -> AngularGrouping | PublishedGrouping:
+        """Return the grouping that the values name; the published one is made when it is first asked for."""
+        if not values.get("grouping"):
+            return self.grouping
+        with self._lock:
+            if self._published is None:
+                foreground = self.grouping.foreground if self.confined else None
+                self._published = PublishedGrouping(self.maps.distance, self.maps.embedding, foreground)
+            return self._published
 
     def growth(self, points: np.ndarray) -> Growth | None:
         y, x = self.to_working(points[:1])[0]
@@ -49,7 +75,14 @@ class PixelRegion(Region):
     def working_labels(self, values: dict[str, float]) -> np.ndarray:
         zoom = self.zoom
         smallest = values["min_area"] * zoom[0] * zoom[1]
-        return self.grouping.labels(values["seed_threshold"], values["angle"], smallest)
+        return self.grouping_of(values).labels(values["seed_threshold"], values["angle"], smallest)
+
+    def labels_of_seeds(self, seeds: np.ndarray, values: dict[str, float]) -> np.ndarray:
+        """Return leaves at the working scale that grow from those seeds, (N, 2) in the image, that lie here."""
+        corner, end = (self.rows.start, self.columns.start), (self.rows.stop, self.columns.stop)
+        inside = ((seeds >= np.array(corner) - 0.5) & (seeds < np.array(end) - 0.5)).all(1)
+        smallest = values["min_area"] * self.zoom[0] * self.zoom[1]
+        return self.grouping.labels_of(self.to_working(seeds[inside]), values["angle"], smallest)
 
     def ridges(self, window: tuple[slice, slice]) -> np.ndarray:
         depth = 1 - np.minimum(self.maps.distance[window].astype(np.float32) / DISTANCE_ONE, 1)
@@ -81,27 +114,51 @@ class PixelRegion(Region):
         confidence = peak * tight * (1 - 0.7 * level)
         return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, confidence, strict=True)}
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {
+            **self.maps._asdict(),
+            "grouped": np.packbits(self.grouping.foreground),
+            "confined": np.array([self.confined]),
+        }
+
+    @classmethod
+    def of_arrays(cls, rows: slice, columns: slice, arrays: Mapping[str, np.ndarray]) -> PixelRegion:
+        maps = DenseOutput(*(arrays[name] for name in DenseOutput._fields))
+        shape = maps.distance.shape
+        if [item.dtype for item in maps] != [np.uint8, np.uint8, np.int8] or len(shape) != 2 or 0 in shape:
+            raise ValueError("no maps of a distance + embedding model")
+        if maps.foreground.shape != shape or maps.embedding.ndim != 3 or maps.embedding.shape[1:] != shape:
+            raise ValueError(f"maps of different sizes: {[item.shape for item in maps]}")
+        count = shape[0] * shape[1]
+        bits = np.unpackbits(arrays["grouped"], count=count)
+        return cls(rows, columns, maps, bits.reshape(shape).astype(bool), bool(arrays["confined"].all()))
+
 
 class LeafPrediction(Prediction):
     """What the distance + embedding model said of one image.
 
-    Its tunables are ``seed_threshold`` (0.1 to 0.95, share of the distance map's maximum), ``angle`` (5 to 75 degrees)
-    and ``min_area`` (smallest leaf, pixels of the image).
+    Its tunables are ``seed_threshold`` (0.1 to 0.95, share of the distance map's maximum), ``angle`` (5 to 75 degrees),
+    ``grouping`` (0 = best-seed, 1 = published) and ``min_area`` (smallest leaf, pixels of the image).
     """
 
     regions: Sequence[PixelRegion]
+    region = PixelRegion
     kind = "distance_embedding"
 
-    def seeds(self, seed_threshold: float | None = None) -> np.ndarray:
+    def seeds(self, seed_threshold: float | None = None, grouping: float | None = None) -> np.ndarray:
         """Return seeds in the image: float (N, 2), y and x in pixels."""
-        threshold = self.complete({} if seed_threshold is None else {"seed_threshold": seed_threshold})[
-            "seed_threshold"
-        ]
+        given = {"seed_threshold": seed_threshold, "grouping": grouping}
+        values = self.complete({name: value for name, value in given.items() if value is not None})
         found = [np.zeros((0, 2))]
         for region in self.regions:
-            points = region.grouping.seeds(threshold).points
+            points = region.grouping_of(values).seeds(values["seed_threshold"]).points
             found.append((points + 0.5) / region.zoom - 0.5 + (region.rows.start, region.columns.start))
         return np.concatenate(found)
+
+    def labels_of_seeds(self, seeds: np.ndarray, **values: float) -> np.ndarray:
+        """Derive leaves that grow from given seeds, (N, 2) of (y, x) in the image, by the best-seed grouping."""
+        chosen = self.complete(values)
+        return self.collect(chosen, lambda region: enlarge_labels(region.labels_of_seeds(seeds, chosen), region.shape))
 
     def distance_map(self) -> np.ndarray:
         """Return the distance map at the image's size, float32 (H, W), about 0 to 1."""

@@ -39,6 +39,8 @@ class ParameterSearch:
         Exact, at the images' own size; NaN until the search is finished.
     gains : tuple of float
         What the best values bring each image, exact; empty until the search is finished.
+    fixed : dict
+        Choices that it was made with, where they are not the model's own.
     """
 
     row: ParameterSpec
@@ -54,6 +56,7 @@ class ParameterSearch:
     current_sbd: float = float("nan")
     best_sbd: float = float("nan")
     gains: tuple[float, ...] = ()
+    fixed: dict[str, float] = field(default_factory=dict)
 
     @property
     def best_index(self) -> tuple[int, int, int]:
@@ -89,6 +92,7 @@ class ParameterSearch:
     def at(self, row: int, column: int, layer: int) -> dict[str, float]:
         """Return the values of one combination."""
         return {
+            **self.fixed,
             self.row.name: self.rows[row],
             self.column.name: self.columns[column],
             "min_area_working": self.smallest[layer],
@@ -144,7 +148,7 @@ def search_parameters(
     truths : sequence of numpy.ndarray
         Integer (H, W) each, all leaves of the image, 0 = background.
     current : dict, optional
-        The tunables' values and ``min_area_working`` to compare with; the first model's defaults when None.
+        The tunables' values and ``min_area_working`` to compare with; the first model's defaults where left out.
     rows, columns : sequence of float, optional
         The grid, of the two tunables that the prediction names in `search`; its own values when None.
     smallest : sequence of float
@@ -161,7 +165,7 @@ def search_parameters(
     """
     usable = _usable(predictions, truths)
     first = usable[0][0]
-    current = current or model_values(first)
+    current = {**model_values(first), **(current or {})}
     if len(first.search) < 2:
         raise UserError(f"The model {first.model.name} names fewer than two parameters to search.")
     (row_name, row_values), (column_name, column_values) = first.search
@@ -193,6 +197,8 @@ def _search_grid(
     """Score every combination at the working scale."""
     (row_name, rows), (column_name, columns) = axes
     named = {tunable.name: tunable for tunable in usable[0][0].tunables}
+    choices = [spec for spec in named.values() if spec.choices]
+    fixed = {spec.name: current[spec.name] for spec in choices if current[spec.name] != spec.default}
     sbd = np.zeros((len(usable), len(rows), len(columns), len(smallest)))
     count = np.zeros_like(sbd)
     done, leaves = 0, 0
@@ -207,7 +213,7 @@ def _search_grid(
             yield SearchEvent(done, total)
     return ParameterSearch(
         named[row_name], named[column_name], rows, columns, smallest, sbd.mean(0), count.mean(0),
-        len(usable), leaves, current,
+        len(usable), leaves, current, fixed=fixed,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
+from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.models.normalize import brightness_statistics
 from napari_leafseg.postprocessing.seeds import find_peaks
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,10 @@ from napari_leafseg.versions import timestamp
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model predicted, how often it looked, on what and in which precision; `kind` names its family."""
+    """Which model predicted, how often it looked, on what and in which precision; `kind` names its family.
+
+    `sha256` is the hash of its weights where whoever asked for the prediction knows the file.
+    """
 
     name: str
     version: str
@@ -28,6 +32,7 @@ class ModelInfo:
     calibration: tuple[float, float] | None = None
     device: str = ""
     precision: str = ""
+    sha256: str = ""
 
 
 class Region:
@@ -94,6 +99,21 @@ class Region:
         """Return the confidence of each leaf in a window of labels of the region's shape."""
         raise NotImplementedError
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all that `of_arrays` needs; for families whose predictions can be kept."""
+        raise NotImplementedError
+
+    @classmethod
+    def of_arrays(cls, rows: slice, columns: slice, arrays: Mapping[str, np.ndarray]) -> Region:
+        """Make the region again, exactly as it was.
+
+        Raises
+        ------
+        ValueError
+            When the arrays do not fit.
+        """
+        raise NotImplementedError
+
 
 class Prediction:
     """What a model said: a sequence of frames, one for an image; the kinds of models have their own.
@@ -118,9 +138,12 @@ class Prediction:
         bool (H, W), the plant where it was given; there are no leaves outside.
     seconds : float
         How long it took.
+    key : str
+        Tells it from any other prediction, also after it was kept on the disk.
     """
 
     seconds: float = 0.0
+    region: type[Region] = Region
     kind: str = "distance_embedding"
     """Family of the model where `model` does not say it."""
 
@@ -138,6 +161,7 @@ class Prediction:
         self.shape, self.scale, self.regions, self.model = shape, scale, regions, model
         self.notes, self.source, self.scale_found = list(notes or []), dict(source or {}), scale_found
         self.mask = mask
+        self.key = secrets.token_hex(8)
 
     @property
     def frames(self) -> Sequence[Prediction]:
@@ -214,10 +238,18 @@ class Prediction:
             For an unknown parameter or one out of range.
         """
         chosen = self.complete(values)
+        return self.collect(chosen, lambda region: region.labels(chosen))
+
+    def labels_of_seeds(self, seeds: np.ndarray, **values: float) -> np.ndarray:
+        """Derive leaves that grow from given seeds, (N, 2) of (y, x) in the image; for predictions with seeds."""
+        raise NotImplementedError
+
+    def collect(self, chosen: dict[str, float], found_in: Callable[[Any], np.ndarray]) -> np.ndarray:
+        """Put the labels of all regions into one array; `found_in` gives those of one, at the image's size."""
         full = np.zeros(self.shape, np.uint16)
         count = 0
         for region in self.regions:
-            found = refine_labels(self.family, region.labels(chosen), chosen)
+            found = refine_labels(self.family, found_in(region), chosen)
             window = full[region.rows, region.columns]
             np.copyto(window, found + np.uint16(count), where=found > 0, casting="unsafe")
             count += int(found.max(initial=0))
@@ -238,7 +270,11 @@ class Prediction:
         from napari_leafseg.versions import __version__
 
         return {
-            "model": {"name": self.model.name, "version": self.model.version},
+            "model": {
+                "name": self.model.name,
+                "version": self.model.version,
+                **({"sha256": self.model.sha256} if self.model.sha256 else {}),
+            },
             "parameters": self.complete(values),
             "tta": {"views": self.model.views, "scales": list(self.model.scales)},
             "device": self.model.device,
@@ -294,6 +330,13 @@ class StackPrediction(Prediction):
         """Derive the labels of all frames, uint16 (T, H, W); see `Prediction.labels`."""
         chosen = self.complete(values)
         return np.stack([frame.labels(**chosen) for frame in self.frames])
+
+    def labels_of_seeds(self, seeds: np.ndarray, **values: float) -> np.ndarray:
+        """Derive the labels of all frames; a seed begins with its frame, (N, 3)."""
+        chosen, at = self.complete(values), np.round(seeds[:, 0])
+        return np.stack(
+            [frame.labels_of_seeds(seeds[at == number, 1:], **chosen) for number, frame in enumerate(self.frames)]
+        )
 
     def record(self, **values: float) -> dict[str, Any]:
         """Return the first frame's record with the scales and notes of all."""

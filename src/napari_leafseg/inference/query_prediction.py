@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -28,11 +28,14 @@ class MaskSet(NamedTuple):
     stride : int
         Working pixels per pixel of the masks.
     masks : list of SoftMask
+    class_names : tuple of str
+        Names of their classes, where the model knows them.
     """
 
     shape: tuple[int, int]
     stride: int
     masks: list[SoftMask]
+    class_names: tuple[str, ...] = ()
 
 
 class MaskRegion(Region):
@@ -48,7 +51,7 @@ class MaskRegion(Region):
     def __init__(self, rows: slice, columns: slice, found: MaskSet) -> None:
         super().__init__(rows, columns, found.shape)
         self.masks = sorted(found.masks, key=lambda mask: -mask.score)
-        self.stride = found.stride
+        self.stride, self.class_names = found.stride, found.class_names
         self.scores = np.array([mask.score for mask in self.masks])
         self.iou = overlaps(self.masks)
 
@@ -126,6 +129,30 @@ class MaskRegion(Region):
             np.maximum(best, mask.score * dice, out=best)
         return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, best[1:], strict=True)}
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        places = [(mask.top, mask.left, *mask.values.shape) for mask in self.masks]
+        return {
+            "grid": np.array([*self.working, self.stride], np.int64),
+            "scores": self.scores.astype(np.float64),
+            "places": np.array(places, np.int64).reshape(-1, 4),
+            "values": np.concatenate([np.zeros(0, np.uint8), *(mask.values.ravel() for mask in self.masks)]),
+        }
+
+    @classmethod
+    def of_arrays(cls, rows: slice, columns: slice, arrays: Mapping[str, np.ndarray]) -> MaskRegion:
+        grid, scores, places, values = (arrays[name] for name in ("grid", "scores", "places", "values"))
+        if grid.shape != (3,) or grid.min() < 1 or values.dtype != np.uint8 or places.shape != (len(scores), 4):
+            raise ValueError("no masks of a query-based model")
+        sizes = places[:, 2] * places[:, 3]
+        if (places[:, 2:] < 1).any() or sizes.sum() != values.size or not np.isfinite(scores).all():
+            raise ValueError(f"masks of {sizes.sum()} pixels in {values.size}")
+        parts = np.split(values, np.cumsum(sizes)[:-1])
+        masks = [
+            SoftMask(float(score), int(top), int(left), part.reshape(int(height), int(width)))
+            for score, (top, left, height, width), part in zip(scores, places, parts, strict=False)
+        ]
+        return cls(rows, columns, MaskSet((int(grid[0]), int(grid[1])), int(grid[2]), masks))
+
 
 def _cut(values: dict[str, float]) -> int:
     """The mask threshold, of 255."""
@@ -167,6 +194,7 @@ class QueryPrediction(Prediction):
     """
 
     regions: Sequence[MaskRegion]
+    region = MaskRegion
     kind = "condinst"  # all query-based models have the same parameters
 
     def confidence(self) -> np.ndarray:
@@ -183,6 +211,10 @@ class QueryPrediction(Prediction):
 
     def full_masks(self, **values: float) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
         """Return every leaf's full mask, also under other leaves: score, place in the image, bool mask; best first."""
+        return [item[:3] for item in self._masks(values)]
+
+    def _masks(self, values: dict[str, float]) -> list[tuple[float, tuple[slice, slice], np.ndarray, int]]:
+        """Every leaf's full mask and its class; best first."""
         chosen = self.complete(values)
         cut = _cut(chosen)
         found = []
@@ -194,7 +226,7 @@ class QueryPrediction(Prediction):
                     continue
                 rows = slice(place[0].start + region.rows.start, place[0].stop + region.rows.start)
                 columns = slice(place[1].start + region.columns.start, place[1].stop + region.columns.start)
-                found.append((score, (rows, columns), inside))
+                found.append((score, (rows, columns), inside, mask.category))
         return sorted(found, key=lambda item: -item[0])
 
     def every_mask(self) -> list[tuple[float, tuple[slice, slice], np.ndarray]]:
@@ -206,4 +238,8 @@ class QueryPrediction(Prediction):
         from napari_leafseg.io.exchange.coco import masks_to_coco
 
         name = str(self.source.get("name", "image"))
-        return masks_to_coco(name, (self.shape[0], self.shape[1]), self.full_masks(**values))
+        found = self._masks(values)
+        names = self.regions[0].class_names if self.regions else ()
+        kinds = [item[3] for item in found] if names else []
+        shape = (self.shape[0], self.shape[1])
+        return masks_to_coco(name, shape, [item[:3] for item in found], kinds, names)

@@ -65,8 +65,9 @@ class QueryRunner(TiledNetwork):
                 (answer,) = self.network.candidates(seen)
             masks = turned_back(answer.masks, view)
             planes = (masks[:, : size[0], : size[1]] * 255).round().byte().cpu().numpy()
-            for score, plane in zip(answer.scores.cpu().tolist(), planes, strict=True):
-                mask = cut_mask(score, plane)
+            kinds = [0] * len(planes) if answer.category is None else answer.category.cpu().tolist()
+            for score, plane, kind in zip(answer.scores.cpu().tolist(), planes, kinds, strict=True):
+                mask = cut_mask(score, plane, category=kind)
                 if mask is not None:
                     found.append(mask)
         return found
@@ -79,7 +80,8 @@ class QueryRunner(TiledNetwork):
         masks = list(first.masks)
         for other in seen[1:]:
             masks += [_rescaled(mask, first.shape[0] / other.shape[0]) for mask in other.masks]
-        return MaskRegion(rows, columns, MaskSet(first.shape, first.stride, masks))
+        names = self.network.config.class_names
+        return MaskRegion(rows, columns, MaskSet(first.shape, first.stride, masks, names))
 
 
 def _middle(values: np.ndarray) -> tuple[float, float]:
@@ -94,4 +96,4 @@ def _middle(values: np.ndarray) -> tuple[float, float]:
 def _rescaled(mask: SoftMask, factor: float) -> SoftMask:
     height, width = (max(1, round(length * factor)) for length in mask.values.shape)
     values = cv2.resize(mask.values, (width, height), interpolation=cv2.INTER_LINEAR)
-    return SoftMask(mask.score, round(mask.top * factor), round(mask.left * factor), values)
+    return replace(mask, top=round(mask.top * factor), left=round(mask.left * factor), values=values)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.plants import (
     DARK,
     Plant,
@@ -25,7 +26,7 @@ from napari_leafseg.inference.plants import (
     region_size,
     typical_size,
 )
-from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput, TiledNetwork
+from napari_leafseg.inference.tiling import TiledNetwork
 from napari_leafseg.io.arrays import resize
 from napari_leafseg.models.normalize import brightness_statistics
 
@@ -39,6 +40,8 @@ _POSSIBLE = (0.6, 1.7)  # by how much the leaf area may change between two looks
 _POSSIBLE_EXPOSED = (0.6, 6.0)
 _WHOLE = 0.7
 _CLEAR = 0.28  # plants smaller than this share of the best size are seen as blobs
+_UNCERTAIN = 0.8  # looks less certain than this share of the most certain one are not trusted
+_COUNTS = 0.25  # that one must see this share of the leaf area that any look sees
 _TINY = 0.36  # plants this small, as a share of the best size, are easily overlooked: look closer
 
 
@@ -131,13 +134,25 @@ def _best(looks: list[_Look], diameter: float) -> _Look:
     Where a plant is much too large, the network sees but pieces of it: little leaf, and small "plants". Where it is
     very small, its area is a guess.
     """
-    seen = [look for look in looks if look.plants]
+    seen = _trusted([look for look in looks if look.plants])
     if not seen:
         return _Look(1.0, [], 255.0)
     clear = [look for look in seen if typical_size(look.plants) * look.scale >= _CLEAR * diameter]
     most = max(_area(look.plants) for look in clear or seen)
     whole = [look for look in clear or seen if _area(look.plants) >= _WHOLE * most]
     return min(whole, key=lambda look: abs(float(np.log2(typical_size(look.plants) * look.scale / diameter))))
+
+
+def _trusted(looks: list[_Look]) -> list[_Look]:
+    """Leave out looks that see nothing but what is far less certainly leaf than what another look sees: the rim
+    of a pot where the seedling is too small to be seen."""
+    most = max((_area(look.plants) for look in looks), default=0.0)
+    best = max((_confidence(look) for look in looks if _area(look.plants) >= _COUNTS * most), default=0.0)
+    return [look for look in looks if _confidence(look) >= _UNCERTAIN * best]
+
+
+def _confidence(look: _Look) -> float:
+    return max(plant.confidence for plant in look.plants)
 
 
 def _look_again(

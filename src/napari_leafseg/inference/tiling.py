@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from napari_leafseg.errors import NotEnoughMemory, short_of_memory
+from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.device import inference_context, usable_precision
 from napari_leafseg.models.build import Network
 from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig
@@ -31,27 +32,6 @@ VIEWS: tuple[View, ...] = (
     ((), False), ((-1,), False), ((-2,), False), ((-1, -2), False),
     ((), True), ((-1,), True), ((-2,), True), ((-1, -2), True),
 )  # fmt: skip
-
-
-class DenseOutput(NamedTuple):
-    """What a network said of each pixel, stored compactly.
-
-    Attributes
-    ----------
-    distance : numpy.ndarray
-        uint8 (H, W), 200 = 1.0.
-    foreground : numpy.ndarray
-        uint8 (H, W), 255 = certainly leaf.
-    embedding : numpy.ndarray
-        int8 (E, H, W); (0, H, W) where only the distance was asked for.
-    """
-
-    distance: np.ndarray
-    foreground: np.ndarray
-    embedding: np.ndarray
-
-
-DISTANCE_ONE = 200
 
 
 def tile_spans(length: int, tile: int, halo: int) -> list[tuple[slice, slice]]:

@@ -11,7 +11,7 @@ import numpy as np
 from napari_leafseg.errors import UserError
 
 if TYPE_CHECKING:  # presets are listed without torch
-    from napari_leafseg.inference.tiling import DenseOutput
+    from napari_leafseg.inference.dense_output import DenseOutput
 
 
 @dataclass(frozen=True)

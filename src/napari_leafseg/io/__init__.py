@@ -11,6 +11,7 @@ from napari_leafseg.io.images import (
     label_path,
     read_image,
     read_labels,
+    write_array,
     write_image,
     write_labels,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "resize",
     "to_rgb8",
     "unique_names",
+    "write_array",
     "write_image",
     "write_labels",
 ]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,7 +64,10 @@ def frame_array(image: Image.Image) -> np.ndarray:
     """Read a frame of a Pillow image: (H, W), (H, W, 3) or, where it has transparency, (H, W, 4)."""
     mode = image.mode
     if mode == "CMYK":
-        return np.array(_by_profile(image) or image.convert("RGB"))
+        profile = image.info.get("icc_profile")
+        if image.format == "JPEG" and "adobe" not in image.info:
+            image = ImageChops.invert(image)  # Pillow takes all for Adobe's, whose inks are inverted
+        return np.array(_by_profile(image, profile) or image.convert("RGB"))
     if mode == "LAB":
         return np.array(_lab(image))
     if mode in ("P", "PA"):
@@ -77,16 +80,19 @@ def frame_array(image: Image.Image) -> np.ndarray:
         return np.array(image.convert("LA").convert("RGBA"))
     if mode in ("LA", "RGBa") or (mode in ("1", "L", "RGB") and image.has_transparency_data):
         return np.array(image.convert("RGBA"))
-    return np.array(image)
+    array = np.array(image)
+    clear = image.info.get("transparency")
+    if mode.startswith("I;16") and isinstance(clear, int):
+        return np.dstack([array] * 3 + [np.where(array == clear, 0, 65535).astype(array.dtype)])
+    return array
 
 
 def _opaque(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array[..., :3]) if array[..., 3].min(initial=255) == 255 else array
 
 
-def _by_profile(image: Image.Image) -> Any:
+def _by_profile(image: Image.Image, profile: bytes | None) -> Any:
     """CMYK to RGB as the file's own profile says; None where it has none that fits."""
-    profile = image.info.get("icc_profile")
     if not profile:
         return None
     try:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import io
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import InputFileError, UserError
-from napari_leafseg.io.axes import ReadOptions, Said, arrange, upright, with_alpha
-from napari_leafseg.io.color import frame_array
-from napari_leafseg.io.image_formats import ImageFormat, format_of, what_it_is
+from napari_leafseg.io.axes import ReadOptions, Said, arrange, with_alpha
+from napari_leafseg.io.image_formats import ImageFormat, format_of, surely, what_it_is
+from napari_leafseg.io.pillow_formats import by_pillow, needs_colors, rare_jpeg
 from napari_leafseg.io.tiff import CameraRaw, read_tiff
 
 Image.MAX_IMAGE_PIXELS = 1_000_000_000  # scanners make large images; 1 gigapixel is still refused
-_SERIES = {"GIF", "WEBP", "PNG", "AVIF"}  # several frames are a film; in other formats they are sizes or depth maps
 
 
 def decode(path: Path, content: bytes, options: ReadOptions, said: Said, numbers: bool = False) -> np.ndarray:
@@ -47,7 +44,16 @@ def decode(path: Path, content: bytes, options: ReadOptions, said: Said, numbers
     except UserError:
         raise
     except UnidentifiedImageError as error:
+        if surely(found, content):
+            raise InputFileError(
+                f"{path} is damaged or cut off and cannot be read. Copy or export it again."
+            ) from error
         raise InputFileError(f"{path} is {what_it_is(content)}") from error
+    except Image.DecompressionBombError as error:
+        raise InputFileError(
+            f"{path} has more pixels than any image that can be worked on ({_first_line(error)}). Export it "
+            "smaller, or as tiles."
+        ) from error
     except MemoryError as error:
         raise InputFileError(f"{path} does not fit into the memory. Export it smaller, or as tiles.") from error
     except Exception as error:  # decoders raise anything at all for damaged files
@@ -80,8 +86,15 @@ def _decode(
     if found.decoder == "jpeg2000":
         import imagecodecs
 
+        if needs_colors(content):
+            return by_pillow(found, content, numbers)
         return _arranged(imagecodecs.jpeg2k_decode(content), path, options, said)
-    return _pillow(found, content, numbers)
+    try:
+        return by_pillow(found, content, numbers)
+    except UnidentifiedImageError:
+        if found.pillow != "JPEG":
+            raise
+        return _arranged(rare_jpeg(content), path, options, said)
 
 
 def _arranged(array: np.ndarray, path: Path, options: ReadOptions, said: Said) -> np.ndarray:
@@ -93,60 +106,6 @@ def _arranged(array: np.ndarray, path: Path, options: ReadOptions, said: Said) -
     if not colors:
         axes = axes.replace("s", "c")
     return np.asarray(arrange(array, axes, str(path), options, (), said))
-
-
-def _pillow(found: ImageFormat, content: bytes, numbers: bool) -> np.ndarray:
-    """What Pillow decodes; several frames are a series where the format has such."""
-    if content[:2] == b"P6":
-        deep = _deep_netpbm(content)
-        if deep is not None:
-            return deep
-    if found.pillow == "HEIF":
-        _register_heif()
-    formats = {"HEIF": ["HEIF", "AVIF"], "AVIF": ["AVIF"], "JPEG": ["JPEG", "MPO"]}.get(found.pillow, [found.pillow])
-    with Image.open(io.BytesIO(content), formats=formats) as image:
-        orientation = image.getexif().get(0x0112, 1) if image.format in {"JPEG", "MPO", "PNG", "WEBP", "AVIF"} else 1
-        if numbers and image.mode == "P":
-            array = np.array(image)
-        elif found.pillow == "PNG" and content[24:25] == b"\x10" and content[25:26] in (b"\x02", b"\x04", b"\x06"):
-            array = _deep_png(content)
-        elif found.pillow in _SERIES and getattr(image, "n_frames", 1) > 1:
-            return _film(image, orientation)
-        else:
-            array = frame_array(image)
-    return upright(array, orientation)
-
-
-def _film(image: Image.Image, orientation: int) -> np.ndarray:
-    frames = []
-    for number in range(image.n_frames):  # type: ignore[attr-defined]
-        image.seek(number)
-        frames.append(np.array(image.convert("RGBA")))
-    array = np.stack(frames)
-    if array[..., 3].min() == 255:
-        array = array[..., :3]
-    return upright(array, orientation, 1)
-
-
-def _deep_png(content: bytes) -> np.ndarray:
-    """Colors of 16 bits, which Pillow cuts to 8."""
-    import imagecodecs
-
-    array = imagecodecs.png_decode(content)
-    return with_alpha(array) if array.shape[-1] == 2 else array
-
-
-def _deep_netpbm(content: bytes) -> np.ndarray | None:
-    """Colors of more than 8 bits, which Pillow cuts to 8; None where there are 8 or fewer."""
-    array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    return None if array is None or array.dtype == np.uint8 else array[..., ::-1]
-
-
-@lru_cache(maxsize=1)
-def _register_heif() -> None:
-    from pi_heif import register_heif_opener
-
-    register_heif_opener()
 
 
 def _raw(path: Path, content: bytes) -> np.ndarray:

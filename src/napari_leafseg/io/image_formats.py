@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from PIL import Image
+
+_LOG = logging.getLogger(__name__)
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 Decoder = Literal["tiff", "pillow", "jpeg2000", "jpegxl", "raw", "zarr"]
@@ -37,7 +43,7 @@ class ImageFormat:
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 FORMATS = (
     ImageFormat("PNG", (".png", ".apng"), "pillow", ((0, b"\x89PNG"),), "PNG"),
-    ImageFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "pillow", ((0, b"\xff\xd8\xff"),), "JPEG"),
+    ImageFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jls"), "pillow", ((0, b"\xff\xd8\xff"),), "JPEG"),
     ImageFormat(
         "camera raw",
         (".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".raf", ".rw2", ".orf", ".pef",
@@ -60,13 +66,13 @@ FORMATS = (
         "HEIF",
     ),
     ImageFormat(
-        "JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "jpeg2000",
+        "JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jph", ".jhc"), "jpeg2000",
         ((0, b"\0\0\0\x0cjP  "), (0, b"\xff\x4f\xff\x51")),
     ),
     ImageFormat("JPEG XL", (".jxl",), "jpegxl", ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL "))),
     ImageFormat(
-        "Netpbm", (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "pillow",
-        tuple((0, b"P" + digit + space) for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"f", b"F")
+        "Netpbm", (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"), "pillow",
+        tuple((0, b"P" + digit + space) for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"f", b"F")
               for space in (b"\n", b" ", b"\r", b"\t")),
         "PPM",
     ),
@@ -93,10 +99,26 @@ _OTHER_CONTENT = (
     ((128, b"DICM"), "a DICOM file. Export it as TIFF."),
     ((0, b"SIMPLE  ="), "a FITS file. Export it as TIFF."),
     ((0, b"\x76\x2f\x31\x01"), "an OpenEXR file. Export it as TIFF."),
+    ((0, b"MATLAB 5.0"), "a MATLAB file. Save its array as TIFF."),
+    ((0, b"II\xbc\x01"), "a JPEG XR image. Export it as TIFF."),
+    ((0, b"#?RADIANCE"), "a Radiance HDR image. Export it as TIFF."),
+    ((0, b"#?RGBE"), "a Radiance HDR image. Export it as TIFF."),
+    ((0, b"\xd0\xcf\x11\xe0"), "an OIB or ZVI file, or an Office document. Export its images as OME-TIFF."),
+    ((344, b"n+1\0"), "a NIfTI file. Export it as TIFF."),
+    ((0, b"NRRD0"), "an NRRD file. Export it as TIFF."),
+    ((0, b"AT&TFORM"), "a DjVu document. Export the image in it as TIFF or PNG."),
+    ((0, b"gimp xcf"), "a GIMP document. Export it as TIFF or PNG."),
+    ((0, b"BPG\xfb"), "a BPG image. Export it as PNG."),
+    *(((0, mark), "an archive. Unpack it first.") for mark in (b"Rar!", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")),
+    ((257, b"ustar"), "a tar archive. Unpack it first."),
     ((4, b"ftyp"), "a film. Export its frames as a series of PNG files."),
     ((0, b"\x1aE\xdf\xa3"), "a film. Export its frames as a series of PNG files."),
     ((8, b"AVI "), "a film. Export its frames as a series of PNG files."),
 )
+_UNREAD = ("PCX", "SGI", "DDS", "ICO", "CUR", "ICNS", "SUN", "QOI", "XPM", "XBM", "MSP", "FLI", "BLP", "IM", "SPIDER",
+           "EPS", "WMF")  # fmt: skip
+"""What Pillow knows and nobody segments."""
+
 _OTHER_ENDINGS = {
     ending: reason
     for endings, reason in (
@@ -105,7 +127,8 @@ _OTHER_ENDINGS = {
         (".mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .wmv", "films, export their frames"),
         (".npy .npz .mat .h5 .hdf5", "arrays, save them as TIFF"),
         (".psd .xcf .svg .pdf .eps .ai .kra .afphoto", "documents, export them as TIFF or PNG"),
-        (".exr .hdr .dcm .fits .fit .ico .jxr .bil .img", "formats that cannot be read, export them as TIFF"),
+        (".exr .hdr .dcm .fits .fit .ico .icns .jxr .wdp .hdp .bil .img .pcx .sgi .dds .qoi "
+         ".nii .nrrd .mha .mhd .bpg", "formats that cannot be read, export them as TIFF"),
         (".zip .gz .tar .7z .rar", "archives, unpack them first"),
     )
     for ending in endings.split()
@@ -121,6 +144,12 @@ def format_of(content: bytes, path: Path) -> ImageFormat | None:
     return next((entry for entry in FORMATS if not entry.signatures and ending in entry.endings), None)
 
 
+def surely(entry: ImageFormat, content: bytes) -> bool:
+    """Tell whether content begins with a format's mark, and one that no text begins with."""
+    return any(len(mark) > 2 and content[place : place + len(mark)] == mark for place, mark in entry.signatures
+               if not mark.startswith(b"P"))  # fmt: skip
+
+
 def what_it_is(content: bytes) -> str:
     """Tell what a file is that is no image, and what to do about it; for the end of a sentence."""
     if not content:
@@ -133,10 +162,24 @@ def what_it_is(content: bytes) -> str:
         return "a web page, not the image. Download the image itself."
     if b"<svg" in start:
         return "an SVG drawing. Export it as PNG."
+    other = _other_image(content)
+    if other is not None:
+        return f"an image of the kind {other}, which is not read. Export it as TIFF or PNG."
     known = "PNG, JPEG, TIFF, HEIC or another image file"
     if start and all(32 <= byte < 127 or byte in b"\r\n\t" for byte in start):
         return f"not an image, whatever its name says: it is a text. Choose a {known}."
     return f"not an image, whatever its name says. Choose a {known}."
+
+
+def _other_image(content: bytes) -> str | None:
+    """Name the format of an image that Pillow knows and we do not read."""
+    Image.init()
+    try:
+        with Image.open(io.BytesIO(content), formats=[name for name in _UNREAD if name in Image.OPEN]) as image:
+            return image.format
+    except Exception:  # its readers raise anything at all
+        _LOG.debug("No image of another kind.", exc_info=True)
+        return None
 
 
 def reason_left_out(path: Path) -> str | None:

@@ -6,9 +6,6 @@ import hashlib
 import io
 import json
 import logging
-import os
-import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +15,7 @@ import imageio.v3 as imageio
 import numpy as np
 import tifffile
 
-from napari_leafseg._files import write_atomically
+from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import lazy
 from napari_leafseg.io.axes import Plane, ReadOptions, Said
@@ -28,8 +25,6 @@ from napari_leafseg.io.label_arrays import as_labels
 from napari_leafseg.io.lazy import is_zarr, read_large_tiff, read_zarr
 
 _LOG = logging.getLogger(__name__)
-
-_TRIES = 3  # to read a file that another program is writing
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def read_image(
     elif path.suffix.lower() in _LARGE_ENDINGS and _size(path) > lazy.LARGE:
         array, digest = read_large_tiff(path, options, said)
     else:
-        content = _read_bytes(path)
+        content = read_regular(path, whole=True)
         array, digest = decode(path, content, options, said), hashlib.sha256(content).hexdigest()
     if array.dtype.kind not in "buif":
         raise InputFileError(
@@ -132,31 +127,6 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _read_bytes(path: Path) -> bytes:
-    """A file's content; read again where it changed meanwhile."""
-    for number in range(_TRIES):
-        if number:
-            time.sleep(0.3)
-        try:
-            before = os.stat(path)
-            if not stat.S_ISREG(before.st_mode):
-                what = "a folder" if stat.S_ISDIR(before.st_mode) else "a pipe or device"
-                raise InputFileError(f"{path} is {what}, not a file. Choose an image file.")
-            content = path.read_bytes()
-            after = os.stat(path)
-        except FileNotFoundError as error:
-            if path.is_symlink():
-                raise InputFileError(
-                    f"{path} is a link to {os.readlink(path)}, which is not there. Restore that file."
-                ) from error
-            raise InputFileError(f"There is no file {path}. Check the path.") from error
-        except (OSError, ValueError) as error:
-            raise InputFileError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns) and len(content) == after.st_size:
-            return content
-    raise InputFileError(f"{path} changes while it is read. Wait until the other program has written it.")
-
-
 def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
     return decode(path, content, ReadOptions(), Said(), numbers)
 
@@ -169,7 +139,7 @@ def read_labels(path: str | Path) -> np.ndarray:
     InputFileError
         When the file is no image of whole numbers, see `as_labels`.
     """
-    return as_labels(_decode(Path(path), _read_bytes(Path(path)), numbers=True), str(path))
+    return as_labels(_decode(Path(path), read_regular(Path(path), whole=True), numbers=True), str(path))
 
 
 def label_path(folder: Path, stem: str) -> Path:
@@ -211,6 +181,31 @@ def write_labels(path: str | Path, labels: np.ndarray, record: dict[str, Any] | 
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write an image, uint8 RGB, as PNG; whole or not at all."""
     write_atomically(Path(path), imageio.imwrite("<bytes>", image, extension=".png"))
+
+
+def write_array(path: str | Path, image: Any, rgb: bool) -> None:
+    """Write what an image layer holds as TIFF, so that `read_image` gives it back exactly; whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    image : array
+        (H, W), (T, H, W), (T, H, W, 1), or with colors as the last axis; of any type of numbers, NumPy or Dask.
+    rgb : bool
+        Whether the last axis is that of colors.
+    """
+    array = np.asarray(image)
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    if array.ndim == 4 and not rgb:
+        array = array[..., 0]
+    axes = {2: "YX", 3: "TYX"}[array.ndim - rgb] + ("S" if rgb else "")
+    options: dict[str, Any] = {"photometric": "rgb" if rgb else "minisblack", "metadata": {"axes": axes}}
+    if rgb and array.shape[-1] == 4:
+        options["extrasamples"] = ["unassalpha"]
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, compression="zlib", compressionargs={"level": 1}, **options)
+    write_atomically(Path(path), buffer.getvalue())
 
 
 def find_pairs(folder: Path, labels: Path | None = None) -> Iterator[tuple[Path, Path]]:

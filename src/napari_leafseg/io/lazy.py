@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io.axes import ReadOptions, Said, arrange
+from napari_leafseg.io.pieces import in_pieces
 from napari_leafseg.io.tiff import CameraRaw, open_large_tiff
 
 _LOG = logging.getLogger(__name__)
@@ -33,14 +34,12 @@ def read_zarr(path: Path, options: ReadOptions | None = None, said: Said | None 
     InputFileError
         When it is no OME-Zarr image.
     """
-    import dask.array as da
-
     try:
         group, attributes = image_group(path, said or Said())
         scales = attributes["multiscales"]
         named = scales[0].get("axes") or ["t", "c", "z", "y", "x"]
         axes = "".join(axis if isinstance(axis, str) else axis["name"] for axis in named)
-        array = da.from_zarr(group[scales[0]["datasets"][0]["path"]])
+        array = in_pieces(group[scales[0]["datasets"][0]["path"]], path)
         channels = attributes.get("omero", {}).get("channels", [])
         names = [str(channel.get("label") or number) for number, channel in enumerate(channels, start=1)]
         digest = zarr_hash(path)
@@ -82,6 +81,9 @@ def image_group(path: Path, said: Said) -> tuple[Any, dict[str, Any]]:
         raise InputFileError(
             f"{path} is a plate of {len(wells)} wells. Give one field of it, for example {path}/{wells[0]['path']}/0."
         )
+    fields = (attributes.get("well") or {}).get("images")
+    if fields:
+        raise InputFileError(f"{path} is a well of {len(fields)} fields. Give one of them: {path}/{fields[0]['path']}.")
     images = []
     for name in sorted(group.group_keys(), key=lambda name: (len(name), name)):
         inner = _attributes(group[name])

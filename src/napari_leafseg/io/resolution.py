@@ -88,7 +88,7 @@ def read_resolution(path: str | Path) -> float | None:
         except InputFileError:
             raise InputFileError(f"Cannot read {path}: {error}.") from error
         return None
-    except (OSError, tifffile.TiffFileError) as error:
+    except (OSError, ValueError) as error:
         raise InputFileError(f"Cannot read {path}: {error}.") from error
     return float(dots[0]) / 25.4 if dots and dots[0] > 1 else None
 

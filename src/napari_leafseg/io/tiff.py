@@ -15,8 +15,20 @@ import tifffile
 from PIL import Image, TiffImagePlugin
 
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.axes import ReadOptions, Said, arrange, upright, with_alpha
-from napari_leafseg.io.color import cmyk_to_rgb, frame_array, lab_to_rgb, without_premultiplied, ycbcr_to_rgb
+from napari_leafseg.io.axes import ReadOptions, Said, arrange, upright
+from napari_leafseg.io.color import cmyk_to_rgb, frame_array, lab_to_rgb, ycbcr_to_rgb
+from napari_leafseg.io.pieces import in_pieces
+from napari_leafseg.io.tiff_samples import (
+    ALPHA,
+    colored,
+    inverted,
+    look_up,
+    picked,
+    stretched,
+    without_lowest,
+    without_nodata,
+)
+from napari_leafseg.io.tiff_whole import check_whole, spread_over
 
 _LOG = logging.getLogger(__name__)
 
@@ -25,7 +37,6 @@ _COLOR_CODECS = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 50001, 5
 _CONVERSIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     5: cmyk_to_rgb, 6: ycbcr_to_rgb, 8: lab_to_rgb, 9: partial(lab_to_rgb, kind=9), 10: partial(lab_to_rgb, kind=10),
 }  # fmt: skip
-_ALPHA = (1, 2)
 _PAGES_LOOKED_AT = 32
 _LIBTIFF = threading.Lock()
 
@@ -69,9 +80,9 @@ def read_tiff(content: bytes, name: str, options: ReadOptions, said: Said, numbe
     InputFileError
         When axes or channels are none that can be shown.
     """
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
+    with _opened(content, Path(name), said) as file:
         series = main_series(file, said)
-        check_whole(series, len(content))
+        check_whole(file, series, len(content), said)
         page = series.keyframe
         try:
             if not _decodes(page):
@@ -85,6 +96,15 @@ def read_tiff(content: bytes, name: str, options: ReadOptions, said: Said, numbe
         return np.asarray(finish(array, axes, file, series, name, options, said))
 
 
+def _opened(content: bytes, path: Path, said: Said) -> tifffile.TiffFile:
+    """Open a file; with those beside it that its image is spread over."""
+    file = tifffile.TiffFile(io.BytesIO(content), name=path.name)
+    together = spread_over(path, file, said)
+    if together is None:
+        return file
+    return tifffile.TiffFile(path) if together else tifffile.TiffFile(io.BytesIO(content), is_ome=False)
+
+
 def main_series(file: tifffile.TiffFile, said: Said) -> tifffile.TiffPageSeries:
     """Find the series that holds the image: the largest that is no reduced image and no mask of another one.
 
@@ -93,6 +113,8 @@ def main_series(file: tifffile.TiffFile, said: Said) -> tifffile.TiffPageSeries:
     CameraRaw
         When a page of a sensor's values is larger.
     """
+    if not len(file.pages):
+        raise ValueError("it holds no page")
     named = [series for series in file.series if {"Y", "X"} <= set(series.axes)] or list(file.series)
     true = [one for one in named if not _belongs_to_another(one.keyframe)] or named
     largest = max(true, key=_size)
@@ -123,16 +145,6 @@ def _size(series: tifffile.TiffPageSeries) -> int:
 
 def _same(series: list[tifffile.TiffPageSeries]) -> bool:
     return sorted(map(_size, series))[-2] == max(map(_size, series))
-
-
-def check_whole(series: tifffile.TiffPageSeries, size: int) -> None:
-    """Raise ValueError for a file that was cut off."""
-    end = 0 if series.dataoffset is None else series.dataoffset + series.nbytes
-    for page in series.pages:
-        if page is not None:
-            end = max([end, *(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False) if b)])
-    if end > size:
-        raise ValueError(f"it ends after {size} of {end} bytes")
 
 
 def _decodes(page: tifffile.TiffPage) -> bool:
@@ -170,7 +182,19 @@ def _by_pillow(
 
 
 def _numbers(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> np.ndarray:
+    if "S" in axes and not axes.endswith("S"):
+        array, axes = np.moveaxis(array, axes.index("S"), -1), axes.replace("S", "") + "S"
     return np.ascontiguousarray(upright(array, _tag(page, 274, 1), axes.index("Y")))
+
+
+def label_shape(file: tifffile.TiffFile) -> tuple[int, ...]:
+    """Return the shape of the labels in a file, upright, without decoding them."""
+    series = main_series(file, Said())
+    sides = [(int(side), axis) for side, axis in zip(series.shape, series.axes, strict=True) if axis != "S"]
+    if _tag(series.keyframe, 274, 1) > 4:
+        at = [axis for _, axis in sides].index("Y")
+        sides[at : at + 2] = sides[at : at + 2][::-1]
+    return tuple(side for side, _ in sides if side > 1)
 
 
 def finish(
@@ -236,20 +260,22 @@ def _meaning(page: tifffile.TiffPage, sampled: bool, options: ReadOptions, said:
     samples = page.samplesperpixel if sampled else 1
     steps: list[Callable[[np.ndarray], np.ndarray]] = []
     nodata = _nodata(page)
+    if nodata is None and photometric in (1, 2):
+        steps.append(without_lowest)
     if nodata is not None and photometric in (1, 2):
-        steps.append(partial(_without_nodata, value=nodata, sampled=sampled))
+        steps.append(partial(without_nodata, value=nodata, sampled=sampled))
     if photometric == 3 and page.colormap is not None:
-        return Meaning(_chain([partial(_look_up, palette=page.colormap)]), "s")
+        return Meaning(_chain([partial(look_up, palette=page.colormap, extras=extras if sampled else None)]), "s")
     if photometric == 0 and not extras:
-        steps.append(partial(_inverted, bits=_bits(page)))
+        steps.append(partial(inverted, bits=_bits(page)))
     if photometric in (0, 1, 2) and 1 < _bits(page) < 8:
-        steps.append(partial(_stretched, bits=_bits(page)))
+        steps.append(partial(stretched, bits=_bits(page)))
     if not sampled:
         return Meaning(_chain(steps), "")
     base = {2: 3, 5: 4, 6: 3, 8: 3, 9: 3, 10: 3}.get(photometric, 1)
     if photometric == 5 and (samples < 4 or _tag(page, 332, 1) != 1):  # inks other than cyan, magenta, yellow, black
         base = 1
-    alpha = next((base + at for at, kind in enumerate(extras) if kind in _ALPHA and base + at < samples), None)
+    alpha = next((base + at for at, kind in enumerate(extras) if kind in ALPHA and base + at < samples), None)
     spectral = [at for at in range(samples) if at != alpha]
     if base >= 3:
         if photometric == 2 and len(spectral) > 3:
@@ -258,10 +284,10 @@ def _meaning(page: tifffile.TiffPage, sampled: bool, options: ReadOptions, said:
             spectral = spectral[:base]
     if spectral != list(range(samples)) or alpha is not None:
         multiplied = alpha is not None and extras[alpha - base] == 1
-        steps.append(partial(_picked, spectral=spectral, alpha=alpha, multiplied=multiplied))
+        steps.append(partial(picked, spectral=spectral, alpha=alpha, multiplied=multiplied, inks=base == 4))
     colors = _CONVERSIONS.get(photometric)
     if colors is not None and base >= 3 and not (photometric == 6 and page.compression in _COLOR_CODECS):
-        steps.append(partial(_colored, convert=colors, base=base))
+        steps.append(partial(colored, convert=colors, base=base))
     return Meaning(_chain(steps), "s" if base >= 3 or (alpha is not None and len(spectral) in (1, 3)) else "c")
 
 
@@ -288,38 +314,6 @@ def _nodata(page: tifffile.TiffPage) -> float | None:
         return None
 
 
-def _without_nodata(array: np.ndarray, value: float, sampled: bool) -> np.ndarray:
-    """Pixels without data as NaN, or as the darkest value."""
-    if array.dtype.kind == "f":
-        return np.where(array == array.dtype.type(value), array.dtype.type(np.nan), array)
-    empty = array == value
-    if sampled:
-        empty = np.broadcast_to(empty.all(-1, keepdims=True), array.shape)
-    if value == 0 or not empty.any() or empty.all():
-        return array
-    return np.where(empty, array.dtype.type(min(0, int(array[~empty].min()))), array)
-
-
-def _look_up(array: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    colors = palette.T
-    return (colors >> 8 if colors.max(initial=0) > 255 else colors).astype(np.uint8)[array]
-
-
-def _inverted(array: np.ndarray, bits: int) -> np.ndarray:
-    if array.dtype.kind == "b":
-        return ~array
-    if array.dtype.kind == "u":
-        return array.dtype.type(2**bits - 1) - array
-    if array.dtype.kind == "i":
-        return ~array
-    return np.nanmax(array) - array
-
-
-def _stretched(array: np.ndarray, bits: int) -> np.ndarray:
-    """Values of 2 to 7 bits as 8 bits."""
-    return (array.astype(np.uint16) * 255 // (2**bits - 1)).astype(np.uint8)
-
-
 def _of_many(spectral: list[int], options: ReadOptions, said: Said, name: str) -> list[int]:
     """Colors of an RGB image that holds further channels."""
     count = len(spectral)
@@ -337,37 +331,18 @@ def _of_many(spectral: list[int], options: ReadOptions, said: Said, name: str) -
     return [spectral[one - 1] for one in chosen]
 
 
-def _picked(array: np.ndarray, spectral: list[int], alpha: int | None, multiplied: bool) -> np.ndarray:
-    """Some of the samples; transparency becomes the last of four, or black where there are more channels."""
-    colors = array[..., spectral]
-    if alpha is None:
-        return colors
-    opacity = array[..., [alpha]]
-    if multiplied:
-        colors = without_premultiplied(colors, opacity)
-    if len(spectral) in (1, 3):
-        both = np.concatenate([colors, opacity], -1)
-        return with_alpha(both) if len(spectral) == 1 else both
-    return np.where(opacity > 0, colors, colors.dtype.type(0))
-
-
-def _colored(array: np.ndarray, convert: Callable[[np.ndarray], np.ndarray], base: int) -> np.ndarray:
-    """Convert colors to RGB; what follows them, transparency, stays."""
-    rgb = convert(array[..., :base])
-    return rgb if array.shape[-1] == base else np.concatenate([rgb, array[..., base:].astype(rgb.dtype)], -1)
-
-
 def open_large_tiff(path: Path, options: ReadOptions, said: Said) -> Any:
     """Open the image of a TIFF file as a Dask array, which reads only what is used."""
-    import dask.array as da
     import zarr
 
     with tifffile.TiffFile(path) as file:
+        flags: dict[str, Any] = {"is_ome": False} if spread_over(path, file, said) is False else {}
+    with tifffile.TiffFile(path, **flags) as file:
         series = main_series(file, said)
-        check_whole(series, path.stat().st_size)
+        check_whole(file, series, path.stat().st_size, said)
         if not _decodes(series.keyframe):
             raise InputFileError(f"{path} is compressed in a way that only smaller files may be. Export it with LZW.")
         number = file.series.index(series)
-        store = tifffile.imread(path, aszarr=True, level=0, series=number)
-        array = da.from_zarr(zarr.open(store, mode="r"))
+        store = tifffile.imread(path, aszarr=True, level=0, series=number, **flags)
+        array = in_pieces(zarr.open(store, mode="r"), path)
         return finish(array, series.axes, file, series, str(path), options, said)

@@ -80,48 +80,65 @@ def contacts(labels: torch.Tensor, radius: int = 2) -> torch.Tensor:
 
 
 def neighbor_pairs(instances: torch.Tensor, radius: int) -> torch.Tensor:
-    """Return pairs of leaves that come within about `radius` pixels of each other.
+    """Return all pairs of leaves that touch when one is dilated by an ellipse of `radius` pixels.
 
     Parameters
     ----------
     instances : torch.Tensor
         (N, H, W) int64; numbers are unique over the batch, 0 = background.
     radius : int
-        Pixels. Offsets of every second pixel within the disc are compared, and all direct neighbors.
+        Pixels.
 
     Returns
     -------
     torch.Tensor
         (P, 2) int64, each pair once, smaller number first.
     """
-    highest = int(instances.max()) + 1
-    found = []
-    height, width = instances.shape[-2:]
-    for dy, dx in _half_disc(radius):
-        if dy >= height or abs(dx) >= width:
-            continue
-        first = instances[:, dy:, max(0, dx) : width + min(0, dx)]
-        second = instances[:, : height - dy, max(0, -dx) : width - max(0, dx)]
-        touching = (first != second) & (first > 0) & (second > 0)
-        low = torch.minimum(first[touching], second[touching])
-        high = torch.maximum(first[touching], second[touching])
-        found.append(torch.unique(low * highest + high))
-    keys = torch.unique(torch.cat(found)) if found else instances.new_zeros(0)
-    return torch.stack([keys // highest, keys % highest], 1)
+    # the two nearest pixels of two leaves lie on their borders, each within reach of another leaf
+    near = contacts(instances, radius) & (instances > 0) & _borders(instances)
+    image, y, x = torch.nonzero(near, as_tuple=True)
+    own = instances[near]
+    numbers = torch.unique(own)
+    if len(numbers) < 2:
+        return instances.new_zeros(0, 2)
+    place = instances.new_full((int(instances.max()) + 1,), -1)
+    place[numbers] = torch.arange(len(numbers), device=numbers.device)
+    place[0] = -1
+    width = instances.shape[-1] + 2 * radius
+    seen = place[functional.pad(instances, (radius, radius, radius, radius))].flatten()
+    start = (image * (instances.shape[-2] + 2 * radius) + y + radius) * width + x + radius
+    first, count = place[own], len(numbers)
+    found = torch.zeros(count * count + 1, dtype=torch.bool, device=instances.device)
+    for dy, dx in half_ellipse(radius):
+        other = seen[start + (dy * width + dx)]
+        touching = (other >= 0) & (other != first)
+        key = torch.minimum(first, other) * count + torch.maximum(first, other)
+        found[torch.where(touching, key, count * count)] = True
+    keys = torch.nonzero(found[:-1])[:, 0]
+    return torch.stack([numbers[keys // count], numbers[keys % count]], 1)
 
 
-def _half_disc(radius: int) -> list[tuple[int, int]]:
-    """Half of a disc's offsets (the other half gives the same pairs): step 1 next to the center, else 2 or 3."""
-    step = 2 if radius <= 8 else 3
-    near = [(0, 1), (1, 0), (1, 1), (1, -1)]
-    grid = range(-radius + radius % step, radius + 1, step)
-    far = [
-        (dy, dx)
-        for dy in grid
-        for dx in grid
-        if dy * dy + dx * dx <= radius * radius and (dy > 0 or (dy == 0 and dx > 0))
-    ]
-    return near + [offset for offset in far if offset not in near]
+def _borders(instances: torch.Tensor) -> torch.Tensor:
+    """Pixels with another number right, left, above or below, bool (N, H, W)."""
+    found = torch.zeros_like(instances, dtype=torch.bool)
+    across, along = instances[:, :, 1:] != instances[:, :, :-1], instances[:, 1:] != instances[:, :-1]
+    found[:, :, 1:] |= across
+    found[:, :, :-1] |= across
+    found[:, 1:] |= along
+    found[:, :-1] |= along
+    return found
+
+
+def half_ellipse(radius: int) -> list[tuple[int, int]]:
+    """Return half of the offsets (dy, dx) of OpenCV's ellipse; the other half gives the same pairs.
+
+    The eight pixels next to the center always belong to it.
+    """
+    found = {(0, 1), (1, -1), (1, 0), (1, 1)}
+    for dy in range(radius + 1):
+        reach = round((radius * radius - dy * dy) ** 0.5)
+        found |= {(dy, dx) for dx in range(-reach, reach + 1) if dy or dx > 0}
+    return sorted(found)
 
 
 def all_pairs(present: torch.Tensor, stride: int) -> torch.Tensor:
@@ -156,6 +173,7 @@ def embedding_loss(
 
     *Within*: the mean of ``1 - cos(e_i, mu)`` of pixels to the normalized mean embedding of their leaf.
     *Between*: the mean of ``|cos(mu_a, mu_b)|`` over neighboring leaves; zero when they are orthogonal.
+    Both are means over the images of a batch.
 
     Parameters
     ----------
@@ -195,13 +213,26 @@ def embedding_loss(
     means = functional.normalize(sums, dim=1)
     # the sum of cosines of a leaf's pixels to its mean is the weighted sum of its pixels times the mean
     weighted = sums if weight is None else torch.zeros_like(sums).index_add(0, index, pixels * counts[:, None])
-    away = sizes - (weighted * means).sum(1)
-    within = (away / sizes.clamp(min=1e-6)).mean() if per_leaf else away.sum() / counts.sum().clamp(min=1e-6)
+    within = _within(sizes - (weighted * means).sum(1), sizes, present // stride, batch, per_leaf)
     pairs = _pairs(present, stride, torch.where(labels > 0, numbers, 0), radius, background)
     if pairs.shape[0] == 0:
         return EmbeddingLoss(within, within * 0)
     first, second = (means[torch.searchsorted(present, pairs[:, side].contiguous())] for side in (0, 1))
-    return EmbeddingLoss(within, (first * second).sum(1).abs().mean())
+    return EmbeddingLoss(within, _mean_by_image((first * second).sum(1).abs(), pairs[:, 0] // stride, batch))
+
+
+def _within(away: torch.Tensor, sizes: torch.Tensor, image: torch.Tensor, count: int, per_leaf: bool) -> torch.Tensor:
+    """The mean over images of what each one's leaves, or pixels, are away from their mean."""
+    if per_leaf:
+        return _mean_by_image(away / sizes.clamp(min=1e-6), image, count)
+    total = sizes.new_zeros(count).index_add(0, image, sizes)
+    return (away.new_zeros(count).index_add(0, image, away) / total.clamp(min=1e-6)).mean()
+
+
+def _mean_by_image(values: torch.Tensor, image: torch.Tensor, count: int) -> torch.Tensor:
+    """The mean over images of the mean of each one's values; 0 for an image without any."""
+    sizes = torch.bincount(image, minlength=count).clamp(min=1)
+    return (values.new_zeros(count).index_add(0, image, values) / sizes).mean()
 
 
 def _pairs(

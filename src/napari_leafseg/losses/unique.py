@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 
 from napari_leafseg.losses.masks import focal_loss
 
@@ -27,7 +28,7 @@ def uniqueness_loss(logits: torch.Tensor, foreign: torch.Tensor) -> torch.Tensor
 
 
 def consistency_loss(first: torch.Tensor, second: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
-    """Compare features of a transformed image with the transformed features (first half of L_equi; Sec. 3.3).
+    """Compare features of a transformed image with the transformed features, f(g(I)) with g(f(I)) (Sec. 3.3).
 
     Per pixel |a - b|² / (|a|² + |b|²): 0 for equal features, 1 for orthogonal ones, whatever their size.
 
@@ -41,10 +42,26 @@ def consistency_loss(first: torch.Tensor, second: torch.Tensor, valid: torch.Ten
     first, second = first.float(), second.float()
     gap = (first - second).square().sum(1, keepdim=True)
     size = first.square().sum(1, keepdim=True) + second.square().sum(1, keepdim=True)
-    errors = gap / (size + 1e-6)
-    if valid is None:
-        return errors.mean()
-    return (errors * valid).sum() / valid.sum().clamp(min=1)
+    return masked_mean(gap / (size + 1e-6), valid)
+
+
+def masked_mean(errors: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean of errors (N, 1, h, w) where `valid`, likewise, is 1; of all where it is None."""
+    return errors.mean() if valid is None else (errors * valid).sum() / valid.sum().clamp(min=1)
+
+
+def direction_loss(first: torch.Tensor, second: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """Return 1 - cosine between two embeddings of each pixel, in the mean over some pixels.
+
+    Parameters
+    ----------
+    first, second : torch.Tensor
+        (N, E, h, w).
+    inside : torch.Tensor
+        bool (N, h, w), the pixels that count.
+    """
+    cosine = functional.cosine_similarity(first.float(), second.float(), dim=1)
+    return masked_mean((1 - cosine)[:, None], inside[:, None].float())
 
 
 def angle_consistency(first: torch.Tensor, second: torch.Tensor, points: torch.Tensor) -> torch.Tensor:

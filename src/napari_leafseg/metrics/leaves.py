@@ -63,6 +63,24 @@ def foreground_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     return float(2.0 * np.count_nonzero(a & b) / total) if total else 0.0
 
 
+def count_found(prediction: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
+    """Count the leaves of `truth` that are found: one leaf of `prediction` shares more than half of what both cover.
+
+    Returns
+    -------
+    found, all : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> count_found(np.array([[1, 1, 0, 2]]), np.array([[5, 5, 0, 0]]))
+    (1, 1)
+    """
+    table = dice_table(truth, prediction)
+    best = table.max(1) if table.size else np.zeros(len(table))
+    return int(np.count_nonzero(best > 2 / 3)), _count(truth)
+
+
 def score(prediction: np.ndarray, truth: np.ndarray, challenge: bool = False) -> LeafScore:
     """Score one image.
 

@@ -30,6 +30,8 @@ class ParameterSpec:
         Values that the parameter search compares. It varies the first two parameters that have any.
     open_ended : bool
         Whether values above `maximum`, the end of the slider, are good as well.
+    choices : tuple of str
+        What the values 0, 1, … stand for, where they are no measure but a choice.
     refine : callable, optional
         What the parameter does by itself, without the code that makes leaves: takes a leaf's mask, bool (h, w), the
         value, and the mask's pixels per pixel of the image; gives what stays of the mask, nothing where it is no leaf.
@@ -47,19 +49,40 @@ class ParameterSpec:
     per_image: bool = False
     search: tuple[float, ...] = ()
     open_ended: bool = False
+    choices: tuple[str, ...] = ()
     refine: Callable[[np.ndarray, float, float], np.ndarray] | None = None
 
     def fits(self, value: float) -> bool:
-        """Tell whether a value lies in the range."""
+        """Tell whether a value lies in the range, or is one of the choices."""
+        if self.choices:
+            return value in range(len(self.choices))
         return self.minimum <= value and (self.open_ended or value <= self.maximum)
 
     @property
     def range(self) -> str:
-        """The range in words, with the unit."""
+        """The range in words, with the unit; or the choices."""
+        if self.choices:
+            return " or ".join(self.choices)
         unit = f" {self.unit}" if self.unit and self.unit != "°" else self.unit
         if self.open_ended:
             return f"{self.minimum:g}{unit} or more"
         return f"{self.minimum:g} to {self.maximum:g}{unit}"
+
+    def text(self, value: float) -> str:
+        """Write a value as people read it."""
+        if self.choices and self.fits(value):
+            return self.choices[int(value)]
+        return f"{value:g}"
+
+    def parse(self, text: str) -> float:
+        """Read a value: a number, or the name of a choice.
+
+        Raises
+        ------
+        ValueError
+            For anything else.
+        """
+        return float(self.choices.index(text)) if text in self.choices else float(text)
 
 
 MIN_AREA = ParameterSpec(
@@ -89,6 +112,8 @@ def check_values(specs: Iterable[ParameterSpec], values: Mapping[str, float]) ->
             raise UserError(f"This model has no parameter “{name}”. It has: {', '.join(known)}.")
         spec = known[name]
         if not spec.fits(value):
+            if spec.choices:
+                raise UserError(f"{spec.label} must be {spec.range}, not {value:g}.")
             if spec.open_ended:
                 raise UserError(f"{spec.label} must be at least {spec.minimum:g}{spec.unit}, not {value:g}.")
             raise UserError(
@@ -104,7 +129,7 @@ def describe_parameters(specs: Iterable[ParameterSpec]) -> list[str]:
 
 
 def _default(spec: ParameterSpec) -> str:
-    return "" if spec.per_image else f", default {spec.default:g}"
+    return "" if spec.per_image else f", default {spec.text(spec.default)}"
 
 
 def parse_values(specs: Iterable[ParameterSpec], texts: Iterable[str]) -> dict[str, float]:
@@ -127,7 +152,7 @@ def parse_values(specs: Iterable[ParameterSpec], texts: Iterable[str]) -> dict[s
         if name in found:
             raise UserError(f"The parameter {name} was given twice.")
         try:
-            found[name] = float(number)
+            found[name] = next(spec for spec in specs if spec.name == name).parse(number)
         except ValueError as error:
             raise UserError(f"“{number}” is no number for the parameter {name}. {there_is}") from error
     check_values(specs, found)

@@ -51,6 +51,9 @@ class ModelFamily:
         A `napari_leafseg.inference.tiling.TiledNetwork`: makes regions and predictions of what the network says.
     parameters : tuple of ParameterSpec
         What predictions can be tuned by, the smallest leaf apart, which all have.
+    prediction : str, optional
+        The `napari_leafseg.inference.prediction.Prediction` that the runner makes; with it, predictions are kept on the
+        disk by the ``arrays`` of their regions, and tuned after a restart. None where they are not.
     presets : dict
         Configurations by name, for training.
     overlays : tuple of str
@@ -75,6 +78,7 @@ class ModelFamily:
     builder: str
     runner: str
     parameters: tuple[ParameterSpec, ...] = ()
+    prediction: str | None = None
     presets: Mapping[str, ModelConfig] = field(default_factory=dict)
     overlays: tuple[str, ...] = ()
     overlapping_masks: bool = False
@@ -253,6 +257,6 @@ def parameter_table() -> str:
     shared = [((MIN_AREA, MIN_AREA_WORKING), ["all"])]
     for specs, titles in [*rows.items(), *shared]:
         for spec in specs:
-            default = "by the image" if spec.per_image else f"{spec.default:g}"
+            default = "by the image" if spec.per_image else spec.text(spec.default)
             lines.append(f"| `{spec.name}` | {', '.join(titles)} | {spec.range} | {default} | {spec.help} |")
     return "\n".join(lines) + "\n"

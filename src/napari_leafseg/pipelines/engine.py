@@ -37,6 +37,8 @@ class RunEvent(Generic[Item, Result]):
         Why it could not be done.
     skipped : bool
         It had been done before.
+    current : object or None
+        The one that is being done.
     """
 
     done: float
@@ -46,6 +48,7 @@ class RunEvent(Generic[Item, Result]):
     result: Result | None = None
     error: UserError | None = None
     skipped: bool = False
+    current: Item | None = None
 
 
 def run_over(
@@ -99,7 +102,7 @@ def run_over(
         for outcome in outcomes:
             if isinstance(outcome, RunEvent):
                 words = "" if outcome.item is None else f"{name(outcome.item)} ({done + 1} of {total}): "
-                yield RunEvent(done + outcome.done, total, words + outcome.message)
+                yield RunEvent(done + outcome.done, total, words + outcome.message, current=outcome.item)
                 continue
             done += 1
             item, result, problem = outcome

@@ -31,7 +31,7 @@ def evaluate_folders(prediction: Path, truth: Path, challenge: bool = False) -> 
     InputFileError
         When a folder is missing, a file cannot be read, sizes differ, or nothing matches.
     """
-    found, wanted = _label_files(prediction), _label_files(truth)
+    found, wanted = label_files(prediction), label_files(truth)
     common = sorted(found.keys() & wanted.keys())
     if not common:
         raise InputFileError(
@@ -67,7 +67,14 @@ def as_row(result: LeafScore) -> dict[str, float]:
     }
 
 
-def _label_files(folder: Path) -> dict[str, Path]:
+def label_files(folder: Path) -> dict[str, Path]:
+    """Find a folder's label images by their stems, without ``_label``.
+
+    Raises
+    ------
+    InputFileError
+        When there is no such folder.
+    """
     if not folder.is_dir():
         raise InputFileError(f"There is no folder {folder}.")
     found: dict[str, Path] = {}

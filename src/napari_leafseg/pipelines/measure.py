@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -28,6 +30,8 @@ class Frame:
     prediction : Prediction or None
         For the leaves' confidence.
     verified : set of int
+    key : str
+        Names the image's pixels in a `MeasureCache`; what has none is measured each time.
     """
 
     name: str
@@ -35,6 +39,54 @@ class Frame:
     image: Callable[[], Any]
     prediction: Any = None
     verified: set[int] = field(default_factory=set)
+    key: str = ""
+
+
+class MeasureCache:
+    """Remember what was measured, so that only images whose labels changed are measured again."""
+
+    def __init__(self, most: int = 5000) -> None:
+        self._most = most
+        self._measured: dict[Hashable, Measurements] = {}
+        self._confidence: dict[Hashable, tuple[weakref.ref[Any], dict[int, float]]] = {}
+
+    def measure(
+        self, frame: Frame, labels: np.ndarray, plants: Mapping[int, int] | None, names: Mapping[int, str]
+    ) -> Measurements:
+        """Measure a frame, or say what is known of it."""
+        digest = hashlib.sha1(np.ascontiguousarray(labels).data).digest()
+        key = frame.key, digest, labels.shape, tuple(sorted((plants or {}).items())), tuple(sorted(names.items()))
+        known = self._measured.get(key)
+        if known is None:
+            raw = frame.image()
+            image = None if raw is None else to_rgb8(np.asarray(raw), frame.name)
+            known = measure(labels, image, None, plants, names, {}, frame.verified)
+            self._keep(self._measured, key, known)
+        leaves = known.leaves.copy()
+        leaves["verified"] = [leaf in frame.verified for leaf in leaves["leaf"]]
+        if frame.prediction is None:
+            leaves = leaves.drop(columns="confidence")
+        else:
+            confidence = self._confidence_of(frame, labels, (frame.key, digest))
+            leaves["confidence"] = [confidence.get(leaf, np.nan) for leaf in leaves["leaf"]]
+        return Measurements(leaves, known.plants, known.midribs)
+
+    def _confidence_of(self, frame: Frame, labels: np.ndarray, key: Hashable) -> dict[int, float]:
+        from napari_leafseg.inference.confidence import leaf_confidence
+
+        known = self._confidence.get(key)
+        if known is not None and known[0]() is frame.prediction:
+            return known[1]
+        found = leaf_confidence(frame.prediction, labels)
+        self._keep(self._confidence, key, (weakref.ref(frame.prediction), found))
+        return found
+
+    def _keep(self, kept: dict[Hashable, Any], key: Hashable, value: Any) -> None:
+        if isinstance(key, tuple) and not key[0]:
+            return
+        while len(kept) >= self._most:
+            del kept[next(iter(kept))]
+        kept[key] = value
 
 
 @dataclass(frozen=True)
@@ -70,14 +122,16 @@ class MeasureEvent:
 
 
 def measure_job(
-    frames: list[Frame], notes: ImageMeasurementSettings, px_per_mm: float | None
+    frames: list[Frame], notes: ImageMeasurementSettings, px_per_mm: float | None, cache: MeasureCache | None = None
 ) -> Iterator[MeasureEvent]:
     """Measure frames; several are a series, whose leaves are followed."""
     from napari_leafseg.traits.tracking import TrackEdits, growth, track_leaves
 
     pixels: list[Measurements] = []
     metric: list[Measurements] = []
-    for event in run_over(list(enumerate(frames)), partial(_measure, notes), name=lambda item: item[1].name):
+    for event in run_over(
+        list(enumerate(frames)), partial(_measure, notes, cache or MeasureCache()), name=lambda item: item[1].name
+    ):
         if event.result is not None:
             pixels.append(event.result)
             leaves, plants = (in_millimeters(table, px_per_mm) for table in (pixels[-1].leaves, pixels[-1].plants))
@@ -97,14 +151,9 @@ def measure_job(
     yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", result)
 
 
-def _measure(notes: ImageMeasurementSettings, item: tuple[int, Frame]) -> Measurements:
-    from napari_leafseg.inference.confidence import leaf_confidence
-
+def _measure(notes: ImageMeasurementSettings, cache: MeasureCache, item: tuple[int, Frame]) -> Measurements:
     number, frame = item
-    labels, raw = frame.labels(), frame.image()
-    image = None if raw is None else to_rgb8(np.asarray(raw), frame.name)
-    confidence = None if frame.prediction is None else leaf_confidence(frame.prediction, labels)
-    return measure(labels, image, None, notes.plants.get(number), notes.names, confidence, frame.verified)
+    return cache.measure(frame, frame.labels(), notes.plants.get(number), notes.names)
 
 
 def _joined(tables: list[pd.DataFrame], frames: list[Frame]) -> pd.DataFrame:

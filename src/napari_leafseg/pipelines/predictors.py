@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from napari_leafseg.inference.tta import TestTimeAugmentation, find_preset
 from napari_leafseg.models.store.model_card import card_path
 from napari_leafseg.models.store.zoo import find_model
+from napari_leafseg.pipelines.batch.config import file_hash
 from napari_leafseg.pipelines.step import Step
 
 if TYPE_CHECKING:
@@ -90,6 +92,34 @@ def predict_steps(
     return result
 
 
+class Turn:
+    """Let one prediction at a time use a process's models; who is urgent comes before those in the background."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._busy, self._urgent = False, 0
+
+    @contextlib.contextmanager
+    def take(self, urgent: bool) -> Iterator[None]:
+        """Wait until nobody else predicts, and nobody more urgent waits."""
+        with self._condition:
+            self._urgent += urgent
+            try:
+                self._condition.wait_for(lambda: not self._busy and (urgent or not self._urgent))
+            finally:
+                self._urgent -= urgent
+            self._busy = True
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._busy = False
+                self._condition.notify_all()
+
+
+turn = Turn()
+
+
 @contextlib.contextmanager
 def threads_of(count: int) -> Iterator[None]:
     """Give predictors so many threads where none are asked for."""
@@ -115,3 +145,10 @@ def _file_state(path: Path) -> tuple[object, ...]:
     """Which file it is, and whether it is still the same: another model may get an old one's name."""
     found = [file.stat() for file in (path, card_path(path)) if file.exists()]
     return (path, *((status.st_size, status.st_mtime_ns) for status in found))
+
+
+def name_weights(prediction: Prediction, model: str) -> None:
+    """Write into a prediction, for its record, which weights made it: weights may be replaced under the same name."""
+    weights = file_hash(find_model(model))
+    for frame in (prediction, *prediction.frames):
+        frame.model = replace(frame.model, sha256=weights)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from napari_leafseg.errors import ParameterError, UserError
 from napari_leafseg.pipelines.predictors import threads_of
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster, WorkerPlugin
+    from distributed import Client
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,9 +26,9 @@ _WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30), "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
 }  # fmt: skip
-_PATIENCE = 10  # seconds for a scheduler to answer, and for a worker that died to be back
-_BEGINNING = 300  # seconds that a worker may take to begin, on a busy machine
-_DEATHS = 3  # of each worker before it began
+_PATIENCE = 10  # seconds for a scheduler to answer, and for a worker to end
+_STARTING = 180  # seconds for a worker to start
+_DEATHS = 3  # of each worker program
 _AHEAD = 3  # items handed out to each worker at a time: memory stays flat, workers never wait
 
 
@@ -41,47 +43,90 @@ def default_workers(device: str) -> int:
     return usable_cores()
 
 
-class Replacement:
-    """Puts workers in the place of those that died while they began: Dask begins only those again that had begun.
+class WorkerPrograms:
+    """Workers of this machine, each a program of its own, which begins its worker again when that dies.
+
+    Processes that the library forks or spawns import the user's main module, and with it open the user's window once
+    more. Each worker knows its number: it takes that graphics card.
 
     Parameters
     ----------
-    cluster : distributed.LocalCluster
     count : int
-        Workers.
+    address : str
+        The scheduler's.
     """
 
-    def __init__(self, cluster: LocalCluster, count: int) -> None:
-        self.cluster, self.count, self.replaced = cluster, count, 0
-        self._missing: dict[Any, float] = {}  # since when, by name
+    def __init__(self, count: int, address: str) -> None:
+        self.count, self.address, self.replaced = count, address, 0
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> WorkerPrograms:
+        self._running = [self._begin(number) for number in range(self.count)]
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for program in self._running:  # each ends its worker, and with it what the worker computes
+            program.terminate()
+        for program in self._running:
+            try:
+                program.wait(_PATIENCE)
+            except subprocess.TimeoutExpired as error:
+                _LOG.warning("A worker does not end, and is killed: %s", error)
+                program.kill()
+                program.wait()
 
     def look(self) -> None:
-        """Begin those again that are gone for a while.
+        """Begin those again that have ended.
 
         Raises
         ------
         UserError
-            When they die again and again.
+            When they end again and again.
         """
-        now = time.monotonic()
-        alive = sum(worker.is_alive() for worker in self.cluster.workers.values())
-        gone: list[Any] = [name for name, worker in self.cluster.workers.items() if not worker.is_alive()]
-        gone += [f"of {self.count}" for _ in range(alive + len(gone), self.count)]  # Dask forgot it
-        self._missing = {name: self._missing.get(name, now) for name in gone}
-        late = [name for name, since in self._missing.items() if now - since > _PATIENCE]
-        if not late:
-            return
-        if self.replaced >= _DEATHS * self.count:
+        ended = [number for number, program in enumerate(self._running) if program.poll() is not None]
+        if self.replaced + len(ended) > _DEATHS * self.count:
             raise UserError(
                 "The worker processes end as soon as they begin, as when memory runs out. Close other programs or take "
                 "fewer workers, then start again: what was done is kept."
             )
-        for name in late:
-            _LOG.warning("Worker %s died before it could work, and is begun again.", name)
-            self.cluster.workers.pop(name, None)
-        self.replaced += len(late)
-        self._missing.clear()
-        self.cluster.scale(self.count)
+        for number in ended:
+            _LOG.warning("Worker %d ended (exit code %s), and is begun again.", number, self._running[number].poll())
+            self._running[number] = self._begin(number)
+        self.replaced += len(ended)
+
+    def wait(self, client: Client) -> None:
+        """Wait until all have reported.
+
+        Raises
+        ------
+        UserError
+            When they end again and again, or one has not reported after minutes.
+        """
+        end = time.monotonic() + _STARTING
+        while len(client.scheduler_info(n_workers=-1)["workers"]) < self.count:
+            self.look()
+            if time.monotonic() > end:
+                raise UserError(
+                    f"A worker did not report in {_STARTING} s. Close other programs, or choose fewer workers, and "
+                    "start again."
+                )
+            time.sleep(0.05)
+
+    def _begin(self, number: int) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        environment = {**_WORKER_ENVIRONMENT, **os.environ, "PYTHONPATH": path,
+                       "DASK_LOGGING__DISTRIBUTED": "critical", "NAPARI_LEAFSEG_WORKER": str(number)}  # fmt: skip
+        hidden: dict[str, Any] = {}
+        if sys.platform == "win32":
+            hidden["creationflags"] = subprocess.CREATE_NO_WINDOW
+        return subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, env=environment, **hidden)
+
+    def command(self) -> list[str]:
+        """Return what starts a worker."""
+        from distributed.system import MEMORY_LIMIT
+
+        return [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--nthreads=1", "--no-dashboard",
+                f"--memory-limit={MEMORY_LIMIT // self.count}", f"--death-timeout={_STARTING}"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,7 +134,7 @@ class Pool:
     """Workers that are ready."""
 
     client: Client
-    replacement: Replacement | None = None
+    programs: WorkerPrograms | None = None
 
     def map(
         self, function: Callable[[Any, Any], Any], work: Any, items: Sequence[Any]
@@ -111,8 +156,8 @@ class Pool:
                 try:
                     finished = wait(list(waiting), timeout=0.25, return_when="FIRST_COMPLETED").done
                 except TimeoutError:
-                    if self.replacement is not None:
-                        self.replacement.look()
+                    if self.programs is not None:
+                        self.programs.look()
                     yield None
                     continue
                 for future in finished:
@@ -154,8 +199,9 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
     ------
     ParameterError
         When no scheduler answers.
+    UserError
+        When the workers do not start.
     """
-    import dask
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
@@ -163,29 +209,9 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
             yield Pool(client)
         return
     with (
-        dask.config.set(
-            {
-                "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
-                "distributed.deploy.lost-worker-timeout": f"{_BEGINNING} s",
-            }
-        ),
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as cluster,
+        LocalCluster(n_workers=0, processes=True, dashboard_address=None, silence_logs=50) as cluster,
         Client(cluster) as client,
+        WorkerPrograms(workers, cluster.scheduler_address) as programs,
     ):
-        client.register_plugin(_numbering())
-        yield Pool(client, Replacement(cluster, workers))
-
-
-def _numbering() -> WorkerPlugin:
-    """Tells each worker, and the one that takes its place when it dies, which it is: it takes that graphics card."""
-    from distributed import WorkerPlugin
-
-    class Numbering(WorkerPlugin):
-        name = "napari-leafseg numbering"
-
-        def setup(self, worker: Any) -> None:
-            os.environ["NAPARI_LEAFSEG_WORKER"] = str(worker.name)
-
-    return Numbering()
+        programs.wait(client)
+        yield Pool(client, programs)

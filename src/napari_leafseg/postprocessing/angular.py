@@ -10,7 +10,7 @@ What depends on what decides the cost of a change:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import NamedTuple
 
@@ -116,9 +116,7 @@ class AngularGrouping:
 
     def _accept(self, points: np.ndarray, heights: np.ndarray, saddles: dict[tuple[int, int], float]) -> None:
         """Keep each peak that no higher peak explains, with the scores of the pixels that it may win."""
-        coarse = max(1, -(-max(self.shape) // 512))
-        thin_embedding = np.ascontiguousarray(self.embedding[:, ::coarse, ::coarse])
-        thin_foreground = np.ascontiguousarray(self.foreground[::coarse, ::coarse])
+        thin = self._thinned()
         neighbors: dict[int, list[tuple[int, float]]] = {}
         for (a, b), height in saddles.items():
             neighbors.setdefault(a, []).append((b, height))
@@ -133,16 +131,33 @@ class AngularGrouping:
                 explaining[0].basins.append(basin)
                 self._join(explaining, owner)
                 continue
-            box = self._reach(thin_embedding, thin_foreground, coarse, direction, (y, x))
-            score = _scores(self.embedding[(slice(None), *box)], direction)
-            near = (score >= _cosine(self.options.widest_angle)) & self.foreground[box]
-            part = _component(near, (y - box[0].start, x - box[1].start))
-            if part is None:
-                continue
-            score[~part] = _FAR
-            candidate = _Candidate((y, x), height, direction, box, score, [basin])
-            self._candidates.append(candidate)
-            owner[basin] = candidate
+            candidate = self._grown((y, x), height, direction, basin, thin)
+            if candidate is not None:
+                self._candidates.append(candidate)
+                owner[basin] = candidate
+
+    def _thinned(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Thin embedding and foreground out to about 512 pixels; also returns the step."""
+        step = max(1, -(-max(self.shape) // 512))
+        return (
+            np.ascontiguousarray(self.embedding[:, ::step, ::step]),
+            np.ascontiguousarray(self.foreground[::step, ::step]),
+            step,
+        )
+
+    def _grown(
+        self, point: tuple[int, int], height: float, direction: np.ndarray, basin: int,
+        thin: tuple[np.ndarray, np.ndarray, int],
+    ) -> _Candidate | None:  # fmt: skip
+        """A seed with the scores of the pixels that it may win; None outside of the foreground."""
+        box = self._reach(*thin, direction, point)
+        score = _scores(self.embedding[(slice(None), *box)], direction)
+        near = (score >= _cosine(self.options.widest_angle)) & self.foreground[box]
+        part = _component(near, (point[0] - box[0].start, point[1] - box[1].start))
+        if part is None:
+            return None
+        score[~part] = _FAR
+        return _Candidate(point, height, direction, box, score, [basin])
 
     def _explaining(
         self, known: list[tuple[_Candidate, float]], direction: np.ndarray, height: float
@@ -198,21 +213,32 @@ class AngularGrouping:
 
     def _assign(self, count: int) -> None:
         """Give every pixel to the best of the first `count` seeds."""
-        if count == self._used:
-            return
+        if count != self._used:
+            self._compete(self._candidates[:count])
+            self._used = count
+
+    def _compete(self, candidates: list[_Candidate], apart: bool = False) -> None:
+        """Give every pixel to the best of these seeds; `apart` also prefers the nearer one."""
         seed_of = np.zeros(self.shape, np.uint16)
         best = np.full(self.shape, _FAR, np.int16)
         rank = np.full(self.shape, _FAR, np.int16)
-        for number, candidate in enumerate(self._candidates[:count], start=1):
+        for number, candidate in enumerate(candidates, start=1):
             window = rank[candidate.box]
-            mine = self._rank(candidate)
-            better = mine > window
+            mine = self._rank(candidate) - (self._farness(candidate) if apart else 0)
+            better = (mine > window) & (candidate.score != _FAR)
             np.copyto(window, mine, where=better)
             np.copyto(best[candidate.box], candidate.score, where=better)
             seed_of[candidate.box][better] = number
-        self._seed_of, self._score, self._used = seed_of, best, count
-        boxes = ndimage.find_objects(seed_of.astype(np.int32), max_label=count) if count else []
-        self._boxes = list(boxes)
+        self._seed_of, self._score, self._used = seed_of, best, -1
+        self._boxes = list(ndimage.find_objects(seed_of.astype(np.int32), max_label=len(candidates)))
+
+    def _farness(self, candidate: _Candidate) -> np.ndarray:
+        """How far pixels are from a seed, as much as `home` counts at the far end of its box."""
+        rows, columns = (
+            np.arange(span.start, span.stop) - place for span, place in zip(candidate.box, candidate.point, strict=True)
+        )
+        far = np.hypot(rows[:, None], columns[None]) / np.hypot(len(rows), len(columns))
+        return np.where(candidate.score == _FAR, 0, far * self.options.home * _UNIT * _UNIT).astype(np.int16)
 
     def _rank(self, candidate: _Candidate) -> np.ndarray:
         """Scores with the bonus for pixels on the candidate's own basins."""
@@ -238,14 +264,49 @@ class AngularGrouping:
             angle changes and no leaf disappears.
         """
         with self._lock:
-            return self._labels(self._count(seed_threshold), angle, smallest)
+            self._assign(self._count(seed_threshold))
+            return self._labels(self._candidates, angle, smallest)
 
-    def _labels(self, count: int, angle: float, smallest: float) -> np.ndarray:
-        self._assign(count)
+    def labels_of(self, points: np.ndarray, angle: float = 45.0, smallest: float = 0) -> np.ndarray:
+        """Return leaves that grow from given seeds, whose pixels go to the best of these.
+
+        Parameters
+        ----------
+        points : numpy.ndarray
+            Integer (N, 2) of (y, x); those that lie in no leaf are left out.
+        angle, smallest : float
+            As for `labels`.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint16 (H, W).
+        """
+        with self._lock:
+            candidates = self._given(points)
+            self._compete(candidates, apart=True)
+            return self._labels(candidates, angle, smallest)
+
+    def _given(self, points: np.ndarray) -> list[_Candidate]:
+        """Seeds at given places; each has the basin that it lies in to itself."""
+        known, thin, found = {item.point: item for item in self._candidates}, self._thinned(), []
+        for y, x in dict.fromkeys(map(tuple, np.asarray(points, int).tolist())):
+            candidate = known.get((y, x))
+            if candidate is None and self.foreground[y, x]:
+                candidate = self._grown((y, x), 1.0, self._direction(y, x), int(self._basins[y, x]), thin)
+            if candidate is not None:
+                found.append(candidate)
+        own = [int(self._basins[item.point]) for item in found]
+        return [
+            replace(item, basins=[mine, *(basin for basin in item.basins if basin not in own)])
+            for item, mine in zip(found, own, strict=True)
+        ]
+
+    def _labels(self, candidates: list[_Candidate], angle: float, smallest: float) -> np.ndarray:
         result = np.zeros(self.shape, np.uint16)
         limit = _cosine(min(angle, self.options.widest_angle))
         parts: list[tuple[Box, np.ndarray]] = []
-        for number, (box, candidate) in enumerate(zip(self._boxes, self._candidates, strict=False), start=1):
+        for number, (box, candidate) in enumerate(zip(self._boxes, candidates, strict=False), start=1):
             if box is None:
                 continue
             mine = (self._seed_of[box] == number) & (self._score[box] >= limit)

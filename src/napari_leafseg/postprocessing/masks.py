@@ -22,12 +22,15 @@ class SoftMask:
         Where it lies, in pixels of the masks' grid.
     values : numpy.ndarray
         uint8 (h, w), 255 = certainly the leaf.
+    category : int
+        Class.
     """
 
     score: float
     top: int
     left: int
     values: np.ndarray
+    category: int = 0
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -36,7 +39,7 @@ class SoftMask:
         return self.top, self.left, self.top + height, self.left + width
 
 
-def cut_mask(score: float, values: np.ndarray, least: int = 26) -> SoftMask | None:
+def cut_mask(score: float, values: np.ndarray, least: int = 26, category: int = 0) -> SoftMask | None:
     """Cut a whole mask to the pixels above `least` (of 255); None where there are none.
 
     Parameters
@@ -45,25 +48,28 @@ def cut_mask(score: float, values: np.ndarray, least: int = 26) -> SoftMask | No
     values : numpy.ndarray
         uint8 (H, W).
     least : int
+    category : int
+        Class.
     """
     rows, columns = np.flatnonzero((values >= least).any(1)), np.flatnonzero((values >= least).any(0))
     if not len(rows):
         return None
     top, left = int(rows[0]), int(columns[0])
-    return SoftMask(score, top, left, values[top : rows[-1] + 1, left : columns[-1] + 1].copy())
+    return SoftMask(score, top, left, values[top : rows[-1] + 1, left : columns[-1] + 1].copy(), category)
 
 
 def overlaps(masks: Sequence[SoftMask]) -> np.ndarray:
-    """Return IoU of each pair of masks, cut at one half; float32 (Q, Q), 1 on the diagonal."""
+    """Return IoU of each pair of masks, cut at one half; float32 (Q, Q), 1 on the diagonal, 0 between classes."""
     count = len(masks)
     result = np.eye(count, dtype=np.float32)
     sure = [mask.values >= SURE for mask in masks]
     areas = np.array([plane.sum() for plane in sure], float)
     boxes = np.array([mask.box for mask in masks]).reshape(count, 4)
+    kinds = np.array([mask.category for mask in masks])
     for first in range(count):
         top, left, bottom, right = boxes[first]
         near = (boxes[:, 0] < bottom) & (boxes[:, 2] > top) & (boxes[:, 1] < right) & (boxes[:, 3] > left)
-        for second in np.flatnonzero(near[:first]):
+        for second in np.flatnonzero(near[:first] & (kinds[:first] == kinds[first])):
             above, beside = np.maximum(boxes[first, :2], boxes[second, :2])
             below, beyond = np.minimum(boxes[first, 2:], boxes[second, 2:])
             parts = [

@@ -1,19 +1,15 @@
-"""Documents that go on in a project where another began, and projects that go on in another folder."""
+"""Documents that go on in a project where another began."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.errors import ProjectError
 from napari_leafseg.project.document import Document, Snapshot, annotator, now
 from napari_leafseg.project.journal import NewerRecord, Numbering, Record, free_name
-from napari_leafseg.project.measurement_settings import FILE as MEASUREMENT_FILE
-from napari_leafseg.project.read_options import FILE as READ_OPTIONS_FILE
 
 if TYPE_CHECKING:
     from napari_leafseg.project.files import ImageRef
@@ -79,36 +75,3 @@ def _earlier(project: Project, ref: ImageRef, shape: tuple[int, ...]) -> Documen
                 aside = place.rename(free_name(place, "replaced"))
                 project.notice(f"{error} It is kept as {aside.name} beside it; new labels take its place.")
     return project.read_document(ref, shape) if journal.exists() else None
-
-
-def copy_files(project: Project, other: Project, documents: Collection[str]) -> None:
-    """Copy a project into a new one, but for the labels of the images named."""
-    lost = 0
-    for ref in project.images:
-        path = project.path_of(ref)
-        moved = ref.model_copy(update={"path": str(path)})
-        if path.is_relative_to(project.folder):
-            moved.path = path.relative_to(project.folder).as_posix()
-            if path.is_file():
-                write_atomically(other.path_of(moved), read_regular(path))
-        other.images.append(moved)
-        if ref.id in documents:
-            continue
-        found = False
-        for source, target in (
-            (project.labels_path(ref), other.labels_path(moved)),
-            (project.record_path(ref), other.record_path(moved)),
-            (project.journal_path(ref), other.journal_path(moved)),
-        ):
-            if source.is_file():
-                write_atomically(target, read_regular(source))
-                found = True
-        lost += ref.state != "new" and not found
-    for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE):
-        if (project.folder / name).is_file():
-            write_atomically(other.folder / name, read_regular(project.folder / name))
-    if lost:
-        project.notice(
-            f"The labels of {lost} images that are not open could not be copied from {project.folder}: they are no "
-            "longer there."
-        )

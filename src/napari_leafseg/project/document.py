@@ -6,7 +6,7 @@ import datetime
 import getpass
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.project.journal import Record
 
 _LOG = logging.getLogger(__name__)
+_REPLACING = ("import", "replace")  # steps that leave nothing of what a model found
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class Document:
         return records
 
     def go_on(self, write: Callable[[Record], None] | None, number: int) -> None:
-        """Be written as before `begin`, when nothing came of that."""
+        """Go back to being written as before `begin`, when nothing came of that."""
         with self._lock:
             self.write, self.number, self.changed = write, number, True
 
@@ -204,14 +205,17 @@ class Document:
         """
         return self.commit_all(edit.tool, [edit], verify, made) if edit is not None else None
 
-    def commit_all(self, tool: str, edits: list[Edit], verify: bool = True, made: bool = False) -> Step | None:
-        """Make several edits as one step; see `commit`."""
-        if not edits:
+    def commit_all(
+        self, tool: str, edits: list[Edit], verify: bool = True, made: bool = False,
+        info: Mapping[str, Any] | None = None,
+    ) -> Step | None:  # fmt: skip
+        """Make several edits as one step, see `commit`; with `info` (see `Step`) also where nothing changes."""
+        if not edits and not info:
             return None
         with self._lock:
-            return self._commit(tool, edits, verify, made)
+            return self._commit(tool, edits, verify, made, info or {})
 
-    def _commit(self, tool: str, edits: list[Edit], verify: bool, made: bool) -> Step:
+    def _commit(self, tool: str, edits: list[Edit], verify: bool, made: bool, info: Mapping[str, Any]) -> Step:
         if not made:
             for edit in edits:
                 edit.apply(self.labels)
@@ -221,7 +225,7 @@ class Document:
         if verify:
             shaped = {(edit.frame or 0, leaf) for edit in edits for leaf in _shaped(edit)}
             new = {mark for mark in shaped - self.verified if self._has(mark)}
-        step = Step(tool, tuple(edits), frozenset(new), frozenset(gone))
+        step = Step(tool, tuple(edits), frozenset(new), frozenset(gone), info=info)
         self._mark(step, False)
         return self._push(step)
 
@@ -287,6 +291,22 @@ class Document:
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """Where a model's labels come from: ``run``, its prediction's key, and ``parameters``; empty where unknown."""
+        for step in reversed(self.history.done):
+            if "run" in step.info:
+                return step.info
+            if step.tool in _REPLACING:
+                return {}
+        kept = self.info.get("origin")
+        return kept if isinstance(kept, dict) else {}
+
+    @property
+    def frames(self) -> int:
+        """How many frames there are; one for an image."""
+        return 1 if self.labels.ndim == 2 else len(self.labels)
+
     def plane(self, frame: int = 0) -> np.ndarray:
         """Return the labels of a frame, (H, W)."""
         return self.labels if self.labels.ndim == 2 else self.labels[frame]
@@ -315,5 +335,6 @@ class Document:
                 "journal_number": self.number,
                 "verified": [list(mark) for mark in marks],
                 "history": list(self._log),
+                "origin": dict(self.origin),
             }
             return Snapshot(self.labels.copy(), self.number, record)

@@ -19,7 +19,7 @@ from napari_leafseg.project.migrate import FORMAT, migrate
 _LOG = logging.getLogger(__name__)
 Settings = TypeVar("Settings")
 State = Literal["new", "in progress", "done"]
-OWN_FOLDERS = ("labels", "records", "journal")  # written by us alone
+OWN_FOLDERS = ("labels", "records", "journal", "predictions")  # written by us alone
 _LONGEST = 150  # bytes of a name, so that its files' names are short enough for any disk
 
 

@@ -12,6 +12,7 @@ from napari_leafseg.errors import ProjectError
 from napari_leafseg.io import ReadOptions, list_images, read_image
 from napari_leafseg.project.files import ImageRef, ProjectFile, file_name
 from napari_leafseg.project.read_options import load_read_options, save_read_options
+from napari_leafseg.project.removal import bring_back, removed_images
 from napari_leafseg.project.writer import Writer
 
 
@@ -102,19 +103,31 @@ class ImageList:
     def add_all(self, known: Iterable[tuple[str | Path, str]], name: str = "") -> list[ImageRef]:
         """Add many images as `add_known` does, by path and hash; the list is written once, by the writer."""
         refs, taken, before = [], self._taken(), len(self.images)
+        aside = removed_images(self)
         for path, sha256 in known:
             path = Path(path).absolute()
             found = self.find(path)
+            if found is None and path in aside and bring_back(self, aside[path], taken):
+                found = self._take(aside[path], taken)
             refs.append(found or self._add(path, sha256, file_name(name or path.stem, taken), taken))
         if len(self.images) > before:
             self.writer.put(self.save_list, key="list")
         return refs
 
+    def forget(self, refs: Iterable[ImageRef]) -> None:
+        """Take images from the list; see `removal.put_aside` for their labels."""
+        gone = {ref.id for ref in refs}
+        self.file.images[:] = [ref for ref in self.images if ref.id not in gone]
+        self._index.clear()
+        self.writer.put(self.save_list, key="list")
+
     def _add(self, path: Path, sha256: str, identity: str, taken: set[str]) -> ImageRef:
-        ref = ImageRef(id=identity, path=self._relative(path), sha256=sha256)
+        return self._take(ImageRef(id=identity, path=self._relative(path), sha256=sha256), taken)
+
+    def _take(self, ref: ImageRef, taken: set[str]) -> ImageRef:
         self.images.append(ref)
         self._index[self.path_of(ref)] = ref
-        taken.add(identity.lower())
+        taken.add(ref.id.lower())
         return ref
 
     def _taken(self) -> set[str]:

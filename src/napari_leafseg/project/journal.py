@@ -84,9 +84,10 @@ def encode(record: Record) -> bytes:
                 }
                 for edit in step.edits
             ],
+            **({"info": step.info} if step.info else {}),
         }
         payload = zlib.compress(b"".join(edit.before.tobytes() + edit.after.tobytes() for edit in step.edits), 1)
-    head = json.dumps(header, separators=(",", ":")).encode()
+    head = json.dumps(header, separators=(",", ":"), default=float).encode()
     return _LEAD.pack(_MAGIC, len(head), len(payload), zlib.crc32(head + payload)) + head + payload
 
 
@@ -112,7 +113,11 @@ def _decode(head: bytes, payload: bytes, shape: tuple[int, ...] | None, pixels: 
             frozenset((int(frame), int(leaf)) for frame, leaf in header[name]) for name in ("verified", "unverified")
         )
         edits = tuple(_edits(header["edits"], payload, shape))
-        step = Step(str(header["tool"]), edits, gained, lost, str(header.get("key") or secrets.token_hex(6)))
+        info = header.get("info")
+        step = Step(
+            str(header["tool"]), edits, gained, lost, str(header.get("key") or secrets.token_hex(6)),
+            info if isinstance(info, dict) else {},
+        )  # fmt: skip
     return Record(number, kind, step, str(header["time"]), str(header["annotator"]), key)
 
 
@@ -122,6 +127,8 @@ def _edits(items: list[dict[str, Any]], payload: bytes, shape: tuple[int, ...] |
     for item in items:
         size, dtype, start = tuple(map(int, item["shape"])), np.dtype(item["dtype"]), tuple(map(int, item["start"]))
         frame = None if item["frame"] is None else int(item["frame"])
+        if frame == 0 and shape is not None and len(shape) == 2:  # a series of one frame, kept as an image
+            frame = None
         if len(size) != 2 or len(start) != 2 or min(*size, *start, frame or 0) < 0 or dtype.kind not in "ui":
             raise ValueError(f"a box {start} {size} of {dtype}")
         if shape is not None:

@@ -29,10 +29,16 @@ class Description(BaseModel):
     number : int
         Of the last journal record that is in them.
     verified : list of (frame, leaf)
+    count : int, optional
+        Leaves of all frames; None in files of earlier versions, as `at_border`.
+    at_border : int, optional
+        Those that touch the image's border.
     """
 
     number: int = Field(0, ge=0)
     verified: list[tuple[int, int]] = []
+    count: int | None = None
+    at_border: int | None = None
 
 
 def read_labels_file(
@@ -104,15 +110,26 @@ def write_labels_files(labels: Path, record: Path, name: str, snapshot: Snapshot
     number : int
         Of the last journal record that is in it.
     """
-    buffer = io.BytesIO()
+    buffer, (count, at_border) = io.BytesIO(), count_leaves(snapshot.labels)
+    described = {"number": number, "verified": snapshot.record["verified"], "count": count, "at_border": at_border}
     tifffile.imwrite(
         buffer, snapshot.labels, compression="zlib", photometric="minisblack", metadata=None,
-        description=json.dumps({"number": number, "verified": snapshot.record["verified"]}),
+        description=json.dumps(described),
     )  # fmt: skip
     write_atomically(labels, buffer.getvalue(), parents=False)
     content = {"id": name, **snapshot.record, "journal_number": number}
     text = json.dumps(content, indent=1, sort_keys=True, default=_plain) + "\n"
     write_atomically(record, text.encode(), parents=False)
+
+
+def count_leaves(labels: np.ndarray) -> tuple[int, int]:
+    """Count the leaves of all frames, and those that touch the image's border."""
+    count = at_border = 0
+    for plane in labels.reshape(-1, *labels.shape[-2:]):
+        count += int(np.count_nonzero(np.bincount(plane.ravel())[1:]))
+        edge = np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])
+        at_border += int(np.count_nonzero(np.bincount(edge)[1:]))
+    return count, at_border
 
 
 def _plain(value: Any) -> Any:

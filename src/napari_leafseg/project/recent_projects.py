@@ -7,11 +7,11 @@ import logging
 from pathlib import Path
 
 from napari_leafseg._files import data_folder, read_json, write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import InputFileError, UserError
+from napari_leafseg.project.journal import free_name
 
 _LOG = logging.getLogger(__name__)
 _MOST = 200
-_LOG = logging.getLogger(__name__)
 
 
 def _list_file() -> Path:
@@ -24,15 +24,41 @@ def recent_projects() -> list[Path]:
     if not file.exists():
         return []
     try:
-        listed = read_json(_list_file())
+        listed = read_json(file)
+        if not isinstance(listed, list):
+            raise InputFileError(f"{file} is damaged: it holds no list.")
     except FileNotFoundError:
         _LOG.debug("No project was opened on this computer yet.")
         return []
     except (OSError, UserError) as error:
         _LOG.warning("The list of projects cannot be read: %s", error)
         return []
-    folders = [folder for folder in listed if isinstance(folder, str)] if isinstance(listed, list) else []
-    return [Path(folder) for folder in folders if _holds_project(folder)]
+    return [Path(folder) for folder in listed if isinstance(folder, str) and _holds_project(folder)]
+
+
+def last_project(apart_from: Path) -> Path | None:
+    """Return the project that was opened last, of those that lie outside of a folder; None where there is none."""
+    return next((folder for folder in recent_projects() if not folder.is_relative_to(apart_from)), None)
+
+
+def _put_aside_damaged() -> None:
+    """Keep a list that cannot be read beside the new one: it names every project of this computer."""
+    file = _list_file()
+    try:
+        listed = read_json(file)
+    except FileNotFoundError:
+        _LOG.debug("There is no list of projects yet.")
+        return
+    except (OSError, UserError) as error:
+        _LOG.warning("The list of projects cannot be read: %s", error)
+        listed = None
+    if isinstance(listed, list):
+        return
+    try:
+        aside = file.rename(free_name(file, "damaged"))
+        _LOG.warning("The damaged list of projects is kept as %s; a new one is begun.", aside)
+    except OSError as error:
+        _LOG.warning("The damaged list of projects cannot be put aside: %s", error)
 
 
 def _holds_project(folder: str) -> bool:
@@ -45,6 +71,7 @@ def _holds_project(folder: str) -> bool:
 
 def remember_project(folder: Path) -> None:
     """Put a project at the head of the list; a list that cannot be written is no reason to stop."""
+    _put_aside_damaged()
     known = recent_projects()
     if known[:1] == [folder]:
         return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,18 +13,27 @@ from typing import Literal
 
 import numpy as np
 
+from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.errors import UserError
+from napari_leafseg.project.document import Document
+from napari_leafseg.project.files import ImageRef
 from napari_leafseg.project.labels_file import read_labels_file
 from napari_leafseg.project.store import Project
 
 _LOG = logging.getLogger(__name__)
+_CHANGED: dict[tuple[Path, str, str, tuple[int, ...]], int] = {}
+
+_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?:[-_T .]?([0-2]\d)[-_.:h]?([0-5]\d))?(?!\d)")
+_NUMBER = re.compile(r"\d+")
+_SHORTEST_SERIES = 3
+_JUMP = 0.25  # of the leaves that images before and after have
 
 Filter = Literal["unverified", "verified", "all"]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the review is: leaves verified of all, images done of all."""
+    """How far the review is: leaves verified of all of one image, images done of all."""
 
     leaves: int
     leaves_total: int
@@ -30,7 +41,8 @@ class Progress:
     images_total: int
 
     def __str__(self) -> str:
-        return f"{self.leaves} of {self.leaves_total} leaves, {self.images} of {self.images_total} images"
+        image = f"this image {self.leaves} of {self.leaves_total} leaves · " if self.leaves_total else ""
+        return f"{image}project {self.images} of {self.images_total} images"
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Tally:
         Images that were reviewed as a whole, and the leaves in them.
     partly, partly_leaves : int
         Images of which only some leaves were verified, and these leaves.
+    changed : int
+        Leaves among these that a person drew or changed.
     unreadable : tuple of str
         Images whose labels cannot be read, each with the reason.
     """
@@ -51,6 +65,7 @@ class Tally:
     whole_leaves: int = 0
     partly: int = 0
     partly_leaves: int = 0
+    changed: int = 0
     unreadable: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -63,6 +78,11 @@ class Tally:
             if images
         ]
         return " and ".join(parts).replace("leafs", "leaves")
+
+    @property
+    def leaves(self) -> int:
+        """All leaves to learn from."""
+        return self.whole_leaves + self.partly_leaves
 
     @property
     def trouble(self) -> str:
@@ -80,7 +100,7 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
         Verified leaves of the images that are open, by the images' names: newer than what is saved.
     """
     project.writer.flush()
-    counts = dict.fromkeys(("whole", "whole_leaves", "partly", "partly_leaves"), 0)
+    counts = dict.fromkeys(("whole", "whole_leaves", "partly", "partly_leaves", "changed"), 0)
     unreadable = []
     for ref in list(project.images):
         path = project.labels_path(ref)
@@ -91,6 +111,9 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
             elif found := marks[ref.id] if ref.id in marks else _marks_in(path):
                 counts["partly"] += 1
                 counts["partly_leaves"] += found
+            else:
+                continue
+            counts["changed"] += _changed_in(project, ref)
         except (UserError, OSError) as error:
             _LOG.warning("The labels of “%s” are not counted: %s", ref.id, error)
             unreadable.append(f"“{ref.id}” ({error})")
@@ -102,6 +125,33 @@ def _leaves_in(path: Path, _changed: int) -> int:
     """Leaves of all frames; read once for each state of the file."""
     labels, _ = read_labels_file(path)
     return sum(len(np.unique(plane[plane > 0])) for plane in labels.reshape(-1, *labels.shape[-2:]))
+
+
+def changed_by_hand(document: Document) -> set[LeafKey]:
+    """Return the leaves that a person drew or changed and that no model has found anew since."""
+    found: set[LeafKey] = set()
+    for step in document.history.done:
+        touched = {(edit.frame or 0, leaf) for edit in step.edits for leaf in edit.leaves}
+        by_model = "run" in step.info or step.tool == "tune" or step.tool.startswith("segment with ")
+        found = found - touched if by_model else found | touched
+    return {(frame, leaf) for frame in range(document.frames) for leaf in document.leaves(frame)} & found
+
+
+def _changed_in(project: Project, ref: ImageRef) -> int:
+    """Count the leaves to learn from that a person changed in an image."""
+    open_document = project.live_document(ref)
+    if open_document is not None:
+        return _count_changed(open_document, ref.state)
+    times = tuple(path.stat().st_mtime_ns if path.exists() else 0
+                  for path in (project.labels_path(ref), project.journal_path(ref)))  # fmt: skip
+    key = project.folder, ref.id, ref.state, times
+    if key not in _CHANGED:
+        _CHANGED[key] = _count_changed(project.read_document(ref, project.read_labels(ref).shape), ref.state)
+    return _CHANGED[key]
+
+
+def _count_changed(document: Document, state: str) -> int:
+    return len(changed_by_hand(document) if state == "done" else changed_by_hand(document) & set(document.verified))
 
 
 def _marks_in(path: Path) -> int:
@@ -133,3 +183,78 @@ def image_order(confidence: Mapping[str, float]) -> list[str]:
         Confidence of each image's least certain leaf that nobody verified; 1 where all are verified.
     """
     return sorted(confidence, key=lambda name: (confidence[name], name))
+
+
+def image_date(path: Path) -> float:
+    """Return when an image was taken: as its name says, else when its file was written; seconds since 1970.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    """
+    for found in _DATE.finditer(path.stem):
+        try:
+            return datetime.datetime(*(int(part) for part in found.groups() if part)).timestamp()  # type: ignore[arg-type]
+        except ValueError as error:  # digits that are no date
+            _LOG.debug("%s: %s", path.name, error)
+    try:
+        return path.stat().st_mtime
+    except OSError as error:
+        _LOG.debug("%s has no date: %s", path, error)
+        return 0.0
+
+
+@lru_cache(maxsize=50_000)
+def natural_key(name: str) -> str:
+    """Return a key that sorts names with their numbers by value."""
+    return _NUMBER.sub(lambda found: found[0].zfill(16), name.lower())
+
+
+def series_name(path: Path) -> tuple[Path, str]:
+    """Return what images of one series have in common: the folder, and the name without date or last number."""
+    stem = path.stem
+    found = _DATE.search(stem)
+    if found is None:
+        numbers = list(_NUMBER.finditer(stem))
+        found = numbers[-1] if numbers else None
+    return path.parent, stem if found is None else stem[: found.start()] + stem[found.end() :]
+
+
+def find_jumps(counts: Mapping[Path, int]) -> dict[Path, int]:
+    """Find images with far more or fewer leaves than those before and after in their series; see `count_jumps`."""
+    series: dict[tuple[Path, str], list[Path]] = {}
+    for path in counts:
+        series.setdefault(series_name(path), []).append(path)
+    found: dict[Path, int] = {}
+    for paths in series.values():
+        paths.sort(key=lambda path: natural_key(path.name))
+        found |= {paths[at]: middle for at, middle in count_jumps([counts[path] for path in paths]).items()}
+    return found
+
+
+def count_jumps(counts: Sequence[int]) -> dict[int, int]:
+    """Find images of a series with far more or fewer leaves than those before and after.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Leaves of each image, in order of time.
+
+    Returns
+    -------
+    dict of int to int
+        By the image's place, the middle count of its neighbors.
+    """
+    found: dict[int, int] = {}
+    if len(counts) < _SHORTEST_SERIES:
+        return found
+    for at, count in enumerate(counts):
+        near = [*counts[max(0, at - 2) : at], *counts[at + 1 : at + 3]]
+        if at in (0, len(counts) - 1):  # growth goes on as it was
+            first, second = near if at == 0 else near[::-1]
+            near.append(2 * first - second)
+        middle = float(np.median(near))
+        slack = max(1.0, _JUMP * middle)
+        if not min(near) - slack <= count <= max(near) + slack:
+            found[at] = round(middle)
+    return found

@@ -8,6 +8,7 @@
     labels/ID.tif         16-bit labels; their description names the last journal record in them, and what is verified
     records/ID.json       what a person wants to know of them
     journal/ID.journal    every step
+    predictions/ID.npz    what the network said, for tuning; may be deleted
     channels.json         which channels and which plane of the images are read, where somebody chose
     …/NAME.damaged        a file that was damaged, as it was found
 """
@@ -16,18 +17,21 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 import weakref
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
-from napari_leafseg.io import read_image, write_image
-from napari_leafseg.project.adoption import adopt_now, copy_files
+from napari_leafseg.io import read_image, write_array
+from napari_leafseg.project.adoption import adopt_now
 from napari_leafseg.project.document import Document, now
+from napari_leafseg.project.elsewhere import copy_elsewhere
 from napari_leafseg.project.files import (
     ImageRef,
     ProjectFile,
@@ -41,7 +45,9 @@ from napari_leafseg.project.image_list import ImageList
 from napari_leafseg.project.journal import Journal, Numbering, Record, last_number
 from napari_leafseg.project.labels_file import read_labels_file, read_record_file, write_labels_files
 from napari_leafseg.project.lock import Lock
+from napari_leafseg.project.predictions import PredictionFolder
 from napari_leafseg.project.recent_projects import remember_project
+from napari_leafseg.project.write_job import Job
 from napari_leafseg.project.writer import Writer
 
 __all__ = ["ImageRef", "Project", "State"]
@@ -59,6 +65,11 @@ class Project(ImageList):
     writer : Writer
     noticed : callable, optional
         Takes a sentence about a file that was found damaged; it is logged without.
+    predictions : PredictionFolder
+    opening : threading.RLock
+        Held while a document is opened, and by whoever opens, changes and saves one in a go.
+    closed : bool
+        Whether nothing is written any more.
     """
 
     def __init__(
@@ -67,9 +78,11 @@ class Project(ImageList):
     ) -> None:  # fmt: skip
         super().__init__(folder, file, Writer(failed))
         self.noticed, self._lock = noticed, lock
+        self.predictions = PredictionFolder(folder, self.check, self.notice)
         self._journals: dict[str, Journal] = {}
         self._numbering: weakref.WeakKeyDictionary[Document, Numbering] = weakref.WeakKeyDictionary()
         self._live: weakref.WeakValueDictionary[str, Document] = weakref.WeakValueDictionary()
+        self.opening, self.closed = threading.RLock(), False
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 
@@ -86,7 +99,7 @@ class Project(ImageList):
             When there is something in the folder, or it cannot be written.
         """
         folder = Path(folder).absolute()
-        new, project = not folder.exists(), cls._begin(folder, name, failed, noticed)
+        new, project = not folder.exists(), cls.begin(folder, name, failed, noticed)
         try:
             _write_list(project.folder, project.file)
         except UserError:
@@ -97,7 +110,7 @@ class Project(ImageList):
         return project
 
     @classmethod
-    def _begin(
+    def begin(
         cls, folder: Path, name: str, failed: Callable[[str], None] | None = None,
         noticed: Callable[[str], None] | None = None,
     ) -> Project:  # fmt: skip
@@ -146,7 +159,10 @@ class Project(ImageList):
 
     def close(self) -> None:
         """Write what waits and let others open the project."""
+        with self.opening:
+            self.closed = True
         self.writer.close()
+        self.predictions.close()
         if self.writer.pending:
             _LOG.error("%s was closed with %d writes not done: %s", self.folder, self.writer.pending, self.writer.error)
         self._lock.release()
@@ -156,6 +172,11 @@ class Project(ImageList):
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    def forget_documents(self, ref: ImageRef) -> None:
+        """Forget what is known of an image's files: they are about to be moved."""
+        self._journals.pop(ref.id, None)
+        self._live.pop(ref.id, None)
 
     def save_list(self) -> None:
         """Write ``project.json``.
@@ -215,14 +236,17 @@ class Project(ImageList):
             When the labels are of another size, damaged, or of a newer version, or when what waits to be written
             cannot be.
         """
-        if not self.writer.flush():
-            raise ProjectError(f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}")
-        document, numbering = self.read_document(ref, shape), Numbering()
-        document.write = self._stream(ref, numbering)
-        self._numbering[document] = numbering
-        if self._live.get(ref.id) is None:
-            self._live[ref.id] = document
-        return document
+        with self.opening:
+            if not self.writer.flush():
+                raise ProjectError(
+                    f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}"
+                )
+            document, numbering = self.read_document(ref, shape), Numbering()
+            document.write = self._stream(ref, numbering)
+            self._numbering[document] = numbering
+            if self._live.get(ref.id) is None:
+                self._live[ref.id] = document
+            return document
 
     def _stream(self, ref: ImageRef, numbering: Numbering) -> Callable[[Record], None]:
         """Takes a document's records to the journal of an image."""
@@ -317,81 +341,19 @@ class Project(ImageList):
 
         self._put(write, ref, f"labels of {ref.id}")
 
-    def put_image(self, ref: ImageRef, image: np.ndarray) -> None:
-        """Write the image of a layer that has no file where the project expects it, uint8 RGB."""
+    def put_image(self, ref: ImageRef, image: Any, rgb: bool) -> None:
+        """Write the image of a layer that has no file where the project expects it, exactly; see `write_array`."""
         self.writer.put(
-            Job(lambda project: write_image(project.path_of(project.ref(ref.id)), image), self, ""),
+            Job(lambda project: write_array(project.path_of(project.ref(ref.id)), image, rgb), self, ""),
             group=f"image {ref.id}",
         )
 
     def save_elsewhere(self, folder: str | Path, documents: dict[str, Document], name: str = "") -> Project:
-        """Write the whole project to another folder, with what is in memory: for when the disk is full or gone.
-
-        Parameters
-        ----------
-        folder : path
-            New or empty.
-        documents : dict
-            Open documents by the images' names: from now on they are written there. The others are copied as they are
-            on the disk, with what still waits to be written.
-        name : str
-            The new project's; the same when empty.
-
-        Returns
-        -------
-        Project
-            The new one, open; the old one stays as it is.
-
-        Raises
-        ------
-        ProjectError
-            When the folder is not empty or cannot be written.
-        """
-        folder = Path(folder).absolute()
-        new, other = not folder.exists(), Project._begin(folder, name or self.file.name)
-        before = [(document, document.write, document.number) for document in documents.values()]
-        try:
-            with self.writer.held() as waiting:
-                copy_files(self, other, documents)
-                for item in waiting:
-                    if isinstance(item.job, Job) and item.job.name not in documents:
-                        other.writer.put(Job(item.job.work, other, item.job.name), item.key, item.group)
-            for ref in other.images:
-                if ref.id in documents:
-                    other.adopt(ref, documents[ref.id])
-            if not other.writer.flush():
-                raise ProjectError(other.writer.error or f"Cannot write to {folder} in time.")
-            other.save_list()  # last: a copy that was cut short is no project
-        except (OSError, UserError) as error:
-            for document, write, number in before:
-                document.go_on(write, number)
-            other.writer.drop()
-            other.close()
-            clear_begun(folder, new)
-            raise ProjectError(f"The project cannot be saved in {folder}: {error}") from error
-        remember_project(folder)
-        return other
-
-
-class Job:
-    """Something of an image that is to be written.
-
-    Attributes
-    ----------
-    work : callable
-        Writes it into a project.
-    project : Project
-    name : str
-        The image's.
-    """
-
-    def __init__(self, work: Callable[[Project], None], project: Project, name: str) -> None:
-        self.work, self.project, self.name = work, project, name
-
-    def __call__(self) -> None:
-        """Write it, when the project is still there and ours."""
-        self.project.check()
-        self.work(self.project)
+        """Write the whole project to another folder and return it, open; see `copy_elsewhere`."""
+        for event in copy_elsewhere(self, folder, documents, name):
+            if event.project is not None:
+                return event.project
+        raise AssertionError("a copy ends with its project")
 
 
 def _write_list(folder: Path, file: ProjectFile) -> None:

@@ -11,15 +11,14 @@ from napari_leafseg.errors import InputFileError, ProjectError, UserError
 from napari_leafseg.io import find_pairs, read_image, read_labels
 from napari_leafseg.io.exchange.formats import (
     FORMATS,
-    Labeled,
     find_format,
     list_classes,
     read_format,
     readable_suffixes,
     write_format,
 )
-from napari_leafseg.io.exchange.names import file_names, relative_names
 from napari_leafseg.io.exchange.reading import Reading, leaf_classes
+from napari_leafseg.project.export import exportables, labeled
 from napari_leafseg.project.intake import ImportIncomplete, Intake
 from napari_leafseg.project.store import Project
 
@@ -200,17 +199,10 @@ def export_labels(project: Project, folder: str | Path, fmt: str) -> Iterator[Tr
         For an unknown format, a series (export its frames as TIFF), or a folder that cannot be written.
     """
     find_format(fmt)
-    project.catch_up()
-    refs = [ref for ref in project.images if project.labels_path(ref).exists()]
-    if not refs:
+    images = [item for item in exportables(project) if item.labels is not None]
+    if not images:
         raise ProjectError(f"The project {project.folder} has no labels to export yet.")
-    paths = [project.path_of(ref) for ref in refs]
-    images = relative_names(paths)
-    names = file_names(images, [ref.id for ref in refs])
-    items = [
-        Labeled(name, image, partial(project.read_labels, ref), path, project.read_options)
-        for name, image, ref, path in zip(names, images, refs, paths, strict=True)
-    ]
+    items = labeled(images, project.read_options)
     for number, name in enumerate(write_format(Path(folder), items, fmt)):
-        yield TransferEvent(number, len(refs), name)
-    yield TransferEvent(len(refs), len(refs), "")
+        yield TransferEvent(number, len(items), name)
+    yield TransferEvent(len(items), len(items), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_leafseg._opencv import cv2
+from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.plants import (
     DARK,
     Plant,
@@ -13,7 +14,6 @@ from napari_leafseg.inference.plants import (
     gather_plants,
     plant_statistics,
 )
-from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput
 from napari_leafseg.training.targets import distance_target
 
 

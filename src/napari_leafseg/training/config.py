@@ -13,126 +13,14 @@ from napari_leafseg.errors import InputFileError, ParameterError, UserError
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import AnyModelConfig, presets
 from napari_leafseg.models.store.model_card import EARLIER_DEFAULTS
-from napari_leafseg.synthetic import SceneConfig
+from napari_leafseg.training.data_config import DataConfig
+from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from napari_leafseg.versions import with_new_names
 
 _EARLIER = {
     "diameter": "target_diameter", "views": "tta_views", "begin_with": "init_from", "framework": "instance_unique",
     "whole": "whole_images", "optimiser": "optimizer",
 }  # fmt: skip
-
-
-class SceneShare(BaseModel):
-    """A kind of synthetic scene and how many of the training images it makes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    share: float = Field(gt=0)
-    scene: SceneConfig = SceneConfig()
-
-
-class LabeledFolder(BaseModel):
-    r"""A folder of labeled images, and how often it is trained on.
-
-    Attributes
-    ----------
-    folder : str
-        With ``<stem>.<ending>`` and ``<stem>_label.<ending>``, or ``images/`` and ``labels/`` beside each other.
-    share : float
-        Share of the crops that come from it; what the folders leave is synthetic.
-    stems, exclude : tuple of str, optional
-        Take only these images; leave these out.
-    exclude_file : str, optional
-        A text file with a name to leave out on each line.
-    same_plant : str, optional
-        See `DataConfig.same_plant`; each plant is drawn equally often.
-    unlabeled : {"background", "green", "border"}
-        What has no label is background; or, where not every leaf was labeled, vegetation without a label is *not
-        annotated* ("green"), or what is as bright as the labeled leaves and touches the border ("border": neighbors in
-        a fluorescence image).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folder: str
-    share: float = Field(gt=0, le=1)
-    stems: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = ()
-    exclude_file: str | None = None
-    same_plant: str | None = None
-    unlabeled: Literal["background", "green", "border"] = "background"
-
-
-class PasteConfig(BaseModel):
-    """How often the labeled folders' images lend something to the others; see `napari_leafseg.training.paste`.
-
-    Attributes
-    ----------
-    leaves : float
-        Chance that real leaves are pasted into an image.
-    backgrounds, textures : float
-        Chance that a synthetic image gets a real background; that its leaves get the texture of real ones.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    leaves: float = Field(0.35, ge=0, le=1)
-    backgrounds: float = Field(0.35, ge=0, le=1)
-    textures: float = Field(0.5, ge=0, le=1)
-
-
-class DataConfig(BaseModel):
-    r"""What to train on.
-
-    Attributes
-    ----------
-    count : int
-        Synthetic images in the pool that crops are cut from; 0 with a `folder` alone.
-    seed : int
-        The first scene's seed; scene i has seed + i.
-    scenes : tuple of SceneShare
-        The mixture.
-    folder : str, optional
-        A folder of ``<stem>.png`` images with ``<stem>_label.png`` files, trained on as well.
-    folder_share : float
-        Share of the crops that come from that folder.
-    stems : tuple of str, optional
-        Take only these images of the folder (a fold of a cross-validation).
-    same_plant : str, optional
-        Regular expression whose first group says which plant an image of the folder shows (``(plant\d+)_day``): images
-        of one plant are no negatives of each other. Each image is a plant of its own when None.
-    sources : tuple of LabeledFolder
-        Several folders, each with its share; instead of `folder`.
-    paste : PasteConfig, optional
-        Real leaves, backgrounds and textures in other images.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    count: int = Field(4000, ge=0)
-    seed: int = 1_000_000
-    scenes: tuple[SceneShare, ...] = (SceneShare(share=1.0),)
-    folder: str | None = None
-    folder_share: float = Field(0.5, ge=0, le=1)
-    stems: tuple[str, ...] | None = None
-    same_plant: str | None = None
-    sources: tuple[LabeledFolder, ...] = ()
-    paste: PasteConfig | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> DataConfig:
-        if self.folder and self.sources:
-            raise ValueError("give a folder or sources, not both")
-        return self
-
-    def folders(self) -> tuple[LabeledFolder, ...]:
-        """Return the labeled folders, however they were given."""
-        if not self.folder:
-            return self.sources
-        share = self.folder_share if self.count else 1.0
-        if not share:
-            return ()
-        return (LabeledFolder(folder=self.folder, share=share, stems=self.stems, same_plant=self.same_plant),)
 
 
 class LossConfig(BaseModel):
@@ -179,41 +67,6 @@ class LossConfig(BaseModel):
         return with_new_names(entries, {"neighbours": "neighbors", "neighbour_radius": "neighbor_radius"})
 
 
-class InstanceUniqueConfig(BaseModel):
-    """Instance-unique, equivariant training (Wang, Liang, Liu 2022) of a query-based model.
-
-    Attributes
-    ----------
-    uniqueness : float
-        Weight of L_inter_mask: queries find nothing in other images. 0 switches it off.
-    equivariance : float
-        Weight of L_equi: a transformed image gives transformed features and masks. 0 switches it off. Of a distance +
-        embedding model: its distance map and the angles between its embeddings.
-    features : float
-        Weight, within L_equi, of the agreement of features.
-    free : float
-        Share of the transforms that rotate, resize and shift freely; the others are flips and quarter turns, which are
-        exact.
-    memory_images, per_instance : int
-        Size of the external memory: images, and pixels of each leaf (and of the background).
-    queries : int
-        At most so many queries of a batch are put to the memory.
-    warm_up : int
-        Steps over which both weights rise from 0.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    uniqueness: float = Field(1.0, ge=0)
-    equivariance: float = Field(0.3, ge=0)
-    features: float = Field(1.0, ge=0)
-    free: float = Field(0.0, ge=0, le=1)
-    memory_images: int = Field(32, ge=1)
-    per_instance: int = Field(16, ge=1)
-    queries: int = Field(128, ge=1)
-    warm_up: int = Field(200, ge=0)
-
-
 class TrainingConfig(BaseModel):
     """A whole training run; frozen, written into each checkpoint.
 
@@ -224,8 +77,8 @@ class TrainingConfig(BaseModel):
     target_diameter, tta_views, defaults
         See `napari_leafseg.models.store.model_card.ModelCard`; what the finished model is to be used with.
     model : str or ModelConfig
-        A preset ("tiny", "small", "medium", "paper"; "condinst", "solov2", "sotr", "mask2former", each also with
-        "-tiny" and "-coco") or the full configuration.
+        A preset ("tiny", "small", "medium", "paper", "wu-code"; "condinst", "solov2", "sotr", "mask2former",
+        "sparseinst", "knet", each also with "-tiny" and "-coco") or the full configuration.
     init_from : str, optional
         Name or path of a model whose weights the training begins with, as far as they fit: a distance + embedding
         model's are taken over as the backbone of a query-based model.
@@ -260,11 +113,17 @@ class TrainingConfig(BaseModel):
     frozen_statistics : bool
         Batch normalization keeps the means and variances that it came with: for fine-tuning on few images, whose own
         would make the network forget everything that looks otherwise.
-    optimizer : {"adamw", "adam"}
-    learning_rate, weight_decay : float
-    schedule : {"cosine", "steps"}
+    optimizer : {"adamw", "adam", "sgd"}
+    learning_rate, weight_decay, momentum : float
+        The momentum is of "sgd".
+    decay_all : bool
+        Norms and learned queries decay as well; not in the published trainings on COCO.
+    schedule : {"cosine", "steps", "milestones"}
         "cosine": the rate rises over `warm_up` steps, stays, and falls to 1 % over the last `decay` share of the steps.
-        "steps": it rises likewise and is multiplied by 0.9 every 5,000 steps (Wu's code).
+        "steps": it rises likewise and is multiplied by 0.9 every 5,000 steps (Wu's code). "milestones": it is
+        multiplied by 0.1 at each of `milestones` (as on COCO).
+    milestones : tuple of int
+        Steps.
     average : float
         Decay of the moving average of the weights, which is what is saved.
     plant_views : float
@@ -279,7 +138,7 @@ class TrainingConfig(BaseModel):
     validate_every, save_every : int
         Steps.
     validation_count : int
-        Synthetic images, never trained on, for the SBD in the curves.
+        Synthetic images, never trained on, for the SBD in the curves; none with `data.coco`, which has `held_out`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -314,8 +173,11 @@ class TrainingConfig(BaseModel):
     augment: bool = True
     staged: float = Field(0.0, ge=0, lt=1)
     frozen_statistics: bool = False
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    schedule: Literal["cosine", "steps"] = "cosine"
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    schedule: Literal["cosine", "steps", "milestones"] = "cosine"
+    milestones: tuple[int, ...] = ()
+    momentum: float = Field(0.9, ge=0, lt=1)
+    decay_all: bool = True
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warm_up: int = Field(100, ge=0)
@@ -337,8 +199,8 @@ class TrainingConfig(BaseModel):
 
     @model_validator(mode="after")
     def _has_images(self) -> TrainingConfig:
-        if self.data.count == 0 and not self.data.folders():
-            raise ValueError("data: give a count of synthetic images, a folder, or both")
+        if self.data.count == 0 and not self.data.folders() and self.data.coco is None:
+            raise ValueError("data: give a count of synthetic images, a folder, or both; or a COCO data set")
         return self
 
     def network(self) -> ModelConfig:

@@ -25,7 +25,8 @@ from napari_leafseg.training.augment import (
     true_plants,
     turn_and_mirror,
 )
-from napari_leafseg.training.config import DataConfig, LabeledFolder, PasteConfig, TrainingConfig
+from napari_leafseg.training.config import TrainingConfig
+from napari_leafseg.training.data_config import DataConfig, LabeledFolder, PasteConfig
 from napari_leafseg.training.paste import BackgroundBank, LeafBank, paste_leaves, real_background, textured_leaves
 from napari_leafseg.training.targets import distance_target
 

@@ -6,13 +6,13 @@ import datetime
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,11 +24,13 @@ from napari_leafseg.models.build import build_network, load_imagenet
 from napari_leafseg.models.store.checkpoint import load_partial, save_checkpoint
 from napari_leafseg.models.store.model_card import ModelCard
 from napari_leafseg.models.store.zoo import find_model
+from napari_leafseg.training.coco import CocoImages
 from napari_leafseg.training.config import TrainingConfig
 from napari_leafseg.training.data import SampleSource, SyntheticDataset, draw_batch
 from napari_leafseg.training.distributed import ProcessGroup, process_group_of
 from napari_leafseg.training.instance_unique import InstanceUniqueLoss
 from napari_leafseg.training.losses import compute_losses, instance_unique_losses
+from napari_leafseg.training.schedule import build_optimizer, learning_rate
 from napari_leafseg.versions import software_versions, timestamp
 
 _LOG = logging.getLogger(__name__)
@@ -41,8 +43,8 @@ class TrainingEvent:
     Attributes
     ----------
     kind : str
-        "data" (images drawn so far), "step", "validation", "saved", "unsaved" (the disk is full: training goes on) or
-        "finished".
+        "data" (images drawn so far), "note" (what is not trained on), "step", "validation", "saved", "unsaved" (the
+        disk is full: training goes on) or "finished".
     step, total : int
     values : dict
         Losses or metrics by name.
@@ -55,23 +57,13 @@ class TrainingEvent:
     message: str = ""
 
 
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Return the rate at a step: a rise, then a plateau with a cosine fall to 1 %, or the paper's stairs."""
-    if step < config.warm_up:
-        return config.learning_rate * (step + 1) / config.warm_up
-    if config.schedule == "steps":
-        return config.learning_rate * 0.9 ** (step // 5000)
-    start = config.steps * (1 - config.decay)
-    if step <= start:
-        return config.learning_rate
-    share = (step - start) / max(1.0, config.steps - start)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * share))))
-
-
 class _Run:
     """State of one run in its folder: network, average, optimizer, step; saved and restored."""
 
-    def __init__(self, config: TrainingConfig, folder: Path, processes: ProcessGroup) -> None:
+    def __init__(
+        self, config: TrainingConfig, folder: Path, processes: ProcessGroup, coco: CocoImages | None = None
+    ) -> None:
+        self.coco = coco
         self.config, self.folder, self.processes, self.device = config, folder, processes, processes.device
         torch.manual_seed(config.seed)
         self.network = build_network(config.network())
@@ -82,8 +74,7 @@ class _Run:
         self._load_backbone()
         self.network.place(processes.device)
         self.average = deepcopy(self.network)
-        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(self._groups(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimizer = build_optimizer(config, self.network)
         self.instance_unique = (
             InstanceUniqueLoss(config.instance_unique, config.seed) if config.instance_unique else None
         )
@@ -97,17 +88,6 @@ class _Run:
         backbone = getattr(self.network, "backbone", None)
         if isinstance(backbone, TransformersBackbone) and self.network.config.backbone.pretrained:
             backbone.load_pretrained(self.network.config.backbone.pretrained)
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """Parameters with the share of the learning rate that each group has: what sees the pixels first is slower."""
-        slow: list[torch.nn.Parameter] = []
-        rest: list[torch.nn.Parameter] = []
-        prefix = self.network.slow_prefix
-        for name, value in self.network.named_parameters():
-            slower = name.startswith(prefix) if prefix else ".down." in name
-            (slow if slower else rest).append(value)
-        groups = [{"params": rest, "share": 1.0}, {"params": slow, "share": self.config.backbone_rate}]
-        return [group for group in groups if group["params"]]
 
     @property
     def state_file(self) -> Path:
@@ -161,15 +141,21 @@ class _Run:
             target_diameter=self.config.target_diameter,
             least_leaf=self.config.least_leaf,
             tta_views=self.config.tta_views,
-            whole_image_size=self.config.crop if self.config.whole_images else 0,
+            whole_image_size=self._whole_size(),
             metrics=self.metrics,
             provenance={
-                "training": json.loads(self.config.model_dump_json()),
+                "training": json.loads(self.config.model_dump_json(serialize_as_any=True)),
                 "steps": self.step,
                 "date": timestamp(),
                 "software": software_versions(),
             },
         )
+
+    def _whole_size(self) -> int:
+        """Longer side that whole images are seen at; 0 for a model that searches plants."""
+        if self.coco is not None:
+            return self.coco.usual_side(self.config)
+        return self.config.crop if self.config.whole_images else 0
 
     def train_step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         for group in self.optimizer.param_groups:
@@ -271,6 +257,9 @@ def train(
         When the folder holds another model's run or cannot be written.
     """
     folder = Path(folder)
+    coco = CocoImages(config.data.coco) if config.data.coco is not None and own is None else None
+    if coco is not None:
+        config = coco.fitted(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -278,24 +267,20 @@ def train(
             f"Cannot write to {folder}: {error.strerror}. Choose another folder with --output."
         ) from error
     processes = process_group_of(device)
-    run = _Run(config, folder, processes)
+    run = _Run(config, folder, processes, coco)
     run.restore()
-    pool: SampleSource | None = own
-    if pool is None:
-        images = SyntheticDataset(folder / "pool", config.data)
-        if not processes.is_main:  # the first process draws them, the others read
-            processes.barrier()
-        for done, total in images.fill():
-            yield TrainingEvent("data", done, total)
-        if processes.is_main:
-            processes.barrier()
-        pool = images
-    for batch in _batches(pool, config, run.step):
+    if coco is not None:
+        for note in coco.notes:
+            yield TrainingEvent("note", run.step, config.steps, message=note)
+        draw = partial(coco.draw_batch, config, stride=run.network.stride)
+    else:
+        draw = partial(draw_batch, own if own is not None else (yield from _filled(run)), config)
+    for batch in _batches(draw, config, run.step):
         losses = run.train_step(batch)
         _log(run, losses)
         yield TrainingEvent("step", run.step, config.steps, losses)
         last = run.step == config.steps
-        if config.validation_count and (run.step % config.validate_every == 0 or last):
+        if _validates(run) and (run.step % config.validate_every == 0 or last):
             run.metrics = processes.broadcast(_validate(run) if processes.is_main else {})
             _log(run, run.metrics)
             yield TrainingEvent("validation", run.step, config.steps, run.metrics)
@@ -304,18 +289,32 @@ def train(
     yield TrainingEvent("finished", run.step, config.steps, run.metrics)
 
 
-def _batches(pool: SampleSource, config: TrainingConfig, first: int) -> Iterator[dict[str, torch.Tensor]]:
+def _filled(run: _Run) -> Generator[TrainingEvent, None, SyntheticDataset]:
+    """The configuration's images, once they are drawn and read."""
+    images = SyntheticDataset(run.folder / "pool", run.config.data)
+    if not run.processes.is_main:  # the first process draws them, the others read
+        run.processes.barrier()
+    for done, total in images.fill():
+        yield TrainingEvent("data", done, total)
+    if run.processes.is_main:
+        run.processes.barrier()
+    return images
+
+
+def _batches(
+    draw: Callable[[int], dict[str, torch.Tensor]], config: TrainingConfig, first: int
+) -> Iterator[dict[str, torch.Tensor]]:
     """The batches of the steps from `first` on; with `draw_ahead`, drawn while the one before is learned from."""
     if not config.draw_ahead:
         for step in range(first, config.steps):
-            yield draw_batch(pool, config, step)
+            yield draw(step)
         return
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(draw_batch, pool, config, first) if first < config.steps else None
+        coming = thread.submit(draw, first) if first < config.steps else None
         for step in range(first, config.steps):
             assert coming is not None
             batch = coming.result()
-            coming = thread.submit(draw_batch, pool, config, step + 1) if step + 1 < config.steps else None
+            coming = thread.submit(draw, step + 1) if step + 1 < config.steps else None
             yield batch
 
 
@@ -348,14 +347,24 @@ def read_curves(folder: Path) -> list[dict[str, float]]:
     return found
 
 
+def _validates(run: _Run) -> bool:
+    return bool(run.config.validation_count) if run.coco is None else run.coco.held_out is not None
+
+
 def _validate(run: _Run) -> dict[str, float]:
-    """SBD, |DiC| and AP of the averaged weights on synthetic plants of seeds that training never draws."""
+    """AP of a held-out COCO set; else SBD, |DiC| and AP on synthetic plants of seeds that training never draws."""
     from napari_leafseg.inference.confidence import scored_masks
     from napari_leafseg.inference.predictor import Predictor
     from napari_leafseg.metrics import average_precision, score
+    from napari_leafseg.models.query.base import QueryModel
     from napari_leafseg.synthetic import synthesize
+    from napari_leafseg.training.coco_validation import held_out_precision
 
-    predictor = Predictor(deepcopy(run.average).eval(), run.card(), device=str(run.device))
+    network = deepcopy(run.average).eval()
+    if run.coco is not None:
+        assert isinstance(network, QueryModel)
+        return held_out_precision(network, run.coco, run.device, run.config.defaults.get("overlap", 2.0))
+    predictor = Predictor(network, run.card(), device=str(run.device))
     results, masks = [], []
     for number in range(run.config.validation_count):
         share = run.config.data.scenes[number % len(run.config.data.scenes)]

@@ -1,4 +1,4 @@
-"""The demonstration: napari on the sample plants, with our dock widgets; without a person it does the job itself."""
+"""The demonstration: a growth series, segmented by itself, with its curves; without a person it leaves results."""
 
 from __future__ import annotations
 
@@ -10,36 +10,105 @@ from typing import Any
 import napari
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import QLabel, QVBoxLayout
 
 from napari_leafseg._files import resource_folder, write_atomically
-from napari_leafseg._samples import sample_images
+from napari_leafseg._samples import SERIES, open_series
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.tables import harmless
-from napari_leafseg.widgets.correct.widget import CorrectWidget
-from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.pipelines.measure import Measured, MeasureEvent, measure_job
+from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
+from napari_leafseg.widgets.common.base import LeafsegWidget
+from napari_leafseg.widgets.common.controls import burst_timer
+from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.main.docks import dock_of, keep_title
+from napari_leafseg.widgets.main.panel import open_panel
+from napari_leafseg.widgets.measure.frames import frames_of
+from napari_leafseg.widgets.measure.plots import MeasurePlot
 from napari_leafseg.widgets.segment.widget import SegmentWidget
-from napari_leafseg.widgets.state.napari_private import main_window
+from napari_leafseg.widgets.state.napari_private import main_window, spare_pyqt5_notice
 
-_PATIENCE_S = 180
+_PATIENCE_S = 600
+_HINT = "Move “Clustering angle”: leaves and curves follow. The slider under the image goes from day to day."
 
 
-def open_window(show: bool = True) -> tuple[napari.Viewer, ImagesWidget, SegmentWidget]:
-    """Open napari with our widgets and the sample plants in the list."""
-    viewer = napari.Viewer(title="napari-leafseg", show=show)
-    images, segment = ImagesWidget(viewer), SegmentWidget(viewer)
-    upper = viewer.window.add_dock_widget(images, name="Images", area="right")
-    lower = viewer.window.add_dock_widget(segment, name="Segment", area="right")
-    viewer.window.add_dock_widget(CorrectWidget(viewer), name="Correct", area="right", tabify=True)
-    main_window(viewer).resize(1500, 950)
-    main_window(viewer).setWindowIcon(QIcon(str(resource_folder() / "icons" / "leaf.svg")))
+class GrowthView(LeafsegWidget):
+    """Shows each leaf's area over the days, anew whenever the leaves change.
 
-    def arrange() -> None:
-        main_window(viewer).resizeDocks([upper, lower], [270, 620], Qt.Orientation.Vertical)
-        lower.raise_()
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
 
-    QTimer.singleShot(0, arrange)
-    images.add(sample_images())
-    return viewer, images, segment
+    object_name = "napari-leafseg-growth"
+    minimum_width = 200
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.measured: Measured | None = None
+        self._again = False
+        self.words = QLabel("The leaves of each day are being found …")
+        self.words.setObjectName("words")
+        self.words.setWordWrap(True)
+        self.plot = MeasurePlot()
+        self.plot.setMinimumHeight(120)
+        column = QVBoxLayout(self)
+        column.addWidget(self.words)
+        column.addWidget(self.plot, 1)
+        self.job = JobRunner(self)
+        self.job.progress.connect(self._progress)
+        self.job.finished.connect(self._ended)
+        self._soon = burst_timer(self, self.refresh)
+        self.listen(self.session.layer_state_changed, self._ask)
+
+    @property
+    def busy(self) -> bool:
+        """Whether what is shown is not yet that of the leaves on the screen."""
+        return self._soon.isActive() or self.job.running
+
+    def _ask(self, _what: Any = None) -> None:
+        self._soon.start()
+
+    def refresh(self) -> None:
+        """Measure again, in the background; the newest wish wins."""
+        binding = self.session.focused_binding()
+        if binding is None:
+            return
+        self._again = not self.job.start(
+            measure_job, frames_of(self.session, binding), ImageMeasurementSettings(), None
+        )
+        if self._again:
+            self.job.stop()
+
+    def _progress(self, event: MeasureEvent) -> None:
+        if event.measured is not None:
+            self.measured = event.measured
+            self.plot.draw("curves", self.measured)
+            self.words.setText(f"<b>The growth of each leaf.</b> {_HINT}")
+
+    def _ended(self) -> None:
+        if self._again:
+            self._ask()
+
+
+def open_window() -> tuple[napari.Viewer, SegmentWidget, GrowthView]:
+    """Open napari with our tabs, the growth series, and a place for its curves."""
+    spare_pyqt5_notice()
+    viewer = napari.Viewer(title="napari-leafseg")
+    window = main_window(viewer)
+    window.resize(1500, 950)
+    window.setWindowIcon(QIcon(str(resource_folder() / "icons" / "leaf.svg")))
+    segment = open_panel(viewer, "segment").step("segment")
+    assert isinstance(segment, SegmentWidget)
+    growth = GrowthView(viewer)
+    dock = viewer.window.add_dock_widget(growth, name="Growth", area="bottom")
+    keep_title(dock, "Growth")
+    window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)  # the curves lie under the image
+    window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+    for data, options, _kind in open_series():
+        viewer.add_image(data, **options)
+    QTimer.singleShot(0, lambda: window.resizeDocks([dock_of(growth)], [280], Qt.Orientation.Vertical))
+    return viewer, segment, growth
 
 
 def run_demo(output: Path | None = None) -> None:
@@ -48,33 +117,35 @@ def run_demo(output: Path | None = None) -> None:
     Parameters
     ----------
     output : path, optional
-        Do the main job without a person: segment the first plant, move the angle there and back, leave labels, traits
-        and a screenshot here, and close.
+        Do the main job without a person: segment the series, move the angle there and back, leave labels, traits and
+        a screenshot here, and close.
 
     Raises
     ------
     UserError
-        When the job does not end within three minutes.
+        When the job does not end within ten minutes.
     """
-    viewer, _images, segment = open_window()
+    viewer, segment, growth = open_window()
     if output is None:
-
-        def run_once(_event: Any) -> None:
-            viewer.layers.events.inserted.disconnect(run_once)
-            QTimer.singleShot(0, segment.run)
-
-        viewer.layers.events.inserted.connect(run_once)
+        QTimer.singleShot(0, segment.run)
+        segment.job.finished.connect(lambda: _show_last_day(viewer))
         napari.run()
         return
-    _wait(lambda: segment.image is not None, "the first plant to be loaded")
     segment.run_button.click()
     _wait(lambda: not segment.job.running and not segment.live.busy and _leaves(segment), "the leaves")
     angle = segment.panel.rows["angle"]
-    for move in (lambda: angle.slider.setValue(angle.slider.value() + 5), angle.reset.click):
+    for move in (lambda: angle.set(angle.value + 5), angle.reset.click):
         move()
         _wait(lambda: not segment.live.busy, "the slider")
-    _leave_results(viewer, segment, output)
+    growth.refresh()
+    _wait(lambda: growth.measured is not None and not growth.busy, "the growth curves")
+    _show_last_day(viewer)
+    _leave_results(viewer, segment, growth, output)
     viewer.close()
+
+
+def _show_last_day(viewer: napari.Viewer) -> None:
+    viewer.dims.set_current_step(0, viewer.dims.nsteps[0] - 1)
 
 
 def _leaves(segment: SegmentWidget) -> bool:
@@ -98,18 +169,20 @@ def _wait(done: Callable[[], bool], what: str) -> None:
         raise UserError(f"The demonstration waited {_PATIENCE_S} s for {what} in vain.")
 
 
-def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, output: Path) -> None:
-    from napari_leafseg.io import label_path, to_rgb8, write_labels
-    from napari_leafseg.traits import measure
+def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, growth: GrowthView, output: Path) -> None:
+    from napari_leafseg.io import label_path, write_labels
 
     image = segment.image
     assert image is not None
     layer, item = segment.session.labels_layer(image), segment.session.record(image)
     assert layer is not None
     assert item.prediction is not None
-    record = {**item.prediction.record(**item.parameters), "count": item.count}
-    write_labels(label_path(output, image.name), layer.data, record)
-    table = harmless(measure(layer.data, to_rgb8(image.data)).leaves)
-    write_atomically(output / f"{image.name}_traits.csv", table.to_csv(index=False, float_format="%.7g").encode())
+    assert growth.measured is not None
+    write_labels(
+        label_path(output, SERIES), layer.data, {**item.prediction.record(**item.parameters), "count": item.count}
+    )
+    table = harmless(growth.measured.leaves)
+    write_atomically(output / f"{SERIES}_traits.csv", table.to_csv(index=False, float_format="%.7g").encode())
     viewer.screenshot(str(output / "screenshot.png"), canvas_only=False, flash=False)
-    print(f"{image.name}: {item.count} leaves. Screenshot, labels and traits are in {output}/")
+    days, leaves = len(layer.data), growth.measured.leaves["track"].nunique()
+    print(f"{days} days, {leaves} leaves followed. Screenshot, labels and traits are in {output}/")

@@ -64,7 +64,10 @@ def _open_project(folder: Path) -> list[LayerData]:
     """Open a project in the window, or, without one, its images and labels as layers."""
     viewer = napari.current_viewer()
     if viewer is not None:
-        _, widget = viewer.window.add_plugin_dock_widget("napari-leafseg", "Images")
+        docked = viewer.window.dock_widgets.values()
+        widget = next((item for item in docked if getattr(item, "objectName", str)() == "napari-leafseg-images"), None)
+        if widget is None:
+            _, widget = viewer.window.add_plugin_dock_widget("napari-leafseg", "Images")
         QTimer.singleShot(0, partial(widget.project_bar.open_or_tell, folder))  # napari is still opening
         return []
     layers: list[LayerData] = []
@@ -126,7 +129,7 @@ def _show_pair(session: Session, path: Path, labels: np.ndarray) -> None:
     if labels.shape != image.array.shape[: labels.ndim] or labels.max(initial=0) >= 2**16:
         raise InputFileError(f"The labels of {path} are {labels.shape}, the image is {image.array.shape}.")
     if entry is None:
-        entry = ListedImage(path, image.sha256)
+        entry = ListedImage(path, image.sha256, reading=image.options)
         session.images.append(entry)
     if layer is None:
         ((data, options, _),) = _tuples(path, None, session.read_options)

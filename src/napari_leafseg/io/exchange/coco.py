@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from pycocotools import mask as run_length
 
 from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
 from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
 from napari_leafseg.io.exchange.run_lengths import read_run_lengths, write_run_lengths
@@ -32,6 +33,13 @@ def write_coco(
     encoding : {"polygon", "rle"}
         Both are exact; COCO's polygons know no holes, so a leaf with a hole is written in parts.
     """
+    save_coco(path, labels_to_coco(items, encoding))
+
+
+def labels_to_coco(
+    items: Iterable[tuple[str, np.ndarray]], encoding: Literal["polygon", "rle"] = "rle"
+) -> dict[str, Any]:
+    """Return a COCO data set of labels of images; see `write_coco`."""
     images: list[dict[str, Any]] = []
     leaves: list[dict[str, Any]] = []
     for number, (name, labels) in enumerate(items, start=1):
@@ -56,7 +64,7 @@ def write_coco(
                     "leaf": leaf,
                 }
             )
-    save_coco(path, _content(images, leaves))
+    return _content(images, leaves)
 
 
 def save_coco(path: str | Path, content: dict[str, Any]) -> None:
@@ -70,7 +78,11 @@ def masks_path(labels: Path) -> Path:
 
 
 def masks_to_coco(
-    name: str, shape: tuple[int, int], masks: Iterable[tuple[float, tuple[slice, slice], np.ndarray]]
+    name: str,
+    shape: tuple[int, int],
+    masks: Iterable[tuple[float, tuple[slice, slice], np.ndarray]],
+    categories: Sequence[int] = (),
+    class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return a COCO data set of masks of one image that may overlap, with scores.
 
@@ -82,6 +94,10 @@ def masks_to_coco(
         Its height and width.
     masks : iterable of (float, tuple of slice, numpy.ndarray)
         Score, place in the image, and bool mask there.
+    categories : sequence of int
+        Class of each; the first for all where it is empty.
+    class_names : sequence of str
+        Names of the classes; "leaf" where it is empty.
     """
     leaves = []
     for number, (score, place, inside) in enumerate(masks, start=1):
@@ -92,7 +108,7 @@ def masks_to_coco(
             {
                 "id": number,
                 "image_id": 1,
-                "category_id": 1,
+                "category_id": 1 + categories[number - 1] if categories else 1,
                 "segmentation": coded,
                 "area": float(np.count_nonzero(mask)),
                 "bbox": [float(side) for side in run_length.toBbox({**coded, "counts": coded["counts"].encode()})],
@@ -100,15 +116,18 @@ def masks_to_coco(
                 "score": round(score, 4),
             }
         )
-    return _content([{"id": 1, "file_name": name, "height": shape[0], "width": shape[1]}], leaves)
+    return _content([{"id": 1, "file_name": name, "height": shape[0], "width": shape[1]}], leaves, class_names)
 
 
-def _content(images: list[dict[str, Any]], leaves: list[dict[str, Any]]) -> dict[str, Any]:
+def _content(
+    images: list[dict[str, Any]], leaves: list[dict[str, Any]], class_names: Sequence[str] = ()
+) -> dict[str, Any]:
+    kinds = [{"id": number, "name": name} for number, name in enumerate(class_names, start=1)]
     return {
         "info": {"description": "Leaves, written by napari-leafseg"},
         "images": images,
         "annotations": leaves,
-        "categories": [{"id": 1, "name": "leaf", "supercategory": "plant"}],
+        "categories": kinds or [{"id": 1, "name": "leaf", "supercategory": "plant"}],
     }
 
 
@@ -134,9 +153,14 @@ def iterate_coco(path: Path, reading: Reading) -> Found:
     """Read the labels of those images of a file that are known, one after the other."""
     with explained(path, "COCO file"):
         content = load_json(path)
-        by_image: dict[Any, list[dict[str, Any]]] = {item["id"]: [] for item in content["images"]}
+        by_image: dict[Any, list[dict[str, Any]]] = {_key(item["id"]): [] for item in content["images"]}
         for item in content["annotations"]:
-            by_image[item["image_id"]].append(item)
+            if "segments_info" in item:
+                raise InputFileError(f"{path} is COCO’s panoptic kind, whose masks are in PNG files. Export instances")
+            if _key(item["image_id"]) in by_image:
+                by_image[_key(item["image_id"])].append(item)
+            else:
+                reading.leave_out("shape of an image that the file does not name")
         declared = {str(item["file_name"]): _declared(item) for item in content["images"]}
         planes = reading.planes(declared, declared)
         leaves = reading.leaves(count_coco(path))
@@ -146,8 +170,8 @@ def iterate_coco(path: Path, reading: Reading) -> Found:
             name = str(image["file_name"])
             if name in planes and name not in doubled:
                 canvas = Canvas(planes[name], reading)
-                for item in by_image[image["id"]]:
-                    _draw(canvas, item, names.get(item.get("category_id"), ""), leaves)
+                for item in by_image[_key(image["id"])]:
+                    _draw(canvas, item, names.get(_key(item.get("category_id")), ""), leaves)
                 yield name, canvas.labels()
 
 
@@ -161,8 +185,13 @@ def _draw(canvas: Canvas, item: dict[str, Any], kind: str, leaves: set[str]) -> 
         canvas.reading.leave_out("box without an outline")
     else:
         leaf = object() if leaf is None else leaf
-        for ring in shape:
+        for ring in shape if isinstance(shape[0], list) else [shape]:
             canvas.polygon(leaf, [ring])
+
+
+def _key(number: Any) -> str:
+    """A number of an image or class, which some programs write as text or as a float."""
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
 
 
 def _declared(image: dict[str, Any]) -> tuple[int, int] | None:
@@ -171,11 +200,11 @@ def _declared(image: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def _class_names(content: dict[str, Any]) -> dict[Any, str]:
-    return {item["id"]: str(item.get("name") or item["id"]) for item in content.get("categories") or []}
+    return {_key(item["id"]): str(item.get("name") or item["id"]) for item in content.get("categories") or []}
 
 
 def count_coco(path: Path) -> Counter[str]:
     """Count the shapes of each class."""
     content = load_json(path)
     names = _class_names(content)
-    return Counter(names.get(item.get("category_id"), "") for item in content["annotations"])
+    return Counter(names.get(_key(item.get("category_id")), "") for item in content["annotations"])

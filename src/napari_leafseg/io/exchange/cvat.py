@@ -120,7 +120,7 @@ def _draw(canvas: Canvas, element: ElementTree.Element, leaves: set[str]) -> Non
     elif kind not in leaves:
         canvas.reading.leave_out(f"“{kind}”")
     elif element.tag == "mask":
-        top, left, height, width = (int(given[side]) for side in ("top", "left", "height", "width"))
+        top, left, height, width = (int(float(given[side])) for side in ("top", "left", "height", "width"))
         inside = 0 <= top <= top + height <= canvas.shape[0] and 0 <= left <= left + width <= canvas.shape[1]
         if not inside:
             raise InputFileError(f"a mask at {left}, {top} of {width} × {height} pixels reaches beyond its image")

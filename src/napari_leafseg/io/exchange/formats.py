@@ -14,7 +14,7 @@ import imageio.v3 as imageio
 import numpy as np
 
 from napari_leafseg._files import safe_name
-from napari_leafseg.errors import InputFileError, ParameterError
+from napari_leafseg.errors import InputFileError, ParameterError, UserError
 from napari_leafseg.io.arrays import to_rgb8
 from napari_leafseg.io.axes import ReadOptions
 from napari_leafseg.io.exchange.coco import count_coco, iterate_coco, write_coco
@@ -27,7 +27,7 @@ from napari_leafseg.io.exchange.label_images import (
     write_label_array,
     write_label_tiff,
 )
-from napari_leafseg.io.exchange.labelme import OPENED, count_labelme, iterate_labelme, path_from, write_labelme
+from napari_leafseg.io.exchange.labelme import count_labelme, iterate_labelme, opens_itself, path_from, write_labelme
 from napari_leafseg.io.exchange.reading import Found, Reading, explained, forget_json, load_json
 from napari_leafseg.io.exchange.yolo import count_yolo, is_yolo, iterate_yolo, write_data_yaml, write_yolo
 from napari_leafseg.io.images import LABEL_SUFFIX, label_path, read_image, write_image
@@ -118,7 +118,7 @@ def _write_tiff(folder: Path, items: Sequence[ImageLabels]) -> None:
 def _write_png(folder: Path, items: Sequence[ImageLabels]) -> None:
     for item in items:
         if item.labels.max(initial=0) >= 2**16:
-            raise InputFileError(
+            raise ParameterError(
                 f"“{item.name}” has leaf numbers above 65,535, which a 16-bit PNG cannot hold. Export it as TIFF."
             )
         write_image(folder / f"{item.name}{LABEL_SUFFIX}.png", item.labels.astype(np.uint16))
@@ -141,7 +141,7 @@ def _write_labelme(folder: Path, items: Sequence[ImageLabels]) -> None:
     for item in items:
         target = folder / f"{item.name}.json"
         content = None
-        if item.source is not None and item.source.exists() and item.source.suffix.lower() not in OPENED:
+        if item.source is not None and item.source.exists() and not opens_itself(item.source, item.labels.shape):
             rgb = to_rgb8(np.asarray(read_image(item.source, item.reading).array), str(item.source))
             content = imageio.imwrite("<bytes>", rgb, extension=".png")
         image = item.image if item.source is None else path_from(target.parent, item.source)
@@ -283,7 +283,9 @@ def list_classes(paths: Iterable[Path]) -> Counter[str]:
     return found
 
 
-def write_format(folder: Path, items: Iterable[Labeled], name: str) -> Iterator[str]:
+def write_format(
+    folder: Path, items: Iterable[Labeled], name: str, failed: dict[str, UserError] | None = None
+) -> Iterator[str]:
     """Write labels; yields the name of each image before it is written.
 
     Parameters
@@ -292,6 +294,9 @@ def write_format(folder: Path, items: Iterable[Labeled], name: str) -> Iterator[
     items : iterable of Labeled
     name : str
         One of `FORMATS`.
+    failed : dict, optional
+        Takes the errors of images that cannot be read or that the format cannot hold, by name; the others are written.
+        Without it the first one is raised.
 
     Raises
     ------
@@ -304,13 +309,29 @@ def write_format(folder: Path, items: Iterable[Labeled], name: str) -> Iterator[
     collected: list[ImageLabels] = []
     for item in items:
         yield item.name
-        labels = ImageLabels(item.name, item.image, item.labels(), item.source, item.reading)
-        if labels.labels.ndim != 2 and not fmt.series:
-            able = " or ".join(other.name for other in FORMATS.values() if other.series)
-            raise ParameterError(f"“{item.name}” is a time series, which {fmt.title} cannot hold. Export it as {able}.")
+        try:
+            labels = _read(item, fmt)
+        except UserError as error:
+            if failed is None:
+                raise
+            failed[item.name] = error
+            continue
         if fmt.one_file:
             collected.append(labels)
-        else:
+            continue
+        try:
             fmt.write(folder, [labels])
-    if fmt.one_file:
+        except ParameterError as error:
+            if failed is None:
+                raise
+            failed[item.name] = error
+    if collected or (fmt.one_file and not failed):
         fmt.write(folder, collected)
+
+
+def _read(item: Labeled, fmt: ExchangeFormat) -> ImageLabels:
+    labels = ImageLabels(item.name, item.image, item.labels(), item.source, item.reading)
+    if labels.labels.ndim != 2 and not fmt.series:
+        able = " or ".join(other.name for other in FORMATS.values() if other.series)
+        raise ParameterError(f"“{item.name}” is a time series, which {fmt.title} cannot hold. Export it as {able}.")
+    return labels

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
-from napari_leafseg._files import write_atomically
+from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
 from napari_leafseg.io.exchange.names import labeled_path
@@ -19,12 +19,11 @@ from napari_leafseg.io.exchange.reading import (
     Found,
     Reading,
     explained,
-    load_bytes,
     read_alone,
 )
 from napari_leafseg.io.polygons import leaf_polygons, without_holes
 
-_NAME = re.compile(r"leaf (\d{1,10})\b")
+_NAME = re.compile(r"leaf (\d{1,10})(?: part \d+)?$")
 _SHAPES = {ROI_TYPE.POLYGON, ROI_TYPE.RECT, ROI_TYPE.OVAL, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED}
 _NO_SHAPES = {ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE}
 
@@ -68,16 +67,21 @@ def iterate_imagej(path: Path, reading: Reading) -> Found:
 
 
 def _rois(path: Path) -> list[ImagejRoi]:
-    content = load_bytes(path)
+    content = read_regular(path, LARGEST_FILE, whole=True)
     if content[:4] == b"Iout":
         return [ImagejRoi.frombytes(content)]
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = [item for item in archive.infolist() if item.filename.lower().endswith(".roi")]
+        entries = [item for item in archive.infolist() if _is_roi(item.filename)]
         if archive.infolist() and not entries:
             raise InputFileError(f"{path} is no ImageJ ROI set: it holds no .roi file")
         if sum(item.file_size for item in entries) > LARGEST_FILE:
             raise InputFileError(f"{path} unpacks to more than {LARGEST_FILE >> 20} MB. Export fewer ROIs at once")
         return [ImagejRoi.frombytes(archive.read(item)) for item in entries]
+
+
+def _is_roi(name: str) -> bool:
+    file = PurePosixPath(name).name
+    return file.lower().endswith(".roi") and not file.startswith("._")  # macOS's notes
 
 
 def _draw(canvas: Canvas, roi: ImagejRoi) -> None:

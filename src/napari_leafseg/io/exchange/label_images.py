@@ -11,13 +11,15 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from napari_leafseg._files import write_atomically
+from napari_leafseg._files import check_regular, read_regular, write_atomically
 from napari_leafseg.errors import InputFileError
+from napari_leafseg.io.axes import ReadOptions, Said
 from napari_leafseg.io.exchange.names import labeled_path
-from napari_leafseg.io.exchange.reading import Found, Reading, check_file, explained, load_bytes
+from napari_leafseg.io.exchange.reading import Found, Reading, explained
 from napari_leafseg.io.image_formats import TIFF_MAGIC
 from napari_leafseg.io.images import read_labels
 from napari_leafseg.io.label_arrays import as_labels
+from napari_leafseg.io.tiff import label_shape, read_tiff
 
 _LARGEST_ARRAY = 4 * 2**30  # bytes of a label file
 
@@ -41,7 +43,7 @@ def write_label_array(path: str | Path, labels: np.ndarray) -> None:
 def iterate_label_image(path: Path, reading: Reading) -> Found:
     """Read a label image whose image is known; its size is looked at first."""
     with explained(path, "label image"):
-        check_file(path, _LARGEST_ARRAY)
+        check_regular(path, _LARGEST_ARRAY)
         name, is_tiff = labeled_path(path), _is_tiff(path)
         shape = _tiff_shape(path) if is_tiff else _image_shape(path)
         known = reading.known([name], {name: shape})
@@ -82,23 +84,17 @@ def upright_shape(image: Image.Image) -> tuple[int, int]:
 
 def _tiff_shape(path: Path) -> tuple[int, ...]:
     with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        pairs = list(zip(series.shape, series.axes, strict=True))
-    return tuple(int(side) for side, axis in pairs if side > 1 and axis != "S")
+        return label_shape(file)
 
 
 def _read_tiff(path: Path) -> np.ndarray:
-    """All of a TIFF file; its pages are frames, whatever their number."""
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        array, axes = series.asarray(), series.axes
-    if "S" in axes and not axes.endswith("S"):
-        array = np.moveaxis(array, axes.index("S"), -1)
-    return as_labels(array, str(path), series=True)
+    """All of a TIFF file, upright; its pages are frames, whatever their number."""
+    content = read_regular(path, _LARGEST_ARRAY, whole=True)
+    return as_labels(read_tiff(content, str(path), ReadOptions(), Said(), numbers=True), str(path), series=True)
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    content = io.BytesIO(load_bytes(path, _LARGEST_ARRAY))
+    content = io.BytesIO(read_regular(path, _LARGEST_ARRAY, whole=True))
     version = np.lib.format.read_magic(content)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, by_column, kind = read(content)

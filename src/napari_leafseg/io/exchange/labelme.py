@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Hashable
@@ -17,11 +18,12 @@ from PIL import Image
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
+from napari_leafseg.io.exchange.names import labeled_path
 from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
 from napari_leafseg.io.polygons import ellipse, leaf_polygons, without_holes
 
-OPENED = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
-"""Endings of images that LabelMe opens by itself."""
+_LOG = logging.getLogger(__name__)
+_OPENED = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
 
 def write_labelme(path: str | Path, labels: np.ndarray, image: str, content_png: bytes | None = None) -> None:
@@ -62,6 +64,24 @@ def write_labelme(path: str | Path, labels: np.ndarray, image: str, content_png:
     write_atomically(Path(path), (json.dumps(content, indent=1) + "\n").encode())
 
 
+def opens_itself(path: Path, shape: tuple[int, ...]) -> bool:
+    """Tell whether LabelMe shows an image, of a shape (H, W), from its file as we do: by Pillow, the first page.
+
+    It does not where that page is one of several, one channel of an image, or other than 8 bits deep.
+    """
+    if path.suffix.lower() not in _OPENED:
+        return False
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return True
+    try:
+        with Image.open(path) as image:
+            plain = image.mode in {"1", "L", "P", "RGB"} and getattr(image, "n_frames", 1) == 1
+            return plain and image.size == shape[::-1] and image.getexif().get(0x0112, 1) == 1
+    except (OSError, ValueError, Image.DecompressionBombError):
+        _LOG.debug("Pillow does not open %s.", path, exc_info=True)
+        return False
+
+
 def path_from(folder: Path, image: Path) -> str:
     """Return the path of an image, seen from a folder; with forward slashes."""
     try:
@@ -89,7 +109,7 @@ def iterate_labelme(path: Path, reading: Reading) -> Found:
     """Read the labels of a file whose image is known."""
     with explained(path, "LabelMe file"):
         content = load_json(path)
-        shapes, name = content["shapes"], str(content["imagePath"])
+        shapes, name = content["shapes"], str(content.get("imagePath") or labeled_path(path))
         height, width = content.get("imageHeight"), content.get("imageWidth")
         plane = reading.plane(name, (int(height), int(width)) if height and width else None)
         leaves = reading.leaves(count_labelme(path))
@@ -118,7 +138,7 @@ def _draw(canvas: Canvas, shape: dict[str, Any]) -> None:
             canvas.mask(leaf, (rows, columns), inner)
         else:
             canvas.reading.leave_out("mask outside of the image")
-    elif form in {"polygon", "rotation"}:
+    elif form in {"polygon", "rotation", "oriented_rectangle"}:
         canvas.polygon(leaf, [points])
     elif form == "rectangle" and len(points) > 1:
         (left, top), (right, bottom) = points.min(0), points.max(0)

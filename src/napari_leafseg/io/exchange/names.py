@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -91,11 +92,11 @@ class ImageIndex:
 
     def __init__(self, images: Mapping[str, Path]) -> None:
         self._images = dict(images)
-        self._exact = {os.path.normpath(path): key for key, path in images.items()}
+        self._exact = {_composed(os.path.normpath(path)): key for key, path in images.items()}
         self._files: defaultdict[str, list[str]] = defaultdict(list)
         self._stems: defaultdict[str, list[str]] = defaultdict(list)
         for key, path in images.items():
-            self._files[path.name.casefold()].append(key)
+            self._files[_composed(path.name).casefold()].append(key)
             for stem in _stems(path):
                 self._stems[stem].append(key)
 
@@ -119,11 +120,11 @@ class ImageIndex:
         Unclear
             Where several have the name, and nothing tells them apart.
         """
-        plain = name.replace("\\", "/").strip()
+        plain = _composed(name.replace("\\", "/").strip())
         if beside is not None and plain and "\0" not in plain:
             exact = os.path.normpath(beside / plain)
-            if exact in self._exact:
-                return self._exact[exact]
+            if _composed(exact) in self._exact:
+                return self._exact[_composed(exact)]
             if _is_file(exact):
                 return None  # an image of that name is there, and is another one
         parts = [part for part in PurePosixPath(plain).parts if part not in {"/", ".", ".."} and part[-1:] != ":"]
@@ -144,7 +145,7 @@ class ImageIndex:
         """Of several images, the one whose path agrees with most parts, from the end."""
         scores = {key: agreeing_folders(parts, self._images[key].parts) for key in keys}
         best = [key for key in keys if scores[key] == max(scores.values())]
-        same = [key for key in best if parts[-1] in {self._images[key].name, self._images[key].stem}]
+        same = [key for key in best if parts[-1] in map(_composed, (self._images[key].name, self._images[key].stem))]
         if len(best) > 1 and len(same) != 1:
             raise Unclear(f"several images are called “{parts[-1]}”, and nothing tells which one is meant")
         return same[0] if len(best) > 1 else best[0]
@@ -154,7 +155,7 @@ def agreeing_folders(parts: Sequence[str], others: Sequence[str]) -> int:
     """Count in how many folders, from the end, two paths agree; their last parts are the files' names."""
     score = 0
     for one, other in zip(parts[-2::-1], others[-2::-1], strict=False):
-        if one.casefold() != other.casefold():
+        if _composed(one).casefold() != _composed(other).casefold():
             break
         score += 1
     return score
@@ -162,9 +163,14 @@ def agreeing_folders(parts: Sequence[str], others: Sequence[str]) -> int:
 
 def _stems(path: Path) -> set[str]:
     """Names of an image without its ending, as files have them: ``plant``, ``plant_png``."""
-    stem = path.stem.casefold()
+    stem = _composed(path.stem).casefold()
     plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in stem)
     return {stem, plain, safe_name(path.stem).casefold(), f"{stem}_{path.suffix[1:].casefold()}"}
+
+
+def _composed(name: str) -> str:
+    """A name with its accents as one letter each: macOS writes them as two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _is_file(path: str) -> bool:

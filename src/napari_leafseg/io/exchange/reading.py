@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-import stat
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from napari_leafseg._files import check_regular, read_regular
 from napari_leafseg.errors import InputFileError
 
 LARGEST_FILE = 256 * 2**20  # bytes of a JSON, XML or text file
 LARGEST_IMAGE = 2**28  # pixels of an image that only the file itself tells the size of
+_DECLARED = re.compile(rb"<\?xml[^>]{0,80}?encoding=[\"']([\w.-]+)")
 _LEAF = re.compile(r"(?<![a-z])(leaf|leaves|leaflets?|blatt|blätter|feuilles?|hojas?|folhas?|fogli[ae])(?![a-z])")
 _NO_LEAF = re.compile(r"(?<![a-z])(no|non|not|without|kein)(?![a-z])")
 _OTHERS = re.compile(
@@ -211,51 +213,22 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def load_text(path: Path) -> str:
-    """Read a text file of a sound size; a byte order mark is ignored.
+    """Read a text file of a sound size: UTF-8, or what its byte order mark or XML declaration says.
 
     Raises
     ------
     InputFileError
         For what is no file, too large, or no text.
     """
+    content = read_regular(path, LARGEST_FILE, whole=True)
+    declared = _DECLARED.match(content)
+    encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    if encoding == "utf-8-sig" and declared is not None and declared[1].lower() != b"utf-8":
+        encoding = declared[1].decode()
     try:
-        return load_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+        return content.decode(encoding)
+    except (UnicodeError, LookupError) as error:
         raise InputFileError(f"{path} is no text in UTF-8. Export it again.") from error
-
-
-def check_file(path: Path, largest: int = LARGEST_FILE) -> None:
-    """Refuse devices, pipes, folders, and files that are too large.
-
-    Raises
-    ------
-    InputFileError
-    """
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise InputFileError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise InputFileError(f"{path} is no file. Choose a file of labels.")
-    if status.st_size > largest:
-        raise InputFileError(
-            f"{path} has {status.st_size / 2**20:,.0f} MB, more than the {largest / 2**20:,.0f} MB that are read. "
-            "Export fewer images at once."
-        )
-
-
-def load_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
-    """Read a file of a sound size; devices and pipes are not opened.
-
-    Raises
-    ------
-    InputFileError
-    """
-    check_file(path, largest)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputFileError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 def load_json(path: Path) -> Any:
@@ -265,18 +238,18 @@ def load_json(path: Path) -> Any:
     ------
     InputFileError
     """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise InputFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+    status = check_regular(path, LARGEST_FILE)
     return _parsed(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=1)
 def _parsed(path: Path, _changed: int, _size: int) -> Any:
-    content = load_bytes(path)
+    content = read_regular(path, LARGEST_FILE, whole=True)
     try:
-        return json.loads(content)
+        try:
+            return json.loads(content)
+        except UnicodeDecodeError:  # of old Windows programs
+            return json.loads(content.decode("cp1252", "replace"))
     except (ValueError, RecursionError, MemoryError) as error:
         what = str(error) or type(error).__name__
         raise InputFileError(f"{path} cannot be read as JSON ({what}). Export it again.") from error

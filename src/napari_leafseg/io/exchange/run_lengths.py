@@ -42,12 +42,33 @@ def read_run_lengths(coded: Any, shape: tuple[int, int]) -> tuple[Box, np.ndarra
     InputFileError
         When they are of another size than the image, or do not add up to it.
     """
+    return decode_runs(_counts(coded, shape), shape)
+
+
+def check_run_lengths(coded: Any, shape: tuple[int, int]) -> None:
+    """Check COCO's run lengths without decoding them; see `read_run_lengths`."""
+    check_runs(_counts(coded, shape), shape[0] * shape[1])
+
+
+def _counts(coded: Any, shape: tuple[int, int]) -> np.ndarray:
     size = tuple(coded["size"])
     if size != tuple(shape):
         raise InputFileError(f"run lengths of a mask of {size}, but the image is {tuple(shape)}")
     counts = coded["counts"]
-    counts = _uncompressed(counts.encode("latin-1")) if isinstance(counts, str) else _whole_numbers(counts)
-    return decode_runs(counts, shape)
+    return _uncompressed(counts.encode("latin-1")) if isinstance(counts, str) else _whole_numbers(counts)
+
+
+def check_runs(counts: np.ndarray, total: int) -> None:
+    """Check that run lengths add up to so many pixels.
+
+    Raises
+    ------
+    InputFileError
+    """
+    if len(counts) and (counts.min() < 0 or counts.max() > total):
+        raise InputFileError("run lengths below zero or beyond the image")
+    if int(counts.sum()) != total:
+        raise InputFileError(f"run lengths that add up to {int(counts.sum()):,} pixels, not to {total:,}")
 
 
 def decode_runs(counts: np.ndarray, shape: tuple[int, int], by_row: bool = False) -> tuple[Box, np.ndarray]:
@@ -68,11 +89,7 @@ def decode_runs(counts: np.ndarray, shape: tuple[int, int], by_row: bool = False
         When they do not add up to the shape.
     """
     lines, length = shape if by_row else shape[::-1]
-    total = lines * length
-    if len(counts) and (counts.min() < 0 or counts.max() > total):
-        raise InputFileError("run lengths below zero or beyond the image")
-    if int(counts.sum()) != total:
-        raise InputFileError(f"run lengths that add up to {int(counts.sum()):,} pixels, not to {total:,}")
+    check_runs(counts, lines * length)
     edges = np.cumsum(counts)
     starts, stops = edges[0::2][: len(edges) // 2], edges[1::2]
     filled = stops > starts
@@ -100,6 +117,8 @@ def parse_counts(text: str) -> np.ndarray:
 
 
 def _whole_numbers(counts: Any) -> np.ndarray:
+    if isinstance(counts, list):
+        counts = [int(count) if isinstance(count, float) and count.is_integer() else count for count in counts]
     if not isinstance(counts, list) or any(type(count) is not int or not -1 < count < 2**40 for count in counts):
         raise InputFileError("run lengths that are no whole numbers from 0 on")
     return np.array(counts, np.int64)

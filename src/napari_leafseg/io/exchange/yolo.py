@@ -72,9 +72,12 @@ def iterate_yolo(path: Path, reading: Reading) -> Found:
 def _draw(canvas: Canvas, values: np.ndarray, kind: str, leaves: set[str]) -> None:
     if kind not in leaves:
         canvas.reading.leave_out(f"“{kind}”")
-    elif len(values) < 6 or len(values) % 2:
+    elif len(values) < 6:
         canvas.reading.leave_out("box without an outline")
+    elif np.nanmax(values) > 2:
+        canvas.reading.leave_out("outline in pixels, not in fractions of the image’s sides")
     else:
+        values = values[: len(values) // 2 * 2]  # what follows is its confidence
         canvas.polygon(object(), [values.reshape(-1, 2) * (canvas.shape[1], canvas.shape[0])])
 
 
@@ -137,6 +140,6 @@ def is_yolo(path: Path) -> bool:
         if path.suffix.lower() != ".txt":
             return "names:" in text
         first = next((line.split() for line in text.splitlines() if line.strip()), ["0"])
-        return all(np.isfinite(float(value)) for value in first) and first[0].isdigit()
+        return all(np.isfinite(float(value)) for value in first) and float(first[0]).is_integer()
     except ValueError:
         return False

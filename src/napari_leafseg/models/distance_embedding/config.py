@@ -51,6 +51,10 @@ class DistanceEmbeddingConfig(ModelConfig):
         Give the first network a second decoder with an embedding of its own, which only its E-loss uses (Wu's code).
     distance_scale : float
         The distance head's output is divided by this; Wu's code trains on ten times the distance.
+    distance_hidden : int, optional
+        Channels of a linear convolution between the first network's last features and the distance head; the D-feature
+        is made of what it gives, and is as wide (Wu's code: as many as `embedding`). None: there is none, and the
+        D-feature has the U-Net's width (the paper's figure).
     foreground_head : bool
         Predict leaf / no leaf beside the distance. The published model has no such head; a pixel is then leaf where
         the distance exceeds 2 % of its maximum.
@@ -82,6 +86,7 @@ class DistanceEmbeddingConfig(ModelConfig):
     embedding: int = Field(8, ge=2, le=64)
     auxiliary_embedding: bool = False
     distance_scale: float = Field(1.0, gt=0)
+    distance_hidden: int | None = Field(None, ge=1)
     foreground_head: bool = True
     head_dropout: float = Field(0.0, ge=0, lt=1)
     stop_gradient: bool = False
@@ -99,8 +104,10 @@ class DistanceEmbeddingConfig(ModelConfig):
                 "embed_from center needs the encoder efficientnet-lite0 and an embedding of a multiple of 4"
             )
         plain = self.layout == "cascaded" and self.foreground_head and not self.auxiliary_embedding
-        if self.encoder != "unet" and not plain:
-            raise ValueError(f"the encoder {self.encoder} has the cascaded layout, a foreground head, one embedding")
+        if self.encoder != "unet" and not (plain and self.distance_hidden is None):
+            raise ValueError(
+                f"the encoder {self.encoder} has the cascaded layout, a foreground head, one embedding, no hidden layer"
+            )
         return self
 
 
@@ -124,5 +131,7 @@ SIZES: dict[str, DistanceEmbeddingConfig] = {
         head_dropout=0.5,
     ),
 }
+SIZES["wu-code"] = SIZES["paper"].model_copy(update={"distance_hidden": SIZES["paper"].embedding})
 """Presets: `tiny` for tests, `small` two plain U-Nets, `medium` for a graphics card, `pretrained` with an encoder that
-knows ImageNet; `paper` is the published network."""
+knows ImageNet; `paper` is the network of the paper's figure, `wu-code` the one of its first author's code, whose second
+U-Net sees 3 + E channels."""

@@ -12,6 +12,7 @@ DISTANCE_EMBEDDING = ModelFamily(
     config=DistanceEmbeddingConfig,
     builder="napari_leafseg.models.distance_embedding.build:build",
     runner="napari_leafseg.inference.distance_embedding_runner:DistanceEmbeddingRunner",
+    prediction="napari_leafseg.inference.leaf_prediction:LeafPrediction",
     losses="napari_leafseg.training.losses:dense_losses",
     unique_losses="napari_leafseg.training.losses:dense_unique_losses",
     presets=SIZES,
@@ -26,6 +27,12 @@ DISTANCE_EMBEDDING = ModelFamily(
             "angle", "Clustering angle", "°", 5.0, 75.0, 1.0, 45.0, 0,
             "Pixels whose embedding lies within this angle of a seed's belong to its leaf. Wider gives larger leaves.",
             search=tuple(float(angle) for angle in range(30, 80, 5)),
+        ),
+        ParameterSpec(
+            "grouping", "Grouping", "", 0.0, 1.0, 1.0, 0.0, 0,
+            "best-seed: every pixel goes to the best of all seeds that it is connected to. published: the region "
+            "growing of Wu, Chen and Merhof (2020), with their rules for seeds and noise.",
+            choices=("best-seed", "published"),
         ),
     ),
 )  # fmt: skip

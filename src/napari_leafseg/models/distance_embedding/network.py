@@ -45,8 +45,9 @@ class DistanceEmbeddingNet(LeafNetwork):
     """Two U-Nets in a row: the first regresses the distance map, the second embeds.
 
     The first network's last features (D-feat) go through a convolution and an L2 normalization and are concatenated
-    with the image as input of the second (Wu et al. 2020, Sec. 3 and Fig. 2). The configuration's `layout` names the
-    variants that do without.
+    with the image as input of the second (Wu et al. 2020, Sec. 3 and Fig. 2). With `distance_hidden` they go through a
+    linear convolution first, and the distance and the D-feature are made of what it gives (Wu's code). The
+    configuration's `layout` names the variants that do without.
 
     Parameters
     ----------
@@ -58,13 +59,16 @@ class DistanceEmbeddingNet(LeafNetwork):
         self.config = config
         width = config.unet.filters
         self.distance_net = UNet(3, config.unet)
-        self.distance_head = nn.Conv2d(width, 1, 3, padding=1)
+        hidden = config.distance_hidden
+        self.distance_feature = nn.Conv2d(width, hidden, 3, padding=1) if hidden else None
+        linked = hidden or width
+        self.distance_head = nn.Conv2d(linked, 1, 3, padding=1)
         self.foreground_head = nn.Conv2d(width, 1, 3, padding=1) if config.foreground_head else None
-        self.link = nn.Conv2d(width, width, 3, padding=1) if config.layout == "cascaded" else None
+        self.link = nn.Conv2d(linked, linked, 3, padding=1) if config.layout == "cascaded" else None
         self.embedding_net: Decoder = (
             Decoder(config.unet)
             if config.layout == "shared"
-            else UNet(3 + (width if config.layout == "cascaded" else 0), config.unet)
+            else UNet(3 + (linked if config.layout == "cascaded" else 0), config.unet)
         )
         self.embedding_head = nn.Conv2d(width, config.embedding, 3, padding=1)
         self.dropout = nn.Dropout(config.head_dropout)
@@ -100,11 +104,19 @@ class DistanceEmbeddingNet(LeafNetwork):
 
     def first_parts(self) -> list[nn.Module]:
         """Tell what belongs to the first network: what the first stage of a staged training trains."""
-        parts = [self.distance_net, self.distance_head, self.foreground_head, self.auxiliary_net, self.auxiliary_head]
+        parts = [
+            self.distance_net, self.distance_feature, self.distance_head, self.foreground_head, self.auxiliary_net,
+            self.auxiliary_head,
+        ]  # fmt: skip
         return [part for part in parts if part is not None]
 
+    def embed(self, center: torch.Tensor, origin: tuple[int, int] = (0, 0)) -> torch.Tensor:
+        """Make the embedding of predicted centers; of networks that predict them."""
+        raise NotImplementedError
+
     def _distances(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        distance = functional.relu(self.distance_head(features)) / self.config.distance_scale
+        seen = features if self.distance_feature is None else self.distance_feature(features)
+        distance = functional.relu(self.distance_head(seen)) / self.config.distance_scale
         return distance, None if self.foreground_head is None else self.foreground_head(features)
 
     def _auxiliary(self, levels: list[torch.Tensor]) -> torch.Tensor | None:
@@ -145,6 +157,9 @@ class DistanceEmbeddingNet(LeafNetwork):
             )
         if self.link is None:
             return self.embedding_net.decode_levels(self.embedding_net.encode(images))
-        link = self.link(features.detach() if self.config.stop_gradient else features)
+        features = features.detach() if self.config.stop_gradient else features
+        if self.distance_feature is not None:
+            features = self.dropout(self.distance_feature(features))
+        link = self.link(features)
         link = functional.normalize(link.float(), dim=1).to(images.dtype)
         return self.embedding_net.decode_levels(self.embedding_net.encode(torch.cat([images, link], 1)))

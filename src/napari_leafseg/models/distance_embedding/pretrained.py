@@ -106,6 +106,7 @@ class PretrainedDistanceEmbeddingNet(DistanceEmbeddingNet):
         self.detail.apply(he_initialize)
         self.rises = nn.ModuleList(_Rise(widths[k + 1], beside[k], widths[k]) for k in reversed(range(5)))
         width, half = config.decoder[0], config.decoder[1]
+        self.distance_feature = None
         self.distance_head = nn.Conv2d(width, 1, 3, padding=1)
         self.foreground_head = nn.Conv2d(width, 1, 3, padding=1)
         self.link = nn.Conv2d(half, config.unet.filters, 3, padding=1)

@@ -1,1 +1,1 @@
-"""Query-based networks: a common interface, and four of them."""
+"""Query-based networks: a common interface, and six of them."""

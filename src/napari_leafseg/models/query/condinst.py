@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from napari_leafseg.losses.masks import focal_loss, giou_loss
-from napari_leafseg.models.query.base import Features, Instances, Matched, Queries, QueryModel, best_first
+from napari_leafseg.models.query.base import (
+    Features,
+    Instances,
+    Matched,
+    Queries,
+    QueryModel,
+    best_first,
+    category_targets,
+    split_categories,
+)
 from napari_leafseg.models.query.config import CondInstConfig
 from napari_leafseg.models.query.layers import (
     FeaturePyramid,
@@ -25,10 +36,10 @@ def assign_locations(
     instances: Instances, image: torch.Tensor, points: torch.Tensor, stride: torch.Tensor, bounds: torch.Tensor,
     radius: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Tell which leaf each location stands for (Tian et al. 2019, Sec. 3.1, with center sampling).
+    """Tell which leaf each location stands for (Tian et al. 2020, Sec. 3.3).
 
-    A location is positive for a leaf when it lies in its box, within `radius` strides of the box's middle, and the
-    farthest side of the box is within the level's range. Of several leaves, the one with the smallest box has it.
+    A location is positive for a leaf when it lies in its box, within `radius` strides of the mask's center of mass, and
+    the farthest side of the box is within the level's range. Of several leaves, the one with the smallest box has it.
 
     Parameters
     ----------
@@ -56,7 +67,7 @@ def assign_locations(
     low, high = instances.boxes[:, :2], instances.boxes[:, 2:]
     place = points[:, None].float()
     sides = torch.cat([place - low, high - place], 2)  # (L, M, 4)
-    middle = (low + high) / 2
+    middle = instances.centers
     reach = radius * stride[:, None, None]
     near = torch.cat([place - torch.maximum(middle - reach, low), torch.minimum(middle + reach, high) - place], 2)
     farthest = sides.amax(2)
@@ -149,9 +160,9 @@ class CondInst(QueryModel):
                     "head": nn.Conv2d(config.mask_width, config.classes, 1),
                 }
             )
+            nn.init.constant_(self.semantic["head"].bias, -math.log(99))  # type: ignore[arg-type]
         initialize_heads(self.score_head, self.box_head, self.centre_head, self.controller)
-        if config.scales:  # begin at a stride to each side, so that small boxes are soon found
-            nn.init.constant_(self.box_head.bias, 1.0)  # type: ignore[arg-type]
+        nn.init.constant_(self.box_head.bias, config.box_start)  # type: ignore[arg-type]
 
     @property
     def stride(self) -> int:
@@ -208,15 +219,16 @@ class CondInst(QueryModel):
 
     def query(self, features: Features) -> Queries:
         said = self._heads(features)
-        score = said["score"].float().sigmoid().amax(1)
-        center = said["center"].float().sigmoid()[:, 0]
-        queries = Queries(said["image"], said["weights"], score, said["points"].float(), said["reach"])
+        sure = said["score"].float().sigmoid()
+        score = (sure * said["center"].float().sigmoid()).sqrt() * (sure >= 0.05)
         order = torch.arange(len(score), device=score.device)
-        joined = queries._replace(weights=order[:, None], score=(score * center).sqrt() * (score >= 0.05))
+        queries = Queries(said["image"], order[:, None], score.amax(1), said["points"].float(), said["reach"])
+        joined = split_categories(queries, score, self.config.score_floor)
         likely = best_first(joined, self.config.score_floor, 4 * self.config.candidates)
         index = likely.weights[:, 0]
         place, sides = said["points"].float(), said["sides"].float()
         boxes = torch.cat([place - sides[:, :2], place + sides[:, 2:]], 1)[index]
+        boxes = boxes + 1e5 * likely.categories[:, None]  # boxes of two classes never overlap
         kept = []
         for number in range(len(features.mask)):
             own = torch.nonzero(likely.image == number)[:, 0]
@@ -232,10 +244,21 @@ class CondInst(QueryModel):
         answers = dynamic_convolution(seen, queries.weights, self.config.mask_channels, self.config.layers)
         return enlarge(answers.reshape(-1, 1, height, width), self.config.upsample)[:, 0]
 
-    def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        relative = (queries.position[:, :, None] - positions.T[None]) / queries.reach[:, None, None]
-        seen = torch.cat([relative, pixels.float().T.expand(len(relative), -1, -1)], 1)
+    def retrieve_pixels(self, queries: Queries, pixels: torch.Tensor, relative: torch.Tensor) -> torch.Tensor:
+        seen = torch.cat([relative.float(), pixels.float()], 1).T.expand(len(queries.image), -1, -1)
         return dynamic_convolution(seen, queries.weights.float(), self.config.mask_channels, self.config.layers)
+
+    def places(self, matched: Matched, instances: Instances) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a positive location of each leaf, and its level's reach; its center where it has none."""
+        low, high = instances.boxes[:, :2], instances.boxes[:, 2:]
+        farthest = torch.maximum(instances.centers - low, high - instances.centers).amax(1)
+        ends = torch.tensor(self.config.sizes, device=farthest.device)
+        reaches = torch.cat([ends, 2 * ends[-1:]])
+        place, reach = instances.centers.clone(), reaches[torch.bucketize(farthest, ends)]
+        order = torch.randperm(len(matched.instance), device=farthest.device)
+        place[matched.instance[order]] = matched.queries.position[order].to(place.dtype)
+        reach[matched.instance[order]] = matched.queries.reach[order].to(reach.dtype)
+        return place, reach
 
     def match(self, features: Features, instances: Instances) -> Matched:
         said = self._heads(features)
@@ -246,17 +269,19 @@ class CondInst(QueryModel):
         height, width = features.size
         x, y = said["points"][:, 0].clamp(max=width - 1), said["points"][:, 1].clamp(max=height - 1)
         counted = (instances.known[said["image"], y, x] > 0) | positive
-        one_hot = torch.zeros_like(said["score"])
-        one_hot[:, 0] = positive.to(one_hot.dtype)
+        one_hot = category_targets(said["score"], leaf, instances)
         total = positive.sum().clamp(min=1)
         losses = {"score": (focal_loss(said["score"], one_hot) * counted[:, None]).sum() / total}
         wanted = centerness(sides[positive])
-        errors = giou_loss(said["sides"][positive].float(), sides[positive])
+        unit = said["stride"][positive, None]
+        errors = giou_loss(said["sides"][positive].float() / unit, sides[positive] / unit)
         losses["box"] = (errors * wanted).sum() / wanted.sum().clamp(min=1e-6)
         losses["center"] = (
             functional.binary_cross_entropy_with_logits(said["center"][positive, 0].float(), wanted, reduction="sum")
             / total
         )
+        if self.config.semantic:
+            losses["semantic"] = self._semantic_loss(features, instances)
         chosen = torch.nonzero(positive)[:, 0]
         if len(chosen) > self.config.queries:
             chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[: self.config.queries]]
@@ -265,6 +290,22 @@ class CondInst(QueryModel):
             said["reach"],
         ).select(chosen)  # fmt: skip
         return Matched(queries, leaf[chosen], losses)
+
+    def _semantic_loss(self, features: Features, instances: Instances) -> torch.Tensor:
+        """The focal loss of the classes at each place of the mask branch, over the number of leaf places."""
+        said = self.semantic["head"](self.semantic["tower"](features.levels[self.config.mask_levels[0]])).float()
+        shape = (said.shape[-2], said.shape[-1])
+        x, y = locations(shape, self._branch_stride, said.device).T
+        height, width = features.size
+        target = torch.zeros_like(said)
+        if len(instances.image):
+            step = width // instances.masks.shape[-1]
+            rows = (y // step).clamp(max=instances.masks.shape[-2] - 1)
+            seen = instances.masks[:, rows, (x // step).clamp(max=instances.masks.shape[-1] - 1)] >= 0.5
+            plane = instances.image * said.shape[1] + instances.category
+            target = target.view(-1, seen.shape[1]).index_add(0, plane, seen.to(said.dtype)).clamp(max=1).view_as(said)
+        known = instances.known[:, y.clamp(max=height - 1), x.clamp(max=width - 1)].view(len(said), 1, *shape)
+        return (focal_loss(said, target) * known).sum() / target.sum().clamp(min=1)
 
 
 def _semantic_tower(width: int, inner: int) -> list[nn.Module]:

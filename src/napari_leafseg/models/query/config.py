@@ -21,7 +21,7 @@ class BackboneConfig(BaseModel):
         "leaf" is the distance + embedding network, small enough to be trained on a CPU; "resnet" and "swin" come from
         ``transformers`` (AutoBackbone).
     size : str
-        Of "resnet": "18", "50", "101"; of "swin": "tiny", "small", "base"; "custom" with `shape`.
+        Of "resnet": "18", "50", "101"; of "swin": "tiny", "small", "base", "large"; "custom" with `shape`.
     shape : dict
         Entries of the ``transformers`` configuration, over those of `size`.
     trunk : DistanceEmbeddingConfig
@@ -35,7 +35,7 @@ class BackboneConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["leaf", "resnet", "swin"] = "leaf"
-    size: Literal["18", "50", "101", "tiny", "small", "base", "custom"] = "custom"
+    size: Literal["18", "50", "101", "tiny", "small", "base", "large", "custom"] = "custom"
     shape: dict[str, Any] = {}
     trunk: DistanceEmbeddingConfig = LEAF_TRUNK
     frozen_norm: bool = False
@@ -43,14 +43,14 @@ class BackboneConfig(BaseModel):
 
     @model_validator(mode="after")
     def _known_size(self) -> BackboneConfig:
-        sizes = {"leaf": (), "resnet": ("18", "50", "101"), "swin": ("tiny", "small", "base")}[self.kind]
+        sizes = {"leaf": (), "resnet": ("18", "50", "101"), "swin": ("tiny", "small", "base", "large")}[self.kind]
         if self.size != "custom" and self.size not in sizes:
             raise ValueError(f"backbone: {self.kind} has no size {self.size}; choose one of {', '.join(sizes)}")
         return self
 
 
 class QueryConfig(ModelConfig):
-    """What the four query-based models have in common.
+    """What the query-based models have in common.
 
     Attributes
     ----------
@@ -63,10 +63,15 @@ class QueryConfig(ModelConfig):
         Groups of the group norms.
     classes : int
         1: leaf. Published weights know the 80 classes of COCO.
+    class_names : tuple of str
+        Names of the classes, where a training knew them.
     candidates : int
         At most so many masks of an image are kept.
     score_floor : float
         Masks of less score are not kept: what the slider begins at.
+    mask_score : bool
+        A mask's score is multiplied by the mean probability inside it, as SOLOv2, SOTR and Mask2Former do; CondInst as
+        published does not.
     """
 
     backbone: BackboneConfig = BackboneConfig()
@@ -74,8 +79,10 @@ class QueryConfig(ModelConfig):
     mask_channels: int = Field(32, ge=1)
     groups: int = Field(8, ge=1)
     classes: int = Field(1, ge=1)
+    class_names: tuple[str, ...] = ()
     candidates: int = Field(200, ge=1)
     score_floor: float = Field(0.05, ge=0, lt=1)
+    mask_score: bool = True
 
 
 class GridConfig(QueryConfig):
@@ -178,7 +185,9 @@ class CondInstConfig(QueryConfig):
         Enlarge the mask branch's coarser levels with their first pixels in one corner, as published. That moves them by
         half a pixel, so that a mirrored image does not give mirrored features; False puts middles on middles.
     semantic : bool
-        Keep the semantic branch of the published weights (used in training only, by the original).
+        A branch that says of each place whether it is leaf, in training only (the published multi-scale weights).
+    box_start : float
+        Strides to each side that boxes begin with in training, so that small ones are soon found; 0 is published.
     """
 
     kind: Literal["condinst"] = "condinst"
@@ -197,6 +206,7 @@ class CondInstConfig(QueryConfig):
     scales: bool = True
     corner_aligned: bool = True
     semantic: bool = False
+    box_start: float = 1.0
 
 
 class Mask2FormerConfig(QueryConfig):
@@ -222,18 +232,72 @@ class Mask2FormerConfig(QueryConfig):
     points: int = Field(1024, ge=16)
 
 
+class SparseInstConfig(QueryConfig):
+    """SparseInst (Cheng et al. 2022).
+
+    Attributes
+    ----------
+    queries : int
+        Activation maps, each a query: as many leaves can be found at most.
+    activation_groups : int
+        Maps for each query, which gather its features together.
+    first_level : int
+        The backbone's finest map that is used, 0 = finest; masks have its stride.
+    upsample : int
+        Masks are enlarged by this.
+    towers : int
+        Convolutions before the activation maps, and before the mask features.
+    span : float, optional
+        See `GridConfig`.
+    """
+
+    kind: Literal["sparseinst"] = "sparseinst"
+    queries: int = Field(80, ge=1)
+    activation_groups: int = Field(4, ge=1)
+    first_level: int = Field(0, ge=0, le=2)
+    upsample: int = Field(1, ge=1)
+    towers: int = Field(4, ge=1)
+    span: float | None = 128.0
+
+
+class KNetConfig(QueryConfig):
+    """K-Net (Zhang et al. 2021); its kernels are as wide as the mask features.
+
+    Attributes
+    ----------
+    queries : int
+        Learned kernels: as many leaves can be found at most.
+    rounds, heads, feedforward : int
+        Rounds of updates, and the attention between kernels in each.
+    span : float, optional
+        See `GridConfig`.
+    """
+
+    kind: Literal["knet"] = "knet"
+    mask_channels: int = Field(64, ge=8)
+    queries: int = Field(80, ge=1)
+    rounds: int = Field(3, ge=1)
+    heads: int = Field(4, ge=1)
+    feedforward: int = Field(256, ge=8)
+    span: float | None = 128.0
+
+
 _TINY = BackboneConfig(
     trunk=DistanceEmbeddingConfig(unet=UNetConfig(filters=4, depth=4), embedding=4, refine_distance=True)
 )
 _RESNET = BackboneConfig(kind="resnet", size="50", frozen_norm=True, pretrained="microsoft/resnet-50")
 _COCO_RANGES = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048))
 
-QUERY_SIZES: dict[str, CondInstConfig | Solov2Config | SotrConfig | Mask2FormerConfig] = {
-    "condinst": CondInstConfig(),
+AnyQueryConfig = CondInstConfig | Solov2Config | SotrConfig | Mask2FormerConfig | SparseInstConfig | KNetConfig
+
+QUERY_SIZES: dict[str, AnyQueryConfig] = {
+    "condinst": CondInstConfig(mask_score=False),
     "solov2": Solov2Config(),
     "sotr": SotrConfig(),
     "mask2former": Mask2FormerConfig(),
-    "condinst-tiny": CondInstConfig(backbone=_TINY, width=16, groups=4, mask_width=16, towers=1),
+    "sparseinst": SparseInstConfig(mask_channels=64),
+    "knet": KNetConfig(),
+    "condinst-tiny": CondInstConfig(backbone=_TINY, width=16, groups=4, mask_width=16, towers=1, mask_score=False),
     "solov2-tiny": Solov2Config(
         backbone=_TINY, width=16, groups=4, mask_channels=16, towers=1, tower_width=16, mask_width=16
     ),
@@ -242,10 +306,16 @@ QUERY_SIZES: dict[str, CondInstConfig | Solov2Config | SotrConfig | Mask2FormerC
         backbone=_TINY, width=32, mask_channels=32, encoder_layers=1, decoder_layers=2, heads=2, feedforward=64,
         queries=40, points=512,
     ),
+    "sparseinst-tiny": SparseInstConfig(
+        backbone=_TINY, width=32, mask_channels=32, queries=40, activation_groups=2, towers=2
+    ),
+    "knet-tiny": KNetConfig(
+        backbone=_TINY, width=32, groups=4, mask_channels=32, queries=40, rounds=2, heads=2, feedforward=64
+    ),
     "condinst-coco": CondInstConfig(
         backbone=_RESNET, width=256, groups=32, classes=80, levels=(0, 1, 2, 3, 4), sizes=(64, 128, 256, 512),
         mask_levels=(0, 1, 2), mask_width=128, upsample=2, towers=4, extra_levels=2, queries=500, box_overlap=0.6,
-        semantic=True,
+        semantic=True, box_start=0.0, mask_score=False,
     ),
     "solov2-coco": Solov2Config(
         backbone=_RESNET, width=256, mask_channels=256, groups=32, classes=80, levels=(0, 1, 2, 3, 4),
@@ -260,6 +330,13 @@ QUERY_SIZES: dict[str, CondInstConfig | Solov2Config | SotrConfig | Mask2FormerC
     "mask2former-coco": Mask2FormerConfig(
         backbone=_RESNET, width=256, mask_channels=256, classes=80, queries=100, encoder_layers=6, decoder_layers=9,
         heads=8, feedforward=1024, points=12544,
+    ),
+    "sparseinst-coco": SparseInstConfig(
+        backbone=_RESNET, width=256, mask_channels=128, classes=80, queries=100, first_level=1, upsample=2, span=None
+    ),
+    "knet-coco": KNetConfig(
+        backbone=_RESNET, width=256, mask_channels=256, groups=32, classes=80, queries=100, heads=8, feedforward=2048,
+        span=None,
     ),
 }  # fmt: skip
 """Presets: a model's name is its leaf-sized one, ``-tiny`` is for tests, ``-coco`` has the published settings."""

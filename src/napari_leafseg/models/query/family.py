@@ -8,12 +8,16 @@ from napari_leafseg.models.parameters import ParameterSpec
 from napari_leafseg.models.query.config import (
     QUERY_SIZES,
     CondInstConfig,
+    KNetConfig,
     Mask2FormerConfig,
     QueryConfig,
     Solov2Config,
     SotrConfig,
+    SparseInstConfig,
 )
 from napari_leafseg.models.registry import ModelFamily
+
+_IMPORTER = "napari_leafseg.models.query.pretrained.convert:import_published"
 
 QUERY_PARAMETERS = (
     ParameterSpec(
@@ -35,8 +39,9 @@ QUERY_PARAMETERS = (
 
 
 def query_family(
-    kind: str, title: str, config: type[QueryConfig], builder: str, presets: Mapping[str, QueryConfig] | None = None
-) -> ModelFamily:
+    kind: str, title: str, config: type[QueryConfig], builder: str, presets: Mapping[str, QueryConfig] | None = None,
+    importer: str | None = _IMPORTER,
+) -> ModelFamily:  # fmt: skip
     """Make the family of a query-based model.
 
     Parameters
@@ -47,6 +52,8 @@ def query_family(
         ``"module:Class"`` of a `napari_leafseg.models.query.base.QueryModel`.
     presets : dict, optional
         Configurations by name; those of `QUERY_SIZES` when None.
+    importer : str, optional
+        See `ModelFamily`; None where no published checkpoints can be read.
     """
     return ModelFamily(
         kind=kind,
@@ -54,13 +61,14 @@ def query_family(
         config=config,
         builder=builder,
         runner="napari_leafseg.inference.query_runner:QueryRunner",
+        prediction="napari_leafseg.inference.query_prediction:QueryPrediction",
         parameters=QUERY_PARAMETERS,
         presets=presets or {name: preset for name, preset in QUERY_SIZES.items() if preset.kind == kind},
         overlays=("confidence",),
         overlapping_masks=True,
         instance_unique=True,
         unique_losses="napari_leafseg.training.losses:query_unique_losses",
-        importer="napari_leafseg.models.query.pretrained.convert:import_published",
+        importer=importer,
     )
 
 
@@ -70,3 +78,7 @@ SOTR = query_family("sotr", "SOTR", SotrConfig, "napari_leafseg.models.query.sot
 MASK2FORMER = query_family(
     "mask2former", "Mask2Former", Mask2FormerConfig, "napari_leafseg.models.query.mask2former:Mask2Former"
 )
+SPARSEINST = query_family(
+    "sparseinst", "SparseInst", SparseInstConfig, "napari_leafseg.models.query.sparseinst:SparseInst", importer=None
+)
+KNET = query_family("knet", "K-Net", KNetConfig, "napari_leafseg.models.query.knet:KNet", importer=None)

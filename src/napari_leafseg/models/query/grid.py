@@ -14,6 +14,9 @@ from napari_leafseg.models.query.base import (
     QueryModel,
     annotated_cells,
     best_first,
+    category_targets,
+    join_queries,
+    split_categories,
 )
 from napari_leafseg.models.query.config import GridConfig
 from napari_leafseg.models.query.layers import FeaturePyramid, UnifiedMaskBranch
@@ -110,9 +113,10 @@ class GridQueryModel(QueryModel):
         parts = []
         for logits, weights in self.grids(features):
             scores = logits.float().sigmoid()
-            parts.append(_as_queries((point_nms(scores) if self.config.point_nms else scores).amax(1), weights))
-        together = Queries(*(torch.cat(values) for values in zip(*parts, strict=True)))
-        return best_first(together, self.config.score_floor, 2 * self.config.candidates)
+            scores = point_nms(scores) if self.config.point_nms else scores
+            flat = scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1])
+            parts.append(split_categories(_as_queries(scores.amax(1), weights), flat, self.config.score_floor))
+        return best_first(join_queries(parts), self.config.score_floor, 2 * self.config.candidates)
 
     def match(self, features: Features, instances: Instances) -> Matched:
         parts, leaves, wanted, given, counted = [], [], [], [], []
@@ -122,12 +126,12 @@ class GridQueryModel(QueryModel):
             positive = target.flatten() >= 0
             parts.append(_as_queries(logits.float().sigmoid().amax(1), weights).select(positive))
             leaves.append(target.flatten()[positive])
-            one_hot = torch.zeros_like(logits)
-            one_hot[:, 0] = (target >= 0).to(logits.dtype)
-            wanted.append(one_hot.flatten(2))
+            flat = logits.flatten(2).transpose(1, 2)
+            kinds = category_targets(flat.flatten(0, 1), target.flatten(), instances)
+            wanted.append(kinds.reshape(flat.shape).transpose(1, 2))
             given.append(logits.flatten(2))
             counted.append(annotated_cells(instances.known, (rows, columns)) | (target.flatten(1) >= 0))
-        queries = Queries(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        queries = join_queries(parts)
         errors = focal_loss(torch.cat(given, 2), torch.cat(wanted, 2)) * torch.cat(counted, 1)[:, None]
         instance = torch.cat(leaves)
         return Matched(queries, instance, {"score": errors.sum() / (len(instance) + 1)})

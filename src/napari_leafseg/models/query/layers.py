@@ -94,10 +94,14 @@ def dynamic_parameters(inputs: int, channels: int, layers: int) -> int:
 
 
 def tower(inputs: int, width: int, count: int, groups: int, bias: bool = False) -> nn.Sequential:
-    """Build `count` times 3 x 3 convolution, group norm, ReLU."""
+    """Build `count` times 3 x 3 convolution, group norm, ReLU; weights begin at N(0, 0.01), as the originals' do."""
     layers: list[nn.Module] = []
     for number in range(count):
-        layers.append(nn.Conv2d(inputs if number == 0 else width, width, 3, padding=1, bias=bias))
+        layer = nn.Conv2d(inputs if number == 0 else width, width, 3, padding=1, bias=bias)
+        nn.init.normal_(layer.weight, std=0.01)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+        layers.append(layer)
         layers += [nn.GroupNorm(groups, width), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
@@ -213,6 +217,7 @@ class UnifiedMaskBranch(nn.Module):
         self.merge = nn.Sequential(
             nn.Conv2d(width, outputs, 1, bias=False), nn.GroupNorm(groups, outputs), nn.ReLU(inplace=True)
         )
+        nn.init.normal_(self.merge[0].weight, std=0.01)  # type: ignore[arg-type]
 
     def forward(self, maps: list[torch.Tensor], strides: Sequence[int]) -> torch.Tensor:
         """Compute (N, outputs, h, w) at the finest level's size; not negative."""

@@ -8,7 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_leafseg.models.query.base import Features, Instances, Matched, Queries, QueryModel, best_first
+from napari_leafseg.models.query.base import (
+    Features,
+    Instances,
+    Matched,
+    Queries,
+    QueryModel,
+    best_first,
+    split_categories,
+)
 from napari_leafseg.models.query.config import Mask2FormerConfig
 
 _NOTHING = -12.0  # a mask logit that says no, and whose loss against "no" is next to none
@@ -100,7 +108,9 @@ class Mask2Former(QueryModel):
 
     def query(self, features: Features) -> Queries:
         classes, weights, _ = self._decode(features)
-        return best_first(self._queries(classes[-1], weights), self.config.score_floor, self.config.candidates)
+        scores = classes[-1].float().softmax(-1)[..., :-1].flatten(0, 1)
+        found = split_categories(self._queries(classes[-1], weights), scores, self.config.score_floor)
+        return best_first(found, self.config.score_floor, self.config.candidates)
 
     def match(self, features: Features, instances: Instances) -> Matched:
         classes, weights, logits = self._decode(features)
@@ -109,7 +119,7 @@ class Mask2Former(QueryModel):
         logits = [torch.where(known, item.float(), _NOTHING) for item in logits]
         number = len(features.mask)
         masks = [instances.masks[instances.image == image] for image in range(number)]
-        labels = [torch.zeros(len(item), dtype=torch.int64, device=item.device) for item in masks]
+        labels = [instances.category[instances.image == image] for image in range(number)]
         if len(instances.image) == 0:
             nothing = torch.full(classes[-1].shape[:2], self.config.classes, device=features.mask.device)
             errors = [
@@ -138,15 +148,53 @@ class Mask2Former(QueryModel):
             * torch.stack([value for key, value in said.items() if key.startswith(start)]).sum()
             for name, start in names.items()
         }
-        pairs = matchings[0]
-        count = classes[-1].shape[1]
-        place = [source.to(known.device) + image * count for image, (source, _) in enumerate(pairs)]
-        offset, leaves = 0, []
-        for image, (_, target) in enumerate(pairs):
-            leaves.append(target.to(known.device) + offset)
-            offset += len(masks[image])
-        return Matched(self._queries(classes[-1], weights).select(torch.cat(place)), torch.cat(leaves), losses)
+        queries = self._queries(classes[-1], weights)
+        return Matched(*_together(queries, matchings[0], masks, classes[-1].shape[1]), losses)
 
     def mask_losses(self, matched: Matched, features: Features, instances: Instances) -> dict[str, torch.Tensor]:
         """Return nothing: the criterion that matches computes them for every layer."""
         return {}
+
+    def assign(self, features: Features, instances: Instances) -> Matched:
+        """Assign the last layer's queries to true leaves, without the losses of all layers."""
+        classes, weights, logits = self._decode(features)
+        count = classes[-1].shape[1]
+        queries = self._queries(classes[-1], weights)
+        if len(instances.image) == 0:
+            none = torch.zeros(0, dtype=torch.int64, device=weights.device)
+            return Matched(queries.select(none), none, {})
+        known = functional.adaptive_max_pool2d(instances.known[:, None], logits[-1].shape[-2:]) > 0
+        masks = [instances.masks[instances.image == image] for image in range(len(features.mask))]
+        labels = [instances.category[instances.image == image] for image in range(len(features.mask))]
+        with torch.no_grad():
+            said = torch.where(known, logits[-1].float(), _NOTHING)
+            kinds = _silent(classes[-1], logits[-1], known).float()
+            pairs = self.criterion.matcher(said, kinds, masks, labels)
+        return Matched(*_together(queries, pairs, masks, count), {})
+
+    def retrieval_losses(self, matched: Matched, masks: torch.Tensor, instances: Instances) -> dict[str, torch.Tensor]:
+        """Return cross entropy and dice at sampled pixels, as the criterion has them, of the matched queries."""
+        count = len(matched.instance)
+        if count == 0:
+            return {"mask": masks.sum() * 0 + matched.queries.weights.sum() * 0}
+        logits = self.retrieve(matched.queries, masks).float()
+        known = functional.adaptive_max_pool2d(instances.known[:, None], logits.shape[-2:])[matched.queries.image, 0]
+        logits = torch.where(known > 0, logits, _NOTHING)
+        each = torch.arange(count)
+        pairs: Any = [(each, each)]
+        said = self.criterion.loss_masks(logits[None], [instances.masks[matched.instance]], pairs, count)
+        names = {"mask": "loss_mask", "dice": "loss_dice"}
+        return {name: self.criterion.weight_dict[key] * said[key] for name, key in names.items()}
+
+
+def _together(
+    queries: Queries, pairs: list[Any], masks: list[torch.Tensor], count: int
+) -> tuple[Queries, torch.Tensor]:
+    """The matched queries of a batch and their leaves, of what the matcher found image by image."""
+    device = queries.image.device
+    place = [source.to(device) + image * count for image, (source, _) in enumerate(pairs)]
+    offset, leaves = 0, []
+    for own, (_, target) in zip(masks, pairs, strict=True):
+        leaves.append(target.to(device) + offset)
+        offset += len(own)
+    return queries.select(torch.cat(place)), torch.cat(leaves)

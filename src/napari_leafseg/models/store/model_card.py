@@ -7,9 +7,9 @@ import json
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -156,6 +156,7 @@ def read_card(path: str | Path) -> ModelCard:
         entries["defaults"] = with_new_names(entries.get("defaults", {}), EARLIER_DEFAULTS)
         entries["provenance"] = with_new_names(entries.get("provenance", {}), {"pictures": "images"})
         entries["calibration"] = _checked_calibration(entries.get("calibration"), source)
+        _check_entries(entries, source)
         return ModelCard(config=parse_config_json(config), **entries)
     except OSError as error:
         raise ModelError(
@@ -200,6 +201,39 @@ def write_calibration(path: Path, calibration: tuple[float, float]) -> Path:
     entries |= {"calibration": card.calibration, **words}
     write_atomically(beside, (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
     return beside
+
+
+class _Entries(BaseModel):
+    """What a card holds apart from its configuration and calibration, see `ModelCard`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    version: str
+    defaults: dict[str, FiniteFloat] = {}
+    metrics: dict[str, FiniteFloat] = {}
+    provenance: dict[str, Any] = {}
+    description: str = ""
+    license: str = ""
+    target_diameter: FiniteFloat = Field(160.0, gt=0)
+    tta_views: Literal[1, 2, 4, 8] = 1
+    whole_image_size: int = Field(0, ge=0)
+    least_leaf: FiniteFloat = Field(0.0, ge=0)
+    calibration: Any = None
+
+
+def _check_entries(entries: dict[str, Any], source: Path) -> None:
+    """Refuse a card with entries of a wrong type or range, by name; unknown ones are another version's."""
+    try:
+        _Entries.model_validate(entries)
+    except ValidationError as error:
+        wrong = [item for item in error.errors() if item["type"] not in ("extra_forbidden", "missing")]
+        if not wrong:
+            raise
+        where = ".".join(map(str, wrong[0]["loc"]))
+        raise ModelError(
+            f"{source}: the entry {where} of its card does not fit: {wrong[0]['msg']}. Get the file again."
+        ) from error
 
 
 def _checked_calibration(value: Any, source: Path) -> tuple[float, float] | None:

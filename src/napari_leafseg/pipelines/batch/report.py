@@ -16,7 +16,7 @@ import pandas as pd
 import tifffile
 
 from napari_leafseg._files import resource_folder, write_atomically
-from napari_leafseg.io import label_path
+from napari_leafseg.io import ReadOptions, label_path
 from napari_leafseg.io.exchange.formats import Labeled, write_format
 from napari_leafseg.io.exchange.names import relative_names
 from napari_leafseg.io.tables import harmless
@@ -60,12 +60,16 @@ def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
     return tables["leaves"]
 
 
-def write_exports(place: Path, results: list[dict[str, Any]], forms: tuple[str, ...]) -> Iterator[str]:
+def write_exports(
+    place: Path, results: list[dict[str, Any]], forms: tuple[str, ...], reading: ReadOptions | None = None
+) -> Iterator[str]:
     """Write all labels in other programs' formats, ``exports/FORMAT/``; yields the name of each image."""
     done = [item for item in results if "error" not in item]
     paths = [Path(item["path"]) for item in done]
     items = [
-        Labeled(item["name"], image, partial(tifffile.imread, label_path(place / "labels", item["name"])), path)
+        Labeled(
+            item["name"], image, partial(tifffile.imread, label_path(place / "labels", item["name"])), path, reading
+        )
         for item, image, path in zip(done, relative_names(paths), paths, strict=True)
     ]
     for fmt in forms:

@@ -104,11 +104,8 @@ def run_batch(
         partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
         name=lambda task: task.name,
         cached=lambda task: cached_result(place, task, digest),
-        collect=True,
-        workers=workers,
-        scheduler=scheduler,
-        device=settings.device,
-    )
+        collect=True, workers=workers, scheduler=scheduler, device=settings.device,
+    )  # fmt: skip
     with contextlib.closing(events):
         for event in events:
             result = event.result
@@ -136,7 +133,7 @@ def _report(place: Path, results: list[dict[str, Any]], settings: BatchSettings,
         return
     yield BatchEvent(total, total, "Writing tables and report")
     leaves = write_tables(place, results)
-    for name in write_exports(place, results, settings.exports):
+    for name in write_exports(place, results, settings.exports, settings.reading):
         yield BatchEvent(total, total, f"Exporting {name}")
     yield BatchEvent(total, total, "Done", report=write_report(place, results, leaves, settings))
 

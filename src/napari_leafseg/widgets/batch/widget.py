@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import ViewerModel
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import (
-    QDoubleSpinBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QListWidget,
-    QSpinBox,
-    QToolButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QListWidget, QWidget
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg._log import log_error
@@ -30,6 +21,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.settings_form import FolderEdit, SettingsForm, model_field
 from napari_leafseg.widgets.state.preferences import preferences
 
 
@@ -39,6 +31,56 @@ def batch_job(patterns: list[str], output: str, options: dict[str, Any], workers
     from napari_leafseg.pipelines.batch.run import run_batch
 
     yield from run_batch(patterns, output, BatchSettings(**options), workers)
+
+
+_WORKERS = "Processes, each of which loads the model; automatic: one a core or graphics card"
+_SOURCE = "A folder, or a pattern like plants/**/*.jpg; empty: the images of the list"
+_OUTPUT = "The folder for labels, tables and the report; it is made where it is not there"
+
+
+@dataclass(frozen=True)
+class BatchForm:
+    """What *Batch* asks for."""
+
+    source: Annotated[
+        str,
+        {
+            "widget_type": FolderEdit,
+            "label": "Images",
+            "tooltip": _SOURCE,
+            "placeholder": "The images of the list",
+        },
+    ] = ""
+    output: Annotated[
+        str,
+        {
+            "widget_type": FolderEdit,
+            "label": "Write to",
+            "tooltip": _OUTPUT,
+            "placeholder": "A folder for the results",
+        },
+    ] = ""
+    model: Annotated[str, model_field(label="Model")] = "leaf"
+    px_per_mm: Annotated[
+        float,
+        {
+            "label": "Scale",
+            "max": 10_000,
+            "step": 0.001,
+            "suffix": " px/mm",
+            "special": "not set: traits in pixels",
+        },
+    ] = 0.0
+    workers: Annotated[
+        int,
+        {
+            "label": "Workers",
+            "max": 256,
+            "tooltip": _WORKERS,
+            "special": "automatic",
+            "advanced": True,
+        },
+    ] = 0
 
 
 class BatchWidget(JobWidget):
@@ -56,8 +98,9 @@ class BatchWidget(JobWidget):
         super().__init__(napari_viewer, parent)
         self.report: Path | None = None
         self._began, self._skipped, self._not_done, self._stopping = 0.0, 0, 0, False
+        self.form = SettingsForm(preferences.filled("batch", BatchForm()))
+        self.model_box = self.follow_models(self.form.native("model"))
         self._build()
-        self._restore()
         self._show_running(False)
 
     def _build(self) -> None:
@@ -78,59 +121,17 @@ class BatchWidget(JobWidget):
         tip = "“napari-leafseg rerun RECORD” makes the labels of the open images again"
         text = "Save this session as a record …"
         self.session_button = push_button("save_session", text, self._save_session, tip)
-        column = self.column()
-        column.addLayout(self._choices())
-        column.addWidget(hint)
-        column.addLayout(buttons)
-        for part in (self.progress, self.message, self.errors, self.report_button):
+        pinned, column = self.columns()
+        pinned.addWidget(self.form)
+        pinned.addLayout(buttons)
+        for part in (self.progress, self.message):
+            pinned.addWidget(part)
+        for part in (self.errors, self.report_button, hint):
             column.addWidget(part)
         column.addStretch(1)
         column.addWidget(self.session_button)
         self.errors.hide()
         self.report_button.hide()
-
-    def _choices(self) -> QFormLayout:
-        self.source_box = QLineEdit()
-        self.source_box.setObjectName("source")
-        self.source_box.setPlaceholderText("Folder, or a pattern like plants/**/*.jpg; empty: the images of the list")
-        self.output_box = QLineEdit()
-        self.output_box.setObjectName("output")
-        self.output_box.setPlaceholderText("Folder for labels, tables and report")
-        self.model_box = self.models_box("model")
-        self.scale_box = QDoubleSpinBox()
-        self.scale_box.setObjectName("px_per_mm")
-        self.scale_box.setRange(0, 10_000)
-        self.scale_box.setDecimals(3)
-        self.scale_box.setSpecialValueText("not set: traits in pixels")
-        self.scale_box.setSuffix(" px/mm")
-        self.worker_box = QSpinBox()
-        self.worker_box.setObjectName("workers")
-        self.worker_box.setRange(0, 256)
-        self.worker_box.setSpecialValueText("one a core or graphics card")
-        self.worker_box.setToolTip("Processes; each loads the model")
-        form = QFormLayout()
-        form.addRow("Images", self._with_button(self.source_box, "source_folder", "Images"))
-        form.addRow("Write to", self._with_button(self.output_box, "output_folder", "Write to"))
-        form.addRow("Model", self.model_box)
-        form.addRow("Scale", self.scale_box)
-        form.addRow("Workers", self.worker_box)
-        return form
-
-    def _with_button(self, box: QLineEdit, name: str, title: str) -> QHBoxLayout:
-        button = QToolButton()
-        button.setText("Folder …")
-        button.setObjectName(name)
-
-        def choose() -> None:
-            chosen = QFileDialog.getExistingDirectory(self, title, box.text() or str(Path.home()))
-            if chosen:
-                box.setText(chosen)
-
-        button.clicked.connect(choose)
-        row = QHBoxLayout()
-        row.addWidget(box, 1)
-        row.addWidget(button)
-        return row
 
     # -- running -----------------------------------------------------------------------------------------------------
 
@@ -138,23 +139,21 @@ class BatchWidget(JobWidget):
         """Start, or go on with, an experiment."""
         if self.job.running:
             return
-        text = self.source_box.text().strip()
-        patterns = [text] if text else [str(entry.path) for entry in self.session.images]
-        output = self.output_box.text().strip()
+        form = self.form.settings()
+        patterns = [form.source] if form.source else [str(entry.path) for entry in self.session.images]
         if not patterns:
             show_error("There are no images. Choose a folder, or add images in Images.")
             return
-        if not output:
+        if not form.output:
             show_error("Choose a folder to write to.")
             return
-        self._remember()
-        model = str(self.model_box.currentData())
+        preferences.keep("batch", form)
         options = {
-            "model": model,
-            "values": self._values(model),
+            "model": form.model,
+            "values": self._values(form.model),
             "device": preferences.device,
             "tta": preferences.tta,
-            "px_per_mm": self.scale_box.value() or None,
+            "px_per_mm": form.px_per_mm or None,
             "channels": dict(self.session.read_options.by_count) or None,
             "z": self.session.read_options.z,
         }
@@ -164,7 +163,7 @@ class BatchWidget(JobWidget):
         self._began, self._skipped, self._not_done, self._stopping = time.monotonic(), 0, 0, False
         self._show_running(True)
         self.message.setText("Starting …")
-        self.job.start(batch_job, patterns, output, options, self.worker_box.value() or None)
+        self.job.start(batch_job, patterns, form.output, options, form.workers or None)
 
     @staticmethod
     def _values(model: str) -> dict[str, float]:
@@ -229,8 +228,7 @@ class BatchWidget(JobWidget):
         self.run_button.setEnabled(not running)
         self.stop_button.setEnabled(running)
         self.progress.setVisible(running)
-        for part in (self.source_box, self.output_box, self.model_box, self.scale_box, self.worker_box):
-            part.setEnabled(not running)
+        self.form.setEnabled(not running)
 
     def _open_report(self) -> None:
         if self.report is not None:
@@ -272,17 +270,3 @@ class BatchWidget(JobWidget):
         corrected = sum(record["corrected"] for record in content["session"])
         kept = f" {corrected} corrected leaves are kept in the project, not in the record." if corrected else ""
         show_info(f"{len(content['session'])} images in {chosen}.{kept}")
-
-    # -- settings ----------------------------------------------------------------------------------------------------
-
-    def _remember(self) -> None:
-        preferences.batch_source, preferences.batch_output = self.source_box.text(), self.output_box.text()
-        preferences.batch_model = str(self.model_box.currentData())
-        preferences.batch_px_per_mm, preferences.batch_workers = self.scale_box.value(), self.worker_box.value()
-
-    def _restore(self) -> None:
-        self.source_box.setText(preferences.batch_source)
-        self.output_box.setText(preferences.batch_output)
-        self.model_box.setCurrentIndex(max(0, self.model_box.findData(preferences.batch_model)))
-        self.scale_box.setValue(preferences.batch_px_per_mm)
-        self.worker_box.setValue(preferences.batch_workers)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from napari.utils.notifications import show_error
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.controls import burst_timer, list_again, listen, models_box
 from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.state.napari_private import main_window, native_canvas
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
+
+_GIVES_BACK = "gives_keys_back"
 
 
 class LeafsegWidget(QWidget):
@@ -28,11 +32,13 @@ class LeafsegWidget(QWidget):
 
     object_name = ""
     minimum_width = 400
+    most_minimum_height = 280  # what does not fit is scrolled to
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName(self.object_name)
         self.setMinimumWidth(self.minimum_width)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
         self._model_boxes: list[QComboBox] = []
@@ -46,23 +52,45 @@ class LeafsegWidget(QWidget):
     def column(self, scrolled: bool = False) -> QVBoxLayout:
         """Return the column of the widget's parts; `scrolled` where they are more than a screen is high."""
         if not scrolled:
-            column = QVBoxLayout(self)
-        else:
-            inside, area, outer = QWidget(), QScrollArea(), QVBoxLayout(self)
-            outer.setContentsMargins(0, 0, 0, 0)
-            area.setWidgetResizable(True)
-            area.setFrameShape(QScrollArea.Shape.NoFrame)
-            area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            area.setWidget(inside)
-            outer.addWidget(area)
-            column = QVBoxLayout(inside)
-        column.setContentsMargins(8, 8, 8, 8)
-        column.setSpacing(8)
+            return _spaced(QVBoxLayout(self))
+        pinned, column = self.columns()
+        pinned.setContentsMargins(0, 0, 0, 0)
         return column
+
+    def columns(self) -> tuple[QVBoxLayout, QVBoxLayout]:
+        """Return a column that is always in view, and below it one that is scrolled where it does not fit."""
+        inside, area, outer, pinned = QWidget(), QScrollArea(), QVBoxLayout(self), _spaced(QVBoxLayout())
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        outer.addLayout(pinned)
+        outer.addWidget(area, 1)
+        return pinned, _spaced(QVBoxLayout(inside))
+
+    def minimumSizeHint(self) -> QSize:
+        """A window of any height has room for it."""
+        hint = super().minimumSizeHint()
+        return QSize(hint.width(), min(hint.height(), self.most_minimum_height))
+
+    def showEvent(self, event: Any) -> None:
+        """Give the keys back to the canvas after a click on any button."""
+        super().showEvent(event)
+        for button in self.findChildren(QAbstractButton):
+            if not button.property(_GIVES_BACK):
+                button.setProperty(_GIVES_BACK, True)
+                if button.focusPolicy() != Qt.FocusPolicy.NoFocus:
+                    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+                button.clicked.connect(partial(_give_keys_back, self.viewer, button))
 
     def models_box(self, name: str, chosen: str = "") -> QComboBox:
         """Return a list of all models that stays up to date; see `controls.models_box`."""
-        box = models_box(name, chosen)
+        return self.follow_models(models_box(name, chosen))
+
+    def follow_models(self, box: QComboBox) -> QComboBox:
+        """Keep a list of all models up to date; returns it."""
         self._model_boxes.append(box)
         return box
 
@@ -82,6 +110,21 @@ class LeafsegWidget(QWidget):
                 action()
 
         self.viewer.bind_key(key, press, overwrite=True)
+
+
+def _give_keys_back(viewer: ViewerModel, button: QAbstractButton, _on: bool = False) -> None:
+    """Let the canvas have the keys, unless the button was reached by the keyboard."""
+    canvas, window = native_canvas(viewer), main_window(viewer)
+    if canvas is None or not isalive(button) or button.window() is not window:
+        return
+    if window is not None and window.focusWidget() is not button:
+        canvas.setFocus()
+
+
+def _spaced(column: QVBoxLayout) -> QVBoxLayout:
+    column.setContentsMargins(8, 8, 8, 8)
+    column.setSpacing(8)
+    return column
 
 
 class JobWidget(LeafsegWidget):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QSlider, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
 if TYPE_CHECKING:
     from napari_leafseg.models.parameters import ParameterSpec
@@ -80,6 +80,48 @@ class TunableRow:
         self.set(value)
 
 
+class ChoiceRow:
+    """Label, list of choices and reset button of a tunable that is one; otherwise as `TunableRow`."""
+
+    def __init__(
+        self, panel: ParameterPanel, grid: QGridLayout, row: int, tunable: ParameterSpec, value: float
+    ) -> None:
+        self.tunable = tunable
+        self._panel = panel
+        name = QLabel(tunable.label)
+        name.setToolTip(tunable.help)
+        self.box = QComboBox()
+        self.box.setObjectName(f"{tunable.name}_box")
+        self.box.addItems(tunable.choices)
+        self.box.setToolTip(tunable.help)
+        name.setBuddy(self.box)
+        self.reset = QToolButton()
+        self.reset.setObjectName(f"{tunable.name}_reset")
+        self.reset.setText("↺")
+        self.reset.setToolTip(f"Back to the default, {tunable.text(tunable.default)}")
+        grid.addWidget(name, row, 0)
+        grid.addWidget(self.box, row, 1, 1, 2)
+        grid.addWidget(self.reset, row, 3)
+        self.widgets: tuple[QWidget, ...] = (name, self.box, self.reset)
+        self.set(value, tell=False)
+        self.box.currentIndexChanged.connect(lambda index: self.set(index))
+        self.reset.clicked.connect(lambda: self.set(tunable.default))
+
+    @property
+    def value(self) -> float:
+        """The chosen value."""
+        return float(self.box.currentIndex())
+
+    def set(self, value: float, tell: bool = True) -> None:
+        """Show a value; `tell` says so to the panel's listeners."""
+        self.box.blockSignals(True)
+        self.box.setCurrentIndex(int(value))
+        self.box.blockSignals(False)
+        self.reset.setEnabled(self.value != self.tunable.default)
+        if tell:
+            self._panel.changed.emit()
+
+
 class ParameterPanel(QWidget):
     """Rows for a prediction's tunables; knows no model by name.
 
@@ -96,7 +138,7 @@ class ParameterPanel(QWidget):
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(1, 1)
-        self.rows: dict[str, TunableRow] = {}
+        self.rows: dict[str, TunableRow | ChoiceRow] = {}
 
     def show_tunables(self, tunables: tuple[ParameterSpec, ...], values: dict[str, float]) -> None:
         """Make a row for each tunable, with these values."""
@@ -105,7 +147,9 @@ class ParameterPanel(QWidget):
                 self._grid.removeWidget(widget)
                 widget.deleteLater()
         self.rows = {
-            tunable.name: TunableRow(self, self._grid, number, tunable, values.get(tunable.name, tunable.default))
+            tunable.name: (ChoiceRow if tunable.choices else TunableRow)(
+                self, self._grid, number, tunable, values.get(tunable.name, tunable.default)
+            )
             for number, tunable in enumerate(tunables)
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from napari_leafseg._files import write_atomically
@@ -155,16 +155,32 @@ class FrameView(QTableView):
         return self.frame.table
 
     def show_table(self, table: pd.DataFrame) -> None:
-        """Show a data frame; sorting, column widths and scroll position stay."""
+        """Show a data frame; sorting, column widths, selected rows and scroll position stay."""
         across, down = present(self.horizontalScrollBar()).value(), present(self.verticalScrollBar()).value()
-        fresh = list(table.columns) != list(self.table.columns)
+        fresh, chosen = list(table.columns) != list(self.table.columns), self._keys(self.chosen_rows())
         self._silent = True
         self.frame.show(table)
+        self._select([row for row, key in enumerate(self._keys()) if key in chosen] if chosen else [])
         self._silent = False
         if fresh:
             self.resizeColumnsToContents()
         present(self.horizontalScrollBar()).setValue(across)
         present(self.verticalScrollBar()).setValue(down)
+
+    def _keys(self, rows: list[int] | None = None) -> list[tuple[Any, ...]]:
+        """What tells rows apart, whatever was measured: image, frame, and leaf or plant."""
+        columns = [name for name in ("image", "frame", "leaf") if name in self.table]
+        names = columns if "leaf" in columns else [*columns, *({"plant"} & set(self.table.columns))]
+        table = self.table[names] if rows is None else self.table[names].iloc[rows]
+        return list(table.itertuples(index=False, name=None)) if names else []
+
+    def _select(self, rows: list[int]) -> None:
+        """Select rows of the data frame; nothing is scrolled."""
+        model, flags = present(self.selectionModel()), QItemSelectionModel.SelectionFlag
+        shown = [self.proxy.mapFromSource(self.frame.index(row, 0)) for row in rows]
+        for index in (index for index in shown if index.isValid()):
+            model.select(index, flags.Select | flags.Rows)  # type: ignore[call-overload]
+            model.setCurrentIndex(index, flags.NoUpdate)
 
     def filter(self, condition: str) -> str:
         """Show rows that meet a condition; returns a sentence when it cannot be read."""

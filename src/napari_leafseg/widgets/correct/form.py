@@ -32,7 +32,7 @@ REVIEW_KEYS = {"next": "N", "previous": "Shift-N", "accept": "I", "discard": "De
 
 
 class CorrectForm(LeafsegWidget):
-    """Tools, actions on one leaf, undo, and the review, from top to bottom."""
+    """Tools, undo, the review, and actions on one leaf, from top to bottom."""
 
     object_name = "napari-leafseg-correct"
     minimum_width = 320
@@ -45,9 +45,9 @@ class CorrectForm(LeafsegWidget):
         self.image_label.setWordWrap(True)
         column.addWidget(self.image_label)
         column.addWidget(self._tools())
-        column.addWidget(self._actions())
         column.addLayout(self._history())
         column.addWidget(self._review())
+        column.addWidget(self._actions())
         self.legend = QLabel("◆ verified: sliders, new runs and other models leave it as it is.")
         self.legend.setWordWrap(True)
         column.addWidget(self.legend)

@@ -12,7 +12,7 @@ from napari.viewer import ViewerModel
 from napari_leafseg.widgets.state.layers import geometry
 from napari_leafseg.widgets.state.session import KEY
 
-_CLICK = 3.0  # screen pixels that a click may wander
+CLICK = 3.0  # screen pixels that a click may wander
 
 
 class Gestures:
@@ -78,7 +78,7 @@ class Gestures:
         self.cursor = tuple(event.position)
 
     def _wheel_moved(self, _viewer: Any, event: Any) -> None:
-        if self.layer is not None and "Shift" in event.modifiers:
+        if "Shift" in event.modifiers:
             steps = float(event.delta[1] or event.delta[0])
             if self._wheel(steps):
                 event.handled = True
@@ -87,16 +87,18 @@ class Gestures:
         layer = self.layer
         if layer is None or event.button != 1 or layer not in self.viewer.layers or layer.mode != "pan_zoom":
             return
+        if {"Control", "Alt"} & set(event.modifiers):  # see `quick`
+            return
         points, start, farthest = [self.data_point(layer, event)], np.array(event.pos), 0.0
         yield
         while event.type == "mouse_move":
             farthest = max(farthest, float(np.hypot(*(np.array(event.pos) - start))))
             points.append(self.data_point(layer, event))
-            if farthest > _CLICK:
+            if farthest > CLICK:
                 self._draw(points)
             yield
         self._draw([])
-        click = farthest <= _CLICK
+        click = farthest <= CLICK
         self._done(np.array(points[:1] if click else points), click)
 
     def _find_preview(self) -> Shapes | None:

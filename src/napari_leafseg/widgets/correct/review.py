@@ -133,6 +133,22 @@ class Review(QObject):
         self.controller.set_state(binding, "done" if done else "in progress")
         self.changed.emit()
 
+    def accept_image(self) -> None:
+        """Accept all leaves of the image as they are and go to the next one; of a series, frame by frame."""
+        binding = self.session.focused_binding()
+        if binding is None:
+            show_info("This image has no leaves to accept yet: press Run in Segment, or add them.")
+            return
+        self.reviewed = 0
+        outline_leaf(self.session, binding, 0)
+        if binding.layer.ndim > 2 and binding.frame < len(binding.layer.data) - 1:
+            binding.verify(binding.document.leaves(binding.frame), True)
+            self.viewer.dims.set_current_step(0, binding.frame + 1)
+            self.changed.emit()
+            return
+        self.set_done(True)
+        self.session.step_wanted.emit(1)
+
     def set_region(self) -> None:
         """Mark what is in view as reviewed: its leaves count as right, the rest of the image as unknown."""
         binding = self.session.focused_binding()
@@ -180,18 +196,20 @@ class Review(QObject):
         self.session.record(binding.image).confidence = min(open_leaves, default=1.0) if found else None
 
     def progress(self) -> Progress:
-        """How far the review of all images is."""
-        leaves = verified = 0
-        for binding in self.session.bindings():
-            verified += len(binding.document.verified)
-            leaves += self.session.record(binding.image).count
+        """How far the review of the image on the screen is, and that of all images."""
+        binding = self.session.focused_binding()
+        leaves = 0 if binding is None else self.session.record(binding.image).count
+        verified = 0 if binding is None else len(binding.document.verified)
         done, total = self.controller.reviewed()
         return Progress(min(verified, leaves), leaves, done, total)
 
     def describe(self, binding: LabelsBinding) -> str:
         """Return what is known of the leaf under review, or how to begin."""
         if not self.reviewed:
-            return "Press N for the least certain leaf."
+            leaves, locked = binding.document.leaves(binding.frame), binding.locked
+            if leaves and locked.issuperset(leaves):
+                return f"✓ All {len(leaves)} leaves are right. Enter: image done, next."
+            return "Press Space for the least certain leaf."
         confidence = frame_confidences(self.session, binding).get(self.reviewed)
         sure = "" if confidence is None else f" · confidence {confidence:.2f}"
         state = "verified" if self.reviewed in binding.locked else "not verified"

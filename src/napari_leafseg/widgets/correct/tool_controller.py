@@ -9,11 +9,13 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, Signal
 
+from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing import tools
-from napari_leafseg.editing.edit import Edit, difference
+from napari_leafseg.editing.edit import Edit, difference, leaf_at
 from napari_leafseg.errors import UserError
 from napari_leafseg.project.document import Document
 from napari_leafseg.widgets.correct.gestures import Gestures
+from napari_leafseg.widgets.correct.quick import QuickClicks
 from napari_leafseg.widgets.correct.scene import make_scene
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
@@ -49,8 +51,10 @@ class ToolController(QObject):
         super().__init__(parent)
         self.session, self.viewer = session, session.viewer
         self.gestures = Gestures(self.viewer, self._gesture, self._wheel)
+        self.quick = QuickClicks(self.viewer, self._quick)
         self.tool: tools.Tool | None = None
         self.adding: tools.Adding | None = None
+        self._added_to: LabelsBinding | None = None
         self.angle = preferences.angle
         self.clicks: list[np.ndarray] = []
 
@@ -105,8 +109,7 @@ class ToolController(QObject):
             inside = (points >= 0).all(1) & (points <= np.array(binding.plane.shape) - 1).all(1)
             if not inside.any():
                 return
-            self.adding = tools.add(make_scene(self.session, binding), points[inside], self.angle)
-            self.report(binding.perform(self.adding.edit))
+            self.report(self._add(binding, points[inside]))
             return
         if click and tool.gesture == "cut":
             self.clicks.append(points[0])
@@ -122,6 +125,35 @@ class ToolController(QObject):
             made = _as_one(binding, made)
         self.report(binding.perform(made))
 
+    def _add(self, binding: LabelsBinding, points: np.ndarray) -> Any:
+        self.adding, self._added_to = tools.add(make_scene(self.session, binding), points, self.angle), binding
+        return binding.perform(self.adding.edit)
+
+    def _quick(self, key: str, place: tuple[float, ...]) -> None:
+        """Add or part a leaf, or remove it, where somebody clicked with a key held."""
+        image = self.session.focus()
+        if image is None:
+            return
+        binding = self.session.focused_binding() or self._begin(image)
+        point = np.array(binding.layer.world_to_data(place)[-2:], float)
+        if (point < -0.5).any() or (point > np.array(binding.plane.shape) - 0.5).any():
+            return
+        point = np.clip(point, 0, np.array(binding.plane.shape) - 1)
+        binding.end_tuning()
+        leaf = leaf_at(binding.plane, *point)
+        try:
+            if key == "Alt":
+                step = binding.perform(ops.delete(binding.plane, leaf)) if leaf else None
+                words = "There is no leaf to remove."
+            else:
+                step = self._add(binding, point[None])
+                words = f"Leaf {leaf} is verified: unlock it first (U)." if leaf else "No leaf was found there."
+            if step is None:
+                self.told.emit(words)
+        except UserError as error:
+            show_error(str(error))
+        self.changed.emit()
+
     def _part(self) -> None:
         """Part the leaf between the clicks."""
         binding, clicks = self.session.focused_binding(), np.array(self.clicks)
@@ -135,19 +167,25 @@ class ToolController(QObject):
             self.told.emit(f"Nothing was changed. {self.tool.help}")
 
     def _wheel(self, steps: float) -> bool:
-        if self.tool is None or self.tool.gesture != "click":
+        if (self.tool is None or self.tool.gesture != "click") and not self.widens:
             return False
         self.angle_wanted.emit(self.angle + _WHEEL * float(np.sign(steps)))
         return True
+
+    @property
+    def widens(self) -> bool:
+        """Whether the wheel changes a leaf that was just added."""
+        binding = self.session.focused_binding()
+        if self.adding is None or self.adding.growth is None or binding is None or binding is not self._added_to:
+            return False
+        last = binding.document.history.undoable
+        return self.adding.edit is None or (last is not None and last.tool == "add")
 
     def set_angle(self, angle: float) -> None:
         """Grow by another angle; the leaf that was just added follows."""
         self.angle = angle
         binding, adding = self.session.focused_binding(), self.adding
-        if binding is None or adding is None or adding.growth is None:
-            return
-        last = binding.document.history.undoable
-        if adding.edit is not None and (last is None or last.tool != "add"):
+        if binding is None or adding is None or not self.widens:
             self.adding = None
             return
         if adding.edit is not None:

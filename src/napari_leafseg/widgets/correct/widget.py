@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 from napari.viewer import ViewerModel
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QWidget
 
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import Edit, difference, leaf_at
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS, CorrectForm
+from napari_leafseg.widgets.correct.keys import ACCEPT_KEY, NEXT_KEY, KeyBar, bind_to_layer, words_for
 from napari_leafseg.widgets.correct.review import Review
 from napari_leafseg.widgets.correct.tool_controller import ToolController
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.napari_private import native_canvas
 from napari_leafseg.widgets.state.overlays import Marks
 from napari_leafseg.widgets.state.preferences import preferences
 
@@ -36,6 +39,8 @@ class CorrectWidget(CorrectForm):
         super().__init__(napari_viewer, parent)
         self.tools = ToolController(self.session, self)
         self.review = Review(self.session, self.controller, self)
+        canvas = native_canvas(self.viewer)
+        self.key_bar = None if canvas is None else KeyBar(canvas)
         self._connect()
         self.angle_box.setValue(preferences.angle)
         self._refresh()
@@ -56,6 +61,11 @@ class CorrectWidget(CorrectForm):
         ):  # fmt: skip
             self.review_buttons[name].clicked.connect(lambda _on=False, job=job: job())
             self.bind_key(REVIEW_KEYS[name], job)
+        self.bind_key(ACCEPT_KEY, self.review.accept_image)
+        self.viewer.bind_key(NEXT_KEY, self._space, overwrite=True)
+        for binding in self.session.bindings():
+            self._bind_layer(binding)
+        self.listen(self.session.labels_bound, self._bind_layer)
         self.done_button.clicked.connect(self.review.set_done)
         self.region_button.clicked.connect(self.review.set_region)
         self.least_button.clicked.connect(self.review.least_certain_image)
@@ -84,6 +94,25 @@ class CorrectWidget(CorrectForm):
 
     def _state_changed(self, _layer: Any) -> None:
         self._refresh()
+
+    def _bind_layer(self, binding: LabelsBinding) -> None:
+        """Take *Enter*, which napari gives to polygons that are drawn in labels layers."""
+        bind_to_layer(binding.layer, ACCEPT_KEY, self._accept_image)
+
+    def _accept_image(self) -> None:
+        if isalive(self):
+            self.review.accept_image()
+
+    def _space(self, viewer: ViewerModel) -> Iterator[None]:
+        """Go to the next leaf; with one of napari's brushes in hand, move the view while the key is held, as ever."""
+        layer = viewer.layers.selection.active
+        if layer is None or layer.mode == "pan_zoom":
+            if isalive(self):
+                self.review.step(1)
+            return
+        mode, layer.mode = layer.mode, "pan_zoom"
+        yield
+        layer.mode = mode
 
     # -- what is on the screen ---------------------------------------------------------------------------------------
 
@@ -194,17 +223,24 @@ class CorrectWidget(CorrectForm):
         elif tool is None:
             self.hint.setText("" if binding is not None else _NOTHING)
         self.image_label.setText(f"<b>{image.name}</b>" if image is not None else "No image is open.")
+        if self.key_bar is not None:
+            leaves = 0 if binding is None else self.session.record(binding.image).count
+            words = words_for(leaves, self.review.reviewed, self.tools.widens, "" if tool is None else tool.help)
+            self.key_bar.say([] if image is None else words)
+        self.progress_label.setText("" if image is None else str(self.review.progress()))
         if binding is None:
             self.leaf_label.setText("")
-            self.progress_label.setText("")
             return
-        self.progress_label.setText(str(self.review.progress()))
         self.done_button.setChecked(self.controller.state(binding) == "done")
         self.leaf_label.setText(self.review.describe(binding))
 
     def closeEvent(self, event: Any) -> None:
         """Give the mouse back."""
         self.tools.gestures.close()
+        self.tools.quick.close()
+        if self.key_bar is not None:
+            self.key_bar.close_both()
+            self.key_bar = None
         self.controller.autosave()
         super().closeEvent(event)
 

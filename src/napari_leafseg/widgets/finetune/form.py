@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
 from napari.viewer import ViewerModel
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFormLayout,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QWidget,
-)
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
-from napari_leafseg.widgets.finetune.plots import CurvePlot, PreviewLabel
+from napari_leafseg.widgets.common.settings_form import SettingsForm, model_field
+from napari_leafseg.widgets.finetune.held_out import HeldOutImages
+from napari_leafseg.widgets.finetune.plots import CurvePlot
 from napari_leafseg.widgets.finetune.suggestions import ImageSuggestions
 from napari_leafseg.widgets.state.preferences import preferences
 
-EFFORTS = {
-    "quick": ("Quick", "150 steps of 4 crops a run: minutes on a laptop"),
-    "thorough": ("Thorough", "300 steps of 8 crops a run: four times as long"),
-}
+_NAME = "The model that you have is never changed: the result is a new one of this name"
+_EFFORT = (
+    "Quick: 150 steps of 4 crops a run: minutes on a laptop\nThorough: 300 steps of 8 crops a run: four times as long"
+)
+_UNIQUE = (
+    "Leaves must not be found in other images, and a turned image must give turned leaves (Wang et al. 2022); "
+    "about twice the time"
+)
+
+
+@dataclass(frozen=True)
+class FinetuneChoices:
+    """What *Fine-tune* asks for."""
+
+    base: Annotated[str, model_field(label="Base model")] = "leaf"
+    name: Annotated[str, {"label": "New model", "tooltip": _NAME}] = ""
+    effort: Annotated[
+        Literal["quick", "thorough"],
+        {
+            "widget_type": "ComboBox",
+            "label": "Effort",
+            "tooltip": _EFFORT,
+            "choices": [("Quick", "quick"), ("Thorough", "thorough")],
+        },
+    ] = "quick"
+    instance_unique: Annotated[bool, {"label": "Uniqueness and equivariance", "tooltip": _UNIQUE}] = False
 
 
 class FinetuneForm(JobWidget):
@@ -36,92 +53,78 @@ class FinetuneForm(JobWidget):
         super().__init__(napari_viewer, parent)
         self.state, self.known = "idle", False
         self.truth_label = wrapped_label("truth")
+        self.form = SettingsForm(FinetuneChoices(preferences.model))
+        self.base_box = self.follow_models(self.form.native("base"))
+        self.name_box, self.effort_box = self.form.native("name"), self.form.native("effort")
+        self.instance_unique_box = self.form.native("instance_unique")
         self.progress = thin_progress()
         self.message = wrapped_label("message")
         self.verdict = wrapped_label("verdict")
         self.use_button = push_button("use", "Use this model")
         self.next = ImageSuggestions(self.session)
-        self._curves()
-        column = self.column(scrolled=True)
-        column.addWidget(self.truth_label)
-        column.addLayout(self._choices())
-        column.addLayout(self._buttons())
-        for part in (self.keep_button, self.progress, self.message, self.verdict, self.use_button, self.next,
-                     self.score_plot, self.preview, self.loss_plot):  # fmt: skip
+        self.score_plot, self.loss_plot = CurvePlot("held-out score"), CurvePlot("losses", logarithmic=True)
+        self.score_plot.setObjectName("score_plot")
+        self.loss_plot.setObjectName("loss_plot")
+        self.held_out = HeldOutImages()
+        pinned, column = self.columns()
+        pinned.addWidget(self.truth_label)
+        pinned.addWidget(self.form)
+        for row in self._buttons():
+            pinned.addWidget(row)
+        pinned.addWidget(self.progress)
+        for part in (self.message, self.verdict, self.use_button, self.next, self.held_out, self.score_plot,
+                     self.loss_plot):  # fmt: skip
             column.addWidget(part)
         column.addStretch(1)
 
-    # -- building ----------------------------------------------------------------------------------------------------
-
-    def _choices(self) -> QFormLayout:
-        self.base_box = self.models_box("base", preferences.model)
-        self.name_box = QLineEdit()
-        self.name_box.setObjectName("name")
-        self.name_box.setToolTip("The model that you have is never changed: the result is a new one of this name")
-        self.effort_box = QComboBox()
-        self.effort_box.setObjectName("effort")
-        for name, (title, tip) in EFFORTS.items():
-            self.effort_box.addItem(title, name)
-            self.effort_box.setItemData(self.effort_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.effort_box.setToolTip("\n".join(f"{title}: {tip}" for title, tip in EFFORTS.values()))
-        self.instance_unique_box = QCheckBox("Uniqueness and equivariance")
-        self.instance_unique_box.setObjectName("instance_unique")
-        self.instance_unique_box.setToolTip(
-            "Leaves must not be found in other images, and a turned image must give turned leaves "
-            "(Wang et al. 2022); about twice the time"
-        )
-        form = QFormLayout()
-        form.addRow("Base model", self.base_box)
-        form.addRow("New model", self.name_box)
-        form.addRow("Effort", self.effort_box)
-        form.addRow("", self.instance_unique_box)
-        return form
-
-    def _buttons(self) -> QHBoxLayout:
+    def _buttons(self) -> tuple[QWidget, QWidget]:
         self.start_button = push_button("start", "Start")
         self.pause_button = push_button("pause", "Pause")
         self.stop_button = push_button("stop", "Stop")
-        self.keep_button = push_button("keep", "Keep the best so far")
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start_button, 2)
-        buttons.addWidget(self.pause_button, 1)
-        buttons.addWidget(self.stop_button, 1)
-        return buttons
+        tip = "Make a model of the best weights so far, and end this fine-tuning"
+        self.keep_button = push_button("keep", "Use what there is", None, tip)
+        self.discard_button = push_button("discard", "Discard", None, "Delete what was learned so far")
+        self.unfinished = _row(self.keep_button, self.discard_button)
+        return _row(self.start_button, self.pause_button, self.stop_button), self.unfinished
 
-    def _curves(self) -> None:
-        self.score_plot = CurvePlot("held-out score")
-        self.score_plot.setObjectName("score_plot")
-        self.score_plot.setLimits(yMin=0, yMax=1)
-        self.loss_plot = CurvePlot("losses", logarithmic=True)
-        self.loss_plot.setObjectName("loss_plot")
-        self.before, self.after = PreviewLabel(), PreviewLabel()
-        self.preview = QWidget()
-        grid = QGridLayout(self.preview)
-        grid.setContentsMargins(0, 0, 0, 0)
-        for at, (title, image) in enumerate((("Before", self.before), ("Now, an image held out", self.after))):
-            grid.addWidget(QLabel(title), 0, at)
-            grid.addWidget(image, 1, at)
+    def show_state(self, state: str, finished: bool, usable: bool) -> None:
+        """Show the buttons.
 
-    # -- showing -----------------------------------------------------------------------------------------------------
-
-    def show_state(self, state: str, finished: bool) -> None:
-        """Show the buttons for "idle", "running", "paused", "stopped" or "finished"."""
+        Parameters
+        ----------
+        state : str
+            "idle", "running", "paused", "stopped" (an unfinished fine-tuning has the name that is chosen), "taken" (it
+            has it, with other settings), or "finished".
+        finished : bool
+            Whether there is a verdict to be read.
+        usable : bool
+            Whether the unfinished one has weights that are better than those it began with.
+        """
         self.state, busy = state, state in {"running", "paused"}
         self.start_button.setText("Go on" if state in {"paused", "stopped"} else "Start")
-        self.start_button.setEnabled(state != "running" and self.known)
+        self.start_button.setEnabled(state not in {"running", "taken"} and self.known)
         self.pause_button.setEnabled(state == "running")
         self.stop_button.setEnabled(busy)
-        self.keep_button.setVisible(state == "stopped")
+        self.unfinished.setVisible(state in {"stopped", "taken"})
+        self.keep_button.setEnabled(state == "stopped" and usable and self.known)
+        self.discard_button.setEnabled(state in {"stopped", "taken"})
         self.progress.setVisible(busy)
-        for part in (self.base_box, self.name_box, self.effort_box, self.instance_unique_box):
-            part.setEnabled(state in {"idle", "finished"})
-        curves = state != "idle"
-        self.score_plot.setVisible(curves)
-        self.loss_plot.setVisible(curves)
-        if state in {"idle", "running"} and not finished:
-            self.preview.setVisible(state == "running" and self.preview.isVisible())
+        self.form.setEnabled(not busy)
+        self.score_plot.setVisible(self.score_plot.drawn)
+        self.loss_plot.setVisible(self.loss_plot.drawn)
+        self.held_out.setVisible(self.held_out.drawn)
+        if not finished:
             self.verdict.setVisible(False)
             self.use_button.setVisible(False)
+
+
+def _row(*buttons: QWidget) -> QWidget:
+    box = QWidget()
+    row = QHBoxLayout(box)
+    row.setContentsMargins(0, 0, 0, 0)
+    for number, button in enumerate(buttons):
+        row.addWidget(button, 1 if number else 2)
+    return box
 
 
 def summary_table(rows: list[tuple[str, float, float]]) -> str:

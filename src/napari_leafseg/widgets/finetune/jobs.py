@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from napari_leafseg.widgets.finetune.plots import outlined
+from napari_leafseg.widgets.finetune.held_out import HeldOut, outlined
 
 
 def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
     """Read the corrections and fine-tune in another process.
 
-    Yields sentences for the user, `FinetuneEvent`, and a held-out image's outlines before and now.
+    Yields sentences for the user, `FinetuneEvent`, and lists of `HeldOut`.
     """
     from napari_leafseg._subprocess import run_in_subprocess
     from napari_leafseg.finetuning.dataset import load_corrections
@@ -21,9 +21,14 @@ def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
     yield from notes
     for event in run_in_subprocess(finetune_and_clean_up, wanted, images, device):
         yield event
-        if event is not None and (shown := event.preview) is not None:
-            around = (shown.before > 0) | (shown.after > 0)
-            yield tuple(outlined(shown.image, labels, around) for labels in (shown.before, shown.after))
+        if event is not None and event.previews:
+            yield [_outlined(shown) for shown in event.previews]
+
+
+def _outlined(shown: Any) -> HeldOut:
+    around = (shown.before > 0) | (shown.after > 0)
+    before, after = (outlined(shown.image, labels, around) for labels in (shown.before, shown.after))
+    return HeldOut(shown.name, before, after)
 
 
 def keep_job(wanted: Any, project: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
@@ -21,6 +21,27 @@ from napari_leafseg.widgets.state.workers import start_worker
 
 if TYPE_CHECKING:
     from napari_leafseg.finetuning.config import FinetuneSettings
+
+_ENOUGH = 6  # images, from which on a fifth is held out once
+
+
+def describe(found: Tally) -> str:
+    """Say what will be learned from, how much of it a person changed, and what more would help."""
+    images = found.whole + found.partly
+    if not images:
+        return "Nothing to learn from yet. Correct an image in Correct, and verify its leaves or mark it as reviewed."
+    words = f"Learns from {found}. You changed {found.changed} of {found.leaves} leaves"
+    if not found.changed:
+        words += ": the others are as the model found them, and teach it little. Correct what is wrong first."
+    elif found.changed == found.leaves:
+        words += "."
+    else:
+        words += "; the others are as the model found them, and teach it little."
+    if images < 2:
+        words += " With a second image it could show what it gained: correct one more."
+    elif images < _ENOUGH:
+        words += " More corrected images help more than a longer training: see Correct next."
+    return words
 
 
 class FinetuneWidget(FinetuneForm):
@@ -39,18 +60,21 @@ class FinetuneWidget(FinetuneForm):
         self._started = (0.0, 0)
         self._fold = 0
         self._counter: Any = None
+        self._waiting: FinetuneSettings | None = None
         for button, action in (
             (self.start_button, self.start), (self.pause_button, self.pause), (self.stop_button, self.stop),
-            (self.keep_button, self.keep), (self.use_button, self.use),
+            (self.keep_button, self.keep), (self.discard_button, self.discard), (self.use_button, self.use),
         ):  # fmt: skip
             button.clicked.connect(action)
         self.base_box.currentIndexChanged.connect(lambda _index: self._base_chosen())
+        self.effort_box.currentIndexChanged.connect(lambda _index: self._settings_chosen())
+        self.instance_unique_box.toggled.connect(lambda _on: self._settings_chosen())
+        self.name_box.textChanged.connect(lambda _text: self._show_unfinished())
         session = self.session  # review marks change in bursts
         changes = (session.images_changed, session.project_changed, session.corrected)
         self.refresh_on(self.count, *changes)
         self._base_chosen()
         self.count()
-        self._show("idle")
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
@@ -70,39 +94,83 @@ class FinetuneWidget(FinetuneForm):
         if counter is not self._counter:  # a newer count is on its way
             return
         self.known = bool(found.whole or found.partly)
-        if not self.known:
-            words = (
-                "Nothing to learn from yet. Correct an image in the Correct widget, and verify its leaves or mark it "
-                "as reviewed."
-            )
-        else:
-            words = f"Learns from {found}."
-            if found.whole + found.partly < 2:
-                words += " With a second image it could show what it gained: correct one more."
-        self.truth_label.setText(f"{words} {found.trouble}".rstrip())
-        self.start_button.setEnabled(self.known and self.state != "running")
+        self.truth_label.setText(f"{describe(found)} {found.trouble}".rstrip())
+        self._show_unfinished()
 
     def _base_chosen(self) -> None:
+        """Offer to go on with what was not finished of this base model; else a new name."""
         from napari_leafseg.finetuning.config import new_name, resumable_runs
 
         base = str(self.base_box.currentData())
-        waiting = [item for item in resumable_runs() if item.base == base]
-        self.name_box.setText(waiting[0].name if waiting else new_name(base))
-        self.message.setText(f"“{waiting[0].name}” was not finished; Start goes on with it." if waiting else "")
+        waiting = next((run for run in resumable_runs() if run.base == base), None)
         try:
             query = describe_model(base).family.instance_unique
         except UserError as error:
             log_error(error)
             query = False
         self.next.offer(base)
-        self.instance_unique_box.setVisible(query)
-        self.instance_unique_box.setChecked(False)
+        self.form.show_row("instance_unique", query)
+        self.form.blockSignals(True)
+        self.instance_unique_box.setChecked(waiting is not None and waiting.instance_unique is not None)
+        if waiting is not None:
+            self.effort_box.setCurrentIndex(self.effort_box.findData(waiting.effort))
+        self.name_box.setText(new_name(base) if waiting is None else waiting.name)
+        self.form.blockSignals(False)
+        self._show_unfinished()
+
+    def _settings_chosen(self) -> None:
+        """Give settings that no unfinished fine-tuning has a name of their own, and those that one has its name."""
+        from napari_leafseg.finetuning.config import new_name, resumable_runs
+
+        runs = resumable_runs()
+        waiting = next((run for run in runs if self._fits(run)), None)
+        if waiting is not None:
+            self.name_box.setText(waiting.name)
+        elif self.name_box.text() in {run.name for run in runs}:
+            self.name_box.setText(new_name(str(self.base_box.currentData())))
+        self._show_unfinished()
+
+    def _fits(self, run: FinetuneSettings) -> bool:
+        """Whether an unfinished fine-tuning has the settings that the form shows."""
+        form = self.form.settings()
+        return (run.base, run.effort, run.instance_unique is not None) == (
+            form.base, form.effort, form.instance_unique,
+        )  # fmt: skip
+
+    def _show_unfinished(self) -> None:
+        """Say whether the name is that of a fine-tuning that was not finished, and what can be done with it."""
+        from napari_leafseg.finetuning.config import resumable_runs
+
+        if self.job.running:
+            self._show(self.state)
+            return
+        name = self.name_box.text().strip()
+        before = self._waiting
+        self._waiting = run = next((run for run in resumable_runs() if run.name == name), None)
+        if run is None:
+            if before is not None:
+                self.message.setText("")
+            self._show("finished" if self._finished else "idle")
+        elif self._fits(run):
+            self.message.setText(f"“{name}” was not finished: go on with it, use what there is, or discard it.")
+            self._show("stopped")
+        else:
+            self.message.setText(
+                f"“{name}” was begun with other settings: “{run.base}”, {run.effort}. Choose these to go on with it, "
+                "discard it, or take another name."
+            )
+            self._show("taken")
+
+    @property
+    def _finished(self) -> bool:
+        return self.event is not None and self.event.kind == "finished"
 
     # -- training ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Fine-tune in the background, or go on with what was paused or stopped."""
         if self.job.running:
+            self._started = (0.0, 0)  # the pause is not counted
             self.job.resume()
             self._show("running")
             return
@@ -114,7 +182,8 @@ class FinetuneWidget(FinetuneForm):
         if project is None:
             return
         self.controller.autosave()
-        self.settings = self.wanted(name)
+        self.settings = self._waiting or self.wanted(name)
+        self.held_out.clear()
         for plot in (self.score_plot, self.loss_plot):
             plot.clear_curves()
             plot.show_steps(self.settings.run_steps)
@@ -127,11 +196,12 @@ class FinetuneWidget(FinetuneForm):
     def wanted(self, name: str) -> FinetuneSettings:
         """The session that the form describes."""
         from napari_leafseg.finetuning.config import FinetuneSettings
-        from napari_leafseg.training.config import InstanceUniqueConfig
+        from napari_leafseg.training.unique_config import InstanceUniqueConfig
 
+        form = self.form.settings()
         return FinetuneSettings(
-            base=str(self.base_box.currentData()), name=name, effort=self.effort_box.currentData(),
-            instance_unique=InstanceUniqueConfig() if self.instance_unique_box.isChecked() else None,
+            base=form.base, name=name, effort=form.effort,
+            instance_unique=InstanceUniqueConfig() if form.instance_unique else None,
         )  # fmt: skip
 
     def pause(self) -> None:
@@ -143,19 +213,43 @@ class FinetuneWidget(FinetuneForm):
     def keep(self) -> None:
         """Make the best weights so far a model."""
         project = self.controller.project
-        if self.settings is None or project is None or self.job.running:
+        if self._waiting is None or project is None or self.job.running:
             return
+        self.settings, self.event = self._waiting, None
         self._show("running")
+        self.message.setText("Making a model of the best weights so far …")
         self.job.start(keep_job, self.settings, project)
+
+    def discard(self) -> None:
+        """Delete what a fine-tuning that was not finished has learned, once that is confirmed."""
+        from napari_leafseg.finetuning.config import discard, session_folder
+
+        run = self._waiting
+        if run is None or self.job.running:
+            return
+        question = f"Delete what “{run.name}” has learned so far? Your corrections and all models stay."
+        if QMessageBox.question(self, "Discard", question) == QMessageBox.StandardButton.Yes:
+            start_worker(
+                discard, session_folder(run.name), on_result=lambda _none: self._discarded(), on_error=self._failed,
+                owner=self,
+            )  # fmt: skip
+
+    def _discarded(self) -> None:
+        if self.job.running:
+            return
+        self.event = None
+        self.held_out.clear()
+        for plot in (self.score_plot, self.loss_plot):
+            plot.clear_curves()
+        self._base_chosen()
 
     def _progress(self, event: Any) -> None:
         if isinstance(event, str):
             show_warning(event)
             return
-        if isinstance(event, tuple):
-            for label, image in zip((self.before, self.after), event, strict=True):
-                label.show_image(image)
-            self.preview.setVisible(True)
+        if isinstance(event, list):
+            self.held_out.add(event)
+            self.held_out.setVisible(True)
             return
         assert self.settings is not None
         self.event = event
@@ -170,9 +264,11 @@ class FinetuneWidget(FinetuneForm):
                 self.loss_plot.clear_curves()
             step = event.done - event.fold * self.settings.run_steps
             self.loss_plot.add(step, {name: value for name, value in event.values.items() if name != "total"})
+            self.loss_plot.setVisible(True)
         elif event.kind == "held_out":
             score = {f"run {event.fold + 1}": event.values["score"]}
             self.score_plot.add(event.values["step"], score, marks=True)
+            self.score_plot.setVisible(True)
             self.message.setText(event.message)
         else:
             self.message.setText(event.message)
@@ -189,25 +285,28 @@ class FinetuneWidget(FinetuneForm):
         """How long it still takes, after some steps."""
         begun, first = self._started
         if event.done - first < 4:
-            return ""
+            return ", working out how long it takes …"
         seconds = (time.monotonic() - begun) / (event.done - first) * (event.total - event.done)
-        return f", about {seconds / 60:.0f} min to go" if seconds > 90 else f", about {seconds:.0f} s to go"
+        return f", about {seconds / 60:.0f} min left" if seconds > 90 else f", about {seconds:.0f} s left"
 
     def _ended(self) -> None:
         from napari_leafseg.finetuning.config import new_name
 
-        finished = self.event is not None and self.event.kind == "finished"
-        if not finished and self.event is not None:
-            self.message.setText("Stopped. Start goes on; or keep the best so far.")
-        if finished and self.settings is not None:  # another one would be another model
+        self._waiting = None
+        if self._finished and self.settings is not None:  # another one would be another model
             self.name_box.setText(new_name(self.settings.base))
             if self.event.verdict != "worse":
                 self.next.rank(self.settings.name)
-        self._show("finished" if finished else "stopped" if self.event is not None else "idle")
+        self._show_unfinished()
         self.count()
 
     def _show(self, state: str) -> None:
-        self.show_state(state, self.event is not None and self.event.kind == "finished")
+        from napari_leafseg.finetuning.config import session_folder, usable_runs
+
+        usable = (
+            state == "stopped" and self._waiting is not None and bool(usable_runs(session_folder(self._waiting.name)))
+        )
+        self.show_state(state, self._finished, usable)
 
     def use(self) -> None:
         """Choose the new model in *Segment*."""

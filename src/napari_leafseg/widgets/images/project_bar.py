@@ -21,15 +21,19 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.errors import UserError
-from napari_leafseg.io.exchange.formats import FORMATS, list_classes, readable_suffixes
+from napari_leafseg.io.exchange.formats import list_classes, readable_suffixes
 from napari_leafseg.project.lock import ProjectLocked
-from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, export_labels, import_masks
+from napari_leafseg.project.recent_projects import last_project
+from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, import_masks
 from napari_leafseg.widgets.common.controls import listen
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
+from napari_leafseg.widgets.images.elsewhere import ProjectCopier
+from napari_leafseg.widgets.images.export_dialog import ExportDialog
 from napari_leafseg.widgets.images.jobs import import_labels_job, transfer_job
+from napari_leafseg.widgets.images.project_dialogs import ask_new_folder, ask_verified
 from napari_leafseg.widgets.state.preferences import preferences
-from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
+from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects, unsaved_folder
 from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -53,6 +57,7 @@ class ProjectBar(QWidget):
         self._again: Callable[[Exception], None] | None = None
         self._error: Exception | None = None
         self._notes: list[str] = []
+        self.copier = ProjectCopier(self)
         self.name = QLabel()
         self.name.setObjectName("project_name")
         self.button = QPushButton("Project")
@@ -65,16 +70,22 @@ class ProjectBar(QWidget):
             ("", "", None),
             ("import", "Add images with label images …", self._import),
             ("labels", "Add labels from files …", self._import_labels),
-            ("export", "Export labels …", self._export),
+            ("export", "Export labels …", self.export),
             ("", "", None),
             ("relink", "Find moved images …", self._relink),
             ("elsewhere", "Save elsewhere …", self._elsewhere),
+            ("predictions", "Keep predictions for tuning after a restart", self._keep_predictions),
             ("close", "Close project", self._close),
         ):
             if job is None:
                 menu.addSeparator()
             else:
                 self.actions_by_name[name] = menu.addAction(label, self._guarded(job))
+        self.actions_by_name["predictions"].setCheckable(True)
+        self.actions_by_name["predictions"].setChecked(preferences.keep_predictions)
+        self.actions_by_name["predictions"].setToolTip(
+            f"At most {preferences.predictions_limit} MiB in a project; the oldest are deleted first."
+        )
         self.button.setMenu(menu)
         self.recover = QPushButton()
         self.recover.setObjectName("recover")
@@ -87,8 +98,18 @@ class ProjectBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
         column.addWidget(self.recover)
+        self.last: Path | None = None
         self.controller.changed.connect(self.refresh)
+        start_worker(
+            last_project, unsaved_folder(), on_result=self._offer, on_error=lambda error: show_error(str(error)),
+            owner=self,
+        )  # fmt: skip
         listen(session.project_changed, self.refresh)
+        self.refresh()
+
+    def _offer(self, last: Path | None) -> None:
+        """Offer the project that was open last."""
+        self.last = last
         self.refresh()
 
     def refresh(self) -> None:
@@ -100,20 +121,25 @@ class ProjectBar(QWidget):
             text, tip = "Kept, not in a project yet", f"In {project.folder}. Choose “New project …” to give it a place."
         else:
             text, tip = f"<b>{project.file.name}</b>", str(project.folder)
+            self.last = project.folder
         if project is not None and project.writer.error:
-            text, tip = f"⚠ {text}: not saved", project.writer.error
+            text, tip = f"⚠ {text} cannot be written", project.writer.error
         self.name.setText(text)
         self.name.setToolTip(tip)
         self.button.setEnabled(not self.job.running)  # one change of the project at a time
         chosen = project is not None and not self.controller.is_scratch
-        for name in ("import", "labels", "export", "relink", "close"):
+        for name in ("import", "labels", "relink", "close"):
             self.actions_by_name[name].setEnabled(chosen)
         self.actions_by_name["elsewhere"].setEnabled(project is not None)
         left = recoverable_projects() if project is None else []
         self.recover.setVisible(bool(left))
         if left:
-            self.recover.setText(f"Open the corrections of {left[0].name[:16].replace('.', ':')}")
-            self.recover.setToolTip(f"They were never put into a project, and are kept in {left[0]}.")
+            self.recover.setText(f"Go on with the work of {left[0].name[:16].replace('.', ':')}")
+            self.recover.setToolTip(f"It was never put into a project, and is kept in {left[0]}.")
+        elif project is None and self.last is not None:
+            self.recover.setText(f"Open “{self.last.name}” again")
+            self.recover.setToolTip(f"The project in {self.last}, which was open last.")
+            self.recover.setVisible(True)
 
     def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -131,9 +157,24 @@ class ProjectBar(QWidget):
         preferences.project_folder = str(Path(chosen).parent)
         return Path(chosen)
 
-    def _new(self) -> None:
-        folder = self._folder("An empty folder for the new project")
+    def _new_folder(self, title: str, action: str) -> Path | None:
+        """Ask for a folder to be made, beside the images' one at first."""
+        images = next((entry.path.parent for entry in self.session.images), None)
+        inside = Path(preferences.project_folder) if images is None else images.parent
+        name = "Leaves" if images is None or not images.name else f"{images.name} leaves project"
+        folder = ask_new_folder(self, title, action, inside, name)
         if folder is not None:
+            preferences.project_folder = str(folder.parent)
+        return folder
+
+    def _new(self) -> None:
+        folder = self._new_folder("New project", "Create")
+        if folder is None:
+            return
+        if self.controller.is_scratch:
+            events = self.controller.copy_elsewhere(folder, folder.name)
+            self.copier.start(events, folder, self.controller.leave_scratch)
+        else:
             self.controller.create(folder)
 
     def _open(self) -> None:
@@ -144,7 +185,7 @@ class ProjectBar(QWidget):
     def open(self, folder: Path) -> None:
         """Open a project; ask where another computer seems to have it open."""
         try:
-            self.controller.open(folder)
+            self.controller.switch(folder)
         except ProjectLocked as locked:
             if locked.owner.host == locked.owner.me().host:
                 raise
@@ -152,23 +193,30 @@ class ProjectBar(QWidget):
                 self, "Open elsewhere", f"{locked}\n\nIf you know that it is not open there any more, open it here?"
             )
             if answer == QMessageBox.StandardButton.Yes:
-                self.controller.open(folder, force=True)
+                self.controller.switch(folder, force=True)
 
     def open_or_tell(self, folder: Path) -> None:
         """Open a project; tell why where that is not possible."""
         self._guarded(partial(self.open, folder))()
 
+    def open_kept(self, folder: Path) -> None:
+        """Open what an earlier session left in the safety folder."""
+        self._guarded(partial(self.controller.open, folder, False, True))()
+
     def _recover(self) -> None:
         left = recoverable_projects()
         if left:
-            self._guarded(partial(self.controller.open, left[0], False, True))()
+            self.open_kept(left[0])
+        elif self.last is not None:
+            self.open_or_tell(self.last)
 
     def _import(self) -> None:
         folder = self._folder("The folder of images with label images")
         if folder is None or self.controller.project is None:
             return
-        answer = QMessageBox.question(self, "Label images", "Are these leaves right, so that no model may change them?")
-        self._take_masks(folder, answer == QMessageBox.StandardButton.Yes, False)
+        verified = ask_verified(self, "Label images")
+        if verified is not None:
+            self._take_masks(folder, verified, False)
 
     def _take_masks(self, folder: Path, verified: bool, replace: bool) -> None:
         project = self.controller.project
@@ -196,8 +244,9 @@ class ProjectBar(QWidget):
         )
         if not files or self.controller.project is None:
             return
-        answer = QMessageBox.question(self, "Labels", "Are these leaves right, so that no model may change them?")
-        verified, paths = answer == QMessageBox.StandardButton.Yes, [Path(file) for file in files]
+        verified, paths = ask_verified(self, "Labels"), [Path(file) for file in files]
+        if verified is None:
+            return
         start_worker(
             list_classes, paths, owner=self,
             on_result=lambda counts: self._choose_classes(paths, verified, counts),
@@ -233,26 +282,33 @@ class ProjectBar(QWidget):
                 if chosen:
                     self._take_labels(paths, verified, classes, replace, name)
 
-        self.controller.close()  # what is on the screen is written first, and read again afterwards
-        reopen = self._guarded(partial(self.controller.open, project.folder))
-        self._start(reopen, again, import_labels_job, project.folder, paths, verified, classes, replace, image)
+        reopen = self._reopening(project.folder)
+        job = import_labels_job, project.folder, paths, verified, classes, replace, image
+        # what is on the screen is written first, and read again afterwards
+        self.controller.leave(lambda: self._start(reopen, again, *job))
+
+    def _reopening(self, folder: Path) -> Callable[[], None]:
+        """What opens a project again and shows the image that is shown now."""
+        focus = self.session.focus()
+        entry = None if focus is None else self.session.entry_of(focus)
+
+        def reopen() -> None:
+            self.controller.open(folder)
+            again = None if entry is None else self.session.entry_at(entry.path)
+            if again is not None:
+                self.session.image_wanted.emit(again)
+
+        return self._guarded(reopen)
 
     def _imported(self) -> None:
         if self.controller.project is not None:
-            folder = self.controller.project.folder
-            self.controller.close()
-            self._guarded(partial(self.controller.open, folder))()
+            self.controller.leave(self._reopening(self.controller.project.folder))
 
-    def _export(self) -> None:
-        labels = [fmt.title for fmt in FORMATS.values()]
-        label, chosen = QInputDialog.getItem(self, "Export labels", "Format", labels, 0, False)
-        folder = self._folder("A folder for the exported labels") if chosen else None
-        if folder is None or self.controller.project is None:
-            return
-        self.controller.autosave()
-        form = list(FORMATS)[labels.index(label)]
-        events = export_labels(self.controller.project, folder, form)
-        self._start(None, None, transfer_job, events, f"images’ labels written to {folder}")
+    def export(self) -> None:
+        """Ask what to export, and do so."""
+        dialog = ExportDialog(self.session, self)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.show()
 
     def _start(
         self, then: Callable[[], None] | None, again: Callable[[Exception], None] | None, job: Any, *values: Any
@@ -289,14 +345,15 @@ class ProjectBar(QWidget):
             project = self.controller.project
             found, missing = project.relink(folder), project.missing()
             show_info(f"{len(found)} images found again, {len(missing)} still missing.")
-            place = project.folder
-            self.controller.close()
-            self.controller.open(place)
+            self.controller.leave(self._reopening(project.folder))
 
     def _elsewhere(self) -> None:
-        folder = self._folder("An empty folder on another disk")
+        folder = self._new_folder("Save elsewhere", "Save")
         if folder is not None:
-            self.controller.save_elsewhere(folder)
+            self.copier.start(self.controller.copy_elsewhere(folder), folder, self.controller.go_on_in)
+
+    def _keep_predictions(self) -> None:
+        preferences.keep_predictions = self.actions_by_name["predictions"].isChecked()
 
     def _close(self) -> None:
-        self.controller.close()
+        self.controller.leave()

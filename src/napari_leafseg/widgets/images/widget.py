@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
-from qtpy.QtCore import QPoint, QSize, Qt
-from qtpy.QtGui import QIcon, QImage, QPixmap
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QListWidget,
-    QListWidgetItem,
-    QMenu,
-    QPushButton,
-    QStackedWidget,
-    QWidget,
-)
+from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, ChannelsNeeded, LoadedImage, find_images
-from napari_leafseg.widgets.common.base import LeafsegWidget
-from napari_leafseg.widgets.common.controls import present
+from napari_leafseg.widgets.common.background_run import BackgroundRun
+from napari_leafseg.widgets.common.controls import burst_timer, present
 from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.images.actions import RowActions
 from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
-from napari_leafseg.widgets.images.jobs import load_job, thumbnail_job
-from napari_leafseg.widgets.images.project_bar import ProjectBar
-from napari_leafseg.widgets.state.image_record import ListedImage, describe
-from napari_leafseg.widgets.state.layers import displayed
+from napari_leafseg.widgets.images.form import NEXT_KEY, PREVIOUS_KEY, ImagesForm
+from napari_leafseg.widgets.images.jobs import load_job
+from napari_leafseg.widgets.images.survey import Survey
+from napari_leafseg.widgets.images.triage import ContactSheet
+from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.image_record import ListedImage
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import KEY
+from napari_leafseg.widgets.state.view import camera_state, fit_plant
 
-THUMBNAIL = 56
-NEXT_KEY, PREVIOUS_KEY = "PageDown", "PageUp"
+_FOLDERS = 8  # remembered
 
 
-class ImagesWidget(LeafsegWidget):
+class ImagesWidget(ImagesForm):
     """Adds files and folders, shows one image at a time.
 
     Parameters
@@ -51,78 +43,52 @@ class ImagesWidget(LeafsegWidget):
         napari fills it in by this name.
     """
 
-    object_name = "napari-leafseg-images"
-    minimum_width = 260
-
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
-        self._items: dict[Path, QListWidgetItem] = {}
         self._wanted: ListedImage | None = None
         self._loading: ListedImage | None = None
         self._choices: dict[Path, tuple[tuple[str, ...], int]] = {}  # channels and planes to choose from
         self._ask_about: ListedImage | None = None
+        self._camera: tuple[float, ...] = ()
         self.loader = JobRunner(self)
         self.loader.result.connect(self._loaded)
         self.loader.failed.connect(self._load_failed)
         self.loader.finished.connect(self._load_ended)
-        self._without_thumbnail: list[Path] = []
-        self.thumbnails = JobRunner(self)
-        self.thumbnails.progress.connect(self._show_thumbnail)
-        self.thumbnails.failed.connect(self._report)
-        self.thumbnails.finished.connect(self._make_thumbnails)
-        self._build()
+        self.thumbnails.failed.connect(self._fail)
+        self.survey = Survey(self.session, self)
+        self.survey.learned.connect(self.session.images_changed.emit)
+        self.actions_of_rows = RowActions(self.session, self)
+        self.sheet: ContactSheet | None = None
+        self._soon = burst_timer(self, self._refresh_rows)
+        self._connect()
         self.setAcceptDrops(True)
         self.listen(self.session.images_changed, self._refresh)
-        self.listen(self.session.image_wanted, self._choose)
+        self.listen(self.session.image_wanted, self.go_to)
+        self.listen(self.session.step_wanted, self._step_or_tell)
+        self.listen(self.session.layer_state_changed, self._labels_changed)
+        self.listen(self.session.labels_bound, self._labels_arrived)
+        BackgroundRun.of(self.session).touched.connect(self.rows.show)
         self.controller.opened.connect(self._project_opened)
+        self.controller.changed.connect(self._refresh_empty)
         self.bind_key(NEXT_KEY, lambda: self.step(1))
         self.bind_key(PREVIOUS_KEY, lambda: self.step(-1))
-        self._refresh()
+        self._refresh_rows()
+        self.survey.look(list(self.session.images))
 
-    def _build(self) -> None:
-        column = self.column()
-        self.project_bar = ProjectBar(self.session)
-        column.addWidget(self.project_bar)
-        self.add_files = QPushButton("Add files …")
-        self.add_files.setObjectName("add_files")
-        self.add_folder = QPushButton("Add folder …")
-        self.add_folder.setObjectName("add_folder")
+    def _connect(self) -> None:
         self.add_files.clicked.connect(self._ask_files)
         self.add_folder.clicked.connect(self._ask_folder)
-        row = QHBoxLayout()
-        row.addWidget(self.add_files)
-        row.addWidget(self.add_folder)
-        column.addLayout(row)
-        self.list = QListWidget()
-        self.list.setObjectName("image_list")
-        self.list.setIconSize(QSize(THUMBNAIL, THUMBNAIL))
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.list.setUniformItemSizes(True)
-        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.list.currentRowChanged.connect(self._row_chosen)
-        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.list.customContextMenuRequested.connect(self._menu)
-        self.empty = QLabel("No images yet.\n\nAdd files or a folder,\nor drop them here.")
-        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.stack = QStackedWidget()
-        self.stack.addWidget(self.empty)
-        self.stack.addWidget(self.list)
-        column.addWidget(self.stack, 1)
-        self.previous_button = QPushButton("◀ Previous")
-        self.previous_button.setObjectName("previous")
-        self.previous_button.setToolTip(f"Previous image ({PREVIOUS_KEY})")
-        self.next_button = QPushButton("Next ▶")
-        self.next_button.setObjectName("next")
-        self.next_button.setToolTip(f"Next image ({NEXT_KEY})")
+        self.filter_box.textChanged.connect(self._filter)
+        self.order_box.currentIndexChanged.connect(lambda _index: self._sort())
+        self.sheet_button.clicked.connect(self.show_sheet)
         self.previous_button.clicked.connect(lambda: self.step(-1))
         self.next_button.clicked.connect(lambda: self.step(1))
-        self.position = QLabel()
-        self.position.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        row = QHBoxLayout()
-        row.addWidget(self.previous_button)
-        row.addWidget(self.position, 1)
-        row.addWidget(self.next_button)
-        column.addLayout(row)
+        self.list.customContextMenuRequested.connect(self._menu)
+        self.list.removal_wanted.connect(lambda: self.actions_of_rows.remove(self.list.chosen()))
+        present(self.list.selectionModel()).currentChanged.connect(lambda _now, _before: self._row_chosen())
+        self.empty.folder_wanted.connect(lambda folder: self.add([folder]))
+        self.empty.project_wanted.connect(self.project_bar.open_or_tell)
+        self.empty.kept_wanted.connect(self.project_bar.open_kept)
 
     # -- adding ------------------------------------------------------------------------------------------------------
 
@@ -150,15 +116,20 @@ class ImagesWidget(LeafsegWidget):
         new = [path for path in found if path not in known]
         if not new:
             return
-        first = not self.session.images
-        self.session.images.extend(ListedImage(path) for path in new)
+        added = [ListedImage(path) for path in new]
+        self.session.images.extend(added)
         self.controller.add_images()
-        preferences.images_folder = str(new[0].parent)
-        self._without_thumbnail += new
-        self._make_thumbnails()
+        self._remember_folder(new[0].parent)
+        self.survey.look(added)
         self.session.images_changed.emit()
-        if first:
-            self.list.setCurrentRow(0)
+        self._refresh_rows()
+        self.go_to(added[0])
+
+    @staticmethod
+    def _remember_folder(folder: Path) -> None:
+        preferences.images_folder = str(folder)
+        others = [other for other in preferences.recent_folders if other != str(folder)]
+        preferences.recent_folders = [str(folder), *others][:_FOLDERS]
 
     def dragEnterEvent(self, event: Any) -> None:
         """Accept files."""
@@ -173,69 +144,76 @@ class ImagesWidget(LeafsegWidget):
 
     def _project_opened(self) -> None:
         """List the images of a project that was opened."""
-        self._items.clear()
-        self.list.clear()
-        self._refresh()
-        self._without_thumbnail = [entry.path for entry in self.session.images]
-        self.thumbnails.stop()  # those of the project before
-        self._make_thumbnails()
-        if self.session.images:
-            self.list.setCurrentRow(0)
+        self.thumbnails.forget()
+        self._wanted = None
+        self._refresh_rows()
+        self.survey.restart()
+        if self.rows.entries:
+            self.go_to(self.rows.entries[0])
 
     def _refresh(self) -> None:
+        """Show new states soon; new or missing images at once."""
+        if len(self.session.images) != len(self.rows.entries) and not self.rows.words:
+            self._refresh_rows()
+        else:
+            self._soon.start()
+
+    def _refresh_rows(self) -> None:
+        self.survey.look_for_jumps()
+        before = self.list.currentIndex()
+        self.rows.refresh()
+        if before.isValid() and not self.list.currentIndex().isValid() and self.rows.entries:
+            self.list.setCurrentRow(min(before.row(), self.list.count() - 1))  # the current one was removed
+        self.searching.setVisible(bool(self.session.images))
         self.stack.setCurrentWidget(self.list if self.session.images else self.empty)
-        for entry in self.session.images:
-            item = self._items.get(entry.path)
-            if item is None:
-                item = self._items[entry.path] = QListWidgetItem(self._blank(), "")
-                item.setSizeHint(QSize(0, THUMBNAIL + 8))
-                item.setToolTip(str(entry.path))
-                self.list.addItem(item)
-            item.setText(f"{entry.path.name}\n{describe(entry)}")
+        if not self.session.images:
+            self._refresh_empty()
         self._show_position()
 
-    @staticmethod
-    def _blank() -> QIcon:
-        pixmap = QPixmap(THUMBNAIL, THUMBNAIL)
-        pixmap.fill(Qt.GlobalColor.transparent)
-        return QIcon(pixmap)
+    def _refresh_empty(self) -> None:
+        if not self.session.images:
+            self.empty.refresh()
 
-    def _make_thumbnails(self) -> None:
-        """Read what has no thumbnail yet; what is added meanwhile comes next."""
-        if self._without_thumbnail and not self.thumbnails.running:
-            paths, self._without_thumbnail = self._without_thumbnail, []
-            self.thumbnails.start(thumbnail_job, paths, THUMBNAIL, self.session.read_options)
-
-    def _show_thumbnail(self, result: tuple[Path, np.ndarray | str]) -> None:
-        path, thumbnail = result
-        if path not in self._items:
-            return  # another project was opened meanwhile
-        if isinstance(thumbnail, str):
-            self._fail(path, thumbnail)
-            return
-        height, width = thumbnail.shape[:2]
-        image = QImage(thumbnail.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
-        square = QPixmap(THUMBNAIL, THUMBNAIL)
-        square.fill(Qt.GlobalColor.transparent)
-        from qtpy.QtGui import QPainter
-
-        painter = QPainter(square)
-        painter.drawImage((THUMBNAIL - width) // 2, (THUMBNAIL - height) // 2, image)
-        painter.end()
-        self._items[path].setIcon(QIcon(square))
-
-    def _fail(self, path: Path, message: str) -> None:
-        entry = self.session.entry_at(path)
+    def _labels_changed(self, layer: Image) -> None:
+        """Labels on the screen are others now: draw the row's thumbnail again, once they have come to rest."""
+        entry = self.session.entry_of(layer)
         if entry is not None:
-            entry.error = message
-            self._items[path].setToolTip(message)
+            entry.version += 1
+            self._soon.start()
+
+    def _fail(self, entry: ListedImage, message: str) -> None:
+        entry.error = message
         self.session.images_changed.emit()
 
     def _show_position(self) -> None:
-        total, row = len(self.session.images), self.list.currentRow()
+        total, row = self.list.count(), self.list.currentRow()
         self.position.setText(f"{row + 1} of {total}" if total and row >= 0 else "")
         self.previous_button.setEnabled(row > 0)
         self.next_button.setEnabled(row < total - 1)
+
+    def _sort(self) -> None:
+        preferences.image_order = self.order_box.currentData()
+        self.rows.sort_by(preferences.image_order)
+        self._keep_in_view()
+
+    def _filter(self, words: str) -> None:
+        self.rows.filter_by(words)
+        self._keep_in_view()
+
+    def _keep_in_view(self) -> None:
+        shown = self._wanted
+        if shown is not None and self.rows.row_of(shown) >= 0:
+            self.list.go_to(shown)
+        self._show_position()
+
+    def show_sheet(self) -> None:
+        """Show the contact sheet below the canvas; hide it where it is there."""
+        if self.sheet is None:
+            self.sheet = ContactSheet(self.session, self.thumbnails, lambda: str(self.viewer.theme))
+            self.viewer.window.add_dock_widget(self.sheet, name="Contact sheet", area="bottom")
+            return
+        dock = present(self.sheet.parentWidget())
+        dock.setVisible(not dock.isVisible())
 
     # -- choosing ----------------------------------------------------------------------------------------------------
 
@@ -245,14 +223,24 @@ class ImagesWidget(LeafsegWidget):
         if 0 <= row < self.list.count():
             self.list.setCurrentRow(row)
 
-    def _choose(self, entry: ListedImage) -> None:
-        self.list.setCurrentRow(self.session.images.index(entry))
+    def _step_or_tell(self, by: int) -> None:
+        if not 0 <= self.list.currentRow() + by < self.list.count():
+            show_info("That was the last image of the list.")
+        self.step(by)
 
-    def _row_chosen(self, row: int) -> None:
+    def go_to(self, entry: ListedImage) -> None:
+        """Show an image; a filter that hides it is given up."""
+        if not self.list.go_to(entry):
+            self.filter_box.clear()
+            self.rows.arrange()
+            self.list.go_to(entry)
+        self._row_chosen()
+
+    def _row_chosen(self) -> None:
         self._show_position()
-        if not 0 <= row < len(self.session.images):
+        entry = self.list.entry()
+        if entry is None or entry is self._wanted:
             return
-        entry = self.session.images[row]
         self._wanted = entry
         layer = self.session.layer_of(entry)
         if layer is not None:
@@ -268,8 +256,8 @@ class ImagesWidget(LeafsegWidget):
         entry = self._loading
         if entry is None or entry not in self.session.images:
             return  # another project was opened meanwhile
-        entry.sha256, entry.error, entry.missing = image.sha256, "", False
-        array, rgb = displayed(image.array)
+        entry.sha256, entry.reading, entry.error, entry.missing = image.sha256, image.options, "", False
+        array, rgb = layers.displayed(image.array)
         self._choices[entry.path] = (image.channels, image.planes)
         for note in image.notes:
             show_info(f"{entry.path.name}: {note}")
@@ -290,18 +278,14 @@ class ImagesWidget(LeafsegWidget):
             self._ask_about = entry
             return
         self._report(error)
-        self._fail(entry.path, str(error))
+        self._fail(entry, str(error))
 
     def _menu(self, place: QPoint) -> None:
-        """Offer to choose channels and plane of an image that has several."""
-        row = self.list.row(self.list.itemAt(place))
-        if not 0 <= row < len(self.session.images):
-            return
-        entry = self.session.images[row]
-        names, planes = self._choices.get(entry.path, ((), 0))
-        menu = QMenu(self)
-        action = present(menu.addAction("Channels and planes …", lambda: self._ask_channels(entry)))
-        action.setEnabled(bool(names) or planes > 0)
+        """Offer what can be done with the selected images."""
+        entries = self.list.chosen()
+        names, planes = self._choices.get(entries[0].path, ((), 0)) if len(entries) == 1 else ((), 0)
+        ask = partial(self._ask_channels, entries[0]) if names or planes > 0 else None
+        menu = self.actions_of_rows.menu(entries, ask)
         menu.exec(present(self.list.viewport()).mapToGlobal(place))
 
     def _ask_channels(self, entry: ListedImage) -> bool:
@@ -317,15 +301,12 @@ class ImagesWidget(LeafsegWidget):
         entry.error = ""
         layer = self.session.layer_of(entry)
         if layer is not None:
-            for other in [
-                other for other in self.viewer.layers if other is layer or self.session.belongs(other, layer)
-            ]:
-                self.viewer.layers.remove(other)
+            layers.remove_image(self.session, layer)
         self._wanted = entry
         if not self.loader.running:
             self._load(entry)
-        self._without_thumbnail.append(entry.path)
-        self._make_thumbnails()
+        self.thumbnails.forget(entry)
+        self._soon.start()
         return True
 
     @staticmethod
@@ -339,29 +320,38 @@ class ImagesWidget(LeafsegWidget):
             if self._ask_channels(asked):
                 return  # it is being read again
             show_error(asked.error)
-            self._fail(asked.path, asked.error)
+            self._fail(asked, asked.error)
         wanted = self._wanted
         if wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
             self._load(wanted)
 
     def _show_only(self, layer: Image) -> None:
-        """Show one image with what belongs to it; hide the list's other images and drop those without results."""
+        """Show one image with what belongs to it; the list's other images leave the screen, kept by the project."""
         for other in list(self.session.image_layers()):
-            if other is layer or self.session.entry_of(other) is None:
-                continue
-            if self.session.labels_layer(other) is None:
-                self.viewer.layers.remove(other)
+            if other is not layer and self.session.entry_of(other) is not None and self.controller.can_leave(other):
+                layers.remove_image(self.session, other)
         for other in self.viewer.layers:
             if other is layer or self.session.belongs(other, layer):
                 other.visible = True
             elif KEY in other.metadata or self.session.entry_of(other) is not None:
                 other.visible = False
         self.viewer.layers.selection.active = layer
-        self.viewer.reset_view()
+        self._fit(layer)
+
+    def _fit(self, layer: Image) -> None:
+        """Bring the plant into view."""
+        fit_plant(self.session, layer)
+        self._camera = camera_state(self.viewer)
+
+    def _labels_arrived(self, binding: LabelsBinding) -> None:
+        """Bring the plant into view once its leaves are known, where nobody moved the view meanwhile."""
+        if binding.image.visible and self._camera == camera_state(self.viewer):
+            self._fit(binding.image)
 
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
-        self._without_thumbnail, self._wanted = [], None
+        self._wanted = None
+        self.survey.stop()
         self.thumbnails.stop()
         self.loader.stop()
         super().closeEvent(event)

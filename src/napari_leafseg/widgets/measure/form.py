@@ -33,7 +33,7 @@ class MeasureForm(JobWidget):
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
-        column = self.column()
+        column = self.column(scrolled=True)
         column.setSpacing(6)
         self.hint = wrapped_label("hint")
         self.summary = wrapped_label("summary")
@@ -49,10 +49,13 @@ class MeasureForm(JobWidget):
         self.parts = QSplitter(Qt.Orientation.Vertical)
         self.parts.addWidget(self._tables())
         self.parts.addWidget(self._plots())
+        self.parts.setChildrenCollapsible(False)
         self.parts.setStretchFactor(0, 3)
         self.parts.setStretchFactor(1, 2)
         column.addWidget(self.parts, 1)
         column.addLayout(self._saving())
+        self.show_state("", False, False)
+        self.progress.hide()
 
     def _scale_row(self) -> QHBoxLayout:
         self.scale_box = QDoubleSpinBox()
@@ -92,7 +95,7 @@ class MeasureForm(JobWidget):
         self.filter_box = QLineEdit()
         self.filter_box.setObjectName("filter")
         self.filter_box.setClearButtonEnabled(True)
-        self.filter_box.setPlaceholderText("Show leaves where …   e.g. area_px2 > 100 and plant == 1")
+        self.filter_box.setPlaceholderText("Filter: area_px2 > 100 and plant == 1")
         self.filter_hint = QLabel()
         self.filter_hint.setWordWrap(True)
         self.filter_hint.hide()
@@ -102,6 +105,7 @@ class MeasureForm(JobWidget):
         self.growth = FrameView()
         for name, view in (("Leaves", self.leaves), ("Plants", self.plants), ("Growth", self.growth)):
             view.setObjectName(name.lower())
+            view.setMinimumHeight(110)
             self.tabs.addTab(view, name)
         self.leaves.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.plants.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -119,6 +123,7 @@ class MeasureForm(JobWidget):
         for kind, title in PLOTS.items():
             self.plot_box.addItem(title, kind)
         self.plot = MeasurePlot()
+        self.plot.setMinimumHeight(150)
         column.addWidget(self.plot_box)
         column.addWidget(self.plot, 1)
         return box

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from napari_leafseg.io import ReadOptions, read_image
 from napari_leafseg.pipelines.measure import Frame
 from napari_leafseg.project import Project
+from napari_leafseg.widgets.state.image_record import ImageRecord
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.session import Session, image_data
 
@@ -21,11 +24,14 @@ def frames_of(session: Session, binding: LabelsBinding) -> list[Frame]:
     data, _ = image_data(image)
     prediction = session.record(image).prediction
     planes, series = labels.reshape(-1, *labels.shape[-2:]), labels.ndim == 3
+    entry = session.entry_of(image)
+    key = session.record(image).key if entry is None else str(entry.path)
     known = [None] * len(planes) if prediction is None else prediction.frames
     return [
         Frame(f"{image.name} {number}" if series else image.name, plane.copy,
               partial(data.__getitem__, number if series else ...),
-              known[number], {leaf for frame, leaf in document.verified if frame == number})
+              known[number], {leaf for frame, leaf in document.verified if frame == number},
+              f"{key} {number}" if series else key)
         for number, plane in enumerate(planes)
     ]  # fmt: skip
 
@@ -41,10 +47,38 @@ def listed_frames(session: Session, project: Project | None) -> list[Frame]:
             labels, data = binding.document.labels, image_data(binding.image)[0]
             verified = {leaf for _, leaf in binding.document.verified}
             prediction = session.record(binding.image).prediction
-            found.append(Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified))
+            found.append(
+                Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified, str(entry.path))
+            )
         elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
             read = partial(project.read_labels, saved[entry.path])
-            found.append(Frame(entry.path.name, read, partial(_read, entry.path, session.read_options)))
+            image_of = partial(_read, entry.path, session.read_options)
+            found.append(Frame(entry.path.name, read, image_of, key=str(entry.path)))
+    return found
+
+
+def tracks_of(leaves: pd.DataFrame, image: str | None) -> dict[tuple[int, int], int]:
+    """Return the track of each leaf on the screen, by frame and leaf; `image` where the frames are images of a list."""
+    if "track" not in leaves:
+        return {}
+    if image is not None:
+        leaves = leaves[leaves["image"] == image].assign(frame=0)
+    rows = zip(leaves["frame"].astype(int), leaves["leaf"].astype(int), leaves["track"], strict=True)
+    return {(frame, leaf): int(track) for frame, leaf, track in rows if pd.notna(track)}
+
+
+def records_of(session: Session, listed: bool) -> list[dict[str, Any]]:
+    """Return how the labels came about that are measured: of the image on the screen, or of all in the list."""
+    focus = session.focus()
+    known: Sequence[ImageRecord] = [] if focus is None else [session.record(focus)]
+    if listed and session.images:
+        known = session.images
+    found = []
+    for record in known:
+        if record.prediction is not None:
+            found.append(record.prediction.record(**record.parameters))
+        elif listed and record.facts is not None and record.facts.record:
+            found.append(record.facts.record)
     return found
 
 

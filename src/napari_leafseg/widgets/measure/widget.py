@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,26 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.resolution import read_resolution
-from napari_leafseg.pipelines.measure import Measured, MeasureEvent, measure_job
+from napari_leafseg.pipelines.measure import MeasureCache, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, present
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
-from napari_leafseg.widgets.measure.frames import frames_of, listed_frames
+from napari_leafseg.widgets.measure.frames import frames_of, listed_frames, records_of, tracks_of
+from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.ruler import Ruler
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
-from napari_leafseg.widgets.state.overlays import outline_leaf
+from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.workers import start_worker
 
 _NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
 _ALL = "*"
+_SLOW = 0.5  # seconds after which progress is shown
 
 
 class MeasureWidget(MeasureForm):
@@ -52,6 +55,9 @@ class MeasureWidget(MeasureForm):
         self._again = False
         self.editor = PlantEditor(self._image_settings, self)
         self.editor.changed.connect(self._noted)
+        self.finder = LeafFinder(self.session, self)
+        self.cache = MeasureCache()
+        self._began = 0.0
         self.ruler = Ruler(self, self.session, self.scale_box.setValue)
         self._soon = burst_timer(self, self.refresh, 250)
         self._connect()
@@ -61,6 +67,8 @@ class MeasureWidget(MeasureForm):
         self.listen(self.session.corrected, self._ask)
         self.listen(self.session.layer_state_changed, self._ask)
         self.listen(self.session.images_changed, self._ask)
+        self.listen(self.session.read_options_chosen, self._forget)
+        self.listen(self.session.image_exchanged, self._forget)
         self.settings_store.changed.connect(self._ask)
         self.listen(self.viewer.layers.selection.events.active, self._ask)
         self.listen(self.viewer.layers.events.removed, self._ask)
@@ -99,11 +107,20 @@ class MeasureWidget(MeasureForm):
         binding = self.binding
         if self.series_box.isChecked() or binding is None:
             return _ALL
+        return self.name_of(binding)
+
+    def name_of(self, binding: LabelsBinding) -> str:
+        """The name that tables give an image."""
         entry = self.session.entry_of(binding.image)
         return entry.path.name if entry else binding.image.name
 
     def _ask(self, _what: Any = None) -> None:
         self._soon.start()
+
+    def _forget(self, _what: Any = None) -> None:
+        """Measure everything again: images have other pixels."""
+        self.cache = MeasureCache()
+        self._ask()
 
     def _image_settings(self) -> ImageMeasurementSettings:
         return self.notes.of(self.name)
@@ -128,10 +145,12 @@ class MeasureWidget(MeasureForm):
             self.progress.hide()
             return
         notes = self.notes.images.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
-        self.job.start(measure_job, frames, notes, self.notes.scale_of(self.name))
+        self._began = time.monotonic()
+        self.job.start(measure_job, frames, notes, self.notes.scale_of(self.name), self.cache)
 
     def _progress(self, event: MeasureEvent) -> None:
-        self.progress.setVisible(event.total > 3 and event.measured is None)
+        slow = time.monotonic() - self._began > _SLOW
+        self.progress.setVisible(slow and event.total > 3 and event.measured is None)
         self.progress.setRange(0, event.total)
         self.progress.setValue(event.done)
         if event.measured is not None:
@@ -172,6 +191,7 @@ class MeasureWidget(MeasureForm):
             self.plot_box.setCurrentIndex(self.plot_box.findData("curves" if measured.series else "areas"))
         self._draw()
         self._show_tracks(measured)
+        self._tell_tracks(measured)
 
     def _draw(self) -> None:
         if self.measured is not None:
@@ -179,6 +199,13 @@ class MeasureWidget(MeasureForm):
             if not self.measured.series and kind in {"over time", "curves"}:
                 kind = "areas"
             self.plot.draw(kind, self.measured)
+
+    def _tell_tracks(self, measured: Measured) -> None:
+        """Have the features of the leaves on the screen say which track each is of."""
+        look = None if (binding := self.binding) is None else Look.of(self.session).of_binding(binding)
+        if binding is not None and look is not None and measured.series:
+            name = self.name_of(binding) if self.series_box.isChecked() else None
+            look.tell_tracks(tracks_of(measured.leaves, name))
 
     def _show_tracks(self, measured: Measured) -> None:
         """Tracks of a series layer as napari shows them."""
@@ -218,29 +245,12 @@ class MeasureWidget(MeasureForm):
         self._go_to(same.iloc[0])
 
     def _go_to(self, leaf: Any) -> None:
-        """Center a leaf and draw a line around it."""
-        binding = self._correction_of(leaf)
-        if binding is None:
-            if "image" in leaf:
-                show_info(f"Open {leaf['image']} in Images to see this leaf.")
-            return
-        layer = binding.layer
-        place = [leaf["centroid_y_px"], leaf["centroid_x_px"]]
-        if layer.ndim == 3:
-            self.viewer.dims.set_current_step(0, int(leaf["frame"]))
-            place = [leaf["frame"], *place]
-        self.viewer.camera.center = tuple(layer.data_to_world(place)[-2:])
-        outline_leaf(self.session, binding, int(leaf["leaf"]))
-        layer.selected_label = int(leaf["leaf"])
-
-    def _correction_of(self, leaf: Any) -> LabelsBinding | None:
-        if not self.series_box.isChecked():
-            return self.binding
-        for entry in self.session.images:
-            if entry.path.name == leaf["image"]:
-                image = self.session.layer_of(entry)
-                return None if image is None else self.session.binding(image)
-        return None
+        """Zoom on a leaf and draw a line around it."""
+        binding = self.binding
+        if self.series_box.isChecked():
+            self.finder.go_to(leaf)
+        elif binding is not None:
+            self.finder.show(binding, int(leaf["leaf"]), int(leaf.get("frame", 0)))
 
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
         """A click on a leaf goes to its row; a drag does not."""
@@ -268,7 +278,7 @@ class MeasureWidget(MeasureForm):
         if leaf and len(found):
             self.tabs.setCurrentWidget(self.leaves)
             self.leaves.choose(int(found[0]))
-            outline_leaf(self.session, binding, leaf)
+            self.finder.outline(binding, leaf)
 
     # -- scale -------------------------------------------------------------------------------------------------------
 
@@ -335,12 +345,9 @@ class MeasureWidget(MeasureForm):
 
     def record(self) -> dict[str, Any]:
         """How the tables came about: scale, and the records of the predictions that are kept."""
-        shown = [self.session.layer_of(entry) for entry in self.session.images] if self.series_box.isChecked() else []
-        images = [image for image in shown if image is not None] or [self.session.focus()]
-        items = [self.session.record(image) for image in images if image is not None]
         return {
             "px_per_mm": self.notes.scale_of(self.name),
-            "images": [item.prediction.record(**item.parameters) for item in items if item.prediction is not None],
+            "images": records_of(self.session, self.series_box.isChecked()),
             "software": software_versions(),
         }
 

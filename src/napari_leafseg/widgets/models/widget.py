@@ -79,6 +79,7 @@ class ModelsWidget(LeafsegWidget):
         for button in (self.add_button, self.export_button, self.restore_button):
             second.addWidget(button)
         column = self.column()
+        self.view.setMinimumHeight(60)
         column.addWidget(self.view, 2)
         column.addLayout(first)
         column.addLayout(second)

@@ -26,13 +26,24 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.tta import TTA_PRESETS, describe_cost
+from napari_leafseg.models.store.quality import explain_quality
 from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
 from napari_leafseg.widgets.common.base import JobWidget
-from napari_leafseg.widgets.common.controls import fill_models, list_again, present, thin_progress
+from napari_leafseg.widgets.common.controls import (
+    fill_models,
+    list_again,
+    present,
+    push_button,
+    thin_progress,
+    wrapped_label,
+)
+from napari_leafseg.widgets.common.fold import Fold
 from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, ParameterPanel
+from napari_leafseg.widgets.common.run_all import RunAllButton
+from napari_leafseg.widgets.segment.model_list import TwoLines, describe_entries, fit_words, is_gray
+from napari_leafseg.widgets.segment.origin import LeafOrigin, show_run_button
 from napari_leafseg.widgets.segment.overlays import OVERLAYS
 from napari_leafseg.widgets.state.preferences import preferences
 
@@ -57,12 +68,11 @@ class SegmentForm(JobWidget):
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
-        column = self.column(scrolled=True)
-        column.addLayout(self._choices())
-        column.addLayout(self._run_row())
-        column.addWidget(self._tuning())
-        column.addWidget(self._views())
-        column.addWidget(self._saving())
+        pinned, column = self.columns()
+        pinned.addLayout(self._choices())
+        pinned.addLayout(self._run_row())
+        for part in (self._tuning(), self._views(), self._saving(), self._advanced()):
+            column.addWidget(part)
         column.addStretch(1)
         self.show_nothing(False)
         self.show_running(False)
@@ -73,12 +83,29 @@ class SegmentForm(JobWidget):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.image_box = _combo("image")
+        self.image_box.currentIndexChanged.connect(lambda _index: self._describe())
         self.model_box = _combo("model")
-        fill_models(self.model_box, _one_line, _OTHER)
+        self.model_box.setItemDelegate(TwoLines(self.model_box))
+        fill_models(self.model_box, other=_OTHER)
         present(self.model_box.view()).setTextElideMode(Qt.TextElideMode.ElideNone)
         self.model_box.activated.connect(self._choose_file)
         self.model_box.currentIndexChanged.connect(lambda _index: self._describe())
-        self.model_text = _hint()
+        self.models_button = push_button("models", "Models …", tip="Compare, rename, add and export models")
+        self.fit_label = wrapped_label("fit")
+        self.fit_label.linkActivated.connect(self.choose_model)
+        row = QHBoxLayout()
+        row.addWidget(self.model_box, 1)
+        row.addWidget(self.models_button)
+        form.addRow("Image", self.image_box)
+        form.addRow("Model", row)
+        form.addRow(self.fit_label)
+        return form
+
+    def _advanced(self) -> Fold:
+        self.advanced = Fold("Advanced", "Device, accuracy, working scale, and what is known of the model")
+        form = QFormLayout(self.advanced.content)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.device_box = _combo("device")
         for title, name in plausible_devices():
             self.device_box.addItem(title, name)
@@ -106,13 +133,13 @@ class SegmentForm(JobWidget):
         scale_row = QHBoxLayout()
         scale_row.addWidget(self.scale_auto, 1)
         scale_row.addWidget(self.scale_box)
-        form.addRow("Image", self.image_box)
-        form.addRow("Model", self.model_box)
-        form.addRow("", self.model_text)
+        self.model_text = _hint()
+        self.model_text.setObjectName("model_text")
         form.addRow("Device", self.device_box)
         form.addRow("Accuracy", self.tta_box)
         form.addRow("Working scale", scale_row)
-        return form
+        form.addRow(self.model_text)
+        return self.advanced
 
     def _run_row(self) -> QVBoxLayout:
         self.run_button = QPushButton("Run")
@@ -122,8 +149,10 @@ class SegmentForm(JobWidget):
         self.stop_button.setObjectName("stop")
         self.progress = thin_progress()
         self.message = _hint()
+        self.run_all_button = RunAllButton(self.session, self._remember)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.run_all_button, 2)
         buttons.addWidget(self.stop_button, 1)
         column = QVBoxLayout()
         column.setSpacing(4)
@@ -139,9 +168,8 @@ class SegmentForm(JobWidget):
         self.count_label.setObjectName("count")
         self.panel = ParameterPanel()
         self.empty_label = _hint("Press Run; then the sliders change the leaves while they move.")
-        column.addWidget(self.count_label)
-        column.addWidget(self.empty_label)
-        column.addWidget(self.panel)
+        for part in (self.count_label, self.empty_label, self.panel):
+            column.addWidget(part)
         self.parameter_search_button = QPushButton("Parameter search …")
         self.parameter_search_button.setObjectName("parameter_search")
         self.parameter_search_button.setToolTip("Compare all values on the images that you have corrected")
@@ -153,20 +181,20 @@ class SegmentForm(JobWidget):
         column = QVBoxLayout(self.views)
         first, second = QHBoxLayout(), QHBoxLayout()
         self.outline_box = QCheckBox("Outlines only")
-        self.outline_box.setToolTip("Draw the leaves as outlines instead of filled")
+        self.outline_box.setObjectName("outline")
+        self.outline_box.setToolTip("Draw the leaves as outlines instead of filled; key 0 on the canvas")
         self.overlays: dict[str, QCheckBox] = {}
         for kind, overlay in OVERLAYS.items():
             box = QCheckBox(overlay.label)
             box.setObjectName(f"show_{kind}")
             box.setToolTip(overlay.help)
             self.overlays[kind] = box
-        for row, boxes in (
-            (first, (self.outline_box, self.overlays["seeds"], self.overlays["confidence"])),
-            (second, (self.overlays["distance"], self.overlays["embedding"])),
-        ):
-            for box in boxes:
-                row.addWidget(box, 1)
-            column.addLayout(row)
+        for box in (self.outline_box, self.overlays["seeds"], self.overlays["confidence"]):
+            first.addWidget(box, 1)
+        for box in (self.overlays["distance"], self.overlays["embedding"]):
+            second.addWidget(box, 1)
+        column.addLayout(first)
+        column.addLayout(second)
         self._show_layers(())
         return self.views
 
@@ -178,9 +206,9 @@ class SegmentForm(JobWidget):
                 box.setChecked(False)  # what another kind of model had shown goes
 
     def _saving(self) -> QGroupBox:
-        group = QGroupBox("Save")
+        group = QGroupBox("Export")
         row = QHBoxLayout(group)
-        self.save_button = QPushButton("Save labels  (S)")
+        self.save_button = QPushButton("Export labels  (S)")
         self.save_button.setObjectName("save")
         self.folder_button = QToolButton()
         self.folder_button.setText("Folder …")
@@ -188,7 +216,7 @@ class SegmentForm(JobWidget):
         self.masks_button = QToolButton()
         self.masks_button.setObjectName("save_masks")
         self.masks_button.setText("Masks …")
-        self.masks_button.setToolTip("Save every leaf's full mask, also where leaves overlap, as COCO")
+        self.masks_button.setToolTip("Export every leaf's full mask, also where leaves overlap, as COCO")
         self.masks_button.setVisible(False)
         row.addWidget(self.save_button, 1)
         row.addWidget(self.masks_button)
@@ -228,6 +256,7 @@ class SegmentForm(JobWidget):
         self.image_box.setPlaceholderText("Open an image first")
         self.image_box.setCurrentIndex(found.index(chosen) if chosen in found else -1)
         self.image_box.blockSignals(False)
+        self._describe()
 
     def choose_model(self, name: str) -> None:
         """Choose a model where it is in the list."""
@@ -247,7 +276,7 @@ class SegmentForm(JobWidget):
 
     def list_models_again(self) -> None:
         """Bring the list up to date; the chosen model stays chosen where it is still there, a file's as well."""
-        list_again(self.model_box, _one_line, _OTHER)
+        list_again(self.model_box, other=_OTHER)
         self._describe()
 
     def add_model(self, path: str) -> None:
@@ -262,20 +291,29 @@ class SegmentForm(JobWidget):
         self.device_box.setCurrentIndex(index if index >= 0 else 0)
 
     def _describe(self) -> None:
-        if self.model_name is None:
-            self.model_text.setText("No model is installed.")
-            return
+        image = self.image_box.currentData()
+        gray = is_gray(image)
+        describe_entries(self.model_box, gray)
+        words, better = ("", "") if image is None else fit_words(self.model_name, gray)
+        self.fit_label.setText(f"{words} <a href='{better}'>Use {better}</a>" if words else "")
+        self.fit_label.setVisible(bool(words))
         try:
-            card = describe_model(self.model_name)
+            card = None if self.model_name is None else describe_model(self.model_name)
+            trouble = "No model is installed."
         except UserError as error:
-            self.model_text.setText(str(error))
+            card, trouble = None, str(error)
+        if card is None:
+            self.model_text.setText(trouble)
+            self.fit_label.setText(trouble)
+            self.fit_label.show()
             return
         seconds = preferences.speed(card.name, self.device_name)
         speed = "" if seconds is None else f" About {seconds:.1f} s an image here."
         source = f", from {card.source}" if card.source else ""
-        self.model_text.setText(
-            f"{card.description or card.name}{speed} Version {card.version}, {card.license}{source}."
-        )
+        about = f"{card.description or card.name}{speed}\n{explain_quality(card)}"
+        size = find_model(str(self.model_name)).stat().st_size / 1e6
+        self.model_text.setText(f"{about}\nVersion {card.version}, {size:.0f} MB, {card.license}{source}.")
+        self.model_box.setToolTip(about)
 
     def show_nothing(self, image: bool) -> None:
         """No prediction for this image."""
@@ -301,11 +339,20 @@ class SegmentForm(JobWidget):
         if self.scale_auto.isChecked():
             self.scale_box.setValue(100 * prediction.scale)
 
-    def show_count(self, count: int, predicted: bool, verified: int) -> None:
-        """Number of leaves."""
+    def show_count(self, count: int, predicted: bool, verified: int, origin: LeafOrigin | None = None) -> None:
+        """Number of leaves, and which model they are of where that is not the chosen one."""
+        origin = origin or LeafOrigin()
         noun = "leaf" if count == 1 else "leaves"
-        self.count_label.setText(f"<b>{count} {noun}</b>{f' · {verified} verified' if verified else ''}")
-        self.count_label.setVisible(predicted)
+        words = [f"<b>{count} {noun}</b>", f"{verified} verified" if verified else "", origin.caption]
+        self.count_label.setText("<b>Grouping leaves …</b>" if origin.grouping else " · ".join(filter(None, words)))
+        self.count_label.setVisible(predicted or bool(origin.caption))
+        show_run_button(
+            self.run_button, "" if not origin.caption else str(self.model_box.currentText()).split("  ·")[0]
+        )
+
+    def _remember(self) -> None:
+        """Keep what is chosen for the other widgets."""
+        raise NotImplementedError
 
     def show_running(self, running: bool) -> None:
         """Buttons and bar while a prediction runs."""
@@ -331,19 +378,8 @@ class SegmentForm(JobWidget):
     def show_folder(self, folder: Path | None) -> None:
         """Where labels are saved."""
         where = str(folder) if folder else "a folder “leaves” beside the image"
-        self.save_button.setToolTip(f"Saves to {where}; key S on the canvas")
-        self.folder_button.setToolTip(f"Choose where to save. Now: {where}")
-
-
-def _one_line(name: str) -> str:
-    """A model in the list: its name, measured quality and size."""
-    try:
-        quality = describe_model(name).quality
-        size = find_model(name).stat().st_size / 1e6
-    except (UserError, OSError) as error:
-        log_error(error)
-        return f"{name}  ·  cannot be read"
-    return f"{name}  ·  SBD {quality}  ·  {size:.0f} MB" if quality != "–" else f"{name}  ·  {size:.0f} MB"
+        self.save_button.setToolTip(f"Exports to {where}; key S on the canvas")
+        self.folder_button.setToolTip(f"Choose where to export to. Now: {where}")
 
 
 def _combo(name: str) -> QComboBox:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg.io import label_path, write_labels
-from napari_leafseg.pipelines.predictors import get_predictor
+from napari_leafseg.pipelines.predictors import get_predictor, name_weights, turn
 
 
 def predict_job(
@@ -26,7 +26,11 @@ def predict_job(
 
     yield PredictEvent(0, 100, f"Loading the model “{model}”")
     predictor = get_predictor(model, device, tta)
-    yield from predictor.run(data, scale, name, source)
+    with turn.take(urgent=True):
+        for event in predictor.run(data, scale, name, source):
+            if event.prediction is not None:
+                name_weights(event.prediction, model)
+            yield event
 
 
 def save_job(folder: Path, stem: str, labels: np.ndarray, record: dict[str, Any]) -> Path:

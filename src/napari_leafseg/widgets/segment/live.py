@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_leafseg.editing.combine import keep_locked
+from napari_leafseg.editing.combine import keep_verified
 from napari_leafseg.widgets.state.refresh import Box, changed_box
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -64,7 +64,7 @@ class LiveLabels(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._wanted: tuple[Any, Any, dict[str, float], Callable[[], DisplayedLabels | None], bool] | None = None
+        self._wanted: tuple[Any, ...] | None = None
         self._worker: Any = None
 
     @property
@@ -79,6 +79,7 @@ class LiveLabels(QObject):
         values: dict[str, float],
         shown: Callable[[], DisplayedLabels | None],
         with_seeds: bool = False,
+        given: np.ndarray | None = None,
     ) -> None:
         """Want labels for these values.
 
@@ -92,8 +93,10 @@ class LiveLabels(QObject):
             Returns what is on the screen: to find what changes, and what must not.
         with_seeds : bool
             Also give the seeds.
+        given : numpy.ndarray, optional
+            Seeds that somebody placed, see `seed_points`; the model's own when None.
         """
-        self._wanted = (target, prediction, dict(values), shown, with_seeds)
+        self._wanted = (target, prediction, dict(values), shown, with_seeds, given)
         if self._worker is None:
             self._start()
 
@@ -104,11 +107,11 @@ class LiveLabels(QObject):
 
     def _start(self) -> None:
         assert self._wanted is not None
-        target, prediction, values, shown, with_seeds = self._wanted
+        target, prediction, values, shown, with_seeds, given = self._wanted
         self._wanted = None
         ticket = self._worker = object()
         start_worker(
-            _compute, target, prediction, values, shown(), with_seeds,
+            _compute, target, prediction, values, shown(), with_seeds, given,
             on_result=lambda result: self._finish(ticket, self.ready, result),
             on_error=lambda error: self._finish(ticket, self.failed, error),
             owner=self,
@@ -126,30 +129,27 @@ class LiveLabels(QObject):
 
 
 def _compute(
-    target: Any, prediction: Any, values: dict[str, float], shown: DisplayedLabels | None, with_seeds: bool
+    target: Any,
+    prediction: Any,
+    values: dict[str, float],
+    shown: DisplayedLabels | None,
+    with_seeds: bool,
+    given: np.ndarray | None,
 ) -> LabelResult:
-    labels = prediction.labels(**values)
+    labels = prediction.labels(**values) if given is None else prediction.labels_of_seeds(given, **values)
     same = shown is not None and shown.labels.shape == labels.shape
-    if shown is not None and same and shown.locked:
-        labels = _beside_verified(labels, shown)
+    if shown is not None and same:
+        labels = keep_verified(labels, shown.labels, shown.locked, shown.largest)
     box = changed_box(shown.labels, labels) if shown is not None and same else tuple(slice(0, n) for n in labels.shape)
     count = sum(int(np.count_nonzero(np.bincount(plane.ravel())[1:])) for plane in prediction.planes(labels))
     seeds = None
-    if with_seeds:
-        seeds = seed_points(prediction, values["seed_threshold"])
+    if with_seeds and given is None:
+        seeds = seed_points(prediction, values)
     return LabelResult(target, values, labels, box, count, seeds, -1 if shown is None else shown.version)
 
 
-def _beside_verified(labels: np.ndarray, shown: DisplayedLabels) -> np.ndarray:
-    planes, before = (array.reshape(-1, *array.shape[-2:]) for array in (labels, shown.labels))
-    result = []
-    for frame, plane in enumerate(planes):
-        locked = {leaf for at, leaf in shown.locked if at == frame}
-        result.append(keep_locked(plane, before[frame], locked, shown.largest) if locked else plane)
-    return np.stack(result).reshape(labels.shape)
-
-
-def seed_points(prediction: Any, threshold: float) -> np.ndarray:
+def seed_points(prediction: Any, values: dict[str, float]) -> np.ndarray:
     """Seeds as points: (N, 2), or (N, 3) with the frame first for a time series."""
-    points = [np.insert(frame.seeds(threshold), 0, number, axis=1) for number, frame in enumerate(prediction.frames)]
+    chosen = {name: values[name] for name in ("seed_threshold", "grouping") if name in values}
+    points = [np.insert(frame.seeds(**chosen), 0, number, axis=1) for number, frame in enumerate(prediction.frames)]
     return np.concatenate(points)[:, -len(prediction.shape) :]

@@ -37,7 +37,7 @@ OVERLAYS = {
     ),
     "seeds": Overlay(
         "Seeds",
-        "The points that leaves grow from.",
-        lambda prediction, values: seed_points(prediction, values["seed_threshold"]),
+        "The points that leaves grow from. Select their layer, then drag, add or delete them: the leaves follow.",
+        lambda prediction, values: seed_points(prediction, values),
     ),
 }

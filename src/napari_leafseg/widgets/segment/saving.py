@@ -1,4 +1,4 @@
-"""Saving labels and masks beside the image, or where the user chooses."""
+"""Exporting labels and masks beside the image, or where the user chooses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class LabelSaver(QObject):
         """Save the labels of an image."""
         layer = self.session.labels_layer(image) if image is not None else None
         if image is None or layer is None:
-            show_info("There are no leaves to save yet: press Run first.")
+            show_info("There are no leaves to export yet: press Run first.")
             return
         folder = self._target_folder(image)
         if folder is None:
@@ -93,20 +93,20 @@ class LabelSaver(QObject):
 
     def choose_folder(self) -> None:
         """Ask for the folder."""
-        chosen = QFileDialog.getExistingDirectory(self._window, "Save labels to", str(self.folder or Path.home()))
+        chosen = QFileDialog.getExistingDirectory(self._window, "Export labels to", str(self.folder or Path.home()))
         if chosen:
             self.folder = Path(chosen)
             self.folder_chosen.emit(self.folder)
 
     def _written(self, path: Path) -> None:
-        self.told.emit(f"Saved {path.name} in {path.parent}")
+        self.told.emit(f"Exported {path.name} to {path.parent}")
 
     def _saved(self, image: Image, path: Path) -> None:
-        self.session.record(image).saved = True
+        self.session.record(image).exported = True
         self.session.images_changed.emit()
         self.session.layer_state_changed.emit(image)
         self._written(path)
-        show_info(f"Saved {path}")
+        show_info(f"Exported {path}")
 
     def _failed(self, error: Exception) -> None:
         show_error(str(error))

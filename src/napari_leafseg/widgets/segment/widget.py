@@ -13,16 +13,23 @@ from qtpy.compat import isalive
 from qtpy.QtWidgets import QWidget
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.models.parameters import MIN_AREA_WORKING
+from napari_leafseg.pipelines.run_list import fitting_values
 from napari_leafseg.widgets.common.controls import burst_timer
 from napari_leafseg.widgets.segment.form import SegmentForm
 from napari_leafseg.widgets.segment.jobs import predict_job
 from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, LiveLabels
+from napari_leafseg.widgets.segment.origin import leaf_origin
 from napari_leafseg.widgets.segment.overlays import OVERLAYS
 from napari_leafseg.widgets.segment.saving import LabelSaver
+from napari_leafseg.widgets.segment.seeds import SeedEditor
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import KEY, image_data
+from napari_leafseg.widgets.state.view import fit_plant
 from napari_leafseg.widgets.state.workers import start_worker
 
 SAVE_KEY = "S"
@@ -44,7 +51,9 @@ class SegmentWidget(SegmentForm):
         self.saver.told.connect(self.show_message)
         self.saver.folder_chosen.connect(self.show_folder)
         self._predicted: Image | None = None
+        self._seen: Any = None  # what the model is looking at
         self.live = LiveLabels(self)
+        self.seeds = SeedEditor(self.session, self._regroup, self)
         self._settle = burst_timer(self, self._end_tuning, 500)  # a drag is one step, recorded when it has come to rest
         self._restore()
         self.run_button.clicked.connect(self.run)
@@ -52,19 +61,25 @@ class SegmentWidget(SegmentForm):
         self.save_button.clicked.connect(self.save)
         self.folder_button.clicked.connect(self.saver.choose_folder)
         self.masks_button.clicked.connect(lambda: self.saver.save_masks(self.image))
-        self.parameter_search_button.clicked.connect(self._open_parameter_search)
+        self.parameter_search_button.clicked.connect(lambda: self._open("Parameter search"))
+        self.models_button.clicked.connect(lambda: self._open("Models"))
         self.image_box.currentIndexChanged.connect(self._image_chosen)
         self.panel.changed.connect(self._tune)
         self.live.ready.connect(self._show_live)
         self.live.failed.connect(self._failed)
         for kind, box in self.overlays.items():
             box.toggled.connect(lambda _on, kind=kind: self._toggle_extra(kind))
-        self.outline_box.toggled.connect(lambda _on: self._outline())
+        self.look = Look.of(self.session)
+        self.outline_box.toggled.connect(self._outline)
+        self.listen(self.look.changed, self._look_changed)
         events = self.viewer.layers.events
         self.listen(events.inserted, self._layers_changed)
         self.listen(events.removed, self._layers_changed)
         self.listen(self.viewer.layers.selection.events.active, self._active_changed)
         self.listen(self.session.layer_state_changed, self._state_changed)
+        self.model_box.currentIndexChanged.connect(lambda _index: self._state_changed(self.image))
+        self.listen(self.session.prediction_restored, self._prediction_restored)
+        self.listen(self.session.image_exchanged, self._image_exchanged)
         self.listen(self.session.parameters_suggested, self._take_over)
         self.listen(self.session.model_wanted, self.choose_model)
         self.listen(self.session.models_changed, self.list_models_again)
@@ -103,6 +118,8 @@ class SegmentWidget(SegmentForm):
         prediction = self.session.record(image).prediction if image is not None else None
         if prediction is None:
             self.show_nothing(image is not None)
+            if image is not None:
+                self.controller.predictions.offer(image)
         else:
             values = {**prediction.defaults(), **self.session.record(image).parameters}
             self.show_prediction(prediction, values)
@@ -114,10 +131,24 @@ class SegmentWidget(SegmentForm):
                 box.blockSignals(False)
         self._state_changed(image)
 
+    def _prediction_restored(self, image: Image) -> None:
+        """Go on tuning what was predicted before a restart."""
+        binding = self.session.binding(image)
+        if binding is not None:
+            self._follow(image, binding)
+        if image is self.image:
+            self._image_chosen()
+
+    def _image_exchanged(self, image: Image) -> None:
+        """Another array is in the layer: what the sliders tuned is gone."""
+        if image is self.image:
+            self._image_chosen()
+
     def _state_changed(self, image: Any) -> None:
         if image is not None and image is self.image:
             item = self.session.record(image)
-            self.show_count(item.count, item.prediction is not None, item.verified)
+            origin = leaf_origin(item, self.model_name)
+            self.show_count(item.count, item.prediction is not None, item.verified, origin)
             self.save_button.setEnabled(self.session.labels_layer(image) is not None and not self.job.running)
 
     # -- prediction --------------------------------------------------------------------------------------------------
@@ -137,10 +168,11 @@ class SegmentWidget(SegmentForm):
             return
         self._remember()
         entry = self.session.entry_of(image)
-        source = {"name": entry.path.name, "sha256": entry.sha256} if entry else {"name": image.name}
+        source = {"name": entry.path.name, "sha256": entry.sha256, **entry.reading} if entry else {"name": image.name}
         self.live.cancel()
         self.show_running(True)
-        self._predicted = image
+        self._predicted, self._seen = image, image.data
+        self.session.record(image).busy = True
         self.job.start(
             predict_job, self.model_name, self.device_name, data, self.scale,
             f"The layer “{image.name}”", source, self.tta,
@@ -149,14 +181,19 @@ class SegmentWidget(SegmentForm):
     def _progress(self, event: Any) -> None:
         image = self._predicted
         self.show_progress(event.done, event.total, event.message)
-        if event.prediction is not None and image in self.viewer.layers:
-            self._accept(image, event.prediction)
+        if event.prediction is None or image is None or image not in self.viewer.layers:
+            return
+        if image.data is not self._seen:
+            show_warning(f"The layer “{image.name}” got another image while the model worked. Press Run again.")
+            return
+        self._accept(image, event.prediction)
 
     def _accept(self, image: Image, prediction: Any) -> None:
         """A prediction arrived: keep it, and ask for its labels."""
         values = {**prediction.defaults(), **self.kept_values(prediction)}
         item = self.session.record(image)
         item.prediction, item.parameters = prediction, {}
+        self.seeds.forget(image)
         preferences.keep_speed(prediction.model.name, self.device_name, prediction.seconds)
         if image is self.image:
             self.show_prediction(prediction, values)
@@ -165,7 +202,9 @@ class SegmentWidget(SegmentForm):
             show_warning(note)
 
     def _ended(self) -> None:
-        self._predicted = None
+        if self._predicted is not None:
+            self.session.record(self._predicted).busy = False
+        self._predicted = self._seen = None
         self.show_running(False)
         self._state_changed(self.image)
 
@@ -181,8 +220,14 @@ class SegmentWidget(SegmentForm):
         values = self.panel.values()
         self.keep_values(item.prediction, values)
         self.live.request(
-            image, item.prediction, values, lambda: self._shown(image), self.overlays["seeds"].isChecked()
-        )
+            image, item.prediction, values, lambda: self._shown(image), self.overlays["seeds"].isChecked(),
+            self.seeds.given(image, values),
+        )  # fmt: skip
+
+    def _regroup(self, image: Image) -> None:
+        """Somebody moved a seed: the leaves follow."""
+        if image is self.image:
+            self._tune()
 
     def _shown(self, image: Image) -> DisplayedLabels | None:
         """What is on the screen of an image; None where a new layer is needed."""
@@ -207,25 +252,33 @@ class SegmentWidget(SegmentForm):
         fresh = item.parameters == {} or binding is None or shape != result.labels.shape
         if fresh:
             binding = layers.show_new_labels(
-                self.session, image, result.labels, f"segment with {item.prediction.model.name}"
-            )
-            if binding is not self.session.record(image).undo_source:
-                self.session.record(image).undo_source = binding
-                binding.values_restored.connect(partial(self._values_restored, image))
-            self._outline()
+                self.session, image, result.labels, f"segment with {item.prediction.model.name}",
+                {"run": item.prediction.key, "parameters": result.values},
+            )  # fmt: skip
+            self._follow(image, binding)
+            if image.visible:
+                fit_plant(self.session, image)
         elif binding is not None:
             binding.show_tuned(result.labels, result.box, item.parameters, result.values)
             self._settle.start()
         item.count = result.count
         self.session.keep_prediction(image, item.prediction, result.values)
-        item.saved = False
+        item.exported = False
         self.session.images_changed.emit()
+        if fresh:
+            self.controller.keep_run(image)
         if result.seeds is not None:
-            layers.show_overlay(self.session, image, "seeds", result.seeds)
+            self.seeds.show(image, result.seeds, result.values)
         if fresh:
             for kind, box in self.overlays.items():
                 if box.isChecked() and image is self.image:
                     self._toggle_extra(kind)
+
+    def _follow(self, image: Image, binding: LabelsBinding) -> None:
+        """Let the sliders follow the undo of an image."""
+        if binding is not self.session.record(image).undo_source:
+            self.session.record(image).undo_source = binding
+            binding.values_restored.connect(partial(self._values_restored, image))
 
     def _values_restored(self, image: Image, values: dict[str, float]) -> None:
         """Undo and redo move the sliders, too."""
@@ -233,15 +286,15 @@ class SegmentWidget(SegmentForm):
             return
         item = self.session.record(image)
         item.parameters = dict(values)
+        self.seeds.forget(image)
         if image is self.image and item.prediction is not None:
             for name, value in values.items():
                 self.panel.rows[name].set(value, tell=False)
             self.keep_values(item.prediction, self.panel.values())
 
-    def _open_parameter_search(self) -> None:
-        """Show the parameter search."""
-        dock, _ = self.viewer.window.add_plugin_dock_widget(KEY, "Parameter search", tabify=True)
-        dock.raise_()
+    def _open(self, title: str) -> None:
+        """Open the dialog that napari's menu has by this title."""
+        self.viewer.window.add_plugin_dock_widget(KEY, title)
 
     def _take_over(self, model: str, values: dict[str, float]) -> None:
         """Take over what the parameter search found: for this image now, for others when they are predicted."""
@@ -260,14 +313,15 @@ class SegmentWidget(SegmentForm):
             return
         for binding in self.session.bindings():
             if binding.end_tuning() is not None:
+                self.controller.save(binding)
                 self.session.layer_state_changed.emit(binding.image)
 
-    def _outline(self) -> None:
-        image = self.image
-        layer = self.session.labels_layer(image) if image is not None else None
-        if layer is not None:
-            layer.contour = 2 if self.outline_box.isChecked() else 0
-            layer.opacity = 0.9 if self.outline_box.isChecked() else 0.5
+    def _outline(self, on: bool) -> None:
+        if self.look.outline != on:
+            self.look.outline = on
+
+    def _look_changed(self, on: bool) -> None:
+        self.outline_box.setChecked(on)
 
     def _toggle_extra(self, kind: str) -> None:
         """Show or hide the distance map, the embedding or the seeds; computed in a worker."""
@@ -284,11 +338,15 @@ class SegmentWidget(SegmentForm):
         )  # fmt: skip
 
     def _show_overlay(self, image: Image, kind: str, data: Any) -> None:
-        if image in self.viewer.layers and self.overlays[kind].isChecked():
+        if image not in self.viewer.layers or not self.overlays[kind].isChecked():
+            return
+        if kind == "seeds":
+            self.seeds.show(image, data, self.panel.values())
+        else:
             layers.show_overlay(self.session, image, kind, data)
 
     def save(self) -> None:
-        """Save the chosen image's labels, with model and parameters beside them, in the background."""
+        """Export the chosen image's labels, with model and parameters beside them, in the background."""
         self.saver.save(self.image)
 
     # -- settings ----------------------------------------------------------------------------------------------------
@@ -298,7 +356,6 @@ class SegmentWidget(SegmentForm):
             preferences.model = self.model_name
         preferences.device, preferences.tta = self.device_name, self.tta
         preferences.scale_auto, preferences.scale = self.scale_auto.isChecked(), self.scale_box.value()
-        preferences.outline = self.outline_box.isChecked()
 
     def _restore(self) -> None:
         model = preferences.model
@@ -314,15 +371,9 @@ class SegmentWidget(SegmentForm):
     def kept_values(self, prediction: Any) -> dict[str, float]:
         """Values that the user chose earlier for this model. The smallest leaf depends on the image: it is kept only
         as the parameter search gives it, in pixels at the working scale."""
-        found, model = {}, prediction.model.name
-        smallest = preferences.parameter(model, "min_area_working")
-        if smallest is not None:
-            found["min_area"] = float(round(smallest / prediction.scale**2))
-        for tunable in prediction.tunables:
-            value = preferences.parameter(model, tunable.name)
-            if value is not None and tunable.minimum <= value <= tunable.maximum:
-                found[tunable.name] = value
-        return found
+        names = [MIN_AREA_WORKING.name, *(tunable.name for tunable in prediction.tunables)]
+        kept = preferences.parameters(prediction.model.name, names)
+        return fitting_values(kept, prediction.tunables, prediction.scale)
 
     def keep_values(self, prediction: Any, values: dict[str, float]) -> None:
         """Remember values that differ from the defaults; forget those that do not."""

@@ -15,6 +15,7 @@ from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.prediction import Prediction
+    from napari_leafseg.project.background import LabelFacts
     from napari_leafseg.project.files import ImageRef
 
 
@@ -37,8 +38,8 @@ class ImageRecord:
     sha256 : str
         Hash of the file, known once it was read.
     review : ReviewState
-    saved : bool, optional
-        Whether the labels on the screen were saved; None where no model made labels in this session.
+    exported : bool, optional
+        Whether a file holds the labels as they are on the screen; None where the image has no labels.
     missing : bool
         The file is not where the project expects it.
     error : str
@@ -50,6 +51,8 @@ class ImageRecord:
         Values of the parameters that gave the labels on the screen.
     count : int
         Leaves.
+    reading : dict
+        Which of its channels and planes were read, where there was a choice.
     binding : LabelsBinding, optional
         The labels under correction.
     undo_source : LabelsBinding, optional
@@ -58,6 +61,22 @@ class ImageRecord:
         What widgets derived from the image and its labels; forgotten with the layer.
     key : str
         Ties layers of ours to the image's layer; each layer of the image has its own.
+    facts : LabelFacts, optional
+        What the project says of the image's labels; None where it has none, or was not asked yet.
+    busy : bool
+        A model looks at its layer, which must stay.
+    task : str
+        What is being computed for the image, or that it waits; empty else.
+    share : float
+        How much of it is done, 0 to 1.
+    trouble : str
+        Why the leaves of the image could not be found; empty where they could.
+    version : int
+        Grows whenever the labels change.
+    date : float, optional
+        When the image was taken, as its name says, else when its file was written; seconds since 1970.
+    jumped : int, optional
+        Leaves of the images before and after it in its series, where it has far more or fewer.
     used : int
         Grows whenever somebody asks for the record: the oldest predictions are dropped first.
     """
@@ -65,17 +84,26 @@ class ImageRecord:
     path: Path | None = None
     sha256: str = ""
     review: ReviewState = ReviewState.NEW
-    saved: bool | None = None
+    exported: bool | None = None
     missing: bool = False
     error: str = ""
     confidence: float | None = None
     prediction: Prediction | None = None
     parameters: dict[str, float] = field(default_factory=dict)
     count: int = 0
+    reading: dict[str, Any] = field(default_factory=dict)
     binding: LabelsBinding | None = None
     undo_source: LabelsBinding | None = None
     cache: dict[str, Any] = field(default_factory=dict)
     key: str = field(default_factory=lambda: uuid4().hex)
+    facts: LabelFacts | None = None
+    busy: bool = False
+    task: str = ""
+    share: float = 0.0
+    trouble: str = ""
+    version: int = 0
+    date: float | None = None
+    jumped: int | None = None
     used: int = 0
     _layer: weakref.ref[Image] | None = None
 
@@ -95,6 +123,11 @@ class ImageRecord:
         return self.review is not ReviewState.DONE and not self.error
 
     @property
+    def is_grouping(self) -> bool:
+        """Whether its leaves are being derived from what a model just said."""
+        return self.prediction is not None and not self.parameters
+
+    @property
     def verified(self) -> int:
         """Leaves that somebody verified or corrected: nothing changes those."""
         return 0 if self.binding is None else len(self.binding.document.verified)
@@ -106,11 +139,23 @@ class ImageRecord:
 
     def forget_layer(self) -> None:
         """Give up all that lives as long as the layer; what the list says of the image stays."""
+        lost = self.binding is not None and self.ref is None
         self.prediction, self.parameters = None, {}
         self.binding = self.undo_source = None
         self.cache.clear()
-        if not self.saved:
-            self.saved, self.count = None, 0
+        if lost and not self.exported:
+            self.exported, self.count = None, 0 if self.facts is None else self.facts.count
+
+    def learn(self, facts: LabelFacts | None) -> None:
+        """Take over what the project says of the labels of an image that is not on the screen."""
+        self.facts, self.version = facts, self.version + 1
+        if self.binding is None and facts is not None:
+            self.count, self.confidence = facts.count, facts.confidence
+
+    @property
+    def has_leaves(self) -> bool:
+        """Whether there are labels, on the screen or in the project."""
+        return self.binding is not None or self.exported is not None or self.facts is not None
 
 
 @dataclass(eq=False)
@@ -126,13 +171,16 @@ def describe(record: ImageRecord) -> str:
         return "cannot be used"
     if record.missing:
         return "image not found"
+    if record.task:
+        return record.task
+    if record.trouble:
+        return "failed"
     leaves = f"{record.count} {'leaf' if record.count == 1 else 'leaves'}"
+    exported = ", exported" if record.exported else ""
     if record.review is ReviewState.NEW:
-        if record.saved is not None:
-            return f"{leaves}, {'saved' if record.saved else 'not saved'}"
+        if record.has_leaves:
+            return f"{leaves}{exported}"
         sure = "" if record.confidence is None else f", least certain leaf {record.confidence:.2f}"
         return f"not segmented{sure}"
     words = "reviewed" if record.review is ReviewState.DONE else "in progress"
-    if record.saved is None:
-        return words
-    return f"{leaves}{', saved' if record.saved else ''} · {words}"
+    return f"{leaves}{exported} · {words}" if record.has_leaves else words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,8 +15,10 @@ from napari_leafseg.editing.edit import Box, Edit, difference
 from napari_leafseg.editing.history import Step
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.files import ImageRef
-from napari_leafseg.widgets.state.napari_private import atom_slices
+from napari_leafseg.widgets.state.napari_private import atom_slices, end_stroke, is_painting
 from napari_leafseg.widgets.state.refresh import changed_box, show_region
+
+_TUNE = "tune"
 
 
 class LabelsBinding:
@@ -26,6 +28,8 @@ class LabelsBinding:
     ----------
     ref : ImageRef, optional
         The project's entry that the document is written to; None while nothing keeps it.
+    run : str
+        Key of the prediction that the sliders tune; empty where none was made or kept.
 
     Signals
     -------
@@ -47,7 +51,7 @@ class LabelsBinding:
         document.labels = layer.data
         self._base: np.ndarray | None = None
         self._drag: tuple[dict[str, float], dict[str, float]] = ({}, {})
-        self._values: dict[Step, tuple[dict[str, float], dict[str, float]]] = {}
+        self.run = ""
         layer.events.paint.connect(self._painted)
         layer.bind_key("Control-Z", lambda _layer: self.undo(), overwrite=True)
         layer.bind_key("Control-Shift-Z", lambda _layer: self.redo(), overwrite=True)
@@ -86,19 +90,26 @@ class LabelsBinding:
         self.end_tuning()
         return self._done(self.document.set_verified([(self.frame, leaf) for leaf in leaves], verified), True)
 
+    def verify_all(self) -> Step | None:
+        """Lock every leaf of every frame."""
+        self.end_tuning()
+        frames = 1 if self.layer.ndim == 2 else len(self.layer.data)
+        marks = [(frame, leaf) for frame in range(frames) for leaf in self.document.leaves(frame)]
+        return self._done(self.document.set_verified(marks, True), True)
+
     def undo(self) -> Step | None:
         """Take back the last step, whatever made it."""
         self.end_tuning()
-        return self._moved(self.document.undo(), 0)
+        return self._moved(self.document.undo(), "before")
 
     def redo(self) -> Step | None:
         """Make again what was taken back."""
         self.end_tuning()
-        return self._moved(self.document.redo(), 1)
+        return self._moved(self.document.redo(), "parameters")
 
-    def _moved(self, step: Step | None, which: int) -> Step | None:
-        if step in self._values:
-            self.values_restored.emit(self._values[step][which])
+    def _moved(self, step: Step | None, which: str) -> Step | None:
+        if step is not None and step.tool == _TUNE and step.info.get("run") == self.run:
+            self.values_restored.emit(dict(step.info.get(which, {})))
         return self._done(step, True)
 
     def _done(self, step: Step | None, by_hand: bool) -> Step | None:
@@ -148,24 +159,35 @@ class LabelsBinding:
     def end_tuning(self) -> Step | None:
         """Record what the sliders did since the last step."""
         base, self._base = self._base, None
-        step = None if base is None else self._record_change(base, "tune")
-        if step is not None:
-            self._values[step] = self._drag
-        return step
+        if base is None:
+            return None
+        before, values = self._drag
+        return self._record_change(base, _TUNE, {"run": self.run, "before": before, "parameters": values})
 
-    def replace(self, labels: np.ndarray, tool: str) -> Step | None:
-        """Put a new prediction's labels on the screen as one step."""
+    @property
+    def unfinished(self) -> bool:
+        """Whether the labels hold something that is no step yet: part of a stroke, or of a slider's drag."""
+        return self._base is not None or is_painting(self.layer)
+
+    def finish(self) -> None:
+        """Make steps of what is under way, as nothing may come after."""
+        end_stroke(self.layer)
         self.end_tuning()
+
+    def replace(self, labels: np.ndarray, tool: str, info: Mapping[str, Any] | None = None) -> Step | None:
+        """Put a new prediction's labels on the screen as one step; `info` names the prediction, see `Step`."""
+        self.end_tuning()
+        self.run = str((info or {}).get("run", ""))
         before = self.layer.data.copy()
         box = changed_box(before, labels)
         if box is not None:
             self.layer.data[box] = labels[box]
             show_region(self.layer, box)
-        step = self._record_change(before, tool)
+        step = self._record_change(before, tool, info)
         self.changed.emit(step)
         return step
 
-    def _record_change(self, before: np.ndarray, tool: str) -> Step | None:
+    def _record_change(self, before: np.ndarray, tool: str, info: Mapping[str, Any] | None) -> Step | None:
         now = self.layer.data
         planes = [(None, before, now)] if now.ndim == 2 else [(t, before[t], now[t]) for t in range(len(now))]
         edits = []
@@ -173,7 +195,9 @@ class LabelsBinding:
             edit = difference(old, None, new, tool)
             if edit is not None:
                 edits.append(replace(edit, frame=frame))
-        return self.document.commit_all(tool, edits, verify=False, made=True)
+        if not edits and tool == _TUNE:  # back where it began
+            return None
+        return self.document.commit_all(tool, edits, verify=False, made=True, info=info)
 
     # -- napari's brush ----------------------------------------------------------------------------------------------
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.files import ImageRef
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.session import Session
 
 NAMES = {
@@ -58,8 +59,10 @@ def follow(session: Session, image: Image) -> None:
         getattr(image.events, name).connect(moved)
 
 
-def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: str) -> LabelsBinding:
-    """Put the labels of a new prediction on the screen, as one step that can be undone.
+def show_new_labels(
+    session: Session, image: Image, labels: np.ndarray, tool: str, info: Mapping[str, Any] | None = None
+) -> LabelsBinding:
+    """Put the labels of a new prediction on the screen, as one step that can be undone; for `info` see `Step`.
 
     The image's labels layer is used again; verified leaves in it are in `labels` already.
     """
@@ -69,7 +72,7 @@ def show_new_labels(session: Session, image: Image, labels: np.ndarray, tool: st
         binding = None
     if binding is None:
         binding = add_labels(session, image, Document(np.zeros(labels.shape, np.uint16)))
-    binding.replace(labels, tool)
+    binding.replace(labels, tool, info)
     binding.layer.visible = True
     session.viewer.layers.selection.active = binding.layer
     return binding
@@ -80,24 +83,20 @@ def add_labels(session: Session, image: Image, document: Document, ref: ImageRef
     layer = Labels(
         document.labels,
         name=f"{image.name} {NAMES['labels']}",
-        opacity=0.5,
         metadata=session.mark(image, "labels"),
         **geometry(image, document.labels.ndim),
     )
-    layer.colormap = leaf_colors()
     session.viewer.add_layer(layer)
     follow(session, image)
-    return session.bind_labels(image, layer, document, ref)
+    binding = session.bind_labels(image, layer, document, ref)
+    Look.of(session).take(binding)
+    return binding
 
 
-def leaf_colors() -> CyclicLabelColormap:
-    """Colors that people with any color vision can tell apart (after Paul Tol's and Okabe and Ito's sets)."""
-    hexes = (
-        "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#882255", "#44AA99", "#EE8866", "#332288",
-        "#FFAABB", "#AADDFF", "#AA4499", "#BBBBFF",
-    )  # fmt: skip
-    colors = np.array([[int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)] + [1.0] for code in hexes], np.float32)
-    return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4), np.float32), colors]), seed=0.5)
+def remove_image(session: Session, image: Layer) -> None:
+    """Take an image off the screen with all layers of ours that belong to it."""
+    for layer in [other for other in session.viewer.layers if other is image or session.belongs(other, image)]:
+        session.viewer.layers.remove(layer)
 
 
 def show_overlay(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from napari.layers import Labels
 
 _SIZE = (600, 800)
@@ -34,6 +35,13 @@ def is_painting(layer: Labels) -> bool:
     return bool(getattr(layer, "_staged_history", None))
 
 
+def end_stroke(layer: Labels) -> None:
+    """Make what was painted of a stroke so far a stroke of its own; what follows is another one."""
+    commit = getattr(layer, "_commit_staged_history", None)
+    if commit is not None:
+        commit()
+
+
 def atom_slices(atom: Any) -> tuple[slice, ...] | None:
     """Where an atom of a layer's history changed labels; None where napari still keeps indices."""
     return getattr(atom, "slice_key", None)
@@ -57,3 +65,69 @@ def redraw(layer: Labels, box: tuple[slice, ...]) -> None:
     """Bring a box of a layer's labels to the screen."""
     layer._updated_slice = box
     layer._partial_labels_refresh()
+
+
+def layer_list_dock(viewer: Any) -> Any:
+    """The dock of napari's list of layers; None for a viewer without a window."""
+    return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "dockLayerList", None)
+
+
+def name_dock(dock: Any, title: str) -> None:
+    """Give a dock another title than the name that it was added by."""
+    dock.setWindowTitle(title)
+    label = getattr(getattr(dock, "title", None), "title", None)
+    if label is not None:
+        label.setText(title)
+
+
+def spare_pyqt5_notice() -> None:
+    """Keep napari from telling, at the first window, that it will drop PyQt5: it offers no setting for it."""
+    from napari._qt import qt_main_window
+
+    if hasattr(qt_main_window, "SHOW_QT_WARNING"):
+        qt_main_window.SHOW_QT_WARNING = False
+
+
+def label_node(viewer: Any, layer: Labels) -> Any:
+    """What draws a labels layer on the canvas in two dimensions; None for a viewer without a window."""
+    canvas = getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "canvas", None)
+    node = getattr(getattr(canvas, "layer_to_visual", {}).get(layer), "node", None)
+    return node if "nearest" in getattr(node, "_interpolation_fun", {}) else None
+
+
+def replace_lookup(node: Any, code: str) -> Any:
+    """Have a node take its pixels by another GLSL function, whose template variables are set in what is returned."""
+    from vispy.visuals.shaders import Function
+
+    lookup = Function(code)
+    for name in ("width", "wide", "reviewed", "white"):
+        lookup[name] = 0.0
+    node._interpolation_fun["nearest"] = lookup
+    node._need_interpolation_update = True
+    return lookup
+
+
+def redraw_node(node: Any) -> None:
+    """Draw the canvas again."""
+    node.update()
+
+
+def label_maximum(layer: Labels) -> int:
+    """The label that is 1 where a layer's labels are drawn."""
+    return int(np.iinfo(layer._slice.image.view.dtype).max)
+
+
+def device_pixel_ratio(viewer: Any) -> float:
+    """Pixels of the screen for one of the window's."""
+    native = native_canvas(viewer)
+    return 1.0 if native is None else float(native.devicePixelRatioF())
+
+
+def recolor(layer: Labels, colormap: Any) -> None:
+    """Give a layer other colors; its pixels stay on the graphics card."""
+    block = getattr(layer, "_block_refresh", None)
+    if block is None:
+        layer.colormap = colormap
+        return
+    with block():
+        layer.colormap = colormap

@@ -6,12 +6,13 @@ Both are seen by their shape, not by color alone.
 from __future__ import annotations
 
 import numpy as np
-from napari.layers import Points, Shapes
+from napari.layers import Points
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.edit import leaf_box
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.session import Session
 
 
@@ -57,29 +58,8 @@ class Marks:
 
 
 def outline_leaf(session: Session, binding: LabelsBinding, leaf: int) -> None:
-    """Draw a line around a leaf; 0 takes it away."""
-    viewer = session.viewer
-    layer = session.find_layer(binding.image, "review")
-    plane = binding.plane
-    box = leaf_box(plane, leaf, 1) if leaf else None
-    if box is None:
-        if layer is not None:
-            viewer.layers.remove(layer)
-        return
-    contours, _ = cv2.findContours((plane[box] == leaf).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    lines = [line[:, 0, ::-1] + (box[0].start, box[1].start) for line in contours if len(line) > 2]
-    active = viewer.layers.selection.active
-    if layer is None:
-        layer = Shapes(
-            ndim=2, name=f"{binding.image.name} under review", metadata=session.mark(binding.image, "review"),
-            **layers.geometry(binding.image, 2),
-        )  # fmt: skip
-        viewer.add_layer(layer)
-    layer.data = []
-    if lines:
-        width = max(0.4, 0.006 * max(box[0].stop - box[0].start, box[1].stop - box[1].start) * 2)
-        layer.add_polygons(lines, edge_width=width, edge_color="white", face_color="transparent")
-    viewer.layers.selection.active = active
+    """Draw a leaf's outline in white; 0 draws none so."""
+    Look.of(session).mark(binding, leaf)
 
 
 def _middle(plane: np.ndarray, leaf: int) -> tuple[float, float] | None:

@@ -1,8 +1,9 @@
-"""What people chose and find again after a restart: every key, type and default is here alone."""
+"""What people chose and find again after a restart; forms bring their own fields and defaults."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
@@ -11,6 +12,7 @@ from qtpy.QtCore import QSettings
 from napari_leafseg._log import log_error
 
 _Value = TypeVar("_Value")
+_Settings = TypeVar("_Settings")
 
 
 class _Choice(Generic[_Value]):
@@ -52,6 +54,17 @@ def _flag(kept: Any) -> bool:
     return str(kept).lower() == "true"
 
 
+def _texts(kept: Any) -> list[str]:
+    return [kept] if isinstance(kept, str) else [str(text) for text in kept or []]
+
+
+def _reader(value: Any) -> Callable[[Any], Any]:
+    """Return what reads a value of the same type."""
+    if isinstance(value, bool):
+        return _flag
+    return (lambda kept: tuple(_texts(kept))) if isinstance(value, tuple) else type(value)
+
+
 class Preferences:
     """Read and write what people chose.
 
@@ -65,8 +78,18 @@ class Preferences:
         Growing angle of *Correct*.
     images_folder, project_folder : str
         Where file dialogs begin.
-    batch_source, batch_output, batch_model, batch_px_per_mm, batch_workers
-        The form of *Batch*.
+    panel_tab, panel_area, panel_width
+        The tab that is open, the side of the window where the tabs are, and how wide they are; 0 is as wide as needed.
+    images_area : str
+        The side of the window where the list of images is.
+    image_order : str
+        What the list of images is sorted by.
+    recent_folders : list of str
+        Whose images were added, the last one first.
+    export_of : str
+        Folder of the project whose labels were exported last.
+    keep_predictions, predictions_limit
+        Whether a project keeps what models said, for tuning after a restart; at most so many MiB.
     """
 
     model = _Choice("segment/model", "leaf", str)
@@ -74,15 +97,32 @@ class Preferences:
     tta = _Choice("segment/tta", "standard", str, "segment/looks")
     scale_auto = _Choice("segment/scale_auto", True, _flag)
     scale = _Choice("segment/scale", 100.0, float)
-    outline = _Choice("segment/outline", False, _flag)
+    outline = _Choice("segment/outlines", True, _flag)
     angle = _Choice("correct/angle", 45.0, float)
     images_folder = _Choice("images/folder", str(Path.home()), str)
     project_folder = _Choice("project/folder", str(Path.home()), str)
-    batch_source = _Choice("batch/source", "", str)
-    batch_output = _Choice("batch/output", "", str)
-    batch_model = _Choice("batch/model", "leaf", str)
-    batch_px_per_mm = _Choice("batch/px_per_mm", 0.0, float)
-    batch_workers = _Choice("batch/workers", 0, int)
+    panel_tab = _Choice("panel/tab", "segment", str)
+    panel_area = _Choice("panel/area", "right", str)
+    panel_width = _Choice("panel/width", 0, int)
+    images_area = _Choice("images/area", "left", str)
+    image_order = _Choice("images/order", "list", str)
+    recent_folders: _Choice[list[str]] = _Choice("images/recent", [], _texts)
+    export_of = _Choice("export/project", "", str)
+    keep_predictions = _Choice("project/keep_predictions", True, _flag)
+    predictions_limit = _Choice("project/predictions_limit", 2048, int)
+
+    def filled(self, group: str, settings: _Settings) -> _Settings:
+        """Return the settings of a form, a dataclass, as they were kept last; what cannot be read stays as it is."""
+        store, kept = _store(), {}
+        for name, value in vars(settings).items():
+            if store.contains(f"{group}/{name}"):
+                kept[name] = _read(store.value(f"{group}/{name}"), _reader(value), value)
+        return replace(settings, **kept)  # type: ignore[type-var]
+
+    def keep(self, group: str, settings: Any) -> None:
+        """Keep the settings of a form."""
+        for name, value in vars(settings).items():
+            _store().setValue(f"{group}/{name}", list(value) if isinstance(value, tuple) else value)
 
     @property
     def file(self) -> str:
@@ -97,6 +137,11 @@ class Preferences:
             if value is not None:
                 return value
         return None
+
+    def parameters(self, model: str, names: Iterable[str]) -> dict[str, float]:
+        """Return those parameters that somebody set for a model."""
+        found = ((name, self.parameter(model, name)) for name in names)
+        return {name: value for name, value in found if value is not None}
 
     def keep_parameters(self, model: str, values: Mapping[str, float | None]) -> None:
         """Keep parameters of a model; None forgets one."""

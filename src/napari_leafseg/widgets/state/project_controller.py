@@ -1,4 +1,4 @@
-"""Keeps what people correct: in the open project, or in one that is made by itself when there is none."""
+"""Keeps what models find and people correct: in the open project, or in one that is made by itself."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ import datetime
 import shutil
 import threading
 import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import platformdirs
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, Signal
 
-from napari_leafseg.errors import UserError
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.project import Project
-from napari_leafseg.project.files import ImageRef, State
+from napari_leafseg.project.elsewhere import CopyEvent, copy_elsewhere
+from napari_leafseg.project.files import ImageRef
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
-from napari_leafseg.widgets.state.labels_binding import LabelsBinding
-from napari_leafseg.widgets.state.napari_private import is_painting
-from napari_leafseg.widgets.state.session import Session, image_data, labels_shape
+from napari_leafseg.widgets.state.project_labels import ProjectLabels
+from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.workers import start_worker
 
-AUTOSAVE = 2000  # milliseconds
 _UNSAVED = "unsaved"
 _CONTROLLERS: weakref.WeakKeyDictionary[Session, ProjectController] = weakref.WeakKeyDictionary()
 
@@ -49,7 +46,7 @@ def recoverable_projects() -> list[Path]:
     return sorted(free, reverse=True)
 
 
-class ProjectController(QObject):
+class ProjectController(ProjectLabels):
     """The project of a viewer.
 
     Signals
@@ -57,7 +54,7 @@ class ProjectController(QObject):
     changed()
         There is another project, or none.
     opened()
-        A project was opened: its images are the list now.
+        A project was opened or closed: its images are the list now.
     trouble(str)
         Why writing fails; "" when it works again.
     noticed(str)
@@ -70,20 +67,13 @@ class ProjectController(QObject):
     noticed = Signal(str)
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
-        self._session = weakref.ref(session)
-        self.project: Project | None = None
-        self.is_scratch = False  # nobody chose the project: it was made to lose nothing
-        self._timer = QTimer(self)
-        self._timer.setInterval(AUTOSAVE)
-        self._timer.timeout.connect(self.autosave)
-        self._timer.start()
+        super().__init__(session)
         self.trouble.connect(self._tell)
         self.noticed.connect(show_warning)
         session.image_loaded.connect(self.restore)
         session.labels_bound.connect(self.watch)
         session.read_options_chosen.connect(self._keep_read_options)
-        session.labels_released.connect(self.save)
+        session.labels_released.connect(self._released)
         guard_canvas(session.viewer)
         application = QCoreApplication.instance()
         if application is not None:
@@ -97,28 +87,31 @@ class ProjectController(QObject):
             controller = _CONTROLLERS[session] = cls(session)
         return controller
 
-    @property
-    def session(self) -> Session:
-        """The session."""
-        session = self._session()
-        assert session is not None
-        return session
-
     # -- projects ----------------------------------------------------------------------------------------------------
 
     def create(self, folder: Path) -> None:
         """Make a project of the images in the list, and of all corrections so far."""
         before = self.project
         if before is not None and self.is_scratch:
-            self.save_elsewhere(folder, folder.name)
-            shutil.rmtree(before.folder, ignore_errors=True)
-        else:
-            self.autosave()
-            self._take(Project.create(folder, "", self.trouble.emit, self.noticed.emit), False)
-            for binding in self.session.bindings():
-                binding.ref = None
-            if before is not None:
-                _close_aside(before)
+            for event in self.copy_elsewhere(folder, folder.name):
+                if event.project is not None:
+                    self.leave_scratch(event.project)
+            return
+        self.finish()
+        self._take(Project.create(folder, "", self.trouble.emit, self.noticed.emit), False)
+        for binding in self.session.bindings():
+            binding.ref = None
+        if before is not None:
+            _close_aside(before)
+        self._keep_all()
+
+    def leave_scratch(self, new: Project) -> None:
+        """Go on in a copy of the project that was made by itself, which is not needed any more."""
+        self.go_on_in(new, remove=True)
+        self._keep_all()
+
+    def _keep_all(self) -> None:
+        """Take in the images of the list, and all labels so far."""
         self.add_images()
         for binding in self.session.bindings():
             if len(binding.document.history):
@@ -129,13 +122,17 @@ class ProjectController(QObject):
         """Open a project: its images become the list."""
         project = Project.open(folder, force, self.trouble.emit, self.noticed.emit)
         self.close()
+        self._show(project, is_scratch)
+
+    def switch(self, folder: Path, force: bool = False) -> None:
+        """Open a project as soon as everything of the one that is open is on the disk; the window goes on meanwhile."""
+        project = Project.open(folder, force, self.trouble.emit, self.noticed.emit)
+        self.leave(lambda: self._show(project, False), lambda: _close_aside(project))
+
+    def _show(self, project: Project, is_scratch: bool) -> None:
         self.session.read_options = ReadOptions()
         self._take(project, is_scratch)
-        for image in list(self.session.image_layers()):
-            for layer in [x for x in self.session.viewer.layers if x is image or self.session.belongs(x, image)]:
-                self.session.viewer.layers.remove(layer)
-        self.session.images[:] = [_new_record(project, ref) for ref in project.images]
-        self.opened.emit()
+        self._list(list(self.session.image_layers()), [_new_record(project, ref) for ref in project.images])
         self.changed.emit()
         missing = project.missing()
         if missing:
@@ -144,7 +141,16 @@ class ProjectController(QObject):
                 f"{project.path_of(missing[0])}. Choose “Find moved images …” in the project's menu."
             )
 
+    def _list(self, shown: list[Image], records: list[ListedImage]) -> None:
+        """Take images off the screen with all that belongs to them, and list others."""
+        for image in shown:
+            layers.remove_image(self.session, image)
+        self.predictions.forget()
+        self.session.images[:] = records
+        self.opened.emit()
+
     def _take(self, project: Project, is_scratch: bool) -> None:
+        self._unlisted = []
         self.project, self.is_scratch = project, is_scratch
         kept = project.read_options
         if kept == ReadOptions():
@@ -157,157 +163,71 @@ class ProjectController(QObject):
         if self.project is not None and options != self.project.read_options:
             self.project.read_options = options
 
+    def _make_scratch(self) -> None:
+        stamp = f"{datetime.datetime.now():%Y-%m-%d %H.%M.%S.%f}"
+        place, said = unsaved_folder() / stamp, (self.trouble.emit, self.noticed.emit)
+        self._take(Project.create(place, stamp[:16], *said), True)
+        self.add_images()
+        self.changed.emit()
+
     def close(self) -> None:
-        """Write everything and give the project up."""
-        project, self.project = self.project, None
+        """Write everything and give the project up; waits for the disk, as at the end of the application."""
+        project = self.project
         if project is None:
             return
+        self.finish()
+        self.project = None
         for binding in self.session.bindings():
-            binding.end_tuning()
             if binding.ref is not None:
                 project.save(binding.ref, binding.document)
             binding.ref = None
         project.close()
         self.changed.emit()
 
-    def add_images(self) -> None:
-        """Take new images of the list into the project."""
-        if self.project is not None and not self.is_scratch:
-            self.project.add_all([(entry.path, entry.sha256) for entry in self.session.images])
+    def leave(self, then: Callable[[], None] | None = None, otherwise: Callable[[], None] | None = None) -> None:
+        """Close the project and its images as soon as everything is on the disk; the window goes on meanwhile.
 
-    # -- corrections -------------------------------------------------------------------------------------------------
-
-    def watch(self, binding: LabelsBinding) -> None:
-        """Keep a document as soon as somebody changes it by hand; at once in a project that somebody chose."""
-        binding.by_hand.connect(lambda: self.track(binding))
-        if self.project is not None and not self.is_scratch and binding.document.history.done:
-            self.track(binding)
-
-    def track(self, binding: LabelsBinding) -> None:
-        """See that everything of a document is written, from its first step on."""
-        if binding.ref is not None:
-            return
-        try:
-            if self.project is None:
-                stamp = f"{datetime.datetime.now():%Y-%m-%d %H.%M.%S.%f}"
-                place, said = unsaved_folder() / stamp, (self.trouble.emit, self.noticed.emit)
-                self._take(Project.create(place, stamp[:16], *said), True)
-                self.changed.emit()
-            assert self.project is not None
-            ref = self._ref_of(binding.image)
-        except UserError as error:
-            show_error(f"Your corrections cannot be saved: {error} They are kept in memory; save them elsewhere.")
-            return
-        binding.ref = ref
-        self.project.adopt(ref, binding.document)
-        if ref.state == "new":
-            self.set_state(binding, "in progress")
-
-    def _ref_of(self, image: Image) -> ImageRef:
-        assert self.project is not None
-        entry = self.session.entry_of(image)
-        if entry is not None:
-            return self.project.add_known(entry.path, entry.sha256)
-        source = image.source.path
-        if source and Path(source).is_file():
-            return self.project.add_known(source)
-        project, array = self.project, np.asarray(image_data(image)[0])
-        ref = project.add_known(project.folder / "images" / f"{self.session.record(image).key}.png", name=image.name)
-        if array.ndim in (2, 3) and array.dtype == np.uint8:
-            project.put_image(ref, array)
-        return ref
-
-    def restore(self, image: Image) -> None:
-        """Show what the project has of an image that was just loaded; read in a worker."""
-        entry = self.session.entry_of(image)
-        if self.project is None or entry is None:
-            return
-        ref = self.project.find(entry.path)
-        if ref is None or not (self.project.labels_path(ref).exists() or self.project.journal_path(ref).exists()):
-            return
+        Parameters
+        ----------
+        then : callable, optional
+            What comes next; at once where no project is open.
+        otherwise : callable, optional
+            Called where the project cannot be written: it stays open, and that is said.
+        """
         project = self.project
+        if project is None:
+            if then is not None:
+                then()
+            return
+        self.finish()
         start_worker(
-            project.open_document, ref, labels_shape(image),
-            on_result=lambda document: self._restored(project, ref, image, document),
+            _flush, project, on_result=lambda problem: self._leave_written(project, problem, then, otherwise),
             on_error=lambda error: show_error(str(error)), owner=self,
         )  # fmt: skip
 
-    def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any) -> None:
-        if project is not self.project or image not in self.session.viewer.layers:
+    def _leave_written(
+        self, project: Project, problem: str, then: Callable[[], None] | None, otherwise: Callable[[], None] | None
+    ) -> None:
+        if problem or project is not self.project:
+            if problem:
+                show_error(f"The project stays open: {problem}")
+            if otherwise is not None:
+                otherwise()
             return
-        if self.session.binding(image) is not None:
+        bindings = self.session.bindings()
+        if project.writer.pending or any(item.unfinished or item.document.changed for item in bindings):
+            self.leave(then, otherwise)  # somebody went on meanwhile
             return
-        binding = layers.add_labels(self.session, image, document, ref)
-        self.session.record(image).count = len(document.leaves())
-        self.session.viewer.layers.selection.active = binding.layer
-        binding.changed.emit(None)
-
-    def state(self, binding: LabelsBinding) -> str:
-        """The review state of an image: "new", "in progress" or "done"."""
-        return "new" if binding.ref is None else binding.ref.state
-
-    def set_state(self, binding: LabelsBinding, state: State) -> None:
-        """Change it; the list of images says so."""
-        ref = binding.ref
-        if ref is None or self.project is None or ref.state == state:
-            return
-        ref.state = state
-        self.project.writer.put(self.project.save_list, key="list")
-        self.session.record(binding.image).review = ReviewState(state)
-        self.session.images_changed.emit()
-
-    def set_region(self, binding: LabelsBinding, region: tuple[int, int, int, int] | None) -> None:
-        """Remember which part of an image was reviewed: top, left, bottom, right in pixels; None = see its leaves."""
-        ref = binding.ref
-        if ref is not None and self.project is not None and ref.region != region:
-            ref.region = region
-            self.project.writer.put(self.project.save_list, key="list")
-
-    def marks(self) -> dict[str, int]:
-        """How many leaves are verified in each image that is open, by the name that the project gives it."""
-        return {item.ref.id: len(item.document.verified) for item in self.session.bindings() if item.ref is not None}
-
-    def reviewed(self) -> tuple[int, int]:
-        """Images that are done, and images in all."""
-        total = max(len(self.session.images), len(self.session.image_layers()))
-        if self.project is None:
-            return 0, total
-        return sum(ref.state == "done" for ref in self.project.images), max(total, len(self.project.images))
-
-    def reviewed_refs(self) -> list[tuple[ImageRef, LabelsBinding | None]]:
-        """Images that are done, with their corrections where they are open."""
-        if self.project is None:
-            return []
-        opened = {item.ref.id: item for item in self.session.bindings() if item.ref is not None}
-        return [(ref, opened.get(ref.id)) for ref in self.project.images if ref.state == "done"]
+        of_list = [x for x in self.session.image_layers() if self.session.entry_of(x) or self.session.record(x).ref]
+        self._list(of_list, [])
+        self.project = None
+        self.changed.emit()
+        start_worker(
+            project.close, on_result=lambda _none: None if then is None else then(),
+            on_error=lambda error: show_error(str(error)), owner=self,
+        )  # fmt: skip
 
     # -- saving ------------------------------------------------------------------------------------------------------
-
-    def autosave(self) -> None:
-        """Have what changed written; a stroke that is being painted, too.
-
-        Where the session is gone with its viewer, its strokes are in the journal already: the timer ends.
-        """
-        session = self._session()
-        if session is None:
-            self._timer.stop()
-            return
-        if self.project is None:
-            return
-        for binding in session.bindings():
-            self.save(binding)
-
-    def save(self, binding: LabelsBinding) -> None:
-        """Have one document written when it changed."""
-        ref = binding.ref
-        if self.project is None or ref is None:
-            return
-        painting = is_painting(binding.layer)
-        if binding.document.changed or painting:
-            item = self.session.record(binding.image)
-            if item.prediction is not None:
-                binding.document.info.update(item.prediction.record(**item.parameters))
-            self.project.save(ref, binding.document)
 
     def _tell(self, problem: str) -> None:
         if problem:
@@ -320,27 +240,48 @@ class ProjectController(QObject):
 
     def save_elsewhere(self, folder: Path, name: str = "") -> None:
         """Write the project to another folder and go on there; it keeps its name where none is given."""
+        for event in self.copy_elsewhere(folder, name):
+            if event.project is not None:
+                self.go_on_in(event.project)
+
+    def copy_elsewhere(self, folder: Path, name: str = "") -> Iterator[CopyEvent]:
+        """Return what copies the project, for a worker; see `napari_leafseg.project.elsewhere.copy_elsewhere`."""
         assert self.project is not None
-        documents = {}
-        for binding in self.session.bindings():
-            if binding.ref is not None:
-                binding.end_tuning()
-                documents[binding.ref.id] = binding.document
+        self.finish()
+        documents = {item.ref.id: item.document for item in self.session.bindings() if item.ref is not None}
+        return copy_elsewhere(self.project, folder, documents, name)
+
+    def go_on_in(self, new: Project, remove: bool = False) -> None:
+        """Go on in a copy of the project; `remove` deletes the old one."""
         old = self.project
-        new = old.save_elsewhere(folder, documents, name)
+        assert old is not None
         new.writer.failed, new.noticed = self.trouble.emit, self.noticed.emit
         moved = {ref.id: ref for ref in new.images}
         for binding in self.session.bindings():
             binding.ref = None if binding.ref is None else moved.get(binding.ref.id)
         self._take(new, False)
-        _close_aside(old)
+        _close_aside(old, remove)
         self.changed.emit()
 
 
-def _close_aside(project: Project) -> None:
+def _flush(project: Project) -> str:
+    """Wait until everything is written; say why not where that does not work out."""
+    if not project.writer.flush():
+        return project.writer.error or f"Cannot write to {project.folder} in time."
+    project.predictions.flush()
+    return ""
+
+
+def _close_aside(project: Project, remove: bool = False) -> None:
     """Give up a project that is not needed any more, without waiting for its disk."""
     project.writer.failed = project.noticed = None
-    threading.Thread(target=project.close, name="napari-leafseg closing", daemon=True).start()
+
+    def close() -> None:
+        project.close()
+        if remove:
+            shutil.rmtree(project.folder, ignore_errors=True)
+
+    threading.Thread(target=close, name="napari-leafseg closing", daemon=True).start()
 
 
 def _new_record(project: Project, ref: ImageRef) -> ListedImage:

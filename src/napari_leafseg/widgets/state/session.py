@@ -45,10 +45,16 @@ class Session:
         An image got a labels layer; what happens to it is recorded from now on.
     labels_released(LabelsBinding)
         The image layer of these labels was removed: the last chance to write them.
+    prediction_restored(layer)
+        What a model said of an image was read again from the disk, or found by *Run all*: nobody pressed Run.
+    image_exchanged(layer)
+        Another array was put into an image layer: what was known of the old one is forgotten.
     image_loaded(layer)
         An image of the list is on the screen for the first time.
     image_wanted(ListedImage)
         An image of the list is to be shown.
+    step_wanted(int)
+        The image so many rows further down the list is to be shown.
     project_changed()
         A project was opened, closed, or fails to be written.
     parameters_suggested(str, dict)
@@ -66,8 +72,11 @@ class Session:
     corrected = Signal(object)
     labels_bound = Signal(object)
     labels_released = Signal(object)
+    prediction_restored = Signal(object)
+    image_exchanged = Signal(object)
     image_loaded = Signal(object)
     image_wanted = Signal(object)
+    step_wanted = Signal(int)
     project_changed = Signal()
     parameters_suggested = Signal(str, dict)
     model_wanted = Signal(str)
@@ -124,6 +133,8 @@ class Session:
     def bind(self, layer: Image, record: ImageRecord) -> None:
         """Remember which image of the list a layer shows."""
         record.show_in(layer)
+        if layer not in self._records:
+            layer.events.data.connect(self._exchanged)
         self._records[layer] = record
 
     def entry_of(self, layer: Layer) -> ListedImage | None:
@@ -153,6 +164,14 @@ class Session:
         for old in sorted(kept, key=lambda other: other.used)[:-_KEPT_PREDICTIONS]:
             old.prediction = None
         self.layer_state_changed.emit(layer)
+
+    def _exchanged(self, event: Any) -> None:
+        """Forget what a model said of an image that is another one now."""
+        record = self._records.get(event.source)
+        if record is not None and record.layer is event.source:
+            record.prediction = None
+            record.cache.pop("rgb", None)
+            self.image_exchanged.emit(event.source)
 
     def _forget(self, event: Any) -> None:
         record = self._records.get(event.value)
@@ -206,8 +225,8 @@ class Session:
     def _corrected(self, binding: LabelsBinding, step: Any) -> None:
         if step is not None and binding.layer.ndim == 2:
             self.record(binding.image).count = len(binding.document.leaves())
-        if step is not None and self.record(binding.image).saved:
-            self.record(binding.image).saved = False
+        if step is not None and self.record(binding.image).exported:
+            self.record(binding.image).exported = False
             self.images_changed.emit()
         self.corrected.emit(binding)
         self.layer_state_changed.emit(binding.image)

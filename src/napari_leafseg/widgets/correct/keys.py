@@ -1,0 +1,143 @@
+"""The keys of *Correct*: what they do, now and in all, on the canvas itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from napari.layers import Labels
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_leafseg.editing.tools import TOOLS
+from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS
+from napari_leafseg.widgets.correct.quick import ACTIONS
+from napari_leafseg.widgets.state.look import FILL_KEY
+
+ACCEPT_KEY, NEXT_KEY = "Enter", "Space"
+_STYLE = "background: rgba(20, 22, 26, 205); color: #e8e8e8; padding: 3px 8px; border-radius: 4px;"
+_MARGIN, _WIDEST = 6, 640  # pixels
+_BETWEEN, _ALL = "  ·  ", "? all keys"
+
+
+def key_table() -> list[tuple[str, str]]:
+    """List all keys and clicks with what they do."""
+    return [
+        (ACCEPT_KEY, "accept all leaves of the image as they are, and go to the next image"),
+        (f"{NEXT_KEY}, {REVIEW_KEYS['next']}", "next leaf, the least certain first"),
+        (REVIEW_KEYS["previous"].replace("-", "+"), "previous leaf"),
+        (REVIEW_KEYS["accept"], "accept the leaf under review, and go on"),
+        (REVIEW_KEYS["discard"], "delete the leaf under review, and go on"),
+        *ACTIONS.values(),
+        ("Shift+wheel", "the leaf that was just added: wider or narrower"),
+        *((tool.key, f"{tool.label}: {tool.help}") for tool in TOOLS),
+        *((key, f"{label}: {text}") for _name, label, key, text in LEAF_ACTIONS),
+        (FILL_KEY, "outlines or filled"),
+        ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo"),
+        ("Page down, Page up", "next and previous image"),
+        ("?", "show or hide this list"),
+    ]
+
+
+class KeyBar(QLabel):
+    """Say in one line at the bottom of the canvas what the keys do now; ``?`` shows them all.
+
+    Parameters
+    ----------
+    canvas : QWidget
+        The canvas, which keeps the mouse and the keys.
+    """
+
+    def __init__(self, canvas: QWidget) -> None:
+        super().__init__(canvas)
+        self._canvas, self._words = canvas, list[str]()
+        self.all = QLabel(canvas)
+        rows = "".join(
+            f"<tr><td align='right' style='white-space: nowrap'><b>{escape(key)}</b></td>"
+            f"<td>&nbsp;&nbsp;{escape(what)}</td></tr>"
+            for key, what in key_table()
+        )
+        self.all.setText(f"<table cellspacing='1'>{rows}</table>")
+        self.all.setWordWrap(True)
+        self.all.setObjectName("all_keys")
+        self.setObjectName("key_bar")
+        for label in (self, self.all):
+            label.setStyleSheet(_STYLE)
+            label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+            font = label.font()
+            font.setPointSizeF(font.pointSizeF() * 0.85)
+            label.setFont(font)
+            label.hide()
+        canvas.installEventFilter(self)
+
+    def say(self, words: list[str]) -> None:
+        """Show a line of these words, as many as there is room for; none hides the bar."""
+        self._words = words
+        self.setVisible(bool(words))
+        self._place()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Stay at the bottom of the canvas, and hear ``?``, which napari cannot bind."""
+        if event is not None and watched is self._canvas:
+            if event.type() == QEvent.Type.Resize:
+                self._place()
+            elif event.type() == QEvent.Type.KeyPress and getattr(event, "text", str)() == "?":
+                self.all.setVisible(not self.all.isVisible())
+                self._place()
+                return True
+        return False
+
+    def _place(self) -> None:
+        width, height = self._canvas.width() - 2 * _MARGIN, self._canvas.height()
+        words, room = list(self._words), width - 20
+        while len(words) > 1 and self.fontMetrics().horizontalAdvance(_BETWEEN.join([*words, _ALL])) > room:
+            words.pop()
+        self.setText(_BETWEEN.join([*words, _ALL]))
+        self.adjustSize()
+        self.move(_MARGIN, height - self.height() - _MARGIN)
+        self.all.setFixedWidth(min(_WIDEST, width))
+        self.all.adjustSize()
+        self.all.move(max(0, (width - self.all.width()) // 2), max(0, (height - self.all.height()) // 2))
+        self.all.raise_()
+
+    def close_both(self) -> None:
+        """Go off the canvas."""
+        self._canvas.removeEventFilter(self)
+        for label in (self.all, self):
+            label.hide()
+            label.deleteLater()
+
+
+def words_for(leaves: int, reviewed: int, adding: bool, tool: str = "") -> list[str]:
+    """Tell what the keys do now, the most important first.
+
+    Parameters
+    ----------
+    leaves : int
+        Of the image; 0 for none.
+    reviewed : int
+        The leaf under review.
+    adding : bool
+        Whether the wheel changes a leaf that was just added.
+    tool : str
+        How the tool in hand is used.
+    """
+    words = [tool] if tool else []
+    words += ["Shift+wheel wider, narrower"] if adding else []
+    words += [f"{REVIEW_KEYS['accept']} right", "Del wrong"] if reviewed else []
+    words += [f"{NEXT_KEY} next leaf", f"{ACCEPT_KEY} all right, next image"] if leaves else []
+    words += [] if tool else [f"{ACTIONS['Control'][0]} add"]
+    words += [f"{ACTIONS['Alt'][0]} remove"] if leaves and not tool else []
+    return words
+
+
+def bind_to_layer(layer: Labels, key: str, action: Callable[[], Any]) -> None:
+    """Do something when a key is pressed that napari needs itself while a polygon is being drawn."""
+
+    def follow(_event: Any = None) -> None:
+        polygon = str(layer.mode) == "polygon"
+        layer.bind_key(key, None if polygon else lambda _layer: action(), overwrite=True)
+
+    layer.events.mode.connect(follow)
+    layer.bind_key(key, lambda _layer: action(), overwrite=True)

@@ -1,0 +1,1 @@
+"""The one window of all steps: tabs, the list of images beside them, and the dialogs."""

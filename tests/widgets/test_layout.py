@@ -1,0 +1,45 @@
+"""No text is cut, nothing is out of the window, and main buttons are in view, on small and large screens."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from tests.conftest import REPOSITORY
+from tests.widgets.layout_check import check, troubles
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1600, 1000)])
+@pytest.mark.timeout(600)
+def test_everything_can_be_read_and_reached(width, height, make_napari_viewer):
+    assert check(make_napari_viewer(show=True), width, height) == []
+
+
+@pytest.mark.timeout(600)
+def test_at_twice_the_scale_as_well(tmp_path):
+    path = os.pathsep.join([str(REPOSITORY), *(entry for entry in sys.path if entry)])
+    environment = {
+        **os.environ, "PYTHONPATH": path, "QT_SCALE_FACTOR": "2", "XDG_CONFIG_HOME": str(tmp_path),
+        "NAPARI_CONFIG": str(tmp_path / "napari.yaml"),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "tests.widgets.layout_check", "1366", "768"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert "Checked." in done.stdout
+
+
+def test_the_check_finds_what_is_cut_and_what_is_outside(qtbot):
+    root = QWidget()
+    qtbot.addWidget(root)
+    column = QVBoxLayout(root)
+    cut, outside = QLabel("A long text that has no room"), QPushButton("Outside", root)
+    cut.setFixedWidth(30)
+    column.addWidget(cut)
+    root.resize(120, 80)
+    outside.move(100, 60)
+    root.show()
+    found = troubles(root, "here")
+    assert any("A long text" in line and "needs" in line for line in found)
+    assert any("Outside" in line and "outside of the window" in line for line in found)
