@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from napari.viewer import ViewerModel
 
+from napari_leafseg.widgets.common.controls import on_canvas
 from napari_leafseg.widgets.correct.gestures import CLICK
 
 ACTIONS = {
@@ -28,12 +29,7 @@ class QuickClicks:
 
     def __init__(self, viewer: ViewerModel, clicked: Callable[[str, tuple[float, ...]], None]) -> None:
         self.viewer, self._clicked = viewer, clicked
-        viewer.mouse_drag_callbacks.append(self._drag)
-
-    def close(self) -> None:
-        """Leave the viewer as it was."""
-        if self._drag in self.viewer.mouse_drag_callbacks:
-            self.viewer.mouse_drag_callbacks.remove(self._drag)
+        self.close = on_canvas(viewer.mouse_drag_callbacks, self._drag)
 
     def _drag(self, _viewer: Any, event: Any) -> Iterator[None]:
         layer = self.viewer.layers.selection.active
