@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from napari.utils.notifications import show_error
 from psygnal import Signal
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer
 
 from napari_leafseg.widgets.state.colors import color_leaves, find_neighbors, leaf_colors, reduced
@@ -142,7 +143,7 @@ class LeafLook(QObject):
 
     def refresh(self, _step: Any = None) -> None:
         """Follow the labels, once a burst of changes has come to rest."""
-        for timer in self._timers.values():
+        for timer in self._timers.values() if isalive(self) else ():
             timer.start()
 
     def release(self) -> None:
