@@ -5,14 +5,20 @@ import os
 import signal
 import time
 
+import dask
+import distributed
 import numpy as np
 import pandas as pd
 import pytest
 
 from napari_leafseg._files import write_atomically
+from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_labels, write_image
+from napari_leafseg.pipelines import processes
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.run import run_batch
+from napari_leafseg.pipelines.engine import run_over
+from napari_leafseg.pipelines.processes import open_pool
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
 KILLS = int(os.environ.get("LEAFSEG_KILLS", "20"))
@@ -21,19 +27,22 @@ _SCENE = SceneConfig(size=(96, 96), diameter=(60, 80), blank=0.0, border=0.0)
 
 
 @pytest.fixture
-def experiment(tmp_path, spawn, monkeypatch):
-    """The images, the settings, and what comes out where nobody is killed."""
+def quick_workers(spawn, monkeypatch):
+    """A new worker is there at once: it is forked from a process that has all imported already."""
     monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
-    import dask
+    spawn(os.getpid).join()
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        yield
 
-    process = spawn(os.getpid)  # that server has all imported already: a new worker is there at once
-    process.join()
+
+@pytest.fixture
+def experiment(tmp_path, quick_workers):
+    """The images, the settings, and what comes out where nobody is killed."""
     for number in range(IMAGES):
         write_image(tmp_path / "in" / f"p{number}.png", synthesize(700 + number, _SCENE).image)
     settings = BatchSettings(model="leaf-small", device="cpu", scale=1.0, threads=1)
     list(run_batch([tmp_path / "in"], tmp_path / "undisturbed", settings, workers=0))
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
-        yield tmp_path / "in", settings, tmp_path / "undisturbed"
+    return tmp_path / "in", settings, tmp_path / "undisturbed"
 
 
 def same_labels(one, other, name):
@@ -41,10 +50,8 @@ def same_labels(one, other, name):
 
 
 def workers():
-    from distributed import default_client
-
     try:
-        return [worker.pid for worker in default_client().cluster.workers.values() if worker.pid]
+        return [worker.pid for worker in distributed.default_client().cluster.workers.values() if worker.pid]
     except ValueError:
         return []
 
@@ -82,6 +89,69 @@ def test_workers_that_are_killed_cost_no_image(experiment, tmp_path, kills):
     print(json.dumps({"kills": killed, "experiments": rounds, "images": rounds * IMAGES, "said": said}))
 
 
+def slow(item):
+    time.sleep(0.2)
+    return item
+
+
+@pytest.mark.slow
+def test_workers_that_die_while_they_begin_are_begun_again(quick_workers, monkeypatch):
+    monkeypatch.setattr(processes, "_PATIENCE", 1)
+    found, killed = [], set()
+    for event in run_over(list(range(20)), slow, workers=2):
+        if event.item is not None:
+            found.append(event.result)
+        if len(killed) < 4:  # two that work, then those that take their places, before they can
+            new = set(workers()) - killed
+            for pid in new:
+                os.kill(pid, signal.SIGKILL)
+            killed |= new
+    assert sorted(found) == list(range(20))
+    assert len(killed) >= 4
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_workers_that_die_again_and_again_are_said(monkeypatch, forgotten):
+    class Dead:
+        def is_alive(self):
+            return False
+
+    class Cluster:
+        def __init__(self):
+            self.scale(2)
+
+        def scale(self, count):
+            self.workers = {} if forgotten else {number: Dead() for number in range(count)}
+
+    monkeypatch.setattr(processes, "_PATIENCE", -1)
+    replacement = processes.Replacement(Cluster(), 2)
+    while replacement.replaced < 6:
+        before = replacement.replaced
+        replacement.look()
+        assert replacement.replaced > before
+    with pytest.raises(UserError, match="end as soon as they begin"):
+        replacement.look()
+
+
+def who():
+    return os.getpid(), os.environ["NAPARI_LEAFSEG_WORKER"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_takes_a_dead_one_s_place_takes_its_graphics_card(quick_workers):
+    with open_pool(2, None) as pool:
+        before = dict(pool.client.run(who).values())
+        assert sorted(before.values()) == ["0", "1"]
+        killed = next(pid for pid, number in before.items() if number == "1")
+        os.kill(killed, signal.SIGKILL)
+        end = time.monotonic() + 120
+        while killed in (after := dict(pool.client.run(who, on_error="ignore").values())) or len(after) < 2:
+            assert time.monotonic() < end, after
+            time.sleep(0.1)
+        assert sorted(after.values()) == ["0", "1"]
+
+
+@pytest.mark.slow
 def test_what_a_killed_process_was_writing_goes_and_what_another_one_writes_stays(experiment):
     images, settings, undisturbed = experiment
     left = undisturbed / "labels" / ".p0_label.tif.x.leafseg-part"
