@@ -126,11 +126,12 @@ class CropTransform:
         return self._cut(self.whole.maps(values))
 
     def labels(self, values: torch.Tensor) -> torch.Tensor:
-        """Transform labels (N, H, W); what the window leaves of a leaf is -1 (not annotated) where it is a sliver."""
+        """Transform labels (N, H, W) or (N, L, H, W); where the window leaves a sliver of a leaf, that is -1 (not
+        annotated)."""
         moved = self.whole.labels(values)
         cut = self._cut(moved)
         offset = int(moved.max().clamp(min=0)) + 1
-        shift = offset * torch.arange(len(moved), device=moved.device)[:, None, None]
+        shift = offset * torch.arange(len(moved), device=moved.device).view(-1, *[1] * (moved.dim() - 1))
         before, after = (
             torch.bincount((part.clamp(min=0) + shift).flatten(), minlength=offset * len(moved))
             for part in (moved, cut)

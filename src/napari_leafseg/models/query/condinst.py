@@ -292,21 +292,20 @@ class CondInst(QueryModel):
         return Matched(queries, leaf[chosen], losses)
 
     def _semantic_loss(self, features: Features, instances: Instances) -> torch.Tensor:
-        """The focal loss of leaf or not at each place of the mask branch, over the number of leaf places."""
+        """The focal loss of the classes at each place of the mask branch, over the number of leaf places."""
         said = self.semantic["head"](self.semantic["tower"](features.levels[self.config.mask_levels[0]])).float()
         shape = (said.shape[-2], said.shape[-1])
         x, y = locations(shape, self._branch_stride, said.device).T
         height, width = features.size
-        inside = said.new_zeros((len(said), *shape))
+        target = torch.zeros_like(said)
         if len(instances.image):
             step = width // instances.masks.shape[-1]
             rows = (y // step).clamp(max=instances.masks.shape[-2] - 1)
             seen = instances.masks[:, rows, (x // step).clamp(max=instances.masks.shape[-1] - 1)] >= 0.5
-            inside = inside.flatten(1).index_add(0, instances.image, seen.to(inside.dtype)).clamp(max=1).view_as(inside)
-        known = instances.known[:, y.clamp(max=height - 1), x.clamp(max=width - 1)].view_as(inside)
-        target = torch.zeros_like(said)
-        target[:, 0] = inside
-        return (focal_loss(said, target) * known[:, None]).sum() / inside.sum().clamp(min=1)
+            plane = instances.image * said.shape[1] + instances.category
+            target = target.view(-1, seen.shape[1]).index_add(0, plane, seen.to(said.dtype)).clamp(max=1).view_as(said)
+        known = instances.known[:, y.clamp(max=height - 1), x.clamp(max=width - 1)].view(len(said), 1, *shape)
+        return (focal_loss(said, target) * known).sum() / target.sum().clamp(min=1)
 
 
 def _semantic_tower(width: int, inner: int) -> list[nn.Module]:

@@ -176,10 +176,6 @@ class KNet(QueryModel):
         losses = {"score": _SCORE * torch.stack(scores).sum(), "rounds": torch.stack(earlier).sum()}
         return Matched(self._queries(said[-1])[1].select(pairs.query), pairs.instance, losses)
 
-    def mask_losses(self, matched: Matched, features: Features, instances: Instances) -> dict[str, torch.Tensor]:
-        """Return cross-entropy and Dice loss of the last round's masks; `match` has those of the rounds before."""
-        return self.retrieval_losses(matched, features.mask, instances)
-
     def retrieval_losses(self, matched: Matched, masks: torch.Tensor, instances: Instances) -> dict[str, torch.Tensor]:
         """Return the mask losses of queries put to any mask features."""
         logits = self.retrieve(matched.queries, masks)

@@ -165,7 +165,7 @@ class Mask2Former(QueryModel):
             return Matched(queries.select(none), none, {})
         known = functional.adaptive_max_pool2d(instances.known[:, None], logits[-1].shape[-2:]) > 0
         masks = [instances.masks[instances.image == image] for image in range(len(features.mask))]
-        labels = [torch.zeros(len(item), dtype=torch.int64, device=item.device) for item in masks]
+        labels = [instances.category[instances.image == image] for image in range(len(features.mask))]
         with torch.no_grad():
             said = torch.where(known, logits[-1].float(), _NOTHING)
             kinds = _silent(classes[-1], logits[-1], known).float()

@@ -157,10 +157,6 @@ class SparseInst(QueryModel):
         losses["object"] = _OBJECT * errors / max(1, len(overlap)) + objects.sum() * 0
         return Matched(queries.select(pairs.query), pairs.instance, losses)
 
-    def mask_losses(self, matched: Matched, features: Features, instances: Instances) -> dict[str, torch.Tensor]:
-        """Return cross-entropy and Dice loss of the matched masks."""
-        return self.retrieval_losses(matched, features.mask, instances)
-
     def retrieval_losses(self, matched: Matched, masks: torch.Tensor, instances: Instances) -> dict[str, torch.Tensor]:
         """Return the mask losses of queries put to any mask features."""
         logits = self.retrieve(matched.queries, masks)
