@@ -7,10 +7,10 @@ holds the figures.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import resource
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.record import add_record_option, write_result
 
 _SIDE, _FRAMES, _LEAVES, _FILES, _TIMES, _STOPS = 20_000, 500, 2_000, 10_000, 100, 50
 
@@ -275,7 +277,7 @@ def run_and_stop(_folder: Path) -> dict[str, Any]:
         _wait(lambda: not segment.job.running)
     result |= {"after_MB": memory(), "threads_after": threads()}
     segment.run()
-    _wait(lambda: not segment.job.running and len(viewer.layers) > 1)
+    _wait(lambda: not segment.job.running)
     result["layers"] = [layer.name for layer in viewer.layers]
     viewer.close()
     return result
@@ -286,9 +288,14 @@ ALL: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
     """Measure what is named, or all; each in turn, with the peak so far."""
-    for name in names or ALL:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ALL))
+    add_record_option(parser, "load")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for name in options.names or ALL:
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
             found = ALL[name](Path(folder))
@@ -296,7 +303,10 @@ def main(names: list[str]) -> None:
             found |= {"seconds": time.perf_counter() - began, "peak_MB": peak}
             rounded = {key: round(value, 2) if isinstance(value, float) else value for key, value in found.items()}
             print(json.dumps({"what": name, **rounded}), flush=True)
+            rows += [{"what": name, "figure": key, "value": value} for key, value in rounded.items()]
+    if options.record is not None:
+        write_result(options.record, rows)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -10,7 +10,7 @@ def _look(scale: float, side: float, area: float, confidence: float) -> _Look:
     return _Look(scale, [Plant(10, 10, 10 + side, 10 + side, area, confidence=confidence)], 255.0)
 
 
-def test_doubtful_rim_does_not_hide_a_seedling():
+def test_an_uncertain_rim_does_not_hide_a_seedling():
     """Seen small, the seedling is missed and the rim of a pot taken for a larger plant, without certainty."""
     rim, seedling = _look(1.0, 30, 180, 0.6), _look(4.0, 14, 95, 0.9)
     assert _best([rim, seedling], 240) is seedling

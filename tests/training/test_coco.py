@@ -20,7 +20,7 @@ from napari_leafseg.training.config import TrainingConfig
 from napari_leafseg.training.data_config import CocoConfig, DataConfig
 from napari_leafseg.training.loop import train
 from napari_leafseg.training.schedule import build_optimizer, learning_rate
-from napari_leafseg.training.transforms import FreeTransform, GridTransform
+from napari_leafseg.training.transforms import CropTransform, FreeTransform, GridTransform
 
 CLASSES = ("disc", "box", "bar")
 COLORS = ((230, 60, 60), (60, 200, 60), (70, 90, 240))
@@ -180,6 +180,17 @@ def test_transforms_move_layers_like_labels():
         for number in range(2):
             assert torch.equal(moved[:, number], transform.labels(layers[:, number]))
     assert gather_instances(GridTransform(1, True).labels(layers), 2).category.tolist() == [0, 2]
+
+
+def test_a_window_cuts_layers_like_labels():
+    plane = np.zeros((32, 32), bool)
+    masks = [(0, plane.copy()), (1, plane.copy())]
+    masks[0][1][4:20, 4:20] = True
+    masks[1][1][2:30, 14:30] = True
+    layers = torch.from_numpy(stack_layers(masks, plane))[None].repeat(2, 1, 1, 1)
+    cut = CropTransform(GridTransform(1, False), (8, 8, 16, 16), 32)
+    for number in range(layers.shape[1]):
+        assert torch.equal(cut.labels(layers)[:, number], cut.labels(layers[:, number]))
 
 
 def test_more_overlaps_than_layers_never_lose_a_mask():

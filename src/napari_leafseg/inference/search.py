@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.plants import (
     DARK,
     Plant,
@@ -25,7 +26,7 @@ from napari_leafseg.inference.plants import (
     region_size,
     typical_size,
 )
-from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput, TiledNetwork
+from napari_leafseg.inference.tiling import TiledNetwork
 from napari_leafseg.io.arrays import resize
 from napari_leafseg.models.normalize import brightness_statistics
 
@@ -39,7 +40,7 @@ _POSSIBLE = (0.6, 1.7)  # by how much the leaf area may change between two looks
 _POSSIBLE_EXPOSED = (0.6, 6.0)
 _WHOLE = 0.7
 _CLEAR = 0.28  # plants smaller than this share of the best size are seen as blobs
-_DOUBTFUL = 0.8  # looks less certain than this share of the most certain one are not trusted
+_UNCERTAIN = 0.8  # looks less certain than this share of the most certain one are not trusted
 _COUNTS = 0.25  # that one must see this share of the leaf area that any look sees
 _TINY = 0.36  # plants this small, as a share of the best size, are easily overlooked: look closer
 
@@ -147,7 +148,7 @@ def _trusted(looks: list[_Look]) -> list[_Look]:
     of a pot where the seedling is too small to be seen."""
     most = max((_area(look.plants) for look in looks), default=0.0)
     best = max((_confidence(look) for look in looks if _area(look.plants) >= _COUNTS * most), default=0.0)
-    return [look for look in looks if _confidence(look) >= _DOUBTFUL * best]
+    return [look for look in looks if _confidence(look) >= _UNCERTAIN * best]
 
 
 def _confidence(look: _Look) -> float:

@@ -336,7 +336,7 @@ def open_large_tiff(path: Path, options: ReadOptions, said: Said) -> Any:
     import zarr
 
     with tifffile.TiffFile(path) as file:
-        flags = {"is_ome": False} if spread_over(path, file, said) is False else {}
+        flags: dict[str, Any] = {"is_ome": False} if spread_over(path, file, said) is False else {}
     with tifffile.TiffFile(path, **flags) as file:
         series = main_series(file, said)
         check_whole(file, series, path.stat().st_size, said)

@@ -13,7 +13,7 @@ ALPHA = (1, 2)  # kinds of extra samples that are transparency
 
 
 def without_nodata(array: np.ndarray, value: float, sampled: bool) -> np.ndarray:
-    """Pixels without data as NaN, or as the darkest value."""
+    """Set pixels without data to NaN, or to the darkest value."""
     if array.dtype.kind == "f":
         hole = array == array.dtype.type(value)
         return np.where(hole, array.dtype.type(np.nan), array) if hole.any() else array
@@ -26,7 +26,7 @@ def without_nodata(array: np.ndarray, value: float, sampled: bool) -> np.ndarray
 
 
 def without_lowest(array: np.ndarray) -> np.ndarray:
-    """Pixels that map programs fill with the lowest number there is, mostly without saying so, as NaN."""
+    """Set to NaN the pixels that map programs fill with the lowest number there is, mostly without saying so."""
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         return array
     hole = array < -3e38
@@ -34,7 +34,7 @@ def without_lowest(array: np.ndarray) -> np.ndarray:
 
 
 def look_up(array: np.ndarray, palette: np.ndarray, extras: tuple[int, ...] | None) -> np.ndarray:
-    """Colors of a palette; where the array has samples, its first are the indices, and `extras` says of the others."""
+    """Look up colors of a palette; where the array has samples, its first are indices, `extras` says of the rest."""
     colors = (palette >> 8 if palette.max(initial=0) > 255 else palette).T.astype(np.uint8)
     if extras is None:
         return colors[array]
@@ -53,12 +53,12 @@ def inverted(array: np.ndarray, bits: int) -> np.ndarray:
 
 
 def stretched(array: np.ndarray, bits: int) -> np.ndarray:
-    """Values of 2 to 7 bits as 8 bits."""
+    """Convert values of 2 to 7 bits to 8 bits."""
     return (array.astype(np.uint16) * 255 // (2**bits - 1)).astype(np.uint8)
 
 
 def picked(array: np.ndarray, spectral: list[int], alpha: int | None, multiplied: bool, inks: bool) -> np.ndarray:
-    """Some of the samples; transparency becomes the last, or black where there are more channels."""
+    """Choose some of the samples; transparency becomes the last, or black where there are more channels."""
     colors = array[..., spectral]
     if alpha is None:
         return colors

@@ -164,7 +164,7 @@ class Document:
         return records
 
     def go_on(self, write: Callable[[Record], None] | None, number: int) -> None:
-        """Be written as before `begin`, when nothing came of that."""
+        """Go back to being written as before `begin`, when nothing came of that."""
         with self._lock:
             self.write, self.number, self.changed = write, number, True
 

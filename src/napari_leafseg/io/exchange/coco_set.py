@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from pycocotools import mask as run_length
 
+from napari_leafseg._files import read_regular
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.exchange.reading import LARGEST_IMAGE, explained, load_bytes
+from napari_leafseg.io.exchange.reading import LARGEST_IMAGE, explained
 from napari_leafseg.io.exchange.run_lengths import check_run_lengths, read_run_lengths
 
 _LARGEST = 4 * 2**30  # bytes: LVIS’s training set has 1.1 GB
@@ -121,7 +122,7 @@ def load_coco(path: Path) -> Any:
     InputFileError
     """
     try:
-        return json.loads(load_bytes(path, _LARGEST))
+        return json.loads(read_regular(path, _LARGEST))
     except (ValueError, RecursionError, MemoryError) as error:
         raise InputFileError(f"{path} cannot be read as JSON ({error or type(error).__name__}).") from error
 
