@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.plants import (
     DARK,
     Plant,
@@ -26,7 +25,7 @@ from napari_leafseg.inference.plants import (
     region_size,
     typical_size,
 )
-from napari_leafseg.inference.tiling import TiledNetwork
+from napari_leafseg.inference.tiling import DISTANCE_ONE, DenseOutput, TiledNetwork
 from napari_leafseg.io.arrays import resize
 from napari_leafseg.models.normalize import brightness_statistics
 

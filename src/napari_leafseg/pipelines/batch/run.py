@@ -104,11 +104,8 @@ def run_batch(
         partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
         name=lambda task: task.name,
         cached=lambda task: cached_result(place, task, digest),
-        collect=True,
-        workers=workers,
-        scheduler=scheduler,
-        device=settings.device,
-    )
+        collect=True, workers=workers, scheduler=scheduler, device=settings.device,
+    )  # fmt: skip
     with contextlib.closing(events):
         for event in events:
             result = event.result
