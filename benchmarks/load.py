@@ -277,7 +277,7 @@ def run_and_stop(_folder: Path) -> dict[str, Any]:
         _wait(lambda: not segment.job.running)
     result |= {"after_MB": memory(), "threads_after": threads()}
     segment.run()
-    _wait(lambda: not segment.job.running and len(viewer.layers) > 1)
+    _wait(lambda: not segment.job.running)
     result["layers"] = [layer.name for layer in viewer.layers]
     viewer.close()
     return result

@@ -38,6 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_data_folder(tmp_path_factory):
+    """Give each file of tests models and projects of its own: what one leaves is not listed in another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def scene() -> Scene:
     """One rosette of several leaves, 256 pixels."""

@@ -122,7 +122,7 @@ def test_files_that_are_none(tmp_path):
     good = write(tmp_path / "truth.json", truth)
     torn = tmp_path / "torn.json"
     torn.write_text("[{")
-    for bad, words in ((torn, "cannot be read as JSON"), (tmp_path / "none.json", "Cannot read")):
+    for bad, words in ((torn, "cannot be read as JSON"), (tmp_path / "none.json", "There is no file")):
         with pytest.raises(UserError, match=words):
             run("--prediction", bad, "--truth", good, "--metric", "coco")
         with pytest.raises(UserError, match=words):

@@ -275,8 +275,8 @@ def test_one_command_learns_thirty_images_by_heart(tmp_path):
     held = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "marks.json")}
     recipe = tmp_path / "shapes.yaml"
     recipe.write_text(json.dumps({
-        "name": "shapes", "model": "solov2-tiny", "steps": 160, "batch": 8, "learning_rate": 0.004, "warm_up": 10,
-        "validate_every": 160, "save_every": 160, "average": 0.9, "augment": False, "mixed_precision": False,
+        "name": "shapes", "model": "solov2-tiny", "steps": 260, "batch": 8, "learning_rate": 0.004, "warm_up": 10,
+        "validate_every": 260, "save_every": 260, "average": 0.9, "augment": False, "mixed_precision": False,
         "data": {"count": 0, "coco": {**held, "held_out": held}},
     }))  # fmt: skip
     told = CliRunner().invoke(app, ["train", str(recipe), "--output", str(tmp_path / "run"), "--device", "cpu"])
@@ -356,7 +356,7 @@ def test_the_command_says_what_is_wrong(tmp_path):
         assert not (tmp_path / "run").exists()
         return str(told.value)
 
-    assert "Cannot read" in run(annotations=str(tmp_path / "none.json"))
+    assert "There is no file" in run(annotations=str(tmp_path / "none.json"))
     assert "There is no folder" in run(images=str(tmp_path / "none"))
     (tmp_path / "torn.json").write_text('{"images": [')
     assert "cannot be read as JSON" in run(annotations=str(tmp_path / "torn.json"))
