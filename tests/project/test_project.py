@@ -401,3 +401,16 @@ def test_what_a_project_holds_to_learn_from_is_counted_without_opening_it(tmp_pa
     assert replace(newer, unreadable=()) == Tally(1, 3, 1, 1)  # what is open is newer
     assert [item.split(" ")[0] for item in newer.unreadable] == ["“damaged”"]
     assert str(Tally(2, 1)) == "2 reviewed images (1 leaf)"
+
+
+def test_a_stroke_looks_no_further_than_where_it_was_made(monkeypatch):
+    document = Document(np.zeros((60, 80), np.uint16))
+    asked, real = [], Document._has
+    monkeypatch.setattr(Document, "_has", lambda self, mark: asked.append(mark) or real(self, mark))
+    corners = np.array([[2.0, 2], [2, 30], [30, 30], [30, 2]])
+    document.commit(ops.draw_polygon(document.labels, corners, 4))
+    assert document.verified == {(0, 4)}
+    assert asked == []
+    document.commit(ops.draw_polygon(document.labels, corners, 5))  # over it: 4 may be elsewhere
+    assert document.verified == {(0, 5)}
+    assert asked == [(0, 4)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -32,6 +34,7 @@ from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.session import Session
 
 WIDGETS = "napari_leafseg.widgets"
+CANVAS = ("mouse_drag_callbacks", "mouse_wheel_callbacks", "mouse_move_callbacks")
 
 
 @dataclass(frozen=True)
@@ -244,3 +247,19 @@ def test_a_widget_that_was_taken_away_hears_nothing_of_its_viewer(kind, viewer, 
     viewer.add_image(np.zeros((20, 20)))
     viewer.layers.clear()
     qtbot.wait(400)  # bursts come to rest
+
+
+@pytest.mark.parametrize("kind", [SegmentWidget, CorrectWidget, MeasureWidget, FinetuneWidget])
+def test_a_widget_whose_dock_was_closed_with_its_cross_is_given_back(make_napari_viewer, qtbot, kind):
+    viewer = make_napari_viewer()
+    before = [len(getattr(viewer, name)) for name in CANVAS]
+    alive = []
+    for _ in range(3):
+        dock = viewer.window.add_dock_widget(kind(viewer), name="widget")
+        alive.append(weakref.ref(dock.inner_widget()))
+        qtbot.wait(10)
+        viewer.window.remove_dock_widget(dock)
+        del dock
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and sum(found() is not None for found in alive) <= 1, timeout=60_000)
+    if alive[-1]() is None:
+        assert [len(getattr(viewer, name)) for name in CANVAS] == before

@@ -18,6 +18,7 @@ from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.project.journal import Record
 
 _LOG = logging.getLogger(__name__)
+_AT_ONCE = 2**20  # pixels that are looked through together
 
 
 @dataclass(frozen=True)
@@ -216,11 +217,9 @@ class Document:
             for edit in edits:
                 edit.apply(self.labels)
         touched = {(edit.frame or 0, leaf) for edit in edits for leaf in edit.leaves}
-        gone = {mark for mark in touched & self.verified if not self._has(mark)}
-        new: set[LeafKey] = set()
-        if verify:
-            shaped = {(edit.frame or 0, leaf) for edit in edits for leaf in _shaped(edit)}
-            new = {mark for mark in shaped - self.verified if self._has(mark)}
+        shaped = {(edit.frame or 0, leaf) for edit in edits for leaf in _shaped(edit)} if verify else set[LeafKey]()
+        left = self._left(edits, (touched & self.verified) | shaped)
+        gone, new = (touched & self.verified) - left, (shaped - self.verified) & left
         step = Step(tool, tuple(edits), frozenset(new), frozenset(gone))
         self._mark(step, False)
         return self._push(step)
@@ -300,9 +299,19 @@ class Document:
         counts = np.bincount(self.plane(frame).ravel())
         return [int(leaf) for leaf in np.flatnonzero(counts) if leaf]
 
+    def _left(self, edits: list[Edit], marks: set[LeafKey]) -> set[LeafKey]:
+        """Which leaves there are after edits: most are where they were edited."""
+        if not marks:
+            return set()
+        planes = ((edit.frame or 0, self.plane(edit.frame or 0)[edit.box]) for edit in edits)
+        near = {(frame, int(leaf)) for frame, box in planes for leaf in np.unique(box)}
+        return {mark for mark in marks if mark[1] > 0 and (mark in near or self._has(mark))}
+
     def _has(self, mark: LeafKey) -> bool:
         frame, leaf = mark
-        return leaf > 0 and bool((self.plane(frame) == leaf).any())
+        plane = self.plane(frame)
+        rows = max(1, _AT_ONCE // max(1, plane.shape[1]))
+        return leaf > 0 and any((plane[top : top + rows] == leaf).any() for top in range(0, len(plane), rows))
 
     def snapshot(self) -> Snapshot:
         """Return a copy to save; takes a few milliseconds."""

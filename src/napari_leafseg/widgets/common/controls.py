@@ -105,6 +105,31 @@ def listen(emitter: Any, method: Callable[..., Any]) -> None:
     emitter.connect(tell)
 
 
+def on_canvas(callbacks: list[Any], method: Callable[..., Any], first: bool = False) -> Callable[[], None]:
+    """Have a viewer's list of mouse callbacks call a method, for as long as its object lives.
+
+    A widget whose dock is closed with its cross gets no other sign of that.
+
+    Returns
+    -------
+    callable
+        Ends it sooner.
+    """
+
+    def forget(_weak: Any = None) -> None:
+        if call in callbacks:
+            callbacks.remove(call)
+
+    weak = weakref.WeakMethod(method, forget)
+
+    def call(viewer: Any, event: Any) -> Any:
+        known = weak()
+        return None if known is None else known(viewer, event)
+
+    callbacks.insert(0 if first else len(callbacks), call)
+    return forget
+
+
 def present(part: _Part | None) -> _Part:
     """Take a part that Qt's types call optional and that its owner always has."""
     assert part is not None

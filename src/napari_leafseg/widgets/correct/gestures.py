@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from napari.viewer import ViewerModel
 
+from napari_leafseg.widgets.common.controls import on_canvas
 from napari_leafseg.widgets.state.layers import geometry
 from napari_leafseg.widgets.state.session import KEY
 
@@ -37,9 +38,11 @@ class Gestures:
         self.layer: Labels | None = None
         self.cursor: tuple[float, float] | None = None
         self._closed = False
-        viewer.mouse_drag_callbacks.append(self._drag)
-        viewer.mouse_wheel_callbacks.insert(0, self._wheel_moved)
-        viewer.mouse_move_callbacks.append(self._moved)
+        self._ends = (
+            on_canvas(viewer.mouse_drag_callbacks, self._drag),
+            on_canvas(viewer.mouse_wheel_callbacks, self._wheel_moved, first=True),
+            on_canvas(viewer.mouse_move_callbacks, self._moved),
+        )
 
     def start(self, layer: Labels, closed: bool) -> None:
         """Take the left button from the camera, for this layer; `closed` draws loops."""
@@ -62,13 +65,8 @@ class Gestures:
     def close(self) -> None:
         """Leave the viewer as it was."""
         self.stop()
-        for callbacks, mine in (
-            (self.viewer.mouse_drag_callbacks, self._drag),
-            (self.viewer.mouse_wheel_callbacks, self._wheel_moved),
-            (self.viewer.mouse_move_callbacks, self._moved),
-        ):
-            if mine in callbacks:
-                callbacks.remove(mine)
+        for end in self._ends:
+            end()
 
     def data_point(self, layer: Layer, event: Any) -> np.ndarray:
         """Where an event is in a layer's plane, (y, x)."""

@@ -20,7 +20,7 @@ from napari_leafseg.pipelines.measure import Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
-from napari_leafseg.widgets.common.controls import burst_timer, present
+from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, present
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.frames import frames_of, listed_frames
@@ -64,7 +64,7 @@ class MeasureWidget(MeasureForm):
         self.settings_store.changed.connect(self._ask)
         self.listen(self.viewer.layers.selection.events.active, self._ask)
         self.listen(self.viewer.layers.events.removed, self._ask)
-        self.viewer.mouse_drag_callbacks.append(self._clicked)
+        self._no_clicks = on_canvas(self.viewer.mouse_drag_callbacks, self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
         self.scale_box.valueChanged.connect(self._scale_changed)
         self.ruler_button.clicked.connect(lambda: self.ruler.draw())
@@ -374,6 +374,5 @@ class MeasureWidget(MeasureForm):
 
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
-        if self._clicked in self.viewer.mouse_drag_callbacks:
-            self.viewer.mouse_drag_callbacks.remove(self._clicked)
+        self._no_clicks()
         super().closeEvent(event)
