@@ -156,16 +156,6 @@ def project_bar_job():
     return project_bar.transfer_job
 
 
-@pytest.fixture(autouse=True)
-def _threads():
-    """Threads for jobs that wait, on a machine of few cores, too."""
-    pool = QtCore.QThreadPool.globalInstance()
-    before = pool.maxThreadCount()
-    pool.setMaxThreadCount(8)
-    yield
-    pool.setMaxThreadCount(before)
-
-
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_closed_viewer_hears_nothing_of_its_job_and_the_other_one_does(
     name, make_napari_viewer, qtbot, monkeypatch, tmp_path

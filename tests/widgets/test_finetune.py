@@ -85,7 +85,7 @@ def make(viewer):
 
 def test_without_corrections_it_says_what_to_do(viewer):
     widget = make(viewer)
-    assert "Correct an image in the Correct widget" in widget.truth_label.text()
+    assert "Correct an image in the Correct tab" in widget.truth_label.text()
     assert not widget.start_button.isEnabled()
     assert widget.name_box.text().startswith("tiny-20")
     assert not widget.instance_unique_box.isVisibleTo(widget)

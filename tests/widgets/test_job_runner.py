@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.batch.widget import BatchWidget
 from napari_leafseg.widgets.common.job_runner import JobRunner
+from napari_leafseg.widgets.state.workers import start_worker
 
 
 class Listener(QWidget):
@@ -115,8 +116,8 @@ def test_of_two_viewers_the_closed_one_hears_nothing(make_napari_viewer, qtbot, 
         viewer = make_napari_viewer()
         widget = BatchWidget(viewer)
         viewer.window.add_dock_widget(widget, name="Batch")
-        widget.source_box.setText(str(tmp_path))
-        widget.output_box.setText(str(tmp_path / str(number)))
+        widget.form.native("source").setText(str(tmp_path))
+        widget.form.native("output").setText(str(tmp_path / str(number)))
         widget.run()
         widgets.append(widget)
     closed, other = widgets
@@ -167,3 +168,17 @@ def test_a_stopped_job_gives_back_what_it_holds_in_its_own_thread(listener, qtbo
     listener.job.stop()
     qtbot.waitUntil(lambda: not listener.job.running)
     assert closed == [False]
+
+
+def test_a_short_job_does_not_wait_for_long_ones(qtbot):
+    pool = QtCore.QThreadPool.globalInstance()
+    pool.setMaxThreadCount(2)  # a machine of two cores
+    owner, go, found = QtCore.QObject(), threading.Event(), []
+    try:
+        for _ in range(6):
+            start_worker(go.wait, 60, on_result=lambda _: None, on_error=found.append, owner=owner)
+        start_worker(lambda: "short", on_result=found.append, on_error=found.append, owner=owner)
+        qtbot.waitUntil(lambda: found == ["short"], timeout=10000)
+    finally:
+        go.set()
+    assert pool.waitForDone(10000)

@@ -231,6 +231,7 @@ def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")
     widget.controller.open(tmp_path / "project")
+    qtbot.waitUntil(lambda: widget.series_box.isVisible(), timeout=10000)
     qtbot.mouseClick(
         widget.series_box, Qt.MouseButton.LeftButton, pos=widget.series_box.rect().center() * 0 + _point(8)
     )

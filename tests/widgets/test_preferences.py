@@ -15,7 +15,7 @@ def file():
 
 
 CHOICES = {
-    "model": "other", "device": "cpu", "tta": "thorough", "scale_auto": False, "scale": 55.0, "outline": True,
+    "model": "other", "device": "cpu", "tta": "thorough", "scale_auto": False, "scale": 55.0, "outline": False,
     "angle": 30.0, "images_folder": "/a", "project_folder": "/b",
 }  # fmt: skip
 

@@ -206,6 +206,8 @@ def test_verified_leaves_and_reviewed_images_stay(desk, qtbot, model, viewer):
     button.everything.trigger()
     qtbot.waitUntil(lambda: not button.run.running)
     assert "d" not in model.seen
+    images.list.setCurrentRow(0)
+    qtbot.waitUntil(lambda: entry.binding is not None)
     assert np.array_equal(entry.binding.layer.data == 1, mine)
     assert entry.binding.document.locked() == {1}
     assert len(entry.binding.document.leaves()) == 4

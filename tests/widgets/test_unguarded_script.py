@@ -22,8 +22,8 @@ with open(folder / "windows.txt", "a") as file:
 viewer = napari.Viewer()
 batch = BatchWidget(viewer)
 viewer.window.add_dock_widget(batch)
-batch.source_box.setText(str(folder / "images"))
-batch.output_box.setText(str(folder / "out"))
+batch.form.native("source").setText(str(folder / "images"))
+batch.form.native("output").setText(str(folder / "out"))
 batch.model_box.setCurrentIndex(batch.model_box.findData("leaf-small"))
 batch.worker_box.setValue(2)
 

@@ -124,7 +124,7 @@ class Session:
         self.images, self.outdated = kept or (usable, False)
         if not self.images:
             raise ProjectError(
-                "There is nothing to learn from yet. Correct an image in the Correct widget, and verify its leaves or "
+                "There is nothing to learn from yet. Correct an image in the Correct tab, and verify its leaves or "
                 "mark it as reviewed."
             )
         self.base = find_model(settings.base)

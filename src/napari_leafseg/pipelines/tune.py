@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_leafseg.inference.predictor import Predictor
 
 NOTHING = (
-    "There are no labeled leaves to compare with. Correct an image in the Correct widget and mark it as reviewed, or "
+    "There are no labeled leaves to compare with. Correct an image in the Correct tab and mark it as reviewed, or "
     "give a folder of images that have label images (plant.png with plant_label.png)."
 )
 

@@ -21,7 +21,7 @@ from napari_leafseg.project.labels_file import read_labels_file
 from napari_leafseg.project.store import Project
 
 _LOG = logging.getLogger(__name__)
-_CHANGED: dict[tuple[Path, str, str, tuple[int, ...]], int] = {}
+_COUNTED: dict[tuple[Path, str, str, tuple[int, ...]], tuple[int, int]] = {}
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?:[-_T .]?([0-2]\d)[-_.:h]?([0-5]\d))?(?!\d)")
 _NUMBER = re.compile(r"\d+")
@@ -91,7 +91,7 @@ class Tally:
 
 
 def tally(project: Project, marks: Mapping[str, int]) -> Tally:
-    """Count what a project holds to learn from, as saved last.
+    """Count what a project holds to learn from, as the screen shows it where an image is open.
 
     Parameters
     ----------
@@ -103,28 +103,19 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
     counts = dict.fromkeys(("whole", "whole_leaves", "partly", "partly_leaves", "changed"), 0)
     unreadable = []
     for ref in list(project.images):
-        path = project.labels_path(ref)
         try:
-            if ref.state == "done":
-                counts["whole_leaves"] += _leaves_in(path, path.stat().st_mtime_ns)
-                counts["whole"] += 1
-            elif found := marks[ref.id] if ref.id in marks else _marks_in(path):
-                counts["partly"] += 1
-                counts["partly_leaves"] += found
-            else:
+            if ref.state != "done" and not (marks[ref.id] if ref.id in marks else _marks_in(project.labels_path(ref))):
                 continue
-            counts["changed"] += _changed_in(project, ref)
+            leaves, changed = _count(project, ref)
         except (UserError, OSError) as error:
             _LOG.warning("The labels of “%s” are not counted: %s", ref.id, error)
             unreadable.append(f"“{ref.id}” ({error})")
+            continue
+        kind = "whole" if ref.state == "done" else "partly"
+        counts[kind] += 1
+        counts[f"{kind}_leaves"] += leaves
+        counts["changed"] += changed
     return Tally(**counts, unreadable=tuple(unreadable))
-
-
-@lru_cache(maxsize=10_000)
-def _leaves_in(path: Path, _changed: int) -> int:
-    """Leaves of all frames; read once for each state of the file."""
-    labels, _ = read_labels_file(path)
-    return sum(len(np.unique(plane[plane > 0])) for plane in labels.reshape(-1, *labels.shape[-2:]))
 
 
 def changed_by_hand(document: Document) -> set[LeafKey]:
@@ -134,24 +125,31 @@ def changed_by_hand(document: Document) -> set[LeafKey]:
         touched = {(edit.frame or 0, leaf) for edit in step.edits for leaf in edit.leaves}
         by_model = "run" in step.info or step.tool == "tune" or step.tool.startswith("segment with ")
         found = found - touched if by_model else found | touched
-    return {(frame, leaf) for frame in range(document.frames) for leaf in document.leaves(frame)} & found
+    return _leaves_of(document) & found
 
 
-def _changed_in(project: Project, ref: ImageRef) -> int:
-    """Count the leaves to learn from that a person changed in an image."""
+def _count(project: Project, ref: ImageRef) -> tuple[int, int]:
+    """Count the leaves of an image to learn from, and those among them that a person changed."""
     open_document = project.live_document(ref)
     if open_document is not None:
-        return _count_changed(open_document, ref.state)
+        return _count_of(open_document, ref.state)
     times = tuple(path.stat().st_mtime_ns if path.exists() else 0
                   for path in (project.labels_path(ref), project.journal_path(ref)))  # fmt: skip
     key = project.folder, ref.id, ref.state, times
-    if key not in _CHANGED:
-        _CHANGED[key] = _count_changed(project.read_document(ref, project.read_labels(ref).shape), ref.state)
-    return _CHANGED[key]
+    if key not in _COUNTED:
+        _COUNTED[key] = _count_of(project.read_document(ref, project.read_labels(ref).shape), ref.state)
+    return _COUNTED[key]
 
 
-def _count_changed(document: Document, state: str) -> int:
-    return len(changed_by_hand(document) if state == "done" else changed_by_hand(document) & set(document.verified))
+def _count_of(document: Document, state: str) -> tuple[int, int]:
+    leaves = _leaves_of(document)
+    if state != "done":
+        leaves &= set(document.verified)
+    return len(leaves), len(leaves & changed_by_hand(document))
+
+
+def _leaves_of(document: Document) -> set[LeafKey]:
+    return {(frame, leaf) for frame in range(document.frames) for leaf in document.leaves(frame)}
 
 
 def _marks_in(path: Path) -> int:

@@ -178,6 +178,11 @@ class Project(ImageList):
         self._journals.pop(ref.id, None)
         self._live.pop(ref.id, None)
 
+    def release_document(self, ref: ImageRef, document: Document) -> None:
+        """Note that nobody works on a document any more, whoever still holds it: its image may be opened anew."""
+        if self._live.get(ref.id) is document:
+            del self._live[ref.id]
+
     def save_list(self) -> None:
         """Write ``project.json``.
 

@@ -325,7 +325,7 @@ class SegmentForm(JobWidget):
         self.views.setEnabled(False)
         self.save_button.setEnabled(False)
         self.run_button.setEnabled(image)
-        self.message.setText("" if image else "Open an image: File ▸ Open, the Images widget, or File ▸ Open Sample.")
+        self.message.setText("" if image else "Open an image: File ▸ Open, the Images list, or File ▸ Open Sample.")
 
     def show_prediction(self, prediction: Any, values: dict[str, float]) -> None:
         """Sliders and scale of a prediction."""

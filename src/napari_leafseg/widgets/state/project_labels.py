@@ -261,6 +261,8 @@ class ProjectLabels(QObject):
         binding.finish()
         self.save(binding)
         self.predictions.remember(binding)
+        if self.project is not None and binding.ref is not None:
+            self.project.release_document(binding.ref, binding.document)
 
 
 def _open_kept(project: Project, ref: ImageRef, shape: tuple[int, ...]) -> Any:

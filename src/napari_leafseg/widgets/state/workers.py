@@ -9,10 +9,13 @@ from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QThreadPool
 
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import in_words
+
+
+_THREADS = 32  # Qt's own number, that of the cores, would have a slider wait for a fine-tuning
 
 
 class UnexpectedError(Exception):
@@ -87,6 +90,8 @@ def start_worker(
     else:
         worker = create_worker(_guarded_call, job, arguments)
         worker.returned.connect(deliver)
+    pool = QThreadPool.globalInstance()
+    pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
     if on_end is not None:
         worker.finished.connect(lambda: on_end(worker) if isalive(owner) else None)
     worker.start()
