@@ -90,7 +90,7 @@ class Ledger:
             told = self.projects[folder.name]
             if not (folder / "project.json").exists():
                 assert not told.must_open, f"{folder} is gone"
-                if (folder / "labels").exists() or (folder / "journal").exists():  # a copy that was cut short
+                if any((folder / part).exists() for part in ("images", "labels", "journal")):  # a copy cut short
                     shutil.rmtree(folder)
                     del self.projects[folder.name]
                     continue

@@ -25,7 +25,7 @@ from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.napari_private import canvas_size
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.session import KEY, Session
+from napari_leafseg.widgets.state.session import Session
 from tests.conftest import discs
 from tests.widgets.test_correct import Hand
 
@@ -326,8 +326,9 @@ def test_a_series_that_is_not_in_memory(viewer, qtbot):
     assert set(read) == {0, 1}
 
 
-def highlights(viewer):
-    return [layer.name for layer in viewer.layers if layer.metadata.get(KEY, {}).get("kind") == "review"]
+def highlights(session):
+    looks = {binding: Look.of(session).of_binding(binding) for binding in session.bindings()}
+    return [(binding.image.name, look.outlines.reviewed) for binding, look in looks.items() if look.outlines.reviewed]
 
 
 def test_a_row_of_another_image_goes_there_and_only_what_changed_is_measured_again(
@@ -357,7 +358,7 @@ def test_a_row_of_another_image_goes_there_and_only_what_changed_is_measured_aga
         place = cell(widget.leaves, row, "leaf")
         scrolled = widget.leaves.verticalScrollBar().value()
         qtbot.mouseClick(widget.leaves.viewport(), Qt.MouseButton.LeftButton, pos=place)
-        qtbot.waitUntil(lambda name=name: highlights(viewer) == [f"{name} under review"])
+        qtbot.waitUntil(lambda name=name, leaf=leaf: highlights(widget.session) == [(name, leaf["leaf"])])
         assert viewer.camera.center[-2:] == pytest.approx((leaf["centroid_y_px"], leaf["centroid_x_px"]), abs=3)
         assert viewer.camera.zoom * 20 > 0.2 * min(canvas_size(viewer))  # the leaf fills a good part of it
         assert widget.session.focus().name == name

@@ -25,7 +25,7 @@ viewer.window.add_dock_widget(batch)
 batch.form.native("source").setText(str(folder / "images"))
 batch.form.native("output").setText(str(folder / "out"))
 batch.model_box.setCurrentIndex(batch.model_box.findData("leaf-small"))
-batch.worker_box.setValue(2)
+batch.form.native("workers").setValue(2)
 
 def ended():
     (folder / "told.txt").write_text(batch.message.text())

@@ -14,7 +14,7 @@ from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.napari_private import canvas_size
 from napari_leafseg.widgets.state.overlays import outline_leaf
-from napari_leafseg.widgets.state.session import KEY, Session
+from napari_leafseg.widgets.state.session import Session
 
 
 class LeafFinder(QObject):
@@ -75,12 +75,5 @@ class LeafFinder(QObject):
             low, high = np.min(corners, axis=0), np.max(corners, axis=0)
             viewer.camera.center = tuple((low + high) / 2)
             viewer.camera.zoom = float(0.35 * min(canvas_size(viewer)) / max(1e-6, (high - low).max()))
-        self.outline(binding, leaf)
-        layer.selected_label = leaf
-
-    def outline(self, binding: LabelsBinding, leaf: int) -> None:
-        """Draw a line around a leaf; there is no other."""
-        for layer in list(self.session.viewer.layers):
-            if layer.metadata.get(KEY, {}).get("kind") == "review" and not self.session.belongs(layer, binding.image):
-                self.session.viewer.layers.remove(layer)
         outline_leaf(self.session, binding, leaf)
+        layer.selected_label = leaf

@@ -32,6 +32,7 @@ from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.look import Look
+from napari_leafseg.widgets.state.overlays import outline_leaf
 from napari_leafseg.widgets.state.workers import start_worker
 
 _NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
@@ -278,7 +279,7 @@ class MeasureWidget(MeasureForm):
         if leaf and len(found):
             self.tabs.setCurrentWidget(self.leaves)
             self.leaves.choose(int(found[0]))
-            self.finder.outline(binding, leaf)
+            outline_leaf(self.session, binding, leaf)
 
     # -- scale -------------------------------------------------------------------------------------------------------
 

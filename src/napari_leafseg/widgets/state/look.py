@@ -87,10 +87,12 @@ class Look(QObject):
         return self._leaves.get(binding)
 
     def mark(self, binding: LabelsBinding, leaf: int) -> None:
-        """Draw a leaf in white; 0 draws none so."""
-        look = self._leaves.get(binding)
-        if look is not None:
-            look.outlines.show(reviewed=leaf)
+        """Draw a leaf in white, and no other, of this image or another; 0 draws none so."""
+        for each, look in list(self._leaves.items()):
+            if each is binding:
+                look.outlines.show(reviewed=leaf)
+            elif look.outlines.reviewed:
+                look.outlines.show(reviewed=0)
 
     def _told_more(self, image: Any) -> None:
         session = self._session()
