@@ -312,6 +312,9 @@ def test_saving_elsewhere_goes_on_in_a_worker_and_can_be_stopped(desk, tmp_path,
     monkeypatch.setattr(elsewhere, "_copy_labels", slow)
     write_image(tmp_path / "c.png", np.random.default_rng(2).integers(0, 255, (50, 60, 3)).astype(np.uint8))
     images.add([tmp_path / "c.png"])
+    images.list.setCurrentRow(0)
+    qtbot.waitUntil(lambda: images.session.images[0].binding is not None)
+    binding = images.session.images[0].binding
     answer = name_folder(qtbot, tmp_path / "stick")
     bar.actions_by_name["elsewhere"].trigger()
     answer.check()
@@ -325,9 +328,13 @@ def test_saving_elsewhere_goes_on_in_a_worker_and_can_be_stopped(desk, tmp_path,
     assert not dialog.isVisible()
     assert not (tmp_path / "stick").exists()
     assert bar.controller.project.folder == tmp_path / "p"
+    assert images.session.bindings() == [binding]
     binding.verify([1], True)
+    answer = name_folder(qtbot, tmp_path / "stick")
     bar.actions_by_name["elsewhere"].trigger()
+    answer.check()
     qtbot.waitUntil(lambda: bar.controller.project.folder == tmp_path / "stick")
+    assert images.session.bindings() == [binding]
     binding.verify([1], False)
     assert bar.controller.project.writer.flush()
     bar.controller.close()

@@ -29,7 +29,10 @@ def describe(found: Tally) -> str:
     """Say what will be learned from, how much of it a person changed, and what more would help."""
     images = found.whole + found.partly
     if not images:
-        return "Nothing to learn from yet. Correct an image in the Correct tab, and verify its leaves or mark it as reviewed."
+        return (
+            "Nothing to learn from yet. Correct an image in the Correct tab, and verify its leaves or mark it as "
+            "reviewed."
+        )
     words = f"Learns from {found}. You changed {found.changed} of {found.leaves} leaves"
     if not found.changed:
         words += ": the others are as the model found them, and teach it little. Correct what is wrong first."

@@ -14,7 +14,6 @@ from qtpy.QtCore import QObject, QThreadPool
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import in_words
 
-
 _THREADS = 32  # Qt's own number, that of the cores, would have a slider wait for a fine-tuning
 
 
@@ -91,6 +90,7 @@ def start_worker(
         worker = create_worker(_guarded_call, job, arguments)
         worker.returned.connect(deliver)
     pool = QThreadPool.globalInstance()
+    assert pool is not None
     pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
     if on_end is not None:
         worker.finished.connect(lambda: on_end(worker) if isalive(owner) else None)
