@@ -27,7 +27,7 @@ def values_of(prediction):
     """Defaults, and each slider at both ends and in between."""
     yield {}
     for spec in prediction.tunables:
-        for share in (0.0, 0.3, 0.7, 1.0):
+        for share in (0.0, 1.0) if spec.choices else (0.0, 0.3, 0.7, 1.0):
             yield {spec.name: spec.minimum + share * (spec.maximum - spec.minimum)}
 
 

@@ -392,13 +392,14 @@ def test_what_a_project_holds_to_learn_from_is_counted_without_opening_it(tmp_pa
             if ref.id == "partly":
                 document.set_verified([(0, 1), (0, 3)], True)
             project.save(ref, document)
+            project.release_document(ref, document)
             ref.state = "in progress"
         refs[0].state = refs[3].state = "done"
         project.writer.flush()
         project.labels_path(refs[3]).write_bytes(b"no image")
         found, newer = tally(project, {}), tally(project, {"partly": 0, "looked_at": 1})
     assert str(found) == "1 reviewed image (3 leaves) and 1 partly corrected image (2 verified leaves)"
-    assert replace(newer, unreadable=()) == Tally(1, 3, 1, 1)  # what is open is newer
+    assert replace(newer, unreadable=()) == Tally(1, 3, 1, 1, changed=3)  # what is open is newer
     assert [item.split(" ")[0] for item in newer.unreadable] == ["“damaged”"]
     assert str(Tally(2, 1)) == "2 reviewed images (1 leaf)"
 

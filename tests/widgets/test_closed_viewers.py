@@ -92,7 +92,7 @@ def _finetune(widget, folder):
 
 def _keep(widget, folder):
     widget.controller.create(folder / "project")
-    widget.settings = widget.wanted("mine")
+    widget._waiting = widget.wanted("mine")
     widget.keep()
 
 

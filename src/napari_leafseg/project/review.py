@@ -104,7 +104,8 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
     unreadable = []
     for ref in list(project.images):
         try:
-            if ref.state != "done" and not (marks[ref.id] if ref.id in marks else _marks_in(project.labels_path(ref))):
+            marked = marks[ref.id] if ref.id in marks else _marks_in(project.labels_path(ref))
+            if ref.state != "done" and not marked:
                 continue
             leaves, changed = _count(project, ref)
         except (UserError, OSError) as error:
@@ -113,7 +114,7 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
             continue
         kind = "whole" if ref.state == "done" else "partly"
         counts[kind] += 1
-        counts[f"{kind}_leaves"] += leaves
+        counts[f"{kind}_leaves"] += leaves if kind == "whole" else marked
         counts["changed"] += changed
     return Tally(**counts, unreadable=tuple(unreadable))
 
