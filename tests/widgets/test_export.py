@@ -41,6 +41,11 @@ def images(viewer, qtbot, tmp_path):
     ProjectController.of(widget.session).close()
 
 
+def show(images, qtbot, row):
+    images.list.setCurrentRow(row)
+    qtbot.waitUntil(lambda: images.session.images[row].binding is not None)
+
+
 def open_export(images, qtbot):
     qtbot.mouseClick(images.export_button, Qt.MouseButton.LeftButton)
     dialog = images.findChildren(ExportDialog)[-1]
@@ -76,20 +81,21 @@ def test_two_formats_take_four_clicks_and_no_project(images, qtbot, tmp_path, mo
 def test_reviewed_images_or_the_shown_one_alone(images, qtbot, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr("napari_leafseg.widgets.images.export_dialog.show_info", told.append)
-    binding = images.session.binding(images.viewer.layers["a"])
-    images.controller.set_state(binding, "done")
+    show(images, qtbot, 0)
+    images.controller.set_state(images.session.images[0].binding, "done")
     dialog = open_export(images, qtbot)
     dialog.form.show_settings(ExportSettings(("tiff",), "reviewed", str(tmp_path / "new" / "deep")))
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(told))
     assert [path.name for path in (tmp_path / "new" / "deep").iterdir()] == ["a_label.tif"]
     assert "Left out: 1 image without leaves; 1 image not reviewed yet." in told[0]
+    images.list.setCurrentRow(2)
+    qtbot.waitUntil(lambda: images.session.layer_of(images.session.images[2]) is not None)
     dialog = open_export(images, qtbot)
     dialog.form.show_settings(ExportSettings(("tiff",), "this", str(tmp_path / "one")))
     assert not dialog.accept_button.isEnabled()
     assert "no leaves yet" in dialog.message.text()
-    images.list.setCurrentRow(1)
-    qtbot.waitUntil(lambda: images.session.focused_binding() is not None)
+    show(images, qtbot, 1)
     dialog.refresh()
     qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: len(told) == 2)
