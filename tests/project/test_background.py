@@ -53,7 +53,7 @@ def test_verified_leaves_are_never_overwritten(project):
     document.set_verified([(0, 1)], True)
     project.save(ref, document)
     before = document.labels == 1
-    del document
+    project.release_document(ref, document)
     stored = store(project, ref, np.ones(SHAPE, np.uint16))
     assert np.array_equal(stored.labels == 1, before)
     assert stored.locked() == {1}

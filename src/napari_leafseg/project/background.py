@@ -76,6 +76,7 @@ def store_labels(
         after = put_labels(document, labels, tool, info)
         document.info.update(tell(after))
         project.save(ref, document)
+        project.release_document(ref, document)
     return document
 
 
@@ -96,6 +97,7 @@ def mark_reviewed(project: Project, ref: ImageRef) -> bool:
         document.set_verified([(frame, leaf) for frame in range(frames) for leaf in document.leaves(frame)], True)
         ref.state, ref.region = "done", None
         project.save(ref, document)
+        project.release_document(ref, document)
         project.writer.put(project.save_list, key="list")
     return True
 

@@ -185,13 +185,15 @@ class Intake:
                 f"{path.name}: the leaves of “{ref.id}” are numbered anew, as their numbers go up to {largest:,}."
             )
         labels = labels.astype(np.uint16)
-        document = self.project.live_document(ref)
+        shown = document = self.project.live_document(ref)
         if document is None or document.labels.shape != labels.shape:
             document = self.project.open_document(ref, labels.shape)
         changed = _verified_that_change(document, labels)
         less = _less(document, labels, len(changed))
         if less and not self.replace:
             self.fewer.append(f"{path.name}: “{ref.id}” {less}.")
+            if document is not shown:
+                self.project.release_document(ref, document)
             return
         document.set_verified(changed, False)
         frames = [None] if labels.ndim == 2 else range(len(labels))
@@ -205,6 +207,8 @@ class Intake:
             every = [(frame or 0, leaf) for frame in frames for leaf in document.leaves(frame or 0)]
             document.set_verified(every, True)
         self.project.save(ref, document)
+        if document is not shown:
+            self.project.release_document(ref, document)
         self._taken.add(ref.id)
 
     def tell(self, path: Path, reading: Reading) -> None:

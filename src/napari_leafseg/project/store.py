@@ -309,7 +309,9 @@ class Project(ImageList):
             else:
                 image = read_image(self.path_of(ref), self.read_options).array
                 shape = image.shape[:3] if image.ndim == 4 else image.shape[:2]
-            self.save(ref, self.open_document(ref, shape))
+            document = self.open_document(ref, shape)
+            self.save(ref, document)
+            self.release_document(ref, document)
         self.writer.flush()
 
     def adopt(self, ref: ImageRef, document: Document) -> None:
