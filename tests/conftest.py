@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -39,11 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_data_folder(tmp_path_factory):
-    """Give each file of tests models and projects of its own: what one leaves is not listed in another."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
-        yield
+def _own_models():
+    """Take away the models that a file of tests left: they are not listed in another."""
+    yield
+    shutil.rmtree(Path(os.environ["XDG_DATA_HOME"]) / "napari-leafseg" / "models", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
