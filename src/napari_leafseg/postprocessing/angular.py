@@ -51,11 +51,9 @@ class GroupingOptions:
         At a valley this deep (pass over peak) two peaks are two leaves, whatever their directions; above it the angle
         allowed rises to `merge_angle`.
     ridge : float
-        Above this (pass over peak) there is no valley: two peaks are one leaf, whatever their directions, as along a
-        long leaf, whose directions turn.
+        Above this (pass over peak) two peaks are one leaf, whatever their directions: these turn along a long leaf.
     bend : float
-        Two seeds that a lower peak joins are one leaf where no deeper a valley than this (pass over the lower of them)
-        lies between and one's directions come near the other's.
+        Two seeds that a lower peak joins may agree in any of their directions above this (pass over lower seed).
     turn : float
         A peak that joins a leaf brings its own direction along where it is this far from those of the leaf, degrees.
     home : float
