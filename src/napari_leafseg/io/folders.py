@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.image_formats import IMAGE_ENDINGS, reason_left_out
+from napari_leafseg.io.image_formats import IMAGE_ENDINGS, is_image_inside, reason_left_out
 from napari_leafseg.io.lazy import is_zarr
 
 _LOG = logging.getLogger(__name__)
@@ -133,6 +133,8 @@ def _look_into(folder: Path, found: FoundImages, without: Sequence[Path]) -> lis
                 images.append(item)
                 continue
             reason = reason_left_out(item)
+            if reason is None and item.suffix.lower() not in IMAGE_ENDINGS and is_image_inside(item):
+                reason = "images by their content, give them the ending of one"
         else:
             reason = kind
         if reason is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import struct
@@ -18,8 +19,10 @@ _PART = re.compile(r"<(?:\w+:)?UUID\b[^>]*?\bFileName=\"([^\"]*)\"[^>]*>\s*([^<\
 _OWN = re.compile(r"<(?:\w+:)?OME\b[^>]*?\bUUID=\"([^\"]+)\"")
 
 
-def check_whole(file: tifffile.TiffFile, series: tifffile.TiffPageSeries, size: int, said: Said) -> None:
-    """Raise ValueError for a file that was cut off.
+def check_whole(
+    file: tifffile.TiffFile, series: tifffile.TiffPageSeries, size: int, said: Said, pieces: bool = False
+) -> None:  # fmt: skip
+    """Raise ValueError for a file that was cut off, or whose image lacks parts.
 
     Parameters
     ----------
@@ -30,11 +33,19 @@ def check_whole(file: tifffile.TiffFile, series: tifffile.TiffPageSeries, size: 
         Bytes of the file.
     said : Said
         Is told where ImageJ's description speaks of more images than a file holds that somebody took out of a stack.
+    pieces : bool
+        Whether it is read in pieces; else an uncompressed image is found without the lengths of its strips.
     """
+    if not series.size:
+        raise ValueError("it holds no pixels")
+    parts = math.prod(series.keyframe.chunked)
     own = [page for page in series.pages if page is not None and page.parent is file]
     start = series.dataoffset if len(own) == len(series.pages) else None
     end = 0 if start is None else start + series.nbytes
     for page in own:
+        held = sum(length > 0 or not at for at, length in zip(page.dataoffsets, page.databytecounts, strict=False))
+        if held < parts and (pieces or page.keyframe.compression != 1):
+            raise ValueError(f"it announces {parts:,} strips or tiles and holds {held:,}")
         end = max([end, *(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False) if b)])
     following = _next_page(file)
     if max(end, following) > size:

@@ -20,6 +20,7 @@ from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
 from napari_leafseg.io.exchange.names import labeled_path
 from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
+from napari_leafseg.io.pillow_formats import orientation_of
 from napari_leafseg.io.polygons import ellipse, leaf_polygons, without_holes
 
 _LOG = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def opens_itself(path: Path, shape: tuple[int, ...]) -> bool:
     try:
         with Image.open(path) as image:
             plain = image.mode in {"1", "L", "P", "RGB"} and getattr(image, "n_frames", 1) == 1
-            return plain and image.size == shape[::-1] and image.getexif().get(0x0112, 1) == 1
+            return plain and image.size == shape[::-1] and orientation_of(image) == 1
     except (OSError, ValueError, Image.DecompressionBombError):
         _LOG.debug("Pillow does not open %s.", path, exc_info=True)
         return False
