@@ -124,8 +124,8 @@ _SIDECARS = {".thm", ".ovr", ".msk"}
 _OTHER_ENDINGS = {
     ending: reason
     for endings, reason in (
-        (".czi .nd2 .lif .lof .xlef .oib .oif .oir .vsi .ims .dv .r3d .zvi .svs .ndpi .scn .mrxs .vms .bif .qptiff .stk "
-         ".sld .ics .ids .msr .obf",
+        (".czi .nd2 .lif .lof .xlef .oib .oif .oir .vsi .ims .dv .r3d .zvi .svs .ndpi .scn .mrxs .vms .bif .qptiff "
+         ".stk .sld .ics .ids .msr .obf",
          "formats of microscope makers, export them as OME-TIFF"),
         (".mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .wmv", "films, export their frames"),
         (".npy .npz .mat .h5 .hdf5", "arrays, save them as TIFF"),

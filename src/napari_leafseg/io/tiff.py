@@ -150,8 +150,8 @@ def _check_size(series: tifffile.TiffPageSeries, name: str) -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
     if _size(series) > Image.MAX_IMAGE_PIXELS:
         raise InputFileError(
-            f"{name} has more pixels than any image that can be worked on ({_size(series):,}). Export it smaller, or as "
-            "tiles."
+            f"{name} has more pixels than any image that can be worked on ({_size(series):,}). Export it smaller, or "
+            "as tiles."
         )
 
 
