@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -147,20 +148,28 @@ def format_of(content: bytes, path: Path) -> ImageFormat | None:
     return next((entry for entry in FORMATS if not entry.signatures and ending in entry.endings), None)
 
 
+def loses_numbers(entry: ImageFormat, content: bytes) -> bool:
+    """Tell whether a file's pixels are not exactly what was written, so that they cannot number leaves."""
+    if entry.name == "JPEG":
+        return re.search(rb"\xff[\xc3\xf7]", content[:4096]) is None  # lossless JPEG, JPEG-LS
+    return entry.name in {"HEIC", "AVIF"} or (entry.name == "WebP" and content[12:16] == b"VP8 ")
+
+
 def is_tiff(path: Path) -> bool:
     """Tell whether a file begins as a TIFF file does."""
-    return _head(path, 4) in TIFF_MAGIC
+    return head(path, 4) in TIFF_MAGIC
 
 
 def is_image_inside(path: Path) -> bool:
     """Tell whether a file with another ending holds an image; sidecars of cameras and map programs do not count."""
     if path.suffix.lower() in _SIDECARS:
         return False
-    content = _head(path, 64)
+    content = head(path, 64)
     return any(surely(entry, content) for entry in FORMATS)
 
 
-def _head(path: Path, length: int) -> bytes:
+def head(path: Path, length: int) -> bytes:
+    """Return the first bytes of a file; none where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(length)

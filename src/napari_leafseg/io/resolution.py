@@ -89,7 +89,8 @@ def read_resolution(path: str | Path) -> float | None:
             raise InputFileError(f"Cannot read {path}: {error}.") from error
         return None
     except Exception as error:  # decoders raise anything at all for damaged files
-        raise InputFileError(f"Cannot read {path}: {error}.") from error
+        what = getattr(error, "strerror", None) or error
+        raise InputFileError(f"Cannot read {path}: {what}.") from error
     return float(dots[0]) / 25.4 if dots and dots[0] > 1 else None
 
 

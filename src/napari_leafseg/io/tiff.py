@@ -37,6 +37,7 @@ _COLOR_CODECS = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 50001, 5
 _CONVERSIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     5: cmyk_to_rgb, 6: ycbcr_to_rgb, 8: lab_to_rgb, 9: partial(lab_to_rgb, kind=9), 10: partial(lab_to_rgb, kind=10),
 }  # fmt: skip
+_LOSSY = {6, 7, 33007, 34892}  # compressions
 _PAGES_LOOKED_AT = 32
 _LIBTIFF = threading.Lock()
 
@@ -85,6 +86,8 @@ def read_tiff(content: bytes, name: str, options: ReadOptions, said: Said, numbe
         _check_size(series, name)
         check_whole(file, series, len(content), said)
         page = series.keyframe
+        if numbers and page.compression in _LOSSY:
+            raise InputFileError(lossy(name, "JPEG"))
         try:
             if not _decodes(page):
                 raise NotImplementedError(f"compression {page.compression}")
@@ -97,6 +100,14 @@ def read_tiff(content: bytes, name: str, options: ReadOptions, said: Said, numbe
         if numbers:
             return _numbers(array, axes, page)
         return np.asarray(finish(array, axes, file, series, name, options, said))
+
+
+def lossy(name: str | Path, kind: str) -> str:
+    """Tell why an image of this kind is no label image."""
+    return (
+        f"{name} is no label image: it is compressed as {kind}, which does not keep numbers exactly. Export the labels "
+        "as PNG, or as TIFF with LZW."
+    )
 
 
 def _opened(content: bytes, path: Path, said: Said) -> tifffile.TiffFile:

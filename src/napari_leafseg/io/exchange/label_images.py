@@ -16,7 +16,7 @@ from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.axes import ReadOptions, Said
 from napari_leafseg.io.exchange.names import labeled_path
 from napari_leafseg.io.exchange.reading import Found, Reading, explained
-from napari_leafseg.io.image_formats import is_tiff
+from napari_leafseg.io.image_formats import head, is_tiff, what_it_is
 from napari_leafseg.io.images import read_labels
 from napari_leafseg.io.label_arrays import as_labels
 from napari_leafseg.io.pillow_formats import orientation_of
@@ -69,7 +69,7 @@ def _image_shape(path: Path) -> tuple[int, ...]:
         with Image.open(path) as image:
             return upright_shape(image)
     except UnidentifiedImageError as error:
-        raise InputFileError(f"{path} is not an image, whatever its name says. Export the labels again.") from error
+        raise InputFileError(f"{path} is {what_it_is(head(path, 2**16))}") from error
 
 
 def upright_shape(image: Image.Image) -> tuple[int, int]:

@@ -176,6 +176,8 @@ def explained(path: Path, kind: str) -> Iterator[None]:
     except KeyError as error:
         raise InputFileError(f"{path} is no {kind}: it lacks the entry {error}.") from error
     except Exception as error:  # damaged files raise anything at all
+        if isinstance(error, OSError) and error.errno:
+            raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
         raise InputFileError(f"{path} is no {kind}, or it is damaged{_plain(error)}. Export it again.") from error
 
 
