@@ -6,6 +6,7 @@ import base64
 import copy
 import io
 import json
+import re
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import ReadOptions, read_image
+from napari_leafseg.io.exchange import label_images
 from napari_leafseg.io.exchange.formats import Labeled, read_format, write_format
 from napari_leafseg.io.exchange.labelme import opens_itself
 from napari_leafseg.io.exchange.names import ImageIndex
@@ -202,3 +204,60 @@ def test_labelme_is_given_the_images_that_it_does_not_show(tmp_path, kind, itsel
     if kind == "channels":
         with Image.open(io.BytesIO(base64.b64decode(data))) as shown:
             assert np.array_equal(np.array(shown), read_image(path, reading).array)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.json", _coco(annotations={}), "its “annotations” is no list of entries"),
+        ("a.json", _coco(images=[None]), "its “images” is no list of entries"),
+        ("a.json", _changed("annotations", segmentation=["x"]), "annotation 1 is damaged"),
+        ("a.json", _changed("annotations", segmentation={"size": [128, 128]}), "annotation 1 lacks the entry 'counts'"),
+        ("a.json", _labelme(_shape(0), _shape(1, points=None)), "shape 2 is damaged"),
+        ("a.json", _labelme(_shape(0), 7), "its “shapes” is no list of entries"),
+        ("a.geojson", {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": 1}}, "feature 1 is damaged"),
+        ("a.geojson", {"type": "FeatureCollection", "features": [{}]}, "lacks the entry 'type'"),
+        ("a.txt", "0 0.1 0.1 0.2 0.2 0.3 0.3\n0 0.1 leaf\n", "line 2 is damaged"),
+        ("a.xml", _cvat('<polygon label="leaf" points="1,1;2"/>'), "shape 1 of “ä.png” is damaged"),
+        ("a.xml", _cvat('<polygon label="leaf"/>'), "shape 1 of “ä.png” lacks the entry 'points'"),
+        ("a.png", b"<html>", "is a web page"),
+        ("a.tif", b"", "is empty"),
+    ],
+)
+def test_what_is_wrong_is_named_in_words_of_the_format(tmp_path, name, content, words):
+    data = content if isinstance(content, bytes) else content.encode() if isinstance(content, str) else None
+    (tmp_path / name).write_bytes(json.dumps(content).encode() if data is None else data)
+    with pytest.raises(UserError, match=words) as caught:
+        read(tmp_path / name)
+    assert name in str(caught.value)
+    assert not re.search(r"NoneType|Error|object|subscriptable", str(caught.value))
+
+
+def test_a_file_of_labels_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    Image.fromarray(LABELS).save(tmp_path / "a.png")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(label_images.Image, "open", refuse)
+    with pytest.raises(UserError, match=r"Cannot read .*a\.png: Permission denied") as caught:
+        read(tmp_path / "a.png")
+    assert "damaged" not in str(caught.value)
+
+
+def test_outlines_far_beyond_the_image_are_told(tmp_path):
+    """They may be of a larger image."""
+    far = (np.reshape(SQUARES[1], (-1, 2)) * 3).tolist()
+    near = (np.reshape(SQUARES[0], (-1, 2)) - 12).tolist()
+    (tmp_path / "a.json").write_text(json.dumps(_labelme(_shape(1, points=far), _shape(0, points=near))))
+    found, reading = read(tmp_path / "a.json")
+    assert "1 × outline that reaches far beyond the image, where it was cut" in reading.notes()
+    assert len(np.unique(found["a.png"])) == 2  # of the other one nothing lies in the image
+
+
+def test_a_number_that_is_true_is_none(tmp_path):
+    content = _coco()
+    content["annotations"][0]["leaf"], content["annotations"][1]["leaf"] = 1, True
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    ((_, labels),) = read(tmp_path / "a.json")[0].items()
+    assert len(np.unique(labels)) == 3

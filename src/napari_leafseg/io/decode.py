@@ -10,9 +10,9 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io.axes import ReadOptions, Said, arrange, with_alpha
-from napari_leafseg.io.image_formats import ImageFormat, format_of, surely, what_it_is
+from napari_leafseg.io.image_formats import ImageFormat, format_of, loses_numbers, surely, what_it_is
 from napari_leafseg.io.pillow_formats import by_pillow, needs_colors, rare_jpeg
-from napari_leafseg.io.tiff import CameraRaw, read_tiff
+from napari_leafseg.io.tiff import CameraRaw, lossy, read_tiff
 
 Image.MAX_IMAGE_PIXELS = 1_000_000_000  # scanners make large images; 1 gigapixel is still refused
 
@@ -39,6 +39,8 @@ def decode(path: Path, content: bytes, options: ReadOptions, said: Said, numbers
     found = format_of(content, path)
     if found is None:
         raise InputFileError(f"{path} is {what_it_is(content)}")
+    if numbers and loses_numbers(found, content):
+        raise InputFileError(lossy(path, found.name))
     try:
         array = _decode(found, path, content, options, said, numbers)
     except UserError:

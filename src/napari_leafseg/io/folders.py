@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.image_formats import IMAGE_ENDINGS, reason_left_out
+from napari_leafseg.io.image_formats import IMAGE_ENDINGS, is_image_inside, reason_left_out
 from napari_leafseg.io.lazy import is_zarr
 
 _LOG = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class FoundImages:
         """Say what was left out and why, in one line; empty where nothing was."""
         parts = []
         for reason, files in self.left_out.items():
-            names = ", ".join(file.name for file in files[:_NAMED])
+            names = ", ".join(_shown(file.name) for file in files[:_NAMED])
             more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
             parts.append(f"{names}{more} ({reason})")
         return f"Not taken: {'; '.join(parts)}." if parts else ""
@@ -84,7 +84,7 @@ def find_images(paths: Iterable[str | Path], without: Sequence[Path] = ()) -> Fo
         elif kind == "folder":
             taken.update(dict.fromkeys(_look_into(path, found, without)))
         else:
-            raise InputFileError(f"{path} is {kind}. Choose an image file or a folder.")
+            raise InputFileError(f"{_shown(path)} is {kind}. Choose an image file or a folder.")
     found.paths = list(taken)
     return found
 
@@ -94,8 +94,15 @@ def list_images(paths: Iterable[str | Path]) -> list[Path]:
     return find_images(paths).paths
 
 
+def _shown(name: str | Path) -> str:
+    """A name that can be printed: one that is not in UTF-8 has letters that cannot."""
+    return str(name).encode(errors="replace").decode()
+
+
 def _kind(path: Path) -> str:
     """What a path is: "file", "folder", or words for what cannot be read."""
+    if _shown(path) != str(path):
+        return "a file whose name is not in UTF-8, rename it"
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -127,12 +134,14 @@ def _look_into(folder: Path, found: FoundImages, without: Sequence[Path]) -> lis
             _LOG.debug("%s cannot be read.", item, exc_info=True)
             kind = "it cannot be read"
         if kind == "folder":
-            reason = None if item in without or not _holds_images(item) else "a folder in the folder, give it as well"
+            reason = None if item in without else _reason_of_folder(item)
         elif kind == "file":
             if is_image(item):
                 images.append(item)
                 continue
             reason = reason_left_out(item)
+            if reason is None and item.suffix.lower() not in IMAGE_ENDINGS and is_image_inside(item):
+                reason = "images by their content, give them the ending of one"
         else:
             reason = kind
         if reason is not None:
@@ -145,15 +154,16 @@ def _look_into(folder: Path, found: FoundImages, without: Sequence[Path]) -> lis
     return images
 
 
-def _holds_images(folder: Path) -> bool:
-    """Whether a folder holds images that are no results of ours."""
+def _reason_of_folder(folder: Path) -> str | None:
+    """Tell why a folder in a folder is not taken; None where it holds no images, or results of ours."""
     try:
         if any((folder / name).exists() for name in ("batch.json", "project.json")):
-            return False
-        return any(is_zarr(item) or (item.is_file() and is_image(item)) for item in folder.iterdir())
+            return None
+        holds = any(is_zarr(item) or (item.is_file() and is_image(item)) for item in folder.iterdir())
     except OSError:
         _LOG.debug("%s cannot be looked into.", folder, exc_info=True)
-        return False
+        return "a folder that cannot be looked into"
+    return "a folder in the folder, give it as well" if holds else None
 
 
 def unique_names(files: Sequence[Path]) -> dict[Path, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -103,6 +104,7 @@ _OTHER_CONTENT = (
     ((0, b"II\xbc\x01"), "a JPEG XR image. Export it as TIFF."),
     ((0, b"#?RADIANCE"), "a Radiance HDR image. Export it as TIFF."),
     ((0, b"#?RGBE"), "a Radiance HDR image. Export it as TIFF."),
+    ((0, b"OLYMPUSRAWFORMAT"), "an OIR file of Olympus. Export it as OME-TIFF."),
     ((0, b"\xd0\xcf\x11\xe0"), "an OIB or ZVI file, or an Office document. Export its images as OME-TIFF."),
     ((344, b"n+1\0"), "a NIfTI file. Export it as TIFF."),
     ((0, b"NRRD0"), "an NRRD file. Export it as TIFF."),
@@ -119,17 +121,19 @@ _UNREAD = ("PCX", "SGI", "DDS", "ICO", "CUR", "ICNS", "SUN", "QOI", "XPM", "XBM"
            "EPS", "WMF")  # fmt: skip
 """What Pillow knows and nobody segments."""
 
+_SIDECARS = {".thm", ".ovr", ".msk"}
 _OTHER_ENDINGS = {
     ending: reason
     for endings, reason in (
-        (".czi .nd2 .lif .oib .oif .vsi .ims .dv .zvi .svs .ndpi .scn .mrxs .qptiff",
+        (".czi .nd2 .lif .lof .xlef .oib .oif .oir .vsi .ims .dv .r3d .zvi .svs .ndpi .scn .mrxs .vms .bif .qptiff "
+         ".stk .sld .ics .ids .msr .obf",
          "formats of microscope makers, export them as OME-TIFF"),
         (".mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .wmv", "films, export their frames"),
         (".npy .npz .mat .h5 .hdf5", "arrays, save them as TIFF"),
         (".psd .xcf .svg .pdf .eps .ai .kra .afphoto", "documents, export them as TIFF or PNG"),
         (".exr .hdr .dcm .fits .fit .ico .icns .jxr .wdp .hdp .bil .img .pcx .sgi .dds .qoi "
-         ".nii .nrrd .mha .mhd .bpg", "formats that cannot be read, export them as TIFF"),
-        (".zip .gz .tar .7z .rar", "archives, unpack them first"),
+         ".nii .nrrd .mha .mhd .mrc .bpg .ras .emf .wmf .jxs", "formats that cannot be read, export them as TIFF"),
+        (".zip .gz .tgz .bz2 .xz .zst .tar .7z .rar", "archives, unpack them first"),
     )
     for ending in endings.split()
 }  # fmt: skip
@@ -144,6 +148,36 @@ def format_of(content: bytes, path: Path) -> ImageFormat | None:
     return next((entry for entry in FORMATS if not entry.signatures and ending in entry.endings), None)
 
 
+def loses_numbers(entry: ImageFormat, content: bytes) -> bool:
+    """Tell whether a file's pixels are not exactly what was written, so that they cannot number leaves."""
+    if entry.name == "JPEG":
+        return re.search(rb"\xff[\xc3\xf7]", content[:4096]) is None  # lossless JPEG, JPEG-LS
+    return entry.name in {"HEIC", "AVIF"} or (entry.name == "WebP" and content[12:16] == b"VP8 ")
+
+
+def is_tiff(path: Path) -> bool:
+    """Tell whether a file begins as a TIFF file does."""
+    return head(path, 4) in TIFF_MAGIC
+
+
+def is_image_inside(path: Path) -> bool:
+    """Tell whether a file with another ending holds an image; sidecars of cameras and map programs do not count."""
+    if path.suffix.lower() in _SIDECARS:
+        return False
+    content = head(path, 64)
+    return any(surely(entry, content) for entry in FORMATS)
+
+
+def head(path: Path, length: int) -> bytes:
+    """Return the first bytes of a file; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(length)
+    except OSError:
+        _LOG.debug("%s cannot be looked into.", path, exc_info=True)
+        return b""
+
+
 def surely(entry: ImageFormat, content: bytes) -> bool:
     """Tell whether content begins with a format's mark, and one that no text begins with."""
     return any(len(mark) > 2 and content[place : place + len(mark)] == mark for place, mark in entry.signatures
@@ -154,6 +188,8 @@ def what_it_is(content: bytes) -> str:
     """Tell what a file is that is no image, and what to do about it; for the end of a sentence."""
     if not content:
         return "empty. Copy or export it again."
+    if not content.strip(b"\0"):
+        return "filled with zeros: it was never written to its end. Copy or export it again."
     for (place, mark), words in _OTHER_CONTENT:
         if content[place : place + len(mark)] == mark:
             return words

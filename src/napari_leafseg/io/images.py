@@ -15,12 +15,13 @@ import imageio.v3 as imageio
 import numpy as np
 import tifffile
 
-from napari_leafseg._files import read_regular, write_atomically
+from napari_leafseg._files import check_regular, read_regular, write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import lazy
 from napari_leafseg.io.axes import Plane, ReadOptions, Said
 from napari_leafseg.io.decode import decode
 from napari_leafseg.io.folders import LABEL_SUFFIX, is_image
+from napari_leafseg.io.image_formats import is_tiff
 from napari_leafseg.io.label_arrays import as_labels
 from napari_leafseg.io.lazy import is_zarr, read_large_tiff, read_zarr
 
@@ -85,7 +86,7 @@ def read_image(
     options = options or ReadOptions(channels, z)
     if is_zarr(path):
         array, digest = read_zarr(path, options, said)
-    elif path.suffix.lower() in _LARGE_ENDINGS and _size(path) > lazy.LARGE:
+    elif _size(path) > lazy.LARGE and is_tiff(path):
         array, digest = read_large_tiff(path, options, said)
     else:
         content = read_regular(path, whole=True)
@@ -109,14 +110,12 @@ def image_hash(path: str | Path) -> str:
     path = Path(path)
     if is_zarr(path):
         return lazy.zarr_hash(path)
+    check_regular(path)
     try:
         with path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
         raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
-
-
-_LARGE_ENDINGS = {".tif", ".tiff", ".btf", ".tf2", ".tf8"}
 
 
 def _size(path: Path) -> int:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.io.axes import upright, with_alpha
 from napari_leafseg.io.color import frame_array
 from napari_leafseg.io.image_formats import ImageFormat
 
+_LOG = logging.getLogger(__name__)
+
+PngImagePlugin.MAX_TEXT_CHUNK = 64 * 2**20  # bytes: microscopes and plotting programs put whole documents there
+PngImagePlugin.MAX_TEXT_MEMORY = 256 * 2**20
 _SERIES = {"GIF", "WEBP", "PNG", "AVIF"}  # several frames are a film; in other formats they are sizes or depth maps
 _ORIENTED = {"JPEG", "MPO", "PNG", "WEBP", "AVIF"}
 _CMYK_SPACE = re.compile(rb"colr\x01..\0\0\0\x0c", re.S)
@@ -36,7 +41,7 @@ def by_pillow(found: ImageFormat, content: bytes, numbers: bool) -> np.ndarray:
         _register_heif()
     name = {"jpeg2000": "JPEG2000"}.get(found.decoder, found.pillow)
     with Image.open(io.BytesIO(content), formats=["HEIF", "AVIF"] if name == "HEIF" else [name]) as image:
-        orientation = image.getexif().get(0x0112, 1) if image.format in _ORIENTED else 1
+        orientation = orientation_of(image) if image.format in _ORIENTED else 1
         if name == "PNG" and content[24:25] == b"\x10" and content[25:26] in (b"\x02", b"\x04", b"\x06"):
             array = _deep_png(content)
         elif numbers and image.mode == "P":
@@ -48,6 +53,18 @@ def by_pillow(found: ImageFormat, content: bytes, numbers: bool) -> np.ndarray:
             if numbers and array.ndim == 2:
                 array = _as_stored(array, maxval or _gray_levels(content, name))
     return upright(array, orientation)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the orientation that an image's EXIF states, 1 to 8; 1 where it states none or is damaged."""
+    if image.format == "PNG":
+        image.load()  # EXIF may follow the pixels, whose damage is not EXIF's
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except Exception:  # of what cameras and phones wrote into it
+        _LOG.debug("EXIF cannot be read.", exc_info=True)
+        return 1
+    return found if found in range(1, 9) else 1
 
 
 def _film(image: Image.Image, orientation: int) -> np.ndarray:
@@ -77,7 +94,7 @@ def _by_opencv(content: bytes) -> np.ndarray:
         raise ValueError("its pixels do not fit what it announces")
     if array.ndim == 3 and array.shape[-1] >= 3:
         array = array[..., [2, 1, 0, 3][: array.shape[-1]]]
-    return array
+    return with_alpha(array) if array.ndim == 3 and array.shape[-1] == 2 else array
 
 
 def _maxval(content: bytes) -> int:

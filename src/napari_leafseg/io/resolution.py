@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
+from napari_leafseg._files import check_regular
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.axes import Said
-from napari_leafseg.io.image_formats import TIFF_MAGIC
+from napari_leafseg.io.image_formats import is_tiff
 from napari_leafseg.io.lazy import image_group, is_zarr
 from napari_leafseg.io.tiff import CameraRaw, main_series
 
@@ -72,10 +73,9 @@ def read_resolution(path: str | Path) -> float | None:
     path = Path(path)
     if is_zarr(path):
         return _of_zarr(path)
+    check_regular(path)
     try:
-        with path.open("rb") as content:
-            tiff = content.read(4) in TIFF_MAGIC
-        if tiff:
+        if is_tiff(path):
             with tifffile.TiffFile(path) as file:
                 return _of_tiff(file)
         with Image.open(path) as image:
@@ -88,8 +88,9 @@ def read_resolution(path: str | Path) -> float | None:
         except InputFileError:
             raise InputFileError(f"Cannot read {path}: {error}.") from error
         return None
-    except (OSError, ValueError) as error:
-        raise InputFileError(f"Cannot read {path}: {error}.") from error
+    except Exception as error:  # decoders raise anything at all for damaged files
+        what = getattr(error, "strerror", None) or error
+        raise InputFileError(f"Cannot read {path}: {what}.") from error
     return float(dots[0]) / 25.4 if dots and dots[0] > 1 else None
 
 

@@ -37,6 +37,7 @@ _COLOR_CODECS = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 50001, 5
 _CONVERSIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     5: cmyk_to_rgb, 6: ycbcr_to_rgb, 8: lab_to_rgb, 9: partial(lab_to_rgb, kind=9), 10: partial(lab_to_rgb, kind=10),
 }  # fmt: skip
+_LOSSY = {6, 7, 33007, 34892}  # compressions
 _PAGES_LOOKED_AT = 32
 _LIBTIFF = threading.Lock()
 
@@ -82,18 +83,31 @@ def read_tiff(content: bytes, name: str, options: ReadOptions, said: Said, numbe
     """
     with _opened(content, Path(name), said) as file:
         series = main_series(file, said)
+        _check_size(series, name)
         check_whole(file, series, len(content), said)
         page = series.keyframe
+        if numbers and page.compression in _LOSSY:
+            raise InputFileError(lossy(name, "JPEG"))
         try:
             if not _decodes(page):
                 raise NotImplementedError(f"compression {page.compression}")
             array, axes = series.asarray(), series.axes
+            if array.shape != series.shape:
+                raise ValueError(f"it announces {series.shape} pixels and holds {array.shape}")
         except Exception as error:
             array, axes = _by_pillow(content, series, error, name)
             return np.asarray(arrange(array, axes, name, options, (), said))
         if numbers:
             return _numbers(array, axes, page)
         return np.asarray(finish(array, axes, file, series, name, options, said))
+
+
+def lossy(name: str | Path, kind: str) -> str:
+    """Tell why an image of this kind is no label image."""
+    return (
+        f"{name} is no label image: it is compressed as {kind}, which does not keep numbers exactly. Export the labels "
+        "as PNG, or as TIFF with LZW."
+    )
 
 
 def _opened(content: bytes, path: Path, said: Said) -> tifffile.TiffFile:
@@ -141,6 +155,15 @@ def _pixels(page: tifffile.TiffPage) -> int:
 def _size(series: tifffile.TiffPageSeries) -> int:
     shape = dict(zip(series.axes, series.shape, strict=True))
     return int(shape.get("Y", 1) * shape.get("X", 1))
+
+
+def _check_size(series: tifffile.TiffPageSeries, name: str) -> None:
+    assert Image.MAX_IMAGE_PIXELS is not None
+    if _size(series) > Image.MAX_IMAGE_PIXELS:
+        raise InputFileError(
+            f"{name} has more pixels than any image that can be worked on ({_size(series):,}). Export it smaller, or "
+            "as tiles."
+        )
 
 
 def _same(series: list[tifffile.TiffPageSeries]) -> bool:
@@ -266,17 +289,17 @@ def _meaning(page: tifffile.TiffPage, sampled: bool, options: ReadOptions, said:
         steps.append(partial(without_nodata, value=nodata, sampled=sampled))
     if photometric == 3 and page.colormap is not None:
         return Meaning(_chain([partial(look_up, palette=page.colormap, extras=extras if sampled else None)]), "s")
-    if photometric == 0 and not extras:
-        steps.append(partial(inverted, bits=_bits(page)))
-    if photometric in (0, 1, 2) and 1 < _bits(page) < 8:
-        steps.append(partial(stretched, bits=_bits(page)))
-    if not sampled:
-        return Meaning(_chain(steps), "")
     base = {2: 3, 5: 4, 6: 3, 8: 3, 9: 3, 10: 3}.get(photometric, 1)
     if photometric == 5 and (samples < 4 or _tag(page, 332, 1) != 1):  # inks other than cyan, magenta, yellow, black
         base = 1
     alpha = next((base + at for at, kind in enumerate(extras) if kind in ALPHA and base + at < samples), None)
     spectral = [at for at in range(samples) if at != alpha]
+    if photometric == 0:
+        steps.append(partial(inverted, bits=_bits(page), samples=None if alpha is None else spectral))
+    if photometric in (0, 1, 2) and 1 < _bits(page) < 8:
+        steps.append(partial(stretched, bits=_bits(page)))
+    if not sampled:
+        return Meaning(_chain(steps), "")
     if base >= 3:
         if photometric == 2 and len(spectral) > 3:
             spectral = _of_many(spectral, options, said, name)
@@ -339,7 +362,8 @@ def open_large_tiff(path: Path, options: ReadOptions, said: Said) -> Any:
         flags: dict[str, Any] = {"is_ome": False} if spread_over(path, file, said) is False else {}
     with tifffile.TiffFile(path, **flags) as file:
         series = main_series(file, said)
-        check_whole(file, series, path.stat().st_size, said)
+        _check_size(series, str(path))
+        check_whole(file, series, path.stat().st_size, said, pieces=True)
         if not _decodes(series.keyframe):
             raise InputFileError(f"{path} is compressed in a way that only smaller files may be. Export it with LZW.")
         number = file.series.index(series)

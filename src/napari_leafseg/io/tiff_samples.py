@@ -42,7 +42,12 @@ def look_up(array: np.ndarray, palette: np.ndarray, extras: tuple[int, ...] | No
     return np.concatenate([colors[array[..., 0]], *opacity[:1]], -1).astype(np.uint8)
 
 
-def inverted(array: np.ndarray, bits: int) -> np.ndarray:
+def inverted(array: np.ndarray, bits: int, samples: list[int] | None = None) -> np.ndarray:
+    """Turn white-is-zero to black-is-zero; of `samples` only, the rest is transparency."""
+    if samples is not None:
+        result = array.copy()
+        result[..., samples] = inverted(array[..., samples], bits)
+        return result
     if array.dtype.kind == "b":
         return ~array
     if array.dtype.kind == "u":

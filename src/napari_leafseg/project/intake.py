@@ -261,7 +261,7 @@ def _shape_of_image(path: Path, options: ReadOptions) -> tuple[int, ...]:
             with Image.open(path) as image:
                 if getattr(image, "n_frames", 1) == 1:
                     return upright_shape(image)
-        except (OSError, ValueError, SyntaxError):
+        except Exception:  # decoders raise anything at all for damaged files
             _LOG.debug("%s is left to the reader.", path, exc_info=True)
     array = read_image(path, options).array
     return tuple(array.shape[:3] if array.ndim == 4 else array.shape[:2])

@@ -14,6 +14,7 @@ from napari_leafseg.io.polygons import Box, fill_rings
 
 LARGEST_NUMBER = 2**31 - 1
 _WORK = 1_000_000_000  # pixels that all shapes of an image may enclose together, or 8 for each pixel of it
+_BEYOND = 0.1  # of the image's sides: outlines that leave it by more may be of another image
 
 
 class Canvas:
@@ -48,7 +49,11 @@ class Canvas:
         if not points or not all(np.isfinite(ring).all() for ring in points):
             self.reading.leave_out("outline of less than three points" if not points else "outline without end")
             return
-        corners = np.concatenate(points).clip(0, (self.shape[1], self.shape[0]))
+        sides = np.array([self.shape[1], self.shape[0]])
+        corners = np.concatenate(points)
+        if (np.abs(corners - sides / 2) > (0.5 + _BEYOND) * sides).any():
+            self.reading.leave_out("outline that reaches far beyond the image, where it was cut")
+        corners = corners.clip(0, sides)
         (left, top), (right, bottom) = corners.min(0), corners.max(0)
         area = abs(sum(_area(ring) * (1 if number == 0 else -1) for number, ring in enumerate(points)))
         self._add(leaf, area, (right - left + 1) * (bottom - top + 1), points)
@@ -98,7 +103,11 @@ class Canvas:
     def _numbers(self) -> dict[Hashable, int]:
         """A number for each leaf: its own, else counted on from the largest."""
         leaves = dict.fromkeys(leaf for leaf, _ in self._pieces)
-        own = {leaf for leaf in leaves if isinstance(leaf, int) and 0 < leaf <= LARGEST_NUMBER}
+        own = {
+            leaf
+            for leaf in leaves
+            if isinstance(leaf, int) and not isinstance(leaf, bool) and 0 < leaf <= LARGEST_NUMBER
+        }
         largest = max(own, default=0)
         if largest + len(leaves) > LARGEST_NUMBER:
             own, largest = set(), 0

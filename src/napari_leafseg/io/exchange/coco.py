@@ -14,7 +14,15 @@ from pycocotools import mask as run_length
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
-from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
+from napari_leafseg.io.exchange.reading import (
+    Found,
+    Reading,
+    entries,
+    entry,
+    explained,
+    load_json,
+    read_alone,
+)
 from napari_leafseg.io.exchange.run_lengths import read_run_lengths, write_run_lengths
 from napari_leafseg.io.polygons import leaf_boxes, outline, without_holes
 
@@ -153,30 +161,33 @@ def iterate_coco(path: Path, reading: Reading) -> Found:
     """Read the labels of those images of a file that are known, one after the other."""
     with explained(path, "COCO file"):
         content = load_json(path)
-        by_image: dict[Any, list[dict[str, Any]]] = {_key(item["id"]): [] for item in content["images"]}
-        for item in content["annotations"]:
+        images = entries(content, "images")
+        by_image: dict[Any, list[dict[str, Any]]] = {_key(item["id"]): [] for item in images}
+        for item in entries(content, "annotations"):
             if "segments_info" in item:
                 raise InputFileError(f"{path} is COCO’s panoptic kind, whose masks are in PNG files. Export instances")
             if _key(item["image_id"]) in by_image:
                 by_image[_key(item["image_id"])].append(item)
             else:
                 reading.leave_out("shape of an image that the file does not name")
-        declared = {str(item["file_name"]): _declared(item) for item in content["images"]}
+        declared = {str(item["file_name"]): _declared(item) for item in images}
         planes = reading.planes(declared, declared)
         leaves = reading.leaves(count_coco(path))
         names = _class_names(content)
-        doubled = reading.refuse_doubles([str(item["file_name"]) for item in content["images"]])
-        for image in content["images"]:
+        doubled = reading.refuse_doubles([str(item["file_name"]) for item in images])
+        for image in images:
             name = str(image["file_name"])
             if name in planes and name not in doubled:
                 canvas = Canvas(planes[name], reading)
                 for item in by_image[_key(image["id"])]:
-                    _draw(canvas, item, names.get(_key(item.get("category_id")), ""), leaves)
+                    with entry(f"annotation {item.get('id')}"):
+                        _draw(canvas, item, names.get(_key(item.get("category_id")), ""), leaves)
                 yield name, canvas.labels()
 
 
 def _draw(canvas: Canvas, item: dict[str, Any], kind: str, leaves: set[str]) -> None:
     leaf, shape = item.get("leaf"), item.get("segmentation")
+    leaf = None if isinstance(leaf, bool) else leaf
     if kind not in leaves:
         canvas.reading.leave_out(f"“{kind}”")
     elif isinstance(shape, dict):

@@ -15,7 +15,7 @@ import numpy as np
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
-from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_text, read_alone
+from napari_leafseg.io.exchange.reading import Found, Reading, entry, explained, load_text, read_alone
 from napari_leafseg.io.exchange.run_lengths import decode_runs, parse_counts
 from napari_leafseg.io.polygons import Box, ellipse, leaf_boxes, outline
 
@@ -95,8 +95,9 @@ def iterate_cvat(path: Path, reading: Reading) -> Found:
             name = item.attrib["name"]
             if name in planes and name not in doubled:
                 canvas = Canvas(planes[name], reading)
-                for element in item:
-                    _draw(canvas, element, leaves)
+                for number, element in enumerate(item, start=1):
+                    with entry(f"shape {number} of “{name}”"):
+                        _draw(canvas, element, leaves)
                 yield name, canvas.labels()
 
 

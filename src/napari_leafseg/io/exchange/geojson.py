@@ -15,7 +15,15 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
 from napari_leafseg.io.exchange.names import labeled_path
-from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
+from napari_leafseg.io.exchange.reading import (
+    Found,
+    Reading,
+    entries,
+    entry,
+    explained,
+    load_json,
+    read_alone,
+)
 from napari_leafseg.io.polygons import leaf_polygons
 
 
@@ -59,8 +67,9 @@ def iterate_geojson(path: Path, reading: Reading) -> Found:
         plane, leaves = reading.plane(name), reading.leaves(count_geojson(path))
         if plane is not None:
             canvas = Canvas(plane, reading)
-            for item in features:
-                _draw(canvas, item, leaves)
+            for number, item in enumerate(features, start=1):
+                with entry(f"feature {number}"):
+                    _draw(canvas, item, leaves)
             yield name, canvas.labels()
 
 
@@ -73,7 +82,7 @@ def _draw(canvas: Canvas, item: dict[str, Any], leaves: set[str]) -> None:
         canvas.reading.leave_out(f"{form or 'nothing'}, which encloses nothing")
     else:
         number = (item.get("properties") or {}).get("leaf")
-        leaf = number if isinstance(number, int) and number > 0 else object()
+        leaf = number if isinstance(number, int) and not isinstance(number, bool) and number > 0 else object()
         polygons = [geometry["coordinates"]] if form == "Polygon" else geometry["coordinates"]
         for rings in polygons:
             canvas.polygon(leaf, [[point[:2] for point in ring] for ring in rings])
@@ -82,7 +91,7 @@ def _draw(canvas: Canvas, item: dict[str, Any], leaves: set[str]) -> None:
 def _features(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, dict):
         content = content.get("features", [content])
-    features = list(content)
+    features = entries({"features": content}, "features")
     if any(item["type"] != "Feature" for item in features):
         raise InputFileError("it holds something else than features; export it again as a feature collection")
     return features

@@ -18,6 +18,7 @@ from napari_leafseg.io.exchange.reading import (
     LARGEST_FILE,
     Found,
     Reading,
+    entry,
     explained,
     read_alone,
 )
@@ -61,8 +62,9 @@ def iterate_imagej(path: Path, reading: Reading) -> Found:
         plane = reading.plane(labeled_path(path))
         if plane is not None:
             canvas = Canvas(plane, reading)
-            for roi in rois:
-                _draw(canvas, roi)
+            for number, roi in enumerate(rois, start=1):
+                with entry(f"ROI {roi.name or number}"):
+                    _draw(canvas, roi)
             yield labeled_path(path), canvas.labels()
 
 

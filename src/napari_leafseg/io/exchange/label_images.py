@@ -16,9 +16,10 @@ from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.axes import ReadOptions, Said
 from napari_leafseg.io.exchange.names import labeled_path
 from napari_leafseg.io.exchange.reading import Found, Reading, explained
-from napari_leafseg.io.image_formats import TIFF_MAGIC
+from napari_leafseg.io.image_formats import head, is_tiff, what_it_is
 from napari_leafseg.io.images import read_labels
 from napari_leafseg.io.label_arrays import as_labels
+from napari_leafseg.io.pillow_formats import orientation_of
 from napari_leafseg.io.tiff import label_shape, read_tiff
 
 _LARGEST_ARRAY = 4 * 2**30  # bytes of a label file
@@ -44,10 +45,10 @@ def iterate_label_image(path: Path, reading: Reading) -> Found:
     """Read a label image whose image is known; its size is looked at first."""
     with explained(path, "label image"):
         check_regular(path, _LARGEST_ARRAY)
-        name, is_tiff = labeled_path(path), _is_tiff(path)
-        shape = _tiff_shape(path) if is_tiff else _image_shape(path)
+        name, tiff = labeled_path(path), is_tiff(path)
+        shape = _tiff_shape(path) if tiff else _image_shape(path)
         known = reading.known([name], {name: shape})
-        labels = (_read_tiff(path) if is_tiff else read_labels(path)) if known else None
+        labels = (_read_tiff(path) if tiff else read_labels(path)) if known else None
         if labels is not None and labels.shape != shape:
             raise InputFileError(f"it announces {shape} pixels and holds {labels.shape}")
     if labels is not None:
@@ -63,23 +64,18 @@ def iterate_array(path: Path, reading: Reading) -> Found:
         yield name, labels
 
 
-def _is_tiff(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) in TIFF_MAGIC
-
-
 def _image_shape(path: Path) -> tuple[int, ...]:
     try:
         with Image.open(path) as image:
             return upright_shape(image)
     except UnidentifiedImageError as error:
-        raise InputFileError(f"{path} is not an image, whatever its name says. Export the labels again.") from error
+        raise InputFileError(f"{path} is {what_it_is(head(path, 2**16))}") from error
 
 
 def upright_shape(image: Image.Image) -> tuple[int, int]:
     """Return height and width of an image turned as its EXIF orientation says, without decoding it."""
     width, height = image.size
-    return (width, height) if image.getexif().get(0x0112, 1) > 4 else (height, width)
+    return (width, height) if orientation_of(image) > 4 else (height, width)
 
 
 def _tiff_shape(path: Path) -> tuple[int, ...]:

@@ -19,7 +19,16 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
 from napari_leafseg.io.exchange.names import labeled_path
-from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_json, read_alone
+from napari_leafseg.io.exchange.reading import (
+    Found,
+    Reading,
+    entries,
+    entry,
+    explained,
+    load_json,
+    read_alone,
+)
+from napari_leafseg.io.pillow_formats import orientation_of
 from napari_leafseg.io.polygons import ellipse, leaf_polygons, without_holes
 
 _LOG = logging.getLogger(__name__)
@@ -76,7 +85,7 @@ def opens_itself(path: Path, shape: tuple[int, ...]) -> bool:
     try:
         with Image.open(path) as image:
             plain = image.mode in {"1", "L", "P", "RGB"} and getattr(image, "n_frames", 1) == 1
-            return plain and image.size == shape[::-1] and image.getexif().get(0x0112, 1) == 1
+            return plain and image.size == shape[::-1] and orientation_of(image) == 1
     except (OSError, ValueError, Image.DecompressionBombError):
         _LOG.debug("Pillow does not open %s.", path, exc_info=True)
         return False
@@ -109,16 +118,17 @@ def iterate_labelme(path: Path, reading: Reading) -> Found:
     """Read the labels of a file whose image is known."""
     with explained(path, "LabelMe file"):
         content = load_json(path)
-        shapes, name = content["shapes"], str(content.get("imagePath") or labeled_path(path))
+        shapes, name = entries(content, "shapes"), str(content.get("imagePath") or labeled_path(path))
         height, width = content.get("imageHeight"), content.get("imageWidth")
         plane = reading.plane(name, (int(height), int(width)) if height and width else None)
         leaves = reading.leaves(count_labelme(path))
         if plane is not None:
             canvas = Canvas(plane, reading)
-            for shape in shapes:
+            for number, shape in enumerate(shapes, start=1):
                 kind = str(shape.get("label") or "")
                 if kind in leaves:
-                    _draw(canvas, shape)
+                    with entry(f"shape {number}"):
+                        _draw(canvas, shape)
                 else:
                     reading.leave_out(f"“{kind}”")
             yield name, canvas.labels()

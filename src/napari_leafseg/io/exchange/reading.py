@@ -176,8 +176,40 @@ def explained(path: Path, kind: str) -> Iterator[None]:
     except KeyError as error:
         raise InputFileError(f"{path} is no {kind}: it lacks the entry {error}.") from error
     except Exception as error:  # damaged files raise anything at all
-        what = (str(error).strip().splitlines() or [""])[0][:160]
-        raise InputFileError(f"{path} is no {kind} ({type(error).__name__}: {what}).") from error
+        if isinstance(error, OSError) and error.errno:
+            raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
+        raise InputFileError(f"{path} is no {kind}, or it is damaged{_plain(error)}. Export it again.") from error
+
+
+@contextmanager
+def entry(what: str) -> Iterator[None]:
+    """Name the entry of a file with which something goes wrong."""
+    try:
+        yield
+    except InputFileError as error:
+        raise InputFileError(f"{what}: {error}") from error
+    except KeyError as error:
+        raise InputFileError(f"{what} lacks the entry {error}") from error
+    except Exception as error:
+        raise InputFileError(f"{what} is damaged{_plain(error)}. Correct it, or export the file again") from error
+
+
+def entries(content: Any, name: str) -> list[dict[str, Any]]:
+    """Return the entries of a list that a JSON file has."""
+    if not isinstance(content, dict):
+        raise InputFileError(f"it holds no list “{name}”. Export it again")
+    found = content[name]
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise InputFileError(f"its “{name}” is no list of entries. Export it again")
+    return found
+
+
+def _plain(error: Exception) -> str:
+    """What a person may understand of an error, in brackets."""
+    if isinstance(error, (TypeError, AttributeError, LookupError)):
+        return ": it holds something else where numbers or texts belong"
+    what = (str(error).strip().splitlines() or [""])[0][:160]
+    return f" ({what})" if what else ""
 
 
 def leaf_classes(counts: Mapping[str, int]) -> set[str]:

@@ -19,7 +19,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
 from napari_leafseg.io.exchange.names import labeled_path
-from napari_leafseg.io.exchange.reading import Found, Reading, explained, load_text
+from napari_leafseg.io.exchange.reading import Found, Reading, entry, explained, load_text
 from napari_leafseg.io.polygons import leaf_polygons
 
 _DATA = ("data.yaml", "data.yml", "dataset.yaml")
@@ -63,8 +63,9 @@ def iterate_yolo(path: Path, reading: Reading) -> Found:
         if name in planes:
             with explained(file, "YOLO label file"):
                 canvas = Canvas(planes[name], reading)
-                for kind, values in _lines(file):
-                    _draw(canvas, values, names.get(kind, ""), leaves)
+                for number, (kind, values) in enumerate(_lines(file), start=1):
+                    with entry(f"leaf {number}"):
+                        _draw(canvas, values, names.get(kind, ""), leaves)
                 labels = canvas.labels()
             yield name, labels
 
@@ -83,10 +84,11 @@ def _draw(canvas: Canvas, values: np.ndarray, kind: str, leaves: set[str]) -> No
 
 def _lines(path: Path) -> list[tuple[int, np.ndarray]]:
     found = []
-    for line in load_text(path).splitlines():
+    for number, line in enumerate(load_text(path).splitlines(), start=1):
         if line.strip():
-            kind, *values = line.split()
-            found.append((int(float(kind)), np.array(values, float)))
+            with entry(f"line {number}"):
+                kind, *values = line.split()
+                found.append((int(float(kind)), np.array(values, float)))
     return found
 
 
