@@ -37,7 +37,6 @@ class LeafsegWidget(QWidget):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName(self.object_name)
-        self.setMinimumWidth(self.minimum_width)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
@@ -71,9 +70,9 @@ class LeafsegWidget(QWidget):
         return pinned, _spaced(QVBoxLayout(inside))
 
     def minimumSizeHint(self) -> QSize:
-        """A window of any height has room for it."""
+        """A window of any height has room for it; no text of a button is cut."""
         hint = super().minimumSizeHint()
-        return QSize(hint.width(), min(hint.height(), self.most_minimum_height))
+        return QSize(max(hint.width(), self.minimum_width), min(hint.height(), self.most_minimum_height))
 
     def showEvent(self, event: Any) -> None:
         """Give the keys back to the canvas after a click on any button."""

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.widgets.common.base import LeafsegWidget
+from napari_leafseg.widgets.common.elided import ElidedLabel
 
 LEAF_ACTIONS = (
     ("delete", "Delete", "D", "Delete the leaf under the mouse."),
@@ -40,9 +41,9 @@ class CorrectForm(LeafsegWidget):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
         column = self.column(scrolled=True)
-        self.image_label = QLabel()
+        self.image_label = ElidedLabel()
         self.image_label.setObjectName("correct_image")
-        self.image_label.setWordWrap(True)
+        self.image_label.setStyleSheet("font-weight: bold")
         column.addWidget(self.image_label)
         column.addWidget(self._tools())
         column.addLayout(self._history())

@@ -222,7 +222,7 @@ class CorrectWidget(CorrectForm):
             self.hint.setText(tool.help)
         elif tool is None:
             self.hint.setText("" if binding is not None else _NOTHING)
-        self.image_label.setText(f"<b>{image.name}</b>" if image is not None else "No image is open.")
+        self.image_label.setText(image.name if image is not None else "No image is open.")
         if self.key_bar is not None:
             leaves = 0 if binding is None else self.session.record(binding.image).count
             words = words_for(leaves, self.review.reviewed, self.tools.widens, "" if tool is None else tool.help)
