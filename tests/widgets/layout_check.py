@@ -133,6 +133,8 @@ def walk(viewer, size: tuple[int, int], state: str, dialogs: bool = False) -> li
         for name in STEPS:
             panel.choose(name)
             settle()
+            if name == "measure" and len(viewer.layers):
+                until(lambda: panel.step("measure").measured is not None, "the leaves are measured")
             here = f"{where}, {theme}, {name}"
             found += troubles(panel, here)
             for button in (getattr(panel.step(name), title) for title in MAIN_BUTTONS[name]):

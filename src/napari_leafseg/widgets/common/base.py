@@ -10,7 +10,16 @@ from napari.utils.notifications import show_error
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_leafseg.widgets.common.controls import burst_timer, list_again, listen, models_box
 from napari_leafseg.widgets.common.job_runner import JobRunner
@@ -67,7 +76,13 @@ class LeafsegWidget(QWidget):
         area.setWidget(inside)
         outer.addLayout(pinned)
         outer.addWidget(area, 1)
+        self._outer = outer
         return pinned, _spaced(QVBoxLayout(inside))
+
+    def pin_below(self, row: QHBoxLayout) -> None:
+        """Add a row that is always in view below what is scrolled."""
+        row.setContentsMargins(8, 4, 8, 8)
+        self._outer.addLayout(row)
 
     def minimumSizeHint(self) -> QSize:
         """A window of any height has room for it; no text of a button is cut."""

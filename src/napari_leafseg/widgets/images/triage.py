@@ -93,7 +93,8 @@ class ContactSheet(QWidget):
         entries = self.rows.entries
         unsure = sum(entry.confidence is not None and entry.confidence < _UNSURE for entry in entries)
         flagged = sum(bool(warnings(entry)) for entry in entries)
-        self.words.setText(f"{len(entries)} images · {unsure} uncertain · {flagged} flagged" if entries else
+        many = "" if len(entries) == 1 else "s"
+        self.words.setText(f"{len(entries)} image{many} · {unsure} uncertain · {flagged} flagged" if entries else
                            "Nothing to show yet: run the images first.")  # fmt: skip
 
     def _clicked(self, index: QModelIndex) -> None:
