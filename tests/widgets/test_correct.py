@@ -149,6 +149,35 @@ def test_add_by_click_and_the_wheel_with_shift_changes_it(desk, plate):
     assert not np.array_equal(widget.viewer.camera.center, center)  # without a tool it does
 
 
+def test_a_box_around_a_leaf_adds_it_and_shift_click_takes_a_part_off(desk):
+    widget, layer, hand = desk
+    truth = np.hypot(*(np.mgrid[:120, :160] - np.array([85, 110])[:, None, None])) < 18
+    hand.key(Qt.Key.Key_B)
+    assert widget.tool_buttons["box"].isChecked()
+    assert widget.angle_slider.isEnabled()
+    center = np.array(widget.viewer.camera.center)
+    hand.stroke((65, 90), (105, 130))
+    leaf = layer.data == 3
+    assert (leaf & truth).sum() / (leaf | truth).sum() > 0.85
+    assert np.array_equal(widget.viewer.camera.center, center)
+    assert widget.undo_button.text() == "↶ Undo box"
+    assert widget.binding.document.verified == {(0, 3)}
+    steps = len(widget.binding.document.history.done)
+    hand.click(85, 122, Qt.KeyboardModifier.ShiftModifier)
+    less = layer.data == 3
+    assert not less[85, 122]
+    assert less.any()
+    assert less.sum() < leaf.sum()
+    assert len(widget.binding.document.history.done) == steps  # one leaf, one step
+    hand.wheel(85, 110, 1, Qt.KeyboardModifier.ShiftModifier)
+    assert not layer.data[85, 122]  # what was taken off stays off
+    hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert 3 not in layer.data
+    hand.click(85, 122, Qt.KeyboardModifier.ShiftModifier)
+    assert 3 not in layer.data
+    assert "Add a leaf first" in widget.hint.text()
+
+
 def test_merge_split_and_undo_by_strokes_and_keys(desk):
     _widget, layer, hand = desk
     start = layer.data.copy()

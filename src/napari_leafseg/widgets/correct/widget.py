@@ -17,7 +17,7 @@ from napari_leafseg.editing.edit import Edit, difference, leaf_at
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS, CorrectForm
 from napari_leafseg.widgets.correct.keys import ACCEPT_KEY, NEXT_KEY, KeyBar, bind_to_layer, words_for
 from napari_leafseg.widgets.correct.review import Review
-from napari_leafseg.widgets.correct.tool_controller import ToolController
+from napari_leafseg.widgets.correct.tool_controller import GROWING, ToolController
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.napari_private import native_canvas
 from napari_leafseg.widgets.state.overlays import Marks
@@ -215,7 +215,7 @@ class CorrectWidget(CorrectForm):
             self.region_button,
         ):
             button.setEnabled(binding is not None)
-        growing = tool is not None and tool.gesture == "click"
+        growing = tool is not None and tool.gesture in GROWING
         for widget in (self.angle_label, self.angle_slider, self.angle_box):
             widget.setEnabled(growing)
         if tool is not None and not self.tools.clicks and not self.hint.text().startswith("Nothing was"):
