@@ -84,30 +84,58 @@ def test_a_box_draws_a_leaf_anew_unless_somebody_verified_it(plant):
     assert np.array_equal(after(eroded, locked.edit) == leaf, eroded == leaf)
 
 
-def test_a_click_that_is_not_in_the_leaf_takes_its_neighbor_off(plant):
+def touching(labels):
+    """The two leaves whose common border is longest."""
+    pairs = np.concatenate(
+        [
+            np.stack([labels[1:].ravel(), labels[:-1].ravel()], 1),
+            np.stack([labels[:, 1:].ravel(), labels[:, :-1].ravel()], 1),
+        ]
+    )
+    pairs = np.sort(pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs > 0).all(1)], axis=1)
+    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    return found[counts.argmax()]
+
+
+def test_a_click_that_is_not_in_the_leaf_parts_what_the_embedding_holds_for_one(plant):
     scene, prediction = plant
-    empty = np.zeros(scene.labels.shape, np.uint16)
+    labels = prediction.labels()
+    first, second = (labels == leaf for leaf in touching(labels))
+    (region,) = prediction.regions
+    kept, embedding = region.maps.embedding.copy(), region.maps.embedding
+    small = region.sample((first + 2 * second).astype(np.uint8)[region.rows, region.columns])
+    embedding[:, small > 0] = embedding[:, small == 1].mean(1).astype(np.int8)[:, None]
+    empty = np.zeros(labels.shape, np.uint16)
     here = tools.Scene(empty, scene.image, PredictionModel(prediction))
-    taken = 0
-    for leaf in leaves_of(scene.labels):
-        truth = scene.labels == leaf
-        place = deepest(truth)
-        adding = tools.add(here, place[None], 75.0)
+    try:
+        adding = tools.add(here, deepest(first)[None], 30.0)
         grown = after(empty, adding.edit) > 0
-        neighbors = np.bincount(scene.labels[grown & ~truth], minlength=1)
-        strange = grown & (scene.labels == max(range(1, len(neighbors)), key=neighbors.__getitem__, default=0)) & ~truth
-        if strange.sum() < 150:
-            continue
-        taken += 1
-        point = deepest(strange)
-        less = tools.take_off(here, adding, point, 75.0)
+        less = tools.take_off(here, adding, deepest(second), 30.0)
         result = after(empty, less.edit) > 0
-        assert result[tuple(place.astype(int))]
-        assert not result[tuple(point.astype(int))]
-        assert (result & strange).sum() < 0.7 * strange.sum()
-        assert overlap(result, truth) > overlap(grown, truth)
-        assert less.number == adding.number
-    assert taken >= 1
+    finally:
+        embedding[:] = kept
+    assert (grown & second).sum() > 0.8 * second.sum()
+    assert (result & second).sum() < 0.2 * second.sum()
+    assert (result & first).sum() > 0.8 * first.sum()
+    assert less.number == adding.number
+
+
+def test_a_click_that_is_not_in_the_leaf_rules_out_what_the_embedding_tells_apart(plant):
+    _scene, prediction = plant
+    labels = prediction.labels()
+    first, second = (labels == leaf for leaf in touching(labels))
+    model = PredictionModel(prediction)
+
+    def grown(*away):
+        full = np.zeros(labels.shape, bool)
+        mask, box = model.growth(deepest(first)[None], np.array(away).reshape(-1, 2)).mask(75.0)
+        full[box] = mask
+        return full
+
+    alone, told = grown(), grown(deepest(second))
+    assert (told <= alone).all()
+    assert (told & first).sum() > 0.9 * (alone & first).sum()
+    assert not told[tuple(deepest(second).astype(int))]
 
 
 def test_without_a_prediction_a_click_takes_off_what_lies_behind_a_narrow_place():

@@ -371,7 +371,7 @@ class Tool(NamedTuple):
 TOOLS: tuple[Tool, ...] = (
     Tool("add", "Add leaf", "A", "click",
          "Click a missing leaf, or scribble on it. Shift + click: not that part. Shift + wheel: wider or narrower."),
-    Tool("box", "Box", "B", "box",
+    Tool("box", "Box", "Shift-A", "box",
          "Draw a box around a leaf. Shift + click: not that part. Shift + wheel: wider or narrower."),
     Tool("split", "Split", "K", "cut", "Draw across the leaf, or click once in each part and press K again.",
          split, shapes_all=True),

@@ -60,10 +60,11 @@ class CorrectForm(LeafsegWidget):
         grid = QGridLayout()
         self.tool_buttons: dict[str, QPushButton] = {}
         for number, tool in enumerate(TOOLS):
-            button = QPushButton(f"{tool.label}  ({tool.key})")
+            key = tool.key.replace("-", "+")
+            button = QPushButton(f"{tool.label}  ({key})")
             button.setObjectName(f"tool_{tool.name}")
             button.setCheckable(True)
-            button.setToolTip(f"{tool.help}  Key {tool.key}; again to put the tool away.")
+            button.setToolTip(f"{tool.help}  Key {key}; again to put the tool away.")
             grid.addWidget(button, number // 2, number % 2)
             self.tool_buttons[tool.name] = button
         column.addLayout(grid)
