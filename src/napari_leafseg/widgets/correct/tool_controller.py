@@ -145,13 +145,13 @@ class ToolController(QObject):
         """Take what a click belongs to off the leaf that was just added; both remain one step."""
         adding = self.adding
         if adding is None or not self.widens:
-            self.told.emit("Add a leaf first; then Shift + click what is not part of it.")
+            self.told.emit("Nothing was changed. Add a leaf first; then Shift + click what is not part of it.")
             return
         if adding.edit is not None:
             binding.undo()
         step = self._grow(binding, tools.take_off(make_scene(self.session, binding), adding, point, self.angle))
         if step is None:
-            self.told.emit("Nothing of the leaf is left: widen it (Shift + wheel), or add it anew.")
+            self.told.emit("Nothing was left of the leaf: widen it (Shift + wheel), or add it anew.")
 
     def _quick(self, key: str, place: tuple[float, ...]) -> None:
         """Add or part a leaf, or remove it, where somebody clicked with a key held."""
