@@ -267,3 +267,28 @@ def test_series_and_looks(scene):
     assert stack.layers == ("confidence",)
     assert stack.labels(score_threshold=0.2).shape == (2, 128, 128)
     assert stack.record()["tta"] == {"views": 2, "scales": [1.0]}
+
+
+def test_a_box_gives_the_mask_that_fills_it_and_a_click_that_is_not_in_the_leaf_rules_masks_out():
+    truth = discs(centers=((60, 40), (60, 76)))
+    both = gaussian_filter((truth[::2, ::2] > 0).astype(float), 1.5)
+    prediction = prediction_of([both, *(gaussian_filter(plane, 1.5) for plane in planes_of(truth))], [0.95, 0.8, 0.7])
+    model = PredictionModel(prediction)
+
+    def grown(growth):
+        full = np.zeros(truth.shape, bool)
+        mask, box = growth.mask(40)
+        full[box] = mask
+        return full
+
+    def iou(mask, wanted):
+        return (mask & wanted).sum() / (mask | wanted).sum()
+
+    click, other = np.array([[60.0, 40.0]]), np.array([[60.0, 80.0]])
+    assert iou(grown(model.growth(click)), truth > 0) > 0.9
+    assert iou(grown(model.growth(click, other)), truth == 1) > 0.9
+    for leaf in (1, 2):
+        rows, columns = np.flatnonzero((truth == leaf).any(1)), np.flatnonzero((truth == leaf).any(0))
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        assert iou(grown(model.growth_in(box, 40)), truth == leaf) > 0.9
+    assert model.growth_in((slice(0, 9), slice(100, 109)), 40) is None

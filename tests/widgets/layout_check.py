@@ -1,30 +1,51 @@
 """Walks our widgets in a window and names each text that is cut and each main button that is out of sight.
 
-``python -m tests.widgets.layout_check WIDTH HEIGHT`` does so in a window of its own, for a screen of another scale.
+``python -m tests.widgets.layout_check WIDTH HEIGHT FOLDER`` does so in a window of its own, for a screen of another
+scale, and keeps what it makes in an empty folder.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import napari
 import numpy as np
+from PIL import Image as Pillow
 from qtpy.QtCore import QCoreApplication, QEvent, QPoint, QSettings
-from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QScrollArea, QToolButton
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QStyle,
+    QStyleOptionComboBox,
+    QToolButton,
+)
 
 from napari_leafseg.models.store.zoo import describe_model
+from napari_leafseg.project.recent_projects import remember_project
+from napari_leafseg.widgets.common.controls import present
+from napari_leafseg.widgets.common.elided import ElidedButton, ElidedComboBox, ElidedLabel
+from napari_leafseg.widgets.images.triage import ContactSheet
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.main.dialogs import DIALOGS, open_dialog
 from napari_leafseg.widgets.main.panel import STEPS, open_panel
-from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state import layers, project_controller
 from napari_leafseg.widgets.state.napari_private import main_window
+from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session
 
 MAIN_BUTTONS = {
     "segment": ("run_button",), "correct": ("done_button",), "measure": ("table_button",),
     "finetune": ("start_button",), "batch": ("run_button",),
 }  # fmt: skip
+_TEXTS = ("text", "currentText", "placeholderText")
 
 
 def settle() -> None:
@@ -45,6 +66,8 @@ def in_scroll_area(widget) -> bool:
 
 def is_cut(widget) -> bool:
     """Whether a label, button or empty line edit has less room than its text needs."""
+    if isinstance(widget, (ElidedButton, ElidedComboBox, ElidedLabel)):
+        return widget.width() < 60
     if isinstance(widget, QLabel):
         if not widget.text() or (widget.pixmap() is not None and not widget.pixmap().isNull()):
             return False
@@ -55,6 +78,13 @@ def is_cut(widget) -> bool:
             return False
         if isinstance(widget, QToolButton) and widget.menu() is not None:
             return False
+    elif isinstance(widget, QComboBox):
+        option = QStyleOptionComboBox()
+        widget.initStyleOption(option)
+        room = present(widget.style()).subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, widget
+        )
+        return widget.fontMetrics().horizontalAdvance(widget.currentText()) > room.width() + 1
     elif isinstance(widget, QLineEdit):
         return widget.fontMetrics().horizontalAdvance(widget.placeholderText()) > widget.width() - 8
     else:
@@ -66,11 +96,14 @@ def is_cut(widget) -> bool:
 def troubles(root, where: str) -> list[str]:
     """Name the texts below a widget that are cut, and what reaches out of its window."""
     found, window = [], root.window()
-    for kind in (QLabel, QAbstractButton, QLineEdit):
+    for kind in (QLabel, QAbstractButton, QComboBox, QLineEdit):
         for widget in root.findChildren(kind):
             if not widget.isVisible():
                 continue
-            text = getattr(widget, "text", str)() or getattr(widget, "placeholderText", str)()
+            text = (
+                getattr(widget, "text", getattr(widget, "currentText", str))()
+                or getattr(widget, "placeholderText", str)()
+            )
             said = f"{where}: {type(widget).__name__} {widget.objectName()} “{text[:40]}”"
             if is_cut(widget):
                 size, hint = widget.size(), widget.sizeHint()
@@ -81,41 +114,92 @@ def troubles(root, where: str) -> list[str]:
     return found
 
 
-def check(viewer, width: int, height: int) -> list[str]:
-    """Walk all tabs, the list of images and the dialogs, in both themes."""
-    window = main_window(viewer)
-    window.setGeometry(0, 0, width, height)
+def until(reached: Callable[[], bool], what: str) -> None:
+    """Wait for something that a worker does."""
+    end = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < end, what
+        QApplication.processEvents()
+        time.sleep(0.01)
     settle()
-    panel = open_panel(viewer)
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
-    image = viewer.add_image(pixels, rgb=True, name="plant 2026-11-28")
-    labels = np.zeros((40, 40), np.uint16)
-    labels[5:20, 5:20], labels[22:38, 22:38] = 1, 2
-    layers.show_new_labels(Session.of(viewer), image, labels, "segment with leaf")
-    segment, found = panel.step("segment"), []
-    specs = tuple(spec for spec in describe_model("leaf").family.parameters)
-    segment.panel.show_tunables(specs, {})
-    for part in (segment.panel, segment.parameter_search_button):
-        part.setVisible(True)
+
+
+def walk(viewer, size: tuple[int, int], state: str, dialogs: bool = False) -> list[str]:
+    """Walk all tabs, all else that is open, and the dialogs where they are asked for, in both themes."""
+    window, panel, found = main_window(viewer), open_panel(viewer), []
+    where = f"{size[0]} × {size[1]}, {state}"
     for theme in ("dark", "light"):
         viewer.theme = theme
         for name in STEPS:
             panel.choose(name)
             settle()
-            where = f"{width} × {height}, {theme}, {name}"
-            found += troubles(panel, where)
+            if name == "measure" and len(viewer.layers):
+                until(lambda: panel.step("measure").measured is not None, "the leaves are measured")
+            here = f"{where}, {theme}, {name}"
+            found += troubles(panel, here)
             for button in (getattr(panel.step(name), title) for title in MAIN_BUTTONS[name]):
                 if button.visibleRegion().boundingRect() != button.rect():
-                    found.append(f"{where}: the main button “{button.text()}” is not in view")
-        found += troubles(window.findChild(ImagesWidget), f"{width} × {height}, {theme}, images")
-        for name in DIALOGS:
+                    found.append(f"{here}: the main button “{button.text()}” is not in view")
+        for kind in (ImagesWidget, ContactSheet):
+            for other in window.findChildren(kind):
+                found += troubles(other, f"{where}, {theme}, {kind.__name__}")
+        for name in DIALOGS if dialogs else ():
             dialog = open_dialog(viewer, name)
             settle()
-            found += troubles(dialog, f"{width} × {height}, {theme}, {name}")
+            found += troubles(dialog, f"{where}, {theme}, {name}")
             dialog.close()
-        panel.step("segment").advanced.button.setChecked(True)
-    if (window.width(), window.height()) != (width, height):
-        found.append(f"The window grew to {window.width()} × {window.height()}")
+    if (window.width(), window.height()) != size:
+        found.append(f"{where}: the window of {size[0]} × {size[1]} grew to {window.width()} × {window.height()}")
+    return found
+
+
+def earlier_work(folder: Path) -> None:
+    """Have folders and a project to go on with, with long names."""
+    for number in range(2):
+        recent = folder / f"growth of Arabidopsis thaliana Col-0 in tray {number}, side by side"
+        recent.mkdir(parents=True)
+        preferences.recent_folders = [str(recent), *preferences.recent_folders]
+    kept = project_controller.unsaved_folder() / "2026-11-27 13.20.00"
+    for project in (folder / "project of drought and control, 2026, second repetition", kept):
+        (project / "journal").mkdir(parents=True)
+        (project / "journal" / "begun.json").write_text("{}", encoding="utf-8")
+        (project / "project.json").write_text("{}", encoding="utf-8")
+    remember_project(folder / "project of drought and control, 2026, second repetition")
+
+
+def check(viewer, width: int, height: int, folder: Path) -> list[str]:
+    """Walk all widgets while the list is empty, with an image, with the contact sheet, and with all that folds open."""
+    earlier_work(folder / "earlier")
+    window = main_window(viewer)
+    window.setGeometry(0, 0, width, height)
+    settle()
+    panel = open_panel(viewer)
+    until(lambda: window.findChild(ImagesWidget) is not None, "the list of images is there")
+    images = window.findChild(ImagesWidget)
+    until(lambda: len(images.empty.buttons("folders")) == 2, "the recent folders are listed")
+    assert images.empty.buttons("continue")
+    size = width, height
+    found = walk(viewer, size, "empty")
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    for day in range(3):
+        Pillow.fromarray(pixels).save(folder / f"plant_2026-11-{day + 10}-11-05_tray_3_of_the_second_repetition.png")
+    images.add(sorted(folder.glob("*.png")))
+    until(lambda: len(viewer.layers) > 0, "the first image is read")
+    labels = np.zeros((40, 40), np.uint16)
+    labels[5:20, 5:20], labels[22:38, 22:38] = 1, 2
+    layers.show_new_labels(Session.of(viewer), viewer.layers[0], labels, "segment with leaf")
+    segment = panel.step("segment")
+    segment.panel.show_tunables(describe_model("leaf").family.parameters, {})
+    for part in (segment.panel, segment.parameter_search_button):
+        part.setVisible(True)
+    settle()
+    found += walk(viewer, size, "images")
+    images.show_sheet()
+    settle()
+    found += walk(viewer, size, "contact sheet")
+    images.show_sheet()
+    segment.advanced.button.setChecked(True)
+    found += walk(viewer, size, "all open", dialogs=True)
     return found
 
 
@@ -123,7 +207,7 @@ def main() -> None:
     """Check a window of a size; print what is wrong, and end with 1 where anything is."""
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, os.environ["XDG_CONFIG_HOME"])
     viewer = napari.Viewer()
-    found = check(viewer, int(sys.argv[1]), int(sys.argv[2]))
+    found = check(viewer, int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
     print("\n".join(["Checked.", *found]), flush=True)
     os._exit(len(found) > 0)
 

@@ -5,11 +5,14 @@ import itertools
 import numpy as np
 import pytest
 import tifffile
-from napari.layers import Labels, Shapes
+from napari.layers import Image, Labels, Shapes
+from napari.utils.key_bindings import coerce_keybinding
+from napari.viewer import ViewerModel
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication
 
+from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS
@@ -17,6 +20,7 @@ from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state.image_record import ReviewState, describe
+from napari_leafseg.widgets.state.look import FILL_KEY
 from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
 from napari_leafseg.widgets.state.session import Session
 
@@ -47,6 +51,8 @@ def plate():
 class Hand:
     """Mouse and keys over the canvas, in the image's pixels."""
 
+    held = Qt.KeyboardModifier.NoModifier
+
     def __init__(self, viewer, qtbot):
         self.viewer, self.qtbot = viewer, qtbot
         self.native = viewer.window._qt_viewer.canvas.native
@@ -64,7 +70,7 @@ class Hand:
             QPointF(self.native.mapToGlobal(where)),
             button,
             buttons,
-            Qt.KeyboardModifier.NoModifier,
+            self.held,
         )
         QApplication.sendEvent(self.native, event)
         QApplication.processEvents()
@@ -82,8 +88,10 @@ class Hand:
                 self._send(QEvent.Type.MouseMove, self.place(*where), Qt.MouseButton.NoButton, left)
         self._send(QEvent.Type.MouseButtonRelease, self.place(*points[-1]), left, Qt.MouseButton.NoButton)
 
-    def click(self, y, x):
+    def click(self, y, x, modifier=Qt.KeyboardModifier.NoModifier):
+        self.held = modifier
         self.stroke((y, x))
+        self.held = Qt.KeyboardModifier.NoModifier
 
     def wheel(self, y, x, steps, modifier):
         where = self.place(y, x)
@@ -147,6 +155,44 @@ def test_add_by_click_and_the_wheel_with_shift_changes_it(desk, plate):
     center = np.array(widget.viewer.camera.center)
     hand.stroke((60, 60), (80, 80))
     assert not np.array_equal(widget.viewer.camera.center, center)  # without a tool it does
+
+
+def test_a_box_around_a_leaf_adds_it_and_shift_click_takes_a_part_off(desk):
+    widget, layer, hand = desk
+    truth = np.hypot(*(np.mgrid[:120, :160] - np.array([85, 110])[:, None, None])) < 18
+    hand.key(Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)
+    assert widget.tool_buttons["box"].isChecked()
+    assert widget.angle_slider.isEnabled()
+    center = np.array(widget.viewer.camera.center)
+    hand.stroke((65, 90), (105, 130))
+    leaf = layer.data == 3
+    assert (leaf & truth).sum() / (leaf | truth).sum() > 0.85
+    assert np.array_equal(widget.viewer.camera.center, center)
+    assert widget.undo_button.text() == "↶ Undo box"
+    assert widget.binding.document.verified == {(0, 3)}
+    steps = len(widget.binding.document.history.done)
+    hand.click(85, 122, Qt.KeyboardModifier.ShiftModifier)
+    less = layer.data == 3
+    assert not less[85, 122]
+    assert less.any()
+    assert less.sum() < leaf.sum()
+    assert len(widget.binding.document.history.done) == steps  # one leaf, one step
+    hand.wheel(85, 110, 1, Qt.KeyboardModifier.ShiftModifier)
+    assert not layer.data[85, 122]  # what was taken off stays off
+    hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert 3 not in layer.data
+    hand.click(85, 122, Qt.KeyboardModifier.ShiftModifier)
+    assert 3 not in layer.data
+    assert "Add a leaf first" in widget.hint.text()
+
+
+def test_no_key_is_one_of_naparis(viewer):
+    keys = [tool.key for tool in TOOLS] + [key for _name, _label, key, _help in LEAF_ACTIONS] + [FILL_KEY]
+    keys += [key for name, key in REVIEW_KEYS.items() if name != "discard"]  # napari's Delete removes points and shapes
+    taken = {*ViewerModel.class_keymap, *Image.class_keymap, *Labels.class_keymap}
+    assert coerce_keybinding("B") in taken
+    assert len(set(keys)) == len(keys)
+    assert not {coerce_keybinding(key) for key in keys} & taken
 
 
 def test_merge_split_and_undo_by_strokes_and_keys(desk):

@@ -5,16 +5,20 @@ import subprocess
 import sys
 
 import pytest
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QToolTip, QVBoxLayout, QWidget
 
+from napari_leafseg.widgets.common.elided import ElidedButton, ElidedComboBox, ElidedLabel
 from tests.conftest import REPOSITORY
 from tests.widgets.layout_check import check, troubles
 
 
 @pytest.mark.parametrize(("width", "height"), [(1366, 768), (1600, 1000)])
 @pytest.mark.timeout(600)
-def test_everything_can_be_read_and_reached(width, height, make_napari_viewer):
-    assert check(make_napari_viewer(show=True), width, height) == []
+def test_everything_can_be_read_and_reached(width, height, make_napari_viewer, tmp_path):
+    found = check(make_napari_viewer(show=True), width, height, tmp_path)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.timeout(600)
@@ -22,9 +26,9 @@ def test_at_twice_the_scale_as_well(tmp_path):
     path = os.pathsep.join([str(REPOSITORY), *(entry for entry in sys.path if entry)])
     environment = {
         **os.environ, "PYTHONPATH": path, "QT_SCALE_FACTOR": "2", "XDG_CONFIG_HOME": str(tmp_path),
-        "NAPARI_CONFIG": str(tmp_path / "napari.yaml"),
+        "NAPARI_CONFIG": str(tmp_path / "napari.yaml"), "XDG_DATA_HOME": str(tmp_path / "data"),
     }  # fmt: skip
-    command = [sys.executable, "-m", "tests.widgets.layout_check", "1366", "768"]
+    command = [sys.executable, "-m", "tests.widgets.layout_check", "1920", "1080", str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert "Checked." in done.stdout
@@ -43,3 +47,29 @@ def test_the_check_finds_what_is_cut_and_what_is_outside(qtbot):
     found = troubles(root, "here")
     assert any("A long text" in line and "needs" in line for line in found)
     assert any("Outside" in line and "outside of the window" in line for line in found)
+
+
+@pytest.mark.parametrize("kind", [ElidedButton, ElidedLabel, ElidedComboBox])
+def test_a_long_text_is_shortened_and_its_tool_tip_tells_the_whole(kind, qtbot):
+    words = "a name of an image that is longer than what there is room for"
+    widget = kind()
+    qtbot.addWidget(widget)
+    if kind is ElidedComboBox:
+        widget.addItem(words)
+    else:
+        widget.setText(words)
+    widget.setToolTip("What it is for")
+    widget.setFixedWidth(120)
+    widget.show()
+    qtbot.waitExposed(widget)
+    assert widget.shown_text().endswith("…")
+    assert widget.text() == words
+    assert widget.fontMetrics().horizontalAdvance(widget.shown_text()) <= 120
+    assert widget.minimumSizeHint().width() <= 60
+    place = widget.rect().center()
+    QApplication.sendEvent(widget, QHelpEvent(QEvent.Type.ToolTip, place, widget.mapToGlobal(place)))
+    assert QToolTip.text() == f"{words}\nWhat it is for"
+    short = widget.grab().toImage()
+    widget.setFixedWidth(widget.fontMetrics().horizontalAdvance(words) + 80)
+    assert widget.shown_text() == words
+    assert widget.grab().toImage() != short

@@ -73,3 +73,34 @@ class ColorGrowth:
             return None
         soft = cv2.resize(inside.astype(np.float32), self.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return soft >= 0.5, self.box
+
+
+def nearer_to(first: np.ndarray, second: np.ndarray, mask: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Tell which pixels of a mask are nearer to some points than to others, along ways that shun what is high.
+
+    Parameters
+    ----------
+    first, second : numpy.ndarray
+        (N, 2) of (y, x), whole pixels in the mask.
+    mask : numpy.ndarray
+        bool (H, W).
+    height : numpy.ndarray
+        float (H, W): high where leaves meet.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (H, W), true where the first points are nearer.
+    """
+    step = max(1.0, max(mask.shape) / _SIDE)
+    size = max(1, round(mask.shape[1] / step)), max(1, round(mask.shape[0] / step))
+    small = cv2.resize(height.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    inside = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+    cost = np.where(inside, 0.05 + (small - small[inside].min()) ** 2, np.inf)
+    scale = np.array(small.shape) / mask.shape
+    spent = []
+    for points in (first, second):
+        places = np.clip(np.floor((points + 0.5) * scale).astype(int), 0, np.array(small.shape) - 1)
+        spent.append(MCP_Geometric(cost).find_costs(places.tolist())[0])
+    nearer = (np.asarray(spent[0]) < np.asarray(spent[1])).astype(np.float32)
+    return np.asarray(cv2.resize(nearer, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5)

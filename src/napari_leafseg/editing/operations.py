@@ -158,27 +158,28 @@ def split_by_points(
             markers[y, x] = found
     if found < 2:
         return None
-    parts = watershed(_ridges(mask, box, elevation, image), markers, mask=mask)
+    parts = watershed(ridges(mask, box, elevation, image), markers, mask=mask)
     sizes = np.bincount(parts.ravel(), minlength=found + 1)
     order = sorted(range(1, found + 1), key=lambda part: -sizes[part])
     return _share_out(labels, box, leaf, mask, [parts == part for part in order], taken, "split")
 
 
-def _ridges(
+def ridges(
     mask: np.ndarray,
     box: Box,
     elevation: Callable[[Box], np.ndarray | None] | None,
     image: np.ndarray | None,
 ) -> np.ndarray:
+    """Tell where the parts of a leaf meet, float (h, w), high there; see `split_by_points`."""
     known = elevation(box) if elevation is not None else None
     if known is not None:
         return cv2.GaussianBlur(known.astype(np.float32), (0, 0), 0.8)
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    ridges = -depth / max(float(depth.max()), 1.0)
+    height = -depth / max(float(depth.max()), 1.0)
     if image is not None:
         edges = edge_strength(image[box])
-        ridges = ridges + edges / max(float(np.percentile(edges[mask], 98)), 1e-6)
-    return ridges
+        height = height + edges / max(float(np.percentile(edges[mask], 98)), 1e-6)
+    return height
 
 
 def move_border(

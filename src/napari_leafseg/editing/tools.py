@@ -5,8 +5,8 @@ Nothing here knows the window: the dock widget hands over clicks and strokes, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
@@ -14,17 +14,22 @@ import numpy as np
 
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing.edit import Box, Edit, difference, leaf_at, leaf_box, next_number
-from napari_leafseg.editing.grow import ColorGrowth, Growth
+from napari_leafseg.editing.grow import ColorGrowth, Growth, nearer_to
 from napari_leafseg.editing.shapes import bounding_box, polygon_mask
 
 _NEAR = 6  # pixels by which a click may miss a leaf
+_LEAST_BOX = 3  # pixels
+_THERE = 0.15  # of a box: a leaf that fills less is not the one it was drawn around
 
 
 class Model(Protocol):
     """What a kept prediction knows of a place; see `napari_leafseg.inference.prompts`."""
 
-    def growth(self, points: np.ndarray) -> Growth | None:
-        """Return a leaf to be grown from points, None where the prediction knows nothing."""
+    def growth(self, points: np.ndarray, away: np.ndarray) -> Growth | None:
+        """Return a leaf to be grown from points and away from others, None where the prediction knows nothing."""
+
+    def growth_in(self, box: Box, angle: float) -> Growth | None:
+        """Return the leaf that fills a box best, None where the prediction knows nothing."""
 
     def elevation(self, box: Box) -> np.ndarray | None:
         """Tell where leaves meet."""
@@ -68,19 +73,43 @@ class Adding:
         None where the click parted a leaf: the angle means nothing there.
     edit : Edit or None
         At the angle asked for last.
+    points, away : numpy.ndarray
+        (N, 2) of (y, x) that are in the leaf, and that are not.
+    within : tuple of slice or None
+        The box that somebody drew around it.
+    anew : bool
+        Whether the leaf was there before, and is drawn anew.
     """
 
     number: int
     growth: Growth | None
     edit: Edit | None
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    away: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    within: Box | None = None
+    anew: bool = False
 
     def at(self, scene: Scene, angle: float) -> Edit | None:
         """Return the edit at another angle; `scene` holds the labels without the leaf."""
         if self.growth is None:
             return self.edit
         grown = self.growth.mask(angle)
-        self.edit = None if grown is None else ops.add_mask(scene.labels, *_clipped(grown, scene), self.number)
+        self.edit = None
+        if grown is not None:
+            mask, box = _clipped(grown, scene)
+            if self.within is not None:
+                mask, box = _cut(mask, box, self.within)
+            if len(self.away) and mask.any():
+                mask = _without(mask, box, self.points, self.away, scene)
+            self.edit = self._give(scene, mask, box)
         return self.edit
+
+    def _give(self, scene: Scene, mask: np.ndarray, box: Box) -> Edit | None:
+        tool = "add" if self.within is None else "box"
+        if not self.anew:
+            return ops.add_mask(scene.labels, mask, box, self.number, tool=tool)
+        others = np.unique(scene.labels[box])
+        return _redraw(scene.labels, self.number, mask, box, others[~np.isin(others, (0, self.number))].tolist(), tool)
 
 
 def _clipped(grown: tuple[np.ndarray, Box], scene: Scene) -> tuple[np.ndarray, Box]:
@@ -94,6 +123,103 @@ def _clipped(grown: tuple[np.ndarray, Box], scene: Scene) -> tuple[np.ndarray, B
         columns_in.start - columns.start : columns_in.stop - columns.start,
     ]
     return part, (rows_in, columns_in)
+
+
+def _cut(mask: np.ndarray, box: Box, within: Box) -> tuple[np.ndarray, Box]:
+    """The piece of a mask in another box."""
+    rows, columns = (
+        slice(max(one.start, other.start), max(one.start, other.start, min(one.stop, other.stop)))
+        for one, other in zip(box, within, strict=True)
+    )
+    part = mask[
+        rows.start - box[0].start : rows.stop - box[0].start,
+        columns.start - box[1].start : columns.stop - box[1].start,
+    ]
+    return part, (rows, columns)
+
+
+def _without(mask: np.ndarray, box: Box, points: np.ndarray, away: np.ndarray, scene: Scene) -> np.ndarray:
+    """A mask without what belongs to clicks that are not in the leaf: parted where the model sees leaves meet."""
+    corner = np.array([box[0].start, box[1].start])
+    off, on = _inside(away - corner, mask), _inside(points - corner, mask)
+    if not len(off):
+        return mask
+    if not len(on):
+        on = np.round(_other(mask, box, away[-1], scene) - corner).astype(int)[None]
+    height = ops.ridges(mask, box, scene.model.elevation if scene.model else None, scene.image)
+    nearer = nearer_to(off, on, mask, height)
+    nearer[tuple(off.T)] = True
+    return mask & ~nearer
+
+
+def _inside(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The points, as whole pixels, that lie in a mask."""
+    whole = np.round(points).astype(int).reshape(-1, 2)
+    whole = whole[((whole >= 0) & (whole < mask.shape)).all(1)]
+    return whole[mask[tuple(whole.T)]]
+
+
+def _other(mask: np.ndarray, box: Box, point: np.ndarray, scene: Scene) -> np.ndarray:
+    """The middle of a mask apart from a point in it."""
+    return scene.model.other_seed(mask, box, point) if scene.model else _far_middle(mask, box, point)
+
+
+def _redraw(
+    labels: np.ndarray, number: int, mask: np.ndarray, box: Box, held: Collection[int], tool: str
+) -> Edit | None:
+    """Give a leaf another shape; other leaves in `held` keep their pixels."""
+    old = leaf_box(labels, number)
+    assert old is not None
+    rows, columns = (
+        slice(min(one.start, other.start), max(one.stop, other.stop)) for one, other in zip(box, old, strict=True)
+    )
+    before = labels[rows, columns]
+    inside = np.zeros(before.shape, bool)
+    top, left = box[0].start - rows.start, box[1].start - columns.start
+    inside[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    free = ~np.isin(before, list(held))
+    after = np.where(inside & free, number, np.where(before == number, 0, before))
+    return difference(labels, (rows, columns), after, tool)
+
+
+def add_in_box(scene: Scene, corners: np.ndarray, angle: float) -> Adding:
+    """Add the leaf that fills a box best; one that is there already and nobody verified is drawn anew.
+
+    Parameters
+    ----------
+    scene : Scene
+    corners : numpy.ndarray
+        (2, 2) of (y, x), opposite corners.
+    angle : float
+    """
+    low = np.clip(np.round(np.min(corners, 0)).astype(int), 0, scene.labels.shape)
+    high = np.clip(np.round(np.max(corners, 0)).astype(int) + 1, 0, scene.labels.shape)
+    number = next_number(scene.labels, scene.largest)
+    if (high - low).min(initial=9) < _LEAST_BOX:
+        return Adding(number, None, None)
+    within = slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
+    growth = scene.model.growth_in(within, angle) if scene.model else None
+    middle = (low + high - 1) / 2
+    grown = Adding(number, growth or ColorGrowth(scene.image, middle[None]), None, within=within)
+    held = np.bincount(scene.labels[within].ravel(), minlength=1)
+    free = [leaf for leaf in np.flatnonzero(held) if leaf and leaf not in scene.locked]
+    whole = {leaf: int(np.count_nonzero(scene.labels == leaf)) for leaf in free}
+    there = [leaf for leaf in free if held[leaf] > 0.5 * whole[leaf] and held[leaf] > _THERE * held.sum()]
+    if there:
+        grown.number, grown.anew = int(max(there, key=lambda leaf: held[leaf])), True
+    grown.at(scene, angle)
+    return grown
+
+
+def take_off(scene: Scene, adding: Adding, point: np.ndarray, angle: float) -> Adding:
+    """Grow a leaf that was just added again, without what a click belongs to; `scene` holds labels without the leaf."""
+    away = np.concatenate([adding.away, np.asarray(point, float).reshape(1, 2)])
+    growth = adding.growth
+    if scene.model is not None and adding.within is None:
+        growth = scene.model.growth(adding.points, away) or growth
+    again = replace(adding, growth=growth, away=away)
+    again.at(scene, angle)
+    return again
 
 
 def add(scene: Scene, points: np.ndarray, angle: float) -> Adding:
@@ -111,14 +237,14 @@ def add(scene: Scene, points: np.ndarray, angle: float) -> Adding:
         box = leaf_box(scene.labels, on)
         assert box is not None
         mask = scene.labels[box] == on
-        other = scene.model.other_seed(mask, box, points[0]) if scene.model else _far_middle(mask, box, points[0])
+        other = _other(mask, box, points[0], scene)
         elevation = scene.model.elevation if scene.model else None
         edit = ops.split_by_points(
             scene.labels, on, np.stack([other, points[0]]), elevation, scene.image, scene.largest
         )
         return Adding(number, None, edit)
-    growth = scene.model.growth(points) if scene.model else None
-    adding = Adding(number, growth or ColorGrowth(scene.image, points), None)
+    growth = scene.model.growth(points, np.zeros((0, 2))) if scene.model else None
+    adding = Adding(number, growth or ColorGrowth(scene.image, points), None, points)
     adding.at(scene, angle)
     return adding
 
@@ -171,9 +297,9 @@ def border(scene: Scene, stroke: np.ndarray) -> Edit | None:
 def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
     """Draw a leaf. Around a leaf that is there already it draws that one anew; verified others keep their pixels."""
     labels = scene.labels
-    box = bounding_box(points, labels.shape, 1)
-    inside = polygon_mask(points, box)
-    window = labels[box]
+    around = bounding_box(points, labels.shape, 1)
+    inside = polygon_mask(points, around)
+    window = labels[around]
     within = np.bincount(window[inside], minlength=1)
     held = [leaf for leaf in np.flatnonzero(within) if leaf]
     whole = {leaf: int(np.count_nonzero(labels == leaf)) for leaf in held}
@@ -181,17 +307,7 @@ def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
     if not redrawn:
         return ops.draw_polygon(labels, points, next_number(labels, scene.largest), scene.locked)
     number = int(max(redrawn, key=lambda leaf: within[leaf]))
-    old = leaf_box(labels, number)
-    assert old is not None
-    both = tuple(
-        slice(min(one.start, other.start), max(one.stop, other.stop)) for one, other in zip(box, old, strict=True)
-    )
-    around: Box = (both[0], both[1])
-    mask = polygon_mask(points, around)
-    before = labels[around]
-    free = ~np.isin(before, [leaf for leaf in scene.locked if leaf != number])
-    after = np.where(mask & free, number, np.where(before == number, 0, before))
-    return difference(labels, around, after, "lasso")
+    return _redraw(labels, number, inside, around, scene.locked - {number}, "lasso")
 
 
 def front(scene: Scene, stroke: np.ndarray) -> Edit | None:
@@ -235,9 +351,9 @@ class Tool(NamedTuple):
     ----------
     name, label, key, help : str
     gesture : str
-        "click" (a click or a scribble), "stroke", "cut" (a stroke, or clicks), or "loop".
+        "click" (a click or a scribble), "box", "stroke", "cut" (a stroke, or clicks), or "loop".
     make : callable or None
-        What a stroke or loop does; None for a click, which `add` does.
+        What a stroke or loop does; None for a click, which `add` does, and for a box, which `add_in_box` does.
     shapes_all : bool
         Whether it decides the shape of every leaf that it changes, so that all of them are verified by it; else of
         those that gain pixels, or lose some to the background.
@@ -253,7 +369,10 @@ class Tool(NamedTuple):
 
 
 TOOLS: tuple[Tool, ...] = (
-    Tool("add", "Add leaf", "A", "click", "Click a missing leaf, or scribble on it. Shift + wheel: wider or narrower."),
+    Tool("add", "Add leaf", "A", "click",
+         "Click a missing leaf, or scribble on it. Shift + click: not that part. Shift + wheel: wider or narrower."),
+    Tool("box", "Box", "Shift-A", "box",
+         "Draw a box around a leaf. Shift + click: not that part. Shift + wheel: wider or narrower."),
     Tool("split", "Split", "K", "cut", "Draw across the leaf, or click once in each part and press K again.",
          split, shapes_all=True),
     Tool("merge", "Merge", "G", "stroke", "Drag from leaf to leaf: they become one.", merge),

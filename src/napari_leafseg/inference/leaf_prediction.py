@@ -64,9 +64,12 @@ class PixelRegion(Region):
                 self._published = PublishedGrouping(self.maps.distance, self.maps.embedding, foreground)
             return self._published
 
-    def growth(self, points: np.ndarray) -> Growth | None:
+    def growth(self, points: np.ndarray, away: np.ndarray) -> Growth | None:
         y, x = self.to_working(points[:1])[0]
-        return EmbeddingGrowth(self, points) if self.maps.foreground[y, x] >= FOREGROUND else None
+        return EmbeddingGrowth(self, points, away) if self.maps.foreground[y, x] >= FOREGROUND else None
+
+    def growth_in(self, box: tuple[slice, slice], angle: float) -> Growth | None:
+        return EmbeddingGrowth.in_box(self, box, angle)
 
     def foreground(self, window: tuple[slice, slice]) -> np.ndarray:
         """Tell whether each working pixel of a window belongs to a leaf, bool."""

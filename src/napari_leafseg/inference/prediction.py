@@ -91,8 +91,18 @@ class Region:
         local = (np.asarray(points, float) - (self.rows.start, self.columns.start) + 0.5) * self.zoom - 0.5
         return np.clip(np.round(local).astype(int), 0, np.array(self.working) - 1)
 
-    def growth(self, points: np.ndarray) -> Growth | None:
-        """Return a leaf to be grown from points (N, 2) of (y, x) in the image; None where the region knows of none."""
+    def growth(self, points: np.ndarray, away: np.ndarray) -> Growth | None:
+        """Return a leaf to be grown from points; None where the region knows of none.
+
+        Parameters
+        ----------
+        points, away : numpy.ndarray
+            (N, 2) of (y, x) in the image: in the leaf, and not in it.
+        """
+        return None
+
+    def growth_in(self, box: tuple[slice, slice], angle: float) -> Growth | None:
+        """Return the leaf that fills a box of the image best at an angle; None where the region knows of none."""
         return None
 
     def confidence(self, window: np.ndarray) -> dict[int, float]:

@@ -9,6 +9,7 @@ from napari_leafseg.editing.grow import Growth
 from napari_leafseg.inference.prediction import Prediction, Region
 
 Box = tuple[slice, slice]
+_NONE = np.zeros((0, 2))
 
 
 def region_at(prediction: Prediction, y: float, x: float) -> Region | None:
@@ -93,10 +94,15 @@ class PredictionModel:
     def __init__(self, prediction: Prediction) -> None:
         self.prediction = prediction
 
-    def growth(self, points: np.ndarray) -> Growth | None:
-        """Return a leaf to be grown from points; None where the prediction sees no leaf."""
+    def growth(self, points: np.ndarray, away: np.ndarray = _NONE) -> Growth | None:
+        """Return a leaf to be grown from points and away from others; None where the prediction sees no leaf."""
         region = region_at(self.prediction, *points[0])
-        return None if region is None else region.growth(points)
+        return None if region is None else region.growth(points, away)
+
+    def growth_in(self, box: Box, angle: float) -> Growth | None:
+        """Return the leaf that fills a box best at an angle; None where the prediction sees none."""
+        region = region_at(self.prediction, *((span.start + span.stop - 1) / 2 for span in box))
+        return None if region is None else region.growth_in(box, angle)
 
     def elevation(self, box: Box) -> np.ndarray | None:
         """See `elevation`."""

@@ -61,8 +61,11 @@ class MaskRegion(Region):
         kept = [number for number in np.argsort(-scores, kind="stable") if scores[number] >= values["score_threshold"]]
         return [(float(scores[number]), self.masks[number]) for number in kept]
 
-    def growth(self, points: np.ndarray) -> Growth | None:
-        return MaskGrowth.at(self, points)
+    def growth(self, points: np.ndarray, away: np.ndarray) -> Growth | None:
+        return MaskGrowth.at(self, points, away)
+
+    def growth_in(self, box: tuple[slice, slice], angle: float) -> Growth | None:
+        return MaskGrowth.in_box(self, box)
 
     def enlarge(self, mask: SoftMask) -> tuple[tuple[slice, slice], np.ndarray]:
         """Return a mask at the image's size: where it lies in the region, and uint8 values there."""

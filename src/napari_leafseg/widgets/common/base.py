@@ -10,7 +10,16 @@ from napari.utils.notifications import show_error
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_leafseg.widgets.common.controls import burst_timer, list_again, listen, models_box
 from napari_leafseg.widgets.common.job_runner import JobRunner
@@ -37,7 +46,6 @@ class LeafsegWidget(QWidget):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName(self.object_name)
-        self.setMinimumWidth(self.minimum_width)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
@@ -68,12 +76,18 @@ class LeafsegWidget(QWidget):
         area.setWidget(inside)
         outer.addLayout(pinned)
         outer.addWidget(area, 1)
+        self._outer = outer
         return pinned, _spaced(QVBoxLayout(inside))
 
+    def pin_below(self, row: QHBoxLayout) -> None:
+        """Add a row that is always in view below what is scrolled."""
+        row.setContentsMargins(8, 4, 8, 8)
+        self._outer.addLayout(row)
+
     def minimumSizeHint(self) -> QSize:
-        """A window of any height has room for it."""
+        """A window of any height has room for it; no text of a button is cut."""
         hint = super().minimumSizeHint()
-        return QSize(hint.width(), min(hint.height(), self.most_minimum_height))
+        return QSize(max(hint.width(), self.minimum_width), min(hint.height(), self.most_minimum_height))
 
     def showEvent(self, event: Any) -> None:
         """Give the keys back to the canvas after a click on any button."""

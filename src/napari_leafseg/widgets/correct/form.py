@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.widgets.common.base import LeafsegWidget
+from napari_leafseg.widgets.common.elided import ElidedLabel
 
 LEAF_ACTIONS = (
     ("delete", "Delete", "D", "Delete the leaf under the mouse."),
@@ -40,9 +41,9 @@ class CorrectForm(LeafsegWidget):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
         column = self.column(scrolled=True)
-        self.image_label = QLabel()
+        self.image_label = ElidedLabel()
         self.image_label.setObjectName("correct_image")
-        self.image_label.setWordWrap(True)
+        self.image_label.setStyleSheet("font-weight: bold")
         column.addWidget(self.image_label)
         column.addWidget(self._tools())
         column.addLayout(self._history())
@@ -59,10 +60,11 @@ class CorrectForm(LeafsegWidget):
         grid = QGridLayout()
         self.tool_buttons: dict[str, QPushButton] = {}
         for number, tool in enumerate(TOOLS):
-            button = QPushButton(f"{tool.label}  ({tool.key})")
+            key = tool.key.replace("-", "+")
+            button = QPushButton(f"{tool.label}  ({key})")
             button.setObjectName(f"tool_{tool.name}")
             button.setCheckable(True)
-            button.setToolTip(f"{tool.help}  Key {tool.key}; again to put the tool away.")
+            button.setToolTip(f"{tool.help}  Key {key}; again to put the tool away.")
             grid.addWidget(button, number // 2, number % 2)
             self.tool_buttons[tool.name] = button
         column.addLayout(grid)

@@ -16,6 +16,24 @@ from napari_leafseg.widgets.state.session import KEY
 CLICK = 3.0  # screen pixels that a click may wander
 
 
+def _line(points: np.ndarray) -> np.ndarray:
+    """A stroke with fewer points."""
+    return np.concatenate([points[:: max(1, len(points) // 150)], points[-1:]])
+
+
+def _loop(points: np.ndarray) -> np.ndarray:
+    thin = _line(points)
+    return np.concatenate([thin, thin[:1]]) if len(thin) > 2 else thin
+
+
+def _box(points: np.ndarray) -> np.ndarray:
+    (top, left), (bottom, right) = points[0], points[-1]
+    return np.array([(top, left), (top, right), (bottom, right), (bottom, left), (top, left)])
+
+
+_DRAWN = {"loop": _loop, "box": _box}
+
+
 class Gestures:
     """Turns mouse events into strokes in a labels layer's pixels; shows each stroke while it is drawn.
 
@@ -23,7 +41,7 @@ class Gestures:
     ----------
     viewer : ViewerModel
     done : callable
-        Takes the layer's points (N, 2) of (y, x), and whether it was a mere click.
+        Takes the layer's points (N, 2) of (y, x), whether it was a mere click, and whether Shift was held.
     wheel : callable
         Takes the wheel's steps when Shift is held; returns whether it used them.
     """
@@ -31,22 +49,22 @@ class Gestures:
     def __init__(
         self,
         viewer: ViewerModel,
-        done: Callable[[np.ndarray, bool], None],
+        done: Callable[[np.ndarray, bool, bool], None],
         wheel: Callable[[float], bool],
     ) -> None:
         self.viewer, self._done, self._wheel = viewer, done, wheel
         self.layer: Labels | None = None
         self.cursor: tuple[float, float] | None = None
-        self._closed = False
+        self._drawn = _line
         self._ends = (
             on_canvas(viewer.mouse_drag_callbacks, self._drag),
             on_canvas(viewer.mouse_wheel_callbacks, self._wheel_moved, first=True),
             on_canvas(viewer.mouse_move_callbacks, self._moved),
         )
 
-    def start(self, layer: Labels, closed: bool) -> None:
-        """Take the left button from the camera, for this layer; `closed` draws loops."""
-        self.layer, self._closed = layer, closed
+    def start(self, layer: Labels, gesture: str) -> None:
+        """Take the left button from the camera, for this layer; see `napari_leafseg.editing.tools.Tool`."""
+        self.layer, self._drawn = layer, _DRAWN.get(gesture, _line)
         layer.mode = "pan_zoom"
         self._preview()
         layer.mouse_pan = False  # the viewer takes it over for its camera whenever the layer becomes the active one
@@ -88,6 +106,7 @@ class Gestures:
         if {"Control", "Alt"} & set(event.modifiers):  # see `quick`
             return
         points, start, farthest = [self.data_point(layer, event)], np.array(event.pos), 0.0
+        shift = "Shift" in event.modifiers
         yield
         while event.type == "mouse_move":
             farthest = max(farthest, float(np.hypot(*(np.array(event.pos) - start))))
@@ -97,7 +116,7 @@ class Gestures:
             yield
         self._draw([])
         click = farthest <= CLICK
-        self._done(np.array(points[:1] if click else points), click)
+        self._done(np.array(points[:1] if click else points), click, shift)
 
     def _find_preview(self) -> Shapes | None:
         for layer in self.viewer.layers:
@@ -125,9 +144,5 @@ class Gestures:
             return
         preview.data = []
         if len(points) > 1:
-            step = max(1, len(points) // 150)
             width = max(0.5, 2.5 / self.viewer.camera.zoom / float(preview.scale[-1]))
-            thin = np.array([*points[::step], points[-1]])
-            if self._closed and len(thin) > 2:
-                thin = np.concatenate([thin, thin[:1]])
-            preview.add_paths(thin, edge_width=width, edge_color="white")
+            preview.add_paths(self._drawn(np.array(points)), edge_width=width, edge_color="white")

@@ -23,6 +23,8 @@ from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session, labels_shape
 
 _WHEEL = 3.0  # degrees a step
+GROWING = {"click", "box"}  # gestures whose leaf follows the angle
+_GROWN = {"add", "box"}
 
 
 class ToolController(QObject):
@@ -65,7 +67,7 @@ class ToolController(QObject):
             if binding is None:
                 self.choose(None)
             else:
-                self.gestures.start(binding.layer, self.tool.gesture == "loop")
+                self.gestures.start(binding.layer, self.tool.gesture)
 
     def choose(self, tool: tools.Tool | None) -> None:
         """Take a tool, or put it away when it is the chosen one."""
@@ -86,19 +88,22 @@ class ToolController(QObject):
             assert image is not None
             binding = self.session.focused_binding() or self._begin(image)
             self.viewer.layers.selection.active = binding.layer
-            self.gestures.start(binding.layer, tool.gesture == "loop")
+            self.gestures.start(binding.layer, tool.gesture)
         self.changed.emit()
 
     def _begin(self, image: Image) -> LabelsBinding:
         """Labels for an image that was not segmented."""
         return layers.add_labels(self.session, image, Document(np.zeros(labels_shape(image), np.uint16)))
 
-    def _gesture(self, points: np.ndarray, click: bool) -> None:
+    def _gesture(self, points: np.ndarray, click: bool, shift: bool) -> None:
         binding, tool = self.session.focused_binding(), self.tool
         if binding is None or tool is None:
             return
         try:
-            self._use(tool, binding, points, click)
+            if shift and click and tool.gesture in GROWING:
+                self._take_off(binding, points[0])
+            else:
+                self._use(tool, binding, points, click)
         except UserError as error:
             show_error(str(error))
         self.changed.emit()
@@ -111,6 +116,10 @@ class ToolController(QObject):
                 return
             self.report(self._add(binding, points[inside]))
             return
+        if tool.gesture == "box" and not click:
+            made = tools.add_in_box(make_scene(self.session, binding), points[[0, -1]], self.angle)
+            self.report(self._grow(binding, made))
+            return
         if click and tool.gesture == "cut":
             self.clicks.append(points[0])
             self.told.emit(f"{len(self.clicks)} points. Click in each part, then press {tool.key} to split.")
@@ -120,14 +129,29 @@ class ToolController(QObject):
         if click:
             self.told.emit(tool.help)
             return
-        made = None if tool.make is None else tool.make(make_scene(self.session, binding), points)
-        if isinstance(made, list):
-            made = _as_one(binding, made)
-        self.report(binding.perform(made))
+        step = None if tool.make is None else tool.make(make_scene(self.session, binding), points)
+        if isinstance(step, list):
+            step = _as_one(binding, step)
+        self.report(binding.perform(step))
 
     def _add(self, binding: LabelsBinding, points: np.ndarray) -> Any:
-        self.adding, self._added_to = tools.add(make_scene(self.session, binding), points, self.angle), binding
-        return binding.perform(self.adding.edit)
+        return self._grow(binding, tools.add(make_scene(self.session, binding), points, self.angle))
+
+    def _grow(self, binding: LabelsBinding, adding: tools.Adding) -> Any:
+        self.adding, self._added_to = adding, binding
+        return binding.perform(adding.edit)
+
+    def _take_off(self, binding: LabelsBinding, point: np.ndarray) -> None:
+        """Take what a click belongs to off the leaf that was just added; both remain one step."""
+        adding = self.adding
+        if adding is None or not self.widens:
+            self.told.emit("Nothing was changed. Add a leaf first; then Shift + click what is not part of it.")
+            return
+        if adding.edit is not None:
+            binding.undo()
+        step = self._grow(binding, tools.take_off(make_scene(self.session, binding), adding, point, self.angle))
+        if step is None:
+            self.told.emit("Nothing was left of the leaf: widen it (Shift + wheel), or add it anew.")
 
     def _quick(self, key: str, place: tuple[float, ...]) -> None:
         """Add or part a leaf, or remove it, where somebody clicked with a key held."""
@@ -167,7 +191,7 @@ class ToolController(QObject):
             self.told.emit(f"Nothing was changed. {self.tool.help}")
 
     def _wheel(self, steps: float) -> bool:
-        if (self.tool is None or self.tool.gesture != "click") and not self.widens:
+        if (self.tool is None or self.tool.gesture not in GROWING) and not self.widens:
             return False
         self.angle_wanted.emit(self.angle + _WHEEL * float(np.sign(steps)))
         return True
@@ -179,7 +203,7 @@ class ToolController(QObject):
         if self.adding is None or self.adding.growth is None or binding is None or binding is not self._added_to:
             return False
         last = binding.document.history.undoable
-        return self.adding.edit is None or (last is not None and last.tool == "add")
+        return self.adding.edit is None or (last is not None and last.tool in _GROWN)
 
     def set_angle(self, angle: float) -> None:
         """Grow by another angle; the leaf that was just added follows."""

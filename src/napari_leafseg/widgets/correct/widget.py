@@ -17,7 +17,7 @@ from napari_leafseg.editing.edit import Edit, difference, leaf_at
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS, CorrectForm
 from napari_leafseg.widgets.correct.keys import ACCEPT_KEY, NEXT_KEY, KeyBar, bind_to_layer, words_for
 from napari_leafseg.widgets.correct.review import Review
-from napari_leafseg.widgets.correct.tool_controller import ToolController
+from napari_leafseg.widgets.correct.tool_controller import GROWING, ToolController
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.napari_private import native_canvas
 from napari_leafseg.widgets.state.overlays import Marks
@@ -215,14 +215,14 @@ class CorrectWidget(CorrectForm):
             self.region_button,
         ):
             button.setEnabled(binding is not None)
-        growing = tool is not None and tool.gesture == "click"
+        growing = tool is not None and tool.gesture in GROWING
         for widget in (self.angle_label, self.angle_slider, self.angle_box):
             widget.setEnabled(growing)
         if tool is not None and not self.tools.clicks and not self.hint.text().startswith("Nothing was"):
             self.hint.setText(tool.help)
         elif tool is None:
             self.hint.setText("" if binding is not None else _NOTHING)
-        self.image_label.setText(f"<b>{image.name}</b>" if image is not None else "No image is open.")
+        self.image_label.setText(image.name if image is not None else "No image is open.")
         if self.key_bar is not None:
             leaves = 0 if binding is None else self.session.record(binding.image).count
             words = words_for(leaves, self.review.reviewed, self.tools.widens, "" if tool is None else tool.help)

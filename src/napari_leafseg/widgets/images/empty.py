@@ -17,6 +17,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.project.files import read_project_file
 from napari_leafseg.project.recent_projects import recent_projects
 from napari_leafseg.widgets.common.controls import push_button, wrapped_label
+from napari_leafseg.widgets.common.elided import ElidedButton
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import recoverable_projects, unsaved_folder
 from napari_leafseg.widgets.state.workers import start_worker
@@ -90,11 +91,11 @@ class EmptyPage(QWidget):
         self.column.addSpacing(8)
         self.column.addWidget(wrapped_label(f"empty_{title.lower()}", f"<b>{title}</b>"))
         for text, tip, action in entries:
-            button = push_button(f"recent_{title.lower()}", "", action, tip)
-            button.setProperty("whole", text)
-            button.setText(text)
+            button = ElidedButton(text)
+            button.setObjectName(f"recent_{title.lower()}")
+            button.setToolTip(tip)
+            button.clicked.connect(lambda _on=False, action=action: action())
             button.setStyleSheet("text-align: left; padding-left: 8px;")
-            button.setMinimumWidth(60)
             self.column.addWidget(button)
 
     def buttons(self, section: str) -> list[QPushButton]:

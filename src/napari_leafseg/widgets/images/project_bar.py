@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QInputDialog,
-    QLabel,
     QMenu,
     QMessageBox,
     QPushButton,
@@ -26,6 +25,7 @@ from napari_leafseg.project.lock import ProjectLocked
 from napari_leafseg.project.recent_projects import last_project
 from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, import_masks
 from napari_leafseg.widgets.common.controls import listen
+from napari_leafseg.widgets.common.elided import ElidedButton, ElidedLabel
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
 from napari_leafseg.widgets.images.elsewhere import ProjectCopier
@@ -58,7 +58,7 @@ class ProjectBar(QWidget):
         self._error: Exception | None = None
         self._notes: list[str] = []
         self.copier = ProjectCopier(self)
-        self.name = QLabel()
+        self.name = ElidedLabel()
         self.name.setObjectName("project_name")
         self.button = QPushButton("Project")
         self.button.setObjectName("project_menu")
@@ -87,7 +87,7 @@ class ProjectBar(QWidget):
             f"At most {preferences.predictions_limit} MiB in a project; the oldest are deleted first."
         )
         self.button.setMenu(menu)
-        self.recover = QPushButton()
+        self.recover = ElidedButton()
         self.recover.setObjectName("recover")
         self.recover.clicked.connect(self._recover)
         row = QHBoxLayout()
@@ -120,14 +120,15 @@ class ProjectBar(QWidget):
         elif self.controller.is_scratch:
             text, tip = "Kept, not in a project yet", f"In {project.folder}. Choose “New project …” to give it a place."
         else:
-            text, tip = f"<b>{project.file.name}</b>", str(project.folder)
+            text, tip = project.file.name, str(project.folder)
             self.last = project.folder
         if project is not None and project.writer.error:
             text, tip = f"⚠ {text} cannot be written", project.writer.error
+        chosen = project is not None and not self.controller.is_scratch
         self.name.setText(text)
+        self.name.setStyleSheet("font-weight: bold" if chosen else "")
         self.name.setToolTip(tip)
         self.button.setEnabled(not self.job.running)  # one change of the project at a time
-        chosen = project is not None and not self.controller.is_scratch
         for name in ("import", "labels", "relink", "close"):
             self.actions_by_name[name].setEnabled(chosen)
         self.actions_by_name["elsewhere"].setEnabled(project is not None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QModelIndex, QSize
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QListView, QVBoxLayout, QWidget
+from qtpy.QtCore import QModelIndex, QSize, Qt
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QListView, QVBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.controls import burst_timer, listen
+from napari_leafseg.widgets.common.elided import ElidedLabel
 from napari_leafseg.widgets.images.list_view import ImageView
 from napari_leafseg.widgets.images.paint import CELL, CellDelegate
 from napari_leafseg.widgets.images.rows import ENTRY, ImageRows, warnings
@@ -48,7 +49,8 @@ class ContactSheet(QWidget):
         self.order_box.setObjectName("sheet_order")
         for name, title in (("confidence", "Least certain first"), ("name", "Name"), ("date", "Date")):
             self.order_box.addItem(title, name)
-        self.words = QLabel()
+        self.words = ElidedLabel()
+        self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.rows = ImageRows(session, "confidence", self._wanted, self)
         self.view = ImageView(self.rows, thumbnails)
         self.view.setObjectName("sheet")
@@ -60,8 +62,7 @@ class ContactSheet(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.shown_box)
         row.addWidget(self.order_box)
-        row.addStretch(1)
-        row.addWidget(self.words)
+        row.addWidget(self.words, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 4)
         column.addLayout(row)
@@ -92,7 +93,8 @@ class ContactSheet(QWidget):
         entries = self.rows.entries
         unsure = sum(entry.confidence is not None and entry.confidence < _UNSURE for entry in entries)
         flagged = sum(bool(warnings(entry)) for entry in entries)
-        self.words.setText(f"{len(entries)} images · {unsure} uncertain · {flagged} flagged" if entries else
+        many = "" if len(entries) == 1 else "s"
+        self.words.setText(f"{len(entries)} image{many} · {unsure} uncertain · {flagged} flagged" if entries else
                            "Nothing to show yet: run the images first.")  # fmt: skip
 
     def _clicked(self, index: QModelIndex) -> None:

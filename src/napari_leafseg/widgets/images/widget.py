@@ -27,6 +27,7 @@ from napari_leafseg.widgets.images.triage import ContactSheet
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
+from napari_leafseg.widgets.state.napari_private import leave_sides_to_docks
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import KEY
 from napari_leafseg.widgets.state.view import camera_state, fit_plant
@@ -210,6 +211,7 @@ class ImagesWidget(ImagesForm):
         """Show the contact sheet below the canvas; hide it where it is there."""
         if self.sheet is None:
             self.sheet = ContactSheet(self.session, self.thumbnails, lambda: str(self.viewer.theme))
+            leave_sides_to_docks(self.viewer)
             self.viewer.window.add_dock_widget(self.sheet, name="Contact sheet", area="bottom")
             return
         dock = present(self.sheet.parentWidget())

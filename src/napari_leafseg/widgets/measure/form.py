@@ -53,7 +53,7 @@ class MeasureForm(JobWidget):
         self.parts.setStretchFactor(0, 3)
         self.parts.setStretchFactor(1, 2)
         column.addWidget(self.parts, 1)
-        column.addLayout(self._saving())
+        self.pin_below(self._saving())
         self.show_state("", False, False)
         self.progress.hide()
 

@@ -12,7 +12,6 @@ from napari.viewer import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
@@ -20,7 +19,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -39,6 +37,7 @@ from napari_leafseg.widgets.common.controls import (
     thin_progress,
     wrapped_label,
 )
+from napari_leafseg.widgets.common.elided import ElidedComboBox
 from napari_leafseg.widgets.common.fold import Fold
 from napari_leafseg.widgets.common.parameter_panel import BOX_WIDTH, ParameterPanel
 from napari_leafseg.widgets.common.run_all import RunAllButton
@@ -82,9 +81,9 @@ class SegmentForm(JobWidget):
     def _choices(self) -> QFormLayout:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        self.image_box = _combo("image")
+        self.image_box = ElidedComboBox("image")
         self.image_box.currentIndexChanged.connect(lambda _index: self._describe())
-        self.model_box = _combo("model")
+        self.model_box = ElidedComboBox("model")
         self.model_box.setItemDelegate(TwoLines(self.model_box))
         fill_models(self.model_box, other=_OTHER)
         present(self.model_box.view()).setTextElideMode(Qt.TextElideMode.ElideNone)
@@ -106,10 +105,10 @@ class SegmentForm(JobWidget):
         form = QFormLayout(self.advanced.content)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        self.device_box = _combo("device")
+        self.device_box = ElidedComboBox("device")
         for title, name in plausible_devices():
             self.device_box.addItem(title, name)
-        self.tta_box = _combo("tta")
+        self.tta_box = ElidedComboBox("tta")
         for name, preset in TTA_PRESETS.items():
             self.tta_box.addItem(preset.label, name)
             help_text = ": ".join(filter(None, (preset.help, describe_cost(name))))
@@ -380,15 +379,6 @@ class SegmentForm(JobWidget):
         where = str(folder) if folder else "a folder “leaves” beside the image"
         self.save_button.setToolTip(f"Exports to {where}; key S on the canvas")
         self.folder_button.setToolTip(f"Choose where to export to. Now: {where}")
-
-
-def _combo(name: str) -> QComboBox:
-    box = QComboBox()
-    box.setObjectName(name)
-    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    box.setMinimumContentsLength(12)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return box
 
 
 def _hint(text: str = "") -> QLabel:

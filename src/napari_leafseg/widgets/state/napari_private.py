@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
+from qtpy.QtCore import Qt
 
 _SIZE = (600, 800)
 
@@ -70,6 +71,14 @@ def redraw(layer: Labels, box: tuple[slice, ...]) -> None:
 def layer_list_dock(viewer: Any) -> Any:
     """The dock of napari's list of layers; None for a viewer without a window."""
     return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "dockLayerList", None)
+
+
+def leave_sides_to_docks(viewer: Any) -> None:
+    """Have docks at the bottom lie below the canvas alone, so that those at its sides keep their height."""
+    window = main_window(viewer)
+    if window is not None:
+        window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
 
 
 def name_dock(dock: Any, title: str) -> None:
