@@ -22,7 +22,14 @@ _LEAST = 60  # pixels
 _END = Qt.TextElideMode.ElideRight
 
 
-_Base = QLabel if TYPE_CHECKING else object  # Qt's classes have one parent
+if TYPE_CHECKING:
+
+    class _Base(QWidget):
+        def text(self) -> str:
+            """What is shown."""
+
+else:
+    _Base = object  # Qt's classes have one parent
 
 
 class _Elided(_Base):
@@ -96,7 +103,9 @@ class ElidedComboBox(_Elided, QComboBox):
     def room(self) -> int:
         """Return how many pixels of width the text has."""
         option, field = self._option(), QStyle.SubControl.SC_ComboBoxEditField
-        return self.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self).width()
+        style = self.style()
+        assert style is not None
+        return style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self).width()
 
     def _option(self) -> QStyleOptionComboBox:
         option = QStyleOptionComboBox()

@@ -50,7 +50,7 @@ class ContactSheet(QWidget):
         for name, title in (("confidence", "Least certain first"), ("name", "Name"), ("date", "Date")):
             self.order_box.addItem(title, name)
         self.words = ElidedLabel()
-        self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)  # type: ignore[arg-type]
         self.rows = ImageRows(session, "confidence", self._wanted, self)
         self.view = ImageView(self.rows, thumbnails)
         self.view.setObjectName("sheet")
