@@ -73,6 +73,7 @@ benchmark: $(READY)
 	$(SCREEN) $(BIN)/python -m benchmarks.image_list --record
 	$(SCREEN) $(BIN)/python -m benchmarks.correct --record
 	$(BIN)/python -m benchmarks.annotator
+	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.memory --record
 	$(BIN)/python -m benchmarks.sweep --record
 	$(BIN)/python -m benchmarks.training_step --record

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import tifffile
 from napari.layers import Image
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QComboBox, QDialogButtonBox
 
@@ -241,3 +244,36 @@ def test_labels_of_layers_and_of_twins_are_written_where_they_belong(viewer, qtb
     qtbot.waitUntil(lambda: not widget.thumbnails.running and not widget.loader.running)
     segment.close()
     widget.close()
+
+
+def _zeros(path):
+    path.write_bytes(bytes(5000))
+
+
+def _cut(path):
+    tifffile.imwrite(path, RGB.transpose(2, 0, 1), photometric="minisblack", metadata={"axes": "CYX"}, ome=True)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "words"),
+    [
+        ("zeros.png", _zeros, "filled with zeros"),
+        ("cut.ome.tif", _cut, "damaged or cut off"),
+        ("empty.jpg", lambda path: path.touch(), "is empty"),
+        ("pipe.png", lambda path: os.mkfifo(path), "a pipe or device"),
+        ("folder.png", lambda path: path.mkdir(), "holds no image"),
+        ("link.png", lambda path: path.symlink_to("gone.png"), "a link to gone.png"),
+        ("gone.png", lambda path: None, "There is no file"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="no pipes in folders there")
+def test_what_is_no_image_is_said_with_the_reason(widget, viewer, qtbot, tmp_path, name, make, words):
+    make(tmp_path / name)
+    notification_manager.records.clear()
+    widget.add([tmp_path / name])
+    qtbot.waitUntil(lambda: bool(notification_manager.records))
+    (record,) = notification_manager.records
+    assert name in record.message
+    assert words in record.message
+    assert not viewer.layers

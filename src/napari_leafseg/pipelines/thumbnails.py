@@ -16,6 +16,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import ReadOptions, read_image, to_rgb8
+from napari_leafseg.io.arrays import SMALLEST_SIDE
 from napari_leafseg.pipelines.run_list import file_state
 from napari_leafseg.project.labels_file import read_labels_file
 
@@ -27,7 +28,9 @@ Paint = Callable[[np.ndarray], np.ndarray]
 """From labels to colors, uint8 (h, w, 3)."""
 
 
-def draw_thumbnail(image: Any, labels: np.ndarray | None, paint: Paint, size: int = SIZE) -> np.ndarray:
+def draw_thumbnail(
+    image: Any, labels: np.ndarray | None, paint: Paint, size: int = SIZE, name: str = "The image"
+) -> np.ndarray:  # fmt: skip
     """Draw a plant with its leaves outlined, uint8 (h, w, 3), `size` pixels at most.
 
     Parameters
@@ -38,6 +41,8 @@ def draw_thumbnail(image: Any, labels: np.ndarray | None, paint: Paint, size: in
         Of the same shape; the whole image is drawn without any.
     paint : callable
     size : int
+    name : str
+        Of the file, for messages.
     """
     if image.ndim == 4:
         middle = len(image) // 2
@@ -48,8 +53,9 @@ def draw_thumbnail(image: Any, labels: np.ndarray | None, paint: Paint, size: in
         labels = labels[box]
     else:
         labels = None
-    step = max(1, max(span.stop - span.start for span in box) // (3 * size))
-    small = to_rgb8(np.ascontiguousarray(image[::step, ::step]))
+    step = max(span.stop - span.start for span in box) // (3 * size)
+    step = max(1, min(step, min(image.shape[:2]) // SMALLEST_SIDE))  # long images stay large enough
+    small = to_rgb8(np.ascontiguousarray(image[::step, ::step]), name)
     small = np.ascontiguousarray(small[tuple(slice(span.start // step, -(-span.stop // step)) for span in box)])
     factor = size / max(small.shape[:2])
     shape = (max(1, round(small.shape[1] * factor)), max(1, round(small.shape[0] * factor)))
@@ -100,7 +106,7 @@ def thumbnail_of(path: Path, options: ReadOptions, labels: np.ndarray | Path | N
     image = read_image(path, options).array
     if isinstance(labels, Path):
         labels = read_labels_file(labels)[0] if labels.exists() else None
-    small = draw_thumbnail(image, labels, paint)
+    small = draw_thumbnail(image, labels, paint, name=str(path))
     if kept is not None:
         keep_thumbnail(kept, small)
     return small
