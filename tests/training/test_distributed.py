@@ -101,7 +101,7 @@ def test_no_thread_of_the_group_outlives_the_interpreter(tmp_path):
     assert [(tmp_path / f"left{rank}.txt").read_text() for rank in range(2)] == ["False [] True"] * 2
 
 
-@pytest.mark.parametrize("model", ["tiny", "solov2-tiny"])
+@pytest.mark.parametrize("model", ["tiny", pytest.param("solov2-tiny", marks=pytest.mark.night)])
 def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(tmp_path, model):
     body = f"""
         import hashlib, json
