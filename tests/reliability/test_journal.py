@@ -72,7 +72,7 @@ def test_flipped_bits(tmp_path, saved, tries):
         assert len(document.history) >= 5
 
 
-@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.night)])
 def test_a_cut_anywhere_leaves_the_steps_before_it_and_work_goes_on(tmp_path, every):
     journal, states = stroked(tmp_path / "p", steps=4)
     whole = journal.read_bytes()
