@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import zarr
+from numcodecs import Blosc, Zstd
+from zarr.codecs import BloscCodec, ZstdCodec
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import find_images, read_image
@@ -97,3 +99,42 @@ def test_a_damaged_piece_is_an_error_that_names_the_store(tmp_path, axes):
     pieces[0].write_bytes(b"xx")
     with pytest.raises(UserError, match=r"a\.zarr is damaged: a part of it"):
         np.asarray(read_image(tmp_path / "a.zarr").array)
+
+
+def _described(path, version, description, **options):
+    group = zarr.open_group(str(path), mode="w", zarr_format=version)
+    group.create_array("0", data=RGB.transpose(2, 0, 1), chunks=(1, 64, 64), **options)
+    group.attrs.put({"multiscales": [description]} if version == 2 else {"ome": {"multiscales": [description]}})
+
+
+_PLAIN = {"axes": [{"name": axis} for axis in "cyx"], "datasets": [{"path": "0"}]}
+
+
+@pytest.mark.parametrize(("version", "codec"), [(2, Blosc()), (3, BloscCodec()), (2, Zstd()), (3, ZstdCodec())])
+@pytest.mark.parametrize("kept", [0, 5, 20, 2000, -10])
+def test_a_chunk_that_was_cut_off_is_told(tmp_path, version, codec, kept):
+    path = tmp_path / "a.zarr"
+    _described(path, version, _PLAIN, compressors=codec)
+    image = read_image(path)
+    assert np.array_equal(np.asarray(image.array), RGB)
+    chunk = max((file for file in path.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    chunk.write_bytes(chunk.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"a\.zarr is damaged: a part of it cannot be read"):
+        np.asarray(read_image(path).array)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"axes": [{"name": "x"}, {"name": "y"}, {"name": "x"}]}, "axes “XYX”"),
+        ({"axes": [7, 7, 7]}, "its description is not as OME-Zarr has it"),
+        ({"datasets": None}, "its description is not as OME-Zarr has it"),
+        ({"datasets": [{"path": "9"}]}, "cannot be read as OME-Zarr"),
+    ],
+)
+def test_descriptions_that_are_wrong(tmp_path, changes, words):
+    _described(tmp_path / "a.zarr", 2, _PLAIN | changes)
+    with pytest.raises(UserError, match=rf"a\.zarr.*{words}") as caught:
+        read_image(tmp_path / "a.zarr")
+    assert "object" not in str(caught.value)
+    assert read_resolution(tmp_path / "a.zarr") is None

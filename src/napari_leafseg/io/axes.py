@@ -116,7 +116,7 @@ def arrange(
         For two series axes, or channels of which nobody said what they are.
     """
     options, said, axes = options or ReadOptions(), said or Said(), axes.lower()
-    if len(axes) != array.ndim or not {"y", "x"} <= set(axes):
+    if len(axes) != array.ndim or axes.count("y") != 1 or axes.count("x") != 1:
         raise InputFileError(f"{name} has axes “{axes.upper()}”, which are no image or time series. Export it as one.")
     array, axes = _channel_last(array, axes)
     for axis in [axis for axis in axes if axis not in "yx" and array.shape[axes.index(axis)] == 1]:

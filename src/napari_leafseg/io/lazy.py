@@ -34,19 +34,25 @@ def read_zarr(path: Path, options: ReadOptions | None = None, said: Said | None 
     InputFileError
         When it is no OME-Zarr image.
     """
+    from napari_leafseg.io.zarr_store import look_at
+
     try:
         group, attributes = image_group(path, said or Said())
         scales = attributes["multiscales"]
         named = scales[0].get("axes") or ["t", "c", "z", "y", "x"]
         axes = "".join(axis if isinstance(axis, str) else axis["name"] for axis in named)
-        array = in_pieces(group[scales[0]["datasets"][0]["path"]], path)
+        array = group[scales[0]["datasets"][0]["path"]]
+        look_at(array)
+        array = in_pieces(array, path)
         channels = attributes.get("omero", {}).get("channels", [])
         names = [str(channel.get("label") or number) for number, channel in enumerate(channels, start=1)]
         digest = zarr_hash(path)
     except UserError:
         raise
     except Exception as error:  # stores raise anything at all when they are damaged
-        raise InputFileError(f"{path} cannot be read as OME-Zarr ({error}). Export it again.") from error
+        wrong = isinstance(error, (TypeError, AttributeError, IndexError))
+        what = "its description is not as OME-Zarr has it" if wrong else error
+        raise InputFileError(f"{path} cannot be read as OME-Zarr ({what}). Export it again.") from error
     return arrange(array, axes, str(path), options, names, said), digest
 
 
@@ -70,7 +76,9 @@ def image_group(path: Path, said: Said) -> tuple[Any, dict[str, Any]]:
     """
     import zarr
 
-    group: Any = zarr.open(str(path), mode="r")
+    from napari_leafseg.io.zarr_store import open_store
+
+    group: Any = zarr.open(open_store(path), mode="r")
     if not isinstance(group, zarr.Group):
         raise InputFileError(f"{path} is a Zarr array, but no OME-Zarr image: it has no multiscales.")
     attributes = _attributes(group)

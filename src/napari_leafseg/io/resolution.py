@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_leafseg._files import check_regular
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io.axes import Said
 from napari_leafseg.io.image_formats import is_tiff
 from napari_leafseg.io.lazy import image_group, is_zarr
@@ -110,7 +110,9 @@ def _of_zarr(path: Path) -> float | None:
         for step in steps:
             if step.get("type") == "scale":
                 size *= float(step["scale"][place])
-    except (StopIteration, KeyError, IndexError, TypeError, ValueError):
+    except UserError:
+        raise
+    except Exception:  # descriptions hold anything at all
         _LOG.debug("%s states no scale.", path, exc_info=True)
         return None
     return 1 / (size * unit) if unit and size > 0 and any(step.get("type") == "scale" for step in steps) else None

@@ -41,12 +41,13 @@ def check_whole(
     if not series.size:
         raise ValueError("it holds no pixels")
     parts = math.prod(series.keyframe.chunked)
+    compressed = series.keyframe.compression != 1
     own = [page for page in series.pages if page is not None and page.parent is file]
     start = series.dataoffset if len(own) == len(series.pages) else None
     end = 0 if start is None else start + series.nbytes
     for page in own:
         held = sum(length > 0 or not at for at, length in zip(page.dataoffsets, page.databytecounts, strict=False))
-        if held < parts and (pieces or series.keyframe.compression != 1):
+        if held < parts and (pieces or compressed):
             raise ValueError(f"it announces {parts:,} strips or tiles and holds {held:,}")
         end = max([end, *(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False) if b)])
     end = max(end, *(_end_of_meaning(file, page) for page in {file.pages.first, series.keyframe}))
