@@ -7,6 +7,7 @@ Best of five, so that what else the machine does counts little:
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import tempfile
 import time
@@ -18,6 +19,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from benchmarks.record import add_record_option, write_result
 from napari_leafseg.io import read_image
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
@@ -59,6 +61,9 @@ def seconds(work: Callable[[Path], Any], path: Path) -> float:
 
 def main() -> None:
     """Print a row for each format."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_record_option(parser, "reading")
+    options, rows = parser.parse_args(), []
     image = scene()
     print(f"{'file':<16}{'library, s':>12}{'read_image, s':>15}{'ratio':>8}")
     with tempfile.TemporaryDirectory() as folder:
@@ -67,6 +72,9 @@ def main() -> None:
             write(path, image)
             library, ours = seconds(by_library, path), seconds(read_image, path)
             print(f"{name:<16}{library:>12.2f}{ours:>15.2f}{ours / library:>8.2f}", flush=True)
+            rows.append({"file": name, "library_s": library, "read_image_s": ours, "ratio": ours / library})
+    if options.record:
+        write_result(options.record, rows)
 
 
 if __name__ == "__main__":

@@ -84,11 +84,11 @@ class _Candidate:
     basins: list[int]  # the basins of the distance map that this seed stands for
 
     def near(self, direction: np.ndarray) -> int:
-        """Cosine * 127² between a direction and the nearest one of the leaf."""
+        """Return the cosine * 127² between a direction and the nearest one of the leaf."""
         return max(_dot(direction, own) for own in self.directions)
 
     def take(self, other: _Candidate) -> None:
-        """Win, too, what another seed may win."""
+        """Take over what another seed may win."""
         rows, columns = (
             slice(min(mine.start, its.start), max(mine.stop, its.stop))
             for mine, its in zip(self.box, other.box, strict=True)
