@@ -50,6 +50,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(SCREEN) $(BIN)/napari-leafseg demo $(DEMO_ARGS)
 
+# each of the test processes has a core to itself
+test test-fast: export OMP_NUM_THREADS := 1
+
 test: $(READY)
 	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not night"
 
