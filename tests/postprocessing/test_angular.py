@@ -203,24 +203,8 @@ def test_the_angle_that_makes_two_peaks_one_leaf_is_meant_in_degrees(allowed):
         embedding = np.zeros((4, *distance.shape), np.float32)
         embedding[0, :, :60] = 1
         embedding[0, :, 60:], embedding[1, :, 60:] = np.cos(np.deg2rad(turned)), np.sin(np.deg2rad(turned))
-        options = GroupingOptions(merge_angle=allowed, valley=-10.0, ridge=2.0)  # as good as no valley
+        options = GroupingOptions(merge_angle=allowed, valley=-10.0)  # as good as no valley between them
         return len(AngularGrouping(distance, distance > 0, quantize(embedding), options).seeds(0.3).points)
 
     assert leaves(allowed - 1.5) == 1
     assert leaves(allowed + 1.5) == 2
-
-
-@pytest.mark.parametrize(("pass_height", "leaves"), [(1.0, 1), (0.97, 1), (0.55, 2)])
-def test_a_long_leaf_whose_direction_turns_is_one_unless_a_valley_parts_it(pass_height, leaves):
-    distance, foreground = np.zeros((40, 220), np.float32), np.zeros((40, 220), bool)
-    foreground[10:31, 10:210] = True
-    across = 1 - np.abs(np.arange(40) - 20)[:, None] / 11
-    along = np.full(220, 0.98, np.float32)
-    along[[40, 75, 145, 180]] = 1.0  # what a network's ridge is like: several peaks
-    along[100:120] *= pass_height
-    distance[foreground] = (across * along)[foreground]
-    turn = np.radians(np.linspace(0, 150, 220))
-    embedding = np.broadcast_to(np.stack([np.cos(turn), np.sin(turn)])[:, None], (2, 40, 220))
-    labels = AngularGrouping(distance, foreground, quantize(embedding)).labels(0.4, 60)
-    assert labels.max() == leaves
-    assert (labels[foreground] > 0).mean() > 0.9

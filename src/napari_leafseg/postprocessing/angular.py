@@ -50,12 +50,6 @@ class GroupingOptions:
     valley : float
         At a valley this deep (pass over peak) two peaks are two leaves, whatever their directions; above it the angle
         allowed rises to `merge_angle`.
-    ridge : float
-        Above this (pass over peak) two peaks are one leaf, whatever their directions: these turn along a long leaf.
-    bend : float
-        Two seeds that a lower peak joins may agree in any of their directions above this (pass over lower seed).
-    turn : float
-        A peak that joins a leaf brings its own direction along where it is this far from those of the leaf, degrees.
     home : float
         Bonus, as a cosine, of the seed on whose basin a pixel lies.
     widest_angle : float
@@ -66,9 +60,6 @@ class GroupingOptions:
 
     merge_angle: float = 60.0
     valley: float = 0.6
-    ridge: float = 0.97
-    bend: float = 0.8
-    turn: float = 25.0
     home: float = 0.3
     widest_angle: float = 75.0
     border: int = 2
@@ -78,28 +69,10 @@ class GroupingOptions:
 class _Candidate:
     point: tuple[int, int]
     height: float
-    directions: list[np.ndarray]  # int16 (E,), length 127
+    direction: np.ndarray  # int16 (E,), length 127
     box: Box
-    score: np.ndarray  # int16 cosine * 127² within the box, the best of the directions; _FAR where not connected
+    score: np.ndarray  # int16 cosine * 127² within the box, _FAR where not connected
     basins: list[int]  # the basins of the distance map that this seed stands for
-
-    def near(self, direction: np.ndarray) -> int:
-        """Return the cosine * 127² between a direction and the nearest one of the leaf."""
-        return max(_dot(direction, own) for own in self.directions)
-
-    def take(self, other: _Candidate) -> None:
-        """Take over what another seed may win."""
-        rows, columns = (
-            slice(min(mine.start, its.start), max(mine.stop, its.stop))
-            for mine, its in zip(self.box, other.box, strict=True)
-        )
-        score = np.full((rows.stop - rows.start, columns.stop - columns.start), _FAR, np.int16)
-        for part in (self, other):
-            top, left = part.box[0].start - rows.start, part.box[1].start - columns.start
-            window = score[top : top + part.score.shape[0], left : left + part.score.shape[1]]
-            np.maximum(window, part.score, out=window)
-        self.directions += other.directions
-        self.box, self.score = (rows, columns), score
 
 
 class AngularGrouping:
@@ -156,11 +129,7 @@ class AngularGrouping:
             if explaining:
                 owner[basin] = explaining[0]
                 explaining[0].basins.append(basin)
-                if explaining[0].near(direction) < _cosine(self.options.turn):
-                    part = self._grown((y, x), height, direction, basin, thin)
-                    if part is not None:
-                        explaining[0].take(part)
-                self._join(explaining, dict(sorted(known, key=lambda pair: pair[1])), owner)
+                self._join(explaining, owner)
                 continue
             candidate = self._grown((y, x), height, direction, basin, thin)
             if candidate is not None:
@@ -188,7 +157,7 @@ class AngularGrouping:
         if part is None:
             return None
         score[~part] = _FAR
-        return _Candidate(point, height, [direction], box, score, [basin])
+        return _Candidate(point, height, direction, box, score, [basin])
 
     def _explaining(
         self, known: list[tuple[_Candidate, float]], direction: np.ndarray, height: float
@@ -196,23 +165,17 @@ class AngularGrouping:
         """The seeds next door that a peak belongs to, the highest first: of about its direction, no valley between."""
         valley, found = self.options.valley, []
         for candidate, saddle in known:
-            depth = saddle / max(height, 1e-6)
-            allowed = self.options.merge_angle * min((depth - valley) / (1 - valley), 1.0)
-            near = allowed > 0 and candidate.near(direction) >= _cosine(allowed)
-            if (near or depth > self.options.ridge) and candidate not in found:
+            depth = (saddle / max(height, 1e-6) - valley) / (1 - valley)
+            allowed = self.options.merge_angle * min(depth, 1.0)
+            if allowed > 0 and _dot(direction, candidate.direction) >= _cosine(allowed) and candidate not in found:
                 found.append(candidate)
         return sorted(found, key=lambda candidate: -candidate.height)
 
-    def _join(self, together: list[_Candidate], passes: dict[_Candidate, float], owner: dict[int, _Candidate]) -> None:
-        """Make seeds that a lower basin connects one, where their directions agree, or turn with no valley between."""
+    def _join(self, together: list[_Candidate], owner: dict[int, _Candidate]) -> None:
+        """Make seeds that a lower basin connects one, where their directions agree."""
         first = together[0]
         for other in together[1:]:
-            way = min(passes[first], passes[other]) / max(min(first.height, other.height), 1e-6)
-            agree = _dot(first.directions[0], other.directions[0])
-            if way > self.options.bend:
-                agree = max(map(first.near, other.directions))
-            if agree >= _cosine(self.options.merge_angle):
-                first.take(other)
+            if _dot(first.direction, other.direction) >= _cosine(self.options.merge_angle):
                 first.basins.extend(other.basins)
                 owner.update(dict.fromkeys(other.basins, first))
                 self._candidates.remove(other)
