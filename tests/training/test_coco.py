@@ -267,6 +267,7 @@ def test_published_schedules():
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(named)
 
 
+@pytest.mark.night
 @pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.timeout(900)  # a busy machine takes several times as long
