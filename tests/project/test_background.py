@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_leafseg.errors import ProjectError
+from napari_leafseg.finetuning.dataset import load_corrections
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
 from napari_leafseg.project.background import least_certain, mark_reviewed, read_facts, store_labels
@@ -44,6 +45,30 @@ def test_what_a_model_found_is_a_step_that_can_be_undone(project):
     assert [step.tool for step in document.history.done] == ["segment with test"] * 2
     document.undo()
     assert np.array_equal(document.labels, first)
+
+
+def test_an_image_whose_storing_fails_is_not_taken_for_one_that_is_open(project):
+    ref = project.images[0]
+
+    def tell(_labels):
+        raise ValueError("no record")
+
+    with pytest.raises(ValueError, match="no record") as failed:  # holds the document in its traceback
+        store_labels(project, ref, leaves((5, 5)), "segment with test", tell)
+    assert failed.traceback
+    assert project.live_document(ref) is None
+    assert store(project, ref, leaves((5, 5))) is not None
+
+
+def test_what_is_learned_from_is_what_was_written_or_an_error(project, monkeypatch):
+    ref = project.images[0]
+    store(project, ref, leaves((5, 5)))
+    assert mark_reviewed(project, ref)
+    (image,), _ = load_corrections(project)
+    assert image.leaves == 1
+    monkeypatch.setattr(project.writer, "flush", lambda *_: False)
+    with pytest.raises(ProjectError, match="cannot be opened while the project cannot be written"):
+        load_corrections(project)
 
 
 def test_verified_leaves_are_never_overwritten(project):

@@ -19,7 +19,7 @@ from napari_leafseg.editing.shapes import bounding_box, polygon_mask
 
 _NEAR = 6  # pixels by which a click may miss a leaf
 _LEAST_BOX = 3  # pixels
-_THERE = 0.15  # of a box: a leaf that fills less is not the one it was drawn around
+_THERE, _REDRAWN = 0.15, 0.3  # of a box, of a lasso: a leaf that fills less is not the one it was drawn around
 
 
 class Model(Protocol):
@@ -182,6 +182,16 @@ def _redraw(
     return difference(labels, (rows, columns), after, tool)
 
 
+def _drawn_around(
+    labels: np.ndarray, box: Box, inside: np.ndarray, least: float, apart: Collection[int] = ()
+) -> int:  # fmt: skip
+    """The largest leaf of which most lies in a mask, and that fills `least` of it; 0 where there is none."""
+    within = np.bincount(labels[box][inside], minlength=1)
+    filling = [leaf for leaf in np.flatnonzero(within > least * inside.sum()) if leaf and leaf not in apart]
+    there = [leaf for leaf in filling if within[leaf] > 0.5 * np.count_nonzero(labels == leaf)]
+    return int(max(there, key=lambda leaf: within[leaf], default=0))
+
+
 def add_in_box(scene: Scene, corners: np.ndarray, angle: float) -> Adding:
     """Add the leaf that fills a box best; one that is there already and nobody verified is drawn anew.
 
@@ -198,15 +208,11 @@ def add_in_box(scene: Scene, corners: np.ndarray, angle: float) -> Adding:
     if (high - low).min(initial=9) < _LEAST_BOX:
         return Adding(number, None, None)
     within = slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
+    there = _drawn_around(scene.labels, within, np.ones(high - low, bool), _THERE, scene.locked)
     growth = scene.model.growth_in(within, angle) if scene.model else None
     middle = (low + high - 1) / 2
-    grown = Adding(number, growth or ColorGrowth(scene.image, middle[None]), None, within=within)
-    held = np.bincount(scene.labels[within].ravel(), minlength=1)
-    free = [leaf for leaf in np.flatnonzero(held) if leaf and leaf not in scene.locked]
-    whole = {leaf: int(np.count_nonzero(scene.labels == leaf)) for leaf in free}
-    there = [leaf for leaf in free if held[leaf] > 0.5 * whole[leaf] and held[leaf] > _THERE * held.sum()]
-    if there:
-        grown.number, grown.anew = int(max(there, key=lambda leaf: held[leaf])), True
+    growth = growth or ColorGrowth(scene.image, middle[None])
+    grown = Adding(there or number, growth, None, within=within, anew=bool(there))
     grown.at(scene, angle)
     return grown
 
@@ -299,14 +305,9 @@ def lasso(scene: Scene, points: np.ndarray) -> Edit | None:
     labels = scene.labels
     around = bounding_box(points, labels.shape, 1)
     inside = polygon_mask(points, around)
-    window = labels[around]
-    within = np.bincount(window[inside], minlength=1)
-    held = [leaf for leaf in np.flatnonzero(within) if leaf]
-    whole = {leaf: int(np.count_nonzero(labels == leaf)) for leaf in held}
-    redrawn = [leaf for leaf in held if within[leaf] > 0.5 * whole[leaf] and within[leaf] > 0.3 * inside.sum()]
-    if not redrawn:
+    number = _drawn_around(labels, around, inside, _REDRAWN)
+    if not number:
         return ops.draw_polygon(labels, points, next_number(labels, scene.largest), scene.locked)
-    number = int(max(redrawn, key=lambda leaf: within[leaf]))
     return _redraw(labels, number, inside, around, scene.locked - {number}, "lasso")
 
 
@@ -366,6 +367,11 @@ class Tool(NamedTuple):
     help: str
     make: Callable[[Scene, np.ndarray], Edit | list[Edit] | None] | None = None
     shapes_all: bool = False
+
+    @property
+    def shown_key(self) -> str:
+        """The key as people write it, such as Shift+A."""
+        return self.key.replace("-", "+")
 
 
 TOOLS: tuple[Tool, ...] = (

@@ -85,7 +85,6 @@ def load_corrections(project: Project) -> tuple[list[CorrectedImage], list[str]]
     """
     images: list[CorrectedImage] = []
     notes: list[str] = []
-    project.writer.flush()
     for ref in project.images:
         if ref.state == "new":
             continue
@@ -99,7 +98,7 @@ def load_corrections(project: Project) -> tuple[list[CorrectedImage], list[str]]
             continue
         array = loaded.array
         series = array.ndim == 4
-        document = project.read_document(ref, array.shape[:3] if series else array.shape[:2])
+        document = project.read_latest(ref, array.shape[:3] if series else array.shape[:2])
         for frame in range(len(array) if series else 1):
             plane = document.labels[frame] if series else document.labels
             verified = document.locked(frame)

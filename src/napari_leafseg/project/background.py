@@ -72,11 +72,10 @@ def store_labels(
             raise ProjectError(f"The project {project.folder} was closed before “{ref.id}” was done. Run it again.")
         if project.live_document(ref) is not None:
             return None
-        document = project.open_document(ref, labels.shape)
-        after = put_labels(document, labels, tool, info)
-        document.info.update(tell(after))
-        project.save(ref, document)
-        project.release_document(ref, document)
+        with project.opened_document(ref, labels.shape) as document:
+            after = put_labels(document, labels, tool, info)
+            document.info.update(tell(after))
+            project.save(ref, document)
     return document
 
 
@@ -92,12 +91,11 @@ def mark_reviewed(project: Project, ref: ImageRef) -> bool:
         if project.live_document(ref) is not None:
             return False
         project.writer.flush()
-        document = project.open_document(ref, project.read_labels(ref).shape)
-        frames = 1 if document.labels.ndim == 2 else len(document.labels)
-        document.set_verified([(frame, leaf) for frame in range(frames) for leaf in document.leaves(frame)], True)
-        ref.state, ref.region = "done", None
-        project.save(ref, document)
-        project.release_document(ref, document)
+        with project.opened_document(ref, project.read_labels(ref).shape) as document:
+            frames = 1 if document.labels.ndim == 2 else len(document.labels)
+            document.set_verified([(frame, leaf) for frame in range(frames) for leaf in document.leaves(frame)], True)
+            ref.state, ref.region = "done", None
+            project.save(ref, document)
         project.writer.put(project.save_list, key="list")
     return True
 

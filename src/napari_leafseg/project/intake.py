@@ -185,15 +185,19 @@ class Intake:
                 f"{path.name}: the leaves of “{ref.id}” are numbered anew, as their numbers go up to {largest:,}."
             )
         labels = labels.astype(np.uint16)
-        shown = document = self.project.live_document(ref)
-        if document is None or document.labels.shape != labels.shape:
-            document = self.project.open_document(ref, labels.shape)
+        shown = self.project.live_document(ref)
+        if shown is not None and shown.labels.shape == labels.shape:
+            self._put(ref, shown, labels, path)
+        else:
+            with self.project.opened_document(ref, labels.shape) as document:
+                self._put(ref, document, labels, path)
+
+    def _put(self, ref: ImageRef, document: Document, labels: np.ndarray, path: Path) -> None:
+        """Take labels into a document, unless they are less than it has."""
         changed = _verified_that_change(document, labels)
         less = _less(document, labels, len(changed))
         if less and not self.replace:
             self.fewer.append(f"{path.name}: “{ref.id}” {less}.")
-            if document is not shown:
-                self.project.release_document(ref, document)
             return
         document.set_verified(changed, False)
         frames = [None] if labels.ndim == 2 else range(len(labels))
@@ -207,8 +211,6 @@ class Intake:
             every = [(frame or 0, leaf) for frame in frames for leaf in document.leaves(frame or 0)]
             document.set_verified(every, True)
         self.project.save(ref, document)
-        if document is not shown:
-            self.project.release_document(ref, document)
         self._taken.add(ref.id)
 
     def tell(self, path: Path, reading: Reading) -> None:

@@ -104,17 +104,18 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
     unreadable = []
     for ref in list(project.images):
         try:
-            marked = marks[ref.id] if ref.id in marks else _marks_in(project.labels_path(ref))
-            if ref.state != "done" and not marked:
+            whole = ref.state == "done"
+            marked = 0 if whole else marks[ref.id] if ref.id in marks else _marks_in(project.labels_path(ref))
+            if not whole and not marked:
                 continue
             leaves, changed = _count(project, ref)
         except (UserError, OSError) as error:
             _LOG.warning("The labels of “%s” are not counted: %s", ref.id, error)
             unreadable.append(f"“{ref.id}” ({error})")
             continue
-        kind = "whole" if ref.state == "done" else "partly"
+        kind = "whole" if whole else "partly"
         counts[kind] += 1
-        counts[f"{kind}_leaves"] += leaves if kind == "whole" else marked
+        counts[f"{kind}_leaves"] += leaves if whole else marked
         counts["changed"] += changed
     return Tally(**counts, unreadable=tuple(unreadable))
 

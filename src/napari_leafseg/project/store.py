@@ -19,7 +19,8 @@ import logging
 import shutil
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,15 @@ class Project(ImageList):
         if self._live.get(ref.id) is document:
             del self._live[ref.id]
 
+    @contextmanager
+    def opened_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Iterator[Document]:
+        """Open the document of an image for as long as the context lasts, see `open_document`."""
+        document = self.open_document(ref, shape)
+        try:
+            yield document
+        finally:
+            self.release_document(ref, document)
+
     def save_list(self) -> None:
         """Write ``project.json``.
 
@@ -242,11 +252,7 @@ class Project(ImageList):
             cannot be.
         """
         with self.opening:
-            if not self.writer.flush():
-                raise ProjectError(
-                    f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}"
-                )
-            document, numbering = self.read_document(ref, shape), Numbering()
+            document, numbering = self.read_latest(ref, shape), Numbering()
             document.write = self._stream(ref, numbering)
             self._numbering[document] = numbering
             if self._live.get(ref.id) is None:
@@ -274,6 +280,18 @@ class Project(ImageList):
         document = Document(labels, record, verified, number)
         document.replay(self.journal(ref).read(tuple(shape)))
         return document
+
+    def read_latest(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
+        """Read an image as `read_document` does, once all that waits is written.
+
+        Raises
+        ------
+        ProjectError
+            When what waits cannot be written.
+        """
+        if not self.writer.flush():
+            raise ProjectError(f"“{ref.id}” cannot be opened while the project cannot be written. {self.writer.error}")
+        return self.read_document(ref, shape)
 
     def live_document(self, ref: ImageRef) -> Document | None:
         """Return the document of an image that somebody works on at this moment."""
@@ -309,9 +327,8 @@ class Project(ImageList):
             else:
                 image = read_image(self.path_of(ref), self.read_options).array
                 shape = image.shape[:3] if image.ndim == 4 else image.shape[:2]
-            document = self.open_document(ref, shape)
-            self.save(ref, document)
-            self.release_document(ref, document)
+            with self.opened_document(ref, shape) as document:
+                self.save(ref, document)
         self.writer.flush()
 
     def adopt(self, ref: ImageRef, document: Document) -> None:

@@ -26,7 +26,7 @@ from napari_leafseg.widgets.main.panel import open_panel
 from napari_leafseg.widgets.measure.frames import frames_of
 from napari_leafseg.widgets.measure.plots import MeasurePlot
 from napari_leafseg.widgets.segment.widget import SegmentWidget
-from napari_leafseg.widgets.state.napari_private import main_window, spare_pyqt5_notice
+from napari_leafseg.widgets.state.napari_private import leave_sides_to_docks, main_window, spare_pyqt5_notice
 
 _PATIENCE_S = 600
 _HINT = "Move “Clustering angle”: leaves and curves follow. The slider under the image goes from day to day."
@@ -103,8 +103,7 @@ def open_window() -> tuple[napari.Viewer, SegmentWidget, GrowthView]:
     growth = GrowthView(viewer)
     dock = viewer.window.add_dock_widget(growth, name="Growth", area="bottom")
     keep_title(dock, "Growth")
-    window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)  # the curves lie under the image
-    window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+    leave_sides_to_docks(viewer)
     for data, options, _kind in open_series():
         viewer.add_image(data, **options)
     QTimer.singleShot(0, lambda: window.resizeDocks([dock_of(growth)], [280], Qt.Orientation.Vertical))

@@ -17,6 +17,11 @@ _WORK = 1_000_000_000  # pixels that all shapes of an image may enclose together
 _BEYOND = 0.1  # of the image's sides: outlines that leave it by more may be of another image
 
 
+def leaf_of(name: Hashable) -> Hashable:
+    """Return what tells a leaf from others: its name, else a new one; a truth value, which equals a number, is none."""
+    return object() if name is None or isinstance(name, bool) else name
+
+
 class Canvas:
     """The shapes of an image on their way to labels; where two overlap, the smaller leaf lies in front.
 
@@ -67,7 +72,7 @@ class Canvas:
         self._work += int(work)
         if self._work > self._most:
             raise InputFileError("its shapes lie upon one another so often that drawing them would take minutes")
-        leaf = object() if leaf is None else leaf
+        leaf = leaf_of(leaf)
         self._areas[leaf] += area
         self._pieces.append((leaf, what))
 
@@ -103,11 +108,7 @@ class Canvas:
     def _numbers(self) -> dict[Hashable, int]:
         """A number for each leaf: its own, else counted on from the largest."""
         leaves = dict.fromkeys(leaf for leaf, _ in self._pieces)
-        own = {
-            leaf
-            for leaf in leaves
-            if isinstance(leaf, int) and not isinstance(leaf, bool) and 0 < leaf <= LARGEST_NUMBER
-        }
+        own = {leaf for leaf in leaves if isinstance(leaf, int) and 0 < leaf <= LARGEST_NUMBER}
         largest = max(own, default=0)
         if largest + len(leaves) > LARGEST_NUMBER:
             own, largest = set(), 0

@@ -13,16 +13,8 @@ from pycocotools import mask as run_length
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.exchange.canvas import Canvas
-from napari_leafseg.io.exchange.reading import (
-    Found,
-    Reading,
-    entries,
-    entry,
-    explained,
-    load_json,
-    read_alone,
-)
+from napari_leafseg.io.exchange.canvas import Canvas, leaf_of
+from napari_leafseg.io.exchange.reading import Found, Reading, entries, entry, explained, load_json, read_alone
 from napari_leafseg.io.exchange.run_lengths import read_run_lengths, write_run_lengths
 from napari_leafseg.io.polygons import leaf_boxes, outline, without_holes
 
@@ -187,7 +179,6 @@ def iterate_coco(path: Path, reading: Reading) -> Found:
 
 def _draw(canvas: Canvas, item: dict[str, Any], kind: str, leaves: set[str]) -> None:
     leaf, shape = item.get("leaf"), item.get("segmentation")
-    leaf = None if isinstance(leaf, bool) else leaf
     if kind not in leaves:
         canvas.reading.leave_out(f"“{kind}”")
     elif isinstance(shape, dict):
@@ -195,7 +186,7 @@ def _draw(canvas: Canvas, item: dict[str, Any], kind: str, leaves: set[str]) -> 
     elif not shape:
         canvas.reading.leave_out("box without an outline")
     else:
-        leaf = object() if leaf is None else leaf
+        leaf = leaf_of(leaf)
         for ring in shape if isinstance(shape[0], list) else [shape]:
             canvas.polygon(leaf, [ring])
 

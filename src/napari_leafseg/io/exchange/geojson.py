@@ -13,17 +13,9 @@ from shapely.geometry import mapping
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
-from napari_leafseg.io.exchange.canvas import Canvas
+from napari_leafseg.io.exchange.canvas import Canvas, leaf_of
 from napari_leafseg.io.exchange.names import labeled_path
-from napari_leafseg.io.exchange.reading import (
-    Found,
-    Reading,
-    entries,
-    entry,
-    explained,
-    load_json,
-    read_alone,
-)
+from napari_leafseg.io.exchange.reading import Found, Reading, entries, entry, explained, load_json, read_alone
 from napari_leafseg.io.polygons import leaf_polygons
 
 
@@ -82,7 +74,7 @@ def _draw(canvas: Canvas, item: dict[str, Any], leaves: set[str]) -> None:
         canvas.reading.leave_out(f"{form or 'nothing'}, which encloses nothing")
     else:
         number = (item.get("properties") or {}).get("leaf")
-        leaf = number if isinstance(number, int) and not isinstance(number, bool) and number > 0 else object()
+        leaf = leaf_of(number if isinstance(number, int) and number > 0 else None)
         polygons = [geometry["coordinates"]] if form == "Polygon" else geometry["coordinates"]
         for rings in polygons:
             canvas.polygon(leaf, [[point[:2] for point in ring] for ring in rings])

@@ -19,15 +19,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.canvas import Canvas
 from napari_leafseg.io.exchange.names import labeled_path
-from napari_leafseg.io.exchange.reading import (
-    Found,
-    Reading,
-    entries,
-    entry,
-    explained,
-    load_json,
-    read_alone,
-)
+from napari_leafseg.io.exchange.reading import Found, Reading, entries, entry, explained, load_json, read_alone
 from napari_leafseg.io.pillow_formats import orientation_of
 from napari_leafseg.io.polygons import ellipse, leaf_polygons, without_holes
 

@@ -60,11 +60,10 @@ class CorrectForm(LeafsegWidget):
         grid = QGridLayout()
         self.tool_buttons: dict[str, QPushButton] = {}
         for number, tool in enumerate(TOOLS):
-            key = tool.key.replace("-", "+")
-            button = QPushButton(f"{tool.label}  ({key})")
+            button = QPushButton(f"{tool.label}  ({tool.shown_key})")
             button.setObjectName(f"tool_{tool.name}")
             button.setCheckable(True)
-            button.setToolTip(f"{tool.help}  Key {key}; again to put the tool away.")
+            button.setToolTip(f"{tool.help}  Key {tool.shown_key}; again to put the tool away.")
             grid.addWidget(button, number // 2, number % 2)
             self.tool_buttons[tool.name] = button
         column.addLayout(grid)

@@ -32,7 +32,7 @@ def key_table() -> list[tuple[str, str]]:
         *ACTIONS.values(),
         ("Shift+wheel", "the leaf that was just added: wider or narrower"),
         ("Shift+click", "with Add leaf or Box: take the part under the mouse off the leaf that was just added"),
-        *((tool.key.replace("-", "+"), f"{tool.label}: {tool.help}") for tool in TOOLS),
+        *((tool.shown_key, f"{tool.label}: {tool.help}") for tool in TOOLS),
         *((key, f"{label}: {text}") for _name, label, key, text in LEAF_ACTIONS),
         (FILL_KEY, "outlines or filled"),
         ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo"),

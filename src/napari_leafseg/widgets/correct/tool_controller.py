@@ -122,7 +122,7 @@ class ToolController(QObject):
             return
         if click and tool.gesture == "cut":
             self.clicks.append(points[0])
-            self.told.emit(f"{len(self.clicks)} points. Click in each part, then press {tool.key} to split.")
+            self.told.emit(f"{len(self.clicks)} points. Click in each part, then press {tool.shown_key} to split.")
             if len(self.clicks) == 2:
                 self._part()
             return
