@@ -233,3 +233,22 @@ def test_the_view_goes_to_the_plant(shown):
     top, left, bottom, right = corners(viewer)
     assert top < 150 < 180 < bottom < 200
     assert left < 20 < 40 < right
+
+
+def test_one_leaf_of_all_images_is_outlined_in_white(viewer):
+    session = Session.of(viewer)
+    first, second = (
+        layers.show_new_labels(session, viewer.add_image(np.zeros((200, 200)), name=name), wheel(), "segment with test")
+        for name in "ab"
+    )
+    look = Look.of(session)
+
+    def white():
+        return [look.of_binding(binding).outlines.reviewed for binding in (first, second)]
+
+    outline_leaf(session, first, 3)
+    assert white() == [3, 0]
+    outline_leaf(session, second, 5)
+    assert white() == [0, 5]
+    outline_leaf(session, second, 0)
+    assert white() == [0, 0]
