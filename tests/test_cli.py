@@ -1,6 +1,7 @@
 """The command line as a user calls it."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -122,6 +123,21 @@ def test_evaluate_matches_stems_and_refuses_other_sizes(tmp_path):
     Image.fromarray(np.ones((4, 4), np.uint8)).save(two / "b.png")
     assert "one size" in call("evaluate", "--prediction", one, "--truth", two, code=2)
     assert "No label image" in call("evaluate", "--prediction", one, "--truth", SAMPLES, code=2)
+
+
+def test_evaluate_scores_each_image_of_a_series(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    labels = np.zeros((2, 30, 40), np.uint16)
+    labels[:, 5:20, 5:20] = 1
+    write_labels(two / "plant_label.tif", labels)
+    labels[1] = 0
+    write_labels(one / "plant_label.tif", labels)
+    text = call("evaluate", "--prediction", one, "--truth", two)
+    assert re.search(r"plant \[1\]\W+1\.0000", text)
+    assert re.search(r"plant \[2\]\W+0\.0000", text)
+    write_labels(one / "plant_label.tif", labels[0])
+    assert "labels of one image" in call("evaluate", "--prediction", one, "--truth", two, code=2)
+
 
 
 def test_synthesize_models_and_train(tmp_path):

@@ -122,6 +122,19 @@ def test_a_series_comes_into_a_project(tmp_path):
         assert not document.labels.any()
 
 
+def test_a_folder_of_masks_may_hold_series(tmp_path):
+    series = np.stack([plant(0), plant(1)])
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 1, 1, *SHAPE, 3), np.uint8), imagej=True)
+    tifffile.imwrite(tmp_path / "a_label.tif", series)
+    with Project.create(tmp_path / "p") as project:
+        list(import_masks(project, tmp_path))
+        (ref,) = project.images
+        assert np.array_equal(project.open_document(ref, series.shape).labels, series)
+    tifffile.imwrite(tmp_path / "a_label.tif", series[0])
+    with Project.create(tmp_path / "q") as project, pytest.raises(UserError, match="a_label.tif is"):
+        list(import_masks(project, tmp_path))
+
+
 @pytest.mark.night
 @pytest.mark.slow
 @pytest.mark.timeout(900)

@@ -130,15 +130,26 @@ def _decode(path: Path, content: bytes, numbers: bool = False) -> np.ndarray:
     return decode(path, content, ReadOptions(), Said(), numbers)
 
 
-def read_labels(path: str | Path) -> np.ndarray:
-    """Read a label image: integer (H, W), 0 = background. A palette (as the challenge's labels have) is ignored.
+def read_labels(path: str | Path, series: bool = False) -> np.ndarray:
+    """Read a label image, 0 = background. A palette (as the challenge's labels have) is ignored.
+
+    Parameters
+    ----------
+    path : path
+    series : bool
+        Whether labels of a time series are wanted as well.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 (H, W), or (T, H, W).
 
     Raises
     ------
     InputFileError
         When the file is no image of whole numbers, see `as_labels`.
     """
-    return as_labels(_decode(Path(path), read_regular(Path(path), whole=True), numbers=True), str(path))
+    return as_labels(_decode(Path(path), read_regular(Path(path), whole=True), numbers=True), str(path), series)
 
 
 def label_path(folder: Path, stem: str) -> Path:

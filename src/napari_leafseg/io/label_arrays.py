@@ -36,6 +36,11 @@ def as_labels(array: np.ndarray, name: str, series: bool = False) -> np.ndarray:
     array = _one_channel(array, name)
     if array.ndim > 2:
         array = array.reshape([side for side in array.shape if side > 1] or [1])
+    if array.ndim == 3 and not series and array.shape[-1] not in (3, 4):
+        raise InputFileError(
+            f"{name} holds labels of a time series of {len(array)} images, and those of one image are needed. Save "
+            "each image and its labels as files of their own."
+        )
     if array.ndim != 2 and not (series and array.ndim == 3):
         raise InputFileError(
             f"{name} is no label image: labels are one channel of whole numbers, "

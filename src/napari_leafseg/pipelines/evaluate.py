@@ -19,12 +19,13 @@ LABEL_ENDINGS = (".png", ".tif", ".tiff")
 def evaluate_folders(prediction: Path, truth: Path, challenge: bool = False) -> dict[str, Any]:
     """Score a folder of label images against another.
 
-    Files are matched by stem, ``_label`` at its end or not, PNG or TIFF.
+    Files are matched by stem, ``_label`` at its end or not, PNG or TIFF. Each image of a time series counts as one.
 
     Returns
     -------
     dict
-        ``images`` (scores by stem), ``mean`` and ``unmatched`` (sentences).
+        ``images`` (scores by stem; of a time series by ``stem [1]``, ``stem [2]`` …), ``mean`` and ``unmatched``
+        (sentences).
 
     Raises
     ------
@@ -39,21 +40,29 @@ def evaluate_folders(prediction: Path, truth: Path, challenge: bool = False) -> 
         )
     pairs = [(found[stem], wanted[stem]) for stem in common]
     events = run_over(pairs, partial(_score_files, challenge=challenge), name=lambda pair: pair[0].name)
-    images = dict(zip(common, (event.result for event in events if event.result is not None), strict=True))
+    scored = zip(common, (event.result for event in events if event.result is not None), strict=True)
+    images = {stem + frame: row for stem, rows in scored for frame, row in rows.items()}
     mean = {name: float(np.mean([row[name] for row in images.values()])) for name in next(iter(images.values()))}
     unmatched = [f"{found[stem]} has no truth and is left out." for stem in sorted(found.keys() - wanted.keys())]
     unmatched += [f"{wanted[stem]} has no prediction and is left out." for stem in sorted(wanted.keys() - found.keys())]
     return {"images": images, "mean": mean, "unmatched": unmatched}
 
 
-def _score_files(pair: tuple[Path, Path], challenge: bool) -> dict[str, float]:
-    ours, theirs = map(read_labels, pair)
+def _score_files(pair: tuple[Path, Path], challenge: bool) -> dict[str, dict[str, float]]:
+    """Score each image of two files, by what is added to the stem."""
+    ours, theirs = (read_labels(path, series=True) for path in pair)
+    if ours.ndim != theirs.ndim or (ours.ndim == 3 and len(ours) != len(theirs)):
+        kinds = [f"a series of {len(labels)}" if labels.ndim == 3 else "one image" for labels in (ours, theirs)]
+        raise InputFileError(f"{pair[0]} holds labels of {kinds[0]}, {pair[1]} of {kinds[1]}.")
     if ours.shape != theirs.shape and not challenge:
         raise InputFileError(
-            f"{pair[0]} is {ours.shape[1]} × {ours.shape[0]} pixels, "
-            f"{pair[1]} {theirs.shape[1]} × {theirs.shape[0]}. They must be of one size."
+            f"{pair[0]} is {ours.shape[-1]} × {ours.shape[-2]} pixels, "
+            f"{pair[1]} {theirs.shape[-1]} × {theirs.shape[-2]}. They must be of one size."
         )
-    return as_row(score(ours, theirs, challenge))
+    if ours.ndim == 2:
+        return {"": as_row(score(ours, theirs, challenge))}
+    frames = enumerate(zip(ours, theirs, strict=True), 1)
+    return {f" [{number}]": as_row(score(*frame, challenge)) for number, frame in frames}
 
 
 def as_row(result: LeafScore) -> dict[str, float]:

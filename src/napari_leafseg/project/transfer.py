@@ -85,9 +85,10 @@ def import_masks(
     for number, (path, mask) in enumerate(pairs):
         yield TransferEvent(number, len(pairs), path.name, intake.notes())
         try:
-            image, labels = read_image(path, project.read_options), read_labels(mask)
-            if labels.shape != image.array.shape[:2]:
-                raise InputFileError(f"{mask} is {labels.shape}, but its image {path} is {image.array.shape[:2]}.")
+            image, labels = read_image(path, project.read_options), read_labels(mask, series=True)
+            shape = image.array.shape[: 3 if image.array.ndim == 4 else 2]
+            if labels.shape != shape:
+                raise InputFileError(f"{mask} is {labels.shape}, but its image {path} is {shape}.")
             intake.take(project.add_known(path, image.sha256), labels, mask)
         except UserError as error:
             intake.failed.append(str(error))
