@@ -138,3 +138,22 @@ def test_descriptions_that_are_wrong(tmp_path, changes, words):
         read_image(tmp_path / "a.zarr")
     assert "object" not in str(caught.value)
     assert read_resolution(tmp_path / "a.zarr") is None
+
+
+@pytest.mark.parametrize("omero", [None, [], "x", {"channels": None}, {"channels": {"label": "R"}}, {"channels": ["R"]}])
+def test_wrong_names_of_channels_hinder_nothing(tmp_path, omero):
+    path = tmp_path / "a.zarr"
+    group = zarr.open_group(str(path), mode="w", zarr_format=2)
+    _image(group, CHANNELS, "cyx", 2)
+    group.attrs["omero"] = omero
+    assert np.array_equal(read_image(path).array, RGB)
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_names_of_other_channels_are_left_aside(tmp_path, count):
+    path = tmp_path / "a.zarr"
+    group = zarr.open_group(str(path), mode="w", zarr_format=2)
+    _image(group, np.stack([*CHANNELS, GRAY]), "cyx", 2, labels=[f"C{number}" for number in range(count)])
+    with pytest.raises(UserError, match="4 channels"):
+        read_image(path)
+    assert np.array_equal(read_image(path, channels=(4,)).array, GRAY)

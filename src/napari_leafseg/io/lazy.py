@@ -44,8 +44,7 @@ def read_zarr(path: Path, options: ReadOptions | None = None, said: Said | None 
         array = group[scales[0]["datasets"][0]["path"]]
         look_at(array)
         array = in_pieces(array, path)
-        channels = attributes.get("omero", {}).get("channels", [])
-        names = [str(channel.get("label") or number) for number, channel in enumerate(channels, start=1)]
+        names = _channel_names(attributes.get("omero"))
         digest = zarr_hash(path)
     except UserError:
         raise
@@ -54,6 +53,14 @@ def read_zarr(path: Path, options: ReadOptions | None = None, said: Said | None 
         what = "its description is not as OME-Zarr has it" if wrong else error
         raise InputFileError(f"{path} cannot be read as OME-Zarr ({what}). Export it again.") from error
     return arrange(array, axes, str(path), options, names, said), digest
+
+
+def _channel_names(omero: Any) -> list[str]:
+    """Read the channels' names, which a store may have; none of what is not as OME-Zarr has it."""
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
+        return []
+    return [str(channel.get("label") or number) for number, channel in enumerate(channels, start=1)]
 
 
 def zarr_hash(path: Path) -> str:
