@@ -139,7 +139,6 @@ def test_evaluate_scores_each_image_of_a_series(tmp_path):
     assert "labels of one image" in call("evaluate", "--prediction", one, "--truth", two, code=2)
 
 
-
 def test_synthesize_models_and_train(tmp_path):
     call("synthesize", "--output", tmp_path / "plants", "--count", 3, "--size", 96)
     assert len(list((tmp_path / "plants").glob("*.png"))) == 3

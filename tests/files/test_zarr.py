@@ -140,7 +140,9 @@ def test_descriptions_that_are_wrong(tmp_path, changes, words):
     assert read_resolution(tmp_path / "a.zarr") is None
 
 
-@pytest.mark.parametrize("omero", [None, [], "x", {"channels": None}, {"channels": {"label": "R"}}, {"channels": ["R"]}])
+@pytest.mark.parametrize(
+    "omero", [None, [], "x", {"channels": None}, {"channels": {"label": "R"}}, {"channels": ["R"]}]
+)
 def test_wrong_names_of_channels_hinder_nothing(tmp_path, omero):
     path = tmp_path / "a.zarr"
     group = zarr.open_group(str(path), mode="w", zarr_format=2)

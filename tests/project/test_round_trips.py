@@ -131,7 +131,7 @@ def test_a_folder_of_masks_may_hold_series(tmp_path):
         (ref,) = project.images
         assert np.array_equal(project.open_document(ref, series.shape).labels, series)
     tifffile.imwrite(tmp_path / "a_label.tif", series[0])
-    with Project.create(tmp_path / "q") as project, pytest.raises(UserError, match="a_label.tif is"):
+    with Project.create(tmp_path / "q") as project, pytest.raises(UserError, match=r"a_label\.tif is"):
         list(import_masks(project, tmp_path))
 
 

@@ -6,22 +6,19 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Image, Labels, Shapes
-from napari.viewer import ViewerModel
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
-from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS
 from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state.image_record import ReviewState, describe
-from napari_leafseg.widgets.state.look import FILL_KEY
 from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects
 from napari_leafseg.widgets.state.session import Session
+from napari_leafseg.widgets.state.shortcuts import ACTIONS
 
 
 @pytest.fixture
@@ -358,12 +355,10 @@ def test_our_keys_do_not_collide_with_naparis(shown):
                      "select_all", "select_append", "image", "surface", "tracks", "vectors", "contrast")  # fmt: skip
         if not any(word in name for word in elsewhere):
             taken |= {str(key).replace("+", "-") for key in bindings}
-    for keymap in (Labels.class_keymap, Image.class_keymap, ViewerModel.class_keymap):
+    for keymap in (Labels.class_keymap, Image.class_keymap):
         taken |= {str(key).replace("+", "-") for key in keymap}
     assert "B" in taken
-    ours = (
-        [tool.key for tool in TOOLS] + [action[2] for action in LEAF_ACTIONS] + [*REVIEW_KEYS.values(), "S", FILL_KEY]
-    )
+    ours = [action.key for action in ACTIONS.values()]
     assert len(ours) == len(set(ours))
     assert taken.isdisjoint(ours)
 

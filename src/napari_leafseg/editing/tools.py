@@ -368,18 +368,13 @@ class Tool(NamedTuple):
     make: Callable[[Scene, np.ndarray], Edit | list[Edit] | None] | None = None
     shapes_all: bool = False
 
-    @property
-    def shown_key(self) -> str:
-        """The key as people write it, such as Shift+A."""
-        return self.key.replace("-", "+")
-
 
 TOOLS: tuple[Tool, ...] = (
     Tool("add", "Add leaf", "A", "click",
          "Click a missing leaf, or scribble on it. Shift + click: not that part. Shift + wheel: wider or narrower."),
     Tool("box", "Box", "Shift-A", "box",
          "Draw a box around a leaf. Shift + click: not that part. Shift + wheel: wider or narrower."),
-    Tool("split", "Split", "K", "cut", "Draw across the leaf, or click once in each part and press K again.",
+    Tool("split", "Split", "K", "cut", "Draw across the leaf, or click once in each part and choose the tool again.",
          split, shapes_all=True),
     Tool("merge", "Merge", "G", "stroke", "Drag from leaf to leaf: they become one.", merge),
     Tool("border", "Move border", "W", "stroke", "Draw along the leaf's true edge: its outline snaps there.", border),

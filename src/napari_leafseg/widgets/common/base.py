@@ -26,6 +26,7 @@ from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.state.napari_private import main_window, native_canvas
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
+from napari_leafseg.widgets.state.shortcuts import Keys, with_keys
 
 _GIVES_BACK = "gives_keys_back"
 
@@ -50,7 +51,9 @@ class LeafsegWidget(QWidget):
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
         self._model_boxes: list[QComboBox] = []
+        self._named_keys: list[tuple[Callable[[str], Any], str, str]] = []
         self.listen(self.session.models_changed, self._list_models_again)
+        self.listen(Keys.of(self.session).changed, self._name_keys_again)
 
     @property
     def controller(self) -> ProjectController:
@@ -116,14 +119,32 @@ class LeafsegWidget(QWidget):
         """Connect a method of the widget to an event of napari or of the session; see `controls.listen`."""
         listen(emitter, method)
 
-    def bind_key(self, key: str, action: Callable[[], Any]) -> None:
-        """Do something when a key is pressed on the canvas."""
+    def name_key(self, write: Callable[[str], Any], text: str, name: str) -> None:
+        """Write a text with an action's keys, and again when somebody chooses others.
 
-        def press(_viewer: Any) -> None:
+        Parameters
+        ----------
+        write : callable
+            Such as a button's `setText`.
+        text : str
+        name : str
+            One of `shortcuts.ACTIONS`.
+        """
+        write(with_keys(text, name))
+        self._named_keys.append((write, text, name))
+
+    def _name_keys_again(self) -> None:
+        for write, text, name in self._named_keys:
+            write(with_keys(text, name))
+
+    def bind_key(self, name: str, action: Callable[[], Any]) -> None:
+        """Say what one of `shortcuts.ACTIONS` does when its key is pressed on the canvas."""
+
+        def press() -> None:
             if isalive(self):
                 action()
 
-        self.viewer.bind_key(key, press, overwrite=True)
+        Keys.of(self.session).bind(name, press)
 
 
 def _give_keys_back(viewer: ViewerModel, button: QAbstractButton, _on: bool = False) -> None:

@@ -23,13 +23,13 @@ from napari_leafseg.widgets.common.base import LeafsegWidget
 from napari_leafseg.widgets.common.elided import ElidedLabel
 
 LEAF_ACTIONS = (
-    ("delete", "Delete", "D", "Delete the leaf under the mouse."),
-    ("verify", "Verify / unlock", "U", "Mark the leaf under the mouse as right, or unlock it again."),
-    ("fill", "Fill holes", "H", "Fill the holes of the leaf under the mouse."),
-    ("smooth", "Smooth", "R", "Round the outline of the leaf under the mouse."),
-    ("largest", "Largest piece", "J", "Keep only the largest piece of the leaf under the mouse."),
+    ("delete", "Delete", "Delete the leaf under the mouse."),
+    ("verify", "Verify / unlock", "Mark the leaf under the mouse as right, or unlock it again."),
+    ("fill", "Fill holes", "Fill the holes of the leaf under the mouse."),
+    ("smooth", "Smooth", "Round the outline of the leaf under the mouse."),
+    ("largest", "Largest piece", "Keep only the largest piece of the leaf under the mouse."),
 )
-REVIEW_KEYS = {"next": "N", "previous": "Shift-N", "accept": "I", "discard": "Delete"}
+_REVIEW = (("previous", "◀"), ("accept", "✓ Accept"), ("discard", "✕ Delete"), ("next", "▶"))
 
 
 class CorrectForm(LeafsegWidget):
@@ -60,10 +60,11 @@ class CorrectForm(LeafsegWidget):
         grid = QGridLayout()
         self.tool_buttons: dict[str, QPushButton] = {}
         for number, tool in enumerate(TOOLS):
-            button = QPushButton(f"{tool.label}  ({tool.shown_key})")
+            button = QPushButton()
             button.setObjectName(f"tool_{tool.name}")
             button.setCheckable(True)
-            button.setToolTip(f"{tool.help}  Key {tool.shown_key}; again to put the tool away.")
+            self.name_key(button.setText, tool.label, f"tool_{tool.name}")
+            button.setToolTip(f"{tool.help} Choose it again to put it away.")
             grid.addWidget(button, number // 2, number % 2)
             self.tool_buttons[tool.name] = button
         column.addLayout(grid)
@@ -97,8 +98,9 @@ class CorrectForm(LeafsegWidget):
         group = QGroupBox("Leaf under the mouse")
         grid = QGridLayout(group)
         self.action_buttons: dict[str, QPushButton] = {}
-        for row, (name, label, key, help_text) in enumerate(LEAF_ACTIONS):
-            text = QLabel(f"{label}  ({key})")
+        for row, (name, label, help_text) in enumerate(LEAF_ACTIONS):
+            text = QLabel()
+            self.name_key(text.setText, label, f"leaf_{name}")
             text.setToolTip(help_text)
             grid.addWidget(text, row, 0)
             if name == "delete":
@@ -143,16 +145,14 @@ class CorrectForm(LeafsegWidget):
         column.addLayout(row)
         row = QHBoxLayout()
         self.review_buttons: dict[str, QToolButton | QPushButton] = {}
-        for name, label in (
-            ("previous", "◀"),
-            ("accept", "✓ Accept  (I)"),
-            ("discard", "✕ Delete  (Del)"),
-            ("next", "▶"),
-        ):
+        for name, label in _REVIEW:
             button = QToolButton() if len(label) == 1 else QPushButton()
-            button.setText(label)
             button.setObjectName(f"review_{name}")
-            button.setToolTip(f"{name.capitalize()}: key {REVIEW_KEYS[name].replace('-', '+')}")
+            if isinstance(button, QToolButton):
+                button.setText(label)
+            else:
+                self.name_key(button.setText, label, f"review_{name}")
+            self.name_key(button.setToolTip, f"{name.capitalize()} leaf", f"review_{name}")
             row.addWidget(button, 0 if len(label) == 1 else 1)
             self.review_buttons[name] = button
         column.addLayout(row)

@@ -11,9 +11,9 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_leafseg.editing.tools import TOOLS
-from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS
+from napari_leafseg.widgets.correct.form import LEAF_ACTIONS
 from napari_leafseg.widgets.correct.quick import ACTIONS
-from napari_leafseg.widgets.state.look import FILL_KEY
+from napari_leafseg.widgets.state.shortcuts import shown_keys
 
 ACCEPT_KEY, NEXT_KEY = "Enter", "Space"
 _STYLE = "background: rgba(20, 22, 26, 205); color: #e8e8e8; padding: 3px 8px; border-radius: 4px;"
@@ -23,22 +23,24 @@ _BETWEEN, _ALL = "  ·  ", "? all keys"
 
 def key_table() -> list[tuple[str, str]]:
     """List all keys and clicks with what they do."""
-    return [
+    rows = [
         (ACCEPT_KEY, "accept all leaves of the image as they are, and go to the next image"),
-        (f"{NEXT_KEY}, {REVIEW_KEYS['next']}", "next leaf, the least certain first"),
-        (REVIEW_KEYS["previous"].replace("-", "+"), "previous leaf"),
-        (REVIEW_KEYS["accept"], "accept the leaf under review, and go on"),
-        (REVIEW_KEYS["discard"], "delete the leaf under review, and go on"),
+        (", ".join(filter(None, (NEXT_KEY, shown_keys("review_next")))), "next leaf, the least certain first"),
+        (shown_keys("review_previous"), "previous leaf"),
+        (shown_keys("review_accept"), "accept the leaf under review, and go on"),
+        (shown_keys("review_discard"), "delete the leaf under review, and go on"),
         *ACTIONS.values(),
         ("Shift+wheel", "the leaf that was just added: wider or narrower"),
         ("Shift+click", "with Add leaf or Box: take the part under the mouse off the leaf that was just added"),
-        *((tool.shown_key, f"{tool.label}: {tool.help}") for tool in TOOLS),
-        *((key, f"{label}: {text}") for _name, label, key, text in LEAF_ACTIONS),
-        (FILL_KEY, "outlines or filled"),
+        *((shown_keys(f"tool_{tool.name}"), f"{tool.label}: {tool.help}") for tool in TOOLS),
+        *((shown_keys(f"leaf_{name}"), f"{label}: {text}") for name, label, text in LEAF_ACTIONS),
+        (shown_keys("fill"), "outlines or filled"),
         ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo"),
         ("Page down, Page up", "next and previous image"),
-        ("?", "show or hide this list"),
+        (shown_keys("save"), "export the labels"),
+        ("?", "show or hide this list; other keys are chosen in napari's Preferences ▸ Shortcuts"),
     ]
+    return [(key, what) for key, what in rows if key]
 
 
 class KeyBar(QLabel):
@@ -54,12 +56,7 @@ class KeyBar(QLabel):
         super().__init__(canvas)
         self._canvas, self._words = canvas, list[str]()
         self.all = QLabel(canvas)
-        rows = "".join(
-            f"<tr><td align='right' style='white-space: nowrap'><b>{escape(key)}</b></td>"
-            f"<td>&nbsp;&nbsp;{escape(what)}</td></tr>"
-            for key, what in key_table()
-        )
-        self.all.setText(f"<table cellspacing='1'>{rows}</table>")
+        self.list_keys()
         self.all.setWordWrap(True)
         self.all.setObjectName("all_keys")
         self.setObjectName("key_bar")
@@ -71,6 +68,15 @@ class KeyBar(QLabel):
             label.setFont(font)
             label.hide()
         canvas.installEventFilter(self)
+
+    def list_keys(self) -> None:
+        """Write the list of all keys, as they are."""
+        rows = "".join(
+            f"<tr><td align='right' style='white-space: nowrap'><b>{escape(key)}</b></td>"
+            f"<td>&nbsp;&nbsp;{escape(what)}</td></tr>"
+            for key, what in key_table()
+        )
+        self.all.setText(f"<table cellspacing='1'>{rows}</table>")
 
     def say(self, words: list[str]) -> None:
         """Show a line of these words, as many as there is room for; none hides the bar."""
@@ -126,7 +132,9 @@ def words_for(leaves: int, reviewed: int, adding: bool, tool: str = "") -> list[
     """
     words = [tool] if tool else []
     words += ["Shift+wheel wider, narrower"] if adding else []
-    words += [f"{REVIEW_KEYS['accept']} right", "Del wrong"] if reviewed else []
+    if reviewed:
+        judged = (("right", shown_keys("review_accept")), ("wrong", shown_keys("review_discard")))
+        words += [f"{key} {what}" for what, key in judged if key]
     words += [f"{NEXT_KEY} next leaf", f"{ACCEPT_KEY} all right, next image"] if leaves else []
     words += [] if tool else [f"{ACTIONS['Control'][0]} add"]
     words += [f"{ACTIONS['Alt'][0]} remove"] if leaves and not tool else []

@@ -21,6 +21,7 @@ from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session, labels_shape
+from napari_leafseg.widgets.state.shortcuts import shown_keys
 
 _WHEEL = 3.0  # degrees a step
 GROWING = {"click", "box"}  # gestures whose leaf follows the angle
@@ -122,7 +123,8 @@ class ToolController(QObject):
             return
         if click and tool.gesture == "cut":
             self.clicks.append(points[0])
-            self.told.emit(f"{len(self.clicks)} points. Click in each part, then press {tool.shown_key} to split.")
+            key = shown_keys(f"tool_{tool.name}") or "the tool"
+            self.told.emit(f"{len(self.clicks)} points. Click in each part, then press {key} to split.")
             if len(self.clicks) == 2:
                 self._part()
             return

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QWidget
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import Edit, difference, leaf_at
-from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, REVIEW_KEYS, CorrectForm
+from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, CorrectForm
 from napari_leafseg.widgets.correct.keys import ACCEPT_KEY, NEXT_KEY, KeyBar, bind_to_layer, words_for
 from napari_leafseg.widgets.correct.review import Review
 from napari_leafseg.widgets.correct.tool_controller import GROWING, ToolController
@@ -22,6 +22,7 @@ from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.napari_private import native_canvas
 from napari_leafseg.widgets.state.overlays import Marks
 from napari_leafseg.widgets.state.preferences import preferences
+from napari_leafseg.widgets.state.shortcuts import Keys
 
 _NOTHING = "Nothing to correct here yet: press Run in Segment, or choose “Add leaf” and click a leaf."
 
@@ -48,9 +49,9 @@ class CorrectWidget(CorrectForm):
     def _connect(self) -> None:
         for tool in tools.TOOLS:
             self.tool_buttons[tool.name].clicked.connect(lambda _on, tool=tool: self.tools.choose(tool))
-            self.bind_key(tool.key, partial(self.tools.choose, tool))
-        for name, _label, key, _help in LEAF_ACTIONS:
-            self.bind_key(key, partial(self.act, name))
+            self.bind_key(f"tool_{tool.name}", partial(self.tools.choose, tool))
+        for name, _label, _help in LEAF_ACTIONS:
+            self.bind_key(f"leaf_{name}", partial(self.act, name))
             if name in self.action_buttons:
                 self.action_buttons[name].clicked.connect(lambda _on, name=name: self.act_on_all(name))
         self.undo_button.clicked.connect(self.undo)
@@ -60,9 +61,10 @@ class CorrectWidget(CorrectForm):
             ("accept", self.review.accept), ("discard", self.review.discard),
         ):  # fmt: skip
             self.review_buttons[name].clicked.connect(lambda _on=False, job=job: job())
-            self.bind_key(REVIEW_KEYS[name], job)
-        self.bind_key(ACCEPT_KEY, self.review.accept_image)
+            self.bind_key(f"review_{name}", job)
+        self.viewer.bind_key(ACCEPT_KEY, lambda _viewer: self._accept_image(), overwrite=True)
         self.viewer.bind_key(NEXT_KEY, self._space, overwrite=True)
+        self.listen(Keys.of(self.session).changed, self._keys_changed)
         for binding in self.session.bindings():
             self._bind_layer(binding)
         self.listen(self.session.labels_bound, self._bind_layer)
@@ -80,6 +82,11 @@ class CorrectWidget(CorrectForm):
         self.listen(self.viewer.layers.events.removed, self._layer_chosen)
         self.listen(self.session.corrected, self._corrected)
         self.listen(self.session.layer_state_changed, self._state_changed)
+
+    def _keys_changed(self) -> None:
+        if self.key_bar is not None:
+            self.key_bar.list_keys()
+        self._refresh()
 
     def _filter_changed(self, _index: int) -> None:
         self.review.shown = self.filter_box.currentData()

@@ -16,8 +16,6 @@ from napari_leafseg.widgets.images.rows import ORDERS, ImageRows
 from napari_leafseg.widgets.images.thumbnails import Thumbnails
 from napari_leafseg.widgets.state.preferences import preferences
 
-NEXT_KEY, PREVIOUS_KEY = "PageDown", "PageUp"
-
 
 class ImagesForm(LeafsegWidget):
     """Controls of the *Images* widget."""
@@ -79,8 +77,8 @@ class ImagesForm(LeafsegWidget):
         return row
 
     def _step_row(self) -> QHBoxLayout:
-        self.previous_button = push_button("previous", "◀ Previous", None, f"Previous image ({PREVIOUS_KEY})")
-        self.next_button = push_button("next", "Next ▶", None, f"Next image ({NEXT_KEY})")
+        self.previous_button = push_button("previous", "◀ Previous", None, "Previous image (Page up)")
+        self.next_button = push_button("next", "Next ▶", None, "Next image (Page down)")
         self.position = QLabel()
         self.position.setAlignment(Qt.AlignmentFlag.AlignCenter)
         row = QHBoxLayout()

@@ -10,6 +10,7 @@ from typing import Any
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
+from qtpy.compat import isalive
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QFileDialog, QWidget
 
@@ -20,7 +21,7 @@ from napari_leafseg.widgets.common.controls import burst_timer, present
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.actions import RowActions
 from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
-from napari_leafseg.widgets.images.form import NEXT_KEY, PREVIOUS_KEY, ImagesForm
+from napari_leafseg.widgets.images.form import ImagesForm
 from napari_leafseg.widgets.images.jobs import load_job
 from napari_leafseg.widgets.images.survey import Survey
 from napari_leafseg.widgets.images.triage import ContactSheet
@@ -71,8 +72,8 @@ class ImagesWidget(ImagesForm):
         BackgroundRun.of(self.session).touched.connect(self.rows.show)
         self.controller.opened.connect(self._project_opened)
         self.controller.changed.connect(self._refresh_empty)
-        self.bind_key(NEXT_KEY, lambda: self.step(1))
-        self.bind_key(PREVIOUS_KEY, lambda: self.step(-1))
+        for key, by in (("PageDown", 1), ("PageUp", -1)):  # napari's preferences cannot name these keys
+            self.viewer.bind_key(key, lambda _viewer, by=by: self._step_by_key(by), overwrite=True)
         self._refresh_rows()
         self.survey.look(list(self.session.images))
 
@@ -224,6 +225,10 @@ class ImagesWidget(ImagesForm):
         row = self.list.currentRow() + by
         if 0 <= row < self.list.count():
             self.list.setCurrentRow(row)
+
+    def _step_by_key(self, by: int) -> None:
+        if isalive(self):
+            self.step(by)
 
     def _step_or_tell(self, by: int) -> None:
         if not 0 <= self.list.currentRow() + by < self.list.count():

@@ -207,7 +207,8 @@ class SegmentForm(JobWidget):
     def _saving(self) -> QGroupBox:
         group = QGroupBox("Export")
         row = QHBoxLayout(group)
-        self.save_button = QPushButton("Export labels  (S)")
+        self.save_button = QPushButton()
+        self.name_key(self.save_button.setText, "Export labels", "save")
         self.save_button.setObjectName("save")
         self.folder_button = QToolButton()
         self.folder_button.setText("Folder …")

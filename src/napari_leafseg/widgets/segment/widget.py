@@ -32,8 +32,6 @@ from napari_leafseg.widgets.state.session import KEY, image_data
 from napari_leafseg.widgets.state.view import fit_plant
 from napari_leafseg.widgets.state.workers import start_worker
 
-SAVE_KEY = "S"
-
 
 class SegmentWidget(SegmentForm):
     """Steers prediction, tuning and saving of the chosen image.
@@ -83,7 +81,7 @@ class SegmentWidget(SegmentForm):
         self.listen(self.session.parameters_suggested, self._take_over)
         self.listen(self.session.model_wanted, self.choose_model)
         self.listen(self.session.models_changed, self.list_models_again)
-        self.bind_key(SAVE_KEY, self.save)
+        self.bind_key("save", self.save)
         self._layers_changed()
 
     # -- which image -------------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from napari_leafseg.widgets.state.napari_private import recolor
 from napari_leafseg.widgets.state.outlines import Outlines
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session
+from napari_leafseg.widgets.state.shortcuts import Keys
 from napari_leafseg.widgets.state.workers import start_worker
 
-FILL_KEY = "0"
 _COLORS_AFTER, _FEATURES_AFTER = 40, 400  # milliseconds after the last change
 _LOOKS: weakref.WeakKeyDictionary[Session, Look] = weakref.WeakKeyDictionary()
 
@@ -44,7 +44,7 @@ class Look(QObject):
         session.prediction_restored.connect(self._told_more)
         session.labels_released.connect(self._release)
         session.viewer.dims.events.current_step.connect(self._frame_changed)
-        session.viewer.bind_key(FILL_KEY, lambda _viewer: self.toggle(), overwrite=True)
+        Keys.of(session).bind("fill", self.toggle)
 
     @classmethod
     def of(cls, session: Session) -> Look:

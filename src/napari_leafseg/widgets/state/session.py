@@ -92,6 +92,11 @@ class Session:
         viewer.layers.events.removed.connect(self._forget)
         watch_window(viewer, preferences.file)
 
+    @staticmethod
+    def known(viewer: ViewerModel) -> Session | None:
+        """The viewer's session, if it has one."""
+        return _SESSIONS.get(viewer)
+
     @classmethod
     def of(cls, viewer: ViewerModel) -> Session:
         """The viewer's session, made when it has none yet."""
