@@ -280,7 +280,7 @@ def test_delete_removes_the_selected_images_and_adding_brings_their_leaves_back(
     assert [entry.path.stem for entry in images.list.chosen()] == ["b", "c"]
     qtbot.waitUntil(lambda: not images.loader.running)
     qtbot.keyClick(images.list, Qt.Key.Key_Delete)
-    assert "2 of 2 images have leaves" in asked[0]
+    assert "with leaves: 2 of 2" in asked[0]
     assert [entry.path.stem for entry in images.session.images] == ["a", "d"]
     assert images.list.entry() is not None
     qtbot.waitUntil(lambda: [ref.id for ref in images.controller.project.images] == ["a", "d"])

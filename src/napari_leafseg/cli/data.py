@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_leafseg._console import out, print_note
+from napari_leafseg._counts import counted
 from napari_leafseg.cli.common import Command, app, progress_bar
 
 
@@ -78,4 +79,4 @@ def import_into_project(
             for note in error.notes:
                 print_note(note)
             raise
-    out.print(f"Labels of {event.total} files are in {project}.", highlight=False, soft_wrap=True)
+    out.print(f"Labels of {counted(event.total, 'file')} are in {project}.", highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from rich import box
 from rich.table import Table
 
 from napari_leafseg._console import out, print_note
+from napari_leafseg._counts import counted
 from napari_leafseg.cli.common import Device, Model, app, progress_bar
 from napari_leafseg.cli.parameters import Parameters, given_values, write_value
 from napari_leafseg.errors import ParameterError
@@ -72,7 +73,7 @@ def evaluate(
 
 
 def _leaf_table(result: dict[str, Any]) -> Table:
-    table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=f"{len(result['images'])} images")
+    table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=f"{counted(len(result['images']), 'image')}")
     for name, row in [*result["images"].items(), ("mean", result["mean"])]:
         sign = f"{row['DiC']:+.2f}" if name == "mean" else f"{row['DiC']:+.0f}"
         table.add_row(
@@ -84,7 +85,7 @@ def _leaf_table(result: dict[str, Any]) -> Table:
 def _precision_table(result: dict[str, Any]) -> Table:
     """AP over all classes, and of each class where there are a few."""
     figures, classes = result["figures"], result["classes"]
-    table = Table("", *figures, title=f"{result['images']} images, {len(classes)} classes")
+    table = Table("", *figures, title=f"{counted(result['images'], 'image')}, {len(classes)} classes")
     table.add_row("all", *(_percent(value) for value in figures.values()))
     if 1 < len(classes) <= _LISTED:
         for name, value in classes.items():
@@ -141,8 +142,9 @@ def tune(
     names = (*search.fixed, *(part.name for part in (search.row, search.column, MIN_AREA_WORKING)))
     options = [write_value(name, best[name], specs) for name in names]
     out.print(
-        f"{search.images} images, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
-        f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} (predict, batch).",
+        f"{counted(search.images, 'image')}, {counted(search.leaves, 'leaf')}. SBD {search.current_sbd:.3f} "
+        f"with the model's values, {max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} "
+        "(predict, batch).",
         highlight=False,
         soft_wrap=True,
     )

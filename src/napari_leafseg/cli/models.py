@@ -9,6 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from napari_leafseg._console import out, print_error
+from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.parameters import describe_parameters
 from napari_leafseg.models.registry import importers, load_importer
@@ -92,7 +93,7 @@ def delete(
     own_model(name)
     used = {} if force else projects_using(name)
     for folder, count in used.items():
-        out.print(f"{folder}: “{name}” found the leaves of {count} images.", soft_wrap=True, highlight=False)
+        out.print(f"{folder}: “{name}” found the leaves of {counted(count, 'image')}.", soft_wrap=True, highlight=False)
     if used and not typer.confirm("Delete it all the same?"):
         raise typer.Exit(1)
     kept = delete_model(name)

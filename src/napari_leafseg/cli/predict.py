@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from napari_leafseg._console import out, print_error, print_note
+from napari_leafseg._counts import counted
 from napari_leafseg.cli.common import Command, Device, Model, app, progress_bar
 from napari_leafseg.cli.parameters import (
     LEFT_OUT_CODE,
@@ -72,7 +73,9 @@ def predict(
         notes = "".join(f" [yellow]{escape(note)}[/]" for note in found["notes"])
         where = escape(str(label_path(output, found["name"])))
         out.print(
-            f"{where}: {found['count']} leaves, scale {found['scale']:.2f}.{notes}", highlight=False, soft_wrap=True
+            f"{where}: {counted(found['count'], 'leaf')}, scale {found['scale']:.2f}.{notes}",
+            highlight=False,
+            soft_wrap=True,
         )
 
     _exit(_run_batch(images, output, settings, 0, tell=tell))
@@ -160,7 +163,8 @@ def batch(
     )  # fmt: skip
     done = _run_batch(images, output, settings, workers, scheduler or None)
     out.print(
-        f"{done.total - done.failed} images done, {done.failed} not. Report: {escape(str(done.report))}", soft_wrap=True
+        f"{counted(done.total - done.failed, 'image')} done, {done.failed} not. Report: {escape(str(done.report))}",
+        soft_wrap=True,
     )
     _exit(done)
 
@@ -186,7 +190,7 @@ def rerun(
             continue
         said = {True: "the same labels", False: "OTHER labels than those beside the record", None: "done"}[result.same]
         differ += result.same is False
-        out.print(f"{item.path.name}: {int(result.labels.max(initial=0))} leaves, {said}.", soft_wrap=True)
+        out.print(f"{item.path.name}: {counted(int(result.labels.max(initial=0)), 'leaf')}, {said}.", soft_wrap=True)
         for sentence in result.differs:
             print_note(sentence)
         if output is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import clear_unfinished
 from napari_leafseg.errors import ModelError, ProjectError
 from napari_leafseg.finetuning.config import FinetuneSettings, discard, evaluations_of, session_folder, usable_runs
@@ -153,7 +154,7 @@ class Session:
         whole = sum(item.complete for item in self.images)
         leaves = sum(item.leaves for item in self.images)
         held = "none can be held out" if len(self.images) < 2 else "some are held out to see what is gained"
-        return f"{len(self.images)} images ({whole} reviewed as a whole), {leaves} leaves; {held}."
+        return f"{counted(len(self.images), 'image')} ({whole} reviewed as a whole), {counted(leaves, 'leaf')}; {held}."
 
     def config(self, steps: int, seed: int) -> TrainingConfig:
         """Return the training of one run."""

@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from napari_leafseg._counts import counted
 from napari_leafseg.editing.edit import LARGEST_NUMBER, difference
 from napari_leafseg.errors import InputFileError, ProjectError, UserError
 from napari_leafseg.io import ReadOptions, read_image
@@ -51,7 +52,7 @@ class ImportIncomplete(ProjectError):
         if fewer:
             parts += [*_some(fewer), "They keep what they have, unless you choose to replace it (--replace)."]
         if taken:
-            parts.append(f"The labels of {taken} images were taken in.")
+            parts.append(f"The labels of {counted(taken, 'image')} were taken in.")
         super().__init__("\n".join(parts))
 
 
@@ -180,7 +181,9 @@ class Intake:
         if largest > LARGEST_NUMBER:
             labels = renumbered(labels)
             if labels.max(initial=0) > LARGEST_NUMBER:
-                raise InputFileError(f"{path} holds {labels.max():,} leaves; an image has {LARGEST_NUMBER:,} at most.")
+                raise InputFileError(
+                    f"{path} holds {counted(labels.max(), 'leaf')}; an image has {LARGEST_NUMBER:,} at most."
+                )
             self._notes.append(
                 f"{path.name}: the leaves of “{ref.id}” are numbered anew, as their numbers go up to {largest:,}."
             )
@@ -225,7 +228,7 @@ class Intake:
         elif reading.unknown:
             count = len(reading.unknown)
             self._notes.append(
-                f"{path.name}: {count:,} images that the project does not have were left out: {unknown}."
+                f"{path.name}: {counted(count, 'image')} that the project does not have were left out: {unknown}."
             )
         self.failed += [f"{path}: {sentence}." for sentence in reading.refused]
         if reading.left_out:
@@ -284,7 +287,7 @@ def _less(document: Document, labels: np.ndarray, changed: int) -> str:
     before = document.labels
     have, get = (len(np.unique(array[array != 0])) for array in (before, labels))
     if get < have:
-        return f"has {have:,} leaves, in the file there are {get:,}"
+        return f"has {counted(have, 'leaf')}, the file {get:,}"
     if changed:
         return f"has {changed:,} verified leaves that would change"
     if np.count_nonzero(labels) < _LESS * np.count_nonzero(before):

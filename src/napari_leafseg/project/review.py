@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from napari_leafseg._counts import counted
 from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.errors import UserError
 from napari_leafseg.project.document import Document
@@ -41,8 +42,8 @@ class Progress:
     images_total: int
 
     def __str__(self) -> str:
-        image = f"this image {self.leaves} of {self.leaves_total} leaves · " if self.leaves_total else ""
-        return f"{image}project {self.images} of {self.images_total} images"
+        image = f"this image {self.leaves} of {counted(self.leaves_total, 'leaf')} · " if self.leaves_total else ""
+        return f"{image}project {self.images} of {counted(self.images_total, 'image')}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QLabel, QVBoxLayout
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg._samples import SERIES, open_series
 from napari_leafseg.errors import UserError
@@ -184,4 +185,4 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, growth: Growth
     write_atomically(output / f"{SERIES}_traits.csv", table.to_csv(index=False, float_format="%.7g").encode())
     viewer.screenshot(str(output / "screenshot.png"), canvas_only=False, flash=False)
     days, leaves = len(layer.data), growth.measured.leaves["track"].nunique()
-    print(f"{days} days, {leaves} leaves followed. Screenshot, labels and traits are in {output}/")
+    print(f"{days} days, {counted(leaves, 'leaf')} followed. Screenshot, labels and traits are in {output}/")

@@ -15,6 +15,7 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QListWidget, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import write_atomically
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
@@ -205,7 +206,7 @@ class BatchWidget(JobWidget):
         if event.report is not None:
             self.report = event.report
             self.report_button.show()
-            self.message.setText(f"{event.total - self._not_done} images done{failed}.")
+            self.message.setText(f"{counted(event.total - self._not_done, 'image')} done{failed}.")
 
     def _time_left(self, event: Any) -> str:
         fresh = event.done - self._skipped
@@ -269,4 +270,4 @@ class BatchWidget(JobWidget):
             return
         corrected = sum(record["corrected"] for record in content["session"])
         kept = f" {corrected} corrected leaves are kept in the project, not in the record." if corrected else ""
-        show_info(f"{len(content['session'])} images in {chosen}.{kept}")
+        show_info(f"{counted(len(content['session']), 'image')} in {chosen}.{kept}")

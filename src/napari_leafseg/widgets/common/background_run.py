@@ -13,6 +13,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_leafseg._counts import counted
 from napari_leafseg.editing.combine import keep_verified
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import ReadOptions
@@ -167,10 +168,11 @@ class BackgroundRun(QObject):
     def sentence(self) -> str:
         """Say how far it is, or how it ended."""
         if self.running:
-            return f"{self.done} of {self.total} images · {self.message}" if self.message else f"{self.total} images"
+            total = counted(self.total, "image")
+            return f"{self.done} of {total} · {self.message}" if self.message else total
         failed = sum(bool(entry.trouble) for entry in self.session.images)
         left = self.total - self.done
-        words = [f"{self.done - self.skipped} images run"] if self.done > self.skipped else []
+        words = [f"{counted(self.done - self.skipped, 'image')} run"] if self.done > self.skipped else []
         words += [f"{self.skipped} up to date"] if self.skipped else []
         words += [f"{left} left"] if left else []
         words += [f"{failed} failed: see their rows"] if failed else []

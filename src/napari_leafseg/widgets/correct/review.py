@@ -9,6 +9,7 @@ import numpy as np
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
+from napari_leafseg._counts import counted
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing.edit import leaf_box
 from napari_leafseg.project.review import Filter, Progress, image_order, leaf_queue
@@ -168,7 +169,7 @@ class Review(QObject):
         binding.verify(leaves, True)
         self.controller.track(binding)
         self.controller.set_region(binding, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
-        show_info(f"{len(leaves)} leaves in view count as right; the rest of the image counts as not reviewed.")
+        show_info(f"Right: {counted(len(leaves), 'leaf')} in view. The rest of the image counts as not reviewed.")
         self.changed.emit()
 
     def least_certain_image(self) -> None:
@@ -208,7 +209,7 @@ class Review(QObject):
         if not self.reviewed:
             leaves, locked = binding.document.leaves(binding.frame), binding.locked
             if leaves and locked.issuperset(leaves):
-                return f"✓ All {len(leaves)} leaves are right. Enter: image done, next."
+                return f"✓ All right: {counted(len(leaves), 'leaf')}. Enter: image done, next."
             return "Press Space for the least certain leaf."
         confidence = frame_confidences(self.session, binding).get(self.reviewed)
         sure = "" if confidence is None else f" · confidence {confidence:.2f}"

@@ -9,6 +9,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, Signal
 
+from napari_leafseg._counts import counted
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import Edit, difference, leaf_at
@@ -124,7 +125,7 @@ class ToolController(QObject):
         if click and tool.gesture == "cut":
             self.clicks.append(points[0])
             key = shown_keys(f"tool_{tool.name}") or "the tool"
-            self.told.emit(f"{len(self.clicks)} points. Click in each part, then press {key} to split.")
+            self.told.emit(f"{counted(len(self.clicks), 'point')}. Click in each part, then press {key} to split.")
             if len(self.clicks) == 2:
                 self._part()
             return

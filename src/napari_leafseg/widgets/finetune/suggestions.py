@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.project.review import image_order
 from napari_leafseg.widgets.common.controls import listen, push_button, wrapped_label
@@ -84,7 +85,7 @@ class ImageSuggestions(QWidget):
             return
         self.model, self._ranked = model, {}
         paths = [entry.path for entry in self.remaining]
-        self.words.setText(f"<b>Correct next</b>: “{model}” looks at {len(paths)} images …")
+        self.words.setText(f"<b>Correct next</b>: “{model}” looks at {counted(len(paths), 'image')} …")
         self.job.start(rank_job, model, preferences.device, paths, self.session.read_options)
         self._count()
 
@@ -97,14 +98,15 @@ class ImageSuggestions(QWidget):
         if entry is not None and not ranked.trouble:
             entry.confidence = ranked.confidence
             self._ranked[str(ranked.path)] = ranked
-        self.words.setText(f"<b>Correct next</b>: {ranked.done} of {ranked.total} images looked at")
+        self.words.setText(f"<b>Correct next</b>: {ranked.done} of {counted(ranked.total, 'image')} looked at")
         self._show()
 
     def _show(self) -> None:
         self.list.clear()
         for path in image_order({path: ranked.confidence for path, ranked in self._ranked.items()})[:_SHOWN]:
             ranked, name = self._ranked[path], Path(path).name
-            words = f"{ranked.confidence:.2f}   {name}, {ranked.leaves} leaves" if ranked.leaves else f"none   {name}"
+            found = f"{ranked.confidence:.2f}   {name}, {counted(ranked.leaves, 'leaf')}"
+            words = found if ranked.leaves else f"none   {name}"
             item = QListWidgetItem(words)
             item.setData(Qt.ItemDataRole.UserRole, path)
             self.list.addItem(item)
@@ -120,7 +122,8 @@ class ImageSuggestions(QWidget):
         show_error(str(error))
 
     def _ended(self) -> None:
-        found = f"the least certain of {len(self._ranked)} images" if self._ranked else "nothing could be looked at"
+        looked_at = counted(len(self._ranked), "image")
+        found = f"the least certain of {looked_at}" if self._ranked else "nothing could be looked at"
         self.words.setText(f"<b>Correct next</b>: {found}, as “{self.model}” sees them")
         self._count()
         self.session.images_changed.emit()

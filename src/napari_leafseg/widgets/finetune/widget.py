@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
 from qtpy.QtWidgets import QMessageBox, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model
@@ -33,7 +34,7 @@ def describe(found: Tally) -> str:
             "Nothing to learn from yet. Correct an image in the Correct tab, and verify its leaves or mark it as "
             "reviewed."
         )
-    words = f"Learns from {found}. You changed {found.changed} of {found.leaves} leaves"
+    words = f"Learns from {found}. You changed {found.changed} of {counted(found.leaves, 'leaf')}"
     if not found.changed:
         words += ": the others are as the model found them, and teach it little. Correct what is wrong first."
     elif found.changed == found.leaves:

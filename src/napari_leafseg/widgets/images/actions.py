@@ -148,7 +148,7 @@ class RowActions(QObject):
         with_leaves = sum(entry.has_leaves for entry in entries)
         if with_leaves:
             question = (
-                f"{with_leaves} of {len(entries)} images have leaves. The images' files stay where they are; the "
+                f"Images with leaves: {with_leaves} of {len(entries)}. The images' files stay where they are; the "
                 "leaves are put aside, and come back when the image is added again. Remove them from the list?"
             )
             if QMessageBox.question(self._window, "Remove images", question) != QMessageBox.StandardButton.Yes:

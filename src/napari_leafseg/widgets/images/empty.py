@@ -11,6 +11,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import sample_folder
 from napari_leafseg._samples import SERIES
 from napari_leafseg.errors import UserError
@@ -114,7 +115,7 @@ def _look(recoverable: Callable[[], list[Path]]) -> tuple[list[tuple[Path, str, 
             continue
         labels = len(list((folder / "labels").glob("*.tif")))
         tip = f"Never put into a project; kept in {folder}"
-        kept.append((folder, f"{_day(folder.name)}: {images} images, {labels} segmented", tip))
+        kept.append((folder, f"{_day(folder.name)}: {counted(images, 'image')}, {labels} segmented", tip))
     safety = unsaved_folder()
     projects = [path for path in recent_projects() if path.parent != safety][:_SHOWN]
     folders = [Path(path) for path in preferences.recent_folders if Path(path).is_dir()][:_SHOWN]

@@ -10,6 +10,7 @@ from typing import Annotated
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.io.exchange.formats import FORMATS
 from napari_leafseg.project import Project
@@ -164,7 +165,7 @@ class ExportDialog(SettingsDialog[ExportSettings]):
             self.message.setText(f"Stopped. Files that were written are in {settings.folder}.")
         else:
             left_out = f"\nLeft out: {'; '.join(event.left_out)}." if event.left_out else ""
-            many = "1 image" if event.written == 1 else f"{event.written} images"
+            many = counted(event.written, "image")
             show_info(f"Labels of {many} written to {settings.folder}.{left_out}")
             super().accept()
 

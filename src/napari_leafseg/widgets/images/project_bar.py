@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.formats import list_classes, readable_suffixes
 from napari_leafseg.project.lock import ProjectLocked
@@ -345,7 +346,7 @@ class ProjectBar(QWidget):
         if folder is not None and self.controller.project is not None:
             project = self.controller.project
             found, missing = project.relink(folder), project.missing()
-            show_info(f"{len(found)} images found again, {len(missing)} still missing.")
+            show_info(f"{counted(len(found), 'image')} found again, {len(missing)} still missing.")
             self.controller.leave(self._reopening(project.folder))
 
     def _elsewhere(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, Qt
 
+from napari_leafseg._counts import counted
 from napari_leafseg.project.review import natural_key
 from napari_leafseg.widgets.common.background_run import WAITING
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState, describe
@@ -176,7 +177,7 @@ def warnings(entry: ListedImage) -> list[str]:
     """Say what is odd about an image's leaves."""
     found = []
     if entry.jumped is not None:
-        found.append(f"{entry.count} leaves, but {entry.jumped} before and after it")
+        found.append(f"{counted(entry.count, 'leaf')}, but {entry.jumped} before and after it")
     at_border = 0 if entry.facts is None else entry.facts.at_border
     if at_border:
         found.append(f"{at_border} {'leaf touches' if at_border == 1 else 'leaves touch'} the border of the image")

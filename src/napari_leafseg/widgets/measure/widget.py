@@ -14,6 +14,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.resolution import read_resolution
@@ -182,12 +183,12 @@ class MeasureWidget(MeasureForm):
         if measured.series:
             tracks = measured.leaves["track"].nunique() if "track" in measured.leaves else 0
             frames = measured.leaves["frame"].nunique() if leaves else 0
-            self.summary.setText(f"<b>{tracks} leaves</b> followed over {frames} images")
+            self.summary.setText(f"<b>{counted(tracks, 'leaf')}</b> followed over {counted(frames, 'image')}")
         else:
             area = area_column(measured.plants)
             unit = "mm²" if area.endswith("mm2") else "px²"
             total = f", {measured.plants[area].sum():,.0f} {unit}" if plants else ""
-            self.summary.setText(f"<b>{leaves} leaves</b>, {plants} {'plant' if plants == 1 else 'plants'}{total}")
+            self.summary.setText(f"<b>{counted(leaves, 'leaf')}</b>, {counted(plants, 'plant')}{total}")
         if first:
             self.plot_box.setCurrentIndex(self.plot_box.findData("curves" if measured.series else "areas"))
         self._draw()

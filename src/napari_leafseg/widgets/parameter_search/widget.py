@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
@@ -219,11 +220,11 @@ class ParameterSearchWidget(JobWidget):
             noun = "image" if search.images == 1 else "images"
             self.verdict.setText(
                 f"<b>SBD {search.current_sbd:.3f} now, {search.best_sbd:.3f} at best</b> ({search.images} {noun}, "
-                f"{search.leaves} leaves): {search.describe(best)}, "
+                f"{counted(search.leaves, 'leaf')}): {search.describe(best)}, "
                 f"smallest leaf {best['min_area_working']:.0f} px at the working scale."
                 if gain > 0
                 else f"<b>The values now are the best that was found:</b> SBD {search.current_sbd:.3f} "
-                f"({search.images} {noun}, {search.leaves} leaves)."
+                f"({search.images} {noun}, {counted(search.leaves, 'leaf')})."
             )
             self.apply_button.setText("Apply best")
             self.apply_button.setEnabled(gain > 0)

@@ -14,6 +14,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QCoreApplication, Signal
 
+from napari_leafseg._counts import counted
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.project import Project
 from napari_leafseg.project.elsewhere import CopyEvent, copy_elsewhere
@@ -137,7 +138,7 @@ class ProjectController(ProjectLabels):
         missing = project.missing()
         if missing:
             show_error(
-                f"{len(missing)} of {len(project.images)} images are no longer where they were, for example "
+                f"{len(missing)} of {counted(len(project.images), 'image')} are no longer where they were, for example "
                 f"{project.path_of(missing[0])}. Choose “Find moved images …” in the project's menu."
             )
 
