@@ -283,7 +283,7 @@ def test_review_visits_accepts_and_deletes(desk):
     hand.key(Qt.Key.Key_N)
     assert widget.review.reviewed == 1
     widget.done_button.click()
-    assert "1 of 1 images" in widget.progress_label.text()
+    assert "1 of 1 image" in widget.progress_label.text()
     assert Session.of(widget.viewer).images[0].review is ReviewState.DONE
     assert describe(Session.of(widget.viewer).images[0]) == "1 leaf · reviewed"
 

@@ -108,6 +108,8 @@ def test_a_box_of_labels_comes_to_the_screen(viewer):
 
 
 def test_the_dock_of_the_layer_list_and_titles_of_docks(viewer):
+    assert private.layer_controls_dock(viewer).widget() is not None
+    assert private.layer_controls_dock(ViewerModel()) is None
     dock = private.layer_list_dock(viewer)
     assert private.main_window(viewer).dockWidgetArea(dock) is not None, "viewer.window._qt_viewer.dockLayerList"
     assert private.layer_list_dock(ViewerModel()) is None

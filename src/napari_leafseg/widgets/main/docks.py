@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_leafseg.widgets.images.widget import ImagesWidget
-from napari_leafseg.widgets.state.napari_private import layer_list_dock, main_window, name_dock
+from napari_leafseg.widgets.state.napari_private import layer_controls_dock, layer_list_dock, main_window, name_dock
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session
 
@@ -18,7 +18,7 @@ AREAS = {
     "top": Qt.DockWidgetArea.TopDockWidgetArea,
     "bottom": Qt.DockWidgetArea.BottomDockWidgetArea,
 }
-_ROOM_FOR_BOTH = 900  # pixels; in a lower window the list of images shares the place of napari's list of layers
+_ROOM_FOR_BOTH = 900  # pixels; in a lower window napari's controls and list of layers and the list of images share one place
 _IMAGES = "Images (Leaf segmentation)"  # as napari's menu calls it, which then shows and hides it
 
 
@@ -55,9 +55,11 @@ def images_dock(session: Session) -> QDockWidget:
         dock = viewer.window.add_dock_widget(ImagesWidget(viewer), name=_IMAGES, area=area)
         dock.dockLocationChanged.connect(_remember)
         keep_title(dock, "Images")
-        layers = layer_list_dock(viewer)
-        if layers is not None and area == "left" and window.height() < _ROOM_FOR_BOTH:
-            window.tabifyDockWidget(layers, dock)
+        if area == "left" and window.height() < _ROOM_FOR_BOTH:
+            controls, layers = layer_controls_dock(viewer), layer_list_dock(viewer)
+            for first, second in ((controls, layers), (layers, dock)):
+                if first is not None and second is not None:
+                    window.tabifyDockWidget(first, second)
     assert isinstance(dock, QDockWidget)
     show_dock(dock)
     return dock

@@ -73,6 +73,11 @@ def layer_list_dock(viewer: Any) -> Any:
     return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "dockLayerList", None)
 
 
+def layer_controls_dock(viewer: Any) -> Any:
+    """The dock of napari's controls of the selected layer; None for a viewer without a window."""
+    return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "dockLayerControls", None)
+
+
 def leave_sides_to_docks(viewer: Any) -> None:
     """Have docks at the bottom lie below the canvas alone, so that those at its sides keep their height."""
     window = main_window(viewer)
