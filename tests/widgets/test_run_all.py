@@ -373,7 +373,7 @@ def test_an_empty_list_offers_the_sample_recent_work_and_what_was_kept(viewer, q
     images.show()
     qtbot.waitUntil(lambda: bool(images.empty.buttons("continue")))
     (button,) = images.empty.buttons("continue")
-    assert button.text() == "2020-01-02 03:04: 1 images, 1 segmented"
+    assert button.text() == "2020-01-02 03:04: 1 image, 1 segmented"
     assert images.empty.try_button.isEnabled()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "a leaves" in viewer.layers)

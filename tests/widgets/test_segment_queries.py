@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QScrollArea
 
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.segment.model_list import PURPOSE
@@ -73,6 +74,8 @@ def test_its_own_sliders_change_the_leaves(widget, qtbot):
     run(widget, qtbot)
     assert set(widget.panel.rows) == {"score_threshold", "mask_threshold", "overlap", "min_area"}
     assert shown(widget).max() > 3
+    inside, scrolled = widget.findChild(QScrollArea).widget(), widget.findChild(QScrollArea).viewport()
+    qtbot.waitUntil(lambda: inside.minimumSizeHint().width() <= scrolled.width())  # nothing is cut at its right
     before = shown(widget).copy()
     slider = widget.panel.rows["score_threshold"].slider
     slider.setFocus()

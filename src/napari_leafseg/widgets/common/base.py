@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_leafseg.widgets.common.controls import burst_timer, list_again, listen, models_box
+from napari_leafseg.widgets.common.controls import burst_timer, list_again, listen, models_box, present
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.state.napari_private import main_window, native_canvas
 from napari_leafseg.widgets.state.project_controller import ProjectController
@@ -51,6 +51,7 @@ class LeafsegWidget(QWidget):
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
         self._model_boxes: list[QComboBox] = []
+        self._area: QScrollArea | None = None
         self._named_keys: list[tuple[Callable[[str], Any], str, str]] = []
         self.listen(self.session.models_changed, self._list_models_again)
         self.listen(Keys.of(self.session).changed, self._name_keys_again)
@@ -79,7 +80,7 @@ class LeafsegWidget(QWidget):
         area.setWidget(inside)
         outer.addLayout(pinned)
         outer.addWidget(area, 1)
-        self._outer = outer
+        self._outer, self._area = outer, area
         return pinned, _spaced(QVBoxLayout(inside))
 
     def pin_below(self, row: QHBoxLayout) -> None:
@@ -88,9 +89,12 @@ class LeafsegWidget(QWidget):
         self._outer.addLayout(row)
 
     def minimumSizeHint(self) -> QSize:
-        """A window of any height has room for it; no text of a button is cut."""
-        hint = super().minimumSizeHint()
-        return QSize(max(hint.width(), self.minimum_width), min(hint.height(), self.most_minimum_height))
+        """A window of any height has room for it; no text of a button is cut, in what is scrolled neither."""
+        hint, width = super().minimumSizeHint(), self.minimum_width
+        if self._area is not None:
+            inside, bar = present(self._area.widget()), present(self._area.verticalScrollBar())
+            width = max(width, inside.minimumSizeHint().width() + bar.sizeHint().width())
+        return QSize(max(hint.width(), width), min(hint.height(), self.most_minimum_height))
 
     def showEvent(self, event: Any) -> None:
         """Give the keys back to the canvas after a click on any button."""

@@ -84,7 +84,7 @@ class CorrectWidget(CorrectForm):
         self.listen(self.session.layer_state_changed, self._state_changed)
 
     def _keys_changed(self) -> None:
-        if self.key_bar is not None:
+        if self.key_bar is not None and isalive(self.key_bar):  # the canvas may have gone before
             self.key_bar.list_keys()
         self._refresh()
 

@@ -18,7 +18,9 @@ AREAS = {
     "top": Qt.DockWidgetArea.TopDockWidgetArea,
     "bottom": Qt.DockWidgetArea.BottomDockWidgetArea,
 }
-_ROOM_FOR_BOTH = 900  # pixels; in a lower window napari's controls and list of layers and the list of images share one place
+_ROOM_FOR_BOTH = (
+    900  # pixels; in a lower window napari's controls and list of layers and the list of images share one place
+)
 _IMAGES = "Images (Leaf segmentation)"  # as napari's menu calls it, which then shows and hides it
 
 

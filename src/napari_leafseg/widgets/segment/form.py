@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
+from napari.utils.theme import get_theme
 from napari.viewer import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -295,7 +296,9 @@ class SegmentForm(JobWidget):
         gray = is_gray(image)
         describe_entries(self.model_box, gray)
         words, better = ("", "") if image is None else fit_words(self.model_name, gray)
-        self.fit_label.setText(f"{words} <a href='{better}'>Use {better}</a>" if words else "")
+        color = get_theme(self.viewer.theme).text.as_hex()  # Qt's own blue cannot be read on dark
+        link = f"<a href='{better}' style='color: {color}'>Use {better}</a>"
+        self.fit_label.setText(f"{words} {link}" if words else "")
         self.fit_label.setVisible(bool(words))
         try:
             card = None if self.model_name is None else describe_model(self.model_name)
