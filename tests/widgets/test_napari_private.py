@@ -149,3 +149,20 @@ def test_colors_change_without_sending_pixels(viewer):
     private.recolor(layer, leaf_colors({1: 4}))
     assert np.allclose(layer.get_color(1)[:3], PALETTE[4])
     assert not sent, "layer._block_refresh"
+
+
+def test_the_canvas_follows_once_when_several_layers_change_at_once(make_napari_viewer, monkeypatch):
+    viewer = make_napari_viewer(show=True)
+    canvas = viewer.window._qt_viewer.canvas
+    followed = []
+    monkeypatch.setattr(type(canvas), "_update_scenegraph", lambda self, event=None: followed.append(1))
+    first, second = (viewer.add_image(np.zeros((4, 4))) for _ in range(2))
+    followed.clear()
+    with private.changed_at_once(viewer):
+        viewer.layers.remove(first)
+        with private.changed_at_once(viewer):
+            viewer.layers.remove(second)
+    assert len([each for each in followed if each]) <= 3
+    assert not viewer.layers
+    with private.changed_at_once(ViewerModel()):
+        pass

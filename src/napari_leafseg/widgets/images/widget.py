@@ -28,7 +28,7 @@ from napari_leafseg.widgets.images.triage import ContactSheet
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
-from napari_leafseg.widgets.state.napari_private import leave_sides_to_docks
+from napari_leafseg.widgets.state.napari_private import changed_at_once, leave_sides_to_docks
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import KEY
 from napari_leafseg.widgets.state.view import camera_state, fit_plant
@@ -270,9 +270,13 @@ class ImagesWidget(ImagesForm):
             show_info(f"{entry.path.name}: {note}")
         layer = Image(array, name=entry.path.stem, rgb=rgb)
         self.session.bind(layer, entry)
-        self.viewer.add_layer(layer)
-        self.session.image_loaded.emit(layer)
-        if entry is self._wanted:
+        wanted = entry is self._wanted
+        with changed_at_once(self.viewer):
+            self.viewer.add_layer(layer)
+            self.session.image_loaded.emit(layer)
+            if wanted:
+                self._leave_others(layer)
+        if wanted:
             self._show_only(layer)
 
     def _load_failed(self, error: Exception) -> None:
@@ -334,9 +338,7 @@ class ImagesWidget(ImagesForm):
 
     def _show_only(self, layer: Image) -> None:
         """Show one image with what belongs to it; the list's other images leave the screen, kept by the project."""
-        for other in list(self.session.image_layers()):
-            if other is not layer and self.session.entry_of(other) is not None and self.controller.can_leave(other):
-                layers.remove_image(self.session, other)
+        self._leave_others(layer)
         for other in self.viewer.layers:
             if other is layer or self.session.belongs(other, layer):
                 other.visible = True
@@ -344,6 +346,14 @@ class ImagesWidget(ImagesForm):
                 other.visible = False
         self.viewer.layers.selection.active = layer
         self._fit(layer)
+
+    def _leave_others(self, layer: Image) -> None:
+        known = [other for other in self.session.image_layers() if self.session.entry_of(other) is not None]
+        left = [other for other in known if other is not layer and self.controller.can_leave(other)]
+        if left:
+            with changed_at_once(self.viewer):
+                for other in left:
+                    layers.remove_image(self.session, other)
 
     def _fit(self, layer: Image) -> None:
         """Bring the plant into view."""

@@ -12,6 +12,7 @@ from napari_leafseg.project.document import Document
 from napari_leafseg.project.files import ImageRef
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.look import Look
+from napari_leafseg.widgets.state.napari_private import changed_at_once
 from napari_leafseg.widgets.state.session import Session
 
 NAMES = {
@@ -95,8 +96,9 @@ def add_labels(session: Session, image: Image, document: Document, ref: ImageRef
 
 def remove_image(session: Session, image: Layer) -> None:
     """Take an image off the screen with all layers of ours that belong to it."""
-    for layer in [other for other in session.viewer.layers if other is image or session.belongs(other, image)]:
-        session.viewer.layers.remove(layer)
+    with changed_at_once(session.viewer):
+        for layer in [other for other in session.viewer.layers if other is image or session.belongs(other, image)]:
+            session.viewer.layers.remove(layer)
 
 
 def show_overlay(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:

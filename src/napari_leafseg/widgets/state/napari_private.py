@@ -5,6 +5,9 @@ Without it the program goes on, slower or plainer; `tests/widgets/test_napari_pr
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 
 _SIZE = (600, 800)
+_CHANGING: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def main_window(viewer: Any) -> Any:
@@ -76,6 +80,21 @@ def layer_list_dock(viewer: Any) -> Any:
 def layer_controls_dock(viewer: Any) -> Any:
     """The dock of napari's controls of the selected layer; None for a viewer without a window."""
     return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "dockLayerControls", None)
+
+
+@contextmanager
+def changed_at_once(viewer: Any) -> Iterator[None]:
+    """Let the canvas follow several layers that come and go once, at the end: each time takes it a quarter second."""
+    batched = getattr(viewer.layers, "batched_update", None)
+    if batched is None or viewer in _CHANGING:  # the outermost counts
+        yield
+        return
+    _CHANGING.add(viewer)
+    try:
+        with batched():
+            yield
+    finally:
+        _CHANGING.discard(viewer)
 
 
 def leave_sides_to_docks(viewer: Any) -> None:
