@@ -603,6 +603,16 @@ def test_a_session_goes_on_with_the_weights_that_it_began_with(tmp_path, models)
     assert Session(small, images, folder, "cpu").base == find_model("leaf-small")
 
 
+@pytest.mark.parametrize("name", ["leaf", "leaf-small", "condinst", "solov2", "sotr", "mask2former"])
+def test_every_bundled_model_takes_the_crops_of_the_default_settings(tmp_path, models, name):
+    settings = FinetuneSettings(base=name, name="mine", steps=1, batch=1, synthetic_share=0.0)
+    config = Session(settings, images_of(1), tmp_path / "s", "cpu").config(1, 0)
+    found = CorrectionDataset(images_of(1), 0.0, 0.0, config.target_diameter)
+    events = list(loop.train(config, tmp_path / "run", "cpu", found))
+    assert events[-1].kind == "finished"
+    assert np.isfinite(next(event for event in events if event.kind == "step").values["total"])
+
+
 def test_plants_are_seen_as_the_base_saw_them(tmp_path, models):
     session = Session(settings_of("leaf"), images_of(2), tmp_path / "s", "cpu")
     card, config = read_card(find_model("leaf")), session.config(4, 0)

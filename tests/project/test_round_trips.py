@@ -237,7 +237,7 @@ def test_fewer_leaves_do_not_take_the_place_of_more(tmp_path, project):
     same[36:39, 50:55] = 99
     write_labels(tmp_path / "a_label.tif", fewer)
     write_labels(tmp_path / "b_label.tif", same)
-    with pytest.raises(ImportIncomplete, match="“a” has 4 leaves, in the file there are 3") as caught:
+    with pytest.raises(ImportIncomplete, match="“a” has 4 leaves, the file 3") as caught:
         list(import_labels(project, [tmp_path / "a_label.tif", tmp_path / "b_label.tif"]))
     assert len(caught.value.fewer) == 1
     assert np.array_equal(project.open_document(project.ref("a"), SHAPE).labels, plant(1))
@@ -292,7 +292,7 @@ def test_the_command_line_imports(tmp_path, project):
     assert "which the project does not have" in str(result.exception)
     result = CliRunner().invoke(app, [*command, "--image", "a"])
     assert "fewer" not in result.output
-    assert "in the file there are 3" in str(result.exception)
+    assert "the file 3" in str(result.exception)
     result = CliRunner().invoke(app, [*command, "--image", "a", "--replace", "--verified"])
     assert result.exit_code == 0, result.output
     with Project.open(project.folder) as again:

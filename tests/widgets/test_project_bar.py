@@ -263,7 +263,7 @@ def test_fewer_leaves_than_before_need_a_yes(desk, tmp_path, monkeypatch, qtbot,
     bar.actions_by_name["labels"].trigger()
     draft.check()
     qtbot.waitUntil(lambda: len(asked) == 1, timeout=10000)
-    assert "has 2 leaves, in the file there are 1" in asked[0]
+    assert "has 2 leaves, the file 1" in asked[0]
     expected = 1 if answer == "Yes" else 2
 
     def shown():

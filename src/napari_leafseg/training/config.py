@@ -203,6 +203,10 @@ class TrainingConfig(BaseModel):
             raise ValueError("data: give a count of synthetic images, a folder, or both; or a COCO data set")
         return self
 
+    def fitted(self, stride: int) -> TrainingConfig:
+        """Return a copy whose crops are multiples of what a network divides its images by, larger where needed."""
+        return self.model_copy(update={"crop": -(-self.crop // stride) * stride})
+
     def network(self) -> ModelConfig:
         """Return the model's configuration, presets resolved.
 

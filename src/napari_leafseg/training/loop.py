@@ -67,6 +67,8 @@ class _Run:
         self.config, self.folder, self.processes, self.device = config, folder, processes, processes.device
         torch.manual_seed(config.seed)
         self.network = build_network(config.network())
+        if coco is None:  # whose images are padded to fit
+            config = self.config = config.fitted(self.network.stride)
         if config.init_from:
             load_partial(self.network, find_model(config.init_from))
         elif config.imagenet:
@@ -274,7 +276,7 @@ def train(
             yield TrainingEvent("note", run.step, config.steps, message=note)
         draw = partial(coco.draw_batch, config, stride=run.network.stride)
     else:
-        draw = partial(draw_batch, own if own is not None else (yield from _filled(run)), config)
+        draw = partial(draw_batch, own if own is not None else (yield from _filled(run)), run.config)
     for batch in _batches(draw, config, run.step):
         losses = run.train_step(batch)
         _log(run, losses)
