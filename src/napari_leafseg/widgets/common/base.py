@@ -85,7 +85,7 @@ class LeafsegWidget(QWidget):
         self._outer.addLayout(row)
 
     def minimumSizeHint(self) -> QSize:
-        """A window of any height has room for it; no text of a button is cut."""
+        """Return a height for which any window has room, and a width that cuts no text of a button."""
         hint = super().minimumSizeHint()
         return QSize(max(hint.width(), self.minimum_width), min(hint.height(), self.most_minimum_height))
 

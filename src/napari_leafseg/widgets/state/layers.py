@@ -31,7 +31,7 @@ _FOLLOWED = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
 def geometry(image: Layer, ndim: int) -> dict[str, Any]:
-    """Where a layer lies in the world, for a layer of its last `ndim` axes."""
+    """Return where a layer lies in the world, for a layer of its last `ndim` axes."""
     shear = np.eye(image.ndim)
     shear[np.triu_indices(image.ndim, 1)] = image.shear
     return {
