@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -44,6 +45,39 @@ def _own_models():
     """Take away the models that a file of tests left: they are not listed in another."""
     yield
     shutil.rmtree(Path(os.environ["XDG_DATA_HOME"]) / "napari-leafseg" / "models", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _manifests_once():
+    """Have each plugin's manifest read once: napari reads all of them for each viewer, half the time that one takes."""
+    from npe2 import PluginManifest
+
+    kept, read = {}, PluginManifest.from_file.__func__
+
+    def from_file(cls, path):
+        key = cls, Path(path).resolve(), Path(path).stat().st_mtime_ns
+        if key not in kept:
+            kept[key] = read(cls, path)
+        return kept[key].model_copy(deep=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "from_file", classmethod(from_file))
+        yield
+
+
+@pytest.fixture(scope="module")
+def _quick_collections():
+    """Have the garbage collections of napari's viewers pass over what was there before: modules, mostly."""
+    import torch  # noqa: F401  (tests load it sooner or later)
+
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def make_napari_viewer(_quick_collections, _manifests_once, make_napari_viewer):
+    """Makes viewers, with napari's checks for leaks."""
+    return make_napari_viewer
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from napari_leafseg.project.removal import put_aside
 from napari_leafseg.widgets.common.background_run import BackgroundRun, chosen_settings
 from napari_leafseg.widgets.common.controls import present
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
+from napari_leafseg.widgets.state.layers import remove_image
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.workers import start_worker
@@ -156,8 +157,7 @@ class RowActions(QObject):
         for entry in entries:
             layer = self.session.layer_of(entry)
             if layer is not None:
-                for other in [x for x in self.session.viewer.layers if x is layer or self.session.belongs(x, layer)]:
-                    self.session.viewer.layers.remove(other)
+                remove_image(self.session, layer)
         project = self.controller.project
         refs = [] if project is None else [ref for ref in map(project.find, (e.path for e in entries)) if ref]
         gone = set(entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,14 @@ def add_labels(session: Session, image: Image, document: Document, ref: ImageRef
 
 def remove_image(session: Session, image: Layer) -> None:
     """Take an image off the screen with all layers of ours that belong to it."""
-    for layer in [other for other in session.viewer.layers if other is image or session.belongs(other, image)]:
-        session.viewer.layers.remove(layer)
+    layers = session.viewer.layers
+    found = [layer for layer in layers if layer is image or session.belongs(layer, image)]
+    if not found:
+        return
+    # napari collects garbage after each layer that goes, or once after several
+    with layers.batched_update() if hasattr(layers, "batched_update") else nullcontext():
+        for layer in found:
+            layers.remove(layer)
 
 
 def show_overlay(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:
