@@ -81,6 +81,14 @@ def make_napari_viewer(_quick_collections, _manifests_once, make_napari_viewer):
 
 
 @pytest.fixture(scope="session")
+def spawn():
+    """Begins a process with a function and its arguments; a round takes no longer than the work in it."""
+    from tests import programs
+
+    return programs.spawn
+
+
+@pytest.fixture(scope="session")
 def scene() -> Scene:
     """One rosette of several leaves, 256 pixels."""
     return synthesize(105, SceneConfig(size=(256, 256), diameter=(190, 210), border=0.0, blank=0.0, background="soil"))

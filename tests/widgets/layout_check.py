@@ -128,7 +128,8 @@ def walk(viewer, size: tuple[int, int], state: str, dialogs: bool = False) -> li
     """Walk all tabs, all else that is open, and the dialogs where they are asked for, in both themes."""
     window, panel, found = main_window(viewer), open_panel(viewer), []
     where = f"{size[0]} × {size[1]}, {state}"
-    for theme in ("dark", "light"):
+    others = [theme for theme in ("dark", "light") if theme != viewer.theme]
+    for theme in (viewer.theme, *others):  # another theme takes napari a second
         viewer.theme = theme
         for name in STEPS:
             panel.choose(name)
