@@ -31,10 +31,29 @@ MARKS = {
 }  # fmt: skip
 
 
+# from the longest on: begun first, they do not keep one process busy when the others are done
+LONGEST = (
+    "reliability/test_runs.py", "finetuning/test_finetune.py", "widgets/test_segment.py", "widgets/test_layout.py",
+    "widgets/test_finetune.py", "widgets/test_correct.py", "widgets/test_measure.py", "training/test_distributed.py",
+    "pipelines/test_batch.py", "inference/test_predictor.py", "reliability/test_experiments.py", "files/test_window.py",
+    "inference/test_kept_prediction.py", "widgets/test_unguarded_script.py", "widgets/test_closed_viewers.py",
+    "models/test_query_models.py", "widgets/test_run_all.py", "widgets/test_project_bar.py", "fuzz/test_exchange.py",
+    "reliability/test_batch_kills.py", "reliability/test_memory.py", "test_cli.py", "widgets/test_demo.py",
+    "project/test_durability.py", "reliability/test_finetune_kills.py",
+)  # fmt: skip
+
+
+def place_of(item: pytest.Item) -> str:
+    """Name the file of a test, from this folder on."""
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests as slow, gui or train by where they are; `make test-fast` leaves these out."""
+    """Mark tests as slow, gui or train by where they are (`make test-fast` leaves these out); put long files first."""
+    order = {place: number for number, place in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(place_of(item), len(order)))
     for item in items:
-        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        place = place_of(item)
         for mark, places in MARKS.items():
             if any(place == known or place.startswith(f"{known}/") for known in places):
                 item.add_marker(mark)

@@ -6,6 +6,7 @@ scale, and keeps what it makes in an empty folder.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -207,6 +208,8 @@ def check(viewer, width: int, height: int, folder: Path) -> list[str]:
 def main() -> None:
     """Check a window of a size; print what is wrong, and end with 1 where anything is."""
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, os.environ["XDG_CONFIG_HOME"])
+    gc.collect()
+    gc.freeze()  # napari collects garbage after each layer that goes
     viewer = napari.Viewer()
     found = check(viewer, int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
     print("\n".join(["Checked.", *found]), flush=True)
