@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import LONGEST, REPOSITORY
 
 PACKAGE = REPOSITORY / "src" / "napari_leafseg"
 WIDGETS = PACKAGE / "widgets"
@@ -114,3 +114,7 @@ def test_the_search_finds_headers():
         "class C:\n def __init__(self, session): pass"
     ).body
     assert [has_header(node) for node in (one, two, three) if isinstance(node, ast.ClassDef)] == [True, True, False]
+
+
+def test_the_files_that_take_long_are_there():
+    assert [place for place in LONGEST if not (REPOSITORY / "tests" / place).is_file()] == []

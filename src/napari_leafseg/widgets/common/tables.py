@@ -85,7 +85,10 @@ class FrameModel(QAbstractTableModel):
         return True
 
 
-_UNITS = {"_px2": "px²", "_px": "px", "_mm2": "mm²", "_mm": "mm", "_deg": "°"}
+_UNITS = {
+    "_per_px2": "1/px²", "_per_px": "1/px", "_per_mm2": "1/mm²", "_per_mm": "1/mm",
+    "_px2": "px²", "_px": "px", "_mm2": "mm²", "_mm": "mm", "_deg": "°",
+}  # fmt: skip
 
 
 def heading(name: str) -> str:
