@@ -57,3 +57,8 @@ def in_words(error: Exception) -> UserError | None:
     )
     told.__cause__ = error
     return told
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun, "1 image" or "2 images"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

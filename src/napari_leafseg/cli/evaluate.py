@@ -16,7 +16,7 @@ from rich.table import Table
 from napari_leafseg._console import out, print_note
 from napari_leafseg.cli.common import Device, Model, app, progress_bar
 from napari_leafseg.cli.parameters import Parameters, given_values, write_value
-from napari_leafseg.errors import ParameterError
+from napari_leafseg.errors import ParameterError, counted
 
 if TYPE_CHECKING:
     from napari_leafseg.inference.parameter_search import ParameterSearch
@@ -141,7 +141,8 @@ def tune(
     names = (*search.fixed, *(part.name for part in (search.row, search.column, MIN_AREA_WORKING)))
     options = [write_value(name, best[name], specs) for name in names]
     out.print(
-        f"{search.images} images, {search.leaves} leaves. SBD {search.current_sbd:.3f} with the model's values, "
+        f"{counted(search.images, 'image')}, {search.leaves} leaves. "
+        f"SBD {search.current_sbd:.3f} with the model's values, "
         f"{max(search.best_sbd, search.current_sbd):.3f} with {' '.join(options)} (predict, batch).",
         highlight=False,
         soft_wrap=True,

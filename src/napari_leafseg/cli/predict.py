@@ -26,7 +26,7 @@ from napari_leafseg.cli.parameters import (
     given_values,
     read_options,
 )
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import UserError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -160,7 +160,8 @@ def batch(
     )  # fmt: skip
     done = _run_batch(images, output, settings, workers, scheduler or None)
     out.print(
-        f"{done.total - done.failed} images done, {done.failed} not. Report: {escape(str(done.report))}", soft_wrap=True
+        f"{counted(done.total - done.failed, 'image')} done, {done.failed} not. Report: {escape(str(done.report))}",
+        soft_wrap=True,
     )
     _exit(done)
 

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QListWidget, QWidget
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg._log import log_error
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import UserError, counted
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
@@ -205,7 +205,7 @@ class BatchWidget(JobWidget):
         if event.report is not None:
             self.report = event.report
             self.report_button.show()
-            self.message.setText(f"{event.total - self._not_done} images done{failed}.")
+            self.message.setText(f"{counted(event.total - self._not_done, 'image')} done{failed}.")
 
     def _time_left(self, event: Any) -> str:
         fresh = event.done - self._skipped
