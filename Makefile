@@ -54,10 +54,10 @@ demo: $(READY)
 test test-fast: export OMP_NUM_THREADS := 1
 
 test: $(READY)
-	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not night"
+	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not night"
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not gui and not train"
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not gui and not train"
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -30,10 +31,29 @@ MARKS = {
 }  # fmt: skip
 
 
+# from the longest on: begun first, they do not keep one process busy when the others are done
+LONGEST = (
+    "reliability/test_runs.py", "finetuning/test_finetune.py", "widgets/test_segment.py", "widgets/test_layout.py",
+    "widgets/test_finetune.py", "widgets/test_correct.py", "widgets/test_measure.py", "training/test_distributed.py",
+    "pipelines/test_batch.py", "inference/test_predictor.py", "reliability/test_experiments.py", "files/test_window.py",
+    "inference/test_kept_prediction.py", "widgets/test_unguarded_script.py", "widgets/test_closed_viewers.py",
+    "models/test_query_models.py", "widgets/test_run_all.py", "widgets/test_project_bar.py", "fuzz/test_exchange.py",
+    "reliability/test_batch_kills.py", "reliability/test_memory.py", "test_cli.py", "widgets/test_demo.py",
+    "project/test_durability.py", "reliability/test_finetune_kills.py",
+)  # fmt: skip
+
+
+def place_of(item: pytest.Item) -> str:
+    """Name the file of a test, from this folder on."""
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests as slow, gui or train by where they are; `make test-fast` leaves these out."""
+    """Mark tests as slow, gui or train by where they are (`make test-fast` leaves these out); put long files first."""
+    order = {place: number for number, place in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(place_of(item), len(order)))
     for item in items:
-        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        place = place_of(item)
         for mark, places in MARKS.items():
             if any(place == known or place.startswith(f"{known}/") for known in places):
                 item.add_marker(mark)
@@ -44,6 +64,47 @@ def _own_models():
     """Take away the models that a file of tests left: they are not listed in another."""
     yield
     shutil.rmtree(Path(os.environ["XDG_DATA_HOME"]) / "napari-leafseg" / "models", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _manifests_once():
+    """Have each plugin's manifest read once: napari reads all of them for each viewer, half the time that one takes."""
+    from npe2 import PluginManifest
+
+    kept, read = {}, PluginManifest.from_file.__func__
+
+    def from_file(cls, path):
+        key = cls, Path(path).resolve(), Path(path).stat().st_mtime_ns
+        if key not in kept:
+            kept[key] = read(cls, path)
+        return kept[key].model_copy(deep=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "from_file", classmethod(from_file))
+        yield
+
+
+@pytest.fixture(scope="module")
+def _quick_collections():
+    """Have the garbage collections of napari's viewers pass over what was there before: modules, mostly."""
+    import torch  # noqa: F401  (tests load it sooner or later)
+
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def make_napari_viewer(_quick_collections, _manifests_once, make_napari_viewer):
+    """Makes viewers, with napari's checks for leaks."""
+    return make_napari_viewer
+
+
+@pytest.fixture(scope="session")
+def spawn():
+    """Begins a process with a function and its arguments; a round takes no longer than the work in it."""
+    from tests import programs
+
+    return programs.spawn
 
 
 @pytest.fixture(scope="session")

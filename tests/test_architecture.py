@@ -50,7 +50,7 @@ def test_every_package_is_named_and_no_other():
 
 
 def test_every_package_of_the_widgets_is_named():
-    named = {name for names, _ in table(1) for name in names} | {"demo"}
+    named = {name for names, _ in table(1) for name in names}
     assert named == modules(PACKAGE / "widgets")
 
 
@@ -94,7 +94,7 @@ def test_no_dock_widget_imports_another():
     layer = layers_of(
         contract("Dock widgets stand on what they share, and none knows another"), "napari_leafseg.widgets"
     )
-    assert [short(name, "napari_leafseg.widgets") for name in features["modules"]] == layer[2]
+    assert [short(name, "napari_leafseg.widgets") for name in features["modules"]] == layer[1]
 
 
 def test_what_is_forbidden_is_what_the_contracts_forbid():

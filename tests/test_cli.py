@@ -12,19 +12,35 @@ from PIL import Image
 
 from napari_leafseg.io import read_labels, write_labels
 from tests.conftest import REPOSITORY
+from tests.programs import run_command
 
 SAMPLES = REPOSITORY / "sample_data"
 
 
-def call(*arguments, code=0):
+def call_program(*arguments, code=0):
     command = [sys.executable, "-m", "napari_leafseg.cli", *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=REPOSITORY, check=False)
     assert result.returncode == code, result.stdout + result.stderr
     return result.stdout + result.stderr
 
 
-def test_predict_and_evaluate(tmp_path):
-    text = call("predict", SAMPLES / "seedling.png", SAMPLES / "growth", "--output", tmp_path, "--angle", 50)
+@pytest.fixture
+def call(tmp_path_factory):
+    """Calls the command line in a process of its own, which is begun at once; gives all that it prints."""
+    said = tmp_path_factory.mktemp("said") / "said.txt"
+
+    def call(*arguments, code=0):
+        ended = run_command([str(argument) for argument in arguments], REPOSITORY, said)
+        text = said.read_text(encoding="utf-8")
+        assert ended == code, text
+        return text
+
+    return call
+
+
+def test_predict_and_evaluate(call, tmp_path):
+    options = ["--output", tmp_path, "--angle", 50]
+    text = call_program("predict", SAMPLES / "seedling.png", SAMPLES / "growth", *options)
     assert text.count("leaves, scale") == 7
     assert {path.name for path in tmp_path.glob("seedling*")} == {"seedling_label.tif", "seedling_label.json"}
     labels = tifffile.imread(tmp_path / "seedling_label.tif")
@@ -45,7 +61,7 @@ def test_predict_and_evaluate(tmp_path):
     assert "seedling" in text  # it has no truth there
 
 
-def test_a_query_based_model_writes_its_masks_whole(tmp_path):
+def test_a_query_based_model_writes_its_masks_whole(call, tmp_path):
     options = ["--model", "solov2", "--output", tmp_path, "--score-threshold", 0.35, "--full-masks"]
     call("predict", SAMPLES / "seedling.png", *options)
     record = json.loads((tmp_path / "seedling_label.json").read_text())
@@ -59,7 +75,7 @@ def test_a_query_based_model_writes_its_masks_whole(tmp_path):
     assert "no parameter “score_threshold”" in text
 
 
-def test_looks_and_plant_masks(tmp_path):
+def test_looks_and_plant_masks(call, tmp_path):
     (tmp_path / "masks").mkdir()
     mask = read_labels(SAMPLES / "seedling_label.tif") > 0
     mask[:, : mask.shape[1] // 2] = False
@@ -78,7 +94,7 @@ def test_looks_and_plant_masks(tmp_path):
     )
 
 
-def test_a_bad_file_does_not_stop_the_others(tmp_path):
+def test_a_bad_file_does_not_stop_the_others(call, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "notes.png").write_text("no image")
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "in" / "black.png")
@@ -99,20 +115,20 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path):
         (["--device", "abacus"], "no device “abacus”"),
     ],
 )
-def test_wrong_options_end_with_a_sentence_and_2(tmp_path, options, words):
+def test_wrong_options_end_with_a_sentence_and_2(call, tmp_path, options, words):
     text = call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "out", *options, code=2)
     assert words in text
     assert "Traceback" not in text
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
 
 
-def test_unwritable_folder(tmp_path):
+def test_unwritable_folder(call, tmp_path):
     (tmp_path / "file").write_text("in the way")
     text = call("predict", SAMPLES / "seedling.png", "--output", tmp_path / "file" / "out", code=2)
     assert "Cannot write to the folder" in text
 
 
-def test_evaluate_matches_stems_and_refuses_other_sizes(tmp_path):
+def test_evaluate_matches_stems_and_refuses_other_sizes(call, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     labels = np.pad(np.ones((5, 5), int), 3)
     write_labels(one / "a_label.tif", labels)
@@ -125,7 +141,7 @@ def test_evaluate_matches_stems_and_refuses_other_sizes(tmp_path):
     assert "No label image" in call("evaluate", "--prediction", one, "--truth", SAMPLES, code=2)
 
 
-def test_evaluate_scores_each_image_of_a_series(tmp_path):
+def test_evaluate_scores_each_image_of_a_series(call, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     labels = np.zeros((2, 30, 40), np.uint16)
     labels[:, 5:20, 5:20] = 1
@@ -139,7 +155,7 @@ def test_evaluate_scores_each_image_of_a_series(tmp_path):
     assert "labels of one image" in call("evaluate", "--prediction", one, "--truth", two, code=2)
 
 
-def test_synthesize_models_and_train(tmp_path):
+def test_synthesize_models_and_train(call, tmp_path):
     call("synthesize", "--output", tmp_path / "plants", "--count", 3, "--size", 96)
     assert len(list((tmp_path / "plants").glob("*.png"))) == 3
     assert read_labels(tmp_path / "plants" / "plant000000_label.tif").shape == (96, 96)

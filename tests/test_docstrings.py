@@ -21,12 +21,12 @@ VERBS = set(
     Part Paste Penalize Plot Predict Prepare Print Put Raise Read Rebuild Record Redo Refine Refuse Register Remember
     Remove Rename Repeat Replace Report Reset Resize Resolve Restore Return Reverse Round Run Sample Save Say Score
     Search See Segment Send Set Shift Show Smooth Sort Split Start Step Stop Store Suggest Sum Switch Synthesize Take
-    Tell Test Trace Track Train Transform Turn Undo Unlock Update Use Validate Verify Wait Warn Wrap Write Yield
+    Tell Test Trace Track Train Transform Turn Undo Unlock Update Use Validate Verify Wait Warn Wrap Write Yield Zoom
     """,
     )
 )
 PACKAGE = REPOSITORY / "src" / "napari_leafseg"
-FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if "widgets" not in path.parts]
+FILES = sorted(PACKAGE.rglob("*.py"))
 PROPERTIES = {"property", "cached_property", "computed_field", "setter"}
 
 

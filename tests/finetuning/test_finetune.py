@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
-import textwrap
 import time
 from dataclasses import replace
 
@@ -494,37 +491,35 @@ def test_early_stopping_ends_a_run_without_gain(tmp_path, models, tiny_checkpoin
     assert all(same)  # before training it was best: those weights are kept
 
 
+def finetune_in(folder, base, told):
+    """Fine-tune in a process of its own, and write down each event."""
+    for place in (zoo, session, config):
+        place.user_folder = lambda: folder / "models"
+    with told.open("w", buffering=1) as file:
+        file.write("ready\n")
+        for event in session.finetune(settings_of(base, steps=12), images_of(2), folder / "s"):
+            file.write(f"{event.kind} {event.done}\n")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a busy machine needs half a minute to begin each round
-def test_a_killed_session_leaves_nothing_half_written_and_goes_on(tmp_path, tiny_checkpoint):
-    script = tmp_path / "run.py"
-    script.write_text(
-        textwrap.dedent(f"""
-        import sys
-        from pathlib import Path
-        sys.path.insert(0, {str(trainer.__file__).split("/src/")[0]!r})
-        from napari_leafseg.models.store import zoo
-        from napari_leafseg.finetuning import config, session
-        from tests.finetuning.test_finetune import images_of, settings_of
-        folder = Path({str(tmp_path)!r})
-        for place in (zoo, session, config):
-            place.user_folder = lambda: folder / "models"
-        print("ready", flush=True)
-        for event in session.finetune(settings_of({str(tiny_checkpoint)!r}, steps=12), images_of(2), folder / "s"):
-            print(event.kind, event.done, flush=True)
-    """)
-    )
+def test_a_killed_session_leaves_nothing_half_written_and_goes_on(tmp_path, tiny_checkpoint, spawn):
     rng = np.random.default_rng(3)
-    models, ended = tmp_path / "models", 0
+    models, told, ended = tmp_path / "models", tmp_path / "told", 0
+
+    def lines():
+        return told.read_text().splitlines() if told.exists() else []
+
     for _ in range(int(os.environ.get("LEAFSEG_KILL_ROUNDS", "4"))):
-        process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-        last = ""
-        for _ in range(int(rng.integers(2, 14))):
-            last = process.stdout.readline() or last
+        told.unlink(missing_ok=True)
+        process = spawn(finetune_in, tmp_path, tiny_checkpoint, told)
+        wanted = int(rng.integers(2, 14))
+        while process.is_alive() and len(lines()) < wanted:
+            time.sleep(0.005)
         time.sleep(float(rng.uniform(0, 0.3)))  # between two events as well
         process.kill()
-        process.wait()
-        last = (process.stdout.read().splitlines() or [last])[-1]
+        process.join()
+        assert lines(), "it was killed before it began"
         for path in models.glob("*.safetensors") if models.exists() else ():
             load_checkpoint(path)  # whole, or not there
         if (tmp_path / "s" / "session.json").exists():
@@ -534,9 +529,10 @@ def test_a_killed_session_leaves_nothing_half_written_and_goes_on(tmp_path, tiny
             shutil.rmtree(models)
             shutil.rmtree(tmp_path / "s")
     print(f"{ended} sessions came to their end between kills")
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("finished"), done.stderr
+    process = spawn(finetune_in, tmp_path, tiny_checkpoint, told)
+    process.join(600)
+    assert process.exitcode == 0
+    assert lines()[-1].startswith("finished")
     assert read_card(models / "mine.safetensors").name == "mine"
 
 

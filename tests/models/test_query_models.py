@@ -118,7 +118,7 @@ def test_what_is_not_annotated_carries_no_mask_loss(name):
 def test_it_learns_four_plants_by_heart(name):
     images, labels = plants((11, 12, 13, 14))
     network = tiny(name, score_floor=0.05).train()
-    steps = 220 if name in {"mask2former", "sparseinst", "knet"} else 150
+    steps = {"solov2": 120, "condinst": 150, "sotr": 150}.get(name, 220)
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(steps):

@@ -111,9 +111,9 @@ def test_a_family_that_knows_nothing_of_clicks_leaves_them_to_the_colors(checkpo
 
 
 def test_a_family_without_queries_is_not_trained_instance_uniquely(star):
-    network, framework = build_network(StarConfig()), InstanceUniqueLoss(InstanceUniqueConfig())
+    network, unique = build_network(StarConfig()), InstanceUniqueLoss(InstanceUniqueConfig())
     with pytest.raises(UserError, match="“star” has no queries"):
-        instance_unique_losses(network, {}, LossConfig(), framework, 0)
+        instance_unique_losses(network, {}, LossConfig(), unique, 0)
 
 
 def test_the_smallest_leaf_may_be_given_at_the_working_scale(checkpoint, scene):
@@ -171,6 +171,7 @@ def test_a_batch_takes_its_parameters(checkpoint, tmp_path):
     arguments = ["batch", SEEDLING, *options, "-p", "probability=0.7", "-p", "min_area_working=40"]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
+    assert "1 image done, 0 not" in result.output
     record = json.loads((tmp_path / "out" / "labels" / "seedling_label.json").read_text())
     assert record["parameters"]["probability"] == 0.7
     assert record["parameters"]["min_area"] == round(40 / record["scale"] ** 2)

@@ -17,18 +17,24 @@ from napari_leafseg.training.distributed import ProcessGroup, process_group_of
 ROOT = Path(__file__).parents[2]
 
 
-def launch(tmp_path, body, processes=2, check=True):
+def write_script(folder, *bodies):
+    """Write a script that knows the tests and the folder ``OUT``; returns its path."""
+    script = folder / "run.py"
+    head = f"import sys\nfrom pathlib import Path\nsys.path.insert(0, {str(ROOT)!r})\nOUT = Path({str(folder)!r})\n"
+    script.write_text(head + "".join(textwrap.dedent(body) for body in bodies))
+    return script
+
+
+def launch(folder, *bodies, processes=2):
     """Run a script under ``accelerate launch`` with several CPU processes."""
-    script = tmp_path / "run.py"
-    script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n" + textwrap.dedent(body))
+    script = write_script(folder, *bodies)
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
         str(script),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=220, cwd=tmp_path)
-    assert not check or done.returncode == 0, done.stderr[:4000]
-    return done
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=220, cwd=folder)
+    assert done.returncode == 0, done.stderr[:4000]
 
 
 def test_one_process_alone_shares_with_nobody(monkeypatch):
@@ -50,25 +56,85 @@ def test_too_many_processes_for_a_batch_are_refused():
         processes.shard({"image": torch.zeros(3, 1)})
 
 
-def test_two_processes_share_batches_and_average(tmp_path):
-    launch(
-        tmp_path,
-        f"""
-        import json, torch
-        from pathlib import Path
-        from napari_leafseg.training.distributed import process_group_of
-        processes = process_group_of("cpu")
-        first, second = torch.full((2, 2), float(processes.rank)), torch.tensor(4.0 * processes.rank)
-        processes.all_reduce_mean([first, second])
-        part = processes.shard({{"image": torch.arange(4)[:, None], "labels": torch.arange(4)}})
-        said = processes.broadcast({{"who": processes.rank}})
-        processes.barrier()
-        out = dict(size=processes.size, first=first.tolist(), second=float(second), said=said)
-        out["part"] = part["labels"].tolist()
-        (Path({str(tmp_path)!r}) / f"out{{processes.rank}}.json").write_text(json.dumps(out))
-        """,
-    )
-    found = [json.loads((tmp_path / f"out{rank}.json").read_text()) for rank in range(2)]
+THREADS = """
+    import atexit
+    import torch
+    def threads():
+        return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    def last():
+        left = [name for name in threads() if "gloo" in name.lower()]
+        text = f"{torch.distributed.is_initialized()} {left} {bool(before)}"
+        (OUT / f"left{processes.rank}.txt").write_text(text)
+    if Path("/proc/self/task").is_dir():
+        atexit.register(last)  # runs after those that were registered later
+    from napari_leafseg.training.distributed import process_group_of
+    processes = process_group_of("cpu")
+    process_group_of("cpu").barrier()
+    before = [name for name in threads() if "gloo" in name.lower()]
+"""
+SHARE = """
+    import json
+    first, second = torch.full((2, 2), float(processes.rank)), torch.tensor(4.0 * processes.rank)
+    processes.all_reduce_mean([first, second])
+    part = processes.shard({"image": torch.arange(4)[:, None], "labels": torch.arange(4)})
+    said = processes.broadcast({"who": processes.rank})
+    processes.barrier()
+    out = dict(size=processes.size, first=first.tolist(), second=float(second), said=said)
+    out["part"] = part["labels"].tolist()
+    (OUT / f"out{processes.rank}.json").write_text(json.dumps(out))
+"""
+SESSION = """
+    import hashlib, json
+    import torch
+    torch.set_num_threads(1)
+    from napari_leafseg.models.store import zoo
+    from napari_leafseg.models.build import build_network
+    from napari_leafseg.models.store.model_card import ModelCard
+    from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
+    from napari_leafseg.training import loop
+    from napari_leafseg.finetuning import config, session
+    from napari_leafseg.training.config import InstanceUniqueConfig, TrainingConfig
+    from napari_leafseg.training.distributed import process_group_of
+    from tests.finetuning.test_finetune import images_of, settings_of
+    processes = process_group_of("cpu")
+    folder = OUT / f"of{processes.size}"
+    for place in (zoo, session, config):
+        place.user_folder = lambda: folder / "models"
+    base = folder / "base.safetensors"
+    if processes.is_main:
+        torch.manual_seed(0)
+        network = TrainingConfig(model=MODEL).network()
+        save_checkpoint(base, build_network(network), ModelCard(name="base", version="1", config=network))
+    processes.barrier()
+    runs, start = [], loop._Run.__init__
+    def begin(self, *arguments):
+        start(self, *arguments)
+        runs.append(self)
+    loop._Run.__init__ = begin
+    unique = InstanceUniqueConfig(warm_up=0) if MODEL != "tiny" else None
+    settings = settings_of(base, steps=4, batch=4, instance_unique=unique)
+    events = [(e.kind, e.done, e.message) for e in session.finetune(settings, images_of(2), folder / "s", "cpu")]
+    values = torch.cat([v.flatten() for v in runs[-1].network.state_dict().values() if v.is_floating_point()])
+    memory = len(runs[-1].instance_unique.memory) if runs[-1].instance_unique else 0
+    digest = hashlib.sha256(values.numpy().tobytes()).hexdigest()
+    out = dict(events=[e[:2] for e in events], sum=digest, memory=memory)
+    (folder / f"out{processes.rank}.json").write_text(json.dumps(out))
+    before_training, _ = load_checkpoint(base)
+    first = torch.cat([v.flatten() for v in before_training.state_dict().values() if v.is_floating_point()])
+    torch.save(values - first, folder / f"moved{processes.rank}.pt")
+"""
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Two processes that are started once: they share, train a tiny network, and end."""
+    folder = tmp_path_factory.mktemp("together")
+    launch(folder, THREADS, SHARE, "MODEL = 'tiny'\n", SESSION)
+    return folder
+
+
+def test_two_processes_share_batches_and_average(together):
+    found = [json.loads((together / f"out{rank}.json").read_text()) for rank in range(2)]
     for item in found:
         assert item["size"] == 2
         assert item["first"] == [[0.5, 0.5], [0.5, 0.5]]
@@ -78,83 +144,24 @@ def test_two_processes_share_batches_and_average(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux lists them")
-def test_no_thread_of_the_group_outlives_the_interpreter(tmp_path):
-    launch(
-        tmp_path,
-        f"""
-        import atexit
-        from pathlib import Path
-        import torch
-        def threads():
-            return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-        def last():
-            left = [name for name in threads() if "gloo" in name.lower()]
-            text = f"{{torch.distributed.is_initialized()}} {{left}} {{bool(before)}}"
-            (Path({str(tmp_path)!r}) / f"left{{processes.rank}}.txt").write_text(text)
-        atexit.register(last)  # runs after those that were registered later
-        from napari_leafseg.training.distributed import process_group_of
-        processes = process_group_of("cpu")
-        process_group_of("cpu").barrier()
-        before = [name for name in threads() if "gloo" in name.lower()]
-        """,
-    )
-    assert [(tmp_path / f"left{rank}.txt").read_text() for rank in range(2)] == ["False [] True"] * 2
+def test_no_thread_of_the_group_outlives_the_interpreter(together):
+    assert [(together / f"left{rank}.txt").read_text() for rank in range(2)] == ["False [] True"] * 2
 
 
 @pytest.mark.parametrize("model", ["tiny", pytest.param("solov2-tiny", marks=pytest.mark.night)])
-def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(tmp_path, model):
-    body = f"""
-        import hashlib, json
-        from pathlib import Path
-        import torch
-        torch.set_num_threads(1)
-        from napari_leafseg.models.store import zoo
-        from napari_leafseg.models.build import build_network
-        from napari_leafseg.models.store.model_card import ModelCard
-        from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
-        from napari_leafseg.training import loop
-        from napari_leafseg.finetuning import config, session
-        from napari_leafseg.training.config import InstanceUniqueConfig, TrainingConfig
-        from napari_leafseg.training.distributed import process_group_of
-        from tests.finetuning.test_finetune import images_of, settings_of
-        processes = process_group_of("cpu")
-        folder = Path({str(tmp_path)!r}) / f"of{{processes.size}}"
-        for place in (zoo, session, config):
-            place.user_folder = lambda: folder / "models"
-        base = folder / "base.safetensors"
-        if processes.is_main:
-            torch.manual_seed(0)
-            config = TrainingConfig(model={model!r}).network()
-            save_checkpoint(base, build_network(config), ModelCard(name="base", version="1", config=config))
-        processes.barrier()
-        runs, real = [], loop._Run.save
-        start = loop._Run.__init__
-        def begin(self, *arguments):
-            start(self, *arguments)
-            runs.append(self)
-        loop._Run.__init__ = begin
-        framework = InstanceUniqueConfig(warm_up=0) if {model!r} != "tiny" else None
-        settings = settings_of(base, steps=4, batch=4, instance_unique=framework)
-        events = [(e.kind, e.done, e.message) for e in session.finetune(settings, images_of(2), folder / "s", "cpu")]
-        values = torch.cat([v.flatten() for v in runs[-1].network.state_dict().values() if v.is_floating_point()])
-        memory = len(runs[-1].instance_unique.memory) if runs[-1].instance_unique else 0
-        digest = hashlib.sha256(values.numpy().tobytes()).hexdigest()
-        out = dict(events=[e[:2] for e in events], sum=digest, memory=memory)
-        (folder / f"out{{processes.rank}}.json").write_text(json.dumps(out))
-        before, _ = load_checkpoint(base)
-        first = torch.cat([v.flatten() for v in before.state_dict().values() if v.is_floating_point()])
-        torch.save(values - first, folder / f"moved{{processes.rank}}.pt")
-        """
-    launch(tmp_path, body)
-    script = tmp_path / "run.py"
+def test_a_session_on_two_processes_makes_one_model_like_that_of_one_process(request, tmp_path, model):
+    folder = request.getfixturevalue("together") if model == "tiny" else tmp_path
+    if model != "tiny":
+        launch(folder, f"MODEL = {model!r}\n", SESSION)
+    script = write_script(folder, f"MODEL = {model!r}\n", SESSION)
     alone = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=220)
     assert alone.returncode == 0, alone.stderr[-3000:]
-    one, two = (json.loads((tmp_path / "of2" / f"out{rank}.json").read_text()) for rank in range(2))
+    one, two = (json.loads((folder / "of2" / f"out{rank}.json").read_text()) for rank in range(2))
     assert one["sum"] == two["sum"]  # all processes hold the same weights
     assert one["events"] == two["events"]
     assert one["events"][-1][0] == "finished"
-    assert [path.name for path in (tmp_path / "of2" / "models").iterdir()] == ["mine.safetensors"]
-    together, single = (torch.load(tmp_path / name / "moved0.pt") for name in ("of2", "of1"))
-    assert together @ single > 0.8 * together.norm() * single.norm()  # they learned the same
+    assert [path.name for path in (folder / "of2" / "models").iterdir()] == ["mine.safetensors"]
+    both, single = (torch.load(folder / name / "moved0.pt") for name in ("of2", "of1"))
+    assert both @ single > 0.8 * both.norm() * single.norm()  # they learned the same
     if model != "tiny":
-        assert one["memory"] == two["memory"] == json.loads((tmp_path / "of1" / "out0.json").read_text())["memory"]
+        assert one["memory"] == two["memory"] == json.loads((folder / "of1" / "out0.json").read_text())["memory"]

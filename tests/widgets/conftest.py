@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 from napari.utils.notifications import NotificationSeverity, notification_manager
 from qtpy.QtCore import QSettings
@@ -11,15 +9,6 @@ from qtpy.QtCore import QSettings
 from napari_leafseg.synthetic import SceneConfig, synthesize
 
 PATIENCE = 60_000  # milliseconds
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections():
-    """Have the garbage collections of napari's viewers pass over what was there before: modules, mostly."""
-    import torch  # noqa: F401  (tests load it sooner or later)
-
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ scale, and keeps what it makes in an empty folder.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -128,7 +129,8 @@ def walk(viewer, size: tuple[int, int], state: str, dialogs: bool = False) -> li
     """Walk all tabs, all else that is open, and the dialogs where they are asked for, in both themes."""
     window, panel, found = main_window(viewer), open_panel(viewer), []
     where = f"{size[0]} × {size[1]}, {state}"
-    for theme in ("dark", "light"):
+    others = [theme for theme in ("dark", "light") if theme != viewer.theme]
+    for theme in (viewer.theme, *others):  # another theme takes napari a second
         viewer.theme = theme
         for name in STEPS:
             panel.choose(name)
@@ -206,6 +208,8 @@ def check(viewer, width: int, height: int, folder: Path) -> list[str]:
 def main() -> None:
     """Check a window of a size; print what is wrong, and end with 1 where anything is."""
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, os.environ["XDG_CONFIG_HOME"])
+    gc.collect()
+    gc.freeze()  # napari collects garbage after each layer that goes
     viewer = napari.Viewer()
     found = check(viewer, int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
     print("\n".join(["Checked.", *found]), flush=True)

@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_leafseg.widgets.demo import run_demo
+from napari_leafseg.widgets.main.demo import run_demo
 
 
 def test_demo_leaves_screenshot_labels_and_traits(tmp_path, qtbot):

@@ -9,8 +9,9 @@ import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
+from napari_leafseg.errors import ParameterError
 from napari_leafseg.io import read_image, read_labels, write_image, write_labels
-from napari_leafseg.io.exchange.formats import FORMATS, read_format
+from napari_leafseg.io.exchange.formats import FORMATS, ExchangeFormat, read_format
 from napari_leafseg.io.exchange.reading import Reading
 from napari_leafseg.io.label_arrays import renumbered
 from napari_leafseg.project import Project
@@ -44,22 +45,49 @@ def pair(tmp_path, labels):
     return folder
 
 
+def named(manifest):
+    """The formats that have a writer of their own in napari's dialog, by its command."""
+    writers = {w.command: w.command.split("save_")[1].replace("_", "-") for w in manifest.contributions.writers}
+    return {command: name for command, name in writers.items() if name not in {"pair", "by-ending"}}
+
+
 def test_every_format_has_a_writer(manifest):
-    names = {writer.command.split("save_")[1].replace("_", "-") for writer in manifest.contributions.writers}
-    assert names == {*FORMATS, "pair"}
+    assert len(set(named(manifest).values())) >= 10
+    assert set(named(manifest).values()) <= set(FORMATS)
+    (other,) = [w for w in manifest.contributions.writers if w.command.endswith("save_by_ending")]
+    assert other.filename_extensions == []  # napari offers it for any name
     commands = {command.id for command in manifest.contributions.commands}
     assert {item.command for item in (*manifest.contributions.writers, *manifest.contributions.readers)} <= commands
     for writer in manifest.contributions.writers:
-        form = FORMATS.get(writer.command.split("save_")[1].replace("_", "-"))
+        form = FORMATS.get(named(manifest).get(writer.command, ""))
         assert form is None or set(writer.filename_extensions) <= set(form.suffixes)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+def test_a_format_without_a_writer_of_its_own_is_saved_by_its_ending(manifest, tmp_path, labels, monkeypatch):
+    def write(folder, items):
+        for item in items:
+            (folder / f"{item.name}.dots").write_text(str(item.labels.max()))
+
+    monkeypatch.setitem(FORMATS, "dots", ExchangeFormat("dots", "Dots", (".dots",), write))
+    save = npe2_command(manifest, "napari-leafseg.save_by_ending")
+    assert save(str(tmp_path / "a.dots"), labels, {"name": "a leaves"}) == [str(tmp_path / "a.dots")]
+    assert (tmp_path / "a.dots").read_text() == "5"
+    with pytest.raises(ParameterError, match=r"Choose one of: .*\.dots"):
+        save(str(tmp_path / "a.oak"), labels, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.dots"]
+
+
+def command_of(manifest, form):
+    return next((c for c, name in named(manifest).items() if name == form), "napari-leafseg.save_by_ending")
+
+
+@pytest.mark.parametrize("form", [name for name, fmt in FORMATS.items() if fmt.read])
 def test_a_labels_layer_is_saved_and_comes_back(viewer, tmp_path, labels, manifest, form):
-    writer = next(w for w in manifest.contributions.writers if w.command.endswith(f"save_{form.replace('-', '_')}"))
+    command = command_of(manifest, form)
+    ending = FORMATS[form].suffixes[0]
     layer = viewer.add_labels(labels.astype(int), name="../my/plant? leaves")
-    path = tmp_path / "out" / f"a{writer.filename_extensions[0]}"
-    save = npe2_command(manifest, writer.command)
+    path = tmp_path / "out" / f"a{ending}"
+    save = npe2_command(manifest, command)
     assert save(str(path), *layer.as_layer_data_tuple()[:2]) == [str(path)]
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
     ((_, found),) = read_format(path, Reading(lambda names: dict.fromkeys(names, SHAPE)))

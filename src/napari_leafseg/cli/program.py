@@ -37,7 +37,7 @@ def demo(
     ] = None,
 ) -> None:
     """Open napari on a growth series, segment it, show its growth."""
-    from napari_leafseg.widgets.demo import run_demo
+    from napari_leafseg.widgets.main.demo import run_demo
 
     run_demo(output)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -75,6 +76,8 @@ class AcceleratedProcessGroup(ProcessGroup):
     """Processes that ``accelerate launch`` started."""
 
     def __init__(self, device: torch.device) -> None:
+        # imported later, as an optimizer does, it would keep the group as a default of its functions, threads and all
+        importlib.import_module("torch.distributed.nn.functional")
         from accelerate import PartialState
 
         self._state = PartialState(cpu=device.type == "cpu")

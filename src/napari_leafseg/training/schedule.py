@@ -42,16 +42,16 @@ def build_optimizer(config: TrainingConfig, network: Network) -> torch.optim.Opt
 
 def _groups(config: TrainingConfig, network: Network) -> list[dict[str, Any]]:
     """Parameters with the share of the learning rate that each group has: what sees the pixels first is slower."""
-    undecayed: set[int] = set()
+    undecayed: set[nn.Parameter] = set()
     if not config.decay_all:
         for module in network.modules():
             if isinstance(module, _UNDECAYED):
-                undecayed |= {id(value) for value in module.parameters(recurse=False)}
+                undecayed |= set(module.parameters(recurse=False))
     found: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     prefix = network.slow_prefix
     for name, value in network.named_parameters():
         slower = name.startswith(prefix) if prefix else ".down." in name
-        found.setdefault((id(value) in undecayed, slower), []).append(value)
+        found.setdefault((value in undecayed, slower), []).append(value)
     groups: list[dict[str, Any]] = []
     for (still, slower), values in sorted(found.items()):
         groups.append({"params": values, "share": config.backbone_rate if slower else 1.0})

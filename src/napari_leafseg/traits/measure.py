@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ import pandas as pd
 from napari_leafseg.traits.leaves import measure_leaves, trace_leaves
 from napari_leafseg.traits.midrib import Midrib
 from napari_leafseg.traits.plants import gather_leaves, measure_plants, rosette_center
+
+_UNIT = re.compile(r"(?P<per>_per)?_(?P<px>px)(?P<power>\d*)$")
 
 
 class Measurements(NamedTuple):
@@ -74,16 +77,19 @@ def area_column(table: pd.DataFrame) -> str:
 
 
 def in_millimeters(table: pd.DataFrame, px_per_mm: float | None) -> pd.DataFrame:
-    """Return the table with lengths (``_px``) in ``_mm`` and areas (``_px2``) in ``_mm2``; positions stay in pixels."""
+    """Return the table in millimeters, which its columns' names then say; positions stay in pixels.
+
+    ``_px`` is a length, ``_px2`` an area, ``_px3`` and so on likewise; ``_per_px`` and ``_per_px2`` are their inverses.
+    """
     if px_per_mm is None:
         return table
     result = table.copy()
     for name in table.columns:
         if name.startswith(("centroid_", "center_")):
             continue
-        for ending, power in (("_px2", 2), ("_px", 1)):
-            if name.endswith(ending):
-                result[name] = table[name] / px_per_mm**power
-                result = result.rename(columns={name: name.removesuffix(ending) + ending.replace("px", "mm")})
-                break
+        unit = _UNIT.search(name)
+        if unit is not None:
+            power = int(unit["power"] or 1) * (-1 if unit["per"] else 1)
+            result[name] = table[name] / px_per_mm**power
+            result = result.rename(columns={name: f"{name[: unit.start('px')]}mm{unit['power']}"})
     return result

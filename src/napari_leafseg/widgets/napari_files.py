@@ -15,7 +15,7 @@ from napari.layers import Image
 from qtpy.QtCore import QTimer
 
 from napari_leafseg._files import safe_name, write_atomically
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.io import IMAGE_ENDINGS, LABEL_SUFFIX, ReadOptions, label_path, read_image, write_image
 from napari_leafseg.io.exchange.formats import FORMATS, Labeled, read_format, write_format
 from napari_leafseg.io.exchange.label_images import write_label_tiff
@@ -176,6 +176,16 @@ save_geojson = partial(_save, "geojson")
 save_cvat = partial(_save, "cvat")
 save_yolo = partial(_save, "yolo")
 save_imagej = partial(_save, "imagej")
+
+
+def save_by_ending(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a labels layer to one file of the first format with the ending of its name, whatever formats there are."""
+    ending = Path(path).suffix.lower()
+    form = next((name for name, fmt in FORMATS.items() if ending in fmt.suffixes), None)
+    if form is None:
+        endings = sorted({suffix for fmt in FORMATS.values() for suffix in fmt.suffixes})
+        raise ParameterError(f"{path}: no format has files that end so. Choose one of: {', '.join(endings)}.")
+    return _save(form, path, data, meta)
 
 
 def save_pair(path: str, layers: list[LayerData]) -> list[str]:

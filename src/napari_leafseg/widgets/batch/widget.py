@@ -238,7 +238,7 @@ class BatchWidget(JobWidget):
     # -- the session as a record -------------------------------------------------------------------------------------
 
     def session_record(self) -> dict[str, Any]:
-        """Records of all predictions that are kept, as `napari-leafseg rerun` takes them."""
+        """Gather the records of all predictions that are kept, as `napari-leafseg rerun` takes them."""
         records = []
         for image in self.session.image_layers():
             item = self.session.record(image)

@@ -89,7 +89,7 @@ class LeafsegWidget(QWidget):
         self._outer.addLayout(row)
 
     def minimumSizeHint(self) -> QSize:
-        """A window of any height has room for it; no text of a button is cut, in what is scrolled neither."""
+        """Return a height for which any window has room, and a width that cuts no text, in what is scrolled neither."""
         hint, width = super().minimumSizeHint(), self.minimum_width
         if self._area is not None:
             inside, bar = present(self._area.widget()), present(self._area.verticalScrollBar())

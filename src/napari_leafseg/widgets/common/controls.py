@@ -21,7 +21,7 @@ _Part = TypeVar("_Part")
 
 
 def models_box(name: str, chosen: str = "") -> QComboBox:
-    """A list of all models, by name.
+    """Make a list of all models, by name.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def list_again(box: QComboBox, title: Callable[[str], str] = str, other: str = "
 
 
 def push_button(name: str, text: str, action: Callable[[], Any] | None = None, tip: str = "") -> QPushButton:
-    """A button by its name; it does something where an action is given."""
+    """Make a button by its name; it does something where an action is given."""
     button = QPushButton(text)
     button.setObjectName(name)
     button.setToolTip(tip)
@@ -74,7 +74,7 @@ def push_button(name: str, text: str, action: Callable[[], Any] | None = None, t
 
 
 def wrapped_label(name: str, text: str = "") -> QLabel:
-    """A label by its name, of as many lines as it needs."""
+    """Make a label by its name, of as many lines as it needs."""
     label = QLabel(text)
     label.setObjectName(name)
     label.setWordWrap(True)
@@ -82,7 +82,7 @@ def wrapped_label(name: str, text: str = "") -> QLabel:
 
 
 def thin_progress() -> QProgressBar:
-    """A progress bar without a text, as thin as a line."""
+    """Make a progress bar without a text, as thin as a line."""
     bar = QProgressBar()
     bar.setTextVisible(False)
     bar.setFixedHeight(6)
@@ -106,7 +106,7 @@ def listen(emitter: Any, method: Callable[..., Any]) -> None:
 
 
 def on_canvas(callbacks: list[Any], method: Callable[..., Any], first: bool = False) -> Callable[[], None]:
-    """Have a viewer's list of mouse callbacks call a method, for as long as its object lives.
+    """Connect a method to a viewer's list of mouse callbacks, for as long as its object lives.
 
     A widget whose dock is closed with its cross gets no other sign of that.
 
@@ -137,7 +137,7 @@ def present(part: _Part | None) -> _Part:
 
 
 def burst_timer(owner: QWidget, action: Callable[[], None], milliseconds: int = 200) -> QTimer:
-    """A timer that acts once a burst of starts has come to rest.
+    """Make a timer that acts once a burst of starts has come to rest.
 
     Start it from a method of the widget: Qt forgets methods of a widget that is gone, but not closures.
     """
@@ -149,7 +149,7 @@ def burst_timer(owner: QWidget, action: Callable[[], None], milliseconds: int = 
 
 
 def color_axes(plot: pg.PlotWidget, *axes: pg.AxisItem) -> QPen:
-    """Axes in the color of the window's text, with plain numbers; returns the pen."""
+    """Draw axes in the color of the window's text, with plain numbers; returns the pen."""
     pen = pg.mkPen(plot.palette().color(QPalette.ColorRole.WindowText))
     for axis in axes:
         axis.setPen(pen)

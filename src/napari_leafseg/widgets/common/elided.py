@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     class _Base(QWidget):
         def text(self) -> str:
-            """What is shown."""
+            """Return the whole text, whatever is shown of it."""
 
 else:
     _Base = object  # Qt's classes have one parent
@@ -44,7 +44,7 @@ class _Elided(_Base):
         return str(self.fontMetrics().elidedText(self.text(), _END, self.room()))
 
     def minimumSizeHint(self) -> QSize:
-        """Little is enough."""
+        """Return a small size: the text is shortened."""
         hint = super().minimumSizeHint()
         return QSize(min(_LEAST, hint.width()), hint.height())
 

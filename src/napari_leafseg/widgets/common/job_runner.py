@@ -74,13 +74,13 @@ class JobRunner(QObject):
             self._worker.quit()
 
     def pause(self) -> None:
-        """Have a generator wait after what it is computing."""
+        """Hold a generator after what it is computing."""
         if self._worker is not None:
             self._waits = True
             self._worker.pause()
 
     def resume(self) -> None:
-        """Have it go on."""
+        """Let the generator go on."""
         if self._worker is not None:
             self._waits = False
             self._worker.resume()

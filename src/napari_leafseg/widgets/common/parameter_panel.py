@@ -154,5 +154,5 @@ class ParameterPanel(QWidget):
         }
 
     def values(self) -> dict[str, float]:
-        """Values by name."""
+        """Return the values by name."""
         return {name: row.value for name, row in self.rows.items()}

@@ -61,7 +61,7 @@ class CheckBoxes(ValuedContainerWidget[tuple[str, ...]]):
         return tuple(box.name for box in self.boxes if box.value)
 
     def set_value(self, value: Any) -> None:
-        """Tick these names."""
+        """Choose these names."""
         for box in self.boxes:
             box.value = box.name in value
 

@@ -51,7 +51,7 @@ class FrameModel(QAbstractTableModel):
         return self.table.shape[1]
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """A cell as text, or as itself for sorting (`UserRole`)."""
+        """Give a cell as text, or as itself for sorting (`UserRole`)."""
         if not index.isValid():
             return None
         value = self.table.iat[index.row(), index.column()]
@@ -64,7 +64,7 @@ class FrameModel(QAbstractTableModel):
         return None
 
     def headerData(self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Names of the columns, with units."""
+        """Name the columns, with units."""
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return None
         if orientation == Qt.Orientation.Vertical:
@@ -72,7 +72,7 @@ class FrameModel(QAbstractTableModel):
         return heading(str(self.table.columns[section]))
 
     def flags(self, index: QModelIndex) -> Any:
-        """Cells of the editable columns can be changed."""
+        """Let cells of the editable columns be changed."""
         flags = super().flags(index)
         if index.isValid() and self.table.columns[index.column()] in self._editable:
             flags |= Qt.ItemFlag.ItemIsEditable
@@ -85,11 +85,14 @@ class FrameModel(QAbstractTableModel):
         return True
 
 
-_UNITS = {"_px2": "px²", "_px": "px", "_mm2": "mm²", "_mm": "mm", "_deg": "°"}
+_UNITS = {
+    "_per_px2": "1/px²", "_per_px": "1/px", "_per_mm2": "1/mm²", "_per_mm": "1/mm",
+    "_px2": "px²", "_px": "px", "_mm2": "mm²", "_mm": "mm", "_deg": "°",
+}  # fmt: skip
 
 
 def heading(name: str) -> str:
-    """A column's name as a person reads it: ``area_mm2`` is "area (mm²)"."""
+    """Write a column's name as a person reads it: ``area_mm2`` is "area (mm²)"."""
     for ending, unit in _UNITS.items():
         if name.endswith(ending):
             return f"{name.removesuffix(ending).replace('_', ' ')} ({unit})"
@@ -119,7 +122,7 @@ class _Filter(QSortFilterProxyModel):
         self.invalidateFilter()
 
     def filterAcceptsRow(self, row: int, _parent: QModelIndex) -> bool:
-        """Whether a row is shown."""
+        """Tell whether a row is shown."""
         return self._kept is None or row in self._kept
 
 
@@ -197,12 +200,12 @@ class FrameView(QTableView):
         return ""
 
     def shown(self) -> pd.DataFrame:
-        """The rows that are shown, in their order."""
+        """Return the rows that are shown, in their order."""
         rows = [self.proxy.mapToSource(self.proxy.index(row, 0)).row() for row in range(self.proxy.rowCount())]
         return self.table.iloc[rows]
 
     def chosen_rows(self) -> list[int]:
-        """Rows of the data frame that are selected."""
+        """Return the rows of the data frame that are selected."""
         return sorted({self.proxy.mapToSource(index).row() for index in present(self.selectionModel()).selectedRows()})
 
     def choose(self, row: int) -> None:
@@ -220,7 +223,7 @@ class FrameView(QTableView):
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """Tab-separated, for the clipboard."""
+    """Write a table separated by tabs, for the clipboard."""
     return harmless(table).to_csv(sep="\t", index=False, float_format="%.7g")
 
 

@@ -87,7 +87,7 @@ class Gestures:
             end()
 
     def data_point(self, layer: Layer, event: Any) -> np.ndarray:
-        """Where an event is in a layer's plane, (y, x)."""
+        """Find where an event is in a layer's plane, (y, x)."""
         return np.array(layer.world_to_data(event.position)[-2:], float)
 
     def _moved(self, _viewer: Any, event: Any) -> None:

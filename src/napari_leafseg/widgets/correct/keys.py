@@ -85,7 +85,7 @@ class KeyBar(QLabel):
         self._place()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Stay at the bottom of the canvas, and hear ``?``, which napari cannot bind."""
+        """Keep the bar at the bottom of the canvas, and hear ``?``, which napari cannot bind."""
         if event is not None and watched is self._canvas:
             if event.type() == QEvent.Type.Resize:
                 self._place()

@@ -135,7 +135,7 @@ class Review(QObject):
         self.changed.emit()
 
     def accept_image(self) -> None:
-        """Accept all leaves of the image as they are and go to the next one; of a series, frame by frame."""
+        """Verify all leaves of the image as they are and go to the next one; of a series, frame by frame."""
         binding = self.session.focused_binding()
         if binding is None:
             show_info("This image has no leaves to accept yet: press Run in Segment, or add them.")
@@ -197,7 +197,7 @@ class Review(QObject):
         self.session.record(binding.image).confidence = min(open_leaves, default=1.0) if found else None
 
     def progress(self) -> Progress:
-        """How far the review of the image on the screen is, and that of all images."""
+        """Say how far the review of the image on the screen is, and that of all images."""
         binding = self.session.focused_binding()
         leaves = 0 if binding is None else self.session.record(binding.image).count
         verified = 0 if binding is None else len(binding.document.verified)

@@ -128,7 +128,7 @@ def _row(*buttons: QWidget) -> QWidget:
 
 
 def summary_table(rows: list[tuple[str, float, float]]) -> str:
-    """Means of the held-out images before and after, as rich text; "" where nothing was held out."""
+    """Compare the means of the held-out images before and after, as rich text; "" where nothing was held out."""
     if not rows:
         return ""
     space = "&nbsp;" * 4

@@ -80,7 +80,7 @@ def _show(label: QLabel, image: np.ndarray, side: int) -> None:
 
 
 def outlined(image: np.ndarray, labels: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """A small image of leaves' outlines; no work for the window's thread.
+    """Draw leaves' outlines in a small image; no work for the window's thread.
 
     Parameters
     ----------

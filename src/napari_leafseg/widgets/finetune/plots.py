@@ -40,7 +40,7 @@ class CurvePlot(pg.PlotWidget):
         self.take_colors()
 
     def take_colors(self) -> None:
-        """Axes in the color of the window's text."""
+        """Draw the axes in the color of the window's text."""
         self._text = color_axes(self, self.getAxis("left"), self.getAxis("bottom")).color().name()
         self._name_curves()
 
@@ -58,7 +58,7 @@ class CurvePlot(pg.PlotWidget):
             self.take_colors()
 
     def show_steps(self, steps: int) -> None:
-        """How far the axis reaches from the beginning."""
+        """Set how far the axis reaches from the beginning."""
         self.setXRange(0, steps, padding=0.02)
 
     def clear_curves(self) -> None:
@@ -100,5 +100,5 @@ class CurvePlot(pg.PlotWidget):
             self.setYRange(float(values.min()) - margin, float(values.max()) + margin, padding=0)
 
     def values(self, name: str) -> list[float]:
-        """What a curve shows."""
+        """Return what a curve shows."""
         return list(self._points.get(name, ([], []))[1])

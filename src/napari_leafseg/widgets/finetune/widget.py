@@ -198,7 +198,7 @@ class FinetuneWidget(FinetuneForm):
         self.job.start(finetune_job, self.settings, project, preferences.device)
 
     def wanted(self, name: str) -> FinetuneSettings:
-        """The session that the form describes."""
+        """Return the session that the form describes."""
         from napari_leafseg.finetuning.config import FinetuneSettings
         from napari_leafseg.training.unique_config import InstanceUniqueConfig
 

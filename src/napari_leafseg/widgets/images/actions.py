@@ -162,8 +162,8 @@ class RowActions(QObject):
                     remove_image(self.session, layer)
         project = self.controller.project
         refs = [] if project is None else [ref for ref in map(project.find, (e.path for e in entries)) if ref]
-        gone = set(map(id, entries))
-        self.session.images[:] = [entry for entry in self.session.images if id(entry) not in gone]
+        gone = set(entries)
+        self.session.images[:] = [entry for entry in self.session.images if entry not in gone]
         self.session.images_changed.emit()
         if project is None or not refs:
             return

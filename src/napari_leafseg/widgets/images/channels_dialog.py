@@ -74,7 +74,7 @@ class ChannelsDialog(QDialog):
             box.setEnabled(row == 0)
 
     def chosen(self) -> ReadOptions:
-        """The options, with what was chosen."""
+        """Return the options, with what was chosen."""
         options = self.options
         if self.count:
             boxes = self.boxes[:1] if self.kind.currentIndex() else self.boxes

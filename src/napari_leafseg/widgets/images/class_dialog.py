@@ -46,7 +46,7 @@ class ClassDialog(QDialog):
         self._refresh()
 
     def classes(self) -> set[str]:
-        """The classes that are ticked."""
+        """Return the classes that are ticked."""
         items = [self.list.item(row) for row in range(self.list.count())]
         return {
             str(item.data(Qt.ItemDataRole.UserRole))

@@ -95,7 +95,7 @@ class CellDelegate(QStyledItemDelegate):
         return QSize(CELL, CELL + 44)
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
-        """Paint a cell."""
+        """Draw a cell."""
         entry, colors = index.data(ENTRY), theme_colors(self.theme())
         if entry is None or painter is None:
             return

@@ -134,7 +134,7 @@ class ImagesWidget(ImagesForm):
         preferences.recent_folders = [str(folder), *others][:_FOLDERS]
 
     def dragEnterEvent(self, event: Any) -> None:
-        """Accept files."""
+        """Take files that are dragged here."""
         if event.mimeData().hasUrls():
             event.acceptProposedAction()
 

@@ -25,7 +25,7 @@ _IMAGES = "Images (Leaf segmentation)"  # as napari's menu calls it, which then 
 
 
 def dock_of(widget: QWidget) -> QDockWidget | None:
-    """The dock that holds a widget itself; None where it is in none."""
+    """Find the dock that holds a widget itself; None where it is in none."""
     parent = widget.parent()
     return parent if isinstance(parent, QDockWidget) else None
 

@@ -222,7 +222,7 @@ class MainPanel(LeafsegWidget):
 
 
 def find_panel(viewer: Any) -> MainPanel | None:
-    """The tabs of a viewer, also where their dock was closed; None where nobody opened them."""
+    """Find the tabs of a viewer, also where their dock was closed; None where nobody opened them."""
     window = main_window(viewer)
     return None if window is None else window.findChild(MainPanel, MainPanel.object_name)
 

@@ -153,7 +153,7 @@ class MeasureForm(JobWidget):
         return self.tabs.currentWidget()  # type: ignore[return-value]
 
     def show_state(self, hint: str, measured: bool, series: bool) -> None:
-        """What there is to see."""
+        """Show what there is to see."""
         self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
         self.parts.setVisible(measured)

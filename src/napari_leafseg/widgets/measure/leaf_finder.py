@@ -62,7 +62,7 @@ class LeafFinder(QObject):
             self.show(binding, leaf)
 
     def show(self, binding: LabelsBinding, leaf: int, frame: int = 0) -> None:
-        """Zoom on a leaf of an image that is shown."""
+        """Show a leaf of an image that is on the screen, zoomed on."""
         viewer, layer = self.session.viewer, binding.layer
         if layer.ndim == 3:
             viewer.dims.set_current_step(0, frame)

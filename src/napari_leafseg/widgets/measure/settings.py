@@ -46,7 +46,7 @@ class MeasurementSettingsStore(QObject):
         self.changed.emit()
 
     def keep(self) -> None:
-        """Have them written by the project's writer."""
+        """Give the settings to the project's writer."""
         project, folder = self._controller.project, self._folder
         if project is None or folder != project.folder or self.notes == MeasurementSettings():
             return

@@ -112,7 +112,7 @@ class MeasureWidget(MeasureForm):
         return self.name_of(binding)
 
     def name_of(self, binding: LabelsBinding) -> str:
-        """The name that tables give an image."""
+        """Return the name that tables give an image."""
         entry = self.session.entry_of(binding.image)
         return entry.path.name if entry else binding.image.name
 
@@ -317,7 +317,7 @@ class MeasureWidget(MeasureForm):
     # -- plants and tracks -------------------------------------------------------------------------------------------
 
     def leaf_menu(self) -> QMenu:
-        """What can be done with the chosen rows."""
+        """Make the menu of what can be done with the chosen rows."""
         return self.editor.menu(self, self.measured, self.leaves.chosen_rows())
 
     def _show_menu(self, where: QPoint) -> None:
@@ -346,7 +346,7 @@ class MeasureWidget(MeasureForm):
         show_info(f"{len(self.view.shown())} rows copied.")
 
     def record(self) -> dict[str, Any]:
-        """How the tables came about: scale, and the records of the predictions that are kept."""
+        """Record how the tables came about: scale, and the records of the predictions that are kept."""
         return {
             "px_per_mm": self.notes.scale_of(self.name),
             "images": records_of(self.session, self.series_box.isChecked()),

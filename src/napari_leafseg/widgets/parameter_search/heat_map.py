@@ -49,7 +49,7 @@ class HeatMap(pg.PlotWidget):
         self.take_colors()
 
     def take_colors(self) -> None:
-        """Axes in the color of the window's text."""
+        """Draw the axes in the color of the window's text."""
         pen = color_axes(self, self.getAxis("bottom"), self.getAxis("left"), self._bar.axis)
         self._bar.axis.setLabel("SBD", color=pen.color().name())
 
@@ -86,7 +86,7 @@ class HeatMap(pg.PlotWidget):
         self._marks[kind].setData([point[0] for point in points], [point[1] for point in points])
 
     def place_of(self, row: int, column: int) -> QPointF:
-        """Where a cell's middle lies in the widget, pixels."""
+        """Find where a cell's middle lies in the widget, pixels."""
         in_scene = self.getViewBox().mapViewToScene(QPointF(self._x[column], self._y[row]))
         return QPointF(self.mapFromScene(in_scene))
 

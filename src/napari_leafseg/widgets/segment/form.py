@@ -49,7 +49,7 @@ from napari_leafseg.widgets.state.preferences import preferences
 
 
 def plausible_devices() -> list[tuple[str, str]]:
-    """Devices to offer, as (title, name), without loading torch to ask for them."""
+    """List the devices to offer, as (title, name), without loading torch to ask for them."""
     found = [("Automatic", "auto"), ("CPU", "cpu")]
     if shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists():
         found.append(("NVIDIA GPU (CUDA)", "cuda"))
@@ -319,7 +319,7 @@ class SegmentForm(JobWidget):
         self.model_box.setToolTip(about)
 
     def show_nothing(self, image: bool) -> None:
-        """No prediction for this image."""
+        """Show that there is no prediction for this image."""
         self.panel.show_tunables((), {})
         self.panel.setVisible(False)
         self.parameter_search_button.setVisible(False)
@@ -331,7 +331,7 @@ class SegmentForm(JobWidget):
         self.message.setText("" if image else "Open an image: File ▸ Open, the Images list, or File ▸ Open Sample.")
 
     def show_prediction(self, prediction: Any, values: dict[str, float]) -> None:
-        """Sliders and scale of a prediction."""
+        """Show the sliders and the scale of a prediction."""
         self.panel.show_tunables(prediction.tunables, values)
         self.panel.setVisible(True)
         self.parameter_search_button.setVisible(True)
@@ -358,7 +358,7 @@ class SegmentForm(JobWidget):
         raise NotImplementedError
 
     def show_running(self, running: bool) -> None:
-        """Buttons and bar while a prediction runs."""
+        """Show buttons and bar as they are while a prediction runs."""
         self.run_button.setEnabled(not running and self.image_box.currentData() is not None)
         self.stop_button.setEnabled(running)
         self.progress.setVisible(running)
@@ -369,17 +369,17 @@ class SegmentForm(JobWidget):
             self.message.setText("")
 
     def show_progress(self, done: int, total: int, message: str) -> None:
-        """Bar and message."""
+        """Show progress in the bar and the message."""
         self.progress.setRange(0, total)
         self.progress.setValue(done)
         self.message.setText(message)
 
     def show_message(self, text: str) -> None:
-        """A line below the buttons."""
+        """Show a line below the buttons."""
         self.message.setText(text)
 
     def show_folder(self, folder: Path | None) -> None:
-        """Where labels are saved."""
+        """Show where labels are saved."""
         where = str(folder) if folder else "a folder “leaves” beside the image"
         self.save_button.setToolTip(f"Exports to {where}; key S on the canvas")
         self.folder_button.setToolTip(f"Choose where to export to. Now: {where}")

@@ -32,7 +32,7 @@ class TwoLines(QStyledItemDelegate):
 
 
 def is_gray(image: Image | None) -> bool:
-    """Whether an image has one channel, or three that are alike where we look."""
+    """Tell whether an image has one channel, or three that are alike where we look."""
     if image is None:
         return False
     if not image.rgb:

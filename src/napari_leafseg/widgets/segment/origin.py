@@ -53,7 +53,7 @@ def _name(model: str) -> str:
 
 
 def show_run_button(button: QPushButton, model: str) -> None:
-    """Have *Run* name the model, and stand out, where what is shown is of another one."""
+    """Let *Run* name the model, and stand out, where what is shown is of another one."""
     button.setText(f"Run with {model}" if model else "Run")
     font = button.font()
     font.setBold(bool(model))

@@ -367,8 +367,11 @@ class SegmentWidget(SegmentForm):
         self.outline_box.setChecked(preferences.outline)
 
     def kept_values(self, prediction: Any) -> dict[str, float]:
-        """Values that the user chose earlier for this model. The smallest leaf depends on the image: it is kept only
-        as the parameter search gives it, in pixels at the working scale."""
+        """Return values that the user chose earlier for this model.
+
+        The smallest leaf depends on the image: it is kept only as the parameter search gives it, in pixels at the
+        working scale.
+        """
         names = [MIN_AREA_WORKING.name, *(tunable.name for tunable in prediction.tunables)]
         kept = preferences.parameters(prediction.model.name, names)
         return fitting_values(kept, prediction.tunables, prediction.scale)

@@ -108,7 +108,7 @@ def leaf_colors(colors: Mapping[int, int] | None = None) -> CyclicLabelColormap:
 
 
 def paint_leaves(labels: np.ndarray) -> np.ndarray:
-    """Paint labels in the colors that their layer has at first, uint8 (H, W, 3)."""
+    """Draw labels in the colors that their layer has at first, uint8 (H, W, 3)."""
     colors = color_leaves(find_neighbors(reduced(labels)))
     table = np.zeros((int(labels.max(initial=0)) + 1, 3), np.uint8)
     for leaf in range(1, len(table)):

@@ -133,7 +133,7 @@ class ImageRecord:
         return 0 if self.binding is None else len(self.binding.document.verified)
 
     def show_in(self, layer: Image) -> None:
-        """Belong to a layer from now on."""
+        """Join the record to a layer from here on."""
         if self.layer is not layer:
             self._layer, self.key = weakref.ref(layer), uuid4().hex
 

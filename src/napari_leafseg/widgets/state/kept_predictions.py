@@ -45,13 +45,13 @@ class KeptPredictions(QObject):
         self._near: dict[str, Prediction] = {}  # of images that left the screen, the last one last
 
     def keep(self, image: Image) -> None:
-        """Have the prediction of an image written, where the project keeps its labels."""
+        """Store the prediction of an image, where the project keeps its labels."""
         record = self._controller.session.record(image)
         if record.ref is not None and record.prediction is not None:
             self.keep_of(record.ref, record.prediction)
 
     def keep_of(self, ref: ImageRef, prediction: Prediction) -> None:
-        """Have the prediction of an image written that need not be open."""
+        """Store the prediction of an image that need not be open."""
         project = self._controller.project
         if project is None or not preferences.keep_predictions or prediction.family.prediction is None:
             return

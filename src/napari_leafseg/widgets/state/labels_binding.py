@@ -224,7 +224,7 @@ class LabelsBinding:
 
 
 def edit_of_atoms(labels: np.ndarray, atoms: list[Any]) -> Edit | None:
-    """What napari's history says of a stroke, as an edit.
+    """Convert what napari's history says of a stroke to an edit.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ _FOLLOWED = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
 def geometry(image: Layer, ndim: int) -> dict[str, Any]:
-    """Where a layer lies in the world, for a layer of its last `ndim` axes."""
+    """Return where a layer lies in the world, for a layer of its last `ndim` axes."""
     shear = np.eye(image.ndim)
     shear[np.triu_indices(image.ndim, 1)] = image.shear
     return {
@@ -96,9 +96,11 @@ def add_labels(session: Session, image: Image, document: Document, ref: ImageRef
 
 def remove_image(session: Session, image: Layer) -> None:
     """Take an image off the screen with all layers of ours that belong to it."""
-    with changed_at_once(session.viewer):
-        for layer in [other for other in session.viewer.layers if other is image or session.belongs(other, image)]:
-            session.viewer.layers.remove(layer)
+    found = [layer for layer in session.viewer.layers if layer is image or session.belongs(layer, image)]
+    if found:
+        with changed_at_once(session.viewer):
+            for layer in found:
+                session.viewer.layers.remove(layer)
 
 
 def show_overlay(session: Session, image: Image, kind: str, data: np.ndarray) -> Layer:

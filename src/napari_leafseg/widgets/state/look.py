@@ -155,7 +155,7 @@ class LeafLook(QObject):
         self.deleteLater()
 
     def tell_tracks(self, tracks: dict[tuple[int, int], int]) -> None:
-        """Have the features name the tracks of leaves, by frame and leaf."""
+        """Name the tracks of leaves in the features, by frame and leaf."""
         if tracks != self._tracks:
             self._tracks = tracks
             self._timers["features"].start()

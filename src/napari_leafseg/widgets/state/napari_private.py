@@ -19,24 +19,24 @@ _CHANGING: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def main_window(viewer: Any) -> Any:
-    """The `QMainWindow` of a viewer; None for a viewer without a window."""
+    """Return the `QMainWindow` of a viewer; None for a viewer without a window."""
     return getattr(getattr(viewer, "window", None), "_qt_window", None)
 
 
 def native_canvas(viewer: Any) -> Any:
-    """The OpenGL widget of a viewer's canvas; None for a viewer without a window."""
+    """Return the OpenGL widget of a viewer's canvas; None for a viewer without a window."""
     window = getattr(viewer, "window", None)
     return getattr(getattr(getattr(window, "_qt_viewer", None), "canvas", None), "native", None)
 
 
 def canvas_size(viewer: Any) -> tuple[int, int]:
-    """Height and width of a viewer's canvas, in the pixels that the camera's zoom counts."""
+    """Measure height and width of a viewer's canvas, in the pixels that the camera's zoom counts."""
     native = native_canvas(viewer)
     return _SIZE if native is None else (native.height(), native.width())
 
 
 def is_painting(layer: Labels) -> bool:
-    """Whether a stroke of napari's brush is under way."""
+    """Tell whether a stroke of napari's brush is under way."""
     return bool(getattr(layer, "_staged_history", None))
 
 
@@ -48,17 +48,17 @@ def end_stroke(layer: Labels) -> None:
 
 
 def atom_slices(atom: Any) -> tuple[slice, ...] | None:
-    """Where an atom of a layer's history changed labels; None where napari still keeps indices."""
+    """Return where an atom of a layer's history changed labels; None where napari still keeps indices."""
     return getattr(atom, "slice_key", None)
 
 
 def can_redraw(layer: Labels) -> bool:
-    """Whether part of a layer can be brought to the screen by itself."""
+    """Tell whether part of a layer can be brought to the screen by itself."""
     return all(hasattr(layer, name) for name in ("_partial_labels_refresh", "_updated_slice", "_slice_input"))
 
 
 def is_displayed(layer: Labels, box: tuple[slice, ...]) -> bool:
-    """Whether a box of a layer's labels lies in the slice on the screen."""
+    """Tell whether a box of a layer's labels lies in the slice on the screen."""
     shown = layer._slice_input
     return all(
         axis in shown.displayed or span.start <= round(shown.world_slice.point[axis]) < span.stop
@@ -73,7 +73,7 @@ def redraw(layer: Labels, box: tuple[slice, ...]) -> None:
 
 
 def layer_list_dock(viewer: Any) -> Any:
-    """The dock of napari's list of layers; None for a viewer without a window."""
+    """Return the dock of napari's list of layers; None for a viewer without a window."""
     return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "dockLayerList", None)
 
 
@@ -98,7 +98,7 @@ def changed_at_once(viewer: Any) -> Iterator[None]:
 
 
 def leave_sides_to_docks(viewer: Any) -> None:
-    """Have docks at the bottom lie below the canvas alone, so that those at its sides keep their height."""
+    """Lay docks at the bottom below the canvas alone, so that those at its sides keep their height."""
     window = main_window(viewer)
     if window is not None:
         window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
@@ -122,14 +122,14 @@ def spare_pyqt5_notice() -> None:
 
 
 def label_node(viewer: Any, layer: Labels) -> Any:
-    """What draws a labels layer on the canvas in two dimensions; None for a viewer without a window."""
+    """Find what draws a labels layer on the canvas in two dimensions; None for a viewer without a window."""
     canvas = getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "canvas", None)
     node = getattr(getattr(canvas, "layer_to_visual", {}).get(layer), "node", None)
     return node if "nearest" in getattr(node, "_interpolation_fun", {}) else None
 
 
 def replace_lookup(node: Any, code: str) -> Any:
-    """Have a node take its pixels by another GLSL function, whose template variables are set in what is returned."""
+    """Replace the GLSL function by which a node takes its pixels; what is returned takes its template variables."""
     from vispy.visuals.shaders import Function
 
     lookup = Function(code)
@@ -144,12 +144,12 @@ def redraw_node(node: Any) -> None:
 
 
 def label_maximum(layer: Labels) -> int:
-    """The label that is 1 where a layer's labels are drawn."""
+    """Return the label that is 1 where a layer's labels are drawn."""
     return int(np.iinfo(layer._slice.image.view.dtype).max)
 
 
 def device_pixel_ratio(viewer: Any) -> float:
-    """Pixels of the screen for one of the window's."""
+    """Return the pixels of the screen for one of the window's."""
     native = native_canvas(viewer)
     return 1.0 if native is None else float(native.devicePixelRatioF())
 

@@ -32,12 +32,12 @@ _CONTROLLERS: weakref.WeakKeyDictionary[Session, ProjectController] = weakref.We
 
 
 def unsaved_folder() -> Path:
-    """Where corrections lie that were made outside of any project."""
+    """Return the folder of corrections that were made outside of any project."""
     return Path(platformdirs.user_data_dir("napari-leafseg", appauthor=False)) / _UNSAVED
 
 
 def recoverable_projects() -> list[Path]:
-    """Such corrections of applications that no longer run, the newest first."""
+    """List such corrections of applications that no longer run, the newest first."""
     found = [path.parent for path in unsaved_folder().glob("*/project.json")]
     free = []
     for folder in found:
@@ -82,7 +82,7 @@ class ProjectController(ProjectLabels):
 
     @classmethod
     def of(cls, session: Session) -> ProjectController:
-        """The session's controller, made when it has none."""
+        """Return the session's controller, made when it has none."""
         controller = _CONTROLLERS.get(session)
         if controller is None:
             controller = _CONTROLLERS[session] = cls(session)

@@ -78,7 +78,7 @@ class ProjectLabels(QObject):
         return self.project
 
     def finish(self) -> None:
-        """Have everything written that is on the screen, also what is under way; returns at once."""
+        """Write everything that is on the screen, also what is under way, beside the window; returns at once."""
         while self._unlisted and self.project is not None:
             self._add_some()
         for binding in self.session.bindings():
@@ -128,7 +128,7 @@ class ProjectLabels(QObject):
         self.predictions.keep(binding.image)
 
     def keep_run(self, image: Image) -> None:
-        """Have what a model found written at once: labels, how they came about, and what it takes to tune them."""
+        """Write what a model found at once: labels, how they came about, and what it takes to tune them."""
         binding = self.session.binding(image)
         if binding is not None:
             self.save(binding)
@@ -177,7 +177,7 @@ class ProjectLabels(QObject):
         self.predictions.offer(image)
 
     def state(self, binding: LabelsBinding) -> str:
-        """The review state of an image: "new", "in progress" or "done"."""
+        """Return the review state of an image: "new", "in progress" or "done"."""
         return "new" if binding.ref is None else binding.ref.state
 
     def set_state(self, binding: LabelsBinding, state: State) -> None:
@@ -198,18 +198,18 @@ class ProjectLabels(QObject):
             self.project.writer.put(self.project.save_list, key="list")
 
     def marks(self) -> dict[str, int]:
-        """How many leaves are verified in each image that is open, by the name that the project gives it."""
+        """Count the verified leaves of each image that is open, by the name that the project gives it."""
         return {item.ref.id: len(item.document.verified) for item in self.session.bindings() if item.ref is not None}
 
     def reviewed(self) -> tuple[int, int]:
-        """Images that are done, and images in all."""
+        """Count the images that are done, and images in all."""
         total = max(len(self.session.images), len(self.session.image_layers()))
         if self.project is None:
             return 0, total
         return sum(ref.state == "done" for ref in self.project.images), max(total, len(self.project.images))
 
     def reviewed_refs(self) -> list[tuple[ImageRef, LabelsBinding | None]]:
-        """Images that are done, with their corrections where they are open."""
+        """List the images that are done, with their corrections where they are open."""
         if self.project is None:
             return []
         opened = {item.ref.id: item for item in self.session.bindings() if item.ref is not None}
@@ -218,7 +218,7 @@ class ProjectLabels(QObject):
     # -- saving --------------------------------------------------------------------------------------------------------
 
     def autosave(self) -> None:
-        """Have what changed written.
+        """Write what changed, beside the window.
 
         Where the session is gone with its viewer, its strokes are in the journal already: the timer ends.
         """
@@ -232,7 +232,7 @@ class ProjectLabels(QObject):
             self.save(binding)
 
     def save(self, binding: LabelsBinding) -> None:
-        """Have one document written when it changed."""
+        """Write one document when it changed, beside the window."""
         ref = binding.ref
         if self.project is None or ref is None:
             return
@@ -246,7 +246,7 @@ class ProjectLabels(QObject):
             self.project.save(ref, binding.document)
 
     def can_leave(self, image: Image) -> bool:
-        """Whether an image may go off the screen: nothing of it is in memory alone, and nothing is under way."""
+        """Tell whether an image may go off the screen: nothing of it is in memory alone, and nothing is under way."""
         record = self.session.record(image)
         if record.busy or record.is_grouping:
             return False

@@ -11,7 +11,7 @@ Box = tuple[slice, ...]
 
 
 def changed_box(before: np.ndarray, after: np.ndarray) -> Box | None:
-    """The box that holds all differences of two arrays of one shape; None where there is none."""
+    """Find the box that holds all differences of two arrays of one shape; None where there is none."""
     if before.shape != after.shape:
         return tuple(slice(0, size) for size in after.shape)
     different = before != after

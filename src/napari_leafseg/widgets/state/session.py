@@ -99,7 +99,7 @@ class Session:
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Session:
-        """The viewer's session, made when it has none yet."""
+        """Return the viewer's session, made when it has none yet."""
         viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands a proxy to widgets of its menu
         session = _SESSIONS.get(viewer)
         if session is None:
@@ -116,7 +116,7 @@ class Session:
     # -- images and models -----------------------------------------------------------------------------------------
 
     def entry_at(self, path: Path) -> ListedImage | None:
-        """The image of the list that a file holds."""
+        """Find the image of the list that a file holds."""
         return next((entry for entry in self.images if entry.path == path), None)
 
     def prefer_model(self, name: str) -> None:
@@ -132,7 +132,7 @@ class Session:
     # -- image layers ------------------------------------------------------------------------------------------------
 
     def image_layers(self) -> list[Image]:
-        """Image layers that hold images (not our own distance and embedding layers)."""
+        """List the image layers that hold images (not our own distance and embedding layers)."""
         return [layer for layer in self.viewer.layers if isinstance(layer, Image) and KEY not in layer.metadata]
 
     def bind(self, layer: Image, record: ImageRecord) -> None:
@@ -143,17 +143,17 @@ class Session:
         self._records[layer] = record
 
     def entry_of(self, layer: Layer) -> ListedImage | None:
-        """The record of a layer whose image came from the list; None for others."""
+        """Return the record of a layer whose image came from the list; None for others."""
         record = self._records.get(layer)
         return record if isinstance(record, ListedImage) else None
 
     def layer_of(self, record: ImageRecord) -> Image | None:
-        """The layer on the screen that shows an image of the list."""
+        """Find the layer on the screen that shows an image of the list."""
         layer = record.layer
         return layer if layer is not None and layer in self.viewer.layers else None
 
     def record(self, layer: Image) -> ImageRecord:
-        """The record of an image layer; made when there is none yet."""
+        """Return the record of an image layer; made when there is none yet."""
         record = self._records.get(layer)
         if record is None:
             record = ImageRecord()
@@ -187,7 +187,7 @@ class Session:
         record.forget_layer()
 
     def focus(self) -> Image | None:
-        """The image that the user looks at: the active layer's, else the last that is shown."""
+        """Find the image that the user looks at: the active layer's, else the last that is shown."""
         active = self.viewer.layers.selection.active
         found = self.image_layers()
         if active in found:
@@ -202,19 +202,19 @@ class Session:
     # -- layers of ours ----------------------------------------------------------------------------------------------
 
     def find_layer(self, image: Layer, kind: str) -> Any:
-        """The layer of a kind ("labels", "distance", "embedding", "seeds") that belongs to an image layer, or None."""
+        """Find an image layer's layer of a kind ("labels", "distance", "embedding", "seeds"), if it is there."""
         for layer in self.viewer.layers:
             if self.belongs(layer, image) and layer.metadata[KEY]["kind"] == kind:
                 return layer
         return None
 
     def belongs(self, layer: Layer, image: Layer) -> bool:
-        """Whether a layer is one of ours for an image layer."""
+        """Tell whether a layer is one of ours for an image layer."""
         mark, record = layer.metadata.get(KEY), self._records.get(image)
         return bool(mark) and record is not None and mark["image"] == record.key
 
     def mark(self, image: Image, kind: str) -> dict[str, Any]:
-        """Metadata that ties a layer of ours to its image."""
+        """Make the metadata that tie a layer of ours to its image."""
         return {KEY: {"kind": kind, "image": self.record(image).key}}
 
     def bind_labels(
@@ -237,27 +237,27 @@ class Session:
         self.layer_state_changed.emit(binding.image)
 
     def binding(self, image: Layer | None) -> LabelsBinding | None:
-        """The labels of an image under correction; None where it has none."""
+        """Return the labels of an image under correction; None where it has none."""
         item = None if image is None else self._records.get(image)
         if item is None or item.binding is None or item.binding.layer not in self.viewer.layers:
             return None
         return item.binding
 
     def focused_binding(self) -> LabelsBinding | None:
-        """The labels of the image that the user looks at."""
+        """Return the labels of the image that the user looks at."""
         return self.binding(self.focus())
 
     def bindings(self) -> list[LabelsBinding]:
-        """All of them."""
+        """List the labels of all images under correction."""
         return [item.binding for item in self._records.values() if item.binding is not None]
 
     def labels_layer(self, image: Layer) -> Labels | None:
-        """The labels that belong to an image layer."""
+        """Return the labels that belong to an image layer."""
         return self.find_layer(image, "labels")
 
 
 def image_data(layer: Image) -> tuple[np.ndarray, bool]:
-    """The array behind an image layer, and whether it is a time series.
+    """Return the array behind an image layer, and whether it is a time series.
 
     Parameters
     ----------
@@ -285,6 +285,6 @@ def image_data(layer: Image) -> tuple[np.ndarray, bool]:
 
 
 def labels_shape(layer: Image) -> tuple[int, ...]:
-    """Shape of the labels of an image layer: (H, W), or (T, H, W) for a time series."""
+    """Return the shape of the labels of an image layer: (H, W), or (T, H, W) for a time series."""
     data, stack = image_data(layer)
     return tuple(data.shape[: 3 if stack else 2])

@@ -14,7 +14,7 @@ _LEAST = 24  # pixels of the image that the shorter side of the canvas shows at 
 
 
 def fit_plant(session: Session, image: Image) -> None:
-    """Have the leaves of an image fill the canvas; the whole image where there are none."""
+    """Zoom on the leaves of an image, until they fill the canvas; the whole image where there are none."""
     binding = session.binding(image)
     low, high = np.zeros(2), np.array(labels_shape(image)[-2:], float)
     if binding is not None:
@@ -29,7 +29,7 @@ def fit_plant(session: Session, image: Image) -> None:
 
 
 def fit_box(session: Session, layer: Layer, low: np.ndarray, high: np.ndarray) -> None:
-    """Have a box of a layer's last two axes of space, (y, x) in its pixels, fill the canvas."""
+    """Zoom on a box of a layer's last two axes of space, (y, x) in its pixels, until it fills the canvas."""
     ndim = layer.ndim
     corners = np.array(
         [
