@@ -78,7 +78,7 @@ def layer_list_dock(viewer: Any) -> Any:
 
 
 def layer_controls_dock(viewer: Any) -> Any:
-    """The dock of napari's controls of the selected layer; None for a viewer without a window."""
+    """Return the dock of napari's controls of the selected layer; None for a viewer without a window."""
     return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "dockLayerControls", None)
 
 

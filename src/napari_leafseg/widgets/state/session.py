@@ -94,7 +94,7 @@ class Session:
 
     @staticmethod
     def known(viewer: ViewerModel) -> Session | None:
-        """The viewer's session, if it has one."""
+        """Return the viewer's session, if it has one."""
         return _SESSIONS.get(viewer)
 
     @classmethod
