@@ -1,4 +1,4 @@
-# make demo | test | test-fast | lint | benchmark | results | samples | cards | wheel
+# make demo | test | test-fast | lint | benchmark | results | pictures | samples | cards | wheel
 # QT=pyqt6 uses PyQt6 in an environment of its own.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -18,7 +18,7 @@ DEMO_ARGS := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
 export OMP_WAIT_POLICY := PASSIVE
 export QT_API := $(QT)
 
-.PHONY: help demo test test-fast lint format benchmark results samples cards wheel system clean
+.PHONY: help demo test test-fast lint format benchmark results pictures samples cards wheel system clean
 
 help:
 	@echo "make demo       set up, then open the application on a growth series"
@@ -27,6 +27,7 @@ help:
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make benchmark  measure what needs no data from outside, and write docs/results/"
 	@echo "make results    make docs/results.md of docs/results/"
+	@echo "make pictures   draw the pictures of the window in docs/images/ again"
 	@echo "make samples    draw sample_data/ again"
 	@echo "make cards      write the model cards to read (.md) from those beside the weights (.json)"
 	@echo "make wheel      build the wheel"
@@ -85,6 +86,9 @@ benchmark: $(READY)
 
 results: $(READY)
 	$(BIN)/python -m benchmarks.results
+
+pictures: $(READY)
+	$(SCREEN) $(BIN)/python -m benchmarks.pictures
 
 samples: $(READY)
 	$(BIN)/napari-leafseg synthesize --samples --output sample_data
