@@ -58,6 +58,8 @@ ALLOWED = {  # what other libraries call so, and names that files and commands o
     f"{READ}/training/config.py": {"framework", "neighbour", "neighbours", "optimiser"},
     f"{READ}/training/loop.py": {"optimiser"},
     f"{READ}/widgets/state/preferences.py": {"smallest working"},
+    "Makefile": {"pictures"},
+    "CONTRIBUTING.md": {"pictures"},
     "CHANGELOG.md": {"picture", "certainty", "advise", "sweep", "framework", "whole masks", "centre"},
 }
 FILES = sorted(

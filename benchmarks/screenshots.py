@@ -1,4 +1,4 @@
-"""Draw the documentation's pictures of the window, from the program itself: ``python -m benchmarks.pictures [NAME …]``.
+"""Take the documentation's screenshots, of the program itself: ``python -m benchmarks.screenshots [NAME …]``.
 
 It works with settings, models and projects of its own in a temporary folder.
 """
@@ -25,11 +25,11 @@ _SAMPLES = Path(__file__).parents[1] / "sample_data"
 _SIZE = (1366, 768)
 _PATIENCE_S = 600
 _OWN = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
-_STEPS = 60  # of the fine-tuning in the picture
+_STEPS = 60  # of the fine-tuning that is shown
 
 
 class Studio:
-    """A window with the images of the growth series, and what is needed to picture it.
+    """A window with the images of the growth series, and what is needed to show it.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class Studio:
                 raise SystemExit("The window did not get ready in ten minutes.")
             self.wait(0.05)
 
-    def picture(self) -> np.ndarray:
+    def shot(self) -> np.ndarray:
         """Return the window as it is, RGB uint8."""
         self.wait(1)
         return np.asarray(self.viewer.screenshot(canvas_only=False, flash=False))[..., :3]
@@ -134,35 +134,35 @@ class Studio:
         return np.asarray(self.viewer.screenshot(canvas_only=True, flash=False))[..., :3]
 
 
-def _save(name: str, picture: np.ndarray) -> None:
-    """Write a picture with 256 colors, which the window hardly needs."""
-    image = Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE)
+def _save(name: str, shot: np.ndarray) -> None:
+    """Write a screenshot with 256 colors, which the window hardly needs."""
+    image = Image.fromarray(shot).quantize(256, dither=Image.Dither.NONE)
     path = _OUTPUT / f"{name}.png"
     image.save(path, optimize=True)
-    print(f"{path}: {picture.shape[1]} × {picture.shape[0]}, {path.stat().st_size / 1000:.0f} kB", flush=True)
+    print(f"{path}: {shot.shape[1]} × {shot.shape[0]}, {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def window(studio: Studio) -> None:
-    """Picture the list, the leaves and the sliders; then the contact sheet."""
+    """Show the list, the leaves and the sliders; then the contact sheet."""
     studio.add_images()
     studio.run_all()
-    _save("window", studio.picture())
+    _save("window", studio.shot())
     studio.images.show_sheet()
     studio.wait(1)
-    _save("contact_sheet", studio.picture())
+    _save("contact_sheet", studio.shot())
 
 
 def correct_review(studio: Studio) -> None:
-    """Picture the least certain leaf of the review."""
+    """Show the least certain leaf of the review."""
     studio.add_images()
     studio.run_all()
     studio.step("correct").review.step(1)
     studio.wait(1)
-    _save("correct_review", studio.picture())
+    _save("correct_review", studio.shot())
 
 
 def correct_split(studio: Studio) -> None:
-    """Picture two leaves that are one, and after two clicks of *Split*."""
+    """Show two leaves that are one, and after two clicks of *Split*."""
     from napari_leafseg.editing.tools import TOOLS
 
     studio.add_images()
@@ -197,7 +197,7 @@ def _touching(labels: np.ndarray) -> list[int]:
 
 
 def finetune(studio: Studio) -> None:
-    """Picture what a short fine-tuning with three corrected images brought."""
+    """Show what a short fine-tuning with three corrected images brought."""
     from napari_leafseg.io import read_labels
     from napari_leafseg.widgets.finetune.widget import FinetuneWidget
 
@@ -220,31 +220,28 @@ def finetune(studio: Studio) -> None:
     studio.wait(2)
     studio.until(lambda: not widget.job.running)
     studio.wait(3)
-    _save("finetune", studio.picture())
+    _save("finetune", studio.shot())
 
 
 def measure(studio: Studio) -> None:
-    """Picture the table of leaves beside the image."""
+    """Show the table of leaves beside the image."""
     studio.add_images()
     studio.run()
-    widget = studio.step("measure")
-    studio.wait(1)
-    if hasattr(widget, "measure_button"):
-        widget.measure_button.click()
+    studio.step("measure")
     studio.wait(5)
-    _save("measure", studio.picture())
+    _save("measure", studio.shot())
 
 
 def query(studio: Studio) -> None:
-    """Picture a query-based model."""
+    """Show a query-based model."""
     studio.segment.choose_model("solov2")
     studio.add_images()
     studio.run()
-    _save("query", studio.picture())
+    _save("query", studio.shot())
 
 
 def models(studio: Studio) -> None:
-    """Picture the list of models."""
+    """Show the list of models."""
     from napari_leafseg.widgets.main.dialogs import open_dialog
 
     dialog = open_dialog(studio.viewer, "models")
@@ -252,33 +249,33 @@ def models(studio: Studio) -> None:
     studio.wait(2)
     dialog.inner.view.selectRow(0)
     studio.wait(1)
-    picture = dialog.grab()
+    shot = dialog.grab()
     with tempfile.TemporaryDirectory() as place:
-        picture.save(f"{place}/models.png")
+        shot.save(f"{place}/models.png")
         _save("models", np.asarray(Image.open(f"{place}/models.png").convert("RGB")))
 
 
-PICTURES: dict[str, Callable[[Studio], None]] = {
+SCREENSHOTS: dict[str, Callable[[Studio], None]] = {
     "window": window, "correct_review": correct_review, "correct_split": correct_split, "finetune": finetune,
     "measure": measure, "query": query, "models": models,
 }  # fmt: skip
 
 
 def main(names: list[str]) -> None:
-    """Draw some of the pictures, each in a process of its own; all when none is named."""
+    """Take some of the screenshots, each in a process of its own; all when none is named."""
     import subprocess
 
-    for name in names or PICTURES:
+    for name in names or SCREENSHOTS:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
             own = {
                 variable: f"{place}/{variable}" for variable in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
             }
-            environment = {**os.environ, **own, "NAPARI_CONFIG": f"{place}/napari.yaml", "LEAFSEG_PICTURE": place}
-            subprocess.run([sys.executable, "-m", "benchmarks.pictures", name], env=environment, check=True)
+            environment = {**os.environ, **own, "NAPARI_CONFIG": f"{place}/napari.yaml", "LEAFSEG_SCREENSHOT": place}
+            subprocess.run([sys.executable, "-m", "benchmarks.screenshots", name], env=environment, check=True)
 
 
 if __name__ == "__main__":
-    if "LEAFSEG_PICTURE" in os.environ:
-        PICTURES[sys.argv[1]](Studio(Path(os.environ["LEAFSEG_PICTURE"]) / "plants"))
+    if "LEAFSEG_SCREENSHOT" in os.environ:
+        SCREENSHOTS[sys.argv[1]](Studio(Path(os.environ["LEAFSEG_SCREENSHOT"]) / "plants"))
         os._exit(0)  # the window goes as it stands
     main(sys.argv[1:])
