@@ -140,6 +140,8 @@ def test_rows_fill_from_the_shown_image_on_and_all_is_kept(desk, qtbot, model, v
     model.go.set()
     qtbot.waitUntil(lambda: not button.run.running)
     assert model.seen == ["c", "d", "a", "b"]
+    assert button.button.text() == "Run all"
+    assert button.button.isEnabled()
     assert words(images) == ["1 leaf", "2 leaves", "2 leaves", "3 leaves"]
     assert [int(stored(images, name).max()) for name in "abcd"] == [1, 2, 2, 3]
     assert images.session.images[3].confidence == pytest.approx(0.7)

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.background_run import BackgroundRun, chosen_settings
 from napari_leafseg.widgets.common.controls import listen, push_button, thin_progress, wrapped_label
-from napari_leafseg.widgets.state.image_record import ReviewState
 from napari_leafseg.widgets.state.session import Session
 
 
@@ -39,20 +38,20 @@ class RunAllButton(QWidget):
         self.missing = menu.addAction("Only what is missing or out of date", self.start)
         self.everything = menu.addAction("All again, but for reviewed images", lambda: self.start(True))
         self.more.setMenu(menu)
-        self._left = 0
-        self.run.changed.connect(self.refresh)
+        self._left = self._without = 0
+        self.run.changed.connect(self._count)
         listen(session.images_changed, self._count)
         self._count()
 
     def _count(self) -> None:
-        images = self.run.session.images
-        self._left = sum(entry.review is not ReviewState.DONE and not entry.error for entry in images)
+        left = [entry for entry in self.run.session.images if entry.waits]
+        self._left, self._without = len(left), sum(not entry.has_leaves for entry in left)
         self.refresh()
 
     def refresh(self) -> None:
-        """Show whether it runs, and over how many images it would."""
+        """Show whether it runs, and how many images have no leaves yet."""
         running = self.run.running
-        self.button.setText("Stop all" if running else f"Run all ({self._left})" if self._left else "Run all")
+        self.button.setText("Stop all" if running else f"Run all ({self._without})" if self._without else "Run all")
         self.button.setEnabled(running or self._left > 0)
         self.more.setEnabled(not running and self._left > 0)
         self.button.setToolTip(
