@@ -150,8 +150,12 @@ def test_another_image_of_the_same_name_does_not_get_the_labels(project, tmp_pat
     other = tmp_path / "other" / "a.png"
     write_image(other, np.random.default_rng(1).integers(0, 255, (*SHAPE, 3)).astype(np.uint8))
     (ref,) = project.add_all([(other, "")])
-    assert ref.id == "a"
+    assert ref.id != "a"
     assert not project.labels_path(ref).exists()
-    (back,) = project.add_all([(tmp_path / "a.png", "")])  # its name is taken: its labels stay aside
-    assert back.id != "a"
-    assert (project.folder / "removed" / "a.tif").exists()
+    store(project, ref, leaves((20, 30)))
+    put_aside(project, [ref])
+    project.forget([ref])
+    (back, other) = project.add_all([(tmp_path / "a.png", ""), (other, "")])
+    assert (back.id, other.id) == ("a", ref.id)
+    assert np.array_equal(project.read_labels(back), leaves((5, 5)))
+    assert np.array_equal(project.read_labels(other), leaves((20, 30)))

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from napari_leafseg._files import read_regular, write_atomically
+from napari_leafseg._files import make_folder, read_regular, sync_folder, write_atomically
 from napari_leafseg.editing.edit import Edit
 from napari_leafseg.editing.history import Step
 from napari_leafseg.errors import ProjectError, UserError
@@ -275,6 +275,7 @@ class Journal:
         self._end: int | None = None
         self._begun = b""  # what was appended last, or began to be
         self._last = 0
+        self._named = False  # whether the file's name is on the disk for sure
 
     def read(self, shape: tuple[int, ...]) -> list[Record]:
         """Read all whole records for labels of a shape.
@@ -342,7 +343,7 @@ class Journal:
 
     def _ready(self) -> None:
         """Know where the journal ends: an append that failed may have left some of it, or all."""
-        self.path.parent.mkdir(exist_ok=True)
+        make_folder(self.path.parent, parents=False)
         if self._end is not None and self.path.exists():
             with self.path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -360,6 +361,9 @@ class Journal:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if not self._named:
+            sync_folder(self.path.parent)
+            self._named = True
         self._end += len(content)
 
 
