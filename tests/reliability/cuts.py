@@ -61,10 +61,13 @@ class _Disk:
     folder: Path
     files: dict[int, bytes] = field(default_factory=dict)
     names: dict[int, dict[str, int]] = field(default_factory=dict)
+    open: dict[int, int] = field(default_factory=dict)  # so that no other file gets the number of one that is gone
 
     def sync(self, handle: int) -> None:
         """Note what a file or folder holds that was just synced."""
         status = os.fstat(handle)
+        if status.st_ino not in self.open:
+            self.open[status.st_ino] = os.dup(handle)
         if stat.S_ISDIR(status.st_mode):
             with os.scandir(handle) as entries:
                 self.names[status.st_ino] = {entry.name: entry.inode() for entry in entries}
@@ -76,6 +79,11 @@ class _Disk:
         for path in (self.folder, *self.folder.rglob("*")):
             handle = os.open(path, os.O_RDONLY)
             self.sync(handle)
+            os.close(handle)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for handle in self.open.values():
             os.close(handle)
 
     def content(self) -> Content:
@@ -136,6 +144,7 @@ def recorded(folder: Path, work: Callable[[], None], told: list[object], monkeyp
             patched.setattr(os, name, watched(name))
         work()
     cuts.append(Cut("the end", len(told), read(folder), disk.content()))
+    disk.close()
     return cuts
 
 

@@ -15,7 +15,7 @@ from tests.reliability.kept import SHAPE, draw, found, image
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 SEEDS = [0, *(pytest.param(seed, marks=[pytest.mark.slow, pytest.mark.night]) for seed in range(1, 21))]
-ACTIONS = int(os.environ.get("LEAFSEG_CUT_ACTIONS", "120"))
+ACTIONS = int(os.environ.get("LEAFSEG_CUT_ACTIONS", "60"))
 
 
 def state_of(document):
