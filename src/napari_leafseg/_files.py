@@ -99,7 +99,7 @@ def sync_folder(folder: Path) -> None:
         return
     handle = -1
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))  # a pipe is not waited for
         os.fsync(handle)
     except OSError as error:
         if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
