@@ -84,11 +84,15 @@ def make_folder(folder: Path, parents: bool = True) -> None:
     if parents and not folder.parent.exists():
         make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
+    try:
+        sync_folder(folder.parent)
+    except OSError:
+        folder.rmdir()
+        raise
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk: without, a new or renamed file may be gone when the power fails.
+    """Wait until the names in a folder are on the disk; else a new or renamed file may be gone without power.
 
     Raises
     ------

@@ -86,7 +86,8 @@ def test_workers_that_are_killed_cost_no_image(experiment, tmp_path, kills):
             assert len(results) == IMAGES
             assert not list(out.rglob(".*")), "something half-written stays"
         except UserError as error:  # on a busy machine all of them may be killed before they can begin
-            assert "end as soon as they begin" in str(error)
+            if "end as soon as they begin" not in str(error):
+                raise
             ended += 1
         wrong = {name for name, result in results.items() if "error" in result}
         said += len(wrong)

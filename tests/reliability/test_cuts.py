@@ -1,4 +1,4 @@
-"""A process that ends at any of its file operations: what was told to be on the disk is there, by a kill or without power."""
+"""A process that ends at any of its file operations, killed or without power: what was told is on the disk."""
 
 import os
 import shutil

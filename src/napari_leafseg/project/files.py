@@ -150,7 +150,7 @@ def read_settings(path: Path, read: Callable[[Path], Settings], default: Setting
 
 def clear_folder(folder: Path) -> None:
     """Delete what was being written when the application died; nothing else."""
-    for place in (folder, *(folder / name for name in (*OWN_FOLDERS, "images"))):
+    for place in (folder, *(folder / name for name in (*OWN_FOLDERS, ASIDE, "images"))):
         clear_unfinished(place)
 
 
@@ -191,7 +191,7 @@ def _is_left_over(path: Path) -> bool:
 def clear_begun(folder: Path, new: bool) -> None:
     """Leave an unused folder as it was before a project was begun in it that could not be made; none where `new`."""
     try:
-        for name in (*OWN_FOLDERS, "images"):
+        for name in (*OWN_FOLDERS, ASIDE, "images"):
             shutil.rmtree(folder / name, ignore_errors=True)
         clear_unfinished(folder)
         for path in folder.iterdir():

@@ -79,13 +79,28 @@ class ImageList:
             identity = file_name(path.stem, taken)
             if copy:
                 names.add(path.name)
-                target = self.folder / "images" / f"{identity}{path.suffix.lower()}"
+                target = self.own_images() / f"{identity}{path.suffix.lower()}"
                 write_atomically(target, path.read_bytes())
                 path = target
             new.append(self._add(path, image.sha256, identity, taken))
         if new:
             self.save_list()
         return new
+
+    def own_images(self) -> Path:
+        """Return the folder of images that are written into the project.
+
+        Raises
+        ------
+        ProjectError
+            When it leads out of the project.
+        """
+        folder = self.folder / "images"
+        if folder.is_symlink():
+            raise ProjectError(
+                f"{folder} is a link to another folder, so nothing is written to it. Take the link away."
+            )
+        return folder
 
     def add_known(self, path: str | Path, sha256: str = "", name: str = "") -> ImageRef:
         """Add an image that was read already, or that is about to be written; does not touch the file.

@@ -84,7 +84,7 @@ def forget_notes(folder: Path, refs: Iterable[ImageRef]) -> None:
 
 
 def settle(folder: Path, images: Iterable[ImageRef]) -> None:
-    """Finish what was cut short by the end of a process: labels are aside where the list does not name their image.
+    """Move what was left half-moved by the end of a process: labels are aside where the list does not name their image.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def settle(folder: Path, images: Iterable[ImageRef]) -> None:
 
 
 def used_names(folder: Path) -> set[str]:
-    """Names, in lower case, under which there is something of an image in a project's folder or aside, listed or not."""
+    """List the names, in lower case, under which there is something of an image, listed or not, also aside."""
     found = set()
     for name in (*OWN_FOLDERS, ASIDE):
         for path in (folder / name).glob("*"):

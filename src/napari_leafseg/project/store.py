@@ -372,9 +372,11 @@ class Project(ImageList):
                 "There is no memory for a copy of the labels of “%s”: it is made when they are written.", ref.id
             )
         document.changed = False
+        later = document if early is None else None  # what waits keeps no document that nobody works on any more
 
         def write(project: Project) -> None:
-            snapshot = early or document.snapshot()
+            snapshot = early if later is None else later.snapshot()
+            assert snapshot is not None
             labels, record = project.labels_path(ref), project.record_path(ref)
             write_labels_files(labels, record, ref.id, snapshot, numbering.of(snapshot.number))
 
@@ -382,10 +384,9 @@ class Project(ImageList):
 
     def put_image(self, ref: ImageRef, image: Any, rgb: bool) -> None:
         """Write the image of a layer that has no file where the project expects it, exactly; see `write_array`."""
-        self.writer.put(
-            Job(lambda project: write_array(project.path_of(project.ref(ref.id)), image, rgb), self, ""),
-            group=f"image {ref.id}",
-        )
+        name = Path(ref.path).name
+        job = Job(lambda project: write_array(project.own_images() / name, image, rgb), self, "")
+        self.writer.put(job, group=f"image {ref.id}")
 
     def save_elsewhere(self, folder: str | Path, documents: dict[str, Document], name: str = "") -> Project:
         """Write the whole project to another folder and return it, open; see `copy_elsewhere`."""

@@ -48,6 +48,13 @@ class _Work:
         self.on_result = self.on_error = _nothing
 
 
+def _make_room() -> None:
+    """Have no job wait for another one."""
+    pool = QThreadPool.globalInstance()
+    assert pool is not None
+    pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
+
+
 def _nothing(*_arguments: Any) -> None:
     pass
 
@@ -122,10 +129,8 @@ def start_worker(
     else:
         worker = create_worker(_guarded_call, work)
         worker.returned.connect(deliver)
-    pool = QThreadPool.globalInstance()
-    assert pool is not None
-    pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
     worker.finished.connect(end)
+    _make_room()
     worker.start()
     return worker
 
