@@ -101,7 +101,6 @@ def start_worker(
     napari worker
         ``quit()`` stops a generator after what it is yielding, and closes it.
     """
-
     streams = inspect.isgeneratorfunction(job)
     work = _Work(job, arguments, on_result, on_error, on_end, owner)
 
