@@ -45,7 +45,7 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
         When the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=parents, exist_ok=True)
+        make_folder(path.parent, parents)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_shortened(path.name)}.", suffix=UNFINISHED)
     except OSError as error:
         raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
@@ -59,9 +59,59 @@ def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
                 _put(temporary, path)
         if fcntl is None:  # Windows renames no open file
             _put(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         _remove(Path(temporary))
         raise InputFileError(f"Cannot write {path}: {_reason(error)}") from error
+
+
+def make_folder(folder: Path, parents: bool = True) -> None:
+    """Make a folder where there is none, and wait until its name is on the disk.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    parents : bool
+        Make the folders above it, too.
+
+    Raises
+    ------
+    OSError
+        When it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    if parents and not folder.parent.exists():
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    try:
+        sync_folder(folder.parent)
+    except OSError:
+        folder.rmdir()
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; else a new or renamed file may be gone without power.
+
+    Raises
+    ------
+    OSError
+        When the disk fails or is full.
+    """
+    if os.name == "nt":  # which opens no folders
+        return
+    handle = -1
+    try:
+        handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))  # a pipe is not waited for
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise
+        _LOG.debug("The folder %s cannot be synced: %s", folder, error)  # as on some network disks
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def _put(temporary: str, path: Path) -> None:

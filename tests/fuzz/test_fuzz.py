@@ -1,16 +1,24 @@
 """Valid files, changed at random: each is read, or refused with a sentence, soon and within little memory."""
 
 import json
+import pickle
 import random
 import resource
 import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
+import torch
 import yaml
+from PIL import Image
+from safetensors.numpy import save_file
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.io import read_image, read_labels
+from napari_leafseg.models.query.pretrained.read import read_weights
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.pipelines.batch.rerun import read_records
 from napari_leafseg.project import Project
@@ -237,3 +245,65 @@ def test_the_changes_change_something(tmp_path):
         changed(path, rng)
         found.add(path.read_bytes())
     assert len(found) > 30
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("ending", [".pkl", ".pth", ".safetensors"])
+def test_foreign_weights(tmp_path, count, ending):
+    rng, path = random.Random(count), tmp_path / f"x{ending}"
+    arrays = {"a.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "b.bias": np.zeros(5, np.float32)}
+    if ending == ".pkl":
+        path.write_bytes(pickle.dumps({"model": arrays}))
+    elif ending == ".pth":
+        torch.save({"model": {name: torch.from_numpy(array) for name, array in arrays.items()}}, path)
+    else:
+        save_file(arrays, path)
+    whole = path.read_bytes()
+    for number in range(count):
+        path.write_bytes(damaged(whole, rng))
+        tried(f"{number} {ending}", lambda: read_weights(path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b".",
+        b"N.",
+        b"cbuiltins\neval\n.",
+        pickle.dumps({"model": {"a": np.array(["x"])}}),
+        pickle.dumps({"model": {"a": np.array([object], object)}}, 2),
+        b"cnumpy\nndarray\n(I99999999\nI99999999\ntR.",
+    ],
+)
+@pytest.mark.parametrize("ending", [".pkl", ".pth"])
+def test_odd_weights(tmp_path, content, ending):
+    path = tmp_path / f"x{ending}"
+    path.write_bytes(content)
+    with pytest.raises(UserError):
+        read_weights(path)
+
+
+def valid_images(folder):
+    """An image in each of some formats."""
+    rng = np.random.default_rng(0)
+    color, gray = rng.integers(0, 255, (24, 30, 3)).astype(np.uint8), rng.integers(0, 60000, (24, 30)).astype(np.uint16)
+    for name in ("a.png", "a.jpg", "a.bmp", "a.webp", "a.gif", "a.jp2"):
+        Image.fromarray(color).save(folder / name)
+    Image.fromarray(gray).save(folder / "gray.png")
+    tifffile.imwrite(folder / "plain.tif", color)
+    tifffile.imwrite(folder / "packed.tif", color, compression="zlib", predictor=True, tile=(16, 16))
+    tifffile.imwrite(folder / "stack.tif", np.stack([gray] * 3), photometric="minisblack")
+    tifffile.imwrite(folder / "a.ome.tif", np.stack([gray] * 3), metadata={"axes": "TYX", "PhysicalSizeX": 0.1})
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_images(tmp_path, count):
+    rng, whole = random.Random(count), {path: path.read_bytes() for path in valid_images(tmp_path)}
+    for number in range(count):
+        path = list(whole)[number % len(whole)]
+        path.write_bytes(damaged(whole[path], rng))
+        tried(f"{number} {path.name}", lambda path=path: read_image(path))
+        tried(f"{number} {path.name}", lambda path=path: read_labels(path))
+        path.write_bytes(whole[path])

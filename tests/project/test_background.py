@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from napari_leafseg.editing.edit import difference
 from napari_leafseg.errors import ProjectError
 from napari_leafseg.finetuning.dataset import load_corrections
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
 from napari_leafseg.project.background import least_certain, mark_reviewed, read_facts, store_labels
+from napari_leafseg.project.document import Document
 from napari_leafseg.project.removal import put_aside
 
 SHAPE = (40, 60)
@@ -150,8 +152,76 @@ def test_another_image_of_the_same_name_does_not_get_the_labels(project, tmp_pat
     other = tmp_path / "other" / "a.png"
     write_image(other, np.random.default_rng(1).integers(0, 255, (*SHAPE, 3)).astype(np.uint8))
     (ref,) = project.add_all([(other, "")])
-    assert ref.id == "a"
+    assert ref.id != "a"
     assert not project.labels_path(ref).exists()
-    (back,) = project.add_all([(tmp_path / "a.png", "")])  # its name is taken: its labels stay aside
-    assert back.id != "a"
-    assert (project.folder / "removed" / "a.tif").exists()
+    store(project, ref, leaves((20, 30)))
+    put_aside(project, [ref])
+    project.forget([ref])
+    (back, other) = project.add_all([(tmp_path / "a.png", ""), (other, "")])
+    assert (back.id, other.id) == ("a", ref.id)
+    assert np.array_equal(project.read_labels(back), leaves((5, 5)))
+    assert np.array_equal(project.read_labels(other), leaves((20, 30)))
+
+
+def kill(project):
+    """Give up a project as the end of its process would."""
+    project.writer.drop()
+    project.writer.close()
+    project._lock.release()
+    project.closed = True
+
+
+def test_a_removal_that_was_cut_short_leaves_the_labels_with_their_image(project, tmp_path):
+    first = project.images[0]
+    labels = leaves((5, 5))
+    store(project, first, labels)
+    project.writer.flush()
+    put_aside(project, [first])
+    kill(project)  # before the list was written
+    with Project.open(project.folder) as again:
+        assert np.array_equal(again.read_labels(again.ref("a")), labels)
+        put_aside(again, [again.ref("a")])
+        again.forget([again.ref("a")])
+    with Project.open(project.folder) as again:
+        with again.writer.held():  # and one that comes back, before the list was written
+            again.add_known(tmp_path / "a.png")
+            again.writer.drop()
+        kill(again)
+    with Project.open(project.folder) as last:
+        assert [ref.id for ref in last.images] == ["b"]
+        assert not (last.folder / "labels" / "a.tif").exists()
+        (back,) = last.add_all([(tmp_path / "a.png", "")])
+        assert np.array_equal(last.read_labels(back), labels)
+        last.writer.flush()
+        assert not list((last.folder / "removed").glob("*"))
+
+
+def test_the_list_names_an_image_before_anything_is_written_of_it(project, tmp_path):
+    project.writer.flush()
+    with project.writer.held():
+        ref = project.add_known(tmp_path / "c" / "plant.png")
+        document = project.live_document(ref) or Document(np.zeros(SHAPE, np.uint16))
+        document.commit(difference(document.labels, None, leaves((5, 5)), "lasso"))
+        project.adopt(ref, document)
+        project.add_known(tmp_path / "d.png")  # the list is written behind the labels
+        waiting = [item.key for item in project.writer._waiting]
+        assert waiting.index("list") == len(waiting) - 1
+    written = []
+    project.save_list = lambda real=project.save_list: (real(), written.append(project.journal_path(ref).exists()))
+    assert project.writer.flush()
+    assert written == [False]
+
+
+def test_what_was_put_aside_goes_elsewhere_with_the_project(project, tmp_path):
+    first = project.images[0]
+    labels = leaves((5, 5))
+    store(project, first, labels)
+    put_aside(project, [first])
+    project.forget([first])
+    damaged = project.folder / "journal" / "b.journal.damaged"
+    damaged.parent.mkdir(exist_ok=True)
+    damaged.write_bytes(b"as it was")
+    with project.save_elsewhere(tmp_path / "copy", {}) as copy:
+        assert (copy.folder / "journal" / "b.journal.damaged").read_bytes() == b"as it was"
+        (back,) = copy.add_all([(tmp_path / "a.png", "")])
+        assert np.array_equal(copy.read_labels(back), labels)

@@ -94,7 +94,8 @@ class Ledger:
                     shutil.rmtree(folder)
                     del self.projects[folder.name]
                     continue
-                Project.create(folder).close()  # half made: it can be made again
+                Project.create(folder).close()  # half made: it can be made again, and nothing is in it
+                told.states.clear()
             self._check_project(folder, told)
             told.must_open = True
         for name, told in list(self.projects.items()):
@@ -119,6 +120,8 @@ class Ledger:
                 while document.undo() is not None:  # the history is whole: it leads back to empty labels
                     pass
                 assert not document.labels.any(), f"{folder.name}, {ref.id}: the history does not begin with nothing"
+            for identity in set(told.states) - found:  # of a copy that was cut short: the image may be added anew
+                del told.states[identity]
             told.promised, told.announced = found, set(found)
 
     def _check_export(self, name: str) -> None:

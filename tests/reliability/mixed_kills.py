@@ -171,10 +171,12 @@ class Child:
             self.documents[ref.id] = self.project.open_document(ref, SHAPE)
 
     def remove(self) -> None:
-        """Take an image from the screen: its labels are saved."""
+        """Take an image from the screen: its labels are saved, and nobody works on them any more."""
         name = self._any()
         if name is not None and self.project is not None:
-            self.project.save(self.project.ref(name), self.documents.pop(name))
+            ref, document = self.project.ref(name), self.documents.pop(name)
+            self.project.save(ref, document)
+            self.project.release_document(ref, document)
 
     def _any(self) -> str | None:
         names = sorted(self.documents)

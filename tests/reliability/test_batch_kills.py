@@ -71,32 +71,39 @@ def is_worker(process):
 @pytest.mark.parametrize("kills", [2, pytest.param(KILLS, marks=pytest.mark.night)])
 def test_workers_that_are_killed_cost_no_image(experiment, tmp_path, kills):
     images, settings, undisturbed = experiment
-    rng, killed, rounds, said = np.random.default_rng(kills), 0, 0, 0
+    rng, killed, rounds, said, ended = np.random.default_rng(kills), 0, 0, 0, 0
     while killed < kills:
         out, results, goes_on, rounds = tmp_path / f"out{rounds}", {}, 0, rounds + 1
         next_kill = time.monotonic() + float(rng.uniform(0, 1))
-        for event in run_batch([images], out, settings, workers=2):
-            if event.result is not None:
-                results[event.result["name"]] = event.result
-            pids = workers()
-            if killed < kills and pids and time.monotonic() > next_kill:
-                os.kill(pids[int(rng.integers(len(pids)))], signal.SIGKILL)
-                killed, next_kill = killed + 1, time.monotonic() + float(rng.uniform(0.1, 1.5))
-        assert len(results) == IMAGES
+        try:
+            for event in run_batch([images], out, settings, workers=2):
+                if event.result is not None:
+                    results[event.result["name"]] = event.result
+                pids = workers()
+                if killed < kills and pids and time.monotonic() > next_kill:
+                    os.kill(pids[int(rng.integers(len(pids)))], signal.SIGKILL)
+                    killed, next_kill = killed + 1, time.monotonic() + float(rng.uniform(0.1, 1.5))
+            assert len(results) == IMAGES
+            assert not list(out.rglob(".*")), "something half-written stays"
+        except UserError as error:  # on a busy machine all of them may be killed before they can begin
+            if "end as soon as they begin" not in str(error):
+                raise
+            ended += 1
         wrong = {name for name, result in results.items() if "error" in result}
         said += len(wrong)
         assert all(same_labels(undisturbed, out, name) for name in set(results) - wrong)
-        assert not list(out.rglob(".*")), "something half-written stays"
+        left = wrong | ({f"p{number}" for number in range(IMAGES)} - set(results))
         for goes_on in range(3):
             events = [event for event in run_batch([images], out, settings, workers=0) if event.result is not None]
             if goes_on == 0:
-                assert {event.result["name"] for event in events if not event.skipped} == wrong
+                assert {event.result["name"] for event in events if not event.skipped} == left
             if not any("error" in event.result for event in events):
                 break
         for table in ("leaves.csv", "plants.csv"):
             pd.testing.assert_frame_equal(pd.read_csv(undisturbed / table), pd.read_csv(out / table))
         assert all(same_labels(undisturbed, out, f"p{number}") for number in range(IMAGES))
-    print(json.dumps({"kills": killed, "experiments": rounds, "images": rounds * IMAGES, "said": said}))
+        assert not list(out.rglob(".*")), "something half-written stays"
+    print(json.dumps({"kills": killed, "experiments": rounds, "images": rounds * IMAGES, "said": said, "ended": ended}))
 
 
 def slow(item):

@@ -1,5 +1,6 @@
 """The folder under an open project goes, or somebody else takes it: noticed before the next write."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -318,3 +319,40 @@ def test_after_a_copy_that_failed_everything_goes_on_where_it_was(work, tmp_path
     assert same(on_disk(project.folder), document)
     with project.save_elsewhere(stick, {ref.id: document}) as other:
         assert same(on_disk(other.folder), document)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.parametrize("name", ["labels", "records", "journal", "predictions", "removed", "images"])
+def test_nothing_is_written_through_a_link_in_a_strangers_project(tmp_path, name):
+    folder, outside = tmp_path / "project", tmp_path / "outside"
+    Project.create(folder).close()
+    outside.mkdir()
+    (folder / name).symlink_to(outside)
+    if name != "images":
+        with pytest.raises(ProjectError, match="is a link to another folder"):
+            Project.open(folder)
+    else:
+        with Project.open(folder) as project:
+            with pytest.raises(ProjectError, match="is a link to another folder"):
+                project.add_images([image(tmp_path / "a.png")], copy=True)
+            ref = project.add_known(folder / "images" / "layer.tif", name="layer")
+            project.put_image(ref, np.zeros(SHAPE, np.uint8), False)
+            assert not project.writer.flush()
+            assert "is a link to another folder" in project.writer.error
+            project.writer.drop()
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
+@pytest.mark.parametrize("name", ["lock.json", "lock.guard", "removed/a.image.json", "predictions", "journal"])
+def test_a_pipe_in_a_strangers_project_is_not_waited_for(tmp_path, name):
+    folder = tmp_path / "project"
+    with Project.create(folder) as project:
+        (ref,) = project.add_images([image(tmp_path / "a.png")])
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(folder / name)
+    with contextlib.suppress(ProjectError), Project.open(folder) as project:
+        draw(project.open_document(ref, SHAPE), 1)
+        project.writer.flush()
+        project.writer.drop()

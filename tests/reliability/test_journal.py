@@ -12,7 +12,7 @@ from napari_leafseg.errors import ProjectError
 from napari_leafseg.project import Project
 from napari_leafseg.project.journal import Journal, Numbering, Record, encode, read_journal
 
-from .kept import SHAPE, draw, image, on_disk
+from .kept import SHAPE, draw, found, image, on_disk
 
 
 def stroked(folder, saved=False, steps=6):
@@ -197,3 +197,28 @@ def test_appending_never_cuts_whole_records_off(tmp_path):
         file.write(encode(Record(5, "undo"))[:20])
     ours.write([Record(3, "undo")], Numbering())
     assert [record.number for record in read_journal(path)] == [1, 2, 3, 4, 5]
+
+
+def test_labels_that_replace_others_are_there_whole_or_not_at_all(tmp_path):
+    with Project.create(tmp_path / "p") as project:
+        (ref,) = project.add_images([image(tmp_path / "a.png")])
+        earlier = project.open_document(ref, SHAPE)
+        draw(earlier, 1)
+        assert project.writer.flush()
+        before = project.journal_path(ref).read_bytes()
+        labels = np.zeros(SHAPE, np.uint16)
+        labels[5:40, 20:50] = 7
+        document = found(labels)
+        draw(document, 3)
+        project.adopt(ref, document)
+        assert project.writer.flush()
+        journal, whole = project.journal_path(ref), project.journal_path(ref).read_bytes()
+        project.labels_path(ref).unlink()  # as it is until they are saved
+        ends = [at for at in range(len(before), len(whole)) if whole.startswith(b"LSJ1", at)]
+        for size in [*ends, *(at - 1 for at in ends[1:]), *(at + 20 for at in ends), len(whole) - 1, len(whole)]:
+            journal.write_bytes(whole[:size])
+            wanted = document if size == len(whole) else earlier
+            assert np.array_equal(on_disk(project.folder).labels, wanted.labels), size
+        journal.write_bytes(whole[:-1])
+        later = on_disk(project.folder)
+        assert len(later.history.done) == 1

@@ -1,7 +1,9 @@
 """One long job at a time, and nobody told who is gone."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 from qtpy import QtCore
@@ -182,3 +184,34 @@ def test_a_short_job_does_not_wait_for_long_ones(qtbot):
     finally:
         go.set()
     assert pool.waitForDone(10000)
+
+
+class Work:
+    """What a job works on, and who is told of it."""
+
+    def __init__(self, owner):
+        self.owner, self.told = owner, []
+
+    def call(self, _work):
+        return 1
+
+    def stream(self, _work):
+        yield 1
+
+    def fail(self, _work):
+        raise UserError("It failed.")
+
+
+@pytest.mark.parametrize("how", ["call", "stream", "fail"])
+def test_a_job_that_ended_is_forgotten_while_its_window_lives(make_napari_viewer, qtbot, how):
+    viewer = make_napari_viewer()  # napari keeps the workers that were begun while it has a window
+    work, told = Work(QtCore.QObject()), []
+    alive = [weakref.ref(work), weakref.ref(work.owner)]
+    start_worker(
+        getattr(work, how), work, on_result=work.told.append, on_error=work.told.append, owner=work.owner,
+        on_end=lambda _worker, work=work: told.append(len(work.told)),
+    )  # fmt: skip
+    qtbot.waitUntil(lambda: told == [1], timeout=20_000)
+    del work
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and [ref for ref in alive if ref() is not None] == [], timeout=20_000)
+    assert viewer is not None

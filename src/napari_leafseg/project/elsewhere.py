@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.files import ImageRef, clear_begun
+from napari_leafseg.project.files import ASIDE, OWN_FOLDERS, ImageRef, clear_begun
 from napari_leafseg.project.measurement_settings import FILE as MEASUREMENT_FILE
 from napari_leafseg.project.read_options import FILE as READ_OPTIONS_FILE
 from napari_leafseg.project.recent_projects import remember_project
@@ -101,6 +101,7 @@ def _copy_files(project: Project, other: Project, documents: Collection[str]) ->
         if ref.id not in documents:
             found = _copy_labels(project, other, ref)
             lost += ref.state != "new" and not found
+    _copy_aside(project.folder, other.folder)
     for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE):
         if (project.folder / name).is_file():
             write_atomically(other.folder / name, read_regular(project.folder / name))
@@ -109,6 +110,18 @@ def _copy_files(project: Project, other: Project, documents: Collection[str]) ->
             f"The labels of {lost} images that are not open could not be copied from {project.folder}: they are no "
             "longer there."
         )
+
+
+def _copy_aside(folder: Path, target: Path) -> None:
+    """Copy what belongs to no image of the list, or was put aside: it may be all there is of somebody's work."""
+    for path in sorted((folder / ASIDE).glob("*")):
+        if path.is_file() and not path.is_symlink():
+            write_atomically(target / ASIDE / path.name, read_regular(path))
+    for place in OWN_FOLDERS:
+        for ending in ("damaged", "replaced"):
+            for path in sorted((folder / place).glob(f"*.{ending}*")):
+                if path.is_file() and not path.is_symlink():
+                    write_atomically(target / place / path.name, read_regular(path))
 
 
 def _copy_labels(project: Project, other: Project, ref: ImageRef) -> bool:

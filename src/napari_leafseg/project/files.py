@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from napari_leafseg._files import UNFINISHED, clear_unfinished, read_json, unreserved
+from napari_leafseg._files import UNFINISHED, clear_unfinished, make_folder, read_json, unreserved
 from napari_leafseg.errors import InputFileError, ProjectError, UserError
 from napari_leafseg.project.lock import GUARD, Lock, ProjectLocked
 from napari_leafseg.project.migrate import FORMAT, migrate
@@ -20,6 +20,7 @@ _LOG = logging.getLogger(__name__)
 Settings = TypeVar("Settings")
 State = Literal["new", "in progress", "done"]
 OWN_FOLDERS = ("labels", "records", "journal", "predictions")  # written by us alone
+ASIDE = "removed"  # what lay in them of images that were taken from the list
 _LONGEST = 150  # bytes of a name, so that its files' names are short enough for any disk
 
 
@@ -109,7 +110,7 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, Any, bool]:
         raise ProjectError(f"{folder} holds no project (no project.json). Choose the project's own folder.") from error
     except InputFileError as error:
         raise ProjectError(f"{path} cannot be read: {error} Restore it from a backup.") from error
-    for name in OWN_FOLDERS:
+    for name in (*OWN_FOLDERS, ASIDE):
         if (folder / name).is_symlink():
             raise ProjectError(f"{folder / name} is a link to another folder. Put the folder itself there.")
     migrated = migrate(entries, folder)
@@ -149,7 +150,7 @@ def read_settings(path: Path, read: Callable[[Path], Settings], default: Setting
 
 def clear_folder(folder: Path) -> None:
     """Delete what was being written when the application died; nothing else."""
-    for place in (folder, *(folder / name for name in (*OWN_FOLDERS, "images"))):
+    for place in (folder, *(folder / name for name in (*OWN_FOLDERS, ASIDE, "images"))):
         clear_unfinished(place)
 
 
@@ -169,7 +170,7 @@ def take_unused(folder: Path) -> Lock:
     if not new and not (folder.is_dir() and all(_is_left_over(path) for path in folder.iterdir())):
         raise ProjectError(f"{folder} is not an empty folder. Choose a new one for the project.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise ProjectError(f"Cannot make the folder {folder}: {error.strerror}. Choose another place.") from error
     try:
@@ -190,7 +191,7 @@ def _is_left_over(path: Path) -> bool:
 def clear_begun(folder: Path, new: bool) -> None:
     """Leave an unused folder as it was before a project was begun in it that could not be made; none where `new`."""
     try:
-        for name in (*OWN_FOLDERS, "images"):
+        for name in (*OWN_FOLDERS, ASIDE, "images"):
             shutil.rmtree(folder / name, ignore_errors=True)
         clear_unfinished(folder)
         for path in folder.iterdir():

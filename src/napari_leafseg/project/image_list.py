@@ -12,7 +12,7 @@ from napari_leafseg.errors import ProjectError
 from napari_leafseg.io import ReadOptions, list_images, read_image
 from napari_leafseg.project.files import ImageRef, ProjectFile, file_name
 from napari_leafseg.project.read_options import load_read_options, save_read_options
-from napari_leafseg.project.removal import bring_back, removed_images
+from napari_leafseg.project.removal import bring_back, forget_notes, removed_images, used_names
 from napari_leafseg.project.writer import Writer
 
 
@@ -31,6 +31,7 @@ class ImageList:
     def __init__(self, folder: Path, file: ProjectFile, writer: Writer) -> None:
         self.folder, self.file, self.writer = folder, file, writer
         self._index: dict[Path, ImageRef] = {}
+        self._names: set[str] = set()  # see `_taken`
         self._read_options: ReadOptions | None = None
 
     def save_list(self) -> None:
@@ -78,13 +79,28 @@ class ImageList:
             identity = file_name(path.stem, taken)
             if copy:
                 names.add(path.name)
-                target = self.folder / "images" / f"{identity}{path.suffix.lower()}"
+                target = self.own_images() / f"{identity}{path.suffix.lower()}"
                 write_atomically(target, path.read_bytes())
                 path = target
             new.append(self._add(path, image.sha256, identity, taken))
         if new:
             self.save_list()
         return new
+
+    def own_images(self) -> Path:
+        """Return the folder of images that are written into the project.
+
+        Raises
+        ------
+        ProjectError
+            When it leads out of the project.
+        """
+        folder = self.folder / "images"
+        if folder.is_symlink():
+            raise ProjectError(
+                f"{folder} is a link to another folder, so nothing is written to it. Take the link away."
+            )
+        return folder
 
     def add_known(self, path: str | Path, sha256: str = "", name: str = "") -> ImageRef:
         """Add an image that was read already, or that is about to be written; does not touch the file.
@@ -103,16 +119,24 @@ class ImageList:
     def add_all(self, known: Iterable[tuple[str | Path, str]], name: str = "") -> list[ImageRef]:
         """Add many images as `add_known` does, by path and hash; the list is written once, by the writer."""
         refs, taken, before = [], self._taken(), len(self.images)
-        aside = removed_images(self)
+        aside, back = removed_images(self), list[ImageRef]()
         for path, sha256 in known:
             path = Path(path).absolute()
             found = self.find(path)
-            if found is None and path in aside and bring_back(self, aside[path], taken):
+            if found is None and path in aside and bring_back(self, aside[path]):
                 found = self._take(aside[path], taken)
+                back.append(found)
             refs.append(found or self._add(path, sha256, file_name(name or path.stem, taken), taken))
-        if len(self.images) > before:
+        if back:
+            self.writer.put(lambda: self._save_back(back))
+        elif len(self.images) > before:
             self.writer.put(self.save_list, key="list")
         return refs
+
+    def _save_back(self, back: list[ImageRef]) -> None:
+        """Write the list with images whose labels came back; only then nothing says that they were put aside."""
+        self.save_list()
+        forget_notes(self.folder, back)
 
     def forget(self, refs: Iterable[ImageRef]) -> None:
         """Take images from the list; see `removal.put_aside` for their labels."""
@@ -131,7 +155,11 @@ class ImageList:
         return ref
 
     def _taken(self) -> set[str]:
-        return {ref.id.lower() for ref in self.images}
+        """Names that no other image may get, in lower case: also those of images that were removed."""
+        if not self._names:
+            self._names |= used_names(self.folder)
+        self._names.update(ref.id.lower() for ref in self.images)
+        return self._names
 
     def find(self, path: Path) -> ImageRef | None:
         """Return the image of a file; None when the project has none."""

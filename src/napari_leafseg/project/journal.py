@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from napari_leafseg._files import read_regular, write_atomically
+from napari_leafseg._files import make_folder, read_regular, sync_folder, write_atomically
 from napari_leafseg.editing.edit import Edit
 from napari_leafseg.editing.history import Step
 from napari_leafseg.errors import ProjectError, UserError
@@ -50,6 +50,8 @@ class Record:
     time, annotator : str
     of : str
         Key of the step that was made, taken back or made again; empty in journals of earlier versions.
+    more : int
+        How many records behind it count only together with it.
     """
 
     number: int
@@ -58,13 +60,14 @@ class Record:
     time: str = ""
     annotator: str = ""
     of: str = ""
+    more: int = 0
 
 
 def encode(record: Record) -> bytes:
     """Return a record as bytes."""
     header: dict[str, Any] = {
         "number": record.number, "kind": record.kind, "time": record.time, "annotator": record.annotator,
-        "of": record.of,
+        "of": record.of, **({"more": record.more} if record.more else {}),
     }  # fmt: skip
     payload = b""
     if record.step is not None:
@@ -118,7 +121,8 @@ def _decode(head: bytes, payload: bytes, shape: tuple[int, ...] | None, pixels: 
             str(header["tool"]), edits, gained, lost, str(header.get("key") or secrets.token_hex(6)),
             info if isinstance(info, dict) else {},
         )  # fmt: skip
-    return Record(number, kind, step, str(header["time"]), str(header["annotator"]), key)
+    more = int(header.get("more", 0))
+    return Record(number, kind, step, str(header["time"]), str(header["annotator"]), key, more)
 
 
 def _edits(items: list[dict[str, Any]], payload: bytes, shape: tuple[int, ...] | None) -> Iterable[Edit]:
@@ -169,7 +173,7 @@ def _scan(path: Path, content: bytes, shape: tuple[int, ...] | None = None, pixe
     """
     records: list[Record] = []
     spans: list[tuple[int, int]] = []
-    offset, damaged = 0, False
+    offset, damage = 0, -1
     while offset < len(content):
         found = None
         if offset + _LEAD.size <= len(content):
@@ -200,9 +204,20 @@ def _scan(path: Path, content: bytes, shape: tuple[int, ...] | None = None, pixe
                 _LOG.warning("%s holds a record at byte %d that is none of ours: %r", path, offset, error)
                 offset = end
         following = content.find(_MAGIC, offset if found is not None else offset + 1)
-        damaged = damaged or not (cut and following < 0)
+        damage = damage if cut and following < 0 else offset
         offset = len(content) if following < 0 else following
-    return _Scan(records, spans, damaged)
+    behind = _unfinished(records)
+    if behind and damage < spans[-behind][0]:
+        del records[-behind:], spans[-behind:]
+    return _Scan(records, spans, damage >= 0)
+
+
+def _unfinished(records: list[Record]) -> int:
+    """Count the last records of which not all are there that count only together: writing them was cut short."""
+    count = 0
+    while count < len(records) and records[-1 - count].more == (records[-1].more + count if records[-1].more else -1):
+        count += 1
+    return count
 
 
 def _read(path: Path) -> bytes:
@@ -275,6 +290,7 @@ class Journal:
         self._end: int | None = None
         self._begun = b""  # what was appended last, or began to be
         self._last = 0
+        self._named = False  # whether the file's name is on the disk for sure
 
     def read(self, shape: tuple[int, ...]) -> list[Record]:
         """Read all whole records for labels of a shape.
@@ -312,7 +328,7 @@ class Journal:
         return len(kept)
 
     def write(self, records: Iterable[Record], numbering: Numbering) -> None:
-        """Append records, numbered as the journal goes on; all or none.
+        """Append records, numbered as the journal goes on; all or none, also where the process ends meanwhile.
 
         Raises
         ------
@@ -321,10 +337,10 @@ class Journal:
         """
         with self._lock:
             self._ready()
-            last, content = self._last, []
-            for record in records:
+            last, content, records = self._last, [], list(records)
+            for more, record in zip(range(len(records))[::-1], records, strict=True):
                 last = numbering.place(record.number, last)
-                content.append(encode(replace(record, number=last)))
+                content.append(encode(replace(record, number=last, more=more)))
             self._append(b"".join(content))
             self._last = last
 
@@ -342,7 +358,7 @@ class Journal:
 
     def _ready(self) -> None:
         """Know where the journal ends: an append that failed may have left some of it, or all."""
-        self.path.parent.mkdir(exist_ok=True)
+        make_folder(self.path.parent, parents=False)
         if self._end is not None and self.path.exists():
             with self.path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -360,6 +376,9 @@ class Journal:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if not self._named:
+            sync_folder(self.path.parent)
+            self._named = True
         self._end += len(content)
 
 

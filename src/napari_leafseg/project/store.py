@@ -48,6 +48,7 @@ from napari_leafseg.project.labels_file import read_labels_file, read_record_fil
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.predictions import PredictionFolder
 from napari_leafseg.project.recent_projects import remember_project
+from napari_leafseg.project.removal import settle
 from napari_leafseg.project.write_job import Job
 from napari_leafseg.project.writer import Writer
 
@@ -84,6 +85,7 @@ class Project(ImageList):
         self._numbering: weakref.WeakKeyDictionary[Document, Numbering] = weakref.WeakKeyDictionary()
         self._live: weakref.WeakValueDictionary[str, Document] = weakref.WeakValueDictionary()
         self.opening, self.closed = threading.RLock(), False
+        self._listed: set[str] | None = None  # images that the list on the disk names; None where there is none yet
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class Project(ImageList):
         folder = Path(folder).absolute()
         new, project = not folder.exists(), cls.begin(folder, name, failed, noticed)
         try:
-            _write_list(project.folder, project.file)
+            project.save_list()
         except UserError:
             project.close()
             clear_begun(folder, new)
@@ -148,6 +150,7 @@ class Project(ImageList):
         lock.take(force)
         try:
             clear_folder(folder)
+            settle(folder, file.images)
             if migrated:
                 path = folder / "project.json"
                 shutil.copyfile(path, path.with_suffix(f".format{entries.get('format', 0)}.json"))
@@ -156,7 +159,9 @@ class Project(ImageList):
             lock.release()
             raise ProjectError(f"The project {folder} cannot be written: {error}") from error
         remember_project(folder)
-        return cls(folder, file, lock, failed, noticed)
+        project = cls(folder, file, lock, failed, noticed)
+        project._listed = {ref.id for ref in file.images}
+        return project
 
     def close(self) -> None:
         """Write what waits and let others open the project."""
@@ -202,7 +207,17 @@ class Project(ImageList):
             When the folder is gone, or somebody else has the project now.
         """
         self.check()
+        listed = {ref.id for ref in self.images}
         _write_list(self.folder, self.file)
+        self._listed = listed
+
+    def list_first(self, name: str) -> None:
+        """Write the list where it does not name an image yet of which something is about to be written.
+
+        A process that ends behind it leaves nothing whose image nobody knows.
+        """
+        if name and self._listed is not None and name not in self._listed:
+            self.save_list()
 
     def check(self) -> None:
         """Make sure that the folder is there and the project ours; see `Lock.check`."""
@@ -357,9 +372,11 @@ class Project(ImageList):
                 "There is no memory for a copy of the labels of “%s”: it is made when they are written.", ref.id
             )
         document.changed = False
+        later = document if early is None else None  # what waits keeps no document that nobody works on any more
 
         def write(project: Project) -> None:
-            snapshot = early or document.snapshot()
+            snapshot = early if later is None else later.snapshot()
+            assert snapshot is not None
             labels, record = project.labels_path(ref), project.record_path(ref)
             write_labels_files(labels, record, ref.id, snapshot, numbering.of(snapshot.number))
 
@@ -367,10 +384,9 @@ class Project(ImageList):
 
     def put_image(self, ref: ImageRef, image: Any, rgb: bool) -> None:
         """Write the image of a layer that has no file where the project expects it, exactly; see `write_array`."""
-        self.writer.put(
-            Job(lambda project: write_array(project.path_of(project.ref(ref.id)), image, rgb), self, ""),
-            group=f"image {ref.id}",
-        )
+        name = Path(ref.path).name
+        job = Job(lambda project: write_array(project.own_images() / name, image, rgb), self, "")
+        self.writer.put(job, group=f"image {ref.id}")
 
     def save_elsewhere(self, folder: str | Path, documents: dict[str, Document], name: str = "") -> Project:
         """Write the whole project to another folder and return it, open; see `copy_elsewhere`."""

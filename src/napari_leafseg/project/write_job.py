@@ -25,6 +25,7 @@ class Job:
         self.work, self.project, self.name = work, project, name
 
     def __call__(self) -> None:
-        """Write it, when the project is still there and ours."""
+        """Write it, when the project is still there and ours, and its list names the image."""
         self.project.check()
+        self.project.list_first(self.name)
         self.work(self.project)

@@ -146,6 +146,7 @@ class Writer:
                     self._logged.clear()
                 now = self._error
                 self._condition.notify_all()
+            del item  # and with it what it was about to write
             if bool(before) != bool(now):
                 self._tell(now)
 

@@ -163,9 +163,11 @@ class ProjectLabels(QObject):
         )  # fmt: skip
 
     def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any) -> None:
-        if document is None or project is not self.project or image not in self.session.viewer.layers:
+        if document is None:
             return
-        if self.session.binding(image) is not None:
+        gone = project is not self.project or image not in self.session.viewer.layers
+        if gone or self.session.binding(image) is not None:
+            project.release_document(ref, document)
             return
         binding = layers.add_labels(self.session, image, document, ref)
         record = self.session.record(image)

@@ -26,6 +26,39 @@ class _Failure:
     error: Exception
 
 
+@dataclass
+class _Work:
+    """A job and who hears of it, until it has ended: napari remembers every worker as long as its window lives."""
+
+    job: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    on_result: Callable[[Any], None]
+    on_error: Callable[[Exception], None]
+    on_end: Callable[[Any], None] | None
+    owner: QObject | None
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody is there to be told."""
+        return self.owner is not None and isalive(self.owner)
+
+    def forget(self) -> None:
+        """Let go of all of it, as of a copy of labels that was worked on."""
+        self.job, self.arguments, self.on_end, self.owner = _nothing, (), None, None
+        self.on_result = self.on_error = _nothing
+
+
+def _make_room() -> None:
+    """Have no job wait for another one."""
+    pool = QThreadPool.globalInstance()
+    assert pool is not None
+    pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
+
+
+def _nothing(*_arguments: Any) -> None:
+    pass
+
+
 class _ClosingWorker(GeneratorWorker):
     """Close the generator in its own thread however it ends, so that what it holds is given back at once."""
 
@@ -68,18 +101,24 @@ def start_worker(
     napari worker
         ``quit()`` stops a generator after what it is yielding, and closes it.
     """
-
     streams = inspect.isgeneratorfunction(job)
+    work = _Work(job, arguments, on_result, on_error, on_end, owner)
 
     def deliver(result: Any) -> None:
-        if not isalive(owner):
+        if not work.heard:
             worker.quit()
         elif streams and result is None:  # nothing yet, but a chance to stop
             return
         elif isinstance(result, _Failure):
-            on_error(result.error)
+            work.on_error(result.error)
         else:
-            on_result(result)
+            work.on_result(result)
+
+    def end() -> None:
+        last = work.on_end if work.heard else None
+        work.forget()
+        if last is not None:
+            last(worker)
 
     if streams:
         events = job(*arguments)
@@ -87,13 +126,10 @@ def start_worker(
         worker.events = events
         worker.yielded.connect(deliver)
     else:
-        worker = create_worker(_guarded_call, job, arguments)
+        worker = create_worker(_guarded_call, work)
         worker.returned.connect(deliver)
-    pool = QThreadPool.globalInstance()
-    assert pool is not None
-    pool.setMaxThreadCount(max(pool.maxThreadCount(), _THREADS))
-    if on_end is not None:
-        worker.finished.connect(lambda: on_end(worker) if isalive(owner) else None)
+    worker.finished.connect(end)
+    _make_room()
     worker.start()
     return worker
 
@@ -114,9 +150,9 @@ def _guarded_generator(events: Iterator[Any]) -> Iterator[Any]:
         yield _Failure(told)
 
 
-def _guarded_call(job: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _guarded_call(work: _Work) -> Any:
     try:
-        return job(*arguments)
+        return work.job(*work.arguments)
     except Exception as error:
         log_error(error)
         told = in_words(error)

@@ -23,7 +23,7 @@ from napari_leafseg.models.query.config import (
     QueryConfig,
 )
 from napari_leafseg.models.query.pretrained.key_mapping import NOT_WEIGHTS, RULES, Rules
-from napari_leafseg.models.query.pretrained.read import read_folder_config, read_weights
+from napari_leafseg.models.query.pretrained.read import first_line, read_folder_config, read_weights
 from napari_leafseg.models.store.model_card import ModelCard
 
 _IMAGENET_DEVIATION = 58.8  # of all pixels and channels together; detectron2's networks see pixels minus the mean
@@ -116,7 +116,7 @@ def _folder_weights(path: Path) -> dict[str, torch.Tensor]:
             str(path), output_loading_info=True, local_files_only=True, ignore_mismatched_sizes=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise ModelError(f"{path} cannot be read as a Mask2Former ({str(error).splitlines()[0]}).") from error
+        raise ModelError(f"{path} cannot be read as a Mask2Former ({first_line(error)}).") from error
     network, about = loaded
     for what, entry in (
         ("missing", "missing_keys"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from napari_leafseg.errors import ModelError
 
@@ -35,6 +35,11 @@ class _ArraysOnly(pickle.Unpickler):
         return _ALLOWED[module, name]
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message; its kind where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Return tensors by name, of a .pth, .pkl or .safetensors file.
 
@@ -53,13 +58,14 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             content = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, EOFError, ValueError, RuntimeError, LookupError, TypeError, AttributeError,
-            pickle.UnpicklingError) as error:  # fmt: skip
+        return _tensors(content, path)
+    except ModelError:
+        raise
+    except Exception as error:  # damaged files have both readers raise anything at all
         raise ModelError(
-            f"{path} cannot be read as weights ({str(error).splitlines()[0]}). Only files that hold nothing but "
+            f"{path} cannot be read as weights ({first_line(error)}). Only files that hold nothing but "
             "arrays are opened; ask for a file with the weights alone."
         ) from error
-    return _tensors(content, path)
 
 
 def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
