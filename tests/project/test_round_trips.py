@@ -277,7 +277,7 @@ def test_images_that_the_project_lacks_are_left_out_by_name(tmp_path, project):
     items = [Labeled("a", "a.png", lambda: better), Labeled("z", "z.png", lambda: better)]
     list(write_format(tmp_path / "out", items, "coco"))
     events = list(import_labels(project, [tmp_path / "out" / "leaves.json"]))
-    assert "1 images that the project does not have were left out: “z.png”" in events[-1].notes[0]
+    assert "1 image left out that the project does not have: “z.png”" in events[-1].notes[0]
     assert project.open_document(project.ref("a"), SHAPE).labels[37, 52] == 99
 
 

@@ -226,10 +226,8 @@ class Intake:
                 "file after its image."
             )
         elif reading.unknown:
-            count = len(reading.unknown)
-            self._notes.append(
-                f"{path.name}: {counted(count, 'image')} that the project does not have were left out: {unknown}."
-            )
+            count = counted(len(reading.unknown), "image")
+            self._notes.append(f"{path.name}: {count} left out that the project does not have: {unknown}.")
         self.failed += [f"{path}: {sentence}." for sentence in reading.refused]
         if reading.left_out:
             self._notes.append(f"{path.name}: not taken in: {'; '.join(reading.notes())}.")
