@@ -39,7 +39,7 @@ class RunAllButton(QWidget):
         self.missing = menu.addAction("Only what is missing or out of date", self.start)
         self.everything = menu.addAction("All again, but for reviewed images", lambda: self.start(True))
         self.more.setMenu(menu)
-        self._left = 0
+        self._left = self._missing = 0
         self.run.changed.connect(self.refresh)
         listen(session.images_changed, self._count)
         self._count()
@@ -47,19 +47,20 @@ class RunAllButton(QWidget):
     def _count(self) -> None:
         images = self.run.session.images
         self._left = sum(entry.review is not ReviewState.DONE and not entry.error for entry in images)
+        self._missing = sum(not entry.has_leaves and not entry.error for entry in images)
         self.refresh()
 
     def refresh(self) -> None:
-        """Show whether it runs, and over how many images it would."""
+        """Show whether it runs, and how many images have no leaves yet."""
         running = self.run.running
-        self.button.setText("Stop all" if running else f"Run all ({self._left})" if self._left else "Run all")
+        self.button.setText("Stop all" if running else f"Run all ({self._missing})" if self._missing else "Run all")
         self.button.setEnabled(running or self._left > 0)
         self.more.setEnabled(not running and self._left > 0)
         self.button.setToolTip(
             "Stop after what is being computed; what is done stays"
             if running
             else "Find the leaves of all images of the list in the background, from the shown one on: those that have "
-            "none, or whose model, parameters or file changed. Reviewed images and verified leaves stay as they are."
+            "none (their number is on the button), or whose model, parameters or file changed. Reviewed images and verified leaves stay as they are."
         )
 
     def _clicked(self) -> None:
