@@ -284,7 +284,9 @@ def test_the_key_bar_is_at_the_bottom_and_shows_all_keys(desk):
     table = native.findChild(QLabel, "all_keys")
     assert table.isVisible()
     assert all(what.split("'")[0][:20] in table.text() for _key, what in key_table())
-    assert 0 <= table.geometry().top() and table.geometry().bottom() < native.height()
+    main_window(widget.viewer).resize(900, 560)
+    hand.qtbot.waitUntil(lambda: table.geometry().bottom() < native.height())
+    assert table.geometry().top() >= 0
     hand.qtbot.keyClicks(native, "?")
     assert not table.isVisible()
 

@@ -60,7 +60,8 @@ class RunAllButton(QWidget):
             "Stop after what is being computed; what is done stays"
             if running
             else "Find the leaves of all images of the list in the background, from the shown one on: those that have "
-            "none (their number is on the button), or whose model, parameters or file changed. Reviewed images and verified leaves stay as they are."
+            "none (their number is on the button), or whose model, parameters or file changed. Reviewed images and "
+            "verified leaves stay as they are."
         )
 
     def _clicked(self) -> None:
