@@ -6,8 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QApplication, QCheckBox, QDoubleSpinBox, QFileDialog, QLabel, QPushButton
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QCheckBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+)
 
+from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.inference.predictor import PredictEvent
 from napari_leafseg.io import write_image
 from napari_leafseg.pipelines.run_list import FoundLeaves, file_state
@@ -225,6 +235,22 @@ def test_right_leaves_are_reviewed_with_one_key(desk, qtbot):
     qtbot.waitUntil(lambda: "project 1 of 2 images" in widget.progress_label.text())
 
 
+def test_enter_in_a_field_ends_what_is_typed_and_accepts_no_image(desk, qtbot):
+    hand, widget, binding = desk
+    window = main_window(widget.viewer)
+    fields = [box for kind in (QLineEdit, QAbstractSpinBox) for box in window.findChildren(kind) if box.isEnabled()]
+    assert any(box.window() is window and "napari" in type(box).__module__ for box in fields)  # napari's own, too
+    for field, key in itertools.product(fields, (Qt.Key.Key_Return, Qt.Key.Key_Enter)):
+        field.setFocus()
+        if window.focusWidget() is field:  # not the part of a number box
+            qtbot.keyClick(field, key)
+    assert binding.locked == set()
+    assert widget.session.images[0].review is ReviewState.NEW
+    hand.native.setFocus()
+    hand.key(Qt.Key.Key_Return)
+    assert widget.session.images[0].review is ReviewState.DONE
+
+
 def test_space_goes_from_leaf_to_leaf_and_holds_as_ever_with_a_brush(desk):
     hand, widget, binding = desk
     seen = []
@@ -258,8 +284,25 @@ def test_the_key_bar_is_at_the_bottom_and_shows_all_keys(desk):
     table = native.findChild(QLabel, "all_keys")
     assert table.isVisible()
     assert all(what.split("'")[0][:20] in table.text() for _key, what in key_table())
+    main_window(widget.viewer).resize(900, 560)
+    hand.qtbot.waitUntil(lambda: table.geometry().bottom() < native.height())
+    assert table.geometry().top() >= 0
     hand.qtbot.keyClicks(native, "?")
     assert not table.isVisible()
+
+
+def test_what_the_key_bar_says_of_a_tool_is_read_to_the_end(desk):
+    hand, widget, _binding = desk
+    bar, native = widget.key_bar, hand.native
+    for name, button in widget.tool_buttons.items():
+        hand.push(button)
+        text = next(tool.help for tool in TOOLS if tool.name == name)
+        assert bar.text().startswith(text)
+        assert bar.geometry().right() < native.width()
+        assert bar.geometry().bottom() < native.height()
+        assert bar.height() >= (bar.heightForWidth(bar.width()) if bar.wordWrap() else bar.sizeHint().height())
+        assert bar.wordWrap() or bar.width() >= bar.sizeHint().width()
+        hand.push(button)
 
 
 def test_buttons_leave_the_keys_with_the_canvas_unless_they_were_tabbed_to(desk, qtbot):

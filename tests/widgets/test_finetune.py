@@ -276,6 +276,12 @@ def test_axes_fit_what_they_show_and_names_cover_nothing(qtbot):
     losses._draw()
     low, high = losses.getViewBox().viewRange()[1]
     assert low < -1 < 1 < high
+    numbers = np.log10([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    assert [bool(text) for text in losses.getAxis("left").tickStrings(numbers, 1, 1)] == [
+        digit in {1, 2, 5, 10} for digit in range(1, 11)
+    ]
+    losses.add(1, dict.fromkeys(("distance", "within", "between", "foreground", "center", "overlap"), 0.2))
+    assert losses.getPlotItem().titleLabel.text.count("<br>") == 1
 
 
 def test_up_to_three_held_out_images_are_side_by_side(qtbot):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog
+from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QScrollArea
 
 from napari_leafseg.io import write_image
 from napari_leafseg.pipelines import measure as pipeline
@@ -103,6 +103,26 @@ def test_a_row_goes_to_the_leaf_and_a_click_on_a_leaf_to_its_row(viewer, qtbot, 
     assert widget.leaves.chosen_rows() == [1]
 
 
+def test_table_plot_and_scale_are_seen_whole_on_a_small_screen(viewer, qtbot, labels):
+    widget = shown(viewer, qtbot, labels)
+    viewer.window.resize(1366, 768)
+    area = widget.findChild(QScrollArea)
+    qtbot.waitUntil(lambda: not area.verticalScrollBar().isVisible())
+    assert widget.plot.height() >= 150
+    box = widget.scale_box
+    box.setValue(123.456)
+    assert box.lineEdit().width() >= box.fontMetrics().horizontalAdvance(box.text())
+
+
+def test_the_filter_shows_an_example_that_can_be_read(viewer, qtbot, labels):
+    widget = shown(viewer, qtbot, labels)
+    for unit, scale in (("px2", 0), ("mm2", 12.5)):
+        widget.scale_box.setValue(scale)
+        qtbot.waitUntil(lambda unit=unit: f"area_{unit} >" in widget.filter_box.placeholderText())
+        settle(widget, qtbot)
+        assert widget.leaves.filter(widget.filter_box.placeholderText().removeprefix("Filter: ")) == ""
+
+
 def test_sorting_and_filtering(viewer, qtbot, labels):
     labels[28:33, 28:33] = 0
     widget = shown(viewer, qtbot, labels)
@@ -116,6 +136,9 @@ def test_sorting_and_filtering(viewer, qtbot, labels):
         assert widget.leaves.shown()["area_px2"].is_monotonic_increasing == order
     qtbot.keyClicks(widget.filter_box, "plant == 2")
     assert widget.leaves.shown()["leaf"].tolist() == [3]
+    widget.filter_box.selectAll()
+    qtbot.keyClicks(widget.filter_box, "area > 100")
+    assert "There is no column area. Columns: area_px2" in widget.filter_hint.text()
     widget.filter_box.selectAll()
     qtbot.keyClicks(widget.filter_box, "color >")
     assert "Cannot read" in widget.filter_hint.text()

@@ -382,3 +382,12 @@ def test_an_empty_list_offers_the_sample_recent_work_and_what_was_kept(viewer, q
     assert images.controller.is_scratch
     images.controller.close()
     images.close()
+
+
+def test_the_button_says_how_many_images_have_no_leaves_yet(desk, qtbot, model):
+    _images, button = desk
+    assert button.button.text() == "Run all (4)"
+    model.go.set()
+    run_all(qtbot, button)
+    qtbot.waitUntil(lambda: button.button.text() == "Run all")
+    assert button.button.isEnabled()  # what is out of date is found then

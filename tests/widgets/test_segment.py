@@ -117,6 +117,23 @@ def handle_position(slider):
     return slider.style().subControlRect(control, option, QStyle.SubControl.SC_SliderHandle, slider).center()
 
 
+def test_a_drag_that_rests_on_its_way_is_one_step(widget, viewer, qtbot):
+    viewer.window._qt_window.show()
+    run(widget, qtbot)
+    slider, binding = widget.panel.rows["angle"].slider, widget.session.focused_binding()
+    before, steps = slider.value(), len(binding.document.history)
+    start = handle_position(slider)
+    qtbot.mousePress(slider, Qt.MouseButton.LeftButton, pos=start)
+    for x in (start.x() - 10, start.x() - 20):
+        qtbot.mouseMove(slider, QPoint(x, start.y()))
+        qtbot.wait(700)
+    qtbot.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=QPoint(x, start.y()))
+    qtbot.waitUntil(lambda: len(binding.document.history) > steps)
+    assert len(binding.document.history) == steps + 1
+    binding.undo()
+    assert slider.value() == before
+
+
 def test_a_drag_of_60_events_in_2_seconds_ends_with_the_last_value(widget, viewer, qtbot):
     """Real mouse moves on the slider; the labels are those of the last value and nothing queues up."""
     viewer.window._qt_window.show()

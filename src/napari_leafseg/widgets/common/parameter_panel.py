@@ -153,6 +153,11 @@ class ParameterPanel(QWidget):
             for number, tunable in enumerate(tunables)
         }
 
+    @property
+    def held(self) -> bool:
+        """Whether the mouse holds a slider."""
+        return any(isinstance(row, TunableRow) and row.slider.isSliderDown() for row in self.rows.values())
+
     def values(self) -> dict[str, float]:
         """Return the values by name."""
         return {name: row.value for name, row in self.rows.items()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -196,8 +198,18 @@ class FrameView(QTableView):
             self.proxy.keep(set(numbered.query(condition).index))
         except Exception as error:  # pandas raises anything at all for what somebody is still typing
             self.proxy.keep(None)
+            unknown = re.search(r"name '(\w+)' is not defined", str(error))
+            if unknown is not None:
+                return f"There is no column {unknown[1]}. {self._columns_like(unknown[1])}"
             return f"Cannot read the condition: {error}"
         return ""
+
+    def _columns_like(self, word: str) -> str:
+        """Name the columns whose name holds a word or is close to it; all where there is none."""
+        names = [str(name) for name in self.table.columns]
+        close = difflib.get_close_matches(word.lower(), names, n=6, cutoff=0.6)
+        near = sorted({name for name in names if word.lower() in name} | set(close), key=lambda name: (len(name), name))
+        return f"Columns: {', '.join(near[:6] or names)}."
 
     def shown(self) -> pd.DataFrame:
         """Return the rows that are shown, in their order."""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
+import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QLineEdit, QPlainTextEdit, QTextEdit, QWidget
 
 from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS
@@ -18,6 +19,7 @@ from napari_leafseg.widgets.state.shortcuts import shown_keys
 ACCEPT_KEY, NEXT_KEY = "Enter", "Space"
 _STYLE = "background: rgba(20, 22, 26, 205); color: #e8e8e8; padding: 3px 8px; border-radius: 4px;"
 _MARGIN, _WIDEST = 6, 640  # pixels
+_SMALLEST_FONT = 5.5  # points
 _BETWEEN, _ALL = "  ·  ", "? all keys"
 
 
@@ -100,13 +102,26 @@ class KeyBar(QLabel):
         words, room = list(self._words), width - 20
         while len(words) > 1 and self.fontMetrics().horizontalAdvance(_BETWEEN.join([*words, _ALL])) > room:
             words.pop()
-        self.setText(_BETWEEN.join([*words, _ALL]))
-        self.adjustSize()
+        text = _BETWEEN.join([*words, _ALL])
+        wraps = self.fontMetrics().horizontalAdvance(text) > room
+        self.setWordWrap(wraps)
+        self.setText(text)
+        self.resize(QSize(width, self.heightForWidth(width)) if wraps else self.sizeHint())
         self.move(_MARGIN, height - self.height() - _MARGIN)
         self.all.setFixedWidth(min(_WIDEST, width))
-        self.all.adjustSize()
+        self._fit_all(height - 2 * _MARGIN)
         self.all.move(max(0, (width - self.all.width()) // 2), max(0, (height - self.all.height()) // 2))
         self.all.raise_()
+
+    def _fit_all(self, room: int) -> None:
+        """Write the list of all keys as large as it fits into the height."""
+        font = self.all.font()
+        for size in np.arange(self.font().pointSizeF(), _SMALLEST_FONT - 0.1, -0.5):
+            font.setPointSizeF(float(size))
+            self.all.setFont(font)
+            self.all.adjustSize()
+            if self.all.height() <= room:
+                return
 
     def close_both(self) -> None:
         """Go off the canvas."""
@@ -139,6 +154,34 @@ def words_for(leaves: int, reviewed: int, adding: bool, tool: str = "") -> list[
     words += [] if tool else [f"{ACTIONS['Control'][0]} add"]
     words += [f"{ACTIONS['Alt'][0]} remove"] if leaves and not tool else []
     return words
+
+
+class TypingWatch(QObject):
+    """Know whether a key was pressed in a field of the window: *Enter* ends what is typed there, and nothing else.
+
+    A field lets *Enter* through to the window, and napari's own fields give up the focus before it gets there; so it is
+    seen on its way, before any of that.
+
+    Parameters
+    ----------
+    window : QWidget
+        The viewer's main window; None for a viewer without one.
+    parent : QObject
+        Goes together with it.
+    """
+
+    def __init__(self, window: QWidget | None, parent: QObject) -> None:
+        super().__init__(parent)
+        self.typing = False
+        if window is not None:
+            window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """See who has the keys when one is pressed."""
+        if event is not None and event.type() == QEvent.Type.ShortcutOverride and isinstance(watched, QWidget):
+            field = watched.focusWidget()
+            self.typing = isinstance(field, QLineEdit | QAbstractSpinBox | QTextEdit | QPlainTextEdit)
+        return False
 
 
 def bind_to_layer(layer: Labels, key: str, action: Callable[[], Any]) -> None:

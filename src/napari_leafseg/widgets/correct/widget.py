@@ -15,11 +15,11 @@ from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import Edit, difference, leaf_at
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, CorrectForm
-from napari_leafseg.widgets.correct.keys import ACCEPT_KEY, NEXT_KEY, KeyBar, bind_to_layer, words_for
+from napari_leafseg.widgets.correct.keys import ACCEPT_KEY, NEXT_KEY, KeyBar, TypingWatch, bind_to_layer, words_for
 from napari_leafseg.widgets.correct.review import Review
 from napari_leafseg.widgets.correct.tool_controller import GROWING, ToolController
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
-from napari_leafseg.widgets.state.napari_private import native_canvas
+from napari_leafseg.widgets.state.napari_private import main_window, native_canvas
 from napari_leafseg.widgets.state.overlays import Marks
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.shortcuts import Keys
@@ -62,6 +62,7 @@ class CorrectWidget(CorrectForm):
         ):  # fmt: skip
             self.review_buttons[name].clicked.connect(lambda _on=False, job=job: job())
             self.bind_key(f"review_{name}", job)
+        self.typing_watch = TypingWatch(main_window(self.viewer), self)
         self.viewer.bind_key(ACCEPT_KEY, lambda _viewer: self._accept_image(), overwrite=True)
         self.viewer.bind_key(NEXT_KEY, self._space, overwrite=True)
         self.listen(Keys.of(self.session).changed, self._keys_changed)
@@ -107,7 +108,7 @@ class CorrectWidget(CorrectForm):
         bind_to_layer(binding.layer, ACCEPT_KEY, self._accept_image)
 
     def _accept_image(self) -> None:
-        if isalive(self):
+        if isalive(self) and not self.typing_watch.typing:
             self.review.accept_image()
 
     def _space(self, viewer: ViewerModel) -> Iterator[None]:

@@ -11,6 +11,17 @@ from qtpy.QtWidgets import QWidget
 from napari_leafseg.widgets.common.controls import burst_timer, color_axes
 
 _COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#44AA99", "#D55E00", "#F0E442", "#999999")
+_A_LINE = 4  # names above the curves
+
+
+class DecadeAxis(pg.AxisItem):
+    """Write 1, 2 and 5 of each decade of a logarithmic axis; other numbers would lie over each other."""
+
+    def logTickStrings(self, values: Any, scale: float, spacing: float) -> list[str]:
+        """Return the texts of ticks."""
+        texts = super().logTickStrings(values, scale, spacing)
+        digits = (f"{10 ** float(value):.0e}"[0] for value in values)
+        return [text if digit in "125" else "" for text, digit in zip(texts, digits, strict=True)]
 
 
 class CurvePlot(pg.PlotWidget):
@@ -24,7 +35,8 @@ class CurvePlot(pg.PlotWidget):
     """
 
     def __init__(self, title: str, logarithmic: bool = False, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent, background=None)
+        axes = {"left": DecadeAxis("left")} if logarithmic else {}
+        super().__init__(parent=parent, background=None, axisItems=axes)
         self.setFixedHeight(170)
         self.setMenuEnabled(False)
         self.setMouseEnabled(x=False, y=False)
@@ -49,7 +61,9 @@ class CurvePlot(pg.PlotWidget):
         names = [
             f"<span style='color:{_COLORS[at % len(_COLORS)]}'>■</span> {name}" for at, name in enumerate(self._curves)
         ]
-        self.setTitle("&nbsp;&nbsp; ".join(names) or None, size="8pt", color=self._text)
+        lines = [names] if len(names) <= _A_LINE else [names[: (len(names) + 1) // 2], names[(len(names) + 1) // 2 :]]
+        text = "<br>".join("&nbsp;&nbsp; ".join(line) for line in lines)
+        self.setTitle(text or None, size="8pt", color=self._text)
 
     def changeEvent(self, event: Any) -> None:
         """Follow the theme."""

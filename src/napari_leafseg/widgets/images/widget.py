@@ -14,6 +14,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, ChannelsNeeded, LoadedImage, find_images
 from napari_leafseg.widgets.common.background_run import BackgroundRun
@@ -26,7 +27,7 @@ from napari_leafseg.widgets.images.jobs import load_job
 from napari_leafseg.widgets.images.survey import Survey
 from napari_leafseg.widgets.images.triage import ContactSheet
 from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.image_record import ListedImage
+from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.napari_private import changed_at_once, leave_sides_to_docks
 from napari_leafseg.widgets.state.preferences import preferences
@@ -232,7 +233,9 @@ class ImagesWidget(ImagesForm):
 
     def _step_or_tell(self, by: int) -> None:
         if not 0 <= self.list.currentRow() + by < self.list.count():
-            show_info("That was the last image of the list.")
+            left = sum(entry.review is not ReviewState.DONE for entry in self.session.images)
+            more = f" {counted(left, 'image')} not reviewed yet." if left else ""
+            show_info(f"That was the last image of the list.{more}")
         self.step(by)
 
     def go_to(self, entry: ListedImage) -> None:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QSizePolicy,
     QSplitter,
     QTabWidget,
     QToolButton,
@@ -24,6 +25,8 @@ from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import present, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.measure.plots import PLOTS, MeasurePlot
+
+_STEP_BUTTONS = 52  # pixels that a number box needs beside its text
 
 
 class MeasureForm(JobWidget):
@@ -50,6 +53,7 @@ class MeasureForm(JobWidget):
         self.parts.addWidget(self._tables())
         self.parts.addWidget(self._plots())
         self.parts.setChildrenCollapsible(False)
+        self.parts.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)  # as high as there is room
         self.parts.setStretchFactor(0, 3)
         self.parts.setStretchFactor(1, 2)
         column.addWidget(self.parts, 1)
@@ -62,10 +66,12 @@ class MeasureForm(JobWidget):
         self.scale_box.setObjectName("px_per_mm")
         self.scale_box.setRange(0, 10_000)
         self.scale_box.setDecimals(3)
-        self.scale_box.setSpecialValueText("not set")
+        self.scale_box.setSpecialValueText("Scale not set")
         self.scale_box.setSuffix(" px/mm")
         self.scale_box.setKeyboardTracking(False)
-        self.scale_box.setMinimumWidth(118)
+        self.scale_box.setAccessibleName("Scale")
+        text = self.scale_box.fontMetrics().horizontalAdvance("123.456 px/mm")
+        self.scale_box.setMinimumWidth(text + _STEP_BUTTONS)
         self.scale_box.setToolTip("Pixels a millimeter; measurements are in pixels where it is not set")
         self.ruler_button = QPushButton("Ruler …")
         self.ruler_button.setObjectName("ruler")
@@ -81,7 +87,6 @@ class MeasureForm(JobWidget):
         self.every_box.setChecked(True)
         self.every_box.setToolTip("For all images; untick to set the scale of this image alone")
         row = QHBoxLayout()
-        row.addWidget(QLabel("Scale"))
         row.addWidget(self.scale_box, 1)
         row.addWidget(self.every_box)
         row.addWidget(self.file_button)
@@ -95,7 +100,7 @@ class MeasureForm(JobWidget):
         self.filter_box = QLineEdit()
         self.filter_box.setObjectName("filter")
         self.filter_box.setClearButtonEnabled(True)
-        self.filter_box.setPlaceholderText("Filter: area_px2 > 100 and plant == 1")
+        self.show_example("area_px2")
         self.filter_hint = QLabel()
         self.filter_hint.setWordWrap(True)
         self.filter_hint.hide()
@@ -113,6 +118,10 @@ class MeasureForm(JobWidget):
         column.addWidget(self.filter_hint)
         column.addWidget(self.tabs, 1)
         return box
+
+    def show_example(self, area: str) -> None:
+        """Show in the empty filter what can be written there, with the table's own column of areas."""
+        self.filter_box.setPlaceholderText(f"Filter: {area or 'area_px2'} > 100 and plant == 1")
 
     def _plots(self) -> QWidget:
         box = QWidget()

@@ -174,6 +174,7 @@ class MeasureWidget(MeasureForm):
     def _show(self, measured: Measured) -> None:
         first = self.measured is None or self.measured.series != measured.series
         self.measured = measured
+        self.show_example(area_column(measured.leaves))
         self.show_state("", True, measured.series)
         for view, table in ((self.leaves, measured.leaves), (self.plants, measured.plants),
                             (self.growth, measured.growth)):  # fmt: skip

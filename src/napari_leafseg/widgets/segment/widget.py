@@ -306,7 +306,7 @@ class SegmentWidget(SegmentForm):
         self._tune()
 
     def _end_tuning(self) -> None:
-        if self.live.busy:
+        if self.live.busy or self.panel.held:
             self._settle.start()
             return
         for binding in self.session.bindings():
