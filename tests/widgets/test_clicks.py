@@ -284,7 +284,7 @@ def test_the_key_bar_is_at_the_bottom_and_shows_all_keys(desk):
     table = native.findChild(QLabel, "all_keys")
     assert table.isVisible()
     assert all(what.split("'")[0][:20] in table.text() for _key, what in key_table())
-    main_window(widget.viewer).resize(900, 560)
+    main_window(widget.viewer).resize(1150, 640)
     hand.qtbot.waitUntil(lambda: table.geometry().bottom() < native.height())
     assert table.geometry().top() >= 0
     hand.qtbot.keyClicks(native, "?")
