@@ -84,6 +84,15 @@ def _manifests_once():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """Let files be written without waiting for the disk: what a test writes need not outlast a power cut."""
+    real = os.fsync
+    os.fsync = lambda handle: None
+    yield
+    os.fsync = real
+
+
 @pytest.fixture(scope="module")
 def _quick_collections():
     """Have the garbage collections of napari's viewers pass over what was there before: modules, mostly."""
