@@ -85,7 +85,9 @@ class CorrectWidget(CorrectForm):
         self.listen(self.session.layer_state_changed, self._state_changed)
 
     def _keys_changed(self) -> None:
-        if self.key_bar is not None and isalive(self.key_bar):  # the canvas may have gone before
+        if self.key_bar is not None and not isalive(self.key_bar):
+            return  # the viewer was closed
+        if self.key_bar is not None:
             self.key_bar.list_keys()
         self._refresh()
 
@@ -231,7 +233,7 @@ class CorrectWidget(CorrectForm):
         elif tool is None:
             self.hint.setText("" if binding is not None else _NOTHING)
         self.image_label.setText(image.name if image is not None else "No image is open.")
-        if self.key_bar is not None:
+        if self.key_bar is not None and isalive(self.key_bar):
             leaves = 0 if binding is None else self.session.record(binding.image).count
             words = words_for(leaves, self.review.reviewed, self.tools.widens, "" if tool is None else tool.help)
             self.key_bar.say([] if image is None else words)
