@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _OUTPUT = Path(__file__).parents[1] / "docs" / "images"
 _SAMPLES = Path(__file__).parents[1] / "sample_data"
 _SIZE = (1366, 768)
-_PATIENCE_S = 600
 _OWN = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 _STEPS = 60  # of the fine-tuning that is shown
 
@@ -115,13 +114,12 @@ class Studio:
             QApplication.processEvents()
             time.sleep(0.01)
 
-    def until(self, done: Callable[[], bool]) -> None:
+    @staticmethod
+    def until(done: Callable[[], bool]) -> None:
         """Let the window live until something is done."""
-        end = time.monotonic() + _PATIENCE_S
-        while not done():
-            if time.monotonic() > end:
-                raise SystemExit("The window did not get ready in ten minutes.")
-            self.wait(0.05)
+        from napari_leafseg.widgets.main.demo import wait_for
+
+        wait_for(done, "a screenshot")
 
     def shot(self) -> np.ndarray:
         """Return the window as it is, RGB uint8."""
@@ -197,7 +195,7 @@ def _touching(labels: np.ndarray) -> list[int]:
 
 
 def finetune(studio: Studio) -> None:
-    """Show what a short fine-tuning with three corrected images brought."""
+    """Show what a short fine-tuning with four corrected images brought."""
     from napari_leafseg.io import read_labels
     from napari_leafseg.widgets.finetune.widget import FinetuneWidget
 
@@ -267,9 +265,7 @@ def main(names: list[str]) -> None:
 
     for name in names or SCREENSHOTS:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
-            own = {
-                variable: f"{place}/{variable}" for variable in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
-            }
+            own = {variable: f"{place}/{variable}" for variable in _OWN}
             environment = {**os.environ, **own, "NAPARI_CONFIG": f"{place}/napari.yaml", "LEAFSEG_SCREENSHOT": place}
             subprocess.run([sys.executable, "-m", "benchmarks.screenshots", name], env=environment, check=True)
 

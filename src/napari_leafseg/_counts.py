@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-_PLURALS = {"leaf": "leaves"}
-
 
 def counted(number: int, noun: str) -> str:
     """Write a number of things: "1 image", "12 images", "1,200 leaves".
@@ -12,6 +10,7 @@ def counted(number: int, noun: str) -> str:
     ----------
     number : int
     noun : str
-        In the singular.
+        In the singular, such as "leaf" or "reviewed image".
     """
-    return f"{number:,} {noun if number == 1 else _PLURALS.get(noun, noun + 's')}"
+    many = f"{noun.removesuffix('leaf')}leaves" if noun.endswith("leaf") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else many}"

@@ -73,7 +73,7 @@ def evaluate(
 
 
 def _leaf_table(result: dict[str, Any]) -> Table:
-    table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=f"{counted(len(result['images']), 'image')}")
+    table = Table("image", "SBD", "BestDice", "FBD", "DiC", "|DiC|", title=counted(len(result["images"]), "image"))
     for name, row in [*result["images"].items(), ("mean", result["mean"])]:
         sign = f"{row['DiC']:+.2f}" if name == "mean" else f"{row['DiC']:+.0f}"
         table.add_row(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_leafseg._counts import counted
 from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.inference.confidence import scored_masks
 from napari_leafseg.inference.prediction import Prediction
@@ -103,8 +104,7 @@ def give_verdict(held_out: list[HeldOutScore]) -> tuple[Verdict, str]:
         )
     gains = np.array([item.after - item.before for item in held_out])
     before, after = np.mean([item.before for item in held_out]), np.mean([item.after for item in held_out])
-    noun = "image" if len(gains) == 1 else "images"
-    summary = f"{before:.3f} before, {after:.3f} after, on {len(gains)} held-out {noun}"
+    summary = f"{before:.3f} before, {after:.3f} after, on {counted(len(gains), 'held-out image')}"
     need, mean = clear_gain(gains.tolist()), float(gains.mean())
     if mean > need:
         return "better", f"Better: {summary}."

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from napari_leafseg._counts import counted
 from napari_leafseg.errors import ParameterError, UserError
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.io.exchange.formats import Labeled, find_format, write_format
@@ -109,7 +110,7 @@ def export_images(
     wanted = [item for item in images if item.labels is not None and (item.reviewed or not reviewed_only)]
     bare = sum(item.labels is None for item in images)
     reasons = [
-        f"{count} {'image' if count == 1 else 'images'} {why}"
+        f"{counted(count, 'image')} {why}"
         for count, why in ((bare, "without leaves"), (len(images) - bare - len(wanted), "not reviewed yet"))
         if count
     ]

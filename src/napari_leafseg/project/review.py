@@ -71,14 +71,14 @@ class Tally:
 
     def __str__(self) -> str:
         parts = [
-            f"{images} {kind} image{'' if images == 1 else 's'} ({leaves} {what}{'' if leaves == 1 else 's'})"
+            f"{counted(images, f'{kind} image')} ({counted(leaves, what)})"
             for images, kind, leaves, what in (
                 (self.whole, "reviewed", self.whole_leaves, "leaf"),
                 (self.partly, "partly corrected", self.partly_leaves, "verified leaf"),
             )
             if images
         ]
-        return " and ".join(parts).replace("leafs", "leaves")
+        return " and ".join(parts)
 
     @property
     def leaves(self) -> int:

@@ -108,20 +108,21 @@ class KeyBar(QLabel):
         self.setText(text)
         self.resize(QSize(width, self.heightForWidth(width)) if wraps else self.sizeHint())
         self.move(_MARGIN, height - self.height() - _MARGIN)
-        self.all.setFixedWidth(min(_WIDEST, width))
-        self._fit_all(height - 2 * _MARGIN)
-        self.all.move(max(0, (width - self.all.width()) // 2), max(0, (height - self.all.height()) // 2))
-        self.all.raise_()
+        if self.all.isVisible():
+            self._place_all(width, height)
 
-    def _fit_all(self, room: int) -> None:
-        """Write the list of all keys as large as it fits into the height."""
+    def _place_all(self, width: int, height: int) -> None:
+        """Write the list of all keys in the middle, as large as it fits into the height."""
+        self.all.setFixedWidth(min(_WIDEST, width))
         font = self.all.font()
         for size in np.arange(self.font().pointSizeF(), _SMALLEST_FONT - 0.1, -0.5):
             font.setPointSizeF(float(size))
             self.all.setFont(font)
             self.all.adjustSize()
-            if self.all.height() <= room:
-                return
+            if self.all.height() <= height - 2 * _MARGIN:
+                break
+        self.all.move(max(0, (width - self.all.width()) // 2), max(0, (height - self.all.height()) // 2))
+        self.all.raise_()
 
     def close_both(self) -> None:
         """Go off the canvas."""

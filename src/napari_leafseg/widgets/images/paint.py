@@ -11,6 +11,7 @@ from qtpy.QtCore import QModelIndex, QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter, QPen
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg.widgets.images.rows import ENTRY, RowState, confidence_of, row_state, warnings
 from napari_leafseg.widgets.state.image_record import ListedImage, describe
 
@@ -112,7 +113,7 @@ class CellDelegate(QStyledItemDelegate):
         _words(painter, row.adjusted(0, 0, -20, 0), entry.path.name, text, option.font, Qt.TextElideMode.ElideMiddle)
         row = row.translated(0, 17)
         sure = confidence_of(entry)
-        words = f"{entry.count} {'leaf' if entry.count == 1 else 'leaves'}"
+        words = counted(entry.count, "leaf")
         words += "" if sure is None else f" · {sure:.2f}"
         _words(painter, row.adjusted(0, 0, -50, 0), words, _dim(text), option.font)
         if sure is not None:

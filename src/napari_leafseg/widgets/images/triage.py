@@ -7,6 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QModelIndex, QSize, Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QListView, QVBoxLayout, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg.widgets.common.controls import burst_timer, listen
 from napari_leafseg.widgets.common.elided import ElidedLabel
 from napari_leafseg.widgets.images.list_view import ImageView
@@ -93,8 +94,7 @@ class ContactSheet(QWidget):
         entries = self.rows.entries
         unsure = sum(entry.confidence is not None and entry.confidence < _UNSURE for entry in entries)
         flagged = sum(bool(warnings(entry)) for entry in entries)
-        many = "" if len(entries) == 1 else "s"
-        self.words.setText(f"{len(entries)} image{many} · {unsure} uncertain · {flagged} flagged" if entries else
+        self.words.setText(f"{counted(len(entries), 'image')} · {unsure} uncertain · {flagged} flagged" if entries else
                            "Nothing to show yet: run the images first.")  # fmt: skip
 
     def _clicked(self, index: QModelIndex) -> None:

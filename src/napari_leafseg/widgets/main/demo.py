@@ -132,13 +132,13 @@ def run_demo(output: Path | None = None) -> None:
         napari.run()
         return
     segment.run_button.click()
-    _wait(lambda: not segment.job.running and not segment.live.busy and _leaves(segment), "the leaves")
+    wait_for(lambda: not segment.job.running and not segment.live.busy and _leaves(segment), "the leaves")
     angle = segment.panel.rows["angle"]
     for move in (lambda: angle.set(angle.value + 5), angle.reset.click):
         move()
-        _wait(lambda: not segment.live.busy, "the slider")
+        wait_for(lambda: not segment.live.busy, "the slider")
     growth.refresh()
-    _wait(lambda: growth.measured is not None and not growth.busy, "the growth curves")
+    wait_for(lambda: growth.measured is not None and not growth.busy, "the growth curves")
     _show_last_day(viewer)
     _leave_results(viewer, segment, growth, output)
     viewer.close()
@@ -152,8 +152,14 @@ def _leaves(segment: SegmentWidget) -> bool:
     return segment.image is not None and segment.session.labels_layer(segment.image) is not None
 
 
-def _wait(done: Callable[[], bool], what: str) -> None:
-    """Let the window live until something is done."""
+def wait_for(done: Callable[[], bool], what: str) -> None:
+    """Let the window live until something is done.
+
+    Raises
+    ------
+    UserError
+        When it is not done within ten minutes.
+    """
     loop, timer = QEventLoop(), QTimer()
     end = time.monotonic() + _PATIENCE_S
 
@@ -166,7 +172,7 @@ def _wait(done: Callable[[], bool], what: str) -> None:
     loop.exec_() if hasattr(loop, "exec_") else loop.exec()
     timer.stop()
     if not done():
-        raise UserError(f"The demonstration waited {_PATIENCE_S} s for {what} in vain.")
+        raise UserError(f"The window waited {_PATIENCE_S} s for {what} in vain.")
 
 
 def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, growth: GrowthView, output: Path) -> None:

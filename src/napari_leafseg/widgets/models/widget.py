@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store import user_models
 from napari_leafseg.models.store.zoo import ENDING, list_models
@@ -198,7 +199,7 @@ class ModelsWidget(LeafsegWidget):
         self._do(f"“{name}” was deleted; “Restore” undoes it.", user_models.delete_model, name)
 
     def _sure(self, name: str, used: dict[Path, int]) -> bool:
-        lines = "\n".join(f"{folder}: {count} image{'' if count == 1 else 's'}" for folder, count in used.items())
+        lines = "\n".join(f"{folder}: {counted(count, 'image')}" for folder, count in used.items())
         words = (
             f"“{name}” found leaves in projects of yours:\n\n{lines}\n\nTheir leaves stay, but without the model they "
             "cannot be found again in the same way. Delete it all the same?"

@@ -110,9 +110,8 @@ class ParameterSearchWidget(JobWidget):
         else:
             number = len(self.controller.reviewed_refs())
             known = number > 0
-            noun = "image" if number == 1 else "images"
             self.truth_label.setText(
-                f"Known leaves: {number} reviewed {noun}."
+                f"Known leaves: {counted(number, 'reviewed image')}."
                 if known
                 else "No leaves are known yet. Correct an image and mark it as reviewed, "
                 "or choose a folder with label images."
@@ -217,14 +216,14 @@ class ParameterSearchWidget(JobWidget):
         if self._picked is None:
             self.map.mark("picked", None)
             gain = search.best_sbd - search.current_sbd
-            noun = "image" if search.images == 1 else "images"
+            images, leaves = counted(search.images, "image"), counted(search.leaves, "leaf")
             self.verdict.setText(
-                f"<b>SBD {search.current_sbd:.3f} now, {search.best_sbd:.3f} at best</b> ({search.images} {noun}, "
-                f"{counted(search.leaves, 'leaf')}): {search.describe(best)}, "
+                f"<b>SBD {search.current_sbd:.3f} now, {search.best_sbd:.3f} at best</b> ({images}, {leaves}): "
+                f"{search.describe(best)}, "
                 f"smallest leaf {best['min_area_working']:.0f} px at the working scale."
                 if gain > 0
                 else f"<b>The values now are the best that was found:</b> SBD {search.current_sbd:.3f} "
-                f"({search.images} {noun}, {counted(search.leaves, 'leaf')})."
+                f"({images}, {leaves})."
             )
             self.apply_button.setText("Apply best")
             self.apply_button.setEnabled(gain > 0)

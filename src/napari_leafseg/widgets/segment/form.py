@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.tta import TTA_PRESETS, describe_cost
 from napari_leafseg.models.store.quality import explain_quality
@@ -345,8 +346,7 @@ class SegmentForm(JobWidget):
     def show_count(self, count: int, predicted: bool, verified: int, origin: LeafOrigin | None = None) -> None:
         """Number of leaves, and which model they are of where that is not the chosen one."""
         origin = origin or LeafOrigin()
-        noun = "leaf" if count == 1 else "leaves"
-        words = [f"<b>{count} {noun}</b>", f"{verified} verified" if verified else "", origin.caption]
+        words = [f"<b>{counted(count, 'leaf')}</b>", f"{verified} verified" if verified else "", origin.caption]
         self.count_label.setText("<b>Grouping leaves …</b>" if origin.grouping else " · ".join(filter(None, words)))
         self.count_label.setVisible(predicted or bool(origin.caption))
         show_run_button(

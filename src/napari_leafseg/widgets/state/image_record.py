@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from napari.layers import Image
 
+from napari_leafseg._counts import counted
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def describe(record: ImageRecord) -> str:
         return record.task
     if record.trouble:
         return "failed"
-    leaves = f"{record.count} {'leaf' if record.count == 1 else 'leaves'}"
+    leaves = counted(record.count, "leaf")
     exported = ", exported" if record.exported else ""
     if record.review is ReviewState.NEW:
         if record.has_leaves:
