@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QToolTip, QVBoxLayout, QWidget
 
+from napari_leafseg.widgets.common.base import LeafsegWidget
 from napari_leafseg.widgets.common.elided import ElidedButton, ElidedComboBox, ElidedLabel
 from tests.conftest import REPOSITORY
 from tests.widgets.layout_check import check, troubles
@@ -73,3 +74,10 @@ def test_a_long_text_is_shortened_and_its_tool_tip_tells_the_whole(kind, qtbot):
     widget.setFixedWidth(widget.fontMetrics().horizontalAdvance(words) + 80)
     assert widget.shown_text() == words
     assert widget.grab().toImage() != short
+
+
+def test_a_form_is_as_wide_as_what_is_scrolled_in_it(viewer):
+    widget, wide = LeafsegWidget(viewer), QPushButton("a text that is wider than a form is at first " * 3)
+    widget.column(scrolled=True).addWidget(wide)
+    assert wide.minimumSizeHint().width() > widget.minimum_width
+    assert widget.minimumSizeHint().width() > wide.minimumSizeHint().width()
