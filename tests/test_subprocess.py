@@ -37,6 +37,17 @@ def sleeps(file):
     Path(file).touch()
 
 
+def saves_at_its_end(file, seconds):
+    """Computes for some time after each value; closed, it saves."""
+    try:
+        while True:
+            yield os.getpid()
+            time.sleep(seconds)
+    except GeneratorExit:
+        Path(file).touch()
+        raise
+
+
 def counts_in(file):
     for number in range(100):
         Path(file).write_text(str(number))
@@ -94,6 +105,21 @@ def test_closing_it_ends_the_process_at_once_whatever_it_computes(tmp_path):
     assert time.monotonic() - start < 3
     assert gone(pid)
     assert not (tmp_path / "done").exists()
+
+
+def test_with_a_time_of_grace_what_was_computed_is_saved_and_what_takes_longer_is_not_waited_for(tmp_path):
+    work = run_in_subprocess(saves_at_its_end, tmp_path / "saved", 0.5, grace=60.0)
+    pid = next(said(work))
+    work.close()
+    assert gone(pid)
+    assert (tmp_path / "saved").exists()
+    work = run_in_subprocess(saves_at_its_end, tmp_path / "late", 60, grace=0.5)
+    pid = next(said(work))
+    start = time.monotonic()
+    work.close()
+    assert time.monotonic() - start < 30
+    assert gone(pid)
+    assert not (tmp_path / "late").exists()
 
 
 def test_a_process_that_is_killed_is_told_in_words(tmp_path):

@@ -5,6 +5,7 @@ Not `multiprocessing`: what it starts reads the main program again, which is nap
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -14,6 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -23,12 +25,12 @@ from napari_leafseg.errors import UserError, in_words
 
 _START = "from napari_leafseg._subprocess import _child_main; _child_main()"
 _TURN = 0.1  # seconds between two chances to stop
-_GOODBYE = 5.0  # seconds until a process that does not end is killed
+_GOODBYE = 5.0  # seconds until a process that should have ended is killed
 _LOG = logging.getLogger(__name__)
 
 
-def run_in_subprocess(job: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
-    """Run a generator in another process, which computes one thing ahead; closed, it ends the process at once.
+def run_in_subprocess(job: Callable[..., Iterator[Any]], *arguments: Any, grace: float = 0.0) -> Iterator[Any]:
+    """Run a generator in another process, which computes one thing ahead; closed, it ends the process.
 
     Parameters
     ----------
@@ -36,6 +38,9 @@ def run_in_subprocess(job: Callable[..., Iterator[Any]], *arguments: Any) -> Ite
         A generator function of a module; what it takes and yields must be picklable.
     *arguments
         For `job`.
+    grace : float
+        Seconds in which `job`, when nobody wants its values any more, may come to its next one and is closed there, to
+        save what it has; then the process ends, whatever it computes.
 
     Yields
     ------
@@ -57,7 +62,7 @@ def run_in_subprocess(job: Callable[..., Iterator[Any]], *arguments: Any) -> Ite
     answers: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(child.stdout, answers), daemon=True).start()
     try:
-        _send(child.stdin, (job, arguments))
+        _send(child.stdin, (job, arguments, grace))
         while True:
             try:
                 answer = answers.get(timeout=_TURN)
@@ -79,7 +84,7 @@ def run_in_subprocess(job: Callable[..., Iterator[Any]], *arguments: Any) -> Ite
             yield value
             _send(child.stdin, "next")
     finally:
-        _end(child)
+        _end(child, grace)
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -93,7 +98,7 @@ def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, **options)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], grace: float) -> None:
     """End a process: it does so when nobody asks it any more."""
     assert child.stdin is not None
     try:
@@ -101,9 +106,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     except OSError as error:
         _LOG.debug("The background process %d was gone already, with something unsent: %s", child.pid, error)
     try:
-        child.wait(_GOODBYE)
+        child.wait(grace + _GOODBYE)
     except subprocess.TimeoutExpired:
-        _LOG.warning("The background process %d did not end in %.0f s and is killed.", child.pid, _GOODBYE)
+        _LOG.warning("The background process %d did not end in %.0f s and is killed.", child.pid, grace + _GOODBYE)
         child.kill()
         child.wait()
 
@@ -156,12 +161,16 @@ def _child_main() -> None:
     questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     asked = threading.Semaphore(1)  # to be told the job is to be asked for its first thing
+    alone = threading.Event()
     try:
-        job, arguments = _receive(questions)
-        threading.Thread(target=_follow, args=(questions, asked), daemon=True).start()
-        for value in job(*arguments):
-            asked.acquire()
-            _send(answers, ("value", value))
+        job, arguments, grace = _receive(questions)
+        threading.Thread(target=_follow, args=(questions, asked, alone, grace), daemon=True).start()
+        with contextlib.closing(job(*arguments)) as values:
+            for value in values:
+                asked.acquire()
+                if alone.is_set():
+                    break
+                _send(answers, ("value", value))
         _send(answers, ("ended", None))
     except (UserError, MemoryError) as error:
         log_error(error)
@@ -172,8 +181,11 @@ def _child_main() -> None:
     os._exit(0)  # the interpreter's own end would wait for the thread that listens
 
 
-def _follow(questions: IO[bytes], asked: threading.Semaphore) -> None:
-    """Count what is asked for; nobody left to ask ends the process, whatever it computes."""
+def _follow(questions: IO[bytes], asked: threading.Semaphore, alone: threading.Event, grace: float) -> None:
+    """Count what is asked for; nobody left to ask ends the process, after its time of grace whatever it computes."""
     while _receive(questions) is not None:
         asked.release()
+    alone.set()
+    asked.release()
+    time.sleep(grace)
     os._exit(0)

@@ -1,6 +1,7 @@
 """Targets, crops, configuration and the loop."""
 
 import json
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -221,6 +222,28 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, one_thread):
     assert {float(kept["step"]) for kept in optimizer["state"].values()} == {6.0}  # its moments went on, too
     assert [event.step for event in rest if event.kind == "step"] == [3, 4, 5, 6]
     assert whole[-1].kind == rest[-1].kind == "finished"
+
+
+def test_a_run_that_is_closed_between_two_saves_goes_on_with_the_next_step(tmp_path, monkeypatch):
+    config = TINY.model_copy(update={"save_every": 100, "validate_every": 100})
+
+    def steps(last):
+        """Train on to a step and close the run there; the steps that were made."""
+        made = []
+        with closing(train(config, tmp_path)) as events:
+            for event in events:
+                made += [event.step] if event.kind == "step" else []
+                if made and made[-1] == last:
+                    return made
+        return made
+
+    assert steps(2) == [1, 2]
+    assert steps(3) == [3]
+    real = loop._Run.train_step
+    monkeypatch.setattr(loop._Run, "train_step", lambda run, batch: {**real(run, batch), "total": float("nan")})
+    assert steps(5) == [4, 5]  # the losses ran away: nothing of this is kept
+    monkeypatch.setattr(loop._Run, "train_step", real)
+    assert steps(None) == [4, 5, 6]
 
 
 def test_checkpoints_carry_configuration_metrics_and_provenance(tmp_path):

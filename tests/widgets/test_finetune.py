@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
@@ -153,6 +154,8 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running, timeout=10000)
     assert "go on with it, use what there is, or discard it" in widget.message.text()
+    kept = torch.load(next(config.session_folder("mine").glob("run*/state.pt")), weights_only=True)["step"]
+    assert kept >= widget.event.done  # nothing that was learned is learned again
     assert widget.start_button.text() == "Go on"
     assert widget.form.isEnabled()
     assert widget.keep_button.isVisibleTo(widget)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def split(count: int, seed: int) -> list[tuple[list[int], list[int]]]:
 
 def finetune(
     settings: FinetuneSettings, images: list[CorrectedImage], folder: Path, device: str = "cpu"
-) -> Iterator[FinetuneEvent]:
+) -> Generator[FinetuneEvent, None, None]:
     """Fine-tune a model; may be stopped after any event, and called again with the same folder goes on.
 
     The base model is never changed. The best weights on held-out images are kept; the new model is written, whole or
@@ -104,16 +105,17 @@ def finetune(
 
 def finetune_and_clean_up(
     settings: FinetuneSettings, images: list[CorrectedImage], device: str = "auto"
-) -> Iterator[FinetuneEvent]:
+) -> Generator[FinetuneEvent, None, None]:
     """Fine-tune in the folder that sessions of this name have, which goes when the new model is there.
 
     Parameters and errors are those of `finetune`; `device` may be "auto".
     """
     folder, device = session_folder(settings.name), str(choose_device(device))
-    for event in finetune(settings, images, folder, device):
-        if event.kind == "finished" and process_group_of(device).is_main:
-            discard(folder)
-        yield event
+    with closing(finetune(settings, images, folder, device)) as events:
+        for event in events:
+            if event.kind == "finished" and process_group_of(device).is_main:
+                discard(folder)
+            yield event
 
 
 class Session:

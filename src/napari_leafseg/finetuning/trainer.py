@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,22 +160,23 @@ class FoldRun:
             self.train_on, settings.synthetic_share, settings.paste, self.session.card.target_diameter
         )
         kept = True
-        for event in train(config, self.folder, str(self.session.processes.device), pool):
-            if event.kind == "step":
-                if not np.isfinite(event.values["total"]):
-                    raise FloatingPointError
-                yield self._event("step", event.step, f"Run {self.number + 1}: step {event.step} of {self.steps}",
-                                  event.values)  # fmt: skip
-            elif event.kind == "unsaved":
-                kept = False
-                yield self._event("announce", event.step, event.message)
-            elif event.kind == "saved":
-                kept = yield from self._saved(event)
-                if self._stalled():
-                    yield self._event("announce", event.step, "No gain on held-out images any more: stopped early.")
-                    break
-            elif event.kind == "finished" and kept:  # again, in case that a kill came between saving and looking
-                kept = yield from self._saved(event)
+        with closing(train(config, self.folder, str(self.session.processes.device), pool)) as events:
+            for event in events:
+                if event.kind == "step":
+                    if not np.isfinite(event.values["total"]):
+                        raise FloatingPointError
+                    yield self._event("step", event.step, f"Run {self.number + 1}: step {event.step} of {self.steps}",
+                                      event.values)  # fmt: skip
+                elif event.kind == "unsaved":
+                    kept = False
+                    yield self._event("announce", event.step, event.message)
+                elif event.kind == "saved":
+                    kept = yield from self._saved(event)
+                    if self._stalled():
+                        yield self._event("announce", event.step, "No gain on held-out images any more: stopped early.")
+                        break
+                elif event.kind == "finished" and kept:  # again, in case that a kill came between saving and looking
+                    kept = yield from self._saved(event)
         if not kept or not self.best_file.exists():
             raise UserError(f"The last steps could not be saved in {self.folder}. Free some space, then go on.")
         self.session.processes.barrier()

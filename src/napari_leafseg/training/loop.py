@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 import logging
+import math
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -233,12 +234,12 @@ class _Run:
 
 def train(
     config: TrainingConfig, folder: str | Path, device: str = "cpu", own: SampleSource | None = None
-) -> Iterator[TrainingEvent]:
+) -> Generator[TrainingEvent, None, None]:
     """Train, or go on with, a run.
 
     The run lies in `folder`: ``state.pt`` (to resume from), ``<name>.safetensors`` (the averaged weights, usable at any
     time) and ``curves.jsonl``. A run that was killed goes on from the last save and sees the same batches that it
-    would have seen.
+    would have seen. One that is closed, saves first.
 
     Parameters
     ----------
@@ -277,17 +278,25 @@ def train(
         draw = partial(coco.draw_batch, config, stride=run.network.stride)
     else:
         draw = partial(draw_batch, own if own is not None else (yield from _filled(run)), run.config)
-    for batch in _batches(draw, config, run.step):
-        losses = run.train_step(batch)
-        _log(run, losses)
-        yield TrainingEvent("step", run.step, config.steps, losses)
-        last = run.step == config.steps
-        if _validates(run) and (run.step % config.validate_every == 0 or last):
-            run.metrics = processes.broadcast(_validate(run) if processes.is_main else {})
-            _log(run, run.metrics)
-            yield TrainingEvent("validation", run.step, config.steps, run.metrics)
-        if run.step % config.save_every == 0 or last:
-            yield _save(run)
+    saved, losses = run.step, {}
+    try:
+        for batch in _batches(draw, config, run.step):
+            losses = run.train_step(batch)
+            _log(run, losses)
+            yield TrainingEvent("step", run.step, config.steps, losses)
+            last = run.step == config.steps
+            if _validates(run) and (run.step % config.validate_every == 0 or last):
+                run.metrics = processes.broadcast(_validate(run) if processes.is_main else {})
+                _log(run, run.metrics)
+                yield TrainingEvent("validation", run.step, config.steps, run.metrics)
+            if run.step % config.save_every == 0 or last:
+                event = _save(run)
+                saved = run.step if event.kind == "saved" else saved
+                yield event
+    except GeneratorExit:  # stopped: nothing that was learned is lost, but for what ran away
+        if processes.size == 1 and run.step > saved and math.isfinite(losses.get("total", math.inf)):
+            _save(run)
+        raise
     yield TrainingEvent("finished", run.step, config.steps, run.metrics)
 
 

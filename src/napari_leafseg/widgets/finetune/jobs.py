@@ -7,6 +7,8 @@ from typing import Any
 
 from napari_leafseg.widgets.finetune.held_out import HeldOut, outlined
 
+_GRACE = 20.0  # seconds in which a training that is stopped may end its step and save
+
 
 def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
     """Read the corrections and fine-tune in another process.
@@ -19,7 +21,7 @@ def finetune_job(wanted: Any, project: Any, device: str) -> Iterator[Any]:
 
     images, notes = load_corrections(project)
     yield from notes
-    for event in run_in_subprocess(finetune_and_clean_up, wanted, images, device):
+    for event in run_in_subprocess(finetune_and_clean_up, wanted, images, device, grace=_GRACE):
         yield event
         if event is not None and event.previews:
             yield [_outlined(shown) for shown in event.previews]
