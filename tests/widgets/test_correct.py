@@ -318,7 +318,7 @@ def test_the_part_that_is_done_is_what_the_canvas_shows(desk, size):
     assert max(abs(last.x() - hand.native.width()), abs(last.y() - hand.native.height())) <= 2 * zoom
 
 
-def test_the_least_certain_image_comes_first(desk, tmp_path, qtbot, monkeypatch):
+def test_the_least_certain_image_comes_first(desk):
     widget, _layer, _hand = desk
     session = widget.session
     from napari_leafseg.project.review import image_order
@@ -328,10 +328,9 @@ def test_the_least_certain_image_comes_first(desk, tmp_path, qtbot, monkeypatch)
     session.image_wanted.connect(wanted.append)
     widget.least_button.click()
     assert wanted == []  # there is no prediction
-    monkeypatch.setattr("napari_leafseg.widgets.correct.review.frame_confidences", lambda *_: {1: 0.3, 2: 0.8})
+    session.images[0].confidence = 0.3
     widget.least_button.click()
     assert wanted == [session.images[0]]
-    assert session.record(session.layer_of(session.images[0])).confidence == 0.3
 
 
 def test_all_leaves_at_once_leave_verified_ones_alone(desk):

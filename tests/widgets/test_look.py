@@ -83,12 +83,14 @@ def test_colormaps_hold_any_number_and_end_with_white():
 
 
 def test_features_tell_of_each_leaf():
-    table = features_job(wheel(4), None, {2: 7})
+    found = features_job(wheel(4), None, {2: 7})
+    table = found.table
+    assert found.confidence == []
     assert table["index"].tolist() == table["leaf"].tolist() == [1, 2, 3, 4, 5]
     assert table["area_px2"].sum() == (wheel(4) > 0).sum()
     assert table["track"][1] == 7
     assert np.isnan(table["track"][0])
-    assert len(features_job(np.zeros((9, 9), np.uint16), None, {})) == 0
+    assert len(features_job(np.zeros((9, 9), np.uint16), None, {}).table) == 0
 
 
 @pytest.fixture

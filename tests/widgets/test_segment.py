@@ -10,8 +10,11 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionSlider
 
 from napari_leafseg.io import read_labels, write_image
+from napari_leafseg.pipelines.run_list import leaf_confidences
+from napari_leafseg.project.background import read_facts
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.refresh import changed_box, show_region
 
 
@@ -309,6 +312,45 @@ def test_a_series_is_segmented_frame_by_frame(widget, viewer, qtbot, plant_image
     widget.overlays["seeds"].click()
     qtbot.waitUntil(lambda: "days seeds" in viewer.layers, timeout=10000)
     assert viewer.layers["days seeds"].data.shape[1] == 3
+
+
+def test_after_a_run_the_list_knows_the_least_certain_leaf_after_a_restart_too(viewer, qtbot, tmp_path, plant_image):
+    write_image(tmp_path / "plant.png", plant_image)
+    images, widget = ImagesWidget(viewer), SegmentWidget(viewer)
+    images.add([tmp_path / "plant.png"])
+    qtbot.waitUntil(lambda: widget.image is not None)
+    run(widget, qtbot)
+    (entry,) = images.session.images
+    record = images.session.record(widget.image)
+    sure = leaf_confidences(record.prediction, record.binding.document.labels)[0]
+    qtbot.waitUntil(lambda: entry.confidence is not None)
+    assert entry.confidence == min(sure.values()) < 1
+    least = min(sure, key=sure.get)
+    record.binding.verify([least], True)
+    qtbot.waitUntil(lambda: entry.confidence > min(sure.values()))
+    assert entry.confidence == min(value for leaf, value in sure.items() if leaf != least)
+    project = widget.controller.project
+    qtbot.waitUntil(lambda: widget.controller.autosave() or not record.binding.document.changed)
+    assert project.writer.flush()
+    facts = read_facts(project, project.images[0])
+    assert facts.confidence == entry.confidence
+    assert facts.record["confidence"] == {str(leaf): value for leaf, value in sure.items()}
+
+
+def test_looking_at_an_image_writes_nothing(viewer, qtbot, tmp_path, plant_image):
+    write_image(tmp_path / "plant.png", plant_image)
+    images, widget = ImagesWidget(viewer), SegmentWidget(viewer)
+    images.add([tmp_path / "plant.png"])
+    qtbot.waitUntil(lambda: widget.image is not None)
+    run(widget, qtbot)
+    binding = images.session.record(widget.image).binding
+    qtbot.waitUntil(lambda: "confidence" in binding.document.info)
+    looks = Look.of(images.session)
+    qtbot.waitUntil(lambda: looks.of_binding(binding).settled)
+    binding.document.changed, binding.document.info["confidence"] = False, {"1": 0.5}
+    looks.take(binding)  # as when an image is opened
+    qtbot.waitUntil(lambda: binding.document.info["confidence"] != {"1": 0.5})
+    assert not binding.document.changed
 
 
 def test_the_s_key_saves_labels_with_a_record(viewer, qtbot, tmp_path, plant_image):

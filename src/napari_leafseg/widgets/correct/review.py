@@ -174,27 +174,12 @@ class Review(QObject):
 
     def least_certain_image(self) -> None:
         """Show the image of the list whose least certain leaf is the least certain; those not segmented last."""
-        confidence = {}
-        for number, entry in enumerate(self.session.images):
-            if not entry.waits:
-                continue
-            layer = self.session.layer_of(entry)
-            binding = None if layer is None else self.session.binding(layer)
-            if binding is not None:
-                self._note_confidence(binding)
-                confidence[str(number)] = self.session.record(binding.image).confidence
-            else:
-                confidence[str(number)] = entry.confidence
-        order = image_order({name: value for name, value in confidence.items() if value is not None})
+        waiting = {str(number): entry.confidence for number, entry in enumerate(self.session.images) if entry.waits}
+        order = image_order({number: value for number, value in waiting.items() if value is not None})
         if order:
             self.session.image_wanted.emit(self.session.images[int(order[0])])
         else:
             show_info("No image with a prediction is left to review. Segment the next ones first.")
-
-    def _note_confidence(self, binding: LabelsBinding) -> None:
-        found = frame_confidences(self.session, binding)
-        open_leaves = [value for leaf, value in found.items() if leaf not in binding.locked]
-        self.session.record(binding.image).confidence = min(open_leaves, default=1.0) if found else None
 
     def progress(self) -> Progress:
         """Say how far the review of the image on the screen is, and that of all images."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from psygnal import Signal
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer
 
+from napari_leafseg.project.background import least_certain
 from napari_leafseg.widgets.state.colors import color_leaves, find_neighbors, leaf_colors, reduced
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.napari_private import recolor
@@ -123,6 +125,7 @@ class LeafLook(QObject):
         self.colors: dict[int, int] = {}
         self._tracks: dict[tuple[int, int], int] = {}
         self._busy, self._again = set[str](), set[str]()
+        self._stepped = False
         self._timers = {
             "colors": self._timer(_COLORS_AFTER, self._color), "features": self._timer(_FEATURES_AFTER, self._measure)
         }  # fmt: skip
@@ -143,8 +146,9 @@ class LeafLook(QObject):
         """Whether colors and features are those of the labels on the screen."""
         return not self._busy and not any(timer.isActive() for timer in self._timers.values())
 
-    def refresh(self, _step: Any = None) -> None:
-        """Follow the labels, once a burst of changes has come to rest."""
+    def refresh(self, step: Any = None) -> None:
+        """Follow the labels, once a burst of changes has come to rest; with `step` somebody changed them."""
+        self._stepped = self._stepped or step is not None
         for timer in self._timers.values() if isalive(self) else ():
             timer.start()
 
@@ -213,41 +217,94 @@ class LeafLook(QObject):
         if "features" in self._busy:
             self._again.add("features")
             return
-        record = session.record(binding.image)
-        known = None if record.prediction is None else record.prediction.frames[binding.frame]
+        prediction = session.record(binding.image).prediction
         tracks = {leaf: track for (at, leaf), track in self._tracks.items() if at == binding.frame}
-        self._start("features", features_job, binding.plane.copy(), known, tracks)
+        labels, frame = binding.document.labels, binding.frame
+        told = binding.document.info.get("confidence")
+        if labels.ndim == 3 and isinstance(told, list) and len(told) == len(labels):  # the other frames are known
+            whole = None
+        else:
+            whole = labels.copy() if labels.ndim == 3 and prediction is not None else None
+        self._start("features", features_job, binding.plane.copy(), prediction, tracks, frame, whole)
 
-    def _take_features(self, table: pd.DataFrame) -> None:
-        binding = self._binding()
-        if binding is not None:
-            binding.layer.features = table
+    def _take_features(self, found: Features) -> None:
+        binding, session = self._binding(), self._session()
+        if binding is None or session is None:
+            return
+        if found.frame == binding.frame:
+            binding.layer.features = found.table
+        if found.confidence:
+            _note_confidence(session, binding, found, self._stepped)
+
+
+def _note_confidence(session: Session, binding: LabelsBinding, found: Features, stepped: bool) -> None:
+    """Keep how certain the model is of leaves with their labels, and of the least certain one for the list."""
+    document, record = binding.document, session.record(binding.image)
+    told = [{str(leaf): value for leaf, value in frame.items()} for frame in found.confidence]
+    before = document.info.get("confidence")
+    if document.labels.ndim == 3 and len(told) == 1:
+        told = [*before[: found.frame], *told, *before[found.frame + 1 :]] if isinstance(before, list) else told
+    now = told if document.labels.ndim == 3 else told[0]
+    document.info["confidence"] = now
+    if now != before and stepped:  # looking at an image writes nothing
+        document.changed = True
+    sure = least_certain(now, document.verified)
+    if sure != record.confidence:
+        record.confidence = sure
+        session.images_changed.emit()
 
 
 def _colors_job(labels: np.ndarray, before: dict[int, int]) -> dict[int, int]:
     return color_leaves(find_neighbors(labels), before)
 
 
-def features_job(plane: np.ndarray, prediction: Any, tracks: dict[int, int]) -> pd.DataFrame:
-    """Measure what napari shows of the leaf under the mouse and in its table of features: a row a leaf.
+@dataclass(frozen=True)
+class Features:
+    """What is known of the leaves of a frame.
+
+    Attributes
+    ----------
+    frame : int
+    table : pandas.DataFrame
+        What napari shows of the leaf under the mouse and in its table of features: a row a leaf.
+    confidence : list of dict
+        Confidence by leaf, of this frame or of all; empty where no prediction is at hand.
+    """
+
+    frame: int
+    table: pd.DataFrame
+    confidence: list[dict[int, float]]
+
+
+def features_job(
+    plane: np.ndarray, prediction: Any, tracks: dict[int, int], frame: int = 0, whole: np.ndarray | None = None
+) -> Features:
+    """Measure what is shown of leaves, and how certain the model is of them.
 
     Parameters
     ----------
     plane : numpy.ndarray
         (H, W).
     prediction : Prediction or None
+        Of the image, all frames of it.
     tracks : dict of int to int
         Numbers of leaves that were followed over time, by leaf.
+    frame : int
+        Which frame `plane` is.
+    whole : numpy.ndarray, optional
+        (T, H, W); the confidence of all its leaves is wanted, not only of this frame's.
     """
     from napari_leafseg.traits import measure_leaves
 
-    confidence = None
+    sure: list[dict[int, float]] = []
     if prediction is not None:
         from napari_leafseg.inference.confidence import leaf_confidence
 
-        confidence = leaf_confidence(prediction, plane)
+        planes = [(frame, plane)] if whole is None else list(enumerate(whole))
+        sure = [leaf_confidence(prediction.frames[at], labels) for at, labels in planes]
     if not plane.any():
-        return pd.DataFrame({"index": np.zeros(0, int), "leaf": np.zeros(0, int)})
+        return Features(frame, pd.DataFrame({"index": np.zeros(0, int), "leaf": np.zeros(0, int)}), sure)
+    confidence = None if not sure else sure[0 if whole is None else frame]
     measured = measure_leaves(plane, confidence=confidence)
     table = pd.DataFrame(
         {"index": measured["leaf"], "leaf": measured["leaf"], "area_px2": measured["area_px2"].astype(int)}
@@ -257,4 +314,4 @@ def features_job(plane: np.ndarray, prediction: Any, tracks: dict[int, int]) -> 
         table["confidence"] = measured["confidence"].round(3)
     if tracks:
         table["track"] = [tracks.get(int(leaf)) for leaf in measured["leaf"]]
-    return table
+    return Features(frame, table, sure)
