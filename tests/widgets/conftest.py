@@ -19,6 +19,12 @@ def _own_settings(tmp_path, monkeypatch):
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
 
 
+@pytest.fixture(autouse=True)
+def _answers_at_once(monkeypatch):
+    """What takes no time is answered at once, on a busy machine too."""
+    monkeypatch.setattr("napari_leafseg.widgets.state.workers.MOMENT", PATIENCE / 1000)
+
+
 @pytest.fixture
 def qtbot(qtbot, monkeypatch):
     """Waits end with their condition; the time is that of a busy machine, and only failing tests take it."""

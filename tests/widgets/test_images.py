@@ -1,12 +1,15 @@
 """The Images widget, with real clicks and keys."""
 
+import threading
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
-from napari_leafseg.io import write_image
+from napari_leafseg.io import find_images, write_image
 from napari_leafseg.pipelines.thumbnails import SIZE
+from napari_leafseg.project import Project
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.state.session import Session
 
@@ -123,3 +126,58 @@ def test_a_project_that_is_opened_again_shows_its_first_image(widget, viewer, qt
     qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["a"], timeout=10000)
     assert widget.session.layer_of(widget.session.images[0]) is viewer.layers["a"]
     widget.controller.close()
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """A disk that answers only when it is told to: (event that lets it answer, what to patch)."""
+    answers = threading.Event()
+    monkeypatch.setattr("napari_leafseg.widgets.state.workers.MOMENT", 0.01)
+
+    def slowly(real):
+        return lambda *arguments: answers.wait(60) and real(*arguments)
+
+    yield answers, slowly
+    answers.set()
+
+
+def test_a_slow_folder_keeps_nobody_waiting(viewer, qtbot, tmp_path, monkeypatch, slow):
+    answers, slowly = slow
+    monkeypatch.setattr("napari_leafseg.widgets.images.widget.find_images", slowly(find_images))
+    write_image(tmp_path / "a.png", np.zeros((40, 50, 3), np.uint8))
+    widget = ImagesWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.add([tmp_path])
+    assert widget.position.text() == "Looking for images …"
+    assert not widget.session.images
+    answers.set()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1)
+    qtbot.waitUntil(lambda: widget.position.text() == "1 of 1")
+
+
+def test_a_slow_folder_that_is_not_there_is_told(viewer, qtbot, tmp_path, monkeypatch, slow, errors):
+    answers, slowly = slow
+    monkeypatch.setattr("napari_leafseg.widgets.images.widget.find_images", slowly(find_images))
+    widget = ImagesWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.add([tmp_path / "none"])
+    assert not errors
+    answers.set()
+    qtbot.waitUntil(lambda: bool(errors))
+    assert "There is no file" in errors[0]
+    qtbot.waitUntil(lambda: widget.position.text() == "")
+
+
+def test_a_project_on_a_slow_disk_keeps_nobody_waiting(viewer, qtbot, tmp_path, monkeypatch, slow):
+    answers, slowly = slow
+    write_image(tmp_path / "a.png", np.zeros((40, 50, 3), np.uint8))
+    with Project.create(tmp_path / "p") as project:
+        project.add_images([tmp_path / "a.png"])
+    monkeypatch.setattr(Project, "open", slowly(Project.open))
+    widget = ImagesWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.project_bar.open(tmp_path / "p")
+    assert widget.controller.project is None
+    answers.set()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1)
+    assert widget.controller.project.folder == tmp_path / "p"

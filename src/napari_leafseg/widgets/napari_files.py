@@ -68,7 +68,7 @@ def _open_project(folder: Path) -> list[LayerData]:
         widget = next((item for item in docked if getattr(item, "objectName", str)() == "napari-leafseg-images"), None)
         if widget is None:
             _, widget = viewer.window.add_plugin_dock_widget("napari-leafseg", "Images")
-        QTimer.singleShot(0, partial(widget.project_bar.open_or_tell, folder))  # napari is still opening
+        QTimer.singleShot(0, partial(widget.project_bar.open, folder))  # napari is still opening
         return []
     layers: list[LayerData] = []
     with Project.open(folder) as project:

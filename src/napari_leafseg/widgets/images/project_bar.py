@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,32 +184,27 @@ class ProjectBar(QWidget):
             self.open(folder)
 
     def open(self, folder: Path) -> None:
-        """Open a project; ask where another computer seems to have it open."""
-        try:
-            self.controller.switch(folder)
-        except ProjectLocked as locked:
-            if locked.owner.host == locked.owner.me().host:
-                raise
-            answer = QMessageBox.question(
-                self, "Open elsewhere", f"{locked}\n\nIf you know that it is not open there any more, open it here?"
-            )
-            if answer == QMessageBox.StandardButton.Yes:
-                self.controller.switch(folder, force=True)
+        """Open a project; ask where another computer seems to have it open, tell why where it cannot be opened."""
+        self.controller.switch(folder, refused=lambda error: self._refused(folder, error))
 
-    def open_or_tell(self, folder: Path) -> None:
-        """Open a project; tell why where that is not possible."""
-        self._guarded(partial(self.open, folder))()
+    def _refused(self, folder: Path, error: Exception) -> None:
+        if not isinstance(error, ProjectLocked) or error.owner.host == error.owner.me().host:
+            show_error(str(error))
+            return
+        question = f"{error}\n\nIf you know that it is not open there any more, open it here?"
+        if QMessageBox.question(self, "Open elsewhere", question) == QMessageBox.StandardButton.Yes:
+            self.controller.switch(folder, force=True)
 
     def open_kept(self, folder: Path) -> None:
         """Open what an earlier session left in the safety folder."""
-        self._guarded(partial(self.controller.open, folder, False, True))()
+        self.controller.switch(folder, is_scratch=True)
 
     def _recover(self) -> None:
         left = recoverable_projects()
         if left:
             self.open_kept(left[0])
         elif self.last is not None:
-            self.open_or_tell(self.last)
+            self.open(self.last)
 
     def _import(self) -> None:
         folder = self._folder("The folder of images with label images")
@@ -294,13 +288,12 @@ class ProjectBar(QWidget):
         focus = self.session.focus()
         entry = None if focus is None else self.session.entry_of(focus)
 
-        def reopen() -> None:
-            self.controller.open(folder)
+        def show_again() -> None:
             again = None if entry is None else self.session.entry_at(entry.path)
             if again is not None:
                 self.session.image_wanted.emit(again)
 
-        return self._guarded(reopen)
+        return lambda: self.controller.switch(folder, then=show_again)
 
     def _imported(self) -> None:
         if self.controller.project is not None:

@@ -15,8 +15,7 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg._counts import counted
-from napari_leafseg.errors import UserError
-from napari_leafseg.io import IMAGE_ENDINGS, ChannelsNeeded, LoadedImage, find_images
+from napari_leafseg.io import IMAGE_ENDINGS, ChannelsNeeded, FoundImages, LoadedImage, find_images
 from napari_leafseg.widgets.common.background_run import BackgroundRun
 from napari_leafseg.widgets.common.controls import burst_timer, present
 from napari_leafseg.widgets.common.job_runner import JobRunner
@@ -33,6 +32,7 @@ from napari_leafseg.widgets.state.napari_private import changed_at_once, leave_s
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import KEY
 from napari_leafseg.widgets.state.view import camera_state, fit_plant
+from napari_leafseg.widgets.state.workers import answer_or_start
 
 _FOLDERS = 8  # remembered
 
@@ -53,6 +53,7 @@ class ImagesWidget(ImagesForm):
         self._choices: dict[Path, tuple[tuple[str, ...], int]] = {}  # channels and planes to choose from
         self._ask_about: ListedImage | None = None
         self._camera: tuple[float, ...] = ()
+        self._looking = 0  # how often somebody waits for a folder to be looked into
         self.loader = JobRunner(self)
         self.loader.result.connect(self._loaded)
         self.loader.failed.connect(self._load_failed)
@@ -90,7 +91,7 @@ class ImagesWidget(ImagesForm):
         self.list.removal_wanted.connect(lambda: self.actions_of_rows.remove(self.list.chosen()))
         present(self.list.selectionModel()).currentChanged.connect(lambda _now, _before: self._row_chosen())
         self.empty.folder_wanted.connect(lambda folder: self.add([folder]))
-        self.empty.project_wanted.connect(self.project_bar.open_or_tell)
+        self.empty.project_wanted.connect(self.project_bar.open)
         self.empty.kept_wanted.connect(self.project_bar.open_kept)
 
     # -- adding ------------------------------------------------------------------------------------------------------
@@ -106,12 +107,21 @@ class ImagesWidget(ImagesForm):
             self.add([folder])
 
     def add(self, paths: Iterable[str | Path]) -> None:
-        """Add files and folders; those that are in the list already are not added twice."""
-        try:
-            images = find_images(paths)
-        except UserError as error:
-            show_error(str(error))
+        """Add files and folders, looked into in a thread; those that are in the list already are not added twice."""
+        wanted = list(paths)
+        if not wanted:
             return
+        answer_or_start(
+            find_images, wanted, on_result=self._take, owner=self, on_wait=self._wait_for_images,
+            on_error=lambda error: show_error(str(error)),
+        )  # fmt: skip
+
+    def _wait_for_images(self, waits: bool) -> None:
+        self._looking += 1 if waits else -1
+        self._show_position()
+
+    def _take(self, images: FoundImages) -> None:
+        """List images that were found."""
         if images.left_out:
             show_warning(images.sentence())
         found = images.paths
@@ -190,7 +200,8 @@ class ImagesWidget(ImagesForm):
 
     def _show_position(self) -> None:
         total, row = self.list.count(), self.list.currentRow()
-        self.position.setText(f"{row + 1} of {total}" if total and row >= 0 else "")
+        place = f"{row + 1} of {total}" if total and row >= 0 else ""
+        self.position.setText("Looking for images …" if self._looking else place)
         self.previous_button.setEnabled(row > 0)
         self.next_button.setEnabled(row < total - 1)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from napari.utils.notifications import show_error
 from psygnal import Signal
 from qtpy.compat import isalive
@@ -23,6 +22,9 @@ from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.shortcuts import Keys
 from napari_leafseg.widgets.state.workers import start_worker
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COLORS_AFTER, _FEATURES_AFTER = 40, 400  # milliseconds after the last change
 _LOOKS: weakref.WeakKeyDictionary[Session, Look] = weakref.WeakKeyDictionary()
@@ -294,6 +296,8 @@ def features_job(
     whole : numpy.ndarray, optional
         (T, H, W); the confidence of all its leaves is wanted, not only of this frame's.
     """
+    import pandas as pd
+
     from napari_leafseg.traits import measure_leaves
 
     sure: list[dict[int, float]] = []

@@ -25,7 +25,7 @@ from napari_leafseg.widgets.state.gl_guard import guard_canvas
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
 from napari_leafseg.widgets.state.project_labels import ProjectLabels
 from napari_leafseg.widgets.state.session import Session
-from napari_leafseg.widgets.state.workers import start_worker
+from napari_leafseg.widgets.state.workers import answer_or_start, start_worker
 
 _UNSAVED = "unsaved"
 _CONTROLLERS: weakref.WeakKeyDictionary[Session, ProjectController] = weakref.WeakKeyDictionary()
@@ -120,26 +120,57 @@ class ProjectController(ProjectLabels):
         self.changed.emit()
 
     def open(self, folder: Path, force: bool = False, is_scratch: bool = False) -> None:
-        """Open a project: its images become the list."""
-        project = Project.open(folder, force, self.trouble.emit, self.noticed.emit)
+        """Open a project: its images become the list. Waits for the disk, as a script does; a window switches."""
+        project, records = _open_project(folder, force, self.trouble.emit, self.noticed.emit)
         self.close()
-        self._show(project, is_scratch)
+        self._show(project, records, is_scratch)
 
-    def switch(self, folder: Path, force: bool = False) -> None:
-        """Open a project as soon as everything of the one that is open is on the disk; the window goes on meanwhile."""
-        project = Project.open(folder, force, self.trouble.emit, self.noticed.emit)
-        self.leave(lambda: self._show(project, False), lambda: _close_aside(project))
+    def switch(
+        self, folder: Path, force: bool = False, is_scratch: bool = False,
+        refused: Callable[[Exception], None] | None = None, then: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Open a project as soon as everything of the one that is open is on the disk; the window goes on meanwhile.
 
-    def _show(self, project: Project, is_scratch: bool) -> None:
+        Parameters
+        ----------
+        folder : pathlib.Path
+        force : bool
+            Open it although another computer has it open.
+        is_scratch : bool
+            Whether it was made by itself.
+        refused : callable, optional
+            Told why it cannot be opened; that is shown when None.
+        then : callable, optional
+            What comes next.
+        """
+
+        def opened(found: tuple[Project, list[ListedImage]]) -> None:
+            self.leave(lambda: show(*found), lambda: _close_aside(found[0]))
+
+        def show(project: Project, records: list[ListedImage]) -> None:
+            self._show(project, records, is_scratch)
+            if then is not None:
+                then()
+
+        said = self.trouble.emit, self.noticed.emit
+        answer_or_start(
+            _open_project, folder, force, *said, on_result=opened, on_error=refused or self._tell_error, owner=self
+        )
+
+    @staticmethod
+    def _tell_error(error: Exception) -> None:
+        show_error(str(error))
+
+    def _show(self, project: Project, records: list[ListedImage], is_scratch: bool) -> None:
         self.session.read_options = ReadOptions()
         self._take(project, is_scratch)
-        self._list(list(self.session.image_layers()), [_new_record(project, ref) for ref in project.images])
+        self._list(list(self.session.image_layers()), records)
         self.changed.emit()
-        missing = project.missing()
+        missing = [record for record in records if record.missing]
         if missing:
             show_error(
-                f"{len(missing)} of {counted(len(project.images), 'image')} are no longer where they were, for example "
-                f"{project.path_of(missing[0])}. Choose “Find moved images …” in the project's menu."
+                f"{len(missing)} of {counted(len(records), 'image')} are no longer where they were, for example "
+                f"{missing[0].path}. Choose “Find moved images …” in the project's menu."
             )
 
     def _list(self, shown: list[Image], records: list[ListedImage]) -> None:
@@ -283,6 +314,14 @@ def _close_aside(project: Project, remove: bool = False) -> None:
             shutil.rmtree(project.folder, ignore_errors=True)
 
     threading.Thread(target=close, name="napari-leafseg closing", daemon=True).start()
+
+
+def _open_project(
+    folder: Path, force: bool, failed: Callable[[str], None], noticed: Callable[[str], None]
+) -> tuple[Project, list[ListedImage]]:
+    """Open a project, and look which of its images are there."""
+    project = Project.open(folder, force, failed, noticed)
+    return project, [_new_record(project, ref) for ref in project.images]
 
 
 def _new_record(project: Project, ref: ImageRef) -> ListedImage:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +17,7 @@ from qtpy.QtCore import QObject, QThreadPool
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import in_words
 
+MOMENT = 0.05  # seconds that the window may wait
 _THREADS = 32  # Qt's own number, that of the cores, would have a slider wait for a fine-tuning
 
 
@@ -132,6 +136,52 @@ def start_worker(
     _make_room()
     worker.start()
     return worker
+
+
+def answer_or_start(
+    job: Callable[..., Any],
+    *arguments: Any,
+    on_result: Callable[[Any], None],
+    on_error: Callable[[Exception], None],
+    owner: QObject,
+    on_wait: Callable[[bool], None] | None = None,
+) -> None:
+    """Run a function in a thread; where it is done in a moment, answer before this returns.
+
+    For what takes no time, but for very many files or a network folder that is slow.
+
+    Parameters
+    ----------
+    job, *arguments, on_result, on_error, owner
+        See `start_worker`.
+    on_wait : callable, optional
+        Told True where it takes longer, and False when it has ended then.
+    """
+    answer: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(job(*arguments))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="napari-leafseg answer", daemon=True).start()
+    waits = on_wait or _nothing
+    try:
+        result = answer.result(MOMENT)
+    except FutureTimeout:
+        waits(True)
+        start_worker(
+            answer.result, on_result=on_result, on_error=on_error, owner=owner, on_end=lambda _worker: waits(False)
+        )
+    except Exception as error:
+        log_error(error)
+        told = in_words(error)
+        if told is None:
+            raise
+        on_error(told)
+    else:
+        on_result(result)
 
 
 def _guarded_generator(events: Iterator[Any]) -> Iterator[Any]:
