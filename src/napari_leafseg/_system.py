@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_leafseg._files import data_folder, resource_folder
 from napari_leafseg._log import LEVEL_VARIABLE, log_file
+from napari_leafseg.models.registry import broken_families, families
 from napari_leafseg.models.store.zoo import user_folder
 from napari_leafseg.versions import __version__, installed_version
 
@@ -37,6 +38,10 @@ def system_info(settings: str = "") -> dict[str, Any]:
         "system": platform.platform(),
         "cores": {"all": os.cpu_count(), "usable": usable_cores()},
         **_devices(),
+        "model families": {
+            **{kind: f"{family.title} ({_package(family.builder)})" for kind, family in families().items()},
+            **{point: f"left out: {reason}" for point, reason in broken_families().items()},
+        },
         "paths": {
             "data": str(data_folder()),
             "models": str(user_folder()),
@@ -65,6 +70,12 @@ def info_lines(info: dict[str, Any]) -> list[str]:
 def usable_cores() -> int:
     """Count the cores that this process may use."""
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _package(name: str) -> str:
+    """The package that ``"package.module:attribute"`` lies in, with its version where it is installed."""
+    package = name.partition(":")[0].partition(".")[0]
+    return f"{package} {installed_version(package.replace('_', '-')) or ''}".strip()
 
 
 def _devices() -> dict[str, Any]:

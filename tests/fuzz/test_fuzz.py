@@ -28,7 +28,7 @@ from napari_leafseg.project.review import tally
 from napari_leafseg.training.config import TrainingConfig, read_training_config
 from tests.reliability.kept import SHAPE, draw, image
 
-COUNTS = [25, pytest.param(120, marks=pytest.mark.slow), pytest.param(500, marks=pytest.mark.night)]
+COUNTS = [25, pytest.param(500, marks=pytest.mark.night)]
 SECONDS, MEMORY = 10, 2_000_000  # for one file; kilobytes more than before
 ODD = [
     None, True, -1, 0, 2**70, 1e400, float("nan"), "", "../../../../../../tmp/leafseg-victim", "/etc/passwd", "a\0b",

@@ -166,6 +166,26 @@ def test_edits_of_one_step_are_taken_back_last_first_and_made_again_first_first(
     project.close()
 
 
+def test_steps_that_were_undone_before_the_project_can_be_made_again_after_a_restart(project):
+    ref, other = project.images
+    document = Document(start(project, other).labels.copy())
+    for leaf in (1, 2, 3):
+        document.commit(ops.delete(document.labels, leaf))
+    for _ in range(3):
+        document.undo()
+    before = document.labels.copy()
+    project.adopt(ref, document)
+    assert project.writer.flush()
+    project.close()
+    with Project.open(project.folder) as again:
+        found = again.open_document(again.images[0], SHAPE)
+        assert np.array_equal(found.labels, before)
+        for left in ([2, 3], [3], []):
+            assert found.redo().tool == "delete"
+            assert found.leaves() == left
+        assert found.redo() is None
+
+
 def test_marks_follow_what_is_done_by_hand(project):
     document = start(project, project.images[0])
     document.commit(ops.draw_polygon(document.labels, np.array([[1.0, 1], [1, 9], [9, 9], [9, 1]]), 9))

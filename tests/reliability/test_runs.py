@@ -319,8 +319,13 @@ def test_labels_for_other_images_leave_a_run_and_the_view_alone(desk, qtbot, tmp
     qtbot.waitUntil(lambda: "1 leaf" in images.list.text(0))
 
 
-@pytest.mark.parametrize("moment", ["run", "slider"])
-@pytest.mark.parametrize("project", ["p", "-"])
+@pytest.mark.parametrize(
+    ("moment", "project"),
+    [
+        ("run", "p"), ("slider", "-"),
+        pytest.param("run", "-", marks=pytest.mark.night), pytest.param("slider", "p", marks=pytest.mark.night),
+    ],
+)  # fmt: skip
 def test_a_killed_window_loses_no_run(tmp_path, plant_image, qtbot, make_napari_viewer, moment, project):  # noqa: F811
     data, place = tmp_path / "data", str(tmp_path / "p") if project == "p" else "-"
     data.mkdir()

@@ -98,6 +98,19 @@ def test_two_plants_are_followed_apart():
     assert tracks.groupby("track").size().tolist() == [3] * 6
 
 
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize(("moved", "plants"), [(10, 2), (90, 3), (150, 3)])
+def test_a_plant_that_is_lost_is_not_one_that_comes_up_elsewhere(moved, plants, missing):
+    """Plants stay in their pots, also those that were not found for a day: pots farther off hold others."""
+    frames = []
+    for day in range(4):
+        spots = [(y, x) for y, x in ((40, 40), (75, 65), (75, 35))]
+        away = 160 + (moved if day >= 2 else 0)
+        spots += [(y, x + away) for y, x in spots] if not (missing and day == 2) else []
+        frames.append(measure(discs(centers=tuple(spots), radius=9, size=400), gap=45))
+    assert track_leaves(frames)["plant_track"].nunique() == plants
+
+
 def test_corrections_hold_when_leaves_are_tracked_again():
     frames = moving(0)
     track_edits = TrackEdits()

@@ -157,25 +157,34 @@ def _built_in() -> Iterator[ModelFamily]:
 
 
 @cache
-def _installed() -> dict[str, ModelFamily]:
-    """The built-in families, then those of other packages; one that cannot be loaded is logged and left out."""
-    found = {family.kind: family for family in _built_in()}
+def _installed() -> tuple[dict[str, ModelFamily], dict[str, str]]:
+    """The built-in families, then those of other packages; and why others are left out, by entry point."""
+    found, broken = {family.kind: family for family in _built_in()}, {}
     for point in entry_points(group=GROUP):
+        place = f"{point.name} ({point.value})"
         try:
             family = point.load()
-        except Exception:  # whatever another package's code does, ours goes on
-            logger.warning("The model family %s (%s) cannot be loaded.", point.name, point.value, exc_info=True)
+        except Exception as error:  # whatever another package's code does, ours goes on
+            logger.warning("The model family %s cannot be loaded.", place, exc_info=True)
+            broken[place] = f"{type(error).__name__}: {error}"
             continue
         if not isinstance(family, ModelFamily):
-            logger.warning("%s (%s) is no ModelFamily.", point.name, point.value)
+            broken[place] = "is no ModelFamily"
         elif found.setdefault(family.kind, family) != family:
-            logger.warning("%s (%s): the kind %s is taken.", point.name, point.value, family.kind)
-    return found
+            broken[place] = f"the kind {family.kind} is taken"
+        if place in broken:
+            logger.warning("%s: %s.", place, broken[place])
+    return found, broken
 
 
 def families() -> dict[str, ModelFamily]:
     """List all families by kind: built-in, installed, registered."""
-    return {**_installed(), **_registered}
+    return {**_installed()[0], **_registered}
+
+
+def broken_families() -> dict[str, str]:
+    """Tell why families of other packages are left out, by the name and value of their entry points."""
+    return dict(_installed()[1])
 
 
 def get_family(kind: str) -> ModelFamily:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from napari_leafseg.errors import UserError
 from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.inference.predictor import Predictor
 from napari_leafseg.io import ReadOptions, read_image
+from napari_leafseg.pipelines.engine import run_over
 
 _FRAMES = 3  # of a time series: the first, the middle one and the last
 
@@ -55,14 +56,21 @@ def rank_images(predictor: Predictor, paths: Sequence[Path], options: ReadOption
     Ranked
         In the order of `paths`; sort them by ``confidence``.
     """
-    for number, path in enumerate(paths, start=1):
-        try:
-            found = [_confidences(predictor, frame, path) for frame in _frames(read_image(path, options).array)]
-        except UserError as error:
-            yield Ranked(path, 1.0, 0, number, len(paths), str(error))
+    for event in run_over(paths, partial(_look, predictor, options), name=lambda path: path.name, collect=True):
+        if event.item is None:
             continue
-        least = min(min(values, default=0.0) for values in found)
-        yield Ranked(path, least, sum(map(len, found)), number, len(paths))
+        done = int(event.done)
+        if event.error is not None:
+            yield Ranked(event.item, 1.0, 0, done, event.total, str(event.error))
+        else:
+            confidence, leaves = event.result
+            yield Ranked(event.item, confidence, leaves, done, event.total)
+
+
+def _look(predictor: Predictor, options: ReadOptions | None, path: Path) -> tuple[float, int]:
+    """The confidence of an image's least certain leaf, and how many leaves it has."""
+    found = [_confidences(predictor, frame, path) for frame in _frames(read_image(path, options).array)]
+    return min(min(values, default=0.0) for values in found), sum(map(len, found))
 
 
 def _frames(array: np.ndarray) -> list[np.ndarray]:

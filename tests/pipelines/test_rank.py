@@ -3,7 +3,7 @@
 import numpy as np
 import tifffile
 
-from napari_leafseg.finetuning.active_learning import rank_images
+from napari_leafseg.pipelines.rank import rank_images
 from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.io import write_image
 from napari_leafseg.synthetic import SceneConfig, synthesize
@@ -28,6 +28,22 @@ def test_images_are_ranked_by_their_least_certain_leaf(tmp_path, predictor):
         assert item.confidence == min(expected.values())
     assert "broken.png" in found[1].trouble
     assert (found[3].confidence, found[3].leaves) == (0.0, 0)
+
+
+def test_an_image_that_fails_in_an_unknown_way_does_not_end_the_others(tmp_path, predictor, monkeypatch):
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / name, synthesize(4_000, SCENE).image)
+    real = type(predictor).predict
+
+    def predict(self, image, name="", **more):
+        if name == "a.png":
+            raise RuntimeError("no kernel")
+        return real(self, image, name=name, **more)
+
+    monkeypatch.setattr(type(predictor), "predict", predict)
+    first, second = rank_images(predictor, [tmp_path / "a.png", tmp_path / "b.png"])
+    assert "a.png" in first.trouble and "no kernel" in first.trouble
+    assert second.leaves > 3 and not second.trouble
 
 
 def test_of_a_series_a_few_frames_are_looked_at(tmp_path, predictor, monkeypatch):
