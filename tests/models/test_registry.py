@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_leafseg import load_model
-from napari_leafseg.cli import app
 from napari_leafseg._system import system_info
+from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
 from napari_leafseg.inference.parameter_search import search_parameters
 from napari_leafseg.inference.prompts import PredictionModel
@@ -69,7 +69,8 @@ def test_a_family_is_found_by_its_entry_point_and_a_broken_one_does_no_harm(monk
         assert parse_config({"kind": "star", "rays": 12}) == StarConfig(rays=12)
         told = system_info()["model families"]
         assert list(told) == [*BUILT_IN, "star", "broken (no.such.module:FAMILY)"]
-        assert told["star"].endswith("(tests)") and "napari-leafseg" in told["condinst"].replace("_", "-")
+        assert told["star"].endswith("(tests)")
+        assert "napari-leafseg" in told["condinst"].replace("_", "-")
         assert told["broken (no.such.module:FAMILY)"].startswith("left out: ModuleNotFoundError")
     finally:
         registry._installed.cache_clear()

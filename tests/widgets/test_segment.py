@@ -337,6 +337,26 @@ def test_after_a_run_the_list_knows_the_least_certain_leaf_after_a_restart_too(v
     assert facts.record["confidence"] == {str(leaf): value for leaf, value in sure.items()}
 
 
+def test_a_run_that_was_taken_back_leaves_the_image_as_it_was(viewer, qtbot, tmp_path, plant_image):
+    write_image(tmp_path / "plant.png", plant_image)
+    images, widget = ImagesWidget(viewer), SegmentWidget(viewer)
+    images.add([tmp_path / "plant.png"])
+    qtbot.waitUntil(lambda: widget.image is not None)
+    run(widget, qtbot)
+    leaves = images.list.text(0)
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: images.list.text(0) == "plant.png\nnot segmented")
+    assert widget.run_all_button.button.text() == "Run all (1)"
+    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: images.list.text(0) == leaves)
+    binding = images.session.record(widget.image).binding
+    binding.verify([1], True)
+    qtbot.waitUntil(lambda: images.list.text(0).endswith("in progress"))
+    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: images.list.text(0) == leaves)
+
+
 def test_looking_at_an_image_writes_nothing(viewer, qtbot, tmp_path, plant_image):
     write_image(tmp_path / "plant.png", plant_image)
     images, widget = ImagesWidget(viewer), SegmentWidget(viewer)

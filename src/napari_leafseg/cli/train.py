@@ -153,8 +153,8 @@ def finetune(
 
 def _suggest(model: str, device: str, paths: list[Path], count: int, reading: ReadOptions) -> None:
     """Name the images that a model is least sure of."""
-    from napari_leafseg.pipelines.rank import rank_images
     from napari_leafseg.pipelines.predictors import get_predictor
+    from napari_leafseg.pipelines.rank import rank_images
     from napari_leafseg.project.review import image_order
 
     confidence = {}

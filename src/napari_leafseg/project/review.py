@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_leafseg._counts import counted
 from napari_leafseg.editing.edit import LeafKey
+from napari_leafseg.editing.history import Step
 from napari_leafseg.errors import UserError
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.files import ImageRef
@@ -126,9 +127,18 @@ def changed_by_hand(document: Document) -> set[LeafKey]:
     found: set[LeafKey] = set()
     for step in document.history.done:
         touched = {(edit.frame or 0, leaf) for edit in step.edits for leaf in edit.leaves}
-        by_model = "run" in step.info or step.tool == "tune" or step.tool.startswith("segment with ")
-        found = found - touched if by_model else found | touched
+        found = found - touched if is_by_model(step) else found | touched
     return _leaves_of(document) & found
+
+
+def is_by_model(step: Step) -> bool:
+    """Tell whether a model, or its sliders, made a step."""
+    return "run" in step.info or step.tool == "tune" or step.tool.startswith("segment with ")
+
+
+def is_touched(document: Document) -> bool:
+    """Tell whether something that a person did is in effect: not only what a model found, or nothing at all."""
+    return bool(document.verified) or any(not is_by_model(step) for step in document.history.done)
 
 
 def _count(project: Project, ref: ImageRef) -> tuple[int, int]:

@@ -92,7 +92,7 @@ class RunStrip(QWidget):
         self.run = BackgroundRun.of(session)
         self.words = wrapped_label("run_words")
         self.bar = thin_progress()
-        self.stop_button = push_button("stop_run_all", "Stop", self.run.stop, "Stop after what is being computed")
+        self.stop_button = push_button("stop_run_all", "Stop all", self.run.stop, "Stop after what is being computed")
         row, column = QHBoxLayout(), QVBoxLayout(self)
         row.addWidget(self.words, 1)
         row.addWidget(self.stop_button)

@@ -131,7 +131,7 @@ class ImageSuggestions(QWidget):
 
 def rank_job(model: str, device: str, paths: list[Path], options: ReadOptions) -> Iterator[Any]:
     """Load a model and look at images; yields `Ranked`."""
-    from napari_leafseg.pipelines.rank import rank_images
     from napari_leafseg.pipelines.predictors import get_predictor
+    from napari_leafseg.pipelines.rank import rank_images
 
     yield from rank_images(get_predictor(model, device), paths, options)

@@ -360,7 +360,7 @@ class SegmentForm(JobWidget):
     def show_running(self, running: bool) -> None:
         """Show buttons and bar as they are while a prediction runs."""
         self.run_button.setEnabled(not running and self.image_box.currentData() is not None)
-        self.stop_button.setEnabled(running)
+        self.stop_button.setVisible(running)
         self.progress.setVisible(running)
         self.image_box.setEnabled(not running)
         self.model_box.setEnabled(not running)

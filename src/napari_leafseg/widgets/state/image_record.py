@@ -155,7 +155,9 @@ class ImageRecord:
 
     @property
     def has_leaves(self) -> bool:
-        """Whether there are labels, on the screen or in the project."""
+        """Whether there are labels, on the screen or in the project; none where all steps were taken back."""
+        if self.binding is not None and not self.exported:
+            return self.count > 0 or bool(self.binding.document.history.done)
         return self.binding is not None or self.exported is not None or self.facts is not None
 
 

@@ -15,6 +15,7 @@ from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.project import Project
 from napari_leafseg.project.files import ImageRef, State
+from napari_leafseg.project.review import is_touched
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
 from napari_leafseg.widgets.state.kept_predictions import KeptPredictions
@@ -110,8 +111,8 @@ class ProjectLabels(QObject):
 
     def _corrected(self, binding: LabelsBinding) -> None:
         self.track(binding)
-        if binding.ref is not None and binding.ref.state == "new":
-            self.set_state(binding, "in progress")
+        if binding.ref is not None and binding.ref.state != "done":
+            self.set_state(binding, "in progress" if is_touched(binding.document) else "new")
 
     def track(self, binding: LabelsBinding) -> None:
         """See that everything of a document is written, from its first step on."""

@@ -228,10 +228,13 @@ class Session:
         return binding
 
     def _corrected(self, binding: LabelsBinding, step: Any) -> None:
+        record = self.record(binding.image)
+        had, exported = record.count > 0, record.exported
         if step is not None and binding.layer.ndim == 2:
-            self.record(binding.image).count = len(binding.document.leaves())
-        if step is not None and self.record(binding.image).exported:
-            self.record(binding.image).exported = False
+            record.count = len(binding.document.leaves())
+        if step is not None and exported:
+            record.exported = False
+        if exported or had != (record.count > 0):
             self.images_changed.emit()
         self.corrected.emit(binding)
         self.layer_state_changed.emit(binding.image)
