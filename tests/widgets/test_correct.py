@@ -266,6 +266,18 @@ def test_naparis_brush_eraser_and_fill_are_recorded(desk, qtbot):
     assert (0, 7) in widget.binding.document.verified
 
 
+def test_the_brush_paints_a_leaf_of_its_own_until_another_one_is_chosen(desk):
+    widget, layer, hand = desk
+    before = layer.data.copy()
+    layer.mode, layer.brush_size = "paint", 8
+    hand.stroke((100, 30), (100, 60))
+    assert widget.binding.document.leaves() == [1, 2, 3]
+    assert np.array_equal(layer.data == 1, before == 1)
+    layer.mode = "pan_zoom"
+    hand.key(Qt.Key.Key_N)
+    assert widget.review.reviewed == layer.selected_label == 1
+
+
 def test_review_visits_accepts_and_deletes(desk):
     widget, _layer, hand = desk
     assert "0 of 2 leaves" in widget.progress_label.text()

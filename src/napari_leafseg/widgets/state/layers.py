@@ -74,6 +74,7 @@ def show_new_labels(
     if binding is None:
         binding = add_labels(session, image, Document(np.zeros(labels.shape, np.uint16)))
     binding.replace(labels, tool, info)
+    _choose_new_leaf(binding.layer, binding.document)
     binding.layer.visible = True
     session.viewer.layers.selection.active = binding.layer
     return binding
@@ -87,11 +88,17 @@ def add_labels(session: Session, image: Image, document: Document, ref: ImageRef
         metadata=session.mark(image, "labels"),
         **geometry(image, document.labels.ndim),
     )
+    _choose_new_leaf(layer, document)
     session.viewer.add_layer(layer)
     follow(session, image)
     binding = session.bind_labels(image, layer, document, ref)
     Look.of(session).take(binding)
     return binding
+
+
+def _choose_new_leaf(layer: Labels, document: Document) -> None:
+    """Have napari's brush paint a leaf of its own, until another one is chosen."""
+    layer.selected_label = min(document.largest + 1, np.iinfo(layer.data.dtype).max)
 
 
 def remove_image(session: Session, image: Layer) -> None:
