@@ -28,6 +28,7 @@ PLOTS = {
 }
 _BAR = "#44AA99"
 _LINE = "#E69F00"
+_NAMED = 12  # so many leaves' numbers have room below their bars
 
 
 class MeasurePlot(pg.PlotWidget):
@@ -75,7 +76,7 @@ class MeasurePlot(pg.PlotWidget):
         leaves = leaves.sort_values(area, ascending=False)
         self.addItem(pg.BarGraphItem(x=np.arange(len(leaves)), height=leaves[area].to_numpy(), width=0.8, brush=_BAR))
         names = [str(leaf) for leaf in leaves["leaf"]]
-        step = max(1, len(names) // 20)
+        step = -(-len(names) // _NAMED)
         self.getAxis("bottom").setTicks([[(number, names[number]) for number in range(0, len(names), step)]])
         self._label("leaf", heading(area))
 
