@@ -16,6 +16,11 @@ from napari_leafseg.project.removal import bring_back, forget_notes, removed_ima
 from napari_leafseg.project.writer import Writer
 
 
+def write_list(folder: Path, file: ProjectFile) -> None:
+    """Write the list of images of a project."""
+    write_atomically(folder / "project.json", (file.model_dump_json(indent=2) + "\n").encode(), parents=False)
+
+
 class ImageList:
     """The images of a project.
 
@@ -33,10 +38,32 @@ class ImageList:
         self._index: dict[Path, ImageRef] = {}
         self._names: set[str] = set()  # see `_taken`
         self._read_options: ReadOptions | None = None
+        self._listed: set[str] | None = None  # images that the list on the disk names; None where there is none yet
+
+    def check(self) -> None:
+        """Make sure that the folder is there and the project ours."""
+        raise NotImplementedError
 
     def save_list(self) -> None:
-        """Write the list."""
-        raise NotImplementedError
+        """Write ``project.json``.
+
+        Raises
+        ------
+        ProjectError
+            When the folder is gone, or somebody else has the project now.
+        """
+        self.check()
+        listed = {ref.id for ref in self.images}
+        write_list(self.folder, self.file)
+        self._listed = listed
+
+    def list_first(self, name: str) -> None:
+        """Write the list where it does not name an image yet of which something is about to be written.
+
+        A process that ends behind it leaves nothing whose image nobody knows.
+        """
+        if name and self._listed is not None and name not in self._listed:
+            self.save_list()
 
     @property
     def images(self) -> list[ImageRef]:

@@ -24,6 +24,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.formats import list_classes, readable_suffixes
 from napari_leafseg.project.lock import ProjectLocked
 from napari_leafseg.project.recent_projects import last_project
+from napari_leafseg.project.rescue import kept_from
 from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, import_masks
 from napari_leafseg.widgets.common.controls import listen
 from napari_leafseg.widgets.common.elided import ElidedButton, ElidedLabel
@@ -136,8 +137,10 @@ class ProjectBar(QWidget):
         left = recoverable_projects() if project is None else []
         self.recover.setVisible(bool(left))
         if left:
-            self.recover.setText(f"Go on with the work of {left[0].name[:16].replace('.', ':')}")
-            self.recover.setToolTip(f"It was never put into a project, and is kept in {left[0]}.")
+            source, day = kept_from(left[0]), left[0].name[:16].replace(".", ":")
+            self.recover.setText(f"Go on with {f'“{source.name}”' if source else 'the work'} of {day}")
+            why = f"could not be written to {source}" if source else "was never put into a project"
+            self.recover.setToolTip(f"It {why}, and is kept in {left[0]}.")
         elif project is None and self.last is not None:
             self.recover.setText(f"Open “{self.last.name}” again")
             self.recover.setToolTip(f"The project in {self.last}, which was open last.")

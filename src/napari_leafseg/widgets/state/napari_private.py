@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 
 _SIZE = (600, 800)
@@ -24,9 +25,10 @@ def main_window(viewer: Any) -> Any:
 
 
 def native_canvas(viewer: Any) -> Any:
-    """Return the OpenGL widget of a viewer's canvas; None for a viewer without a window."""
+    """Return the OpenGL widget of a viewer's canvas; None for a viewer without a window, or whose window is gone."""
     window = getattr(viewer, "window", None)
-    return getattr(getattr(getattr(window, "_qt_viewer", None), "canvas", None), "native", None)
+    native = getattr(getattr(getattr(window, "_qt_viewer", None), "canvas", None), "native", None)
+    return native if native is not None and isalive(native) else None
 
 
 def canvas_size(viewer: Any) -> tuple[int, int]:

@@ -47,6 +47,7 @@ class ProjectLabels(QObject):
         self.project: Project | None = None
         self.is_scratch = False
         self.predictions = KeptPredictions(self)
+        self._stalled = False  # whether it was told that the disk does not answer
         self._unlisted: list[ListedImage] = []  # images that the project has yet to take in
         self._timer = QTimer(self)
         self._timer.setInterval(AUTOSAVE)
@@ -59,6 +60,10 @@ class ProjectLabels(QObject):
         session = self._session()
         assert session is not None
         return session
+
+    def _tell(self, problem: str) -> None:
+        """Tell why writing fails; empty when it works again."""
+        raise NotImplementedError
 
     def _make_scratch(self) -> None:
         """Open a project where nobody chose one."""
@@ -81,9 +86,14 @@ class ProjectLabels(QObject):
         """Write everything that is on the screen, also what is under way, beside the window; returns at once."""
         while self._unlisted and self.project is not None:
             self._add_some()
-        for binding in self.session.bindings():
+        for binding in self._bindings():
             binding.finish()
             self.save(binding)
+
+    def _bindings(self) -> list[LabelsBinding]:
+        """The labels of all images under correction; none once the viewer is gone."""
+        session = self._session()
+        return [] if session is None else session.bindings()
 
     def add_images(self) -> None:
         """Take new images of the list into the project; many of them little by little."""
@@ -230,6 +240,9 @@ class ProjectLabels(QObject):
             return
         if self.project is None:
             return
+        if self.project.writer.stalled != self._stalled:
+            self._stalled = not self._stalled
+            self._tell(self.project.writer.error)
         for binding in session.bindings():
             self.save(binding)
 
