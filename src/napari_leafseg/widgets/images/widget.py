@@ -89,6 +89,7 @@ class ImagesWidget(ImagesForm):
         self.list.customContextMenuRequested.connect(self._menu)
         self.list.removal_wanted.connect(lambda: self.actions_of_rows.remove(self.list.chosen()))
         present(self.list.selectionModel()).currentChanged.connect(lambda _now, _before: self._row_chosen())
+        self.list.clicked.connect(lambda _index: self._row_chosen())  # also when its layer was deleted
         self.empty.folder_wanted.connect(lambda folder: self.add([folder]))
         self.empty.project_wanted.connect(self.project_bar.open_or_tell)
         self.empty.kept_wanted.connect(self.project_bar.open_kept)
@@ -249,10 +250,10 @@ class ImagesWidget(ImagesForm):
     def _row_chosen(self) -> None:
         self._show_position()
         entry = self.list.entry()
-        if entry is None or entry is self._wanted:
+        layer = None if entry is None else self.session.layer_of(entry)
+        if entry is None or (entry is self._wanted and (layer is not None or self.loader.running or entry.error)):
             return
         self._wanted = entry
-        layer = self.session.layer_of(entry)
         if layer is not None:
             self._show_only(layer)
         elif not self.loader.running:

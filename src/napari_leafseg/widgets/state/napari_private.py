@@ -49,6 +49,14 @@ def end_stroke(layer: Labels) -> None:
         commit()
 
 
+def forget_strokes(layer: Labels) -> None:
+    """Leave napari nothing to undo by itself: ours is the only history."""
+    for name in ("_undo_history", "_redo_history"):
+        strokes = getattr(layer, name, None)
+        if strokes is not None:
+            strokes.clear()
+
+
 def atom_slices(atom: Any) -> tuple[slice, ...] | None:
     """Return where an atom of a layer's history changed labels; None where napari still keeps indices."""
     return getattr(atom, "slice_key", None)

@@ -113,6 +113,8 @@ class ProjectLabels(QObject):
 
     def watch(self, binding: LabelsBinding) -> None:
         """Keep a document from its first step on, whoever makes it."""
+        if binding.document.write is None:  # whatever else goes wrong with those who hear of a step
+            binding.document.write = lambda _record: self._track_now(binding)
         binding.by_hand.connect(lambda: self._corrected(binding))
         binding.changed.connect(lambda step: None if step is None else self.track(binding))
         if self.project is not None and not self.is_scratch and binding.document.history.done:
@@ -122,6 +124,12 @@ class ProjectLabels(QObject):
         self.track(binding)
         if binding.ref is not None and binding.ref.state == "new":
             self.set_state(binding, "in progress")
+
+    def _track_now(self, binding: LabelsBinding) -> None:
+        try:
+            self.track(binding)
+        except Exception as error:
+            log_error(error)
 
     def track(self, binding: LabelsBinding) -> None:
         """See that everything of a document is written, from its first step on."""
