@@ -11,7 +11,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QModelIndex, QPoint
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg._counts import counted
@@ -88,7 +88,7 @@ class ImagesWidget(ImagesForm):
         self.next_button.clicked.connect(lambda: self.step(1))
         self.list.customContextMenuRequested.connect(self._menu)
         self.list.removal_wanted.connect(lambda: self.actions_of_rows.remove(self.list.chosen()))
-        present(self.list.selectionModel()).currentChanged.connect(lambda _now, _before: self._row_chosen())
+        present(self.list.selectionModel()).currentChanged.connect(self._current_changed)
         self.list.clicked.connect(lambda _index: self._row_chosen())  # also when its layer was deleted
         self.empty.folder_wanted.connect(lambda folder: self.add([folder]))
         self.empty.project_wanted.connect(self.project_bar.open_or_tell)
@@ -245,6 +245,10 @@ class ImagesWidget(ImagesForm):
             self.filter_box.clear()
             self.rows.arrange()
             self.list.go_to(entry)
+        self._row_chosen()
+
+    def _current_changed(self, _now: QModelIndex, _before: QModelIndex) -> None:
+        """A method: a function, which only Qt knows of, would keep this widget for ever."""
         self._row_chosen()
 
     def _row_chosen(self) -> None:
