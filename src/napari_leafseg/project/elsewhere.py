@@ -56,6 +56,8 @@ def copy_elsewhere(
         When the folder is not empty or cannot be written.
     """
     folder = Path(folder).absolute()
+    if folder.is_relative_to(project.folder):
+        raise ProjectError(f"{folder} is inside of the project {project.folder}. Choose a folder outside of it.")
     new, other = not folder.exists(), type(project).begin(folder, name or project.file.name)
     before = [(document, document.write, document.number) for document in documents.values()]
     whole = False

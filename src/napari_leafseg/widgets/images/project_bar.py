@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.formats import list_classes, readable_suffixes
+from napari_leafseg.project import Project
 from napari_leafseg.project.lock import ProjectLocked
 from napari_leafseg.project.recent_projects import last_project
 from napari_leafseg.project.rescue import kept_from
@@ -347,10 +348,14 @@ class ProjectBar(QWidget):
     def _relink(self) -> None:
         folder = self._folder("The folder that the images were moved to")
         if folder is not None and self.controller.project is not None:
-            project = self.controller.project
-            found, missing = project.relink(folder), project.missing()
-            show_info(f"{counted(len(found), 'image')} found again, {len(missing)} still missing.")
-            self.controller.leave(self._reopening(project.folder))
+            project, reopen = self.controller.project, self._reopening(self.controller.project.folder)
+
+            def told(counts: tuple[int, int]) -> None:
+                show_info(f"{counted(counts[0], 'image')} found again, {counts[1]} still missing.")
+                if project is self.controller.project:
+                    self.controller.leave(reopen)
+
+            start_worker(_relink, project, folder, on_result=told, on_error=lambda e: show_error(str(e)), owner=self)
 
     def _elsewhere(self) -> None:
         folder = self._new_folder("Save elsewhere", "Save")
@@ -362,3 +367,8 @@ class ProjectBar(QWidget):
 
     def _close(self) -> None:
         self.controller.leave()
+
+
+def _relink(project: Project, folder: Path) -> tuple[int, int]:
+    """Find moved images; count those that were found, and those still missing."""
+    return len(project.relink(folder)), len(project.missing())

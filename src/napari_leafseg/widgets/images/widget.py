@@ -15,6 +15,7 @@ from qtpy.QtCore import QModelIndex, QPoint
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg._counts import counted
+from napari_leafseg._files import RealPlaces
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import IMAGE_ENDINGS, ChannelsNeeded, LoadedImage, find_images
 from napari_leafseg.widgets.common.background_run import BackgroundRun
@@ -116,8 +117,9 @@ class ImagesWidget(ImagesForm):
         if images.left_out:
             show_warning(images.sentence())
         found = images.paths
-        known = {entry.path for entry in self.session.images}
-        new = [path for path in found if path not in known]
+        places = RealPlaces()
+        known = {places.of(entry.path) for entry in self.session.images}
+        new = list({places.of(path): path for path in found if places.of(path) not in known}.values())
         if not new:
             return
         added = [ListedImage(path) for path in new]

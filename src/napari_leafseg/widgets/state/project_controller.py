@@ -46,7 +46,11 @@ def recoverable_projects() -> list[Path]:
     found = [path.parent for path in unsaved_folder().glob("*/project.json")]
     free = []
     for folder in found:
-        owner = Lock(folder).owner()
+        try:
+            owner = Lock(folder).owner()
+        except OSError as error:
+            log_error(error)
+            continue
         if (owner is None or not owner.alive) and (any(folder.glob("journal/*")) or kept_from(folder)):
             free.append(folder)
     return sorted(free, reverse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, QTimer
 
 from napari_leafseg._log import log_error
@@ -174,15 +174,21 @@ class ProjectLabels(QObject):
         if ref is None:
             return
         project = self.project
+        same = not entry.sha256 or project.note_content(ref, entry.sha256)
         start_worker(
             _open_kept, project, ref, labels_shape(image),
-            on_result=lambda document: self._restored(project, ref, image, document),
+            on_result=lambda document: self._restored(project, ref, image, document, same),
             on_error=lambda error: show_error(str(error)), owner=self,
         )  # fmt: skip
 
-    def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any) -> None:
+    def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any, same: bool) -> None:
         if document is None:
             return
+        if not same:
+            show_warning(
+                f"{project.path_of(ref)} holds another image than when its labels were saved. See whether they fit; "
+                "Run makes new ones, and Undo brings these back."
+            )
         gone = project is not self.project or image not in self.session.viewer.layers
         if gone or self.session.binding(image) is not None:
             project.release_document(ref, document)
