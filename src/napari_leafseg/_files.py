@@ -299,6 +299,20 @@ def sample_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "sample_data"
 
 
+class RealPlaces:
+    """Says where links lead to, folder by folder: many files lie in few folders."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, Path] = {}
+
+    def of(self, path: Path) -> Path:
+        """Return a path without links in its folders; the same where that cannot be told."""
+        folder = path.parent
+        if folder not in self._folders:
+            self._folders[folder] = Path(os.path.realpath(folder))
+        return self._folders[folder] / path.name
+
+
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10))}
 
 

@@ -103,7 +103,7 @@ def changed(path, rng):
 
 def tried(what, read):
     """Read; a sentence is as good as a result."""
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()  # whoever else works here
     sentence = "none"
     try:
         read()
@@ -113,7 +113,7 @@ def tried(what, read):
         raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
     assert sentence, what
     assert "Traceback" not in sentence
-    assert time.monotonic() - began < SECONDS, what
+    assert time.process_time() - began < SECONDS, what
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEMORY, what
 
 

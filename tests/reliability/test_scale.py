@@ -33,11 +33,11 @@ def test_many_images_are_added_and_opened_soon(tmp_path, count, adding, opening,
 
 
 def test_the_list_is_written_once_for_many_images(tmp_path, monkeypatch):
-    from napari_leafseg.project import store
+    from napari_leafseg.project import image_list
 
-    written, real = [], store._write_list
+    written, real = [], image_list.write_list
     with Project.create(tmp_path / "p") as project:
-        monkeypatch.setattr(store, "_write_list", lambda *arguments: written.append(1) or real(*arguments))
+        monkeypatch.setattr(image_list, "write_list", lambda *arguments: written.append(1) or real(*arguments))
         project.add_all([(tmp_path / f"{number}.png", "") for number in range(500)])
         assert project.writer.flush()
     assert len(written) == 1

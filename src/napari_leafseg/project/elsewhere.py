@@ -14,6 +14,7 @@ from napari_leafseg.project.measurement_settings import FILE as MEASUREMENT_FILE
 from napari_leafseg.project.read_options import FILE as READ_OPTIONS_FILE
 from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.write_job import Job
+from napari_leafseg.project.writer import Item
 
 if TYPE_CHECKING:
     from napari_leafseg.project.store import Project
@@ -29,7 +30,7 @@ class CopyEvent(NamedTuple):
 
 
 def copy_elsewhere(
-    project: Project, folder: str | Path, documents: Mapping[str, Document], name: str = ""
+    project: Project, folder: str | Path, documents: Mapping[str, Document], name: str = "", predictions: bool = True
 ) -> Iterator[CopyEvent]:
     """Write a whole project to another folder, with what is in memory.
 
@@ -46,6 +47,8 @@ def copy_elsewhere(
         the disk, with what still waits to be written.
     name : str
         The new project's; the same when empty.
+    predictions : bool
+        Whether what networks said is copied too.
 
     Raises
     ------
@@ -53,12 +56,17 @@ def copy_elsewhere(
         When the folder is not empty or cannot be written.
     """
     folder = Path(folder).absolute()
+    if folder.is_relative_to(project.folder):
+        raise ProjectError(f"{folder} is inside of the project {project.folder}. Choose a folder outside of it.")
     new, other = not folder.exists(), type(project).begin(folder, name or project.file.name)
     before = [(document, document.write, document.number) for document in documents.values()]
     whole = False
     try:
         with project.writer.held() as waiting:
-            yield from _copy_files(project, other, documents)
+            if project.writer.stalled:  # nothing can be read there
+                _list_unwritten(project, other, documents, waiting)
+            else:
+                yield from _copy_files(project, other, documents, predictions)
             yield CopyEvent(len(project.images), len(project.images), "")
             for item in waiting:
                 if isinstance(item.job, Job) and item.job.name not in documents:
@@ -83,7 +91,15 @@ def copy_elsewhere(
     yield CopyEvent(len(project.images), len(project.images), "", other)
 
 
-def _copy_files(project: Project, other: Project, documents: Collection[str]) -> Iterator[CopyEvent]:
+def _list_unwritten(project: Project, other: Project, documents: Collection[str], waiting: Collection[Item]) -> None:
+    """List the images of which something is in memory alone, and touch no file of the project."""
+    names = {*documents, *(item.job.name for item in waiting if isinstance(item.job, Job))}
+    other.images.extend(
+        ref.model_copy(update={"path": str(project.path_of(ref))}) for ref in project.images if ref.id in names
+    )
+
+
+def _copy_files(project: Project, other: Project, documents: Collection[str], predictions: bool) -> Iterator[CopyEvent]:
     """Copy a project into a new one, but for the labels of the images named."""
     lost, total = 0, len(project.images)
     for number, ref in enumerate(project.images):
@@ -96,7 +112,7 @@ def _copy_files(project: Project, other: Project, documents: Collection[str]) ->
                 write_atomically(other.path_of(moved), read_regular(path))
         other.images.append(moved)
         kept = project.predictions.path(ref.id)
-        if kept.is_file():
+        if predictions and kept.is_file():
             write_atomically(other.predictions.path(moved.id), read_regular(kept))
         if ref.id not in documents:
             found = _copy_labels(project, other, ref)

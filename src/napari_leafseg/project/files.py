@@ -203,6 +203,11 @@ def clear_begun(folder: Path, new: bool) -> None:
         _LOG.warning("Something of %s stays: %s", folder, error)
 
 
+def folded(name: str) -> str:
+    """Return what a name has in common with all that are the same one on some disk, in case or form of its letters."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def file_name(stem: str, taken: Collection[str] = ()) -> str:
     """Make a name for an image's files.
 
@@ -211,12 +216,13 @@ def file_name(stem: str, taken: Collection[str] = ()) -> str:
     stem : str
         Anything at all.
     taken : collection of str
-        Names that other images have, in lower case.
+        Names that other images have, `folded`.
     """
+    stem = unicodedata.normalize("NFC", stem)
     clean = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".")
     clean = clean.encode()[:_LONGEST].decode(errors="ignore") or "image"
     clean = unreserved(clean)
     name, number = clean, 2
-    while name.lower() in taken:
+    while folded(name) in taken:
         name, number = f"{clean}_{number}", number + 1
     return name

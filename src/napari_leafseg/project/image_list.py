@@ -7,13 +7,18 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari_leafseg._files import write_atomically
+from napari_leafseg._files import RealPlaces, write_atomically
 from napari_leafseg.errors import ProjectError
 from napari_leafseg.io import ReadOptions, list_images, read_image
-from napari_leafseg.project.files import ImageRef, ProjectFile, file_name
+from napari_leafseg.project.files import ImageRef, ProjectFile, file_name, folded
 from napari_leafseg.project.read_options import load_read_options, save_read_options
 from napari_leafseg.project.removal import bring_back, forget_notes, removed_images, used_names
 from napari_leafseg.project.writer import Writer
+
+
+def write_list(folder: Path, file: ProjectFile) -> None:
+    """Write the list of images of a project."""
+    write_atomically(folder / "project.json", (file.model_dump_json(indent=2) + "\n").encode(), parents=False)
 
 
 class ImageList:
@@ -31,12 +36,36 @@ class ImageList:
     def __init__(self, folder: Path, file: ProjectFile, writer: Writer) -> None:
         self.folder, self.file, self.writer = folder, file, writer
         self._index: dict[Path, ImageRef] = {}
+        self._real: dict[Path, ImageRef] = {}  # the same by where links lead to; empty until somebody asks
+        self._places = RealPlaces()
         self._names: set[str] = set()  # see `_taken`
         self._read_options: ReadOptions | None = None
+        self._listed: set[str] | None = None  # images that the list on the disk names; None where there is none yet
+
+    def check(self) -> None:
+        """Make sure that the folder is there and the project ours."""
+        raise NotImplementedError
 
     def save_list(self) -> None:
-        """Write the list."""
-        raise NotImplementedError
+        """Write ``project.json``.
+
+        Raises
+        ------
+        ProjectError
+            When the folder is gone, or somebody else has the project now.
+        """
+        self.check()
+        listed = {ref.id for ref in self.images}
+        write_list(self.folder, self.file)
+        self._listed = listed
+
+    def list_first(self, name: str) -> None:
+        """Write the list where it does not name an image yet of which something is about to be written.
+
+        A process that ends behind it leaves nothing whose image nobody knows.
+        """
+        if name and self._listed is not None and name not in self._listed:
+            self.save_list()
 
     @property
     def images(self) -> list[ImageRef]:
@@ -150,22 +179,38 @@ class ImageList:
 
     def _take(self, ref: ImageRef, taken: set[str]) -> ImageRef:
         self.images.append(ref)
-        self._index[self.path_of(ref)] = ref
-        taken.add(ref.id.lower())
+        path = self.path_of(ref)
+        self._index[path] = ref
+        if self._real:
+            self._real[self._places.of(path)] = ref
+        taken.add(folded(ref.id))
         return ref
 
     def _taken(self) -> set[str]:
-        """Names that no other image may get, in lower case: also those of images that were removed."""
+        """Names that no other image may get, `folded`: also those of images that were removed."""
         if not self._names:
             self._names |= used_names(self.folder)
-        self._names.update(ref.id.lower() for ref in self.images)
+        self._names.update(folded(ref.id) for ref in self.images)
         return self._names
 
     def find(self, path: Path) -> ImageRef | None:
-        """Return the image of a file; None when the project has none."""
+        """Return the image of a file, also where a link leads to it; None when the project has none."""
         if len(self._index) < len(self.images):
             self._index = {self.path_of(ref): ref for ref in reversed(self.images)}
-        return self._index.get(path)
+            self._real, self._places = {}, RealPlaces()
+        found = self._index.get(path)
+        if found is None and self._index:
+            if not self._real:
+                self._real = {self._places.of(place): ref for place, ref in self._index.items()}
+            found = self._real.get(self._places.of(path))
+        return found
+
+    def note_content(self, ref: ImageRef, sha256: str) -> bool:
+        """Note what the file of an image holds; False where it was another image before."""
+        before, ref.sha256 = ref.sha256, sha256 or ref.sha256
+        if ref.sha256 != before:
+            self.writer.put(self.save_list, key="list")
+        return before in ("", ref.sha256)
 
     def _relative(self, path: Path) -> str:
         if path.is_relative_to(self.folder):
@@ -195,7 +240,7 @@ class ImageList:
         return [ref for ref in self.images if not self.path_of(ref).exists()]
 
     def relink(self, folder: str | Path) -> list[ImageRef]:
-        """Look for missing images in a folder and below it: the same name, and the same content.
+        """Look for missing images in a folder and below it: the same name, and the same content where that is known.
 
         Returns
         -------
@@ -204,14 +249,17 @@ class ImageList:
         """
         places: dict[str, list[Path]] = {}
         for path in Path(folder).absolute().rglob("*"):
-            places.setdefault(path.name, []).append(path)
+            places.setdefault(folded(path.name), []).append(path)
         found = []
         for ref in self.missing():
-            for path in places.get(Path(ref.path).name, []):
-                if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == ref.sha256:
-                    ref.path = self._relative(path)
-                    found.append(ref)
-                    break
+            named = [path for path in places.get(folded(Path(ref.path).name), []) if path.is_file()]
+            if ref.sha256:
+                named = [path for path in named if hashlib.sha256(path.read_bytes()).hexdigest() == ref.sha256]
+            elif len(named) > 1:  # nobody knows which of them it is
+                continue
+            if named:
+                ref.path = self._relative(named[0])
+                found.append(ref)
         if found:
             self._index.clear()
             self.save_list()

@@ -139,12 +139,21 @@ class Lock:
         self.key = ""
 
     def owner(self) -> Owner | None:
-        """Return who has it; None when nobody has, or when the file is not readable."""
+        """Return who has it; None when nobody has, or when the file is damaged.
+
+        Raises
+        ------
+        OSError
+            When the disk does not give the file.
+        """
         try:
             return TypeAdapter(Owner).validate_python(read_json(self.path))
         except FileNotFoundError:
             _LOG.debug("There is no lock %s.", self.path)
         except (OSError, UserError, ValidationError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if isinstance(cause, OSError):
+                raise OSError(cause.errno, cause.strerror, str(self.path)) from error
             _LOG.warning("%s cannot be read, and is taken to be nobody's: %s", self.path, error)
         return None
 
@@ -188,12 +197,20 @@ class Lock:
         Raises
         ------
         ProjectError
-            When it was moved or deleted, its disk was taken out, or somebody else opened the project.
+            When it was moved or deleted, its disk was taken out or does not answer, or somebody else opened the
+            project.
         """
-        owner = self.owner()
-        if owner is not None and owner.key == self.key != "":
-            return
-        if not (self.folder / "project.json").exists():
+        try:
+            owner = self.owner()
+            if owner is not None and owner.key == self.key != "":
+                return
+            gone = not (self.folder / "project.json").exists()
+        except OSError as error:
+            raise ProjectError(
+                f"The project {self.folder} cannot be reached: {error.strerror or error}. What you do waits until it "
+                "can."
+            ) from error
+        if gone:
             raise ProjectError(
                 f"The project {self.folder} is no longer there: it was moved, renamed or deleted, or its disk was "
                 "taken out. Put it back, or choose “Save elsewhere …”."
@@ -206,12 +223,12 @@ class Lock:
 
     def release(self) -> None:
         """Give it up, when it is ours; a lock that cannot be deleted ends with its process."""
-        owner = self.owner()
-        if owner is not None and owner.key == self.key != "":
-            try:
+        try:
+            owner = self.owner()
+            if owner is not None and owner.key == self.key != "":
                 self.path.unlink(missing_ok=True)
-            except OSError as error:
-                _LOG.warning("The lock %s stays: %s", self.path, error)
+        except OSError as error:
+            _LOG.warning("The lock %s stays: %s", self.path, error)
         _HELD.discard(self.key)
         self.key = ""
 

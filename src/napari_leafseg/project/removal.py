@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from napari_leafseg._files import make_folder, read_regular, sync_folder, write_atomically
 from napari_leafseg.errors import ProjectError, UserError
-from napari_leafseg.project.files import ASIDE, OWN_FOLDERS, ImageRef
+from napari_leafseg.project.files import ASIDE, OWN_FOLDERS, ImageRef, folded
 
 if TYPE_CHECKING:
     from napari_leafseg.project.image_list import ImageList
@@ -106,12 +106,12 @@ def settle(folder: Path, images: Iterable[ImageRef]) -> None:
 
 
 def used_names(folder: Path) -> set[str]:
-    """List the names, in lower case, under which there is something of an image, listed or not, also aside."""
+    """List the names, `folded`, under which there is something of an image, listed or not, also aside."""
     found = set()
     for name in (*OWN_FOLDERS, ASIDE):
         for path in (folder / name).glob("*"):
-            found.add(path.name.removesuffix(_NOTE).lower())
-            found.add(path.stem.lower())
+            found.add(folded(path.name.removesuffix(_NOTE)))
+            found.add(folded(path.stem))
     return found
 
 

@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.io import read_image, write_array
 from napari_leafseg.project.adoption import adopt_now
@@ -42,7 +41,7 @@ from napari_leafseg.project.files import (
     read_project_file,
     take_unused,
 )
-from napari_leafseg.project.image_list import ImageList
+from napari_leafseg.project.image_list import ImageList, write_list
 from napari_leafseg.project.journal import Journal, Numbering, Record, last_number
 from napari_leafseg.project.labels_file import read_labels_file, read_record_file, write_labels_files
 from napari_leafseg.project.lock import Lock
@@ -85,7 +84,6 @@ class Project(ImageList):
         self._numbering: weakref.WeakKeyDictionary[Document, Numbering] = weakref.WeakKeyDictionary()
         self._live: weakref.WeakValueDictionary[str, Document] = weakref.WeakValueDictionary()
         self.opening, self.closed = threading.RLock(), False
-        self._listed: set[str] | None = None  # images that the list on the disk names; None where there is none yet
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 
@@ -154,7 +152,7 @@ class Project(ImageList):
             if migrated:
                 path = folder / "project.json"
                 shutil.copyfile(path, path.with_suffix(f".format{entries.get('format', 0)}.json"))
-                _write_list(folder, file)
+                write_list(folder, file)
         except (OSError, UserError) as error:
             lock.release()
             raise ProjectError(f"The project {folder} cannot be written: {error}") from error
@@ -163,21 +161,24 @@ class Project(ImageList):
         project._listed = {ref.id for ref in file.images}
         return project
 
-    def close(self) -> None:
-        """Write what waits and let others open the project."""
+    def close(self) -> bool:
+        """Write what waits and let others open the project; False where some of it cannot be written."""
         with self.opening:
             self.closed = True
         self.writer.close()
         self.predictions.close()
-        if self.writer.pending:
-            _LOG.error("%s was closed with %d writes not done: %s", self.folder, self.writer.pending, self.writer.error)
+        left = self.writer.pending
+        if left:
+            _LOG.error("%s was closed with %d writes not done: %s", self.folder, left, self.writer.error)
         self._lock.release()
+        return not left
 
     def __enter__(self) -> Project:
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if not self.close() and kind is None:
+            raise ProjectError(f"Not everything could be written to {self.folder}. {self.writer.error}")
 
     def forget_documents(self, ref: ImageRef) -> None:
         """Forget what is known of an image's files: they are about to be moved."""
@@ -197,27 +198,6 @@ class Project(ImageList):
             yield document
         finally:
             self.release_document(ref, document)
-
-    def save_list(self) -> None:
-        """Write ``project.json``.
-
-        Raises
-        ------
-        ProjectError
-            When the folder is gone, or somebody else has the project now.
-        """
-        self.check()
-        listed = {ref.id for ref in self.images}
-        _write_list(self.folder, self.file)
-        self._listed = listed
-
-    def list_first(self, name: str) -> None:
-        """Write the list where it does not name an image yet of which something is about to be written.
-
-        A process that ends behind it leaves nothing whose image nobody knows.
-        """
-        if name and self._listed is not None and name not in self._listed:
-            self.save_list()
 
     def check(self) -> None:
         """Make sure that the folder is there and the project ours; see `Lock.check`."""
@@ -394,7 +374,3 @@ class Project(ImageList):
             if event.project is not None:
                 return event.project
         raise AssertionError("a copy ends with its project")
-
-
-def _write_list(folder: Path, file: ProjectFile) -> None:
-    write_atomically(folder / "project.json", (file.model_dump_json(indent=2) + "\n").encode(), parents=False)

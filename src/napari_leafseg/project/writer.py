@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,9 @@ from typing import NamedTuple
 from napari_leafseg.errors import UserError, short_of_memory
 
 RETRY = 2.0  # seconds
-_PATIENCE = 30.0  # seconds for a write that is under way
+_PATIENCE = 10.0  # seconds for a write that is under way
+_STALLED = 10.0  # seconds after which a write that is under way is taken to be one that does not end
+_WRITERS: set[Writer] = set()  # those whose thread runs
 _LOG = logging.getLogger(__name__)
 
 
@@ -39,16 +43,21 @@ class Writer:
         self._waiting: deque[Item] = deque()
         self._stuck: set[str] = set()  # groups whose first write failed: their others wait behind it
         self._condition = threading.Condition()
-        self._busy = self._closing = self._held = False
+        self._current: Item | None = None
+        self._began = 0.0
+        self._closing = self._held = False
         self._error = ""
         self._logged: set[str] = set()
         self._failures = 0
         self._thread = threading.Thread(target=self._work, name="napari-leafseg writer", daemon=True)
         self._thread.start()
+        _WRITERS.add(self)
 
     @property
     def error(self) -> str:
         """Why writing fails at the moment; empty when it does not."""
+        if not self._error and self.stalled:
+            return f"The project's disk does not answer: a write does not end since {_STALLED:.0f} seconds or more."
         return self._error
 
     @property
@@ -56,6 +65,15 @@ class Writer:
         """Writes that are not done yet."""
         with self._condition:
             return len(self._waiting) + self._busy
+
+    @property
+    def _busy(self) -> bool:
+        return self._current is not None
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a write neither ends nor fails, as on a network share that does not answer."""
+        return self._current is not None and time.monotonic() - self._began > _STALLED
 
     def put(self, job: Callable[[], None], key: str = "", group: str = "") -> None:
         """Ask for a write.
@@ -85,11 +103,11 @@ class Writer:
 
     @contextmanager
     def held(self) -> Iterator[tuple[Item, ...]]:
-        """Begin no write while it lasts; gives what waits."""
+        """Begin no write while it lasts; gives what is not written, also what is under way and does not end."""
         with self._condition:
             self._held = True
-            self._condition.wait_for(lambda: not self._busy, _PATIENCE)
-            waiting = tuple(self._waiting)
+            self._condition.wait_for(lambda: not self._busy, 0 if self.stalled else _PATIENCE)
+            waiting = (*(() if self._current is None else (self._current,)), *self._waiting)
         try:
             yield waiting
         finally:
@@ -109,7 +127,8 @@ class Writer:
             self._closing = True
             self._stuck.clear()
             self._condition.notify_all()
-        self._thread.join(60)
+        self._thread.join(_PATIENCE if self.stalled else 60)
+        _WRITERS.discard(self)
 
     def _next(self) -> Item | None:
         """The first write that may be tried; None when the thread is to end."""
@@ -130,10 +149,10 @@ class Writer:
                 item = self._next()
                 if item is None:
                     return
-                self._busy = True
+                self._current, self._began = item, time.monotonic()
             problem = self._attempt(item.job)
             with self._condition:
-                self._busy = False
+                self._current = None
                 if problem:
                     self._failures += 1
                     self._stuck.add(item.group)
@@ -169,6 +188,13 @@ class Writer:
             self.failed(problem)
         except Exception:  # as when the window that listened is gone
             _LOG.exception("Nobody could be told: %s", problem or "writing works again")
+
+
+@atexit.register
+def _write_all() -> None:
+    """Write what waits before the interpreter ends: it asks no thread that writes beside it."""
+    for writer in list(_WRITERS):
+        writer.close()
 
 
 def _in_words(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from napari_leafseg._samples import SERIES
 from napari_leafseg.errors import UserError
 from napari_leafseg.project.files import read_project_file
 from napari_leafseg.project.recent_projects import recent_projects
+from napari_leafseg.project.rescue import kept_from
 from napari_leafseg.widgets.common.controls import push_button, wrapped_label
 from napari_leafseg.widgets.common.elided import ElidedButton
 from napari_leafseg.widgets.state.preferences import preferences
@@ -114,8 +115,10 @@ def _look(recoverable: Callable[[], list[Path]]) -> tuple[list[tuple[Path, str, 
             kept.append((folder, f"{folder.name[:16]}: {error}", str(folder)))
             continue
         labels = len(list((folder / "labels").glob("*.tif")))
-        tip = f"Never put into a project; kept in {folder}"
-        kept.append((folder, f"{_day(folder.name)}: {counted(images, 'image')}, {labels} segmented", tip))
+        source = kept_from(folder)
+        tip = f"{f'Could not be written to {source}' if source else 'Never put into a project'}; kept in {folder}"
+        name = f"“{source.name}”, " if source else ""
+        kept.append((folder, f"{_day(folder.name)}: {name}{counted(images, 'image')}, {labels} segmented", tip))
     safety = unsaved_folder()
     projects = [path for path in recent_projects() if path.parent != safety][:_SHOWN]
     folders = [Path(path) for path in preferences.recent_folders if Path(path).is_dir()][:_SHOWN]

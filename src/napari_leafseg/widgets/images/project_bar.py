@@ -21,8 +21,10 @@ from qtpy.QtWidgets import (
 from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.io.exchange.formats import list_classes, readable_suffixes
+from napari_leafseg.project import Project
 from napari_leafseg.project.lock import ProjectLocked
 from napari_leafseg.project.recent_projects import last_project
+from napari_leafseg.project.rescue import kept_from
 from napari_leafseg.project.transfer import ImportIncomplete, TransferEvent, import_masks
 from napari_leafseg.widgets.common.controls import listen
 from napari_leafseg.widgets.common.elided import ElidedButton, ElidedLabel
@@ -135,8 +137,10 @@ class ProjectBar(QWidget):
         left = recoverable_projects() if project is None else []
         self.recover.setVisible(bool(left))
         if left:
-            self.recover.setText(f"Go on with the work of {left[0].name[:16].replace('.', ':')}")
-            self.recover.setToolTip(f"It was never put into a project, and is kept in {left[0]}.")
+            source, day = kept_from(left[0]), left[0].name[:16].replace(".", ":")
+            self.recover.setText(f"Go on with {f'“{source.name}”' if source else 'the work'} of {day}")
+            why = f"could not be written to {source}" if source else "was never put into a project"
+            self.recover.setToolTip(f"It {why}, and is kept in {left[0]}.")
         elif project is None and self.last is not None:
             self.recover.setText(f"Open “{self.last.name}” again")
             self.recover.setToolTip(f"The project in {self.last}, which was open last.")
@@ -337,10 +341,14 @@ class ProjectBar(QWidget):
     def _relink(self) -> None:
         folder = self._folder("The folder that the images were moved to")
         if folder is not None and self.controller.project is not None:
-            project = self.controller.project
-            found, missing = project.relink(folder), project.missing()
-            show_info(f"{counted(len(found), 'image')} found again, {len(missing)} still missing.")
-            self.controller.leave(self._reopening(project.folder))
+            project, reopen = self.controller.project, self._reopening(self.controller.project.folder)
+
+            def told(counts: tuple[int, int]) -> None:
+                show_info(f"{counted(counts[0], 'image')} found again, {counts[1]} still missing.")
+                if project is self.controller.project:
+                    self.controller.leave(reopen)
+
+            start_worker(_relink, project, folder, on_result=told, on_error=lambda e: show_error(str(e)), owner=self)
 
     def _elsewhere(self) -> None:
         folder = self._new_folder("Save elsewhere", "Save")
@@ -352,3 +360,8 @@ class ProjectBar(QWidget):
 
     def _close(self) -> None:
         self.controller.leave()
+
+
+def _relink(project: Project, folder: Path) -> tuple[int, int]:
+    """Find moved images; count those that were found, and those still missing."""
+    return len(project.relink(folder)), len(project.missing())

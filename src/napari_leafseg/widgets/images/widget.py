@@ -11,10 +11,11 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QModelIndex, QPoint
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_leafseg._counts import counted
+from napari_leafseg._files import RealPlaces
 from napari_leafseg.io import IMAGE_ENDINGS, ChannelsNeeded, FoundImages, LoadedImage, find_images
 from napari_leafseg.widgets.common.background_run import BackgroundRun
 from napari_leafseg.widgets.common.controls import burst_timer, present
@@ -89,7 +90,8 @@ class ImagesWidget(ImagesForm):
         self.next_button.clicked.connect(lambda: self.step(1))
         self.list.customContextMenuRequested.connect(self._menu)
         self.list.removal_wanted.connect(lambda: self.actions_of_rows.remove(self.list.chosen()))
-        present(self.list.selectionModel()).currentChanged.connect(lambda _now, _before: self._row_chosen())
+        present(self.list.selectionModel()).currentChanged.connect(self._current_changed)
+        self.list.clicked.connect(lambda _index: self._row_chosen())  # also when its layer was deleted
         self.empty.folder_wanted.connect(lambda folder: self.add([folder]))
         self.empty.project_wanted.connect(self.project_bar.open)
         self.empty.kept_wanted.connect(self.project_bar.open_kept)
@@ -125,8 +127,9 @@ class ImagesWidget(ImagesForm):
         if images.left_out:
             show_warning(images.sentence())
         found = images.paths
-        known = {entry.path for entry in self.session.images}
-        new = [path for path in found if path not in known]
+        places = RealPlaces()
+        known = {places.of(entry.path) for entry in self.session.images}
+        new = list({places.of(path): path for path in found if places.of(path) not in known}.values())
         if not new:
             return
         added = [ListedImage(path) for path in new]
@@ -257,13 +260,17 @@ class ImagesWidget(ImagesForm):
             self.list.go_to(entry)
         self._row_chosen()
 
+    def _current_changed(self, _now: QModelIndex, _before: QModelIndex) -> None:
+        """A method: a function, which only Qt knows of, would keep this widget for ever."""
+        self._row_chosen()
+
     def _row_chosen(self) -> None:
         self._show_position()
         entry = self.list.entry()
-        if entry is None or entry is self._wanted:
+        layer = None if entry is None else self.session.layer_of(entry)
+        if entry is None or (entry is self._wanted and (layer is not None or self.loader.running or entry.error)):
             return
         self._wanted = entry
-        layer = self.session.layer_of(entry)
         if layer is not None:
             self._show_only(layer)
         elif not self.loader.running:

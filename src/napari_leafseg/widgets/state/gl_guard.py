@@ -10,6 +10,8 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+from qtpy.compat import isalive
+
 from napari_leafseg.widgets.state.napari_private import native_canvas
 
 _guarded: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -21,4 +23,4 @@ def guard_canvas(viewer: Any) -> None:
     if native is None or not hasattr(native, "makeCurrent") or viewer in _guarded:
         return
     _guarded.add(viewer)
-    viewer.layers.events.removing.connect(lambda _event: native.makeCurrent())
+    viewer.layers.events.removing.connect(lambda _event: native.makeCurrent() if isalive(native) else None)

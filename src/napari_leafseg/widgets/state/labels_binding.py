@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
+from napari.utils.notifications import show_error
 from psygnal import Signal
 
-from napari_leafseg.editing.edit import Box, Edit, difference
+from napari_leafseg._log import log_error
+from napari_leafseg.editing.edit import LARGEST_NUMBER, Box, Edit, difference
 from napari_leafseg.editing.history import Step
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.files import ImageRef
-from napari_leafseg.widgets.state.napari_private import atom_slices, end_stroke, is_painting
+from napari_leafseg.widgets.state.napari_private import atom_slices, end_stroke, forget_strokes, is_painting
 from napari_leafseg.widgets.state.refresh import changed_box, show_region
 
 _TUNE = "tune"
@@ -39,11 +41,14 @@ class LabelsBinding:
         A person changed something: it must not be lost.
     values_restored(dict)
         Sliders' values, when undo or redo brings their labels back.
+    refused(array, str)
+        A program put an array into the layer that cannot be the image's labels, and why; they are as before.
     """
 
     changed = Signal(object)
     by_hand = Signal()
     values_restored = Signal(dict)
+    refused = Signal(object, str)
 
     def __init__(self, image: Image, layer: Labels, document: Document, dims: Any, ref: ImageRef | None = None) -> None:
         self.image, self.layer, self.document, self.ref = image, layer, document, ref
@@ -53,6 +58,7 @@ class LabelsBinding:
         self._drag: tuple[dict[str, float], dict[str, float]] = ({}, {})
         self.run = ""
         layer.events.paint.connect(self._painted)
+        layer.events.data.connect(self._exchanged)
         layer.bind_key("Control-Z", lambda _layer: self.undo(), overwrite=True)
         layer.bind_key("Control-Shift-Z", lambda _layer: self.redo(), overwrite=True)
 
@@ -189,12 +195,7 @@ class LabelsBinding:
 
     def _record_change(self, before: np.ndarray, tool: str, info: Mapping[str, Any] | None) -> Step | None:
         now = self.layer.data
-        planes = [(None, before, now)] if now.ndim == 2 else [(t, before[t], now[t]) for t in range(len(now))]
-        edits = []
-        for frame, old, new in planes:
-            edit = difference(old, None, new, tool)
-            if edit is not None:
-                edits.append(replace(edit, frame=frame))
+        edits = _differences(before, now, tool)
         if not edits and tool == _TUNE:  # back where it began
             return None
         return self.document.commit_all(tool, edits, verify=False, made=True, info=info)
@@ -203,28 +204,73 @@ class LabelsBinding:
 
     def _painted(self, event: Any) -> None:
         """A stroke, fill, erasure or polygon of napari's own: record it as a step."""
-        if self._base is not None:
-            with self._as_before(event.value):
-                self.end_tuning()
-        edit = edit_of_atoms(self.layer.data, event.value)
-        if edit is not None:
-            step = self.document.commit(edit)  # napari tells of some strokes just before it makes them
+        try:
+            if self._base is not None:
+                with self._as_before(event.value):
+                    self.end_tuning()
+            edits = edits_of_atoms(self.layer.data, event.value)
+            if not edits:
+                return
+            step = self.document.commit_all("paint", edits)  # napari tells of some strokes just before it makes them
+        except Exception as error:  # as when memory ran out: the pixels are kept all the same
+            log_error(error)
+            show_error(f"This stroke is kept, but cannot be undone: {type(error).__name__}: {error}")
+            self.document.changed = True
+            self.by_hand.emit()
+            return
+        finally:
+            forget_strokes(self.layer)
+        self.changed.emit(step)
+        self.by_hand.emit()
+
+    def _exchanged(self, _event: Any) -> None:
+        """Another array was put into the layer, by a program or napari's menu: what is different is a step."""
+        document, array = self.document, self.layer.data
+        if array is document.labels:
+            return
+        problem = _why_no_labels(array, document.labels.shape)
+        if problem:
+            self.layer.data = document.labels
+            self.refused.emit(array, problem)
+            return
+        self.end_tuning()
+        now = np.asarray(array).astype(np.uint16)
+        step = document.commit_all("replace", _differences(document.labels, now, "replace"))
+        self.layer.data = document.labels
+        if step is not None:
             self.changed.emit(step)
             self.by_hand.emit()
 
     @contextmanager
     def _as_before(self, atoms: list[Any]) -> Iterator[None]:
         """The labels without a stroke that was painted before the sliders' step was recorded."""
-        edit = edit_of_atoms(self.layer.data, atoms)
-        if edit is not None:
+        edits = edits_of_atoms(self.layer.data, atoms)
+        for edit in edits:
             edit.revert(self.layer.data)
         yield
-        if edit is not None:
+        for edit in edits:
             edit.apply(self.layer.data)
 
 
-def edit_of_atoms(labels: np.ndarray, atoms: list[Any]) -> Edit | None:
-    """Convert what napari's history says of a stroke to an edit.
+def _why_no_labels(array: Any, shape: tuple[int, ...]) -> str:
+    """Say why an array cannot be an image's labels; empty where it can."""
+    if tuple(array.shape) != tuple(shape):
+        return f"it has the shape {tuple(array.shape)}, the image {tuple(shape)}"
+    low, high = int(np.min(array, initial=0)), int(np.max(array, initial=0))
+    if low >= 0 and high <= LARGEST_NUMBER:
+        return ""
+    return f"it holds numbers from {low} to {high}, and leaves have 1 to {LARGEST_NUMBER:,}"
+
+
+def _differences(before: np.ndarray, after: np.ndarray, tool: str) -> list[Edit]:
+    """What makes other labels of labels, frame by frame."""
+    planes = [(None, before, after)] if after.ndim == 2 else [(t, before[t], after[t]) for t in range(len(after))]
+    found = [(frame, difference(old, None, new, tool)) for frame, old, new in planes]
+    return [replace(edit, frame=frame) for frame, edit in found if edit is not None]
+
+
+def edits_of_atoms(labels: np.ndarray, atoms: list[Any]) -> list[Edit]:
+    """Convert what napari's history says of a stroke to edits: one, or in a series one of each frame that it reached.
 
     Parameters
     ----------
@@ -235,7 +281,7 @@ def edit_of_atoms(labels: np.ndarray, atoms: list[Any]) -> Edit | None:
     """
     spans = [_span(atom) for atom in atoms]
     if not spans:
-        return None
+        return []
     low = np.min([span[0] for span in spans], axis=0)
     high = np.max([span[1] for span in spans], axis=0)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
@@ -246,8 +292,12 @@ def edit_of_atoms(labels: np.ndarray, atoms: list[Any]) -> Edit | None:
     for atom in atoms:
         _put(after, low, atom, old=False)
     if labels.ndim == 2:
-        return _trimmed((box[0], box[1]), before, after, None)
-    return _trimmed((box[1], box[2]), before[0], after[0], box[0].start)  # napari paints on the plane on the screen
+        found = [_trimmed((box[0], box[1]), before, after, None)]
+    else:  # a brush of three dimensions reaches several frames
+        frames = range(box[0].start, box[0].stop)
+        planes = zip(frames, before, after, strict=True)
+        found = [_trimmed((box[1], box[2]), old, new, frame) for frame, old, new in planes]
+    return [edit for edit in found if edit is not None]
 
 
 def _trimmed(box: Box, before: np.ndarray, after: np.ndarray, frame: int | None) -> Edit | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 
 _SIZE = (600, 800)
@@ -24,9 +25,10 @@ def main_window(viewer: Any) -> Any:
 
 
 def native_canvas(viewer: Any) -> Any:
-    """Return the OpenGL widget of a viewer's canvas; None for a viewer without a window."""
+    """Return the OpenGL widget of a viewer's canvas; None for a viewer without a window, or whose window is gone."""
     window = getattr(viewer, "window", None)
-    return getattr(getattr(getattr(window, "_qt_viewer", None), "canvas", None), "native", None)
+    native = getattr(getattr(getattr(window, "_qt_viewer", None), "canvas", None), "native", None)
+    return native if native is not None and isalive(native) else None
 
 
 def canvas_size(viewer: Any) -> tuple[int, int]:
@@ -45,6 +47,14 @@ def end_stroke(layer: Labels) -> None:
     commit = getattr(layer, "_commit_staged_history", None)
     if commit is not None:
         commit()
+
+
+def forget_strokes(layer: Labels) -> None:
+    """Leave napari nothing to undo by itself: ours is the only history."""
+    for name in ("_undo_history", "_redo_history"):
+        strokes = getattr(layer, name, None)
+        if strokes is not None:
+            strokes.clear()
 
 
 def atom_slices(atom: Any) -> tuple[slice, ...] | None:

@@ -6,7 +6,7 @@ import datetime
 import shutil
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
@@ -15,14 +15,19 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QCoreApplication, Signal
 
 from napari_leafseg._counts import counted
+from napari_leafseg._log import log_error
+from napari_leafseg.errors import UserError
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.project import Project
+from napari_leafseg.project.document import Document
 from napari_leafseg.project.elsewhere import CopyEvent, copy_elsewhere
-from napari_leafseg.project.files import ImageRef
 from napari_leafseg.project.lock import Lock
+from napari_leafseg.project.rescue import close_or_keep, kept_from
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.closing_guard import ClosingGuard
 from napari_leafseg.widgets.state.gl_guard import guard_canvas
-from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState
+from napari_leafseg.widgets.state.image_record import ListedImage
+from napari_leafseg.widgets.state.opening import open_project
 from napari_leafseg.widgets.state.project_labels import ProjectLabels
 from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.workers import answer_or_start, start_worker
@@ -41,8 +46,12 @@ def recoverable_projects() -> list[Path]:
     found = [path.parent for path in unsaved_folder().glob("*/project.json")]
     free = []
     for folder in found:
-        owner = Lock(folder).owner()
-        if (owner is None or not owner.alive) and any(folder.glob("journal/*")):
+        try:
+            owner = Lock(folder).owner()
+        except OSError as error:
+            log_error(error)
+            continue
+        if (owner is None or not owner.alive) and (any(folder.glob("journal/*")) or kept_from(folder)):
             free.append(folder)
     return sorted(free, reverse=True)
 
@@ -76,9 +85,10 @@ class ProjectController(ProjectLabels):
         session.read_options_chosen.connect(self._keep_read_options)
         session.labels_released.connect(self._released)
         guard_canvas(session.viewer)
+        self._guard = ClosingGuard.of(session.viewer, self)
         application = QCoreApplication.instance()
         if application is not None:
-            application.aboutToQuit.connect(self.close)
+            application.aboutToQuit.connect(self._quit)
 
     @classmethod
     def of(cls, session: Session) -> ProjectController:
@@ -121,8 +131,12 @@ class ProjectController(ProjectLabels):
 
     def open(self, folder: Path, force: bool = False, is_scratch: bool = False) -> None:
         """Open a project: its images become the list. Waits for the disk, as a script does; a window switches."""
-        project, records = _open_project(folder, force, self.trouble.emit, self.noticed.emit)
-        self.close()
+        project, records = open_project(folder, force, self.trouble.emit, self.noticed.emit)
+        try:
+            self.close()
+        except UserError:
+            project.close()
+            raise
         self._show(project, records, is_scratch)
 
     def switch(
@@ -154,7 +168,7 @@ class ProjectController(ProjectLabels):
 
         said = self.trouble.emit, self.noticed.emit
         answer_or_start(
-            _open_project, folder, force, *said, on_result=opened, on_error=refused or self._tell_error, owner=self
+            open_project, folder, force, *said, on_result=opened, on_error=refused or self._tell_error, owner=self
         )
 
     @staticmethod
@@ -171,6 +185,12 @@ class ProjectController(ProjectLabels):
             show_error(
                 f"{len(missing)} of {counted(len(records), 'image')} are no longer where they were, for example "
                 f"{missing[0].path}. Choose “Find moved images …” in the project's menu."
+            )
+        later = next((kept for kept in recoverable_projects() if kept_from(kept) == project.folder), None)
+        if later is not None:
+            show_warning(
+                f"Later work on “{project.file.name}” could not be written here, and is kept in {later}. Close this "
+                "project, and the list offers it under “Continue”."
             )
 
     def _list(self, shown: list[Image], records: list[ListedImage]) -> None:
@@ -202,19 +222,56 @@ class ProjectController(ProjectLabels):
         self.add_images()
         self.changed.emit()
 
-    def close(self) -> None:
-        """Write everything and give the project up; waits for the disk, as at the end of the application."""
+    def close(self) -> Path | None:
+        """Write everything and give the project up; waits for the disk, as at the end of the application.
+
+        Returns
+        -------
+        pathlib.Path or None
+            Where everything is kept instead, when the project could not be written; the next start offers it.
+
+        Raises
+        ------
+        ProjectError
+            When it can be kept nowhere; the project stays open.
+        """
         project = self.project
         if project is None:
-            return
-        self.finish()
+            return None
+        kept = close_or_keep(project, self._hand_over(project), _kept_folder(project))
         self.project = None
-        for binding in self.session.bindings():
-            if binding.ref is not None:
-                project.save(binding.ref, binding.document)
+        for binding in self._bindings():
             binding.ref = None
-        project.close()
+        if kept is not None:
+            _tell_kept(project, kept)
         self.changed.emit()
+        return kept
+
+    def retire(self) -> None:
+        """Give the project up, beside other windows: this one was closed."""
+        project, self.project = self.project, None
+        if project is None:
+            return
+        documents = self._hand_over(project)
+        for binding in self._bindings():
+            binding.ref = None
+        _close_aside(project, documents)
+        self.changed.emit()
+
+    def _hand_over(self, project: Project) -> dict[str, Document]:
+        """Have everything written that is on the screen; return its documents by the images' names."""
+        self.finish()
+        documents = {item.ref.id: (item.ref, item.document) for item in self._bindings() if item.ref is not None}
+        for ref, document in documents.values():
+            project.save(ref, document)  # also what a program changed in the array behind our back
+        return {name: document for name, (_ref, document) in documents.items()}
+
+    def _quit(self) -> None:
+        """Give the project up as the application ends."""
+        try:
+            self.close()
+        except UserError as error:
+            log_error(error)
 
     def leave(self, then: Callable[[], None] | None = None, otherwise: Callable[[], None] | None = None) -> None:
         """Close the project and its images as soon as everything is on the disk; the window goes on meanwhile.
@@ -279,9 +336,7 @@ class ProjectController(ProjectLabels):
     def copy_elsewhere(self, folder: Path, name: str = "") -> Iterator[CopyEvent]:
         """Return what copies the project, for a worker; see `napari_leafseg.project.elsewhere.copy_elsewhere`."""
         assert self.project is not None
-        self.finish()
-        documents = {item.ref.id: item.document for item in self.session.bindings() if item.ref is not None}
-        return copy_elsewhere(self.project, folder, documents, name)
+        return copy_elsewhere(self.project, folder, self._hand_over(self.project), name)
 
     def go_on_in(self, new: Project, remove: bool = False) -> None:
         """Go on in a copy of the project; `remove` deletes the old one."""
@@ -292,7 +347,7 @@ class ProjectController(ProjectLabels):
         for binding in self.session.bindings():
             binding.ref = None if binding.ref is None else moved.get(binding.ref.id)
         self._take(new, False)
-        _close_aside(old, remove)
+        _close_aside(old, copied=True, remove=remove)
         self.changed.emit()
 
 
@@ -304,27 +359,33 @@ def _flush(project: Project) -> str:
     return ""
 
 
-def _close_aside(project: Project, remove: bool = False) -> None:
-    """Give up a project that is not needed any more, without waiting for its disk."""
+def _close_aside(
+    project: Project, documents: Mapping[str, Document] | None = None, copied: bool = False, remove: bool = False
+) -> None:  # fmt: skip
+    """Give up a project that is not needed any more, without waiting for its disk; `copied` means it is elsewhere."""
     project.writer.failed = project.noticed = None
 
     def close() -> None:
-        project.close()
+        try:
+            if copied:
+                project.close()
+            elif (kept := close_or_keep(project, documents or {}, _kept_folder(project))) is not None:
+                _tell_kept(project, kept)
+        except (OSError, UserError) as error:
+            log_error(error)
         if remove:
             shutil.rmtree(project.folder, ignore_errors=True)
 
-    threading.Thread(target=close, name="napari-leafseg closing", daemon=True).start()
+    threading.Thread(target=close, name="napari-leafseg closing").start()  # which the interpreter waits for
 
 
-def _open_project(
-    folder: Path, force: bool, failed: Callable[[str], None], noticed: Callable[[str], None]
-) -> tuple[Project, list[ListedImage]]:
-    """Open a project, and look which of its images are there."""
-    project = Project.open(folder, force, failed, noticed)
-    return project, [_new_record(project, ref) for ref in project.images]
+def _kept_folder(project: Project) -> Path:
+    """A new place in the safety folder."""
+    return unsaved_folder() / f"{datetime.datetime.now():%Y-%m-%d %H.%M.%S.%f}"
 
 
-def _new_record(project: Project, ref: ImageRef) -> ListedImage:
-    """Make the record of an image of a project that was just opened."""
-    path = project.path_of(ref)
-    return ListedImage(path, ref.sha256, ReviewState(ref.state), missing=not path.exists())
+def _tell_kept(project: Project, kept: Path) -> None:
+    show_warning(
+        f"“{project.file.name}” could not be written to {project.folder}. All of it is kept in {kept}, and offered at "
+        "the next start."
+    )

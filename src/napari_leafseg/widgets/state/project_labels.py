@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, QTimer
 
 from napari_leafseg._log import log_error
@@ -48,6 +48,7 @@ class ProjectLabels(QObject):
         self.project: Project | None = None
         self.is_scratch = False
         self.predictions = KeptPredictions(self)
+        self._stalled = False  # whether it was told that the disk does not answer
         self._unlisted: list[ListedImage] = []  # images that the project has yet to take in
         self._timer = QTimer(self)
         self._timer.setInterval(AUTOSAVE)
@@ -60,6 +61,10 @@ class ProjectLabels(QObject):
         session = self._session()
         assert session is not None
         return session
+
+    def _tell(self, problem: str) -> None:
+        """Tell why writing fails; empty when it works again."""
+        raise NotImplementedError
 
     def _make_scratch(self) -> None:
         """Open a project where nobody chose one."""
@@ -82,9 +87,14 @@ class ProjectLabels(QObject):
         """Write everything that is on the screen, also what is under way, beside the window; returns at once."""
         while self._unlisted and self.project is not None:
             self._add_some()
-        for binding in self.session.bindings():
+        for binding in self._bindings():
             binding.finish()
             self.save(binding)
+
+    def _bindings(self) -> list[LabelsBinding]:
+        """The labels of all images under correction; none once the viewer is gone."""
+        session = self._session()
+        return [] if session is None else session.bindings()
 
     def add_images(self) -> None:
         """Take new images of the list into the project; many of them little by little."""
@@ -104,6 +114,8 @@ class ProjectLabels(QObject):
 
     def watch(self, binding: LabelsBinding) -> None:
         """Keep a document from its first step on, whoever makes it."""
+        if binding.document.write is None:  # whatever else goes wrong with those who hear of a step
+            binding.document.write = lambda _record: self._track_now(binding)
         binding.by_hand.connect(lambda: self._corrected(binding))
         binding.changed.connect(lambda step: None if step is None else self.track(binding))
         if self.project is not None and not self.is_scratch and binding.document.history.done:
@@ -113,6 +125,12 @@ class ProjectLabels(QObject):
         self.track(binding)
         if binding.ref is not None and binding.ref.state != "done":
             self.set_state(binding, "in progress" if is_touched(binding.document) else "new")
+
+    def _track_now(self, binding: LabelsBinding) -> None:
+        try:
+            self.track(binding)
+        except Exception as error:
+            log_error(error)
 
     def track(self, binding: LabelsBinding) -> None:
         """See that everything of a document is written, from its first step on."""
@@ -157,15 +175,21 @@ class ProjectLabels(QObject):
         if ref is None:
             return
         project = self.project
+        same = not entry.sha256 or project.note_content(ref, entry.sha256)
         start_worker(
             _open_kept, project, ref, labels_shape(image),
-            on_result=lambda document: self._restored(project, ref, image, document),
+            on_result=lambda document: self._restored(project, ref, image, document, same),
             on_error=lambda error: show_error(str(error)), owner=self,
         )  # fmt: skip
 
-    def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any) -> None:
+    def _restored(self, project: Project, ref: ImageRef, image: Image, document: Any, same: bool) -> None:
         if document is None:
             return
+        if not same:
+            show_warning(
+                f"{project.path_of(ref)} holds another image than when its labels were saved. See whether they fit; "
+                "Run makes new ones, and Undo brings these back."
+            )
         gone = project is not self.project or image not in self.session.viewer.layers
         if gone or self.session.binding(image) is not None:
             project.release_document(ref, document)
@@ -231,6 +255,9 @@ class ProjectLabels(QObject):
             return
         if self.project is None:
             return
+        if self.project.writer.stalled != self._stalled:
+            self._stalled = not self._stalled
+            self._tell(self.project.writer.error)
         for binding in session.bindings():
             self.save(binding)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_warning
 from psygnal import Signal
 
 from napari_leafseg.errors import InputFileError
@@ -90,6 +91,7 @@ class Session:
         self._records: weakref.WeakKeyDictionary[Layer, ImageRecord] = weakref.WeakKeyDictionary()
         self._uses = itertools.count(1)
         viewer.layers.events.removed.connect(self._forget)
+        viewer.layers.events.inserted.connect(self._disown_copy)
         watch_window(viewer, preferences.file)
 
     @staticmethod
@@ -186,6 +188,12 @@ class Session:
             self.labels_released.emit(record.binding)
         record.forget_layer()
 
+    def _disown_copy(self, event: Any) -> None:
+        """Take a layer that somebody made as a copy of one of ours for theirs: nobody but them may remove it."""
+        mark = event.value.metadata.get(KEY)
+        if mark and any(other.metadata.get(KEY) == mark for other in self.viewer.layers if other is not event.value):
+            del event.value.metadata[KEY]
+
     def focus(self) -> Image | None:
         """Find the image that the user looks at: the active layer's, else the last that is shown."""
         active = self.viewer.layers.selection.active
@@ -223,9 +231,18 @@ class Session:
         """Record what happens to a labels layer in a document; `ref` where the project has the document already."""
         binding = LabelsBinding(image, layer, document, self.viewer.dims, ref)
         self.record(image).binding = binding
-        binding.changed.connect(lambda step: self._corrected(binding, step))
         self.labels_bound.emit(binding)
+        binding.changed.connect(lambda step: self._corrected(binding, step))
+        binding.refused.connect(lambda array, problem: self._set_aside(layer, array, problem))
         return binding
+
+    def _set_aside(self, layer: Labels, array: Any, problem: str) -> None:
+        """Put an array that cannot be an image's labels into a layer of its own."""
+        aside = self.viewer.add_labels(np.asarray(array), name=f"{layer.name} (not kept)")
+        show_warning(
+            f"What was put into the layer “{layer.name}” cannot be the labels of its image: {problem}. They are as "
+            f"before; what was put there is the layer “{aside.name}”, which belongs to no image and is not kept."
+        )
 
     def _corrected(self, binding: LabelsBinding, step: Any) -> None:
         record = self.record(binding.image)

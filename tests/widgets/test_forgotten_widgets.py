@@ -1,0 +1,38 @@
+"""A dock widget that is taken out of the window is forgotten, with all that it made."""
+
+import gc
+import weakref
+
+import pytest
+from qtpy.QtCore import QCoreApplication, QEvent
+
+from napari_leafseg.widgets.batch.widget import BatchWidget
+from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.finetune.widget import FinetuneWidget
+from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.measure.widget import MeasureWidget
+from napari_leafseg.widgets.models.widget import ModelsWidget
+from napari_leafseg.widgets.segment.widget import SegmentWidget
+
+KINDS = [ImagesWidget, SegmentWidget, CorrectWidget, MeasureWidget, FinetuneWidget, BatchWidget, ModelsWidget]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_widget_is_forgotten(viewer, qtbot, kind):
+    def opened_and_closed():
+        widget = kind(viewer)
+        dock = viewer.window.add_dock_widget(widget, name="x")
+        qtbot.wait(1)
+        viewer.window.remove_dock_widget(dock)
+        dock.close()
+        dock.deleteLater()
+        return weakref.ref(widget)
+
+    known = [opened_and_closed() for _ in range(3)]
+
+    def forgotten():
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        gc.collect()
+        return sum(widget() is not None for widget in known) <= 1  # napari knows the one that was active last
+
+    qtbot.waitUntil(forgotten)
