@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ ORDER = [COLUMNS.get(name, name) for name in FIELDS]
 
 
 def add_metadata(
-    table: pd.DataFrame, by: str, known: Mapping[Hashable, ImageMetadata], days: Mapping[Any, float] | None = None,
+    table: pd.DataFrame, by: str, known: Mapping[Any, ImageMetadata], days: Mapping[Any, float] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Add what is known of the images to a table, behind the column that names them; nothing where nothing is.
 
@@ -22,7 +22,7 @@ def add_metadata(
     ----------
     table : pandas.DataFrame
     by : str
-        The column that tells the image.
+        The column that tells the image; empty for a table of a single image, whose key is 0.
     known : mapping
         From that column's values to what is known.
     days : mapping, optional
@@ -36,10 +36,10 @@ def add_metadata(
     if not names:
         return table
     result = table.copy()
-    at = 1 + max(list(result.columns).index(name) for name in (by, "image") if name in result)
+    at = 1 + max((list(result.columns).index(name) for name in (by, "image") if name in result), default=-1)
     for name in names:
         column = name if name not in table else f"{name}_of_image"
-        values = [rows.get(key, {}).get(name) for key in table[by]]
+        values = [rows.get(key, {}).get(name) for key in (table[by] if by else [0] * len(table))]
         result.insert(at, column, _series(name, values, table.index))
         at += 1
     return result

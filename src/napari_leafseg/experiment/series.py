@@ -43,9 +43,9 @@ class Grouping:
 
     @property
     def dated(self) -> bool:
-        """Whether times are known of every series that has several images."""
+        """Whether times are known of a series that has several images."""
         several = [one for one in self.series if len(one.places) > 1]
-        return bool(several) and all(one.days is not None for one in several)
+        return any(one.days is not None for one in several)
 
     def day_of(self) -> dict[int, float]:
         """Return the day of each image whose day is known, by its number."""
