@@ -27,6 +27,7 @@ from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of, tracks_of
 from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
+from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.ruler import Ruler
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
@@ -80,6 +81,7 @@ class MeasureWidget(MeasureForm):
         self.listen(self.viewer.layers.events.removed, self._ask)
         self._no_clicks = on_canvas(self.viewer.mouse_drag_callbacks, self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
+        self.known_button.clicked.connect(self._edit_known)
         self.scale_box.valueChanged.connect(self._scale_changed)
         self.ruler_button.clicked.connect(lambda: self.ruler.draw())
         self.file_button.clicked.connect(self._scale_from_file)
@@ -127,6 +129,9 @@ class MeasureWidget(MeasureForm):
         """Measure everything again: images have other pixels."""
         self.cache = MeasureCache()
         self._ask()
+
+    def _edit_known(self) -> None:
+        edit_known_images(self.session, self.experiment_store, self)
 
     def _image_settings(self) -> ImageMeasurementSettings:
         return self.notes.of(self.name)
