@@ -177,3 +177,22 @@ def test_synthesize_models_and_train(call, tmp_path):
     )
     config.write_text("stepz: 1")
     assert "stepz" in call("train", config, "--output", tmp_path / "run", code=2)
+
+
+def test_which_plants_images_show(call, tmp_path):
+    for day in (3, 5):
+        for plant in ("a", "b"):
+            Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / f"{plant}_2021-05-0{day}.png")
+    text = call("metadata", tmp_path, "--save", tmp_path / "t.csv")
+    assert "Pattern: {plant}_{date:%Y-%m-%d}" in text
+    assert "2021-05-03" in text
+    assert "2 plants seen several times, up to 2." in text
+    assert (tmp_path / "t.csv").read_text().splitlines()[1] == "a_2021-05-03.png,a,2021-05-03"
+    text = call("metadata", tmp_path, "--pattern", "{genotype}_{date}", "--metadata", tmp_path / "t.csv")
+    assert "genotype" in text
+    assert "Is {genotype} meant?" in call("metadata", tmp_path, "--pattern", "{gentype}_{date}", code=2)
+    (tmp_path / "t.csv").write_text("image,date\na_2021-05-03.png,03/04/2021\n")
+    assert "may begin with the day or with the month" in call(
+        "metadata", tmp_path, "--metadata", tmp_path / "t.csv", code=2
+    )
+    assert "2021-04-03" in call("metadata", tmp_path, "--metadata", tmp_path / "t.csv", "--day-first")

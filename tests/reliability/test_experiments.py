@@ -86,9 +86,9 @@ def test_a_table_that_is_gone_at_the_end_is_that_image_s_error(experiment, monke
     out, go = experiment
     real = run.write_tables
 
-    def write(place, results):
+    def write(place, results, *more):
         (place / "parts" / "p1.leaves.parquet").write_bytes(b"PAR1xx")
-        return real(place, results)
+        return real(place, results, *more)
 
     monkeypatch.setattr(run, "write_tables", write)
     go()

@@ -262,6 +262,8 @@ def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     assert widget.measured.series
     assert widget.measured.leaves["image"].unique().tolist() == ["day0.png", "day1.png", "day2.png"]
     assert widget.measured.growth.groupby("track").size().tolist() == [3, 3, 3]
+    assert widget.measured.growth["time"].unique().tolist() == [0, 1, 2]
+    assert widget.measured.leaves["day"].tolist() == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
     widget.plot_box.setCurrentIndex(widget.plot_box.findData("over time"))
     assert widget.plot.kind == "over time"
 

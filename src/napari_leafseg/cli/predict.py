@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -11,6 +12,7 @@ from rich.markup import escape
 from napari_leafseg._console import out, print_error, print_note
 from napari_leafseg._counts import counted
 from napari_leafseg.cli.common import Command, Device, Model, app, progress_bar
+from napari_leafseg.cli.metadata import DayFirst, MetadataTable, Pattern, given_pattern
 from napari_leafseg.cli.parameters import (
     LEFT_OUT_CODE,
     Angle,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_leafseg.pipelines.batch.config import BatchSettings
+    from napari_leafseg.pipelines.batch.run import Gather
 
 
 @app.command(cls=Command)
@@ -98,7 +101,7 @@ def _exit(outcome: _Outcome) -> None:
 
 def _run_batch(
     images: Sequence[str | Path], output: Path, settings: BatchSettings, workers: int | None,
-    scheduler: str | None = None, tell: Callable[[dict[str, Any]], None] | None = None,
+    scheduler: str | None = None, tell: Callable[[dict[str, Any]], None] | None = None, known: Gather | None = None,
 ) -> _Outcome:  # fmt: skip
     """Run many images under a progress bar; errors and what is left out are printed as they come.
 
@@ -109,11 +112,13 @@ def _run_batch(
     failed, left_out = 0, False
     with progress_bar() as bar:
         task = bar.add_task("Starting", total=None)
-        for event in run_batch(images, output, settings, workers, scheduler):
+        for event in run_batch(images, output, settings, workers, scheduler, known):
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.left_out:
                 left_out = True
                 print_note(event.left_out)
+            if event.note:
+                print_note(event.note)
             if event.result is None:
                 continue
             if "error" in event.result:
@@ -150,8 +155,12 @@ def batch(
     export: Annotated[list[str] | None, typer.Option(help="Also write labels in this format: {formats}.")] = None,
     channels: Channels = None,
     z: ZPlane = "max",
+    pattern: Pattern = None,
+    metadata: MetadataTable = None,
+    day_first: DayFirst = None,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
+    from napari_leafseg.experiment.gather import gather
     from napari_leafseg.pipelines.batch.config import BatchSettings
 
     values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
@@ -161,7 +170,8 @@ def batch(
         model=model, values=values, scale=scale, channels=reading.channels, z=reading.z,
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
     )  # fmt: skip
-    done = _run_batch(images, output, settings, workers, scheduler or None)
+    known = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first)
+    done = _run_batch(images, output, settings, workers, scheduler or None, known=known)
     out.print(
         f"{counted(done.total - done.failed, 'image')} done, {done.failed} not. Report: {escape(str(done.report))}",
         soft_wrap=True,

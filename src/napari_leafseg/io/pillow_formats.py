@@ -38,7 +38,7 @@ def by_pillow(found: ImageFormat, content: bytes, numbers: bool) -> np.ndarray:
     if content[:2] in (b"PF", b"P7") or (content[:2] in (b"P3", b"P6") and maxval > 255):
         return _by_opencv(content if content[:2] != b"P3" else content + b"\n")  # which ends the last number
     if found.pillow == "HEIF":
-        _register_heif()
+        register_heif()
     name = {"jpeg2000": "JPEG2000"}.get(found.decoder, found.pillow)
     with Image.open(io.BytesIO(content), formats=["HEIF", "AVIF"] if name == "HEIF" else [name]) as image:
         orientation = orientation_of(image) if image.format in _ORIENTED else 1
@@ -149,7 +149,8 @@ def rare_jpeg(content: bytes) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _register_heif() -> None:
+def register_heif() -> None:
+    """Let Pillow open HEIC images."""
     from pi_heif import register_heif_opener
 
     register_heif_opener()

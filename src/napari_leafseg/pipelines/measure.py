@@ -7,11 +7,13 @@ import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from napari_leafseg.experiment import Described, Grouping, add_metadata, group_series
 from napari_leafseg.io import to_rgb8
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
@@ -32,6 +34,8 @@ class Frame:
     verified : set of int
     key : str
         Names the image's pixels in a `MeasureCache`; what has none is measured each time.
+    path : pathlib.Path, optional
+        Of its file.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Frame:
     prediction: Any = None
     verified: set[int] = field(default_factory=set)
     key: str = ""
+    path: Path | None = None
 
 
 class MeasureCache:
@@ -102,6 +107,8 @@ class Measured:
     tracks : numpy.ndarray
         (N, 4) track, frame, y, x, as napari's Tracks layer has them.
     series : bool
+    grouping : Grouping
+        Which frames show one plant, in order of time.
     """
 
     leaves: pd.DataFrame
@@ -109,6 +116,7 @@ class Measured:
     growth: pd.DataFrame
     tracks: np.ndarray
     series: bool
+    grouping: Grouping = field(default_factory=Grouping)
 
 
 @dataclass(frozen=True)
@@ -122,10 +130,20 @@ class MeasureEvent:
 
 
 def measure_job(
-    frames: list[Frame], notes: ImageMeasurementSettings, px_per_mm: float | None, cache: MeasureCache | None = None
-) -> Iterator[MeasureEvent]:
-    """Measure frames; several are a series, whose leaves are followed."""
-    from napari_leafseg.traits.tracking import TrackEdits, growth, track_leaves
+    frames: list[Frame], notes: ImageMeasurementSettings, px_per_mm: float | None, cache: MeasureCache | None = None,
+    known: Callable[[Path | None], Described] | None = None,
+) -> Iterator[MeasureEvent]:  # fmt: skip
+    """Measure frames; several are one series, or one for each plant, whose leaves are followed.
+
+    Parameters
+    ----------
+    frames : list of Frame
+    notes : ImageMeasurementSettings
+    px_per_mm : float, optional
+    cache : MeasureCache, optional
+    known : callable, optional
+        Says what is known of the plant in a file.
+    """
 
     pixels: list[Measurements] = []
     metric: list[Measurements] = []
@@ -137,18 +155,43 @@ def measure_job(
             leaves, plants = (in_millimeters(table, px_per_mm) for table in (pixels[-1].leaves, pixels[-1].plants))
             metric.append(Measurements(leaves, plants, pixels[-1].midribs))
         yield MeasureEvent(int(event.done), len(frames) + 1, f"Measuring {event.message}")
+    described = [Described() if known is None else known(frame.path) for frame in frames]
+    yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", _tables(frames, pixels, metric, described, notes))
+
+
+def _tables(
+    frames: list[Frame], pixels: list[Measurements], metric: list[Measurements], described: list[Described],
+    notes: ImageMeasurementSettings,
+) -> Measured:  # fmt: skip
+    """Follow leaves, and put the tables together, plant by plant in order of time."""
+    from napari_leafseg.traits.tracking import TrackEdits, growth, track_series
+
     series = len(frames) > 1
-    tracks = track_leaves(pixels, TrackEdits(list(notes.links), list(notes.cuts))) if series else None
-    leaves, plants = (_joined([getattr(item, kind) for item in metric], frames) for kind in ("leaves", "plants"))
+    grouping = group_series(described, [frame.name for frame in frames])
+    order = [place for one in grouping.series for place in one.places]
+    days, of_image = grouping.day_of(), {place: item.metadata for place, item in enumerate(described)}
+    leaves, plants = (_joined([getattr(item, kind) for item in metric], frames, order) for kind in ("leaves", "plants"))
     curves, points = pd.DataFrame(), np.zeros((0, 4))
-    if tracks is not None and len(tracks):
-        keys = tracks.set_index(["frame", "leaf"])["track"]
-        leaves.insert(2, "track", [int(keys[key]) for key in zip(leaves["frame"], leaves["leaf"], strict=True)])
-        curves = growth(tracks, metric)
-        points = leaves[["track", "frame", "centroid_y_px", "centroid_x_px"]].to_numpy(float)
-        points = points[np.lexsort((points[:, 1], points[:, 0]))]
-    result = Measured(leaves, plants, curves, points, series)
-    yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", result)
+    if series:
+        edits = TrackEdits(list(notes.links), list(notes.cuts))
+        tracks = track_series(pixels, [one.places for one in grouping.series], edits)
+        if len(tracks):
+            keys = tracks.set_index(["frame", "leaf"])["track"]
+            leaves.insert(2, "track", [int(keys[key]) for key in zip(leaves["frame"], leaves["leaf"], strict=True)])
+            curves = add_metadata(growth(tracks, metric, _moments(grouping, len(frames))), "frame", of_image)
+            points = leaves[["track", "frame", "centroid_y_px", "centroid_x_px"]].to_numpy(float)
+            points = points[np.lexsort((points[:, 1], points[:, 0]))]
+    leaves, plants = (add_metadata(table, "frame" if series else "", of_image, days) for table in (leaves, plants))
+    return Measured(leaves, plants, curves, points, series, grouping)
+
+
+def _moments(grouping: Grouping, frames: int) -> list[float]:
+    """When each frame was: days where they are known of any series, else its place in its own."""
+    if grouping.dated:
+        days = grouping.day_of()
+        return [days.get(place, np.nan) for place in range(frames)]
+    at = {place: number for one in grouping.series for number, place in enumerate(one.places)}
+    return [float(at[place]) for place in range(frames)]
 
 
 def _measure(notes: ImageMeasurementSettings, cache: MeasureCache, item: tuple[int, Frame]) -> Measurements:
@@ -156,12 +199,14 @@ def _measure(notes: ImageMeasurementSettings, cache: MeasureCache, item: tuple[i
     return cache.measure(frame, frame.labels(), notes.plants.get(number), notes.names)
 
 
-def _joined(tables: list[pd.DataFrame], frames: list[Frame]) -> pd.DataFrame:
+def _joined(tables: list[pd.DataFrame], frames: list[Frame], order: list[int]) -> pd.DataFrame:
     if len(tables) == 1:
         return tables[0]
-    full = [table.copy() for table in tables]
-    for number, (table, frame) in enumerate(zip(full, frames, strict=True)):
+    full = []
+    for number in order:
+        table = tables[number].copy()
         table.insert(0, "frame", number)
-        table.insert(1, "image", frame.name)
+        table.insert(1, "image", frames[number].name)
+        full.append(table)
     filled = [table for table in full if len(table)] or full[:1]
     return pd.concat(filled, ignore_index=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.project.document import Document
+from napari_leafseg.project.experiment_file import FILE as EXPERIMENT_FILE
 from napari_leafseg.project.files import ASIDE, OWN_FOLDERS, ImageRef, clear_begun
 from napari_leafseg.project.measurement_settings import FILE as MEASUREMENT_FILE
 from napari_leafseg.project.read_options import FILE as READ_OPTIONS_FILE
@@ -118,7 +119,7 @@ def _copy_files(project: Project, other: Project, documents: Collection[str], pr
             found = _copy_labels(project, other, ref)
             lost += ref.state != "new" and not found
     _copy_aside(project.folder, other.folder)
-    for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE):
+    for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE, EXPERIMENT_FILE):
         if (project.folder / name).is_file():
             write_atomically(other.folder / name, read_regular(project.folder / name))
     if lost:

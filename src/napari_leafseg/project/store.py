@@ -9,7 +9,7 @@
     records/ID.json       what a person wants to know of them
     journal/ID.journal    every step
     predictions/ID.npz    what the network said, for tuning; may be deleted
-    channels.json         which channels and which plane of the images are read, where somebody chose
+    channels.json, experiment.json    how images are read, and what is known of their plants, where somebody said
     …/NAME.damaged        a file that was damaged, as it was found
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,9 @@ from napari_leafseg.traits.measure import Measurements, area_column
 
 Edge = tuple[LeafKey, LeafKey]
 
+_GROWTH = (
+    "plant_track", "track", "frame", "time", "leaf", "age", "absolute_growth_rate", "relative_growth_rate",
+)  # fmt: skip
 _AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
 _GAP = 2  # frames in which a leaf may be missing
@@ -95,6 +98,45 @@ def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None 
     return result.reset_index(drop=True)
 
 
+def track_series(
+    frames: Sequence[Measurements], series: Iterable[Sequence[int]], track_edits: TrackEdits | None = None
+) -> pd.DataFrame:
+    """Follow the leaves of several series, each by itself.
+
+    Parameters
+    ----------
+    frames : sequence of Measurements
+    series : iterable of sequence of int
+        For each series the numbers of its frames, in order of time.
+    track_edits : TrackEdits, optional
+        By the numbers of the frames.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `track_leaves` gives it; tracks and plants of different series have different numbers.
+    """
+    edits, found, track, plant = track_edits or TrackEdits(), list[pd.DataFrame](), 0, 0
+    for places in series:
+        at = {place: number for number, place in enumerate(places)}
+        own = TrackEdits(*(_renumbered(edges, at) for edges in (edits.links, edits.cuts)))
+        tracks = track_leaves([frames[place] for place in places], own)
+        if not len(tracks):
+            continue
+        tracks["frame"] = [places[number] for number in tracks["frame"]]
+        tracks["track"], tracks["plant_track"] = tracks["track"] + track, tracks["plant_track"] + plant
+        track, plant = int(tracks["track"].max()), int(tracks["plant_track"].max())
+        found.append(tracks)
+    return pd.concat(found, ignore_index=True) if found else track_leaves([])
+
+
+def _renumbered(edges: Iterable[Edge], at: Mapping[int, int]) -> list[Edge]:
+    """Edges within a series, by the numbers that its frames have in it, the earlier end first."""
+    inside = [(before, after) for before, after in edges if before[0] in at and after[0] in at]
+    moved = [sorted(((at[a[0]], a[1]), (at[b[0]], b[1]))) for a, b in inside]
+    return [(before, after) for before, after in moved]
+
+
 def _nodes(frames: Sequence[Measurements]) -> pd.DataFrame:
     """Leaves of all frames with their plants' tracks and middles."""
     full = [(number, item) for number, item in enumerate(frames) if len(item.leaves)]
@@ -112,6 +154,8 @@ def _plant_tracks(plants: pd.DataFrame) -> np.ndarray:
     """Plants linked by their middles, numbered in their order in the first frame."""
     from laptrack import LapTrack
 
+    if plants["frame"].nunique() < 2:
+        return np.arange(1, len(plants) + 1)
     reach = float(plants["diameter_px"].median()) / 2
     tracker = LapTrack(cutoff=reach**2, gap_closing_cutoff=reach**2, gap_closing_max_frame_count=_GAP)
     tracked, _, _ = tracker.predict_dataframe(
@@ -211,15 +255,13 @@ def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence
     -------
     pandas.DataFrame
         ``plant_track``, ``track``, ``frame``, ``time``, ``leaf``, the area (px2 or mm2), ``age`` (time since the leaf
-        was seen first) and ``relative_growth_rate`` (difference of ln(area) to the appearance before over that of
-        time; NaN at the first), sorted by track and time.
+        was seen first), ``absolute_growth_rate`` and ``relative_growth_rate`` (difference of the area, and of
+        ln(area), to the appearance before over that of time; NaN at the first), sorted by track and time.
     """
     moments = np.arange(len(frames), dtype=float) if times is None else np.asarray(times, float)
     area = next(filter(None, (area_column(item.leaves) for item in frames)), "area_px2")
     if not len(tracks):
-        return pd.DataFrame(
-            columns=["plant_track", "track", "frame", "time", "leaf", area, "age", "relative_growth_rate"]
-        )
+        return pd.DataFrame(columns=[*_GROWTH[:5], area, *_GROWTH[5:]])
     full = [item.leaves.assign(frame=number) for number, item in enumerate(frames) if len(item.leaves)]
     leaves = pd.concat(full, ignore_index=True)
     table = tracks.merge(leaves[["frame", "leaf", area]], on=["frame", "leaf"])
@@ -228,5 +270,6 @@ def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence
     by_track = table.groupby("track")
     table["age"] = table["time"] - by_track["time"].transform("first")
     passed = by_track["time"].diff()
+    table["absolute_growth_rate"] = by_track[area].diff() / passed
     table["relative_growth_rate"] = np.log(table[area] / by_track[area].shift()) / passed
-    return table[["plant_track", "track", "frame", "time", "leaf", area, "age", "relative_growth_rate"]]
+    return table[[*_GROWTH[:5], area, *_GROWTH[5:]]]

@@ -71,7 +71,7 @@ def process_image(
     record = {**prediction.record(**settings.values), "image": source, "batch": settings.model_dump()}
     record |= {"count": result["count"], "confidence": confidence if series else confidence[0]}
     if settings.measure:
-        record["px_per_mm"] = px_per_mm = _scale_of(path, settings)
+        record["px_per_mm"] = result["px_per_mm"] = px_per_mm = _scale_of(path, settings)
         measured = []
         for array, plane, sure in zip(images, planes, confidence, strict=True):
             rgb = to_rgb8(np.asarray(array), str(path))  # one of a series at a time

@@ -16,11 +16,13 @@ import pandas as pd
 import tifffile
 
 from napari_leafseg._files import resource_folder, write_atomically
+from napari_leafseg.experiment import Experiment, add_metadata
 from napari_leafseg.io import ReadOptions, label_path
 from napari_leafseg.io.exchange.formats import Labeled, write_format
 from napari_leafseg.io.exchange.names import relative_names
 from napari_leafseg.io.tables import harmless
 from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.pipelines.batch.growth import follow
 from napari_leafseg.traits import area_column
 
 _LOG = logging.getLogger(__name__)
@@ -45,19 +47,39 @@ def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.Data
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
 
-def write_tables(place: Path, results: list[dict[str, Any]]) -> pd.DataFrame:
-    """Write ``leaves.csv``, ``plants.csv``, ``images.csv`` and ``errors.csv``; returns the leaves, for the report."""
+def write_tables(
+    place: Path, results: list[dict[str, Any]], experiment: Experiment, px_per_mm: float | None = None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Write ``leaves.csv``, ``plants.csv``, ``growth.csv``, ``images.csv`` and ``errors.csv``.
+
+    Returns
+    -------
+    leaves : pandas.DataFrame
+        For the report.
+    notes : tuple of str
+        What is to be said of plants and dates.
+    """
     tables = {kind: read_parts(place, results, kind) for kind in TABLES}
-    for kind, table in tables.items():
-        _csv(place / f"{kind}.csv", table)
+    paths = {item["name"]: Path(item["path"]) for item in results if "error" not in item}
+    described = experiment.describe(list(paths.values()))
+    known = {name: described[path] for name, path in paths.items()}
+    scales = {item["name"]: item.get("px_per_mm", px_per_mm) for item in results}
+    followed = follow(tables["leaves"], tables["plants"], known, scales)
+    _csv(place / "leaves.csv", followed.leaves)
+    _csv(place / "plants.csv", followed.plants)
+    if len(followed.growth):
+        _csv(place / "growth.csv", followed.growth)
+    else:
+        (place / "growth.csv").unlink(missing_ok=True)  # of an earlier run
     done = [item for item in results if "error" not in item]
     columns = ["name", "path", "count", "plants", "area", "scale", "seconds", "notes"]
     images = pd.DataFrame(done, columns=columns)
     images["notes"] = [" ".join(notes) for notes in images["notes"]]
-    _csv(place / "images.csv", images)
+    days = {list(known)[place]: day for place, day in followed.grouping.day_of().items()}
+    _csv(place / "images.csv", add_metadata(images, "name", {name: known[name].metadata for name in known}, days))
     failed = [item for item in results if "error" in item]
     _csv(place / "errors.csv", pd.DataFrame(failed, columns=["name", "path", "error"]))
-    return tables["leaves"]
+    return followed.leaves, followed.grouping.notes
 
 
 def write_exports(

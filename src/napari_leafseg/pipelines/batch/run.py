@@ -1,8 +1,9 @@
 """Many images predicted, and measured and reported where that is asked for.
 
 Written into the folder: ``labels/NAME_label.tif`` and ``.json`` (the record that `rerun` takes), ``overlays/NAME.jpg``,
-``leaves.csv``, ``plants.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and ``batch.json``; ``parts/`` holds
-what a restart needs. Without ``settings.measure``, the labels and their records alone, straight into the folder.
+``leaves.csv``, ``plants.csv``, ``growth.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and ``batch.json``;
+``parts/`` holds what a restart needs. Without ``settings.measure``, the labels and their records alone, straight into
+the folder.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 
 from napari_leafseg._files import clear_unfinished, write_atomically
 from napari_leafseg.errors import InputFileError, ParameterError
+from napari_leafseg.experiment import Experiment
+from napari_leafseg.experiment.gather import gather
 from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
@@ -49,6 +52,8 @@ class BatchEvent:
         The image had been done before.
     left_out : str
         Which files of folders were not taken for images, and why.
+    note : str
+        What a person should know of plants and dates.
     """
 
     done: float
@@ -58,6 +63,11 @@ class BatchEvent:
     report: Path | None = None
     skipped: bool = False
     left_out: str = ""
+    note: str = ""
+
+
+Gather = Callable[[Sequence[Path]], tuple[Experiment, list[str]]]
+"""Says what is known of images, and what a person should know; see `napari_leafseg.experiment.gather`."""
 
 
 def run_batch(
@@ -66,6 +76,7 @@ def run_batch(
     settings: BatchSettings,
     workers: int | None = None,
     scheduler: str | None = None,
+    known: Gather | None = None,
 ) -> Iterator[BatchEvent]:
     """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
@@ -81,6 +92,8 @@ def run_batch(
         Processes on this machine; 0 works in this one. `default_workers` when None.
     scheduler : str, optional
         Address of a Dask scheduler: the work is done by its workers, which see the same files.
+    known : callable, optional
+        Says what is known of the images; their names and EXIF alone when None.
 
     Raises
     ------
@@ -93,12 +106,11 @@ def run_batch(
     _clear(place)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
+    experiment, notes = (known or gather)([Path(task.path) for task in tasks if settings.measure])
     if settings.measure:
-        _write_about(place, settings, digest, len(tasks))
+        _write_about(place, settings, digest, len(tasks), experiment)
     total, results = len(tasks) + len(errors), list(errors)
-    if left_out:
-        yield BatchEvent(0, total, left_out, left_out=left_out)
-    yield from (BatchEvent(number, total, item["error"], item) for number, item in enumerate(errors, start=1))
+    yield from _first_events(left_out, notes, errors, total)
     events = run_over(
         tasks,
         partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
@@ -117,7 +129,17 @@ def run_batch(
     _clear(place)  # of workers that died
     order = {task.name: number for number, task in enumerate(tasks)}
     results.sort(key=lambda item: order.get(item["name"], -1))
-    yield from _report(place, results, settings, total)
+    yield from _report(place, results, settings, total, experiment)
+
+
+def _first_events(
+    left_out: str, notes: Iterable[str], errors: list[dict[str, Any]], total: int
+) -> Iterator[BatchEvent]:
+    """What is to be said before any image is done."""
+    if left_out:
+        yield BatchEvent(0, total, left_out, left_out=left_out)
+    yield from (BatchEvent(0, total, note, note=note) for note in notes)
+    yield from (BatchEvent(number, total, item["error"], item) for number, item in enumerate(errors, start=1))
 
 
 def _clear(place: Path) -> None:
@@ -126,13 +148,16 @@ def _clear(place: Path) -> None:
         clear_unfinished(folder)
 
 
-def _report(place: Path, results: list[dict[str, Any]], settings: BatchSettings, total: int) -> Iterator[BatchEvent]:
+def _report(
+    place: Path, results: list[dict[str, Any]], settings: BatchSettings, total: int, experiment: Experiment
+) -> Iterator[BatchEvent]:
     """Write tables, exports and the report, where images are measured."""
     if not settings.measure:
         yield BatchEvent(total, total, "Done")
         return
     yield BatchEvent(total, total, "Writing tables and report")
-    leaves = write_tables(place, results)
+    leaves, notes = write_tables(place, results, experiment, settings.px_per_mm)
+    yield from (BatchEvent(total, total, note, note=note) for note in notes)
     for name in write_exports(place, results, settings.exports, settings.reading):
         yield BatchEvent(total, total, f"Exporting {name}")
     yield BatchEvent(total, total, "Done", report=write_report(place, results, leaves, settings))
@@ -172,13 +197,14 @@ def _check(settings: BatchSettings, place: Path, here: bool) -> str:
     return digest
 
 
-def _write_about(place: Path, settings: BatchSettings, digest: str, images: int) -> None:
+def _write_about(place: Path, settings: BatchSettings, digest: str, images: int, experiment: Experiment) -> None:
     """``batch.json``: what is done, with which model and software."""
     card = describe_model(settings.model)
     content = {
         "settings": settings.model_dump(),
         "digest": digest,
         "images": images,
+        "pattern": experiment.pattern,
         "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
         "software": software_versions(),
         "created": timestamp(),

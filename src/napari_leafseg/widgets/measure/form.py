@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.widgets.common.base import JobWidget
-from napari_leafseg.widgets.common.controls import present, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.controls import present, push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.measure.plots import PLOTS, MeasurePlot
 
@@ -41,10 +41,16 @@ class MeasureForm(JobWidget):
         self.hint = wrapped_label("hint")
         self.summary = wrapped_label("summary")
         column.addLayout(self._scale_row())
-        self.series_box = QCheckBox("All images of the list are one time series")
+        self.series_box = QCheckBox("All images of the list, followed over time")
         self.series_box.setObjectName("series")
-        self.series_box.setToolTip("Follow the leaves from image to image, in the order of the list")
-        column.addWidget(self.series_box)
+        self.series_box.setToolTip("Follow the leaves of each plant from image to image, in order of time")
+        self.known_button = push_button(
+            "plants_and_dates", "Plants and dates …", tip="Which plant each image of the list shows, and when"
+        )
+        several = QHBoxLayout()
+        several.addWidget(self.series_box, 1)
+        several.addWidget(self.known_button)
+        column.addLayout(several)
         column.addWidget(self.summary)
         column.addWidget(self.hint)
         self.progress = thin_progress()

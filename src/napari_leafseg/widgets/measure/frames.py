@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg.io import ReadOptions, read_image
+from napari_leafseg.io.exchange.names import relative_names
 from napari_leafseg.pipelines.measure import Frame
 from napari_leafseg.project import Project
 from napari_leafseg.widgets.state.image_record import ImageRecord
@@ -31,14 +33,14 @@ def frames_of(session: Session, binding: LabelsBinding) -> list[Frame]:
         Frame(f"{image.name} {number}" if series else image.name, plane.copy,
               partial(data.__getitem__, number if series else ...),
               known[number], {leaf for frame, leaf in document.verified if frame == number},
-              f"{key} {number}" if series else key)
+              f"{key} {number}" if series else key, None if entry is None else entry.path)
         for number, plane in enumerate(planes)
     ]  # fmt: skip
 
 
 def listed_frames(session: Session, project: Project | None) -> list[Frame]:
     """Return the images of the list that have labels: those of open layers, else what the project has saved."""
-    found = []
+    found, names = [], image_names(session)
     saved = {} if project is None else {project.path_of(ref): ref for ref in project.images}
     for entry in session.images:
         image = session.layer_of(entry)
@@ -48,13 +50,24 @@ def listed_frames(session: Session, project: Project | None) -> list[Frame]:
             verified = {leaf for _, leaf in binding.document.verified}
             prediction = session.record(binding.image).prediction
             found.append(
-                Frame(entry.path.name, labels.copy, partial(_same, data), prediction, verified, str(entry.path))
-            )
+                Frame(
+                    names[entry.path], labels.copy, partial(_same, data), prediction, verified, str(entry.path),
+                    entry.path,
+                )
+            )  # fmt: skip
         elif project is not None and entry.path in saved and project.labels_path(saved[entry.path]).exists():
             read = partial(project.read_labels, saved[entry.path])
             image_of = partial(_read, entry.path, session.read_options)
-            found.append(Frame(entry.path.name, read, image_of, key=str(entry.path)))
+            found.append(Frame(names[entry.path], read, image_of, key=str(entry.path), path=entry.path))
     return found
+
+
+def image_names(session: Session) -> dict[Path, str]:
+    """Return the names that tables give the images of the list: with folders where others have the same."""
+    paths = [entry.path for entry in session.images]
+    often = Counter(path.name for path in paths)
+    doubled = [path for path in paths if often[path.name] > 1]
+    return {path: path.name for path in paths} | dict(zip(doubled, relative_names(doubled), strict=True))
 
 
 def tracks_of(leaves: pd.DataFrame, image: str | None) -> dict[tuple[int, int], int]:

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_leafseg.editing.edit import leaf_box
 from napari_leafseg.widgets.common.controls import listen
+from napari_leafseg.widgets.measure.frames import image_names
 from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.napari_private import canvas_size
@@ -37,7 +38,8 @@ class LeafFinder(QObject):
 
     def go_to(self, leaf: Any) -> None:
         """Go to a leaf of a table whose rows name their images."""
-        entry = next((item for item in self.session.images if item.path.name == leaf["image"]), None)
+        names = image_names(self.session)
+        entry = next((item for item in self.session.images if names[item.path] == leaf["image"]), None)
         if entry is None or (self.session.layer_of(entry) is None and not len(self.session.image_wanted)):
             show_info(f"Open {leaf['image']} in Images to see this leaf.")
             return

@@ -56,7 +56,7 @@ class PlantEditor(QObject):
         if measured.series and len(rows) == 1 and "track" in rows:
             cut = present(menu.addAction("Cut its track before here"))
             cut.triggered.connect(lambda _on=False: self._cut(measured.leaves, rows.iloc[0]))
-        if measured.series and len(rows) == 2 and rows["frame"].nunique() == 2:
+        if measured.series and len(rows) == 2 and rows["frame"].nunique() == 2 and _of_one_series(measured, rows):
             link = present(menu.addAction("These are one leaf"))
             link.triggered.connect(lambda _on=False: self._link(rows))
         return menu
@@ -68,13 +68,13 @@ class PlantEditor(QObject):
         self.changed.emit()
 
     def _cut(self, table: pd.DataFrame, row: pd.Series) -> None:
-        before = table[(table["track"] == row["track"]) & (table["frame"] < row["frame"])]
-        if len(before):
-            last = before.sort_values("frame").iloc[-1]
-            self._edit_tracks(lambda tracks: tracks.cut(_node(last), _node(row)))
+        same = [other for _, other in table[table["track"] == row["track"]].iterrows()]  # in order of time
+        at = [_node(other) for other in same].index(_node(row))
+        if at:
+            self._edit_tracks(lambda tracks: tracks.cut(_node(same[at - 1]), _node(row)))
 
     def _link(self, rows: pd.DataFrame) -> None:
-        first, second = (row for _, row in rows.sort_values("frame").iterrows())
+        first, second = (row for _, row in rows.iterrows())  # in order of time, as the table is
         self._edit_tracks(lambda tracks: tracks.link(_node(first), _node(second)))
 
     def _edit_tracks(self, change: Callable[[TrackEdits], None]) -> None:
@@ -104,6 +104,10 @@ class PlantEditor(QObject):
         middles = {int(row["plant"]): (row["center_y_px"], row["center_x_px"]) for _, row in plants.iterrows()}
         self._settings().names.update(name_pots(middles, numbers[0], numbers[1], shape))
         self.changed.emit()
+
+
+def _of_one_series(measured: Measured, rows: pd.DataFrame) -> bool:
+    return any(set(rows["frame"]) <= set(one.places) for one in measured.grouping.series)
 
 
 def _node(row: pd.Series) -> tuple[int, int]:

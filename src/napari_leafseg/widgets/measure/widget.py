@@ -25,12 +25,15 @@ from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, present
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
-from napari_leafseg.widgets.measure.frames import frames_of, listed_frames, records_of, tracks_of
+from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of, tracks_of
 from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
+from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.ruler import Ruler
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
+from napari_leafseg.widgets.measure.summary import series_summary
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.overlays import outline_leaf
@@ -54,6 +57,7 @@ class MeasureWidget(MeasureForm):
         super().__init__(napari_viewer, parent)
         self.measured: Measured | None = None
         self.settings_store = MeasurementSettingsStore(self.controller)
+        self.experiment_store = ExperimentStore.of(self.session)
         self._again = False
         self.editor = PlantEditor(self._image_settings, self)
         self.editor.changed.connect(self._noted)
@@ -72,10 +76,12 @@ class MeasureWidget(MeasureForm):
         self.listen(self.session.read_options_chosen, self._forget)
         self.listen(self.session.image_exchanged, self._forget)
         self.settings_store.changed.connect(self._ask)
+        self.experiment_store.changed.connect(self._ask)
         self.listen(self.viewer.layers.selection.events.active, self._ask)
         self.listen(self.viewer.layers.events.removed, self._ask)
         self._no_clicks = on_canvas(self.viewer.mouse_drag_callbacks, self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
+        self.known_button.clicked.connect(self._edit_known)
         self.scale_box.valueChanged.connect(self._scale_changed)
         self.ruler_button.clicked.connect(lambda: self.ruler.draw())
         self.file_button.clicked.connect(self._scale_from_file)
@@ -114,7 +120,7 @@ class MeasureWidget(MeasureForm):
     def name_of(self, binding: LabelsBinding) -> str:
         """Return the name that tables give an image."""
         entry = self.session.entry_of(binding.image)
-        return entry.path.name if entry else binding.image.name
+        return image_names(self.session)[entry.path] if entry else binding.image.name
 
     def _ask(self, _what: Any = None) -> None:
         self._soon.start()
@@ -123,6 +129,9 @@ class MeasureWidget(MeasureForm):
         """Measure everything again: images have other pixels."""
         self.cache = MeasureCache()
         self._ask()
+
+    def _edit_known(self) -> None:
+        edit_known_images(self.session, self.experiment_store, self)
 
     def _image_settings(self) -> ImageMeasurementSettings:
         return self.notes.of(self.name)
@@ -148,7 +157,8 @@ class MeasureWidget(MeasureForm):
             return
         notes = self.notes.images.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
         self._began = time.monotonic()
-        self.job.start(measure_job, frames, notes, self.notes.scale_of(self.name), self.cache)
+        known = self.experiment_store.known()
+        self.job.start(measure_job, frames, notes, self.notes.scale_of(self.name), self.cache, known.of)
 
     def _progress(self, event: MeasureEvent) -> None:
         slow = time.monotonic() - self._began > _SLOW
@@ -182,9 +192,7 @@ class MeasureWidget(MeasureForm):
         self._filter()
         leaves, plants = len(measured.leaves), len(measured.plants)
         if measured.series:
-            tracks = measured.leaves["track"].nunique() if "track" in measured.leaves else 0
-            frames = measured.leaves["frame"].nunique() if leaves else 0
-            self.summary.setText(f"<b>{counted(tracks, 'leaf')}</b> followed over {counted(frames, 'image')}")
+            self.summary.setText(series_summary(measured))
         else:
             area = area_column(measured.plants)
             unit = "mm²" if area.endswith("mm2") else "px²"
@@ -271,9 +279,8 @@ class MeasureWidget(MeasureForm):
         table = self.measured.leaves
         rows = table["leaf"] == leaf
         if self.measured.series:
-            entry = self.session.entry_of(binding.image)
             rows &= (
-                table["image"] == (entry.path.name if entry else "")
+                table["image"] == self.name_of(binding)
                 if self.series_box.isChecked()
                 else table["frame"] == binding.frame
             )

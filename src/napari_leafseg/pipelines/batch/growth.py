@@ -1,0 +1,104 @@
+"""Leaves of a whole experiment followed plant by plant, from the tables of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from napari_leafseg.experiment import Described, Grouping, Source, add_metadata, group_series
+from napari_leafseg.traits import Measurements, area_column
+from napari_leafseg.traits.tracking import growth, track_series
+
+_EMPTY = pd.DataFrame()
+
+
+class Followed(NamedTuple):
+    """An experiment in order of time.
+
+    Attributes
+    ----------
+    leaves, plants, growth : pandas.DataFrame
+        With what is known of the images; no growth where no plant was seen twice.
+    grouping : Grouping
+        By the images' order.
+    """
+
+    leaves: pd.DataFrame
+    plants: pd.DataFrame
+    growth: pd.DataFrame
+    grouping: Grouping
+
+
+def follow(
+    leaves: pd.DataFrame, plants: pd.DataFrame, known: Mapping[str, Described], px_per_mm: Mapping[str, float | None]
+) -> Followed:
+    """Follow the leaves of each plant over its images, and say in the tables which plant and day a row is of.
+
+    Parameters
+    ----------
+    leaves, plants : pandas.DataFrame
+        Of all images, named in ``image``.
+    known : mapping
+        What is known of each image, in the images' order.
+    px_per_mm : mapping
+        The scale of each image; None where its traits are in pixels.
+    """
+    names = list(known)
+    grouping = group_series(list(known.values()), names)
+    days = {names[place]: day for place, day in grouping.day_of().items()}
+    of_image = {name: described.metadata for name, described in known.items()}
+    curves = _EMPTY
+    if len(leaves) and "frame" not in leaves:
+        series = [one.places for one in grouping.series if len(one.places) > 1 and _is_series(one.places, known, names)]
+        leaves, curves = _followed(leaves, plants, series, names, px_per_mm, grouping)
+        curves = add_metadata(curves, "image", of_image) if len(curves) else curves
+    leaves, plants = (add_metadata(table, "image", of_image, days) if len(table) else table
+                      for table in (leaves, plants))  # fmt: skip
+    return Followed(leaves, plants, curves, grouping)
+
+
+def _is_series(places: Sequence[int], known: Mapping[str, Described], names: Sequence[str]) -> bool:
+    """Whether images are of one plant by what is said of them, not just beside each other."""
+    first = known[names[places[0]]]
+    told = {name for name, source in first.sources.items() if source != Source.EXIF}
+    return bool(told)
+
+
+def _followed(
+    leaves: pd.DataFrame, plants: pd.DataFrame, series: list[tuple[int, ...]], names: list[str],
+    px_per_mm: Mapping[str, float | None], grouping: Grouping,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Leaves with their tracks, and how they grow."""
+    if not series:
+        return leaves, _EMPTY
+    own = {str(name): table for name, table in leaves.groupby("image")}
+    own_plants = {str(name): table for name, table in plants.groupby("image")}
+    metric = [Measurements(own.get(name, leaves[:0]), own_plants.get(name, plants[:0]), {}) for name in names]
+    pixels = [_in_pixels(item, px_per_mm.get(name)) for item, name in zip(metric, names, strict=True)]
+    tracks = track_series(pixels, series)
+    if not len(tracks):
+        return leaves, _EMPTY
+    at = {place: number for one in grouping.series for number, place in enumerate(one.places)}
+    days = grouping.day_of()
+    times = [days.get(place, np.nan) if grouping.dated else float(at[place]) for place in range(len(names))]
+    curves = growth(tracks, metric, times)
+    curves.insert(0, "image", [names[place] for place in curves["frame"]])
+    columns = (tracks[name] for name in ("frame", "leaf", "track"))
+    of_leaf = {(names[place], leaf): track for place, leaf, track in zip(*columns, strict=True)}
+    leaves = leaves.copy()
+    found = [of_leaf.get(key) for key in zip(leaves["image"], leaves["leaf"], strict=True)]
+    leaves.insert(1, "track", pd.Series(found, leaves.index, dtype="Int64"))
+    return leaves, curves.drop(columns="frame")
+
+
+def _in_pixels(item: Measurements, px_per_mm: float | None) -> Measurements:
+    """What tracking compares, in pixels."""
+    leaves, plants, scale = item.leaves, item.plants, px_per_mm or 1.0
+    if area_column(leaves) == "area_mm2":
+        leaves = leaves.assign(area_px2=leaves["area_mm2"] * scale**2)
+    if "diameter_mm" in plants:
+        plants = plants.assign(diameter_px=plants["diameter_mm"] * scale)
+    return Measurements(leaves, plants, {})

@@ -1,0 +1,28 @@
+"""What was measured, in words."""
+
+from __future__ import annotations
+
+from html import escape
+
+from napari_leafseg._counts import counted
+from napari_leafseg.pipelines.measure import Measured
+
+
+def series_summary(measured: Measured) -> str:
+    """Describe what was followed over time, as rich text."""
+    leaves, grouping = measured.leaves, measured.grouping
+    tracks = leaves["track"].nunique() if "track" in leaves else 0
+    frames = leaves["frame"].nunique() if len(leaves) else 0
+    several = [one for one in grouping.series if len(one.places) > 1]
+    plants = f" of {counted(len(several), 'plant')}" if len(several) > 1 else ""
+    text = f"<b>{counted(tracks, 'leaf')}</b>{plants} followed over {counted(frames, 'image')}"
+    if grouping.dated:
+        days = list(grouping.day_of().values())
+        text += f", {counted_days(max(days) - min(days))}"
+    return text + "".join(f"<br>{escape(note)}" for note in grouping.notes)
+
+
+def counted_days(days: float) -> str:
+    """Write a time in days, or in hours where it is short."""
+    number, unit = (days, "day") if days >= 2 else (24 * days, "hour")
+    return f"{number:.3g} {unit}{'' if f'{number:.3g}' == '1' else 's'}"
