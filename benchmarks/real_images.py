@@ -49,7 +49,7 @@ def watershed_labels(prediction: LeafPrediction) -> np.ndarray:
     for region in prediction.regions:
         distance = cv2.GaussianBlur(region.maps.distance.astype(np.float32) / DISTANCE_ONE, (0, 0), 1)
         seeds, _ = ndimage.label(h_maxima(distance, DEEP) & (distance > HIGH), np.ones((3, 3)))
-        found = watershed(-distance, seeds, mask=region.grouping.foreground).astype(np.uint16)
+        found = watershed(-distance, seeds, mask=region.grouped).astype(np.uint16)
         found = enlarge_labels(found, region.shape).astype(np.int32)
         full[region.rows, region.columns] = np.where(found > 0, found + count, 0)
         count += int(found.max())

@@ -57,4 +57,4 @@ def test_within_a_given_plant_mask_nothing_is_doubtful(monkeypatch, scene):
     (region,) = model.predict(scene.image, mask=given).regions
     shown = region.maps.foreground >= 128
     assert cv2.connectedComponents(shown.astype(np.uint8))[0] > 2
-    assert np.array_equal(region.grouping.foreground, shown)
+    assert np.array_equal(region.grouped, shown)

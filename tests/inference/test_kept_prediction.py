@@ -70,7 +70,7 @@ def test_a_given_plant_mask_comes_back(plant):
 def test_pieces_left_out_stay_left_out(plant):
     prediction = load_model("leaf").predict(plant)
     (region,) = prediction.regions
-    kept = region.grouping.foreground.copy()
+    kept = region.grouped.copy()
     kept[:, : kept.shape[1] // 2] = False
     region.group(kept)
     same(prediction, unpack_prediction(pack_prediction(prediction)))

@@ -168,8 +168,8 @@ def test_a_prediction_gives_the_papers_labels_when_asked_and_its_own_otherwise()
     free, _ = prediction_of(confined=False)  # a network without a foreground, as published
     wanted = PublishedGrouping(maps.distance, maps.embedding).labels(0.3, 60, 10)
     assert np.array_equal(free.labels(**values, grouping=1.0), wanted)
-    with pytest.raises(UserError, match="Grouping must be best-seed or published, not 2"):
-        prediction.labels(grouping=2.0)
+    with pytest.raises(UserError, match="Grouping must be best-seed, published or watershed, not 3"):
+        prediction.labels(grouping=3.0)
 
 
 def test_the_parameter_search_keeps_to_the_chosen_grouping():
@@ -195,11 +195,13 @@ def test_a_choice_is_written_by_name_or_number():
     specs = DISTANCE_EMBEDDING.settable
     assert parse_values(specs, ["grouping=published"]) == {"grouping": 1.0}
     assert parse_values(specs, ["grouping=0"]) == {"grouping": 0.0}
-    for wrong in ("grouping=0.5", "grouping=2"):
-        with pytest.raises(UserError, match="must be best-seed or published"):
+    for wrong in ("grouping=0.5", "grouping=3"):
+        with pytest.raises(UserError, match="must be best-seed, published or watershed"):
             parse_values(specs, [wrong])
     with pytest.raises(UserError, match="is no number"):
         parse_values(specs, ["grouping=other"])
-    with pytest.raises(UserError, match="must be best-seed or published"):
+    with pytest.raises(UserError, match="must be best-seed, published or watershed"):
         check_values(specs, {"grouping": 7})
-    assert any("grouping (best-seed or published, default best-seed)" in line for line in describe_parameters(specs))
+    assert any(
+        "grouping (best-seed, published or watershed, default best-seed)" in line for line in describe_parameters(specs)
+    )

@@ -13,9 +13,11 @@ from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
 from napari_leafseg.inference.growth import EmbeddingGrowth
 from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.prediction import Prediction, Region
-from napari_leafseg.postprocessing import AngularGrouping, PublishedGrouping
+from napari_leafseg.postprocessing import AngularGrouping, PublishedGrouping, WatershedGrouping
 
 FOREGROUND = 128
+BEST_SEED, PUBLISHED, WATERSHED = range(3)  # values of the parameter “grouping”
+Grouping = AngularGrouping | PublishedGrouping | WatershedGrouping
 _WIDE = np.cos(np.deg2rad(75))
 
 
@@ -51,18 +53,24 @@ class PixelRegion(Region):
 
     def group(self, foreground: np.ndarray) -> None:
         """Look for leaves in this foreground, bool (H, W) at the working scale."""
-        self.grouping = AngularGrouping(self.maps.distance, foreground, self.maps.embedding)
-        self._published: PublishedGrouping | None = None
+        self.grouped = foreground
+        self._groupings: dict[int, Grouping] = {}
 
-    def grouping_of(self, values: Mapping[str, float]) -> AngularGrouping | PublishedGrouping:
-        """Return the grouping that the values name; the published one is made when it is first asked for."""
-        if not values.get("grouping"):
-            return self.grouping
+    def grouping_of(self, values: Mapping[str, float]) -> Grouping:
+        """Return the grouping that the values name; each is made when it is first asked for."""
+        chosen = int(values.get("grouping", BEST_SEED))
         with self._lock:
-            if self._published is None:
-                foreground = self.grouping.foreground if self.confined else None
-                self._published = PublishedGrouping(self.maps.distance, self.maps.embedding, foreground)
-            return self._published
+            if chosen not in self._groupings:
+                self._groupings[chosen] = self._grouping(chosen)
+            return self._groupings[chosen]
+
+    def _grouping(self, chosen: int) -> Grouping:
+        distance, embedding = self.maps.distance, self.maps.embedding
+        if chosen == PUBLISHED:
+            return PublishedGrouping(distance, embedding, self.grouped if self.confined else None)
+        if chosen == WATERSHED:
+            return WatershedGrouping(distance, self.grouped, embedding)
+        return AngularGrouping(distance, self.grouped, embedding)
 
     def growth(self, points: np.ndarray, away: np.ndarray) -> Growth | None:
         y, x = self.to_working(points[:1])[0]
@@ -85,7 +93,11 @@ class PixelRegion(Region):
         corner, end = (self.rows.start, self.columns.start), (self.rows.stop, self.columns.stop)
         inside = ((seeds >= np.array(corner) - 0.5) & (seeds < np.array(end) - 0.5)).all(1)
         smallest = values["min_area"] * self.zoom[0] * self.zoom[1]
-        return self.grouping.labels_of(self.to_working(seeds[inside]), values["angle"], smallest)
+        grouping = self.grouping_of(values)
+        if isinstance(grouping, PublishedGrouping):  # which knows no seeds but its own
+            grouping = self.grouping_of({"grouping": BEST_SEED})
+        assert not isinstance(grouping, PublishedGrouping)
+        return grouping.labels_of(self.to_working(seeds[inside]), values["angle"], smallest)
 
     def ridges(self, window: tuple[slice, slice]) -> np.ndarray:
         depth = 1 - np.minimum(self.maps.distance[window].astype(np.float32) / DISTANCE_ONE, 1)
@@ -120,7 +132,7 @@ class PixelRegion(Region):
     def arrays(self) -> dict[str, np.ndarray]:
         return {
             **self.maps._asdict(),
-            "grouped": np.packbits(self.grouping.foreground),
+            "grouped": np.packbits(self.grouped),
             "confined": np.array([self.confined]),
         }
 
@@ -141,25 +153,27 @@ class LeafPrediction(Prediction):
     """What the distance + embedding model said of one image.
 
     Its tunables are ``seed_threshold`` (0.1 to 0.95, share of the distance map's maximum), ``angle`` (5 to 75 degrees),
-    ``grouping`` (0 = best-seed, 1 = published) and ``min_area`` (smallest leaf, pixels of the image).
+    ``grouping`` (0 = best-seed, 1 = published, 2 = watershed) and ``min_area`` (smallest leaf, pixels of the image).
     """
 
     regions: Sequence[PixelRegion]
     region = PixelRegion
     kind = "distance_embedding"
 
-    def seeds(self, seed_threshold: float | None = None, grouping: float | None = None) -> np.ndarray:
+    def seeds(
+        self, seed_threshold: float | None = None, grouping: float | None = None, angle: float | None = None
+    ) -> np.ndarray:
         """Return seeds in the image: float (N, 2), y and x in pixels."""
-        given = {"seed_threshold": seed_threshold, "grouping": grouping}
+        given = {"seed_threshold": seed_threshold, "grouping": grouping, "angle": angle}
         values = self.complete({name: value for name, value in given.items() if value is not None})
         found = [np.zeros((0, 2))]
         for region in self.regions:
-            points = region.grouping_of(values).seeds(values["seed_threshold"]).points
+            points = region.grouping_of(values).seeds(values["seed_threshold"], values["angle"]).points
             found.append((points + 0.5) / region.zoom - 0.5 + (region.rows.start, region.columns.start))
         return np.concatenate(found)
 
     def labels_of_seeds(self, seeds: np.ndarray, **values: float) -> np.ndarray:
-        """Derive leaves that grow from given seeds, (N, 2) of (y, x) in the image, by the best-seed grouping."""
+        """Derive leaves of given seeds, (N, 2) of (y, x) in the image; the published grouping takes none: best-seed."""
         chosen = self.complete(values)
         return self.collect(chosen, lambda region: enlarge_labels(region.labels_of_seeds(seeds, chosen), region.shape))
 

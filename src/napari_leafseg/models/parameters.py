@@ -62,7 +62,7 @@ class ParameterSpec:
     def range(self) -> str:
         """The range in words, with the unit; or the choices."""
         if self.choices:
-            return " or ".join(self.choices)
+            return " or ".join(filter(None, (", ".join(self.choices[:-1]), self.choices[-1])))
         unit = f" {self.unit}" if self.unit and self.unit != "°" else self.unit
         if self.open_ended:
             return f"{self.minimum:g}{unit} or more"

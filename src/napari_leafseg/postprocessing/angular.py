@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.postprocessing.seeds import find_basins, find_peaks
+from napari_leafseg.postprocessing.seeds import Seeds, find_basins, find_peaks
 
 _UNIT = 127  # length of a stored embedding: int8
 _FAR = np.int16(-32768)
@@ -29,13 +28,6 @@ Box = tuple[slice, slice]
 def quantize(embedding: np.ndarray) -> np.ndarray:
     """Store unit embeddings (E, H, W) as int8; the error of an angle is under half a degree."""
     return np.round(embedding * _UNIT).astype(np.int8)
-
-
-class Seeds(NamedTuple):
-    """Seeds in use: points int (N, 2) as (y, x), heights float32 (N,), 0 to 1."""
-
-    points: np.ndarray
-    heights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -202,8 +194,8 @@ class AngularGrouping:
         left, right = int(columns[0]) * step - margin, (int(columns[-1]) + 1) * step + margin
         return slice(max(0, top), min(self.shape[0], bottom)), slice(max(0, left), min(self.shape[1], right))
 
-    def seeds(self, seed_threshold: float) -> Seeds:
-        """Return the seeds at a threshold, the highest first."""
+    def seeds(self, seed_threshold: float, angle: float = 45.0) -> Seeds:
+        """Return the seeds at a threshold, the highest first; the angle changes none."""
         chosen = self._candidates[: self._count(seed_threshold)]
         points = np.array([item.point for item in chosen], int).reshape(-1, 2)
         return Seeds(points, np.array([item.height for item in chosen], np.float32))

@@ -9,7 +9,7 @@ from skimage.measure import label
 from skimage.morphology import disk
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.postprocessing.angular import Seeds
+from napari_leafseg.postprocessing.seeds import Seeds
 
 SIGMA = 3.0  # of the blur that seeds are looked for in
 SPACING = 10  # pixels between two seeds, and from a seed to the border
@@ -52,8 +52,8 @@ class PublishedGrouping:
         vectors = np.stack(planes, -1).reshape(-1, len(planes))
         self._vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
-    def seeds(self, seed_threshold: float) -> Seeds:
-        """Return the seeds at a threshold, a share of the blurred map's maximum; from the top down."""
+    def seeds(self, seed_threshold: float, angle: float = 45.0) -> Seeds:
+        """Return the seeds at a threshold, a share of the blurred map's maximum, from the top down, at any angle."""
         chosen = self._heights > seed_threshold
         return Seeds(self._points[chosen], self._heights[chosen])
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from skimage.segmentation import watershed
 
 from napari_leafseg._opencv import cv2
+
+
+class Seeds(NamedTuple):
+    """Seeds in use: points int (N, 2) as (y, x), heights float32 (N,), 0 to 1."""
+
+    points: np.ndarray
+    heights: np.ndarray
 
 
 def find_peaks(
@@ -67,14 +76,38 @@ def find_basins(
         For pairs of basins that touch (smaller number first) the height of the highest way over, as a share of the
         map's maximum.
     """
-    smooth = cv2.GaussianBlur(distance.astype(np.float32), (0, 0), sigma)
-    smooth /= max(float(smooth.max()), 1e-6)
+    smooth = smooth_share(distance, sigma)
     markers = np.zeros(distance.shape, np.int32)
     markers[tuple(points.T)] = np.arange(1, len(points) + 1)
     if not len(points):
         return markers.astype(np.uint16), {}
     basins = watershed(-(smooth * 1000).astype(np.int16), markers, mask=foreground).astype(np.int32)
-    count = len(points) + 1
+    return basins.astype(np.uint16), find_saddles(basins, smooth)
+
+
+def smooth_share(distance: np.ndarray, sigma: float = 1.0) -> np.ndarray:
+    """Smooth a distance map a little, and give it as a share of its maximum, float32."""
+    smooth = cv2.GaussianBlur(distance.astype(np.float32), (0, 0), sigma)
+    smooth /= max(float(smooth.max()), 1e-6)
+    return smooth
+
+
+def find_saddles(basins: np.ndarray, smooth: np.ndarray) -> dict[tuple[int, int], float]:
+    """Find the height of the highest way between parts that touch.
+
+    Parameters
+    ----------
+    basins : numpy.ndarray
+        int32 (H, W), 0 outside.
+    smooth : numpy.ndarray
+        (H, W), from `smooth_share`.
+
+    Returns
+    -------
+    dict
+        See `find_basins`.
+    """
+    count = int(basins.max(initial=0)) + 1
     keys, heights = [], []
     for first, second, a, b in (
         (basins[:, :-1], basins[:, 1:], smooth[:, :-1], smooth[:, 1:]),
@@ -88,5 +121,4 @@ def find_basins(
     pairs, index = np.unique(key, return_inverse=True)
     highest = np.zeros(len(pairs), np.float32)
     np.maximum.at(highest, index, height)
-    saddles = {(int(k // count), int(k % count)): float(h) for k, h in zip(pairs, highest, strict=True)}
-    return basins.astype(np.uint16), saddles
+    return {(int(k // count), int(k % count)): float(h) for k, h in zip(pairs, highest, strict=True)}

@@ -29,10 +29,11 @@ DISTANCE_EMBEDDING = ModelFamily(
             search=tuple(float(angle) for angle in range(30, 80, 5)),
         ),
         ParameterSpec(
-            "grouping", "Grouping", "", 0.0, 1.0, 1.0, 0.0, 0,
+            "grouping", "Grouping", "", 0.0, 2.0, 1.0, 0.0, 0,
             "best-seed: every pixel goes to the best of all seeds that it is connected to. published: the region "
-            "growing of Wu, Chen and Merhof (2020), with their rules for seeds and noise.",
-            choices=("best-seed", "published"),
+            "growing of Wu, Chen and Merhof (2020), with their rules for seeds and noise. watershed: the basins of the "
+            "distance map, joined where the embedding turns by less than the angle from one to the other.",
+            choices=("best-seed", "published", "watershed"),
         ),
     ),
 )  # fmt: skip
