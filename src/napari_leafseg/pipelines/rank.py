@@ -62,7 +62,7 @@ def rank_images(predictor: Predictor, paths: Sequence[Path], options: ReadOption
         done = int(event.done)
         if event.error is not None:
             yield Ranked(event.item, 1.0, 0, done, event.total, str(event.error))
-        else:
+        elif event.result is not None:
             confidence, leaves = event.result
             yield Ranked(event.item, confidence, leaves, done, event.total)
 

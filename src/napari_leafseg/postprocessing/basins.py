@@ -187,18 +187,16 @@ def border_turns(basins: np.ndarray, embedding: np.ndarray) -> dict[tuple[int, i
         rows, columns = np.nonzero((first != second) & (first > 0) & (second > 0))
         a, b = first[rows, columns].astype(np.int64), second[rows, columns].astype(np.int64)
         columns = columns + left.start
-        near = rows - down * ASIDE, columns - right * ASIDE
-        far = rows + down * (ASIDE + 1), columns + right * (ASIDE + 1)
-        known = np.ones(len(rows), bool)
-        for y, x in (near, far):
-            known &= (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        near, far = (tuple(part[known] for part in place) for place in (near, far))
-        a, b = a[known], b[known]
-        same = (basins[near] == a) & (basins[far] == b)
-        near, far = (tuple(part[same] for part in place) for place in (near, far))
+        beside = np.stack([rows - down * ASIDE, columns - right * ASIDE])  # on the first one's side
+        beyond = np.stack([rows + down * (ASIDE + 1), columns + right * (ASIDE + 1)])
+        limits = np.array([[height], [width]])
+        known = ((beside >= 0) & (beside < limits) & (beyond >= 0) & (beyond < limits)).all(0)
+        beside, beyond, a, b = beside[:, known], beyond[:, known], a[known], b[known]
+        same = (basins[tuple(beside)] == a) & (basins[tuple(beyond)] == b)
+        beside, beyond = beside[:, same], beyond[:, same]
         keys.append(np.minimum(a, b)[same] * count + np.maximum(a, b)[same])
-        dots = np.einsum("ep,ep->p", embedding[(slice(None), *near)].astype(np.int32),
-                         embedding[(slice(None), *far)].astype(np.int32))  # fmt: skip
+        first_ones, second_ones = (embedding[(slice(None), *place)].astype(np.int32) for place in (beside, beyond))
+        dots = np.einsum("ep,ep->p", first_ones, second_ones)
         cosines.append(dots / 127.0**2)
     pairs, index, lengths = np.unique(np.concatenate(keys), return_inverse=True, return_counts=True)
     mean = np.bincount(index, np.concatenate(cosines), len(pairs)) / np.maximum(lengths, 1)
@@ -238,8 +236,8 @@ def join(
     merges = []
     while waiting:
         cost, a, b = heapq.heappop(waiting)
-        border = beside.get(a, {}).get(b)
-        if border is None or border.cost(min(top[a], top[b])) != cost:  # it was joined, or changed and waits anew
+        between_them = beside.get(a, {}).get(b)
+        if between_them is None or between_them.cost(min(top[a], top[b])) != cost:  # joined, or it waits anew
             continue
         if a in held and b in held:
             continue
