@@ -2,8 +2,8 @@
 
 Run ``python -m benchmarks.real_images MODEL … [--data ../shared/data] [--sets phenoleaf,frames] [--every 1]``. A model
 is a name or a checkpoint; its own default parameters are used. Of fluorescence, the images that no model learned from
-(``resources/training/fluorescence-kept-aside.txt``); of the strap leaves, every fourth Yucca. Which sets a model never
-saw its card says. ``--json FILE`` keeps the figures.
+(``resources/training/fluorescence-kept-aside.txt``); of the strap leaves, every fourth Yucca; “synthetic” are 40 plants.
+Which sets a model never saw its card says. ``--json FILE`` keeps the figures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.dense_output import DISTANCE_ONE
 from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.leaf_prediction import LeafPrediction
-from napari_leafseg.metrics import score
+from napari_leafseg.metrics import Scores, score
+from napari_leafseg.synthetic import synthesize
 from napari_leafseg.training.data import Pair, pair_stems, read_pairs
 
 SETS = ("phenoleaf", "frames", "fluorescence", "yucca")
@@ -37,6 +38,8 @@ def read_set(name: str, data: Path) -> list[Pair]:
     if name == "fluorescence":
         kept = Path("resources/training/fluorescence-kept-aside.txt").read_text(encoding="utf-8").split()
         return read_pairs(data / "fluorescence" / "images", tuple(kept))
+    if name == "synthetic":
+        return [(scene.image, scene.labels) for scene in (synthesize(530_000 + number) for number in range(40))]
     if name == "yucca":
         folder = data / "strap_leaves" / "images"
         return read_pairs(folder, tuple(stem for stem in pair_stems(folder) if stem.startswith("yucca"))[::4])
@@ -56,23 +59,31 @@ def watershed_labels(prediction: LeafPrediction) -> np.ndarray:
     return full
 
 
-def measure(model: str, pairs: list[Pair]) -> dict[str, float]:
-    """Score a model on a set: mean SBD, |DiC| and FBD, and the watershed's SBD where there is a distance map."""
+def measure(model: str, pairs: list[Pair], groupings: bool = False) -> dict[str, dict[str, float]]:
+    """Score a model on a set: mean SBD, |DiC| and FBD with its own grouping, or with each that there is.
+
+    Where there is a distance map, a watershed of it alone is scored, too.
+    """
     predictor = load_model(model)
-    found, plain = [], []
+    results: dict[str, list[Scores]] = {}
     for image, truth in pairs:
         prediction = predictor.predict(image)
-        found.append(score(prediction.labels(), truth))
+        spec = next((spec for spec in prediction.tunables if spec.name == "grouping"), None)
+        if spec is None or not groupings:
+            results.setdefault("own", []).append(score(prediction.labels(), truth))
+        else:
+            for number, name in enumerate(spec.choices):
+                results.setdefault(name, []).append(score(prediction.labels(grouping=float(number)), truth))
         if isinstance(prediction, LeafPrediction):
-            plain.append(score(watershed_labels(prediction), truth))
-    figures = {
-        "sbd": float(np.mean([item.sbd for item in found])),
-        "abs_dic": float(np.mean([abs(item.dic) for item in found])),
-        "fbd": float(np.mean([item.fbd for item in found])),
+            results.setdefault("distance map alone", []).append(score(watershed_labels(prediction), truth))
+    return {
+        name: {
+            "SBD": round(float(np.mean([item.sbd for item in found])), 3),
+            "|DiC|": round(float(np.mean([abs(item.dic) for item in found])), 2),
+            "FBD": round(float(np.mean([item.fbd for item in found])), 3),
+        }
+        for name, found in results.items()
     }
-    if plain:
-        figures["watershed_sbd"] = float(np.mean([item.sbd for item in plain]))
-    return {key: round(value, 3) for key, value in figures.items()}
 
 
 def main() -> None:
@@ -81,23 +92,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--every", type=int, default=1, help="take every so many-th image of a set")
+    parser.add_argument("--groupings", action="store_true", help="with each grouping instead of the model's own")
     parser.add_argument("--json", type=Path)
     add_record_option(parser, "real-images")
     options, rows = parser.parse_args(), []
-    figures: dict[str, dict[str, dict[str, float]]] = {}
     for name in options.sets.split(","):
         pairs = read_set(name, options.data)[:: options.every]
         for model in options.models:
-            row = measure(model, pairs)
-            figures.setdefault(model, {})[name] = row
-            titles = {"sbd": "SBD", "abs_dic": "|DiC|", "fbd": "FBD", "watershed_sbd": "SBD of a watershed"}
-            head = {"images": name, "count": len(pairs), "model": Path(model).stem}
-            rows.append(head | {title: row.get(key) for key, title in titles.items()})
-            print(f"{name:13s} {len(pairs):3d} images  {Path(model).stem:20s} {row}", flush=True)
+            for grouping, figures in measure(model, pairs, options.groupings).items():
+                row = {"images": name, "count": len(pairs), "model": Path(model).stem, "grouping": grouping, **figures}
+                rows.append(row)
+                print(" ".join(map(str, row.values())), flush=True)
     if options.record:
         write_result(options.record, rows)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

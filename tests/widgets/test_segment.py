@@ -35,6 +35,13 @@ def settle(widget, qtbot):
     qtbot.waitUntil(lambda: not widget.live.busy, timeout=20000)
 
 
+def group_by_seeds(widget, qtbot):
+    """Have every move of the angle change the labels, as with the best-seed grouping."""
+    widget.panel.rows["grouping"].set(0.0)
+    settle(widget, qtbot)
+    qtbot.waitUntil(lambda: not widget.session.focused_binding().unfinished)
+
+
 def shown(widget):
     return np.asarray(widget.session.labels_layer(widget.image).data)
 
@@ -63,7 +70,7 @@ def test_the_published_grouping_is_chosen_and_shown_at_once(widget, qtbot):
     row, ours = widget.panel.rows["grouping"], shown(widget).copy()
     prediction = widget.session.record(widget.image).prediction
     assert not row.reset.isEnabled()
-    qtbot.keyClick(row.box, Qt.Key.Key_Down)
+    qtbot.keyClick(row.box, Qt.Key.Key_Up)
     settle(widget, qtbot)
     assert row.box.currentText() == "published"
     wanted = prediction.labels(grouping=1.0)
@@ -72,7 +79,7 @@ def test_the_published_grouping_is_chosen_and_shown_at_once(widget, qtbot):
     assert widget.panel.values()["grouping"] == 1
     qtbot.mouseClick(row.reset, Qt.MouseButton.LeftButton)
     settle(widget, qtbot)
-    assert row.box.currentText() == "best-seed"
+    assert row.box.currentText() == "watershed"
     np.testing.assert_array_equal(shown(widget) > 0, ours > 0)
 
 
@@ -85,6 +92,7 @@ def test_a_second_run_makes_no_second_layer(widget, viewer, qtbot):
 
 def test_keys_on_the_slider_change_the_labels(widget, qtbot):
     run(widget, qtbot)
+    group_by_seeds(widget, qtbot)
     slider = widget.panel.rows["angle"].slider
     before = shown(widget).copy()
     for _ in range(25):
@@ -123,6 +131,7 @@ def handle_position(slider):
 def test_a_drag_that_rests_on_its_way_is_one_step(widget, viewer, qtbot):
     viewer.window._qt_window.show()
     run(widget, qtbot)
+    group_by_seeds(widget, qtbot)
     slider, binding = widget.panel.rows["angle"].slider, widget.session.focused_binding()
     before, steps = slider.value(), len(binding.document.history)
     start = handle_position(slider)
