@@ -2,7 +2,7 @@
 
 Run ``python -m benchmarks.real_images MODEL … [--data ../shared/data] [--sets phenoleaf,frames] [--every 1]``. A model
 is a name or a checkpoint; its own default parameters are used. Of fluorescence, the images that no model learned from
-(``resources/training/fluorescence-kept-aside.txt``); of the strap leaves, every fourth Yucca; “synthetic” are 40 plants.
+(``resources/training/fluorescence-kept-aside.txt``); of the strap leaves, every fourth Yucca; 40 “synthetic” plants.
 Which sets a model never saw its card says. ``--json FILE`` keeps the figures.
 """
 
@@ -23,7 +23,7 @@ from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.dense_output import DISTANCE_ONE
 from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.leaf_prediction import LeafPrediction
-from napari_leafseg.metrics import Scores, score
+from napari_leafseg.metrics import LeafScore, score
 from napari_leafseg.synthetic import synthesize
 from napari_leafseg.training.data import Pair, pair_stems, read_pairs
 
@@ -65,7 +65,7 @@ def measure(model: str, pairs: list[Pair], groupings: bool = False) -> dict[str,
     Where there is a distance map, a watershed of it alone is scored, too.
     """
     predictor = load_model(model)
-    results: dict[str, list[Scores]] = {}
+    results: dict[str, list[LeafScore]] = {}
     for image, truth in pairs:
         prediction = predictor.predict(image)
         spec = next((spec for spec in prediction.tunables if spec.name == "grouping"), None)

@@ -25,8 +25,8 @@ DISTANCE_EMBEDDING = ModelFamily(
         ),
         ParameterSpec(
             "angle", "Clustering angle", "°", 5.0, 75.0, 1.0, 45.0, 0,
-            "Pixels whose embedding lies within this angle of a seed's belong to its leaf (watershed: two parts are one "
-            "leaf where it turns by less across their border). Wider gives larger leaves.",
+            "Pixels whose embedding lies within this angle of a seed's belong to its leaf (watershed: two parts are "
+            "one leaf where it turns by less across their border). Wider gives larger leaves.",
             search=tuple(float(angle) for angle in range(30, 80, 5)),
         ),
         ParameterSpec(
