@@ -112,7 +112,7 @@ def test_suggested_values_hold_for_the_next_image_and_reset_brings_the_defaults(
     qtbot.waitUntil(lambda: not segment.job.running and not segment.live.busy, timeout=60000)
     prediction = segment.session.record(segment.image).prediction
     smallest = float(round(32 / prediction.scale**2))
-    expected = {"seed_threshold": 0.29, "angle": 50.0, "grouping": 0.0, "min_area": smallest}
+    expected = {"seed_threshold": 0.29, "angle": 50.0, "grouping": 2.0, "min_area": smallest}
     assert segment.panel.values() == expected
     qtbot.mouseClick(segment.panel.rows["angle"].reset, Qt.MouseButton.LeftButton)
     assert segment.panel.values()["angle"] == prediction.defaults()["angle"]
