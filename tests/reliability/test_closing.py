@@ -15,6 +15,7 @@ from napari_leafseg.io import write_image
 from napari_leafseg.project import Project, elsewhere, rescue
 from napari_leafseg.project import writer as writer_module
 from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.state import project_controller as controller_module
 from napari_leafseg.widgets.state.project_controller import recoverable_projects
 from tests.conftest import REPOSITORY
 from tests.widgets.conftest import _own_settings, errors, qtbot  # noqa: F401
@@ -189,6 +190,26 @@ def test_a_project_says_that_later_work_on_it_is_kept(work, full, tmp_path, monk
     full.clear()
     images.controller.open(tmp_path / "p")
     assert str(kept) in told[1]
+
+
+@pytest.mark.gui
+def test_a_clock_that_goes_back_hinders_nobody(make_napari_viewer, monkeypatch, tmp_path):
+    moment = controller_module.datetime.datetime(2026, 10, 25, 2, 30)
+
+    class Clock(controller_module.datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return moment
+
+    monkeypatch.setattr(controller_module.datetime, "datetime", Clock)
+    places = set()
+    for _ in range(3):
+        images = ImagesWidget(make_napari_viewer())
+        images.controller.ensure_project()
+        places.add(images.controller.project.folder)
+        images.controller.close()
+        images.close()
+    assert len(places) == 3
 
 
 @pytest.mark.gui

@@ -216,9 +216,8 @@ class ProjectController(ProjectLabels):
             self.project.read_options = options
 
     def _make_scratch(self) -> None:
-        stamp = f"{datetime.datetime.now():%Y-%m-%d %H.%M.%S.%f}"
-        place, said = unsaved_folder() / stamp, (self.trouble.emit, self.noticed.emit)
-        self._take(Project.create(place, stamp[:16], *said), True)
+        place, said = _new_place(), (self.trouble.emit, self.noticed.emit)
+        self._take(Project.create(place, place.name[:16], *said), True)
         self.add_images()
         self.changed.emit()
 
@@ -238,7 +237,7 @@ class ProjectController(ProjectLabels):
         project = self.project
         if project is None:
             return None
-        kept = close_or_keep(project, self._hand_over(project), _kept_folder(project))
+        kept = close_or_keep(project, self._hand_over(project), _new_place())
         self.project = None
         for binding in self._bindings():
             binding.ref = None
@@ -369,7 +368,7 @@ def _close_aside(
         try:
             if copied:
                 project.close()
-            elif (kept := close_or_keep(project, documents or {}, _kept_folder(project))) is not None:
+            elif (kept := close_or_keep(project, documents or {}, _new_place())) is not None:
                 _tell_kept(project, kept)
         except (OSError, UserError) as error:
             log_error(error)
@@ -379,9 +378,12 @@ def _close_aside(
     threading.Thread(target=close, name="napari-leafseg closing").start()  # which the interpreter waits for
 
 
-def _kept_folder(project: Project) -> Path:
-    """A new place in the safety folder."""
-    return unsaved_folder() / f"{datetime.datetime.now():%Y-%m-%d %H.%M.%S.%f}"
+def _new_place() -> Path:
+    """Return a new place in the safety folder, named after this moment, also where a clock that went back had it."""
+    moment = datetime.datetime.now()
+    while (place := unsaved_folder() / f"{moment:%Y-%m-%d %H.%M.%S.%f}").exists():
+        moment += datetime.timedelta(milliseconds=1)
+    return place
 
 
 def _tell_kept(project: Project, kept: Path) -> None:
