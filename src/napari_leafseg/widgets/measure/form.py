@@ -42,9 +42,9 @@ class MeasureForm(JobWidget):
         self.hint = wrapped_label("hint")
         self.summary = wrapped_label("summary")
         column.addLayout(self._scale_row())
-        self.series_box = QCheckBox("All images of the list, followed over time")
+        self.series_box = QCheckBox("Follow all images over time")
         self.series_box.setObjectName("series")
-        self.series_box.setToolTip("Follow the leaves of each plant from image to image, in order of time")
+        self.series_box.setToolTip("Follow the leaves of each plant through the images of the list, in order of time")
         self.known_button = push_button(
             "plants_and_dates", "Plants and dates …", tip="Which plant each image of the list shows, and when"
         )
