@@ -17,11 +17,13 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.experiment import group_series
 from napari_leafseg.io import read_image, read_labels
 from napari_leafseg.models.query.pretrained.read import read_weights
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.pipelines.batch.rerun import read_records
 from napari_leafseg.project import Project
+from napari_leafseg.project.experiment_file import experiment_content, load_experiment
 from napari_leafseg.project.measurement_settings import read_measurement_settings
 from napari_leafseg.project.recent_projects import projects_using
 from napari_leafseg.project.review import tally
@@ -134,6 +136,10 @@ def project_folder(tmp_path_factory):
         project.save(ref, document)
         draw(document, 5)
     (place / "p" / "measure.json").write_text('{"px_per_mm": 3.0, "images": {"a": {"names": {"1": "pot"}}}}')
+    (place / "p" / "experiment.json").write_text(
+        '{"format": 1, "pattern": "{plant}_{date}", "images": {"a": {"hand": {"plant": "7", "day": "3"},'
+        ' "table": {"time": "2021-05-03T11:05:00"}}}}'
+    )
     (place / "p" / "lock.json").write_text(
         '{"user": "ann", "host": "here", "process": 4194303, "since": "2026-01-01T00:00:00Z", "boot": "b",'
         ' "started": "1", "key": "k"}'
@@ -141,13 +147,24 @@ def project_folder(tmp_path_factory):
     return place
 
 
-FILES = ("project.json", "lock.json", "measure.json", "labels/a.tif", "records/a.json", "journal/a.journal")
+FILES = (
+    "project.json",
+    "lock.json",
+    "measure.json",
+    "experiment.json",
+    "labels/a.tif",
+    "records/a.json",
+    "journal/a.journal",
+)
 
 
 def work(folder):
     """What the window does with a project."""
     read_measurement_settings(folder)
     with Project.open(folder, force=True) as project:
+        kept = load_experiment(project)
+        group_series(list(kept.experiment.describe([project.path_of(ref) for ref in project.images]).values()), "ab")
+        experiment_content(kept, project)
         for ref in project.images:
             document = project.open_document(ref, SHAPE)
             draw(document, 9)

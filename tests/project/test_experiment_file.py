@@ -90,3 +90,10 @@ def test_the_file_of_a_later_version_is_left_alone(project):
     found = load_experiment(project)
     assert "newer version" in found.problem
     assert not found.writable
+
+
+def test_any_text_can_be_written(project, kept):
+    path = project.path_of(project.images[0])
+    kept.experiment.set_by_hand(path, "plant", "größer \ud800")
+    write_experiment(project.folder, experiment_content(kept, project))
+    assert load_experiment(project) == kept

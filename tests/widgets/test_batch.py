@@ -14,7 +14,10 @@ from napari_leafseg.widgets.batch import widget as module
 from napari_leafseg.widgets.batch.widget import BatchWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.image_record import ListedImage
+from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.preferences import preferences
+from napari_leafseg.widgets.state.session import Session
 
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
 
@@ -33,8 +36,8 @@ def widget(viewer, monkeypatch):
     """Works in this process, so that tests are quick; the cluster is tested without a window."""
     original = module.batch_job
 
-    def here(patterns, output, options, _workers):
-        yield from original(patterns, output, options, 0)
+    def here(patterns, output, options, _workers, *more):
+        yield from original(patterns, output, options, 0, *more)
 
     monkeypatch.setattr(module, "batch_job", here)
     widget = BatchWidget(viewer)
@@ -121,3 +124,20 @@ def test_the_session_is_saved_and_replayed_without_a_window(widget, viewer, qtbo
     again = rerun(record)
     assert (again.labels == shown).all()
     assert again.record["parameters"]["angle"] == segment.panel.values()["angle"]
+
+
+def test_what_is_known_of_the_list_is_in_the_tables(widget, qtbot, viewer, folder, tmp_path):
+    session = Session.of(viewer)
+    paths = [folder / f"plant{seed}.png" for seed in range(2)]
+    session.images[:] = [ListedImage(path) for path in paths]
+    store = ExperimentStore.of(session)
+    experiment = store.experiment.copy()
+    for day, path in enumerate(paths):
+        experiment.hand[path] = {"plant": "oak", "day": str(day)}
+    store.replace(experiment)
+    qtbot.keyClicks(widget.form.native("output"), str(tmp_path / "out"))
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.job.running and widget.report is not None)
+    images = pd.read_csv(tmp_path / "out" / "images.csv")
+    assert images["plant_id"].tolist() == ["oak", "oak"]
+    assert images["day"].tolist() == [0, 1]

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg.experiment import Described, Grouping, add_metadata, group_series
+from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks
 from napari_leafseg.io import to_rgb8
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
-from napari_leafseg.traits import Measurements, in_millimeters, measure
+from napari_leafseg.traits import Measurements, area_column, in_millimeters, measure
 
 
 @dataclass
@@ -109,6 +110,8 @@ class Measured:
     series : bool
     grouping : Grouping
         Which frames show one plant, in order of time.
+    followed, by_plant : pandas.DataFrame
+        A row a leaf that was followed, and a row a plant and image; see `napari_leafseg.experiment.growth`.
     """
 
     leaves: pd.DataFrame
@@ -117,6 +120,8 @@ class Measured:
     tracks: np.ndarray
     series: bool
     grouping: Grouping = field(default_factory=Grouping)
+    followed: pd.DataFrame = field(default_factory=pd.DataFrame)
+    by_plant: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -179,10 +184,15 @@ def _tables(
             keys = tracks.set_index(["frame", "leaf"])["track"]
             leaves.insert(2, "track", [int(keys[key]) for key in zip(leaves["frame"], leaves["leaf"], strict=True)])
             curves = add_metadata(growth(tracks, metric, _moments(grouping, len(frames))), "frame", of_image)
+            curves["lasts"] = last_of(curves, [one.places for one in grouping.series])
             points = leaves[["track", "frame", "centroid_y_px", "centroid_x_px"]].to_numpy(float)
             points = points[np.lexsort((points[:, 1], points[:, 0]))]
     leaves, plants = (add_metadata(table, "frame" if series else "", of_image, days) for table in (leaves, plants))
-    return Measured(leaves, plants, curves, points, series, grouping)
+    followed = by_plant = pd.DataFrame()
+    if len(curves):
+        places, area = [one.places for one in grouping.series], area_column(curves)
+        followed, by_plant = summarize_tracks(curves, places, area), plant_curves(curves, places, area)
+    return Measured(leaves, plants, curves, points, series, grouping, followed, by_plant)
 
 
 def _moments(grouping: Grouping, frames: int) -> list[float]:

@@ -125,7 +125,7 @@ def experiment_content(kept: KeptExperiment, images: ImageList) -> bytes:
         if said:
             entries[ref.id] = said
     content = {"format": FORMAT, "pattern": kept.experiment.pattern, "images": entries}
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def write_experiment(folder: Path, content: bytes) -> None:

@@ -14,7 +14,16 @@ from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io import FoundImages, find_images, unique_names
 
 _WRITTEN = {"labels", "overlays", "parts", "exports"}  # folders of an experiment's output
-_FILES = {"batch.json", "report.html", "images.csv", "leaves.csv", "plants.csv", "growth.csv", "errors.csv"}
+_FILES = {
+    "batch.json",
+    "report.html",
+    "images.csv",
+    "leaves.csv",
+    "plants.csv",
+    "growth.csv",
+    "tracks.csv",
+    "errors.csv",
+}
 
 
 class Task(NamedTuple):

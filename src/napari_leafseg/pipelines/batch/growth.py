@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg.experiment import Described, Grouping, Source, add_metadata, group_series
+from napari_leafseg.experiment.growth import last_of, summarize_tracks
 from napari_leafseg.traits import Measurements, area_column
 from napari_leafseg.traits.tracking import growth, track_series
 
@@ -20,8 +21,8 @@ class Followed(NamedTuple):
 
     Attributes
     ----------
-    leaves, plants, growth : pandas.DataFrame
-        With what is known of the images; no growth where no plant was seen twice.
+    leaves, plants, growth, tracks : pandas.DataFrame
+        With what is known of the images; no growth and no tracks where no plant was seen twice.
     grouping : Grouping
         By the images' order.
     """
@@ -29,6 +30,7 @@ class Followed(NamedTuple):
     leaves: pd.DataFrame
     plants: pd.DataFrame
     growth: pd.DataFrame
+    tracks: pd.DataFrame
     grouping: Grouping
 
 
@@ -50,14 +52,18 @@ def follow(
     grouping = group_series(list(known.values()), names)
     days = {names[place]: day for place, day in grouping.day_of().items()}
     of_image = {name: described.metadata for name, described in known.items()}
-    curves = _EMPTY
+    curves = tracks = _EMPTY
     if len(leaves) and "frame" not in leaves:
         series = [one.places for one in grouping.series if len(one.places) > 1 and _is_series(one.places, known, names)]
         leaves, curves = _followed(leaves, plants, series, names, px_per_mm, grouping)
-        curves = add_metadata(curves, "image", of_image) if len(curves) else curves
+        if len(curves):
+            curves["lasts"] = last_of(curves, series)
+            curves = add_metadata(curves, "image", of_image)
+            tracks = summarize_tracks(curves, series, area_column(curves))
+            curves = curves.drop(columns="frame")
     leaves, plants = (add_metadata(table, "image", of_image, days) if len(table) else table
                       for table in (leaves, plants))  # fmt: skip
-    return Followed(leaves, plants, curves, grouping)
+    return Followed(leaves, plants, curves, tracks, grouping)
 
 
 def _is_series(places: Sequence[int], known: Mapping[str, Described], names: Sequence[str]) -> bool:
@@ -91,7 +97,7 @@ def _followed(
     leaves = leaves.copy()
     found = [of_leaf.get(key) for key in zip(leaves["image"], leaves["leaf"], strict=True)]
     leaves.insert(1, "track", pd.Series(found, leaves.index, dtype="Int64"))
-    return leaves, curves.drop(columns="frame")
+    return leaves, curves
 
 
 def _in_pixels(item: Measurements, px_per_mm: float | None) -> Measurements:

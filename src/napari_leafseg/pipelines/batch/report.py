@@ -50,7 +50,7 @@ def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.Data
 def write_tables(
     place: Path, results: list[dict[str, Any]], experiment: Experiment, px_per_mm: float | None = None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Write ``leaves.csv``, ``plants.csv``, ``growth.csv``, ``images.csv`` and ``errors.csv``.
+    """Write ``leaves.csv``, ``plants.csv``, ``growth.csv``, ``tracks.csv``, ``images.csv`` and ``errors.csv``.
 
     Returns
     -------
@@ -67,10 +67,11 @@ def write_tables(
     followed = follow(tables["leaves"], tables["plants"], known, scales)
     _csv(place / "leaves.csv", followed.leaves)
     _csv(place / "plants.csv", followed.plants)
-    if len(followed.growth):
-        _csv(place / "growth.csv", followed.growth)
-    else:
-        (place / "growth.csv").unlink(missing_ok=True)  # of an earlier run
+    for kind, table in (("growth", followed.growth), ("tracks", followed.tracks)):
+        if len(table):
+            _csv(place / f"{kind}.csv", table)
+        else:
+            (place / f"{kind}.csv").unlink(missing_ok=True)  # of an earlier run
     done = [item for item in results if "error" not in item]
     columns = ["name", "path", "count", "plants", "area", "scale", "seconds", "notes"]
     images = pd.DataFrame(done, columns=columns)

@@ -1,9 +1,9 @@
 """Many images predicted, and measured and reported where that is asked for.
 
 Written into the folder: ``labels/NAME_label.tif`` and ``.json`` (the record that `rerun` takes), ``overlays/NAME.jpg``,
-``leaves.csv``, ``plants.csv``, ``growth.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and ``batch.json``;
-``parts/`` holds what a restart needs. Without ``settings.measure``, the labels and their records alone, straight into
-the folder.
+``leaves.csv``, ``plants.csv``, ``growth.csv``, ``tracks.csv``, ``images.csv``, ``errors.csv``, ``report.html`` and
+``batch.json``; ``parts/`` holds what a restart needs. Without ``settings.measure``, the labels and their records alone,
+straight into the folder.
 """
 
 from __future__ import annotations

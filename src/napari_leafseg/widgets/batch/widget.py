@@ -19,19 +19,28 @@ from napari_leafseg._counts import counted
 from napari_leafseg._files import write_atomically
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
+from napari_leafseg.experiment import Experiment
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.settings_form import FolderEdit, SettingsForm, model_field
+from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.preferences import preferences
 
 
-def batch_job(patterns: list[str], output: str, options: dict[str, Any], workers: int | None) -> Iterator[Any]:
-    """Run an experiment; yields `BatchEvent`."""
+def batch_job(
+    patterns: list[str], output: str, options: dict[str, Any], workers: int | None, experiment: Experiment | None = None
+) -> Iterator[Any]:
+    """Run an experiment; yields `BatchEvent`. Names and EXIF say what is known of images where nothing else does."""
     from napari_leafseg.pipelines.batch.config import BatchSettings
     from napari_leafseg.pipelines.batch.run import run_batch
 
-    yield from run_batch(patterns, output, BatchSettings(**options), workers)
+    def said(_paths: Any) -> tuple[Experiment, list[str]]:
+        assert experiment is not None
+        return experiment, []
+
+    known = None if experiment is None else said
+    yield from run_batch(patterns, output, BatchSettings(**options), workers, known=known)
 
 
 _WORKERS = "Processes, each of which loads the model; automatic: one a core or graphics card"
@@ -164,7 +173,9 @@ class BatchWidget(JobWidget):
         self._began, self._skipped, self._not_done, self._stopping = time.monotonic(), 0, 0, False
         self._show_running(True)
         self.message.setText("Starting …")
-        self.job.start(batch_job, patterns, form.output, options, form.workers or None)
+        said = ExperimentStore.of(self.session).experiment
+        experiment = None if form.source or said == Experiment() else said.copy()
+        self.job.start(batch_job, patterns, form.output, options, form.workers or None, experiment)
 
     @staticmethod
     def _values(model: str) -> dict[str, float]:
@@ -187,8 +198,8 @@ class BatchWidget(JobWidget):
     def _progress(self, event: Any) -> None:
         self.progress.setRange(0, event.total)
         self.progress.setValue(int(event.done))
-        if event.left_out:
-            self.errors.addItem(event.left_out)
+        for text in filter(None, (event.left_out, event.note)):
+            self.errors.addItem(text)
             self.errors.show()
         if event.result is not None:
             if "error" in event.result:

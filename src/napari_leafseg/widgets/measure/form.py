@@ -24,7 +24,8 @@ from qtpy.QtWidgets import (
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import present, push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
-from napari_leafseg.widgets.measure.plots import PLOTS, MeasurePlot
+from napari_leafseg.widgets.measure.growth_plots import SmallMultiples
+from napari_leafseg.widgets.measure.plots import OVER_TIME, PLOTS, MeasurePlot
 
 _STEP_BUTTONS = 52  # pixels that a number box needs beside its text
 
@@ -41,9 +42,9 @@ class MeasureForm(JobWidget):
         self.hint = wrapped_label("hint")
         self.summary = wrapped_label("summary")
         column.addLayout(self._scale_row())
-        self.series_box = QCheckBox("All images of the list, followed over time")
+        self.series_box = QCheckBox("Follow all images over time")
         self.series_box.setObjectName("series")
-        self.series_box.setToolTip("Follow the leaves of each plant from image to image, in order of time")
+        self.series_box.setToolTip("Follow the leaves of each plant through the images of the list, in order of time")
         self.known_button = push_button(
             "plants_and_dates", "Plants and dates …", tip="Which plant each image of the list shows, and when"
         )
@@ -113,8 +114,9 @@ class MeasureForm(JobWidget):
         self.tabs = QTabWidget()
         self.leaves = FrameView()
         self.plants = FrameView(editable=("name",))
-        self.growth = FrameView()
-        for name, view in (("Leaves", self.leaves), ("Plants", self.plants), ("Growth", self.growth)):
+        self.growth, self.followed = FrameView(), FrameView()
+        for name, view in (("Leaves", self.leaves), ("Plants", self.plants), ("Growth", self.growth),
+                           ("Tracks", self.followed)):  # fmt: skip
             view.setObjectName(name.lower())
             view.setMinimumHeight(110)
             self.tabs.addTab(view, name)
@@ -140,7 +142,11 @@ class MeasureForm(JobWidget):
         self.plot = MeasurePlot()
         self.plot.setMinimumHeight(150)
         column.addWidget(self.plot_box)
+        self.multiples = SmallMultiples()
+        self.multiples.setMinimumHeight(150)
+        self.multiples.hide()
         column.addWidget(self.plot, 1)
+        column.addWidget(self.multiples, 1)
         return box
 
     def _saving(self) -> QHBoxLayout:
@@ -175,9 +181,10 @@ class MeasureForm(JobWidget):
         self.summary.setVisible(measured)
         for button in (self.copy_button, self.table_button, self.figure_button, self.tray_button):
             button.setEnabled(measured)
-        self.tabs.setTabVisible(2, series)
+        for tab in (2, 3):
+            self.tabs.setTabVisible(tab, series)
         for row, kind in enumerate(PLOTS):
-            if kind in {"over time", "curves"}:
+            if kind in OVER_TIME:
                 entries = self.plot_box.model()
                 assert isinstance(entries, QStandardItemModel)
                 present(entries.item(row)).setEnabled(series)

@@ -68,6 +68,8 @@ def find_out(experiment: Experiment, paths: Sequence[Path], names: Mapping[Path,
     if pattern is None:
         guess = guess_pattern(paths)
         pattern, said, alternatives = guess.pattern, str(guess), guess.alternatives
+        if pattern:
+            said = f"Guessed from the names; fits {guess.fitting:,} of {counted(guess.total, 'name')}."
     known = Experiment(pattern, *experiment.layers.values()).describe(paths)
     if pattern and not said:
         parsed = Pattern.parse(pattern)

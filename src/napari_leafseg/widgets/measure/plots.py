@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyqtgraph as pg
 from qtpy.QtCore import QBuffer
 from qtpy.QtGui import QImage, QPainter, QPalette
@@ -18,6 +18,8 @@ from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.traits import area_column
 from napari_leafseg.widgets.common.controls import color_axes
 from napari_leafseg.widgets.common.tables import heading
+from napari_leafseg.widgets.measure.growth_plots import Color, draw_groups, draw_leaves, draw_plants, time_axis
+from napari_leafseg.widgets.measure.picking import PointPicker
 
 PLOTS = {
     "areas": "Area of each leaf",
@@ -25,7 +27,13 @@ PLOTS = {
     "shape": "Length and width",
     "over time": "Count and area over time",
     "curves": "Growth of each leaf",
+    "rates": "Relative growth rate of each leaf",
+    "plants": "Area of each plant",
+    "groups": "Mean and spread by genotype and treatment",
+    "multiples": "Leaves plant by plant",
 }
+OVER_TIME = ("over time", "curves", "rates", "plants", "groups", "multiples")
+"""Those that need several images."""
 _BAR = "#44AA99"
 _LINE = "#E69F00"
 _NAMED = 12  # so many leaves' numbers have room below their bars
@@ -41,10 +49,12 @@ class MeasurePlot(pg.PlotWidget):
         self.setMenuEnabled(False)
         self._right: pg.ViewBox | None = None
         self.kind = ""
+        self.colors: Mapping[int, Color] = {}
+        self.picker = PointPicker(self)
 
-    def draw(self, kind: str, measured: Measured) -> None:
-        """Draw a plot of these tables."""
-        self.kind = kind
+    def draw(self, kind: str, measured: Measured, colors: Mapping[int, Color] | None = None) -> None:
+        """Draw a plot of these tables; leaves that are followed in these colors, by their tracks."""
+        self.kind, self.colors = kind, colors or {}
         self._clear()
         leaves = measured.leaves
         area = area_column(leaves)
@@ -56,6 +66,7 @@ class MeasurePlot(pg.PlotWidget):
     def _clear(self) -> None:
         item = self.getPlotItem()
         item.clear()
+        self.picker.clear()
         if self._right is not None:
             item.scene().removeItem(self._right)
             self._right = None
@@ -93,26 +104,30 @@ class MeasurePlot(pg.PlotWidget):
         self._label(heading(f"width{unit}"), heading(f"length{unit}"))
 
     def _draw_over_time(self, measured: Measured, area: str) -> None:
-        leaves = measured.leaves if measured.series else measured.leaves.assign(frame=0)
-        by_frame = leaves.groupby("frame")
-        count, total = by_frame.size(), by_frame[area].sum()
+        if sum(len(one.places) > 1 for one in measured.grouping.series) > 1:
+            draw_plants(self, measured, "leaves")
+            return
+        factor, unit = time_axis(measured)
+        own = measured.by_plant.dropna(subset=["time"]) if len(measured.by_plant) else measured.by_plant
+        if not len(own):
+            return
+        x, count, total = factor * own["time"].to_numpy(), own["leaves"].to_numpy(), own[area].to_numpy()
         item = self.getPlotItem()
         legend = item.addLegend(offset=(8, 8), labelTextColor=self.palette().color(QPalette.ColorRole.WindowText))
-        bars = pg.BarGraphItem(x=count.index.to_numpy(), height=count.to_numpy(), width=0.7, brush=_BAR, name="leaves")
-        self.addItem(bars)
+        width = 0.7 * float(np.diff(x).min()) if len(x) > 1 else 0.7
+        self.addItem(pg.BarGraphItem(x=x, height=count, width=width, brush=_BAR, name="leaves"))
         self._right = pg.ViewBox()
         item.showAxis("right")
         item.scene().addItem(self._right)
         self.getAxis("right").linkToView(self._right)
         self._right.setXLink(item)
-        line = pg.PlotDataItem(total.index.to_numpy(), total.to_numpy(), pen=pg.mkPen(_LINE, width=2), symbol="o",
-                               symbolBrush=_LINE, symbolSize=7)  # fmt: skip
+        line = pg.PlotDataItem(x, total, pen=pg.mkPen(_LINE, width=2), symbol="o", symbolBrush=_LINE, symbolSize=7)
         self._right.addItem(line)
         legend.addItem(line, heading(area))
         self._right.setYRange(0, float(total.max()) * 1.05)
         item.getViewBox().sigResized.connect(self._follow)
         self._follow()
-        self._label("frame", "leaves")
+        self._label(unit, "leaves")
         self.setLabel("right", heading(area))
 
     def _follow(self) -> None:
@@ -121,39 +136,44 @@ class MeasurePlot(pg.PlotWidget):
             self._right.setGeometry(self.getPlotItem().getViewBox().sceneBoundingRect())
 
     def _draw_curves(self, measured: Measured, area: str) -> None:
-        table = measured.growth if len(measured.growth) else pd.DataFrame({"track": [], "time": [], area: []})
-        tracks = list(table.groupby("track"))
-        for number, (_track, rows) in enumerate(tracks):
-            self.plot(rows["time"].to_numpy(), rows[area].to_numpy(), symbol="o", symbolSize=4,
-                      pen=pg.mkPen(pg.intColor(number, max(9, len(tracks))), width=2))  # fmt: skip
-        self._label("frame", heading(area))
+        draw_leaves(self, measured, area, self.colors)
 
-    def save(self, path: Path) -> None:
-        """Write the plot as PNG or SVG.
+    def _draw_rates(self, measured: Measured, _area: str) -> None:
+        draw_leaves(self, measured, "relative_growth_rate", self.colors)
 
-        Raises
-        ------
-        ParameterError
-            For another ending, or a folder that cannot be written.
-        """
-        ending = path.suffix.lower()
-        if ending not in {".png", ".svg"}:
-            raise ParameterError(f"{path.name}: a figure is saved as .png or .svg. Choose one of these endings.")
-        content = QBuffer()
-        content.open(QBuffer.OpenModeFlag.WriteOnly)
-        if ending == ".svg":
-            drawing = QSvgGenerator()
-            drawing.setOutputDevice(content)
-            drawing.setSize(self.size())
-            drawing.setViewBox(self.rect())
-            painter = QPainter(drawing)
-        else:
-            image = QImage(3 * self.size(), QImage.Format.Format_ARGB32)
-            image.fill(self.palette().color(QPalette.ColorRole.Window))
-            painter = QPainter(image)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self.render(painter)
-        painter.end()
-        if ending == ".png":
-            image.save(content, "PNG")
-        write_atomically(path, bytes(content.data()))
+    def _draw_plants(self, measured: Measured, area: str) -> None:
+        draw_plants(self, measured, area)
+
+    def _draw_groups(self, measured: Measured, area: str) -> None:
+        draw_groups(self, measured, area)
+
+
+def save_figure(figure: QWidget, path: Path) -> None:
+    """Write a plot as PNG or SVG.
+
+    Raises
+    ------
+    ParameterError
+        For another ending, or a folder that cannot be written.
+    """
+    ending = path.suffix.lower()
+    if ending not in {".png", ".svg"}:
+        raise ParameterError(f"{path.name}: a figure is saved as .png or .svg. Choose one of these endings.")
+    content = QBuffer()
+    content.open(QBuffer.OpenModeFlag.WriteOnly)
+    if ending == ".svg":
+        drawing = QSvgGenerator()
+        drawing.setOutputDevice(content)
+        drawing.setSize(figure.size())
+        drawing.setViewBox(figure.rect())
+        painter = QPainter(drawing)
+    else:
+        image = QImage(figure.size() * 3, QImage.Format.Format_ARGB32)
+        image.fill(figure.palette().color(QPalette.ColorRole.Window))
+        painter = QPainter(image)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    figure.render(painter)
+    painter.end()
+    if ending == ".png":
+        image.save(content, "PNG")
+    write_atomically(path, bytes(content.data()))

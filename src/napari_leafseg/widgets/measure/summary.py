@@ -11,11 +11,15 @@ from napari_leafseg.pipelines.measure import Measured
 def series_summary(measured: Measured) -> str:
     """Describe what was followed over time, as rich text."""
     leaves, grouping = measured.leaves, measured.grouping
-    tracks = leaves["track"].nunique() if "track" in leaves else 0
+    tracks, lasting = len(measured.followed), int(measured.followed["lasts"].sum()) if len(measured.followed) else 0
     frames = leaves["frame"].nunique() if len(leaves) else 0
     several = [one for one in grouping.series if len(one.places) > 1]
     plants = f" of {counted(len(several), 'plant')}" if len(several) > 1 else ""
-    text = f"<b>{counted(tracks, 'leaf')}</b>{plants} followed over {counted(frames, 'image')}"
+    who = f"<b>{counted(tracks, 'leaf')}</b>"
+    if lasting < tracks:
+        last = "lasts" if lasting == 1 else "last"
+        who = f"<b>{counted(lasting, 'leaf')} that {last}</b>, {counted(tracks, 'track')}"
+    text = f"{who}{plants} followed over {counted(frames, 'image')}"
     if grouping.dated:
         days = list(grouping.day_of().values())
         text += f", {counted_days(max(days) - min(days))}"

@@ -25,17 +25,17 @@ from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, present
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
 from napari_leafseg.widgets.measure.form import MeasureForm
-from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of, tracks_of
+from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of
 from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
+from napari_leafseg.widgets.measure.plots import OVER_TIME, save_figure
 from napari_leafseg.widgets.measure.ruler import Ruler
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.measure.summary import series_summary
-from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.measure.track_view import show_tracks, tell_tracks, track_colors
 from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
-from napari_leafseg.widgets.state.look import Look
 from napari_leafseg.widgets.state.overlays import outline_leaf
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -87,6 +87,10 @@ class MeasureWidget(MeasureForm):
         self.file_button.clicked.connect(self._scale_from_file)
         self.leaves.row_chosen.connect(self._leaf_chosen)
         self.growth.row_chosen.connect(self._curve_chosen)
+        self.plot.picker.chosen.connect(self._curve_chosen)
+        self.followed.row_chosen.connect(self._track_chosen)
+        self._recolor = burst_timer(self, self._draw, 150)
+        self.listen(self.viewer.dims.events.current_step, self._frame_changed)
         self.leaves.customContextMenuRequested.connect(self._show_menu)
         self.plants.frame.edited.connect(self._name_edited)
         self.tray_button.clicked.connect(self._name_pots)
@@ -187,7 +191,7 @@ class MeasureWidget(MeasureForm):
         self.show_example(area_column(measured.leaves))
         self.show_state("", True, measured.series)
         for view, table in ((self.leaves, measured.leaves), (self.plants, measured.plants),
-                            (self.growth, measured.growth)):  # fmt: skip
+                            (self.growth, measured.growth), (self.followed, measured.followed)):  # fmt: skip
             view.show_table(table)
         self._filter()
         leaves, plants = len(measured.leaves), len(measured.plants)
@@ -201,42 +205,33 @@ class MeasureWidget(MeasureForm):
         if first:
             self.plot_box.setCurrentIndex(self.plot_box.findData("curves" if measured.series else "areas"))
         self._draw()
-        self._show_tracks(measured)
-        self._tell_tracks(measured)
+        self._show_on_canvas(measured)
 
     def _draw(self) -> None:
-        if self.measured is not None:
-            kind = self.plot_box.currentData()
-            if not self.measured.series and kind in {"over time", "curves"}:
-                kind = "areas"
-            self.plot.draw(kind, self.measured)
+        if self.measured is None:
+            return
+        kind = self.plot_box.currentData()
+        if not self.measured.series and kind in OVER_TIME:
+            kind = "areas"
+        colors = track_colors(self.session, self.binding, self.measured, self._name_in_list())
+        self.multiples.setVisible(kind == "multiples")
+        self.plot.setVisible(kind != "multiples")
+        if kind == "multiples":
+            self.multiples.draw(self.measured, colors)
+        else:
+            self.plot.draw(kind, self.measured, colors)
 
-    def _tell_tracks(self, measured: Measured) -> None:
-        """Have the features of the leaves on the screen say which track each is of."""
-        look = None if (binding := self.binding) is None else Look.of(self.session).of_binding(binding)
-        if binding is not None and look is not None and measured.series:
-            name = self.name_of(binding) if self.series_box.isChecked() else None
-            look.tell_tracks(tracks_of(measured.leaves, name))
-
-    def _show_tracks(self, measured: Measured) -> None:
-        """Tracks of a series layer as napari shows them."""
+    def _name_in_list(self) -> str | None:
+        """The name in tables of the image on the screen, where these are of the list."""
         binding = self.binding
-        if binding is None or not measured.series or self.series_box.isChecked():
-            return
-        layer = self.session.find_layer(binding.image, "tracks")
-        if not len(measured.tracks):
-            if layer is not None:
-                self.viewer.layers.remove(layer)
-            return
-        if layer is not None:
-            layer.data = measured.tracks
-            return
-        active = self.viewer.layers.selection.active
-        self.viewer.add_tracks(
-            measured.tracks, name=f"{binding.image.name} tracks", tail_length=4,
-            metadata=self.session.mark(binding.image, "tracks"), **layers.geometry(binding.image, 3),
-        )  # fmt: skip
-        self.viewer.layers.selection.active = active
+        return self.name_of(binding) if binding is not None and self.series_box.isChecked() else None
+
+    def _show_on_canvas(self, measured: Measured) -> None:
+        binding = self.binding
+        if binding is not None and measured.series:
+            tell_tracks(self.session, binding, measured, self._name_in_list())
+            if not self.series_box.isChecked():
+                show_tracks(self.session, binding, measured)
 
     def _filter(self, _text: str = "") -> None:
         message = self.view.filter(self.filter_box.text())
@@ -254,6 +249,16 @@ class MeasureWidget(MeasureForm):
         curve, leaves = self.measured.growth.iloc[row], self.measured.leaves
         same = leaves[(leaves["frame"] == curve["frame"]) & (leaves["leaf"] == curve["leaf"])]
         self._go_to(same.iloc[0])
+
+    def _track_chosen(self, row: int) -> None:
+        """Go to the first leaf of a track."""
+        assert self.measured is not None
+        tracks = self.measured.growth["track"].to_numpy()
+        self._curve_chosen(int(np.flatnonzero(tracks == self.measured.followed.iloc[row]["track"])[0]))
+
+    def _frame_changed(self, _event: Any = None) -> None:
+        if self.measured is not None and self.measured.series and self.isVisible():
+            self._recolor.start()
 
     def _go_to(self, leaf: Any) -> None:
         """Zoom on a leaf and draw a line around it."""
@@ -380,7 +385,7 @@ class MeasureWidget(MeasureForm):
         if not chosen:
             return
         try:
-            self.plot.save(Path(chosen))
+            save_figure(self.plot if self.multiples.isHidden() else self.multiples.grid, Path(chosen))
             show_info(f"Saved {chosen}")
         except UserError as error:
             show_error(str(error))

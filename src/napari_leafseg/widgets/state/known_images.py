@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from napari.utils.notifications import show_error
@@ -111,5 +112,7 @@ class ExperimentStore(QObject):
             return
         if kept == KeptExperiment() and not (project.folder / FILE).exists():
             return
-        content = experiment_content(kept, project)
-        project.writer.put(lambda: write_experiment(project.folder, content), key="experiment")
+        kept = replace(kept)  # the experiment in it is never changed, another one takes its place
+        project.writer.put(
+            lambda: write_experiment(project.folder, experiment_content(kept, project)), key="experiment"
+        )

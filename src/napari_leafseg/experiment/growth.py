@@ -1,0 +1,177 @@
+"""Growth of leaves and plants in real time: which leaves last, when they emerge, means of groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+_SHORTEST = 3  # images of a plant from which on a leaf that is seen once is doubted
+_GAP = 1.5  # times the usual interval: something is missing in between
+_TOGETHER = 0.25  # of the usual interval: one moment of several plants
+GROUPS = ("genotype", "treatment")
+"""Fields by which plants are compared."""
+
+
+def last_of(growth: pd.DataFrame, series: Sequence[Sequence[int]]) -> pd.Series:
+    """Tell of each row whether its leaf lasts, and is no mistake of a day.
+
+    A leaf that was seen once, in a plant that was seen three times or more, does not last, unless it was seen in the
+    last image: it may just have emerged.
+
+    Parameters
+    ----------
+    growth : pandas.DataFrame
+        With ``track`` and ``frame``.
+    series : sequence of sequence of int
+        The frames of each plant, in order of time.
+    """
+    if not len(growth):
+        return pd.Series([], growth.index, dtype=bool)
+    length = {place: len(places) for places in series for place in places}
+    ends = {places[-1] for places in series if len(places)}
+    seen = growth.groupby("track")["frame"].transform("nunique")
+    last = growth.groupby("track")["frame"].transform(lambda frames: any(frame in ends for frame in frames))
+    short = growth["frame"].map(length) < _SHORTEST
+    return (seen > 1) | last.astype(bool) | short
+
+
+def summarize_tracks(growth: pd.DataFrame, series: Sequence[Sequence[int]], area: str) -> pd.DataFrame:
+    """Return a row for each leaf that was followed: when it emerged, how long it was seen, how fast it grew.
+
+    Parameters
+    ----------
+    growth : pandas.DataFrame
+        See `napari_leafseg.traits.tracking.growth`; with ``lasts``.
+    series : sequence of sequence of int
+        The frames of each plant, in order of time.
+    area : str
+        The column of areas.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``emerged`` is the time of the first image that shows the leaf, empty where that is its plant's first;
+        ``growth_rate`` is the slope of ln(area) over all its images.
+    """
+    if not len(growth):
+        return pd.DataFrame()
+    starts = {places[0] for places in series if len(places)}
+    fixed = [name for name in growth.columns if name not in _CHANGING and not name.startswith("area_")]
+    rows = []
+    for track, own in growth.groupby("track"):
+        first = own.iloc[0]
+        row = {"plant_track": first["plant_track"], "track": track} | {name: first[name] for name in fixed}
+        row["emerged"] = np.nan if first["frame"] in starts else first["time"]
+        row |= {"last_seen": own["time"].iloc[-1], "images": len(own), f"largest_{area}": own[area].max()}
+        rows.append(row | {"growth_rate": _slope(own["time"], own[area]), "lasts": bool(first["lasts"])})
+    return pd.DataFrame(rows)
+
+
+_CHANGING = {
+    "plant_track", "track", "frame", "time", "leaf", "age", "absolute_growth_rate", "relative_growth_rate", "date",
+    "day", "image", "lasts", "timepoint",
+}  # fmt: skip
+
+
+def _slope(time: pd.Series, area: pd.Series) -> float:
+    known = time.notna().to_numpy() & (area > 0).to_numpy()
+    moments = time.to_numpy(float)[known]
+    if len(set(moments)) < 2:
+        return float("nan")
+    return float(np.polyfit(moments, np.log(area.to_numpy(float)[known]), 1)[0])
+
+
+def plant_curves(growth: pd.DataFrame, series: Sequence[Sequence[int]], area: str) -> pd.DataFrame:
+    """Return the leaves and the area of each plant over time; leaves that do not last are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``series`` (the plant's number), ``frame``, ``time``, ``leaves``, the area, ``relative_growth_rate`` and what is
+        known of the plant.
+    """
+    of_frame = {place: number for number, places in enumerate(series) for place in places}
+    kept = growth[growth["lasts"]] if len(growth) else growth
+    if not len(kept):
+        return pd.DataFrame(columns=["series", "frame", "time", "leaves", area, "relative_growth_rate"])
+    known = [name for name in (*GROUPS, "plant_id", "replicate", "pot") if name in kept]
+    by_frame = kept.groupby("frame")
+    table = by_frame[["time", *known]].first().reset_index()
+    table.insert(0, "series", table["frame"].map(of_frame))
+    table["leaves"], table[area] = by_frame.size().to_numpy(), by_frame[area].sum().to_numpy()
+    table = table.sort_values(["series", "time"]).reset_index(drop=True)
+    own = table.groupby("series")
+    table["relative_growth_rate"] = np.log(table[area] / own[area].shift()) / own["time"].diff()
+    return table
+
+
+def group_curves(plants: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Return mean and spread of plants by genotype and treatment over time.
+
+    Parameters
+    ----------
+    plants : pandas.DataFrame
+        See `plant_curves`.
+    value : str
+        The column.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``group``, ``time``, ``mean``, ``sd`` (of the plants, n − 1; empty for one) and ``plants`` (how many). Images
+        that lie closer than a quarter of the usual interval are of one time.
+    """
+    known = plants.dropna(subset=["time", value])
+    if not len(known):
+        return pd.DataFrame(columns=["group", "time", "mean", "sd", "plants"])
+    names = [name for name in GROUPS if name in known and known[name].astype(str).str.len().any()]
+    titles = known[names].astype(str).agg(" ".join, axis=1).str.strip() if names else pd.Series("all", known.index)
+    known = known.assign(group=titles.replace("", "not said"), moment=_moments(known["time"], known["series"]))
+    each = known.groupby(["group", "moment", "series"], as_index=False).agg(
+        time=("time", "mean"), value=(value, "mean")
+    )
+    found = each.groupby(["group", "moment"]).agg(
+        time=("time", "mean"), mean=("value", "mean"), sd=("value", "std"), plants=("value", "size")
+    )
+    return found.reset_index().drop(columns="moment")
+
+
+def _moments(times: pd.Series, series: pd.Series) -> np.ndarray:
+    """Number of the moment of each image; several plants are taken one after another."""
+    steps = times.groupby(series).apply(lambda own: own.sort_values().diff()).to_numpy()
+    steps = steps[steps > 0]
+    near = _TOGETHER * float(np.median(steps)) if len(steps) else 0.0
+    order = np.argsort(times.to_numpy(), kind="stable")
+    ordered = times.to_numpy()[order]
+    numbers = np.concatenate([[0], np.cumsum(np.diff(ordered) > near)])
+    result = np.empty(len(times), int)
+    result[order] = numbers
+    return result
+
+
+def with_gaps(
+    times: Sequence[float], values: Sequence[float], moments: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a curve with NaN where something is missing: an image of the series, or more time than usual.
+
+    Parameters
+    ----------
+    times, values : sequence of float
+        Of the curve, in order.
+    moments : sequence of float
+        Of all images of the series, in order.
+    """
+    known = np.unique(np.asarray(moments, float))
+    usual = float(np.median(np.diff(known))) if len(known) > 1 else np.inf
+    x, y = list[float](), list[float]()
+    for time, value in zip(times, values, strict=True):
+        if x:
+            between = np.count_nonzero((known > x[-1]) & (known < time))
+            if between or time - x[-1] > _GAP * usual:
+                x.append((x[-1] + time) / 2)
+                y.append(np.nan)
+        x.append(float(time))
+        y.append(float(value))
+    return np.array(x), np.array(y)
