@@ -100,6 +100,8 @@ def test_the_report_needs_no_other_file(plant_images, tmp_path):
     assert len(report.sources) == 3 + 3  # plots and images
     assert all(source.startswith("data:image/") for source in report.sources)
     assert report.links == []
+    assert re.search(r", 1 plant, ", text)
+    assert not re.search(r"\b1(</b>)? ?(plants|leaves|images)\b", text)
     assert "&lt;b&gt;" in text
     assert "<b>.png" not in text
     assert "not an image" in text

@@ -148,12 +148,15 @@ def test_pause_stop_and_going_on(viewer, qtbot, corrected, monkeypatch, models):
     waiting = widget.event.done
     qtbot.wait(500)
     assert widget.event.done == waiting
+    assert widget.message.text().startswith("Paused.")
     assert widget.start_button.text() == "Go on"
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
+    assert "Paused" not in widget.message.text()
     qtbot.waitUntil(lambda: widget.event.done > waiting, timeout=30000)
     qtbot.mouseClick(widget.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running, timeout=10000)
-    assert "go on with it, use what there is, or discard it" in widget.message.text()
+    assert "was not finished: go on with it" in widget.message.text()
+    assert ("use what there is" in widget.message.text()) == widget.keep_button.isEnabled()
     kept = torch.load(next(config.session_folder("mine").glob("run*/state.pt")), weights_only=True)["step"]
     assert kept >= widget.event.done  # nothing that was learned is learned again
     assert widget.start_button.text() == "Go on"
@@ -205,6 +208,7 @@ def test_after_a_stop_another_one_can_begin_and_what_there_is_is_used(viewer, qt
     qtbot.waitUntil(widget.start_button.isEnabled)
     assert (widget.name_box.text(), widget.start_button.text()) == ("mine", "Go on")
     assert not widget.keep_button.isEnabled()  # nothing is better yet
+    assert widget.message.text() == "“mine” was not finished: go on with it or discard it."
     assert widget.discard_button.isEnabled()
     assert widget.form.isEnabled()
     widget.effort_box.setFocus()
@@ -225,6 +229,7 @@ def test_after_a_stop_another_one_can_begin_and_what_there_is_is_used(viewer, qt
     learned(unfinished, (0.5, 0.7))
     widget.count()
     qtbot.waitUntil(widget.keep_button.isEnabled)
+    assert "go on with it, use what there is, or discard it" in widget.message.text()
     qtbot.mouseClick(widget.keep_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running)
     assert (models / "mine.safetensors").exists()
@@ -312,6 +317,7 @@ def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, errors)
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.job.running, timeout=20000)
     assert "already" in errors[-1]
+    assert widget.message.text() == errors[-1]
 
 
 def test_after_training_the_other_images_are_looked_at_and_the_least_certain_is_a_click_away(

@@ -391,3 +391,14 @@ def test_the_button_says_how_many_images_have_no_leaves_yet(desk, qtbot, model):
     run_all(qtbot, button)
     qtbot.waitUntil(lambda: button.button.text() == "Run all")
     assert button.button.isEnabled()  # what is out of date is found then
+
+
+def test_a_closed_project_leaves_nothing_to_run(desk, qtbot, tmp_path):
+    images, button = desk
+    images.controller.create(tmp_path / "p")
+    qtbot.waitUntil(lambda: not images.project_bar.job.running and images.controller.project is not None)
+    assert button.button.isEnabled()
+    images.project_bar.actions_by_name["close"].trigger()
+    qtbot.waitUntil(lambda: not images.session.images)
+    assert not button.button.isEnabled()
+    assert button.button.text() == "Run all"

@@ -209,7 +209,8 @@ class Intake:
             after = labels if frame is None else labels[frame]
             edit = difference(document.plane(frame or 0), None, after, "import")
             edits += [] if edit is None else [replaced(edit, frame=frame)]
-        document.commit_all("import", edits, verify=False)
+        draft = {"draft": True} if edits and not self.verified else None
+        document.commit_all("import", edits, verify=False, info=draft)
         if self.verified:
             every = [(frame or 0, leaf) for frame in frames for leaf in document.leaves(frame or 0)]
             document.set_verified(every, True)

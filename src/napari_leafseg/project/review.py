@@ -123,11 +123,11 @@ def tally(project: Project, marks: Mapping[str, int]) -> Tally:
 
 
 def changed_by_hand(document: Document) -> set[LeafKey]:
-    """Return the leaves that a person drew or changed and that no model has found anew since."""
+    """Return the leaves that a person drew or changed; not those of a draft, or that a model has found anew since."""
     found: set[LeafKey] = set()
     for step in document.history.done:
         touched = {(edit.frame or 0, leaf) for edit in step.edits for leaf in edit.leaves}
-        found = found - touched if is_by_model(step) else found | touched
+        found = found - touched if is_by_model(step) or step.info.get("draft") else found | touched
     return _leaves_of(document) & found
 
 

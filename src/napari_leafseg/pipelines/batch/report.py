@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg.experiment import Experiment, add_metadata
 from napari_leafseg.io import ReadOptions, label_path
@@ -116,6 +117,7 @@ def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFram
     environment = Environment(
         loader=FileSystemLoader(resource_folder() / "templates"), autoescape=select_autoescape(["html", "j2"])
     )
+    environment.filters["counted"] = counted
     text = environment.get_template("report.html.j2").render(
         title=place.resolve().name,
         created=f"{datetime.datetime.now():%Y-%m-%d %H:%M}",

@@ -115,7 +115,9 @@ class BatchWidget(JobWidget):
 
     def _build(self) -> None:
         hint = wrapped_label(
-            "hint", "Sliders as they are set in Segment for this model. Started again, it goes on where it was."
+            "hint",
+            "Sliders as they are set in Segment for this model. Started again, it goes on where it was. The report has "
+            "what the model finds: leaves that were corrected are in Measure.",
         )
         self.run_button = push_button("run_batch", "Run", self.run)
         self.stop_button = push_button("stop_batch", "Stop", self.stop)
@@ -226,10 +228,6 @@ class BatchWidget(JobWidget):
         seconds = (time.monotonic() - self._began) / fresh * (event.total - event.done)
         minutes = round(seconds / 60)
         return f", about {minutes} min left" if minutes >= 2 else f", about {round(seconds)} s left"
-
-    def _failed(self, error: Exception) -> None:
-        self.message.setText(str(error))
-        show_error(str(error))
 
     def _ended(self) -> None:
         self._show_running(False)

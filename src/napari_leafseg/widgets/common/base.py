@@ -195,6 +195,8 @@ class JobWidget(LeafsegWidget):
         raise NotImplementedError
 
     def _failed(self, error: Exception) -> None:
+        """Say why the job ended, in a notification, which passes and is short, and where its progress stood."""
+        self.message.setText(str(error))
         show_error(str(error))
 
     def stop(self) -> None:

@@ -156,8 +156,9 @@ class FinetuneWidget(FinetuneForm):
                 self.message.setText("")
             self._show("finished" if self._finished else "idle")
         elif self._fits(run):
-            self.message.setText(f"“{name}” was not finished: go on with it, use what there is, or discard it.")
             self._show("stopped")
+            use = ", use what there is" if self.keep_button.isEnabled() else ""
+            self.message.setText(f"“{name}” was not finished: go on with it{use}{',' if use else ''} or discard it.")
         else:
             self.message.setText(
                 f"“{name}” was begun with other settings: “{run.base}”, {run.effort}. Choose these to go on with it, "
@@ -177,6 +178,7 @@ class FinetuneWidget(FinetuneForm):
             self._started = (0.0, 0)  # the pause is not counted
             self.job.resume()
             self._show("running")
+            self.message.setText("Going on …")
             return
         name = self.name_box.text().strip()
         if not name or Path(name).name != name:
@@ -213,6 +215,11 @@ class FinetuneWidget(FinetuneForm):
         if self.job.running:
             self.job.pause()
             self._show("paused")
+            self._tell_pause()
+
+    def _tell_pause(self) -> None:
+        """Say that it waits, and what the buttons do."""
+        self.message.setText("Paused. Go on continues; Stop keeps what was learned for later.")
 
     def keep(self) -> None:
         """Make the best weights so far a model."""
@@ -276,6 +283,8 @@ class FinetuneWidget(FinetuneForm):
             self.message.setText(event.message)
         else:
             self.message.setText(event.message)
+        if self.state == "paused":  # of the step that was being computed
+            self._tell_pause()
         if event.kind == "finished":
             self.session.models_changed.emit()
             self.message.setText("")

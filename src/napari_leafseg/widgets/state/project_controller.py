@@ -200,6 +200,7 @@ class ProjectController(ProjectLabels):
         self.predictions.forget()
         self.session.images[:] = records
         self.opened.emit()
+        self.session.images_changed.emit()
 
     def _take(self, project: Project, is_scratch: bool) -> None:
         self._unlisted = []
