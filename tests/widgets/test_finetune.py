@@ -315,7 +315,7 @@ def test_a_name_that_is_none_is_refused(viewer, qtbot, corrected, quick, errors)
     assert not widget.job.running
     widget.name_box.setText("tiny")
     qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not widget.job.running, timeout=20000)
+    assert not widget.job.running
     assert "already" in errors[-1]
     assert widget.message.text() == errors[-1]
 

@@ -9,6 +9,7 @@ from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.experiment_file import FILE
+from napari_leafseg.project.measurement_settings import MeasurementSettings, read_measurement_settings
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.measure.widget import MeasureWidget
 from napari_leafseg.widgets.state.known_images import ExperimentStore
@@ -126,3 +127,44 @@ def test_images_of_one_name_in_two_folders_keep_apart_in_tables(viewer, qtbot, t
     session = Session.of(viewer)
     qtbot.waitUntil(lambda: session.focus() is not None and session.entry_of(session.focus()).path.parent.name == "wt")
     assert session.entry_of(session.focus()).path == tmp_path / "wt" / "day2.png"
+
+
+def test_what_was_said_while_nothing_can_be_written_goes_along_elsewhere(viewer, qtbot, images, folder, tmp_path):
+    measure = MeasureWidget(viewer)
+    qtbot.addWidget(measure)
+    controller = ProjectController.of(Session.of(viewer))
+    controller.create(tmp_path / "p")
+    project = controller.project
+    assert project.writer.flush()
+    with project.writer.held():  # as on a disk that is slow
+        experiment = store_of(viewer).experiment.copy()
+        experiment.set_by_hand(folder / NAMES[0], "genotype", "wt")
+        store_of(viewer).replace(experiment)
+        measure.settings_store.notes.px_per_mm = 7.5
+        measure.settings_store.keep()
+        *_, last = controller.copy_elsewhere(tmp_path / "q")
+    with last.project as other:
+        assert other.writer.flush()
+    assert read_measurement_settings(tmp_path / "q").px_per_mm == 7.5
+    assert "wt" in (tmp_path / "q" / FILE).read_text()
+
+
+def test_scale_and_pots_stay_with_the_project_that_they_are_of(viewer, qtbot, images, tmp_path):
+    write_image(tmp_path / "others" / "x.png", np.zeros((40, 40, 3), np.uint8))
+    with Project.create(tmp_path / "other") as other:
+        other.add_images([tmp_path / "others"])
+    measure = MeasureWidget(viewer)
+    qtbot.addWidget(measure)
+    controller = ProjectController.of(Session.of(viewer))
+    measure.settings_store.notes.px_per_mm = 7.5  # before there is a project
+    controller.create(tmp_path / "p")
+    assert controller.project.writer.flush()
+    assert read_measurement_settings(tmp_path / "p").px_per_mm == 7.5
+    controller.open(tmp_path / "other")
+    assert measure.settings_store.notes.px_per_mm is None
+    measure.settings_store.keep()
+    assert controller.project.writer.flush()
+    assert read_measurement_settings(tmp_path / "other").px_per_mm is None
+    MeasurementSettings(px_per_mm=2.0).write(tmp_path / "p")  # by another window, meanwhile
+    controller.open(tmp_path / "p")
+    assert measure.settings_store.notes.px_per_mm == 2.0

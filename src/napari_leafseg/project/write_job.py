@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """Something of an image that is to be written.
+    """Something of an image, or of the whole project, that is to be written.
 
     Attributes
     ----------
@@ -18,7 +18,7 @@ class Job:
         Writes it into a project.
     project : Project
     name : str
-        The image's.
+        The image's; "" for what is the project's.
     """
 
     def __init__(self, work: Callable[[Project], None], project: Project, name: str) -> None:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 from napari_leafseg._counts import counted
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.store.zoo import describe_model
+from napari_leafseg.models.store.zoo import describe_model, list_models
 from napari_leafseg.project.review import Tally, tally
 from napari_leafseg.widgets.finetune.form import FinetuneForm, summary_table
 from napari_leafseg.widgets.finetune.jobs import finetune_job, keep_job
@@ -183,6 +183,9 @@ class FinetuneWidget(FinetuneForm):
         name = self.name_box.text().strip()
         if not name or Path(name).name != name:
             show_error("Give the new model a name without slashes.")
+            return
+        if self._waiting is None and name in list_models():
+            self._failed(UserError(f"There is a model “{name}” already. Choose another name."))
             return
         project = self.controller.project
         if project is None:

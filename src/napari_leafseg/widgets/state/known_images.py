@@ -19,6 +19,7 @@ from napari_leafseg.project.experiment_file import (
     load_experiment,
     write_experiment,
 )
+from napari_leafseg.project.write_job import Job
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
 
@@ -113,6 +114,5 @@ class ExperimentStore(QObject):
         if kept == KeptExperiment() and not (project.folder / FILE).exists():
             return
         kept = replace(kept)  # the experiment in it is never changed, another one takes its place
-        project.writer.put(
-            lambda: write_experiment(project.folder, experiment_content(kept, project)), key="experiment"
-        )
+        job = Job(lambda other: write_experiment(other.folder, experiment_content(kept, other)), project, "")
+        project.writer.put(job, key="experiment")
