@@ -3,6 +3,8 @@
 import gc
 import weakref
 
+import napari
+import numpy as np
 import pytest
 from qtpy.QtCore import QCoreApplication, QEvent
 
@@ -34,5 +36,26 @@ def test_a_widget_is_forgotten(viewer, qtbot, kind):
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         gc.collect()
         return sum(widget() is not None for widget in known) <= 1  # napari knows the one that was active last
+
+    qtbot.waitUntil(forgotten)
+
+
+def test_a_closed_viewer_is_forgotten_with_its_widgets(qtbot):
+    def opened_and_closed():
+        viewer = napari.Viewer(show=False)
+        widgets = [kind(viewer) for kind in (ImagesWidget, SegmentWidget, CorrectWidget)]
+        for number, widget in enumerate(widgets):
+            viewer.window.add_dock_widget(widget, name=str(number))
+        viewer.add_image(np.zeros((40, 40, 3), np.uint8))
+        qtbot.wait(1)
+        viewer.close()
+        return [weakref.ref(thing) for thing in (viewer, *widgets)]
+
+    known = [opened_and_closed(), opened_and_closed()]
+
+    def forgotten():
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        gc.collect()
+        return not any(thing() for thing in known[0])  # napari knows the viewer that was active last
 
     qtbot.waitUntil(forgotten)

@@ -20,6 +20,16 @@ pytestmark = pytest.mark.gui
 NEW = Shortcut("Shift-G").platform
 
 
+class Hearer:
+    """Remembers which keys were pressed."""
+
+    def __init__(self):
+        self.pressed = []
+
+    def press(self, name):
+        self.pressed.append(name)
+
+
 @pytest.fixture
 def desk(make_napari_viewer, qtbot):
     """A shown viewer with *Correct*; napari's own keys are back at the end."""
@@ -65,12 +75,12 @@ def test_a_key_that_is_chosen_there_works_and_is_shown(desk, table, qtbot):
     assert keys_of("tool_merge") == ["Shift+G"]
     assert button.text() == f"Merge  ({NEW})"
     assert [key for key, what in key_table() if what.startswith("Merge")] == [NEW]
-    pressed = []
-    Keys.of(widget.session).bind("tool_merge", lambda: pressed.append(1))
+    hearer = Hearer()
+    Keys.of(widget.session).bind("tool_merge", hearer.press)
     qtbot.keyClick(_canvas(viewer), Qt.Key.Key_G)
-    assert not pressed
+    assert not hearer.pressed
     qtbot.keyClick(_canvas(viewer), Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
-    assert pressed == [1]
+    assert hearer.pressed == ["tool_merge"]
 
 
 def test_a_key_that_is_taken_away_is_shown_nowhere(desk, table):
@@ -87,23 +97,23 @@ def test_the_defaults_come_back(desk, table, qtbot):
     table._reset_shortcuts()
     assert shown_keys("tool_merge") == "G"
     assert widget.tool_buttons["merge"].text() == "Merge  (G)"
-    pressed = []
-    Keys.of(widget.session).bind("tool_merge", lambda: pressed.append(1))
+    hearer = Hearer()
+    Keys.of(widget.session).bind("tool_merge", hearer.press)
     qtbot.keyClick(_canvas(viewer), Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
-    assert not pressed
+    assert not hearer.pressed
     qtbot.keyClick(_canvas(viewer), Qt.Key.Key_G)
-    assert pressed == [1]
+    assert hearer.pressed == ["tool_merge"]
 
 
 def test_each_viewer_does_its_own(make_napari_viewer, qtbot):
     one, other = make_napari_viewer(show=True), make_napari_viewer(show=True)
-    pressed = []
-    for viewer in (one, other):
+    hearers = [Hearer(), Hearer()]
+    for viewer, hearer in zip((one, other), hearers, strict=True):
         widget = CorrectWidget(viewer)
         viewer.window.add_dock_widget(widget, name="Correct")
-        Keys.of(widget.session).bind("tool_merge", lambda viewer=viewer: pressed.append(viewer))
+        Keys.of(widget.session).bind("tool_merge", hearer.press)
     viewer = make_napari_viewer(show=True)  # none of our widgets is there
     viewer.add_image(np.zeros((4, 4)))
-    for shown in (viewer, other, one):
+    for shown, told in ((viewer, [0, 0]), (other, [0, 1]), (one, [1, 1])):
         qtbot.keyClick(_canvas(shown), Qt.Key.Key_G)
-    assert pressed == [other, one]
+        assert [len(hearer.pressed) for hearer in hearers] == told

@@ -50,6 +50,7 @@ class LeafsegWidget(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.session = Session.of(napari_viewer)
         self.viewer = self.session.viewer
+        self._key_actions: dict[str, Callable[[], Any]] = {}
         self._model_boxes: list[QComboBox] = []
         self._area: QScrollArea | None = None
         self._named_keys: list[tuple[Callable[[str], Any], str, str]] = []
@@ -143,12 +144,12 @@ class LeafsegWidget(QWidget):
 
     def bind_key(self, name: str, action: Callable[[], Any]) -> None:
         """Say what one of `shortcuts.ACTIONS` does when its key is pressed on the canvas."""
+        self._key_actions[name] = action
+        Keys.of(self.session).bind(name, self._press)
 
-        def press() -> None:
-            if isalive(self):
-                action()
-
-        Keys.of(self.session).bind(name, press)
+    def _press(self, name: str) -> None:
+        if isalive(self):
+            self._key_actions[name]()
 
 
 def _give_keys_back(viewer: ViewerModel, button: QAbstractButton, _on: bool = False) -> None:

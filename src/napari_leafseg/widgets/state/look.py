@@ -48,7 +48,7 @@ class Look(QObject):
         session.prediction_restored.connect(self._told_more)
         session.labels_released.connect(self._release)
         session.viewer.dims.events.current_step.connect(self._frame_changed)
-        Keys.of(session).bind("fill", self.toggle)
+        Keys.of(session).bind("fill", self._press)
 
     @classmethod
     def of(cls, session: Session) -> Look:
@@ -69,6 +69,9 @@ class Look(QObject):
         for leaves in self._leaves.values():
             leaves.outlines.show(on)
         self.changed.emit(on)
+
+    def _press(self, _key: str) -> None:
+        self.toggle()
 
     def toggle(self) -> None:
         """Draw leaves as outlines where they are filled, and the other way round."""

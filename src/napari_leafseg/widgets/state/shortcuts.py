@@ -64,7 +64,7 @@ class Keys(QObject):
 
     def __init__(self) -> None:
         super().__init__()
-        self._actions: dict[str, Callable[[], Any]] = {}
+        self._hearers: dict[str, weakref.WeakMethod[Callable[[str], Any]]] = {}
         _register()
         get_settings().shortcuts.events.shortcuts.connect(self._chosen)
 
@@ -76,16 +76,24 @@ class Keys(QObject):
             keys = _KEYS[session] = cls()
         return keys
 
-    def bind(self, name: str, action: Callable[[], Any]) -> None:
-        """Say what one of `ACTIONS` does in this viewer."""
+    def bind(self, name: str, hearer: Callable[[str], Any]) -> None:
+        """Say who does one of `ACTIONS` in this viewer.
+
+        Parameters
+        ----------
+        name : str
+        hearer : callable
+            Method of an object, which is told the name; the object is not kept alive.
+        """
         if name not in ACTIONS:
             raise KeyError(name)
-        self._actions[name] = action
+        self._hearers[name] = weakref.WeakMethod(hearer)
 
     def press(self, name: str) -> None:
         """Do what the action does here."""
-        if name in self._actions:
-            self._actions[name]()
+        hearer = self._hearers[name]() if name in self._hearers else None
+        if hearer is not None:
+            hearer(name)
 
     def _chosen(self, _event: Any = None) -> None:
         for name in ACTIONS:
