@@ -164,3 +164,16 @@ def test_layers_of_an_image_leave_with_one_collection_of_garbage(viewer, monkeyp
     layers.remove_image(session, image)
     assert not viewer.layers
     assert len(collected) <= 1, "LayerList.batched_update"
+
+
+def test_the_canvas_is_current_when_layers_that_went_together_are_deleted(viewer, monkeypatch):
+    """Deleting textures in another context ends the application now and then."""
+    images = [viewer.add_image(np.zeros((8, 8))) for _ in range(2)]
+    canvas, told = viewer.window._qt_viewer.canvas, []
+    delete = canvas._clean_and_update_scenegraph
+    monkeypatch.setattr(canvas.native, "makeCurrent", lambda: told.append("current"))
+    monkeypatch.setattr(canvas, "_clean_and_update_scenegraph", lambda: told.append("deleted") or delete())
+    with private.changed_at_once(viewer):
+        for image in images:
+            viewer.layers.remove(image)
+    assert told == ["current", "deleted"]

@@ -31,6 +31,13 @@ def native_canvas(viewer: Any) -> Any:
     return native if native is not None and isalive(native) else None
 
 
+def make_canvas_current(viewer: Any) -> None:
+    """Make a canvas's OpenGL context the current one: what is deleted in another's ends the application."""
+    native = native_canvas(viewer)
+    if native is not None and hasattr(native, "makeCurrent"):
+        native.makeCurrent()
+
+
 def canvas_size(viewer: Any) -> tuple[int, int]:
     """Measure height and width of a viewer's canvas, in the pixels that the camera's zoom counts."""
     native = native_canvas(viewer)
@@ -103,6 +110,7 @@ def changed_at_once(viewer: Any) -> Iterator[None]:
     try:
         with batched():
             yield
+            make_canvas_current(viewer)  # napari deletes textures of layers that went at the end
     finally:
         _CHANGING.discard(viewer)
 
