@@ -12,11 +12,13 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QPushButton
 from napari_leafseg.io import write_image
 from napari_leafseg.io.exchange.coco import read_coco
 from napari_leafseg.project import Project, elsewhere
+from napari_leafseg.project.background import read_facts, store_labels
 from napari_leafseg.project.lock import Lock, Owner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
 from napari_leafseg.widgets.images.export_dialog import ExportDialog, ExportSettings
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.state import layers
+from napari_leafseg.widgets.state.image_record import ReviewState
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from tests.widgets.answers import name_folder, trust
 
@@ -64,6 +66,35 @@ def test_a_new_project_takes_what_is_open_and_shows_its_name(desk, tmp_path, mon
         document = project.open_document(project.images[0], (50, 60))
         assert document.locked() == {1}
         assert len(document.history.done) == 2
+
+
+def test_a_new_project_beside_an_open_one_has_what_is_on_the_screen_and_the_list_says_so(desk, tmp_path, qtbot):
+    images, _binding = desk
+    controller = images.controller
+    write_image(tmp_path / "more" / "b.png", np.zeros((50, 60, 3), np.uint8))
+    controller.create(tmp_path / "p")
+    images.add([tmp_path / "more"])
+    ref = controller.project.find(tmp_path / "more" / "b.png")
+    labels = np.zeros((50, 60), np.uint16)
+    labels[5:20, 5:20] = 1
+    assert controller.project.writer.flush()
+    store_labels(controller.project, ref, labels, "segment with test", lambda _labels: {}, {})
+    other = images.session.images[1]
+    assert controller.project.writer.flush()
+    other.learn(read_facts(controller.project, ref))
+    other.review = ReviewState.DONE
+    images.session.images_changed.emit()
+    qtbot.waitUntil(lambda: images.list.text(1) == "b.png\n1 leaf · reviewed")
+    images.list.setCurrentRow(0)
+    qtbot.waitUntil(lambda: "a leaves" in images.viewer.layers)
+    shown = images.session.binding(images.viewer.layers["a"])
+    controller.set_state(shown, "done")
+    controller.create(tmp_path / "q")
+    qtbot.waitUntil(lambda: images.list.text(1) == "b.png\nnot segmented")
+    assert images.list.text(0) == "a.png\n1 leaf · reviewed"
+    assert controller.project.writer.flush()
+    assert [ref.state for ref in controller.project.images] == ["done", "new"]
+    assert np.array_equal(controller.project.read_labels(controller.project.images[0]), shown.document.labels)
 
 
 def test_export_and_import_from_the_menu(desk, tmp_path, monkeypatch, qtbot):

@@ -153,6 +153,13 @@ class ImageRecord:
         if self.binding is None and facts is not None:
             self.count, self.confidence = facts.count, facts.confidence
 
+    def leave_project(self) -> None:
+        """Forget what a project says of the image that is not open any more; what is on the screen stays."""
+        self.facts = None
+        if self.binding is None:
+            self.review, self.count, self.confidence, self.exported = ReviewState.NEW, 0, None, None
+            self.version += 1
+
     @property
     def has_leaves(self) -> bool:
         """Whether there are labels, on the screen or in the project; none where all steps were taken back."""

@@ -114,7 +114,10 @@ class ProjectController(ProjectLabels):
             binding.ref = None
         if before is not None:
             _close_aside(before)
+            for entry in self.session.images:  # the new project has of the old one's what is on the screen
+                entry.leave_project()
         self._keep_all()
+        self.session.images_changed.emit()
 
     def leave_scratch(self, new: Project) -> None:
         """Go on in a copy of the project that was made by itself, which is not needed any more."""
@@ -127,6 +130,7 @@ class ProjectController(ProjectLabels):
         for binding in self.session.bindings():
             if len(binding.document.history):
                 self.track(binding)
+                self.set_state(binding, self.session.record(binding.image).review.value)
         self.changed.emit()
 
     def open(self, folder: Path, force: bool = False, is_scratch: bool = False) -> None:
