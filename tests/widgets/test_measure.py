@@ -173,6 +173,11 @@ def test_scale_typed_and_from_a_ruler(viewer, qtbot, labels, monkeypatch):
     qtbot.waitUntil(lambda: "ruler" not in viewer.layers, timeout=3000)
     settle(widget, qtbot)
     assert widget.scale_box.value() == pytest.approx(50 / 12.5, rel=0.05)
+    qtbot.mouseClick(widget.ruler_button, Qt.MouseButton.LeftButton)
+    assert "ruler" in viewer.layers
+    qtbot.keyClick(hand.native, Qt.Key.Key_Escape)
+    assert "ruler" not in viewer.layers
+    assert widget.scale_box.value() == pytest.approx(50 / 12.5, rel=0.05)
 
 
 def _move():

@@ -97,6 +97,17 @@ def test_a_new_project_beside_an_open_one_has_what_is_on_the_screen_and_the_list
     assert np.array_equal(controller.project.read_labels(controller.project.images[0]), shown.document.labels)
 
 
+def test_what_needs_a_project_says_so(desk, tmp_path):
+    images, _binding = desk
+    bar = images.project_bar
+    needing = [bar.actions_by_name[name] for name in ("import", "labels", "relink", "close")]
+    assert not any(action.isEnabled() for action in needing)
+    assert all("make or open one first" in action.toolTip() for action in needing)
+    bar.controller.create(tmp_path / "p")
+    bar.refresh()
+    assert all(action.isEnabled() and "first" not in action.toolTip() for action in needing)
+
+
 def test_export_and_import_from_the_menu(desk, tmp_path, monkeypatch, qtbot):
     images, binding = desk
     bar = images.project_bar

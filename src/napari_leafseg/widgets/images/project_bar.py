@@ -88,6 +88,7 @@ class ProjectBar(QWidget):
         self.actions_by_name["predictions"].setToolTip(
             f"At most {preferences.predictions_limit} MiB in a project; the oldest are deleted first."
         )
+        menu.setToolTipsVisible(True)
         self.button.setMenu(menu)
         self.recover = ElidedButton()
         self.recover.setObjectName("recover")
@@ -133,6 +134,7 @@ class ProjectBar(QWidget):
         self.button.setEnabled(not self.job.running)  # one change of the project at a time
         for name in ("import", "labels", "relink", "close"):
             self.actions_by_name[name].setEnabled(chosen)
+            self.actions_by_name[name].setToolTip("" if chosen else "For a project: make or open one first.")
         self.actions_by_name["elsewhere"].setEnabled(project is not None)
         left = recoverable_projects() if project is None else []
         self.recover.setVisible(bool(left))

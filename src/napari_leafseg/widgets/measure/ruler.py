@@ -43,7 +43,8 @@ class Ruler:
         )
         self._layer.mode = "add_line"
         self._layer.events.data.connect(self._drawn)
-        show_info("Draw a line along something whose length you know.")
+        self._layer.bind_key("Escape", lambda _layer: self._remove(), overwrite=True)
+        show_info("Draw a line; Esc gives up.")  # longer ones are cut
 
     def _drawn(self, event: Any) -> None:
         if str(getattr(event, "action", "")).split(".")[-1].lower() != "added" or self._layer is None:
