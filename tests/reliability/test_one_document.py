@@ -116,6 +116,8 @@ def test_save_elsewhere_takes_the_history_and_what_still_waits(tmp_path, project
         assert other.writer.flush()
         assert same(on_disk(other.folder), document)
         assert document.history.done[-1].tool == "lasso"
+    (project.folder / "journal").unlink()
+    (tmp_path / "away").rename(project.folder / "journal")  # what waits is written as the project is closed
 
 
 def test_labels_that_are_imported_join_the_document_on_the_screen(tmp_path, project):

@@ -133,10 +133,12 @@ def test_a_drag_that_rests_on_its_way_is_one_step(widget, viewer, qtbot):
     run(widget, qtbot)
     group_by_seeds(widget, qtbot)
     slider, binding = widget.panel.rows["angle"].slider, widget.session.focused_binding()
+    slider.setFixedWidth(200)
+    qtbot.wait(100)
     before, steps = slider.value(), len(binding.document.history)
     start = handle_position(slider)
     qtbot.mousePress(slider, Qt.MouseButton.LeftButton, pos=start)
-    for x in (start.x() - 10, start.x() - 20):
+    for x in (start.x() - 40, start.x() - 80):
         qtbot.mouseMove(slider, QPoint(x, start.y()))
         qtbot.wait(700)
     qtbot.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=QPoint(x, start.y()))

@@ -278,7 +278,14 @@ def train(
         draw = partial(coco.draw_batch, config, stride=run.network.stride)
     else:
         draw = partial(draw_batch, own if own is not None else (yield from _filled(run)), run.config)
-    saved, losses = run.step, {}
+    yield from _trained(run, draw)
+    yield TrainingEvent("finished", run.step, config.steps, run.metrics)
+
+
+def _trained(run: _Run, draw: Callable[[int], dict[str, torch.Tensor]]) -> Iterator[TrainingEvent]:
+    """Make the steps that are left; closed, what was learned since the last save is saved, but for what ran away."""
+    config, processes = run.config, run.processes
+    saved, losses = run.step, dict[str, float]()
     try:
         for batch in _batches(draw, config, run.step):
             losses = run.train_step(batch)
@@ -293,11 +300,10 @@ def train(
                 event = _save(run)
                 saved = run.step if event.kind == "saved" else saved
                 yield event
-    except GeneratorExit:  # stopped: nothing that was learned is lost, but for what ran away
+    except GeneratorExit:
         if processes.size == 1 and run.step > saved and math.isfinite(losses.get("total", math.inf)):
             _save(run)
         raise
-    yield TrainingEvent("finished", run.step, config.steps, run.metrics)
 
 
 def _filled(run: _Run) -> Generator[TrainingEvent, None, SyntheticDataset]:

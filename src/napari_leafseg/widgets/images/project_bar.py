@@ -83,11 +83,10 @@ class ProjectBar(QWidget):
                 menu.addSeparator()
             else:
                 self.actions_by_name[name] = menu.addAction(label, self._guarded(job))
-        self.actions_by_name["predictions"].setCheckable(True)
-        self.actions_by_name["predictions"].setChecked(preferences.keep_predictions)
-        self.actions_by_name["predictions"].setToolTip(
-            f"At most {preferences.predictions_limit} MiB in a project; the oldest are deleted first."
-        )
+        keeping, most = self.actions_by_name["predictions"], preferences.predictions_limit
+        keeping.setCheckable(True)
+        keeping.setChecked(preferences.keep_predictions)
+        keeping.setToolTip(f"At most {most} MiB in a project; the oldest are deleted first.")
         menu.setToolTipsVisible(True)
         self.button.setMenu(menu)
         self.recover = ElidedButton()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,14 +165,16 @@ def answer_or_start(
             answer.set_exception(error)
 
     threading.Thread(target=run, name="napari-leafseg answer", daemon=True).start()
-    waits = on_wait or _nothing
-    try:
-        result = answer.result(MOMENT)
-    except FutureTimeout:
+    wait([answer], MOMENT)
+    if not answer.done():
+        waits = on_wait or _nothing
         waits(True)
         start_worker(
             answer.result, on_result=on_result, on_error=on_error, owner=owner, on_end=lambda _worker: waits(False)
         )
+        return
+    try:
+        result = answer.result()
     except Exception as error:
         log_error(error)
         told = in_words(error)
