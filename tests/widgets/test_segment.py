@@ -327,12 +327,19 @@ def test_a_series_is_segmented_frame_by_frame(widget, viewer, qtbot, plant_image
     assert viewer.layers["days seeds"].data.shape[1] == 3
 
 
-def test_after_a_run_the_list_knows_the_least_certain_leaf_after_a_restart_too(viewer, qtbot, tmp_path, plant_image):
+@pytest.fixture
+def segmented(viewer, qtbot, tmp_path, plant_image):
+    """The list of images with one that was run by itself: (images, segment)."""
     write_image(tmp_path / "plant.png", plant_image)
     images, widget = ImagesWidget(viewer), SegmentWidget(viewer)
     images.add([tmp_path / "plant.png"])
     qtbot.waitUntil(lambda: widget.image is not None)
     run(widget, qtbot)
+    return images, widget
+
+
+def test_after_a_run_the_list_knows_the_least_certain_leaf_after_a_restart_too(segmented, qtbot):
+    images, widget = segmented
     (entry,) = images.session.images
     record = images.session.record(widget.image)
     sure = leaf_confidences(record.prediction, record.binding.document.labels)[0]
@@ -350,12 +357,8 @@ def test_after_a_run_the_list_knows_the_least_certain_leaf_after_a_restart_too(v
     assert facts.record["confidence"] == {str(leaf): value for leaf, value in sure.items()}
 
 
-def test_a_run_that_was_taken_back_leaves_the_image_as_it_was(viewer, qtbot, tmp_path, plant_image):
-    write_image(tmp_path / "plant.png", plant_image)
-    images, widget = ImagesWidget(viewer), SegmentWidget(viewer)
-    images.add([tmp_path / "plant.png"])
-    qtbot.waitUntil(lambda: widget.image is not None)
-    run(widget, qtbot)
+def test_a_run_that_was_taken_back_leaves_the_image_as_it_was(segmented, viewer, qtbot):
+    images, widget = segmented
     leaves = images.list.text(0)
     canvas = viewer.window._qt_viewer.canvas.native
     qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
@@ -370,12 +373,8 @@ def test_a_run_that_was_taken_back_leaves_the_image_as_it_was(viewer, qtbot, tmp
     qtbot.waitUntil(lambda: images.list.text(0) == leaves)
 
 
-def test_looking_at_an_image_writes_nothing(viewer, qtbot, tmp_path, plant_image):
-    write_image(tmp_path / "plant.png", plant_image)
-    images, widget = ImagesWidget(viewer), SegmentWidget(viewer)
-    images.add([tmp_path / "plant.png"])
-    qtbot.waitUntil(lambda: widget.image is not None)
-    run(widget, qtbot)
+def test_looking_at_an_image_writes_nothing(segmented, qtbot):
+    images, widget = segmented
     binding = images.session.record(widget.image).binding
     qtbot.waitUntil(lambda: "confidence" in binding.document.info)
     looks = Look.of(images.session)
