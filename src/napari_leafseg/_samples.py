@@ -11,7 +11,7 @@ import numpy as np
 from napari_leafseg._files import sample_folder
 from napari_leafseg.io import label_path, read_image, write_image, write_labels
 
-SERIES = "growth"
+SERIES, SERIES_TITLE = "growth", "growth series"
 _PLANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "rosette_mesh": (
         107,
@@ -69,11 +69,15 @@ def open_compound() -> list[tuple[np.ndarray, dict[str, Any], str]]:
     return _open("compound")
 
 
+def series_files() -> list[Path]:
+    """Return the images of the growth series, day by day."""
+    return sorted((sample_folder() / SERIES).glob("day??.png"))
+
+
 def open_series() -> list[tuple[np.ndarray, dict[str, Any], str]]:
     """Return six days of one plant, for *File ▸ Open Sample*."""
-    files = sorted((sample_folder() / SERIES).glob("day??.png"))
-    stack = np.stack([read_image(path).array for path in files])
-    return [(stack, {"name": "growth series", "rgb": True}, "image")]
+    stack = np.stack([read_image(path).array for path in series_files()])
+    return [(stack, {"name": SERIES_TITLE, "rgb": True}, "image")]
 
 
 def _open(name: str) -> list[tuple[np.ndarray, dict[str, Any], str]]:

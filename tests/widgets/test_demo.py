@@ -21,4 +21,5 @@ def test_demo_leaves_screenshot_labels_and_traits(tmp_path, qtbot):
     assert traits["track"].nunique() > 1
     assert traits["area_px2"].sum() == (labels > 0).sum()
     assert Image.open(tmp_path / "demo-output" / "screenshot.png").size[0] > 1000
+    assert sorted(traits["day"].unique()) == [1, 2, 3, 4, 5, 6]
     QApplication.processEvents()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout
 
 from napari_leafseg._counts import counted
 from napari_leafseg._files import resource_folder, write_atomically
-from napari_leafseg._samples import SERIES, open_series
+from napari_leafseg._samples import SERIES, SERIES_TITLE, open_series, series_files
 from napari_leafseg.errors import UserError
+from napari_leafseg.experiment import Experiment
 from napari_leafseg.io.tables import harmless
 from napari_leafseg.pipelines.measure import Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
@@ -27,6 +29,7 @@ from napari_leafseg.widgets.main.panel import open_panel
 from napari_leafseg.widgets.measure.frames import frames_of
 from napari_leafseg.widgets.measure.plots import MeasurePlot
 from napari_leafseg.widgets.segment.widget import SegmentWidget
+from napari_leafseg.widgets.state.known_images import KnownImages
 from napari_leafseg.widgets.state.napari_private import leave_sides_to_docks, main_window, spare_pyqt5_notice
 
 _PATIENCE_S = 600
@@ -75,9 +78,11 @@ class GrowthView(LeafsegWidget):
         binding = self.session.focused_binding()
         if binding is None:
             return
-        self._again = not self.job.start(
-            measure_job, frames_of(self.session, binding), ImageMeasurementSettings(), None
-        )
+        frames, files = frames_of(self.session, binding), series_files()
+        if binding.image.name == SERIES_TITLE and len(frames) == len(files):  # whose file names say the day
+            frames = [replace(frame, path=file) for frame, file in zip(frames, files, strict=True)]
+        known = KnownImages(Experiment(), files)
+        self._again = not self.job.start(measure_job, frames, ImageMeasurementSettings(), None, None, known.of)
         if self._again:
             self.job.stop()
 
