@@ -73,6 +73,7 @@ def test_it_lists_all_models_and_says_what_is_known_of_one(widget, qtbot):
         "leaf", "2", "0.800 → 0.900", "2026-11-20",
     )  # fmt: skip
     assert widget.delete_button.isEnabled()
+    assert widget.rows[row_of(widget, "mask2former")]["began with"] == ""  # an earlier state of the same
     click(qtbot, widget, "leaf")  # comes with the program
     assert widget.use_button.isEnabled()
     assert not widget.delete_button.isEnabled()
@@ -86,7 +87,7 @@ def test_two_models_are_compared(widget, qtbot):
     assert widget.difference.isVisibleTo(widget)
     table = widget.difference.table
     assert set(table.columns[1:]) == {"alpha", "leaf"}
-    assert "begun with" in set(table.iloc[:, 0])
+    assert "began with" in set(table.iloc[:, 0])
     click(qtbot, widget, "leaf")
     assert not widget.difference.isVisibleTo(widget)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ModelError, UserError
-from napari_leafseg.models.store.model_card import card_path, holds_card, read_card, write_with_card
+from napari_leafseg.models.store.model_card import ModelCard, card_path, holds_card, read_card, write_with_card
 from napari_leafseg.models.store.zoo import ENDING, list_models, user_folder
 
 _LOG = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def describe_models() -> list[dict[str, str]]:
                 "model": name,
                 "whose": whose,
                 "SBD": " → ".join(f"{value:.3f}" for value in scores) or card.quality,
-                "began with": str(about.get("parent", {}).get("name", "")),
+                "began with": _parent_of(card),
                 "images": str(len(about["images"])) if "images" in about else "",
                 "date": str(about.get("date", ""))[:10],
                 "verdict": str(about.get("verdict_in_words", "")),
@@ -174,6 +174,12 @@ def describe_models() -> list[dict[str, str]]:
     return rows
 
 
+def _parent_of(card: ModelCard) -> str:
+    """The model that training began with; empty where that was an earlier state of the same one."""
+    name = str(card.provenance.get("parent", {}).get("name", ""))
+    return "" if name == card.name else name
+
+
 def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
     """Tell what two models' cards say, side by side: rows of (what, first, second)."""
     from napari_leafseg.models.store.zoo import describe_model
@@ -182,7 +188,7 @@ def describe_difference(first: str, second: str) -> list[tuple[str, str, str]]:
     cards = [describe_model(name) for name in (first, second)]
     rows.append(("kind", *(card.family.title for card in cards)))
     rows.append(("version", *(card.version for card in cards)))
-    rows.append(("begun with", *(str(card.provenance.get("parent", {}).get("name", "–")) for card in cards)))
+    rows.append(("began with", *(_parent_of(card) or "–" for card in cards)))
     rows.append(("images", *(str(len(card.provenance.get("images", []))) for card in cards)))
     rows.append(("verdict", *(str(card.provenance.get("verdict_in_words", "–")) for card in cards)))
     for key in sorted({key for card in cards for key in card.metrics}):

@@ -98,7 +98,8 @@ class ModelsWidget(LeafsegWidget):
         """Read the list again; what is selected stays selected where it is still there."""
         before = [row["model"] for row in self.chosen] if self.rows else []
         self.rows = user_models.describe_models()
-        self.view.show_table(pd.DataFrame([{key: row[key] for key in _COLUMNS} for row in self.rows], columns=_COLUMNS))
+        said = [key for key in _COLUMNS if key == "model" or any(row[key] for row in self.rows)]
+        self.view.show_table(pd.DataFrame([{key: row[key] for key in said} for row in self.rows], columns=said))
         self.view.resizeColumnsToContents()
         for number, row in enumerate(self.rows):
             if row["model"] in before[:1]:
