@@ -2,13 +2,17 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
+from napari_leafseg.editing.edit import difference
 from napari_leafseg.io import write_image
 from napari_leafseg.pipelines.batch.rerun import read_records, rerun
+from napari_leafseg.project import Project
+from napari_leafseg.project.background import store_labels
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.batch import widget as module
 from napari_leafseg.widgets.batch.widget import BatchWidget
@@ -141,3 +145,80 @@ def test_what_is_known_of_the_list_is_in_the_tables(widget, qtbot, viewer, folde
     images = pd.read_csv(tmp_path / "out" / "images.csv")
     assert images["plant_id"].tolist() == ["oak", "oak"]
     assert images["day"].tolist() == [0, 1]
+
+
+@pytest.fixture
+def measured(widget, qtbot, folder, tmp_path, monkeypatch):
+    """Three images that the window has measured, and a widget whose further jobs work in this process."""
+    original = module.update_job
+
+    def here(*given):
+        yield from original(*given, 0)
+
+    monkeypatch.setattr(module, "update_job", here)
+    (folder / "notes.png").unlink()
+    widget.form.native("source").setText(str(folder))
+    widget.form.native("output").setText(str(tmp_path / "out"))
+    widget.form.native("model").setCurrentIndex(widget.form.native("model").findData("leaf-small"))
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.job.running)
+    return tmp_path / "out"
+
+
+def test_an_experiment_is_corrected_in_the_window_and_measured_again(widget, viewer, qtbot, measured):
+    images = ImagesWidget(viewer)
+    viewer.window.add_dock_widget(images, name="Images")
+    assert not widget.correct_button.isHidden()
+    assert widget.update_button.isHidden()
+    qtbot.mouseClick(widget.correct_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.controller.project is not None and not widget.job.running)
+    assert widget.controller.project.folder == measured / "project"
+    qtbot.waitUntil(lambda: not widget.update_button.isHidden())
+    assert widget.correct_button.isHidden()
+    session = Session.of(viewer)
+    assert [entry.path.name for entry in session.images] == ["plant0.png", "plant1.png", "plant2.png"]
+    before = pd.read_csv(measured / "leaves.csv")
+    session.image_wanted.emit(session.images[1])
+    second = session.images[1]
+    qtbot.waitUntil(
+        lambda: session.focused_binding() in session.bindings() and session.focus() is session.layer_of(second)
+    )
+    document = session.focused_binding().document
+    leaf = document.leaves()[0]
+    document.commit(difference(document.labels, None, np.where(document.labels == leaf, 0, document.labels), "remove"))
+    widget.controller.set_state(session.focused_binding(), "in progress")
+    qtbot.mouseClick(widget.update_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.job.running)
+    assert widget.message.text() == "3 images done."
+    after = pd.read_csv(measured / "leaves.csv")
+    assert len(after) == len(before) - 1
+    assert not ((after["image"] == "plant1") & (after["leaf"] == leaf)).any()
+    assert not widget.report_button.isHidden()
+
+
+def test_a_batch_of_the_list_has_what_was_corrected(widget, viewer, qtbot, folder, tmp_path, measured):
+    with Project.create(tmp_path / "own") as project:
+        ref = project.add_known(folder / "plant2.png")
+        labels = np.zeros((96, 112), np.uint16)
+        labels[20:40, 20:40] = 7
+        store_labels(project, ref, labels, "draw", lambda _after: {})
+        ref.state = "in progress"
+        project.save_list()
+    widget.controller.switch(tmp_path / "own")
+    qtbot.waitUntil(lambda: widget.controller.project is not None)
+    widget.form.native("source").setText("")
+    widget.form.native("output").setText(str(tmp_path / "list"))
+    qtbot.mouseClick(widget.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.job.running)
+    leaves = pd.read_csv(tmp_path / "list" / "leaves.csv")
+    assert leaves[["image", "leaf", "area_px2"]].to_numpy().tolist() == [["plant2", 7, 400]]
+    assert widget.errors.item(0).text() == f"1 image measured as corrected or reviewed in {tmp_path / 'own'}."
+
+
+def test_opening_what_a_batch_wrote_opens_its_project(widget, viewer, qtbot, measured):
+    images = ImagesWidget(viewer)
+    viewer.window.add_dock_widget(images, name="Images")
+    images.project_bar.open(measured)
+    qtbot.waitUntil(lambda: widget.controller.project is not None)
+    assert widget.controller.project.folder == measured / "project"
+    assert len(Session.of(viewer).images) == 3

@@ -1,4 +1,4 @@
-"""Commands that segment images: ``predict``, ``batch``, ``rerun``."""
+"""Commands that segment images: ``predict``, ``batch``, ``correct``, ``update``, ``rerun``."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from napari_leafseg.cli.parameters import (
 from napari_leafseg.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_leafseg.pipelines.batch.config import BatchSettings
-    from napari_leafseg.pipelines.batch.run import Gather
+    from napari_leafseg.pipelines.batch.run import BatchEvent, Gather
 
 
 @app.command(cls=Command)
@@ -89,6 +89,7 @@ class _Outcome(NamedTuple):
 
     total: int
     failed: int
+    skipped: int
     left_out: bool
     report: Path | None
 
@@ -109,16 +110,22 @@ def _run_batch(
     """
     from napari_leafseg.pipelines.batch.run import run_batch
 
-    failed, left_out = 0, False
+    return _follow(run_batch(images, output, settings, workers, scheduler, known), tell)
+
+
+def _follow(events: Iterator[BatchEvent], tell: Callable[[dict[str, Any]], None] | None = None) -> _Outcome:
+    """Show a run's progress; errors and what is left out are printed as they come."""
+    failed, skipped, left_out = 0, 0, False
     with progress_bar() as bar:
         task = bar.add_task("Starting", total=None)
-        for event in run_batch(images, output, settings, workers, scheduler, known):
+        for event in events:
             bar.update(task, description=event.message[:60], completed=event.done, total=event.total)
             if event.left_out:
                 left_out = True
                 print_note(event.left_out)
             if event.note:
                 print_note(event.note)
+            skipped += event.skipped
             if event.result is None:
                 continue
             if "error" in event.result:
@@ -126,7 +133,7 @@ def _run_batch(
                 print_error(UserError(event.result["error"]))
             elif tell is not None:
                 tell(event.result)
-    return _Outcome(event.total, failed, left_out, event.report)
+    return _Outcome(event.total, failed, skipped, left_out, event.report)
 
 
 @app.command(cls=Command)
@@ -176,6 +183,42 @@ def batch(
         f"{counted(done.total - done.failed, 'image')} done, {done.failed} not. Report: {escape(str(done.report))}",
         soft_wrap=True,
     )
+    _exit(done)
+
+
+@app.command(cls=Command)
+def correct(
+    experiment: Annotated[Path, typer.Argument(help="Folder that batch wrote.")],
+) -> None:
+    """Make the project in which an experiment is corrected; open it in the window."""
+    from napari_leafseg.pipelines.batch.correcting import make_project
+    from napari_leafseg.pipelines.batch.run import own_project
+
+    with progress_bar() as bar:
+        task = bar.add_task("Starting", total=None)
+        for event in make_project(experiment):
+            bar.update(task, description=event.name[:60], completed=event.done, total=event.total)
+    images = counted(event.total, "image")
+    out.print(
+        f"{images} in the project {escape(str(own_project(experiment)))}. Open it in the window, correct, then: "
+        f"napari-leafseg update {escape(str(experiment))}",
+        soft_wrap=True,
+    )
+
+
+@app.command(cls=Command)
+def update(
+    experiment: Annotated[Path, typer.Argument(help="Folder that batch wrote.")],
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes; one a core or graphics card if left out.")
+    ] = None,
+) -> None:
+    """Measure and report an experiment again where its labels were corrected."""
+    from napari_leafseg.pipelines.batch.correcting import update_experiment
+
+    done = _follow(update_experiment(experiment, None, workers))
+    fresh = counted(done.total - done.failed - done.skipped, "image")
+    out.print(f"{fresh} measured again. Report: {escape(str(done.report))}", soft_wrap=True)
     _exit(done)
 
 

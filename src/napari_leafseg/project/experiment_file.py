@@ -7,18 +7,33 @@ import logging
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from napari_leafseg._files import read_json, write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment import Experiment, ImageMetadata, Pattern
 from napari_leafseg.experiment.metadata import check_field
-from napari_leafseg.project.image_list import ImageList
+from napari_leafseg.project.files import ImageRef
 
 FILE = "experiment.json"
 FORMAT = 1
 _LAYERS = {"table": "from a table", "exif": "from EXIF", "hand": "typed"}
 _LOG = logging.getLogger(__name__)
+
+
+class Images(Protocol):
+    """The images of a project, and where it lies."""
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder."""
+
+    @property
+    def images(self) -> list[ImageRef]:
+        """The images."""
+
+    def path_of(self, ref: ImageRef) -> Path:
+        """Return where an image is."""
 
 
 @dataclass
@@ -42,7 +57,7 @@ class KeptExperiment:
     writable: bool = True
 
 
-def load_experiment(images: ImageList) -> KeptExperiment:
+def load_experiment(images: Images) -> KeptExperiment:
     """Read what is known of a project's images; of a damaged file, what can be used.
 
     A damaged file is kept beside it as it was.
@@ -78,7 +93,7 @@ def _put_aside(path: Path) -> None:
         _LOG.warning("%s cannot be kept as it was: %s", path, error)
 
 
-def _understood(content: Any, images: ImageList) -> tuple[KeptExperiment, list[str]]:
+def _understood(content: Any, images: Images) -> tuple[KeptExperiment, list[str]]:
     kept, faults = KeptExperiment(), list[str]()
     if not isinstance(content, dict):
         return kept, ["all of it"]
@@ -116,7 +131,7 @@ def _usable(key: Any, text: Any) -> bool:
     return isinstance(text, str)
 
 
-def experiment_content(kept: KeptExperiment, images: ImageList) -> bytes:
+def experiment_content(kept: KeptExperiment, images: Images) -> bytes:
     """Return what the file of a project says of its images."""
     entries = dict(kept.others)
     for ref in images.images:

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io import FoundImages, find_images, unique_names
+from napari_leafseg.project.corrections import Correction
 
-_WRITTEN = {"labels", "overlays", "parts", "exports"}  # folders of an experiment's output
+_WRITTEN = {"labels", "overlays", "parts", "exports", "project"}  # folders of an experiment's output
 _FILES = {
     "batch.json",
     "report.html",
@@ -27,10 +28,11 @@ _FILES = {
 
 
 class Task(NamedTuple):
-    """An image to be done: its file, and the name of everything that is written of it."""
+    """An image to be done: its file, the name of everything that is written of it, and who corrected it, if anybody."""
 
     path: str
     name: str
+    correction: Correction | None = None
 
 
 class FoundTasks(NamedTuple):

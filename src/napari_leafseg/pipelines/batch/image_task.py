@@ -1,11 +1,11 @@
-"""One image of many: predict, measure, write; runs in any process of any machine."""
+"""One image of many: predict it or take its corrections, measure, write; runs in any process of any machine."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import imageio.v3 as imageio
 import numpy as np
@@ -26,6 +26,7 @@ from napari_leafseg.pipelines.batch.find import Task
 from napari_leafseg.pipelines.batch.marker import file_state, write_marker
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
 from napari_leafseg.pipelines.step import Step
+from napari_leafseg.project.corrections import Correction, read_correction
 from napari_leafseg.traits import Measurements, measure
 
 THUMBNAIL = 320  # pixels
@@ -40,7 +41,7 @@ def labels_folder(output: Path, settings: BatchSettings) -> Path:
 def process_image(
     task: Task, output: str, settings: BatchSettings, digest: str
 ) -> Generator[Step, None, dict[str, Any]]:
-    """Predict, measure and write one image, with progress.
+    """Predict, measure and write one image, with progress; one that people corrected is not predicted anew.
 
     Returns
     -------
@@ -58,33 +59,86 @@ def process_image(
     place, path = Path(output), Path(task.path)
     state = file_state(path) if path.exists() else []
     image = read_image(path, settings.reading)
-    mask = None if settings.plant_masks is None else plant_mask(settings.plant_masks, path)
-    predictor = get_predictor(settings.model, settings.device, settings.tta, settings.threads, settings.precision)
     source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256, **image.options}
-    prediction = yield from predict_steps(predictor, image.array, settings.scale, str(path), source, mask)
-    labels = prediction.labels(**settings.values)
-    planes, series = prediction.planes(labels), len(prediction.shape) == 3
-    images = image.array if series else image.array[None]
-    confidence = [leaf_confidence(frame, plane) for frame, plane in zip(prediction.frames, planes, strict=True)]
-    result = {"name": task.name, "path": task.path, "count": sum(map(len, confidence))}
-    result |= {"scale": prediction.scale, "notes": [*image.notes, *prediction.notes]}
-    record = {**prediction.record(**settings.values), "image": source, "batch": settings.model_dump()}
-    record |= {"count": result["count"], "confidence": confidence if series else confidence[0]}
+    found = (yield from _predicted(task, settings, image.array, source)) if task.correction is None else (
+        _corrected(task.correction, image.array)
+    )  # fmt: skip
+    labels, series = found.labels, found.labels.ndim == 3
+    planes = labels if series else labels[None]
+    result = {"name": task.name, "path": task.path, "count": found.leaves, "scale": found.scale}
+    result["notes"] = [*image.notes, *found.notes]
+    record = {**found.record, "image": source, "batch": settings.model_dump(), "count": result["count"]}
+    record["confidence"] = found.confidence if series else found.confidence[0]
     if settings.measure:
         record["px_per_mm"] = result["px_per_mm"] = px_per_mm = _scale_of(path, settings)
         measured = []
-        for array, plane, sure in zip(images, planes, confidence, strict=True):
-            rgb = to_rgb8(np.asarray(array), str(path))  # one of a series at a time
+        for number, (plane, sure) in enumerate(zip(planes, found.confidence, strict=True)):
+            rgb = to_rgb8(np.asarray(image.array[number] if series else image.array), str(path))  # one at a time
             measured.append(measure(plane, rgb, px_per_mm, confidence=sure))
+            if task.correction is not None:
+                leaves = measured[-1].leaves
+                leaves["verified"] = [(number, leaf) in found.verified for leaf in leaves["leaf"]]
         result |= _write_measured(place, task, settings, measured, overlay(rgb, planes[-1]))
     target = label_path(labels_folder(place, settings), task.name)
     write_labels(target, labels, record)
-    if settings.full_masks:
-        write_masks(target, prediction, settings.values)
+    if settings.full_masks and found.prediction is not None:
+        write_masks(target, found.prediction, settings.values)
     result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
+    if task.correction is not None:
+        result["correction"] = task.correction.digest
     if settings.measure:
         write_marker(place, task.name, result)
     return result
+
+
+class _Found(NamedTuple):
+    """The labels of an image, and how they came about."""
+
+    labels: np.ndarray
+    leaves: int
+    record: dict[str, Any]
+    confidence: list[dict[int, float]]
+    scale: float
+    notes: Sequence[str] = ()
+    verified: Collection[tuple[int, int]] = ()
+    prediction: Prediction | None = None
+
+
+def _predicted(
+    task: Task, settings: BatchSettings, image: np.ndarray, source: dict[str, Any]
+) -> Generator[Step, None, _Found]:
+    """What the model finds."""
+    mask = None if settings.plant_masks is None else plant_mask(settings.plant_masks, Path(task.path))
+    predictor = get_predictor(settings.model, settings.device, settings.tta, settings.threads, settings.precision)
+    prediction = yield from predict_steps(predictor, image, settings.scale, task.path, source, mask)
+    labels = prediction.labels(**settings.values)
+    planes = prediction.planes(labels)
+    sure = [leaf_confidence(frame, plane) for frame, plane in zip(prediction.frames, planes, strict=True)]
+    record, count = prediction.record(**settings.values), sum(map(len, sure))
+    return _Found(labels, count, record, sure, prediction.scale, prediction.notes, prediction=prediction)
+
+
+def _corrected(correction: Correction, image: np.ndarray) -> _Found:
+    """What people made of it; a model's confidence is told of the leaves that nobody verified."""
+    shape = image.shape[:3] if image.ndim == 4 else image.shape[:2]
+    labels, verified, record = read_correction(correction, shape)
+    told = record.pop("confidence", None) or {}
+    frames = told if isinstance(told, list) else [told]
+    sure, count = [], 0
+    for number, plane in enumerate(labels.reshape(-1, *labels.shape[-2:])):
+        leaves = {int(leaf) for leaf in np.unique(plane) if leaf}
+        count += len(leaves)
+        known = (frames[number] if number < len(frames) else None) or {}
+        open_to_doubt = leaves - {leaf for frame, leaf in verified if frame == number}
+        sure.append({int(leaf): float(value) for leaf, value in known.items() if int(leaf) in open_to_doubt})
+    record["corrections"] = {
+        "project": correction.folder, "id": correction.id, "reviewed": correction.reviewed,
+        "digest": correction.digest, "verified": sorted(verified),
+    }  # fmt: skip
+    scale = record.get("scale") or 1.0
+    if isinstance(scale, list):  # of a series: of the frame in the middle
+        scale = scale[len(scale) // 2]
+    return _Found(labels, count, record, sure, float(scale), (), verified)
 
 
 def plant_mask(folder: str | Path, path: Path) -> np.ndarray:

@@ -50,6 +50,8 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
         content = read_json(marker_path(output, task.name))
         if content["digest"] != digest or content["file"] != file_state(Path(task.path)):
             return None
+        if content.get("correction", "") != ("" if task.correction is None else task.correction.digest):
+            return None
         files = written_files(output, task.name)
         if "written" in content:
             whole = content["written"] == _checksums(output, files)

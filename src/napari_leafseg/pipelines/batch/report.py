@@ -65,6 +65,8 @@ def write_tables(
     described = experiment.describe(list(paths.values()))
     known = {name: described[path] for name, path in paths.items()}
     scales = {item["name"]: item.get("px_per_mm", px_per_mm) for item in results}
+    if "verified" in tables["leaves"]:  # of images that people corrected
+        tables["leaves"]["verified"] = tables["leaves"]["verified"].eq(True)
     followed = follow(tables["leaves"], tables["plants"], known, scales)
     _csv(place / "leaves.csv", followed.leaves)
     _csv(place / "plants.csv", followed.plants)

@@ -83,6 +83,8 @@ def read_records(path: str | Path) -> list[Record]:
         raise InputFileError(f"{path} is no record: {error} Choose a NAME_label.json.") from error
     several = isinstance(content, dict) and "session" in content
     items = content["session"] if several else [content]
+    if isinstance(content, dict) and content.get("corrections") and not content.get("model"):
+        raise InputFileError(f"The labels of {path} were drawn by a person: there is no model to run again.")
     try:
         checked = [_Content.model_validate(item) for item in items]
     except (ValidationError, TypeError) as error:
@@ -129,9 +131,15 @@ class _Batch(BaseModel):
     plant_masks: str | None = None
 
 
+class _Corrected(BaseModel):
+    project: str
+    verified: list[tuple[int, int]] = []
+
+
 class _Content(BaseModel):
     """What is used of a record; more may be in it."""
 
+    corrections: _Corrected | None = None
     model: _Model
     image: _Image
     parameters: dict[str, float]
@@ -197,10 +205,15 @@ def _rerun(record: Record, images: Path | None, device: str) -> Generator[Step, 
     prediction = yield from predict_steps(predictor, array, scale, str(image), content["image"], mask)
     values = content["parameters"]
     labels = prediction.labels(**values)
-    same = None
-    if beside is not None and beside.exists():
+    same, corrected = None, content.get("corrections")
+    if beside is not None and beside.exists() and not corrected:
         same = bool(np.array_equal(tifffile.imread(beside), labels))
     differs = _differs(content, predictor)
+    if corrected:
+        differs = (
+            f"{path.name} is of labels that were corrected in {corrected['project']}; these are the model's own.",
+            *differs,
+        )
     if today != location:
         renamed = f"“{location}” is another model since; its version {version} is called “{today}” now, and was used."
         differs = (renamed, *differs)

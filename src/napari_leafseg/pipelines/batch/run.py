@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import clear_unfinished, write_atomically
 from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.experiment import Experiment
@@ -26,12 +28,13 @@ from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
-from napari_leafseg.pipelines.batch.find import find_tasks
+from napari_leafseg.pipelines.batch.find import FoundTasks, Task, find_tasks
 from napari_leafseg.pipelines.batch.image_task import process_image
 from napari_leafseg.pipelines.batch.marker import cached_result
 from napari_leafseg.pipelines.batch.report import write_exports, write_report, write_tables
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.pipelines.precision import agree_on_precision
+from napari_leafseg.project.corrections import Correction, correction_of, find_corrections
 from napari_leafseg.versions import software_versions, timestamp
 
 
@@ -71,21 +74,23 @@ Gather = Callable[[Sequence[Path]], tuple[Experiment, list[str]]]
 
 
 def run_batch(
-    patterns: Iterable[str | Path],
+    patterns: Iterable[str | Path] | FoundTasks,
     output: str | Path,
     settings: BatchSettings,
     workers: int | None = None,
     scheduler: str | None = None,
     known: Gather | None = None,
+    project: str | Path | None = None,
 ) -> Iterator[BatchEvent]:
     """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
     What is written into `output`, the module says. An image that cannot be done yields its error; the others go on.
+    Images that people corrected or reviewed in a project are measured as these left them.
 
     Parameters
     ----------
-    patterns : iterable of path or str
-        Files, folders, patterns.
+    patterns : iterable of path or str, or FoundTasks
+        Files, folders, patterns; or what was found of them.
     output : path
     settings : BatchSettings
     workers : int, optional
@@ -94,6 +99,8 @@ def run_batch(
         Address of a Dask scheduler: the work is done by its workers, which see the same files.
     known : callable, optional
         Says what is known of the images; their names and EXIF alone when None.
+    project : path, optional
+        Whose corrections count; those of the experiment's own project, where there is one, when None.
 
     Raises
     ------
@@ -101,16 +108,20 @@ def run_batch(
         When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
     place = Path(output)
-    tasks, errors, left_out = find_tasks(patterns, place if settings.measure else None, [place])
+    if not isinstance(patterns, FoundTasks):
+        patterns = find_tasks(patterns, place if settings.measure else None, [place])
+    tasks, errors, left_out = patterns
     digest = _check(settings, place, scheduler is None)
+    corrections = _corrections(place if settings.measure else None, project)
+    tasks = [task._replace(correction=correction_of(corrections, task.path)) for task in tasks]
     _clear(place)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
     experiment, notes = (known or gather)([Path(task.path) for task in tasks if settings.measure])
     if settings.measure:
-        _write_about(place, settings, digest, len(tasks), experiment)
+        _write_about(place, settings, digest, tasks, experiment)
     total, results = len(tasks) + len(errors), list(errors)
-    yield from _first_events(left_out, notes, errors, total)
+    yield from _first_events(left_out, [*_told(tasks), *notes], errors, total)
     events = run_over(
         tasks,
         partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
@@ -122,7 +133,7 @@ def run_batch(
         for event in events:
             result = event.result
             if event.error is not None and event.item is not None:
-                result = {**event.item._asdict(), "error": str(event.error)}
+                result = {"name": event.item.name, "path": event.item.path, "error": str(event.error)}
             if result is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
@@ -130,6 +141,24 @@ def run_batch(
     order = {task.name: number for number, task in enumerate(tasks)}
     results.sort(key=lambda item: order.get(item["name"], -1))
     yield from _report(place, results, settings, total, experiment)
+
+
+def own_project(place: Path) -> Path:
+    """Return the folder of the project in which an experiment is corrected."""
+    return place / "project"
+
+
+def _corrections(place: Path | None, project: str | Path | None) -> dict[str, Correction]:
+    """What people corrected, in a project or in the experiment's own."""
+    if project is None and place is not None and (own_project(place) / "project.json").exists():
+        project = own_project(place)
+    return {} if project is None else find_corrections(project)
+
+
+def _told(tasks: Sequence[Task]) -> Iterator[str]:
+    corrected = [task.correction for task in tasks if task.correction is not None]
+    if corrected:
+        yield f"{counted(len(corrected), 'image')} measured as corrected or reviewed in {corrected[0].folder}."
 
 
 def _first_events(
@@ -197,14 +226,24 @@ def _check(settings: BatchSettings, place: Path, here: bool) -> str:
     return digest
 
 
-def _write_about(place: Path, settings: BatchSettings, digest: str, images: int, experiment: Experiment) -> None:
-    """``batch.json``: what is done, with which model and software."""
+def _write_about(
+    place: Path, settings: BatchSettings, digest: str, tasks: Sequence[Task], experiment: Experiment
+) -> None:
+    """``batch.json``: what is done, with which model and software, and what is known of the images."""
     card = describe_model(settings.model)
+    known = dict[str, dict[str, Any]]()
+    for task in tasks:
+        path = Path(task.path)
+        said = {name: layer[path] for name, layer in experiment.layers.items() if path in layer}
+        if said:
+            known[task.name] = said
     content = {
         "settings": settings.model_dump(),
         "digest": digest,
-        "images": images,
+        "images": len(tasks),
+        "files": {task.name: os.path.abspath(task.path) for task in tasks},
         "pattern": experiment.pattern,
+        "known": known,
         "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
         "software": software_versions(),
         "created": timestamp(),

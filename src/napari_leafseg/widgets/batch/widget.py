@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,27 +21,20 @@ from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment import Experiment
 from napari_leafseg.models.store.zoo import describe_model
+from napari_leafseg.project.transfer import TransferEvent
+from napari_leafseg.widgets.batch.jobs import (
+    batch_job,
+    correct_job,
+    experiment_in,
+    experiment_of_project,
+    project_in,
+    update_job,
+)
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.settings_form import FolderEdit, SettingsForm, model_field
 from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.preferences import preferences
-
-
-def batch_job(
-    patterns: list[str], output: str, options: dict[str, Any], workers: int | None, experiment: Experiment | None = None
-) -> Iterator[Any]:
-    """Run an experiment; yields `BatchEvent`. Names and EXIF say what is known of images where nothing else does."""
-    from napari_leafseg.pipelines.batch.config import BatchSettings
-    from napari_leafseg.pipelines.batch.run import run_batch
-
-    def said(_paths: Any) -> tuple[Experiment, list[str]]:
-        assert experiment is not None
-        return experiment, []
-
-    known = None if experiment is None else said
-    yield from run_batch(patterns, output, BatchSettings(**options), workers, known=known)
-
 
 _WORKERS = "Processes, each of which loads the model; automatic: one a core or graphics card"
 _SOURCE = "A folder, or a pattern like plants/**/*.jpg; empty: the images of the list"
@@ -107,6 +100,7 @@ class BatchWidget(JobWidget):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
         self.report: Path | None = None
+        self._made = False  # the project of an experiment, which is about to be opened
         self._began, self._skipped, self._not_done, self._stopping = 0.0, 0, 0, False
         self.form = SettingsForm(preferences.filled("batch", BatchForm()))
         self.model_box = self.follow_models(self.form.native("model"))
@@ -116,8 +110,8 @@ class BatchWidget(JobWidget):
     def _build(self) -> None:
         hint = wrapped_label(
             "hint",
-            "Sliders as they are set in Segment for this model. Started again, it goes on where it was. The report has "
-            "what the model finds: leaves that were corrected are in Measure.",
+            "Sliders as they are set in Segment for this model. Started again, it goes on where it was. Images "
+            "that you corrected or reviewed are measured as you left them.",
         )
         self.run_button = push_button("run_batch", "Run", self.run)
         self.stop_button = push_button("stop_batch", "Stop", self.stop)
@@ -130,6 +124,10 @@ class BatchWidget(JobWidget):
         self.errors.setObjectName("errors")
         self.errors.setWordWrap(True)
         self.report_button = push_button("report", "Open the report", self._open_report)
+        tip = "Opens the images of this experiment with their leaves, as a project in its folder"
+        self.correct_button = push_button("correct_batch", "Correct its leaves …", self.correct, tip)
+        tip = "Measures the images that you corrected, and writes tables and report anew"
+        self.update_button = push_button("update_batch", "Bring the report up to date", self.update_report, tip)
         tip = "“napari-leafseg rerun RECORD” makes the labels of the open images again"
         text = "Save this session as a record …"
         self.session_button = push_button("save_session", text, self._save_session, tip)
@@ -138,12 +136,15 @@ class BatchWidget(JobWidget):
         pinned.addLayout(buttons)
         for part in (self.progress, self.message):
             pinned.addWidget(part)
-        for part in (self.errors, self.report_button, hint):
+        for part in (self.errors, self.report_button, self.correct_button, self.update_button, hint):
             column.addWidget(part)
         column.addStretch(1)
         column.addWidget(self.session_button)
         self.errors.hide()
         self.report_button.hide()
+        self.form.native("output").textChanged.connect(self._show_experiment)
+        self.refresh_on(self._show_experiment)
+        self._show_experiment()
 
     # -- running -----------------------------------------------------------------------------------------------------
 
@@ -169,15 +170,50 @@ class BatchWidget(JobWidget):
             "channels": dict(self.session.read_options.by_count) or None,
             "z": self.session.read_options.z,
         }
+        said = ExperimentStore.of(self.session).experiment
+        experiment = None if form.source or said == Experiment() else said.copy()
+        project = self.controller.project
+        if form.source and experiment_of_project(project) != Path(form.output).absolute():
+            project = None  # the images of the list may be others
+        self._start(batch_job, patterns, form.output, options, form.workers or None, experiment, project)
+
+    def _start(self, job: Callable[..., Any], *arguments: Any) -> None:
         self.errors.clear()
         self.errors.hide()
         self.report_button.hide()
         self._began, self._skipped, self._not_done, self._stopping = time.monotonic(), 0, 0, False
         self._show_running(True)
         self.message.setText("Starting …")
-        said = ExperimentStore.of(self.session).experiment
-        experiment = None if form.source or said == Experiment() else said.copy()
-        self.job.start(batch_job, patterns, form.output, options, form.workers or None, experiment)
+        self.job.start(job, *arguments)
+
+    # -- correcting --------------------------------------------------------------------------------------------------
+
+    def correct(self) -> None:
+        """Open the experiment that is named as a project."""
+        experiment = experiment_in(self.form.settings().output)
+        if experiment is not None and not self.job.running:
+            self._start(correct_job, experiment)
+
+    def update_report(self) -> None:
+        """Measure again what was corrected in the open project, and write the experiment's report."""
+        project = self.controller.project
+        experiment = experiment_of_project(project)
+        if experiment is not None and project is not None and not self.job.running:
+            self._start(update_job, experiment, project, ExperimentStore.of(self.session).experiment.copy())
+
+    def _show_experiment(self) -> None:
+        """Offer to correct an experiment that was measured, and to measure one again that is corrected."""
+        corrected = experiment_of_project(self.controller.project)
+        named = experiment_in(self.form.settings().output)
+        self.update_button.setVisible(corrected is not None)
+        self.correct_button.setVisible(named is not None and named != corrected)
+
+    def _opened(self) -> None:
+        """Go on in the project of the experiment that is named."""
+        experiment, self._made = experiment_in(self.form.settings().output), False
+        if experiment is not None:
+            self.message.setText(f"{experiment.name} is in the list. Correct it, then bring the report up to date.")
+            self.controller.switch(project_in(experiment))
 
     @staticmethod
     def _values(model: str) -> dict[str, float]:
@@ -198,8 +234,12 @@ class BatchWidget(JobWidget):
         super().stop()
 
     def _progress(self, event: Any) -> None:
-        self.progress.setRange(0, event.total)
+        self.progress.setRange(0, int(event.total))
         self.progress.setValue(int(event.done))
+        if isinstance(event, TransferEvent):  # of the project that is being made
+            self.message.setText(f"{event.done} of {event.total} · {event.name[:60]}")
+            self._made = event.done == event.total
+            return
         for text in filter(None, (event.left_out, event.note)):
             self.errors.addItem(text)
             self.errors.show()
@@ -231,6 +271,9 @@ class BatchWidget(JobWidget):
 
     def _ended(self) -> None:
         self._show_running(False)
+        self._show_experiment()
+        if self._made:
+            self._opened()
         if self._stopping:
             self.message.setText("Stopped. Run goes on where it was.")
 
@@ -239,6 +282,8 @@ class BatchWidget(JobWidget):
         self.stop_button.setEnabled(running)
         self.progress.setVisible(running)
         self.form.setEnabled(not running)
+        for button in (self.correct_button, self.update_button):
+            button.setEnabled(not running)
 
     def _open_report(self) -> None:
         if self.report is not None:

@@ -24,6 +24,21 @@ def transfer_job(events: Iterator[TransferEvent], what: str) -> Iterator[tuple[T
         yield event, what
 
 
+def experiment_project(folder: Path) -> Path | None:
+    """Return where the project of an experiment lies, or is to lie; None where a folder holds none, or is a project."""
+    from napari_leafseg.pipelines.batch.correcting import is_experiment
+    from napari_leafseg.pipelines.batch.run import own_project
+
+    return own_project(folder) if is_experiment(folder) and not (folder / "project.json").exists() else None
+
+
+def experiment_job(folder: Path) -> Iterator[tuple[TransferEvent, str]]:
+    """Make the project in which an experiment is corrected."""
+    from napari_leafseg.pipelines.batch.correcting import make_project
+
+    yield from transfer_job(make_project(folder), "images of the experiment are in its project")
+
+
 def import_labels_job(
     folder: Path, paths: list[Path], verified: bool, classes: set[str] | None, replace: bool, image: str
 ) -> Iterator[tuple[TransferEvent, str]]:

@@ -32,7 +32,7 @@ from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.class_dialog import ClassDialog
 from napari_leafseg.widgets.images.elsewhere import ProjectCopier
 from napari_leafseg.widgets.images.export_dialog import ExportDialog
-from napari_leafseg.widgets.images.jobs import import_labels_job, transfer_job
+from napari_leafseg.widgets.images.jobs import experiment_job, experiment_project, import_labels_job, transfer_job
 from napari_leafseg.widgets.images.project_dialogs import ask_new_folder, ask_verified
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import ProjectController, recoverable_projects, unsaved_folder
@@ -189,8 +189,19 @@ class ProjectBar(QWidget):
             self.open(folder)
 
     def open(self, folder: Path) -> None:
-        """Open a project; ask where another computer seems to have it open, tell why where it cannot be opened."""
+        """Open a project; ask where another computer seems to have it open, tell why where it cannot be opened.
+
+        What a batch wrote is opened as a project of its own.
+        """
+        place = experiment_project(folder)
+        if place is not None:
+            self._start(lambda: self._open_made(place), None, experiment_job, folder)
+            return
         self.controller.switch(folder, refused=lambda error: self._refused(folder, error))
+
+    def _open_made(self, place: Path) -> None:
+        if self._error is None and (place / "project.json").exists():
+            self.controller.switch(place)
 
     def _refused(self, folder: Path, error: Exception) -> None:
         if not isinstance(error, ProjectLocked) or error.owner.host == error.owner.me().host:
@@ -332,9 +343,10 @@ class ProjectBar(QWidget):
 
     def _ended(self) -> None:
         then, again, error = self._then, self._again, self._error
-        self._then = self._again = self._error = None
+        self._then = self._again = None
         if then is not None:
             then()
+        self._error = None
         self.refresh()
         if error is not None and again is not None:
             again(error)

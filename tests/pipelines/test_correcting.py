@@ -1,0 +1,193 @@
+"""Experiments whose labels are corrected in a project, and measured again where they were."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from napari_leafseg.cli import app
+from napari_leafseg.editing.edit import difference
+from napari_leafseg.errors import UserError
+from napari_leafseg.io import read_labels, write_image
+from napari_leafseg.pipelines.batch import run as running
+from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.pipelines.batch.correcting import experiment_of, make_project, update_experiment
+from napari_leafseg.pipelines.batch.rerun import read_records
+from napari_leafseg.pipelines.batch.rerun import rerun as rerun_record
+from napari_leafseg.pipelines.batch.run import run_batch
+from napari_leafseg.project import Project
+from napari_leafseg.project.background import mark_reviewed
+from napari_leafseg.synthetic import SceneConfig, synthesize
+
+SETTINGS = BatchSettings(model="leaf-small", device="cpu", tta="fast", px_per_mm=4.0, threads=1)
+SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Three images of two days, measured."""
+    for seed in range(3):
+        write_image(
+            tmp_path / "plants" / f"plant{seed % 2}_2026-05-0{seed // 2 + 1}.png", synthesize(400 + seed, SCENE).image
+        )
+    list(run_batch([tmp_path / "plants"], tmp_path / "out", SETTINGS, workers=0))
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """The names of images that are measured from now on."""
+    names, original = [], running.process_image
+    monkeypatch.setattr(
+        running, "process_image", lambda task, **rest: names.append(task.name) or original(task, **rest)
+    )
+    return names
+
+
+def project_of(experiment):
+    list(make_project(experiment))
+    return experiment / "project"
+
+
+def remove_a_leaf(folder, name):
+    """Take the first leaf of an image away, as a person does; returns its number."""
+    with Project.open(folder) as project:
+        ref = project.ref(name)
+        with project.opened_document(ref, project.read_labels(ref).shape) as document:
+            leaf = document.leaves()[0]
+            document.commit(
+                difference(document.labels, None, np.where(document.labels == leaf, 0, document.labels), "remove")
+            )
+            ref.state = "in progress"
+            project.save(ref, document)
+        project.save_list()
+    return leaf
+
+
+def test_the_project_has_the_images_labels_and_settings_of_the_experiment(experiment):
+    folder = project_of(experiment)
+    assert experiment_of(folder) == experiment
+    with Project.open(folder) as project:
+        assert [ref.state for ref in project.images] == ["new"] * 3
+        for ref in project.images:
+            assert np.array_equal(project.read_labels(ref), read_labels(experiment / "labels" / f"{ref.id}_label.tif"))
+            assert json.loads(project.record_path(ref).read_text())["model"]["name"] == "leaf-small"
+    assert json.loads((folder / "measure.json").read_text())["px_per_mm"] == 4.0
+    assert json.loads((folder / "experiment.json").read_text())["pattern"] == "plant{plant}_{date:%Y-%m-%d}"
+
+
+def test_only_what_was_corrected_is_measured_again(experiment, done):
+    folder, name = project_of(experiment), "plant1_2026-05-01"
+    before = pd.read_csv(experiment / "leaves.csv")
+    list(update_experiment(experiment, workers=0))
+    assert done == []
+    leaf = remove_a_leaf(folder, name)
+    *_, last = update_experiment(experiment, workers=0)
+    assert done == [name]
+    assert last.report == experiment / "report.html"
+    after = pd.read_csv(experiment / "leaves.csv")
+    gone = (before["image"] == name) & (before["leaf"] == leaf)
+    assert gone.sum() == 1
+    kept = before[~gone].reset_index(drop=True)
+    assert after[["image", "leaf", "area_mm2", "confidence"]].equals(kept[["image", "leaf", "area_mm2", "confidence"]])
+    assert leaf not in read_labels(experiment / "labels" / f"{name}_label.tif")
+    list(update_experiment(experiment, workers=0))
+    assert done == [name]
+
+
+def test_verified_leaves_are_told_and_have_no_confidence_of_a_model(experiment):
+    folder, name = project_of(experiment), "plant0_2026-05-01"
+    with Project.open(folder) as project:
+        assert mark_reviewed(project, project.ref(name))
+    list(update_experiment(experiment, workers=0))
+    leaves = pd.read_csv(experiment / "leaves.csv")
+    own = leaves["image"] == name
+    assert leaves.loc[own, "verified"].all()
+    assert leaves.loc[own, "confidence"].isna().all()
+    assert not leaves.loc[~own, "verified"].any()
+    assert leaves.loc[~own, "confidence"].between(0, 1).all()
+    record = json.loads((experiment / "labels" / f"{name}_label.json").read_text())
+    assert record["corrections"]["project"] == str(folder)
+    assert record["corrections"]["reviewed"] is True
+
+
+def test_a_record_of_corrected_labels_gives_what_the_model_found_and_says_so(experiment):
+    name = "plant1_2026-05-01"
+    found = read_labels(experiment / "labels" / f"{name}_label.tif")
+    remove_a_leaf(project_of(experiment), name)
+    list(update_experiment(experiment, workers=0))
+    (record,) = read_records(experiment / "labels" / f"{name}_label.json")
+    again = rerun_record(record)
+    assert again.same is None
+    assert np.array_equal(again.labels, found)
+    assert "corrected in" in again.differs[0]
+
+
+def test_a_batch_that_goes_on_keeps_what_was_corrected(experiment, done):
+    name = "plant1_2026-05-01"
+    remove_a_leaf(project_of(experiment), name)
+    images = experiment.parent / "plants"
+    events = list(run_batch([images], experiment, SETTINGS, workers=0))
+    assert done == [name]
+    assert any("1 image measured as corrected or reviewed" in event.note for event in events)
+    other = SETTINGS.model_copy(update={"values": {"angle": 30.0}})
+    list(run_batch([images], experiment, other, workers=0))
+    record = json.loads((experiment / "labels" / f"{name}_label.json").read_text())
+    assert "corrections" in record
+
+
+def test_what_is_not_corrected_follows_the_experiment(experiment):
+    folder, name = project_of(experiment), "plant0_2026-05-01"
+    leaf = remove_a_leaf(folder, "plant1_2026-05-01")
+    other = SETTINGS.model_copy(update={"values": {"min_area_working": 400.0}})
+    list(run_batch([experiment.parent / "plants"], experiment, other, workers=0))
+    project_of(experiment)
+    with Project.open(folder) as project:
+        assert leaf not in project.read_labels(project.ref("plant1_2026-05-01"))
+        fresh = read_labels(experiment / "labels" / f"{name}_label.tif")
+        assert np.array_equal(project.read_labels(project.ref(name)), fresh)
+
+
+def test_steps_that_are_newer_than_the_labels_count(experiment):
+    """As after a killed window: the journal has the step, the label image does not."""
+    folder, name = project_of(experiment), "plant1_2026-05-01"
+    path = folder / "labels" / f"{name}.tif"
+    before = path.read_bytes()
+    leaf = remove_a_leaf(folder, name)
+    path.write_bytes(before)
+    list(update_experiment(experiment, workers=0))
+    assert leaf not in read_labels(experiment / "labels" / f"{name}_label.tif")
+
+
+def test_the_project_may_be_open_meanwhile(experiment):
+    folder, name = project_of(experiment), "plant1_2026-05-01"
+    leaf = remove_a_leaf(folder, name)
+    with Project.open(folder):
+        list(update_experiment(experiment, workers=0))
+    assert leaf not in read_labels(experiment / "labels" / f"{name}_label.tif")
+
+
+def test_another_model_is_refused(experiment):
+    about = json.loads((experiment / "batch.json").read_text())
+    (experiment / "batch.json").write_text(json.dumps(about | {"digest": "0" * 16}))
+    with pytest.raises(UserError, match="another one than when out was measured"):
+        list(update_experiment(experiment, workers=0))
+
+
+def test_a_folder_without_an_experiment_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no measured experiment"):
+        list(make_project(tmp_path))
+
+
+def test_from_the_command_line(experiment):
+    run = CliRunner()
+    made = run.invoke(app, ["correct", str(experiment)])
+    assert made.exit_code == 0, made.output
+    assert str(experiment / "project") in made.output.replace("\n", "")
+    leaf = remove_a_leaf(experiment / "project", "plant1_2026-05-01")
+    done = run.invoke(app, ["update", str(experiment)])
+    assert done.exit_code == 0, done.output
+    assert "1 image measured again" in done.output
+    assert leaf not in read_labels(experiment / "labels" / "plant1_2026-05-01_label.tif")
