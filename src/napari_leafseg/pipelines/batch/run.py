@@ -32,9 +32,9 @@ from napari_leafseg.pipelines.batch.find import FoundTasks, Task, find_tasks
 from napari_leafseg.pipelines.batch.image_task import process_image
 from napari_leafseg.pipelines.batch.marker import cached_result
 from napari_leafseg.pipelines.batch.report import write_exports, write_report, write_tables
-from napari_leafseg.pipelines.engine import run_over
+from napari_leafseg.pipelines.engine import RunEvent, run_over
 from napari_leafseg.pipelines.precision import agree_on_precision
-from napari_leafseg.project.corrections import Correction, correction_of, find_corrections
+from napari_leafseg.project.corrections import correction_of, find_corrections
 from napari_leafseg.versions import software_versions, timestamp
 
 
@@ -84,8 +84,8 @@ def run_batch(
 ) -> Iterator[BatchEvent]:
     """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
-    What is written into `output`, the module says. An image that cannot be done yields its error; the others go on.
-    Images that people corrected or reviewed in a project are measured as these left them.
+    What is written into `output`, the module says. An image that cannot be done yields its error; the others go on;
+    what people corrected or reviewed in a project is measured as they left it.
 
     Parameters
     ----------
@@ -108,12 +108,8 @@ def run_batch(
         When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
     place = Path(output)
-    if not isinstance(patterns, FoundTasks):
-        patterns = find_tasks(patterns, place if settings.measure else None, [place])
-    tasks, errors, left_out = patterns
+    tasks, errors, left_out = _found(patterns, place, settings, project)
     digest = _check(settings, place, scheduler is None)
-    corrections = _corrections(place if settings.measure else None, project)
-    tasks = [task._replace(correction=correction_of(corrections, task.path)) for task in tasks]
     _clear(place)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
@@ -123,24 +119,33 @@ def run_batch(
     total, results = len(tasks) + len(errors), list(errors)
     yield from _first_events(left_out, [*_told(tasks), *notes], errors, total)
     events = run_over(
-        tasks,
-        partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
+        tasks, partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
         name=lambda task: task.name,
         cached=lambda task: cached_result(place, task, digest),
         collect=True, workers=workers, scheduler=scheduler, device=settings.device,
     )  # fmt: skip
     with contextlib.closing(events):
         for event in events:
-            result = event.result
-            if event.error is not None and event.item is not None:
-                result = {"name": event.item.name, "path": event.item.path, "error": str(event.error)}
+            result = _result_of(event)
             if result is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
     _clear(place)  # of workers that died
+    _sort(results, tasks)
+    yield from _report(place, results, settings, total, experiment)
+
+
+def _sort(results: list[dict[str, Any]], tasks: Sequence[Task]) -> None:
+    """Bring results into the images' order; what is not there comes first."""
     order = {task.name: number for number, task in enumerate(tasks)}
     results.sort(key=lambda item: order.get(item["name"], -1))
-    yield from _report(place, results, settings, total, experiment)
+
+
+def _result_of(event: RunEvent[Task, dict[str, Any]]) -> dict[str, Any] | None:
+    """What was found of an image, or its error."""
+    if event.error is not None and event.item is not None:
+        return {"name": event.item.name, "path": event.item.path, "error": str(event.error)}
+    return event.result
 
 
 def own_project(place: Path) -> Path:
@@ -148,11 +153,19 @@ def own_project(place: Path) -> Path:
     return place / "project"
 
 
-def _corrections(place: Path | None, project: str | Path | None) -> dict[str, Correction]:
-    """What people corrected, in a project or in the experiment's own."""
-    if project is None and place is not None and (own_project(place) / "project.json").exists():
+def _found(
+    patterns: Iterable[str | Path] | FoundTasks, place: Path, settings: BatchSettings, project: str | Path | None
+) -> FoundTasks:
+    """The images, and what people corrected of them in a project or in the experiment's own."""
+    if not isinstance(patterns, FoundTasks):
+        patterns = find_tasks(patterns, place if settings.measure else None, [place])
+    if project is None and settings.measure and (own_project(place) / "project.json").exists():
         project = own_project(place)
-    return {} if project is None else find_corrections(project)
+    if project is None:
+        return patterns
+    corrections = find_corrections(project)
+    tasks = [task._replace(correction=correction_of(corrections, task.path)) for task in patterns.tasks]
+    return patterns._replace(tasks=tasks)
 
 
 def _told(tasks: Sequence[Task]) -> Iterator[str]:
