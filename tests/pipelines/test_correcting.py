@@ -191,3 +191,23 @@ def test_from_the_command_line(experiment):
     assert done.exit_code == 0, done.output
     assert "1 image measured again" in done.output
     assert leaf not in read_labels(experiment / "labels" / "plant1_2026-05-01_label.tif")
+
+
+def tables_of(place):
+    return {path.name: path.read_text() for path in sorted(place.glob("*.csv"))}
+
+
+@pytest.mark.parametrize("harm", ["nothing", "gone", "damaged", "exchanged"])
+def test_joined_tables_are_what_each_images_table_says(experiment, harm):
+    list(update_experiment(experiment, workers=0))
+    before, joined = tables_of(experiment), experiment / "parts" / "joined"
+    assert {path.name for path in joined.iterdir()} >= {"leaves.parquet", "leaves.json", "tracks.parquet"}
+    for path in list(joined.iterdir()):
+        if harm == "gone":
+            path.unlink()
+        elif harm == "damaged":
+            path.write_bytes(path.read_bytes()[:50])
+        elif harm == "exchanged" and path.suffix == ".parquet":
+            pd.read_parquet(path).iloc[:1].to_parquet(path, index=False)
+    list(update_experiment(experiment, workers=0))
+    assert tables_of(experiment) == before

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_leafseg.synthetic import SceneConfig, growth_series
-from napari_leafseg.traits import measure
+from napari_leafseg.traits import measure, tracking
 from napari_leafseg.traits.tracking import TrackEdits, growth, track_leaves
 from tests.conftest import discs
 
@@ -150,3 +150,25 @@ def test_empty_frames_and_a_single_one():
     single = track_leaves([measure(discs())])
     assert sorted(single["track"]) == [1, 2, 3]
     assert len(track_leaves([empty, measure(discs()), empty])) == 3
+
+
+def test_only_series_that_changed_are_followed_again(monkeypatch):
+    frames = [*moving(0), *moving(0)]
+    series, followed = [tuple(range(5)), tuple(range(5, 10))], []
+    original = tracking.track_leaves
+    monkeypatch.setattr(
+        tracking, "track_leaves", lambda own, edits=None: followed.append(len(own)) or original(own, edits)
+    )
+    memory = tracking.TrackMemory()
+    first = tracking.track_series(frames, series, memory=memory)
+    memory.forget_unused()
+    second = tracking.track_series(frames, series, memory=memory)
+    assert first.equals(second)
+    assert len(followed) == 1  # both series are the same
+    frames[7].leaves.loc[0, "centroid_y_px"] += 30.0
+    changed = tracking.track_series(frames, series, memory=memory)
+    assert len(followed) == 2
+    edits = tracking.TrackEdits(cuts=[((0, 1), (1, 1))])
+    tracking.track_series(frames, series, edits, memory)
+    assert len(followed) == 3
+    assert changed.equals(tracking.track_series(frames, series))

@@ -32,7 +32,7 @@ def last_of(growth: pd.DataFrame, series: Sequence[Sequence[int]]) -> pd.Series:
     length = {place: len(places) for places in series for place in places}
     ends = {places[-1] for places in series if len(places)}
     seen = growth.groupby("track")["frame"].transform("nunique")
-    last = growth.groupby("track")["frame"].transform(lambda frames: any(frame in ends for frame in frames))
+    last = growth["frame"].isin(ends).groupby(growth["track"]).transform("any")
     short = growth["frame"].map(length) < _SHORTEST
     return (seen > 1) | last.astype(bool) | short
 
@@ -59,14 +59,16 @@ def summarize_tracks(growth: pd.DataFrame, series: Sequence[Sequence[int]], area
         return pd.DataFrame()
     starts = {places[0] for places in series if len(places)}
     fixed = [name for name in growth.columns if name not in _CHANGING and not name.startswith("area_")]
-    rows = []
-    for track, own in growth.groupby("track"):
-        first = own.iloc[0]
-        row = {"plant_track": first["plant_track"], "track": track} | {name: first[name] for name in fixed}
-        row["emerged"] = np.nan if first["frame"] in starts else first["time"]
-        row |= {"last_seen": own["time"].iloc[-1], "images": len(own), f"largest_{area}": own[area].max()}
-        rows.append(row | {"growth_rate": _slope(own["time"], own[area]), "lasts": bool(first["lasts"])})
-    return pd.DataFrame(rows)
+    by_track = growth.groupby("track")
+    first = by_track.nth(0).set_index("track").sort_index()
+    table = first[["plant_track"]].copy()
+    table.insert(1, "track", table.index)
+    table[fixed] = first[fixed]
+    table["emerged"] = first["time"].mask(first["frame"].isin(starts))
+    table["last_seen"] = by_track.nth(-1).set_index("track")["time"]
+    table["images"], table[f"largest_{area}"] = by_track.size(), by_track[area].max()
+    table["growth_rate"], table["lasts"] = _slopes(growth, area), first["lasts"].astype(bool)
+    return table.reset_index(drop=True)
 
 
 _CHANGING = {
@@ -75,12 +77,13 @@ _CHANGING = {
 }  # fmt: skip
 
 
-def _slope(time: pd.Series, area: pd.Series) -> float:
-    known = time.notna().to_numpy() & (area > 0).to_numpy()
-    moments = time.to_numpy(float)[known]
-    if len(set(moments)) < 2:
-        return float("nan")
-    return float(np.polyfit(moments, np.log(area.to_numpy(float)[known]), 1)[0])
+def _slopes(growth: pd.DataFrame, area: str) -> pd.Series:
+    """The slope of ln(area) over time, by least squares, of each track that was seen at two times or more."""
+    known = growth[growth["time"].notna() & (growth[area] > 0)]
+    times = known["time"] - known.groupby("track")["time"].transform("mean")
+    logs = np.log(known[area])
+    over, moved = (times * logs).groupby(known["track"]).sum(), (times**2).groupby(known["track"]).sum()
+    return over / moved.where(moved > 0)
 
 
 def plant_curves(growth: pd.DataFrame, series: Sequence[Sequence[int]], area: str) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from napari_leafseg.io import to_rgb8
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import Measurements, area_column, in_millimeters, measure
+from napari_leafseg.traits.tracking import TrackEdits, TrackMemory, growth, track_series
 
 
 @dataclass
@@ -49,10 +50,16 @@ class Frame:
 
 
 class MeasureCache:
-    """Remember what was measured, so that only images whose labels changed are measured again."""
+    """Remember what was measured and followed, so that only images whose labels changed are measured again.
+
+    Attributes
+    ----------
+    tracks : TrackMemory
+    """
 
     def __init__(self, most: int = 5000) -> None:
         self._most = most
+        self.tracks = TrackMemory()
         self._measured: dict[Hashable, Measurements] = {}
         self._confidence: dict[Hashable, tuple[weakref.ref[Any], dict[int, float]]] = {}
 
@@ -150,27 +157,27 @@ def measure_job(
         Says what is known of the plant in a file.
     """
 
+    cache = cache or MeasureCache()
     pixels: list[Measurements] = []
     metric: list[Measurements] = []
-    for event in run_over(
-        list(enumerate(frames)), partial(_measure, notes, cache or MeasureCache()), name=lambda item: item[1].name
-    ):
+    for event in run_over(list(enumerate(frames)), partial(_measure, notes, cache), name=lambda item: item[1].name):
         if event.result is not None:
             pixels.append(event.result)
             leaves, plants = (in_millimeters(table, px_per_mm) for table in (pixels[-1].leaves, pixels[-1].plants))
             metric.append(Measurements(leaves, plants, pixels[-1].midribs))
         yield MeasureEvent(int(event.done), len(frames) + 1, f"Measuring {event.message}")
     described = [Described() if known is None else known(frame.path) for frame in frames]
-    yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", _tables(frames, pixels, metric, described, notes))
+    yield MeasureEvent(
+        len(frames) + 1, len(frames) + 1, "Done", _tables(frames, pixels, metric, described, notes, cache.tracks)
+    )
+    cache.tracks.forget_unused()
 
 
 def _tables(
     frames: list[Frame], pixels: list[Measurements], metric: list[Measurements], described: list[Described],
-    notes: ImageMeasurementSettings,
+    notes: ImageMeasurementSettings, memory: TrackMemory,
 ) -> Measured:  # fmt: skip
     """Follow leaves, and put the tables together, plant by plant in order of time."""
-    from napari_leafseg.traits.tracking import TrackEdits, growth, track_series
-
     series = len(frames) > 1
     grouping = group_series(described, [frame.name for frame in frames])
     order = [place for one in grouping.series for place in one.places]
@@ -179,7 +186,7 @@ def _tables(
     curves, points = pd.DataFrame(), np.zeros((0, 4))
     if series:
         edits = TrackEdits(list(notes.links), list(notes.cuts))
-        tracks = track_series(pixels, [one.places for one in grouping.series], edits)
+        tracks = track_series(pixels, [one.places for one in grouping.series], edits, memory)
         if len(tracks):
             keys = tracks.set_index(["frame", "leaf"])["track"]
             leaves.insert(2, "track", [int(keys[key]) for key in zip(leaves["frame"], leaves["leaf"], strict=True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ Edge = tuple[LeafKey, LeafKey]
 _GROWTH = (
     "plant_track", "track", "frame", "time", "leaf", "age", "absolute_growth_rate", "relative_growth_rate",
 )  # fmt: skip
+_OF_LEAF = ["plant", "leaf", "area_px2", "centroid_y_px", "centroid_x_px"]
+_OF_PLANT = ["plant", "center_y_px", "center_x_px", "diameter_px"]
 _AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
 _GAP = 2  # frames in which a leaf may be missing
@@ -98,9 +101,52 @@ def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None 
     return result.reset_index(drop=True)
 
 
+class TrackMemory:
+    """Tracks of series that were followed before: one of which nothing changed is not followed again.
+
+    Parameters
+    ----------
+    known : mapping, optional
+        From a series' key to its tracks.
+
+    Attributes
+    ----------
+    used : dict
+        What was asked since it was made.
+    """
+
+    def __init__(self, known: Mapping[str, pd.DataFrame] | None = None) -> None:
+        self._known, self.used = dict(known or {}), dict[str, pd.DataFrame]()
+
+    def tracks(self, frames: Sequence[Measurements], track_edits: TrackEdits) -> pd.DataFrame:
+        """Return what `track_leaves` gives."""
+        key = _digest(frames, track_edits)
+        found = self.used.get(key, self._known.get(key))
+        if found is None:
+            found = track_leaves(frames, track_edits)
+        self.used[key] = found
+        return found.copy()
+
+    def forget_unused(self) -> None:
+        """Keep what was asked since the last call alone."""
+        self._known, self.used = self.used, {}
+
+
+def _digest(frames: Sequence[Measurements], track_edits: TrackEdits) -> str:
+    """A hash of all that tracks follow from."""
+    told = hashlib.sha1(repr(track_edits).encode())
+    for item in frames:
+        for table, names in ((item.leaves, _OF_LEAF), (item.plants, _OF_PLANT)):
+            for name in names if len(table) else ():
+                told.update(table[name].to_numpy(float).tobytes())
+            told.update(b"|")
+    return told.hexdigest()
+
+
 def track_series(
-    frames: Sequence[Measurements], series: Iterable[Sequence[int]], track_edits: TrackEdits | None = None
-) -> pd.DataFrame:
+    frames: Sequence[Measurements], series: Iterable[Sequence[int]], track_edits: TrackEdits | None = None,
+    memory: TrackMemory | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Follow the leaves of several series, each by itself.
 
     Parameters
@@ -110,6 +156,8 @@ def track_series(
         For each series the numbers of its frames, in order of time.
     track_edits : TrackEdits, optional
         By the numbers of the frames.
+    memory : TrackMemory, optional
+        Of series that were followed before.
 
     Returns
     -------
@@ -117,10 +165,11 @@ def track_series(
         As `track_leaves` gives it; tracks and plants of different series have different numbers.
     """
     edits, found, track, plant = track_edits or TrackEdits(), list[pd.DataFrame](), 0, 0
+    memory = memory or TrackMemory()
     for places in series:
         at = {place: number for number, place in enumerate(places)}
         own = TrackEdits(*(_renumbered(edges, at) for edges in (edits.links, edits.cuts)))
-        tracks = track_leaves([frames[place] for place in places], own)
+        tracks = memory.tracks([frames[place] for place in places], own)
         if not len(tracks):
             continue
         tracks["frame"] = [places[number] for number in tracks["frame"]]
@@ -144,10 +193,9 @@ def _nodes(frames: Sequence[Measurements]) -> pd.DataFrame:
         return pd.DataFrame()
     plants = pd.concat([item.plants.assign(frame=number) for number, item in full], ignore_index=True)
     leaves = pd.concat([item.leaves.assign(frame=number) for number, item in full], ignore_index=True)
-    wanted = ["frame", "plant", "plant_track", "center_y_px", "center_x_px", "diameter_px"]
     plants["plant_track"] = _plant_tracks(plants)
-    columns = ["frame", "plant", "leaf", "area_px2", "centroid_y_px", "centroid_x_px"]
-    return leaves[columns].merge(plants[wanted], on=["frame", "plant"])
+    wanted = plants[["frame", "plant_track", *_OF_PLANT]]
+    return leaves[["frame", *_OF_LEAF]].merge(wanted, on=["frame", "plant"])
 
 
 def _plant_tracks(plants: pd.DataFrame) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 from napari_leafseg.experiment import Described, Grouping, Source, add_metadata, group_series
 from napari_leafseg.experiment.growth import last_of, summarize_tracks
 from napari_leafseg.traits import Measurements, area_column
-from napari_leafseg.traits.tracking import growth, track_series
+from napari_leafseg.traits.tracking import TrackMemory, growth, track_series
 
 _EMPTY = pd.DataFrame()
 
@@ -35,8 +35,9 @@ class Followed(NamedTuple):
 
 
 def follow(
-    leaves: pd.DataFrame, plants: pd.DataFrame, known: Mapping[str, Described], px_per_mm: Mapping[str, float | None]
-) -> Followed:
+    leaves: pd.DataFrame, plants: pd.DataFrame, known: Mapping[str, Described], px_per_mm: Mapping[str, float | None],
+    memory: TrackMemory | None = None,
+) -> Followed:  # fmt: skip
     """Follow the leaves of each plant over its images, and say in the tables which plant and day a row is of.
 
     Parameters
@@ -47,6 +48,8 @@ def follow(
         What is known of each image, in the images' order.
     px_per_mm : mapping
         The scale of each image; None where its traits are in pixels.
+    memory : TrackMemory, optional
+        Of series that were followed before.
     """
     names = list(known)
     grouping = group_series(list(known.values()), names)
@@ -55,7 +58,7 @@ def follow(
     curves = tracks = _EMPTY
     if len(leaves) and "frame" not in leaves:
         series = [one.places for one in grouping.series if len(one.places) > 1 and _is_series(one.places, known, names)]
-        leaves, curves = _followed(leaves, plants, series, names, px_per_mm, grouping)
+        leaves, curves = _followed(leaves, plants, series, names, px_per_mm, grouping, memory)
         if len(curves):
             curves["lasts"] = last_of(curves, series)
             curves = add_metadata(curves, "image", of_image)
@@ -75,7 +78,7 @@ def _is_series(places: Sequence[int], known: Mapping[str, Described], names: Seq
 
 def _followed(
     leaves: pd.DataFrame, plants: pd.DataFrame, series: list[tuple[int, ...]], names: list[str],
-    px_per_mm: Mapping[str, float | None], grouping: Grouping,
+    px_per_mm: Mapping[str, float | None], grouping: Grouping, memory: TrackMemory | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Leaves with their tracks, and how they grow."""
     if not series:
@@ -84,7 +87,7 @@ def _followed(
     own_plants = {str(name): table for name, table in plants.groupby("image")}
     metric = [Measurements(own.get(name, leaves[:0]), own_plants.get(name, plants[:0]), {}) for name in names]
     pixels = [_in_pixels(item, px_per_mm.get(name)) for item, name in zip(metric, names, strict=True)]
-    tracks = track_series(pixels, series)
+    tracks = track_series(pixels, series, memory=memory)
     if not len(tracks):
         return leaves, _EMPTY
     at = {place: number for one in grouping.series for number, place in enumerate(one.places)}

@@ -39,8 +39,9 @@ def written_files(output: Path, name: str) -> list[Path]:
 
 
 def write_marker(output: Path, name: str, result: dict[str, Any]) -> None:
-    """Write that an image is done, with a checksum of all that was written of it."""
-    content = {**result, "written": _checksums(output, written_files(output, name))}
+    """Write that an image is done, with checksum, size and time of all that was written of it."""
+    files = written_files(output, name)
+    content = {**result, "written": _checksums(output, files), "states": _states(output, files)}
     write_atomically(marker_path(output, name), (json.dumps(content) + "\n").encode())
 
 
@@ -53,7 +54,9 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
         if content.get("correction", "") != ("" if task.correction is None else task.correction.digest):
             return None
         files = written_files(output, task.name)
-        if "written" in content:
+        if "states" in content and content["states"] == _states(output, files):
+            whole = True
+        elif "written" in content:
             whole = content["written"] == _checksums(output, files)
         else:  # of an earlier version
             whole = all(path.is_file() for path in files) and _readable(files[-2:])
@@ -69,6 +72,10 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
 
 def _checksums(output: Path, files: Iterable[Path]) -> dict[str, str]:
     return {path.relative_to(output).as_posix(): hashlib.sha256(read_regular(path)).hexdigest() for path in files}
+
+
+def _states(output: Path, files: Iterable[Path]) -> dict[str, list[int]]:
+    return {path.relative_to(output).as_posix(): file_state(path) for path in files}
 
 
 def _readable(tables: Iterable[Path]) -> bool:

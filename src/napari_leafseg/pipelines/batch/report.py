@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime
 import io
-import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -24,28 +23,10 @@ from napari_leafseg.io.exchange.names import relative_names
 from napari_leafseg.io.tables import harmless
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.growth import follow
+from napari_leafseg.pipelines.batch.parts import TABLES, keep_tracks, read_parts, read_tracks
 from napari_leafseg.traits import area_column
 
-_LOG = logging.getLogger(__name__)
 _SHOWN = 400  # images in the report; all are in the tables
-_EARLIER = {"centre_y_px": "center_y_px", "centre_x_px": "center_x_px"}
-TABLES = ("leaves", "plants")
-
-
-def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.DataFrame:
-    """Return a table of all images, "leaves" or "plants"; one that cannot be read becomes its image's error."""
-    tables = []
-    for item in results:
-        path = place / "parts" / f"{item['name']}.{kind}.parquet"
-        if "error" in item:
-            continue
-        try:
-            tables.append(pd.read_parquet(path).rename(columns=_EARLIER))
-        except Exception as error:  # of any kind, for a damaged file
-            _LOG.exception("%s cannot be read.", path)
-            item["error"] = f"{path} cannot be read ({error}). Run the experiment again: the image is done anew."
-    filled = [table for table in tables if len(table)] or tables[:1]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
 
 def write_tables(
@@ -67,7 +48,9 @@ def write_tables(
     scales = {item["name"]: item.get("px_per_mm", px_per_mm) for item in results}
     if "verified" in tables["leaves"]:  # of images that people corrected
         tables["leaves"]["verified"] = tables["leaves"]["verified"].eq(True)
-    followed = follow(tables["leaves"], tables["plants"], known, scales)
+    memory = read_tracks(place)
+    followed = follow(tables["leaves"], tables["plants"], known, scales, memory)
+    keep_tracks(place, memory)
     _csv(place / "leaves.csv", followed.leaves)
     _csv(place / "plants.csv", followed.plants)
     for kind, table in (("growth", followed.growth), ("tracks", followed.tracks)):
