@@ -141,6 +141,7 @@ def test_confidence_is_lower_for_leaves_that_are_wrong(plant):
 
 
 @pytest.mark.slow
+@pytest.mark.night
 def test_an_annotator_needs_far_fewer_interactions_with_the_tools_than_with_a_brush():
     results = run(count=6, say=False)
     assert summary(results)["tools"]["reached"] == 1

@@ -57,7 +57,7 @@ def _check_said(output):
 
 def test_predict_takes_all(tiny_checkpoint, folder, tmp_path):
     out = tmp_path / "out"
-    code, output = _run(tiny_checkpoint, "predict", folder, "--output", out, "--scale", "0.5")
+    code, output = _run(tiny_checkpoint, "predict", folder, "--output", out, "--scale", "0.2")
     assert code == 2
     _check_said(output)
     written = {}
@@ -75,7 +75,7 @@ def test_predict_takes_all(tiny_checkpoint, folder, tmp_path):
 
 def test_a_batch_takes_all(tiny_checkpoint, folder, tmp_path):
     out = tmp_path / "out"
-    code, output = _run(tiny_checkpoint, "batch", folder, "--output", out, "--scale", "0.5", "--workers", "0")
+    code, output = _run(tiny_checkpoint, "batch", folder, "--output", out, "--scale", "0.2", "--workers", "0")
     assert code == 2
     _check_said(output)
     assert f"{len(TAKEN)} images done, {len(NAMED)} not" in output

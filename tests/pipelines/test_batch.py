@@ -230,6 +230,7 @@ def kill_once(task, output, settings, digest, original=running.process_image):
     return original(task, output, settings, digest)
 
 
+@pytest.mark.night  # that processes which die cost no image is tested in reliability/test_batch_kills.py
 @pytest.mark.timeout(900)
 def test_a_worker_that_dies_loses_nothing(plant_images, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:

@@ -56,7 +56,7 @@ def test_one_flipped_bit_costs_one_step_and_the_file_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("saved", [False, True])
-@pytest.mark.parametrize("tries", [40, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [40, pytest.param(400, marks=[pytest.mark.slow, pytest.mark.night])])
 def test_flipped_bits(tmp_path, saved, tries):
     journal, states = stroked(tmp_path / "p", saved)
     whole, rng = journal.read_bytes(), random.Random(1)
