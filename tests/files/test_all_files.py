@@ -12,6 +12,7 @@ from napari.utils.notifications import notification_manager
 from typer.testing import CliRunner
 
 from napari_leafseg.cli import app
+from napari_leafseg.inference.search import PlantDetections
 from napari_leafseg.io import read_labels
 from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
 from napari_leafseg.widgets.images.widget import ImagesWidget
@@ -36,6 +37,13 @@ def folder(tmp_path):
     return folder
 
 
+@pytest.fixture
+def no_search(monkeypatch):
+    """The whole image is segmented at the scale that is given: which plants are in it does not matter here."""
+    found = [(1, 1, PlantDetections())]
+    monkeypatch.setattr("napari_leafseg.inference.predictor.find_plants", lambda *_: iter(found))
+
+
 def _run(checkpoint, *arguments):
     result = CliRunner().invoke(app, [*map(str, arguments), "--model", str(checkpoint), "--device", "cpu"])
     return result.exit_code, " ".join(result.output.split())
@@ -55,7 +63,7 @@ def _check_said(output):
         assert f"{name} is" not in output
 
 
-def test_predict_takes_all(tiny_checkpoint, folder, tmp_path):
+def test_predict_takes_all(tiny_checkpoint, no_search, folder, tmp_path):
     out = tmp_path / "out"
     code, output = _run(tiny_checkpoint, "predict", folder, "--output", out, "--scale", "0.2")
     assert code == 2
@@ -73,7 +81,7 @@ def test_predict_takes_all(tiny_checkpoint, folder, tmp_path):
         assert np.array_equal(written[name], written["ref.png"]), name
 
 
-def test_a_batch_takes_all(tiny_checkpoint, folder, tmp_path):
+def test_a_batch_takes_all(tiny_checkpoint, no_search, folder, tmp_path):
     out = tmp_path / "out"
     code, output = _run(tiny_checkpoint, "batch", folder, "--output", out, "--scale", "0.2", "--workers", "0")
     assert code == 2

@@ -1,6 +1,7 @@
 """Experiments with odd names, lost files and damaged images: each costs one image at most."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -88,6 +89,7 @@ def test_a_table_that_is_gone_at_the_end_is_that_image_s_error(experiment, monke
 
     def write(place, results, *more):
         (place / "parts" / "p1.leaves.parquet").write_bytes(b"PAR1xx")
+        shutil.rmtree(place / "parts" / "joined")
         return real(place, results, *more)
 
     monkeypatch.setattr(run, "write_tables", write)
