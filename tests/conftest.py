@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(
@@ -103,7 +104,13 @@ def _quick_collections():
 
 
 @pytest.fixture
-def make_napari_viewer(_quick_collections, _manifests_once, make_napari_viewer):
+def _own_collections(monkeypatch):
+    """Let the window leave to `_quick_collections` what garbage collections pass over."""
+    monkeypatch.setattr("napari_leafseg.widgets.state.garbage.gc", SimpleNamespace(freeze=int, unfreeze=int))
+
+
+@pytest.fixture
+def make_napari_viewer(_own_collections, _quick_collections, _manifests_once, make_napari_viewer):
     """Makes viewers, with napari's checks for leaks."""
     return make_napari_viewer
 

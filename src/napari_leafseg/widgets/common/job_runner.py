@@ -8,6 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_leafseg.widgets.state.garbage import spare_libraries
 from napari_leafseg.widgets.state.workers import start_worker
 
 
@@ -91,4 +92,5 @@ class JobRunner(QObject):
 
     def _end(self, _worker: Any) -> None:
         self._worker = None
+        spare_libraries()  # that the first job of a kind loads
         self.finished.emit()

@@ -16,6 +16,7 @@ from napari_leafseg.widgets.common.base import LeafsegWidget
 from napari_leafseg.widgets.common.controls import burst_timer
 from napari_leafseg.widgets.main.docks import AREAS, area_of, dock_of, images_dock, keep_title, show_dock
 from napari_leafseg.widgets.main.icons import themed_icon
+from napari_leafseg.widgets.state.garbage import spare_libraries
 from napari_leafseg.widgets.state.napari_private import main_window
 from napari_leafseg.widgets.state.preferences import preferences
 
@@ -156,6 +157,8 @@ class MainPanel(LeafsegWidget):
         if missing is not None:
             self.step(missing)
             self._rest.start()
+        else:
+            spare_libraries()
 
     def _take_over(self, earlier: MainPanel) -> None:
         """Go on with the steps of a panel whose dock was closed: what runs there runs on."""

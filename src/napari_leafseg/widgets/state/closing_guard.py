@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.widgets.state.garbage import look_at_all
 from napari_leafseg.widgets.state.napari_private import main_window
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ClosingGuard(QObject):
             event.ignore()
             return True
         controller = self._controller()
+        look_at_all()
         if controller is not None:
             QTimer.singleShot(0, partial(_give_up, controller, self._window))
         return False
