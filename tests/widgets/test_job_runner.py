@@ -105,7 +105,7 @@ def test_a_widget_that_is_gone_is_told_nothing_and_its_job_stops(qtbot):
 def test_of_two_viewers_the_closed_one_hears_nothing(make_napari_viewer, qtbot, monkeypatch, tmp_path):
     go = threading.Event()
 
-    def job(_patterns, _output, _options, _workers, _experiment):
+    def job(*_given):
         from napari_leafseg.pipelines.batch.run import BatchEvent
 
         yield BatchEvent(0, 2, "one")
