@@ -305,3 +305,16 @@ def test_a_scheduler_that_somebody_started_does_the_same(plant_images, tmp_path)
         events = drive([plant_images], tmp_path / "out", SETTINGS, scheduler=cluster.scheduler_address)
     assert [item["name"] for item in results(events) if "error" not in item] != []
     assert len(pd.read_csv(tmp_path / "out" / "images.csv")) == 3
+
+
+def test_a_trait_of_somebody_is_measured_in_all_processes(plant_images, tmp_path):
+    (tmp_path / "mine.py").write_text("def spots(mask, image):\n    return mask.sum()\n")
+    settings = SETTINGS.model_copy(update={"traits": (f"{tmp_path / 'mine.py'}:spots",), "px_per_mm": None})
+    assert settings.digest() != SETTINGS.model_copy(update={"px_per_mm": None}).digest()
+    drive([plant_images], tmp_path / "out", settings, workers=2)
+    leaves = pd.read_csv(tmp_path / "out" / "leaves.csv")
+    assert leaves["spots"].tolist() == leaves["area_px2"].tolist()
+    other = settings.model_copy(update={"traits": (f"{tmp_path / 'mine.py'}:gone",)})
+    with pytest.raises(UserError, match="cannot be loaded"):
+        drive([plant_images], tmp_path / "other", other, workers=0)
+    assert not (tmp_path / "other" / "batch.json").exists()

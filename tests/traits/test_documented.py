@@ -50,7 +50,7 @@ def test_every_column_of_plants_has_its_formula(measured):
 def test_no_pixels_are_left_where_the_scale_is_known(measured):
     for table in (measured.leaves, measured.plants):
         left = [name for name in in_millimeters(table, 2.0) if "px" in name]
-        assert all(name.startswith(("centroid_", "center_")) for name in left)
+        assert all(name.endswith(("_y_px", "_x_px")) for name in left)
 
 
 @pytest.mark.parametrize(

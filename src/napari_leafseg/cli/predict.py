@@ -162,6 +162,9 @@ def batch(
     export: Annotated[list[str] | None, typer.Option(help="Also write labels in this format: {formats}.")] = None,
     channels: Channels = None,
     z: ZPlane = "max",
+    trait: Annotated[
+        list[str] | None, typer.Option(help="Also measure this function of yours, FILE.py:FUNCTION or MODULE:FUNCTION.")
+    ] = None,
     pattern: Pattern = None,
     metadata: MetadataTable = None,
     day_first: DayFirst = None,
@@ -176,6 +179,7 @@ def batch(
     settings = BatchSettings(
         model=model, values=values, scale=scale, channels=reading.channels, z=reading.z,
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
+        traits=tuple(trait or ()),
     )  # fmt: skip
     known = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first)
     done = _run_batch(images, output, settings, workers, scheduler or None, known=known)

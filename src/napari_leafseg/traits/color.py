@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from skimage.color import rgb2hsv
@@ -35,6 +37,52 @@ def color_planes(image: np.ndarray) -> dict[str, np.ndarray]:
         "green_leaf_index": (2 * green - red - blue) / np.maximum(2 * green + red + blue, 1e-9),
         "ngrdi": (green - red) / np.maximum(green + red, 1e-9),
     }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ColorClasses:
+    """Which hues are green, yellow and brown; what is too pale or too dark is none of them.
+
+    Attributes
+    ----------
+    green, yellow, brown : tuple of float
+        From and to (exclusive) in degrees of hue.
+    least_saturation, least_value : float
+        0 to 1; below, a pixel is glare, gray or shade.
+    """
+
+    green: tuple[float, float] = (65.0, 180.0)
+    yellow: tuple[float, float] = (42.0, 65.0)
+    brown: tuple[float, float] = (0.0, 42.0)
+    least_saturation: float = 0.15
+    least_value: float = 0.1
+
+
+def measure_color_classes(
+    index: np.ndarray, count: int, pixels: np.ndarray, classes: ColorClasses | None = None
+) -> pd.DataFrame:
+    """Return the green, yellow and brown area of groups of pixels: what is healthy, yellowed and dead or diseased.
+
+    Parameters
+    ----------
+    index, count, pixels
+        See `measure_colors`.
+    classes : ColorClasses, optional
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a group: ``green_area_px2``, ``yellow_area_px2``, ``brown_area_px2``.
+    """
+    chosen = classes or ColorClasses()
+    hue, saturation, value = rgb2hsv(pixels[None])[0].T
+    colored = (saturation >= chosen.least_saturation) & (value >= chosen.least_value)
+    columns = {}
+    for name in ("green", "yellow", "brown"):
+        low, high = getattr(chosen, name)
+        inside = colored & (360 * hue >= low) & (360 * hue < high)
+        columns[f"{name}_area_px2"] = np.bincount(index[inside], minlength=count).astype(float)
+    return pd.DataFrame(columns)
 
 
 def measure_colors(index: np.ndarray, count: int, pixels: np.ndarray) -> pd.DataFrame:

@@ -10,10 +10,12 @@ import pandas as pd
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
-from napari_leafseg.traits.color import measure_colors
+from napari_leafseg._opencv import cv2
+from napari_leafseg.traits.color import measure_color_classes, measure_colors
+from napari_leafseg.traits.extra import TraitFunction, measure_extra
 from napari_leafseg.traits.midrib import Midrib, trace_midrib
 
-_PROPERTIES = ("label", "area", "perimeter_crofton", "solidity", "centroid")
+_PROPERTIES = ("label", "area", "perimeter_crofton", "solidity", "centroid", "image")
 
 
 def measure_leaves(
@@ -23,6 +25,7 @@ def measure_leaves(
     confidence: Mapping[int, float] | None = None,
     verified: Collection[int] | None = None,
     midribs: Mapping[int, Midrib] | None = None,
+    extra: Collection[TraitFunction] = (),
 ) -> pd.DataFrame:
     """Measure each leaf of a label image, in pixels.
 
@@ -40,6 +43,8 @@ def measure_leaves(
         Leaves that somebody verified; adds the column.
     midribs : mapping, optional
         From `trace_leaves`, where they were traced already.
+    extra : collection of callable
+        Further traits, see `napari_leafseg.traits.extra`.
 
     Returns
     -------
@@ -61,7 +66,11 @@ def measure_leaves(
     if image is not None:
         inside = labels > 0
         index = np.searchsorted(leaves, labels[inside])
-        measured = pd.concat([measured, measure_colors(index, len(leaves), image[inside][:, :3])], axis=1)
+        pixels = image[inside][:, :3]
+        areas = measure_color_classes(index, len(leaves), pixels)
+        measured = pd.concat([measured, areas, measure_colors(index, len(leaves), pixels)], axis=1)
+    if extra:
+        measured = pd.concat([measured, measure_extra(labels, image, leaves.tolist(), extra)], axis=1)
     return measured
 
 
@@ -71,6 +80,7 @@ def _shapes(table: pd.DataFrame, midribs: list[Midrib]) -> pd.DataFrame:
     length = np.array([line.length for line in midribs])
     width = np.array([line.width for line in midribs])
     petiole = np.array([line.petiole for line in midribs])
+    bend = np.array([line.bend for line in midribs])
     columns = {
         "leaf": table["label"].to_numpy(dtype=int),
         "area_px2": area,
@@ -80,12 +90,25 @@ def _shapes(table: pd.DataFrame, midribs: list[Midrib]) -> pd.DataFrame:
         "aspect_ratio": length / np.maximum(width, 1e-9),
         "roundness": np.minimum(4 * np.pi * area / np.maximum(perimeter, 1e-9) ** 2, 1),
         "solidity": table["solidity"].to_numpy(float),
+        "convexity": np.minimum(_hull_perimeters(table) / np.maximum(perimeter, 1e-9), 1),
         "petiole_px": petiole,
         "blade_px": length - petiole,
+        "straight_length_px": np.array([np.hypot(*(line.tip - line.base)) for line in midribs]),
+        "bend_deg": bend,
+        "curvature_per_px": np.deg2rad(bend) / np.maximum(length, 1e-9),
         "centroid_y_px": table["centroid-0"].to_numpy(float),
         "centroid_x_px": table["centroid-1"].to_numpy(float),
     }
+    for name in ("tip", "base", "blade_base"):
+        points = np.array([getattr(line, name) for line in midribs]).reshape(-1, 2)
+        columns |= {f"{name}_y_px": points[:, 0], f"{name}_x_px": points[:, 1]}
     return pd.DataFrame(columns)
+
+
+def _hull_perimeters(table: pd.DataFrame) -> np.ndarray:
+    """Perimeters of the leaves' convex hulls, whose pixels reach half a pixel beyond their middles."""
+    hulls = (cv2.convexHull(np.argwhere(mask).astype(np.float32)) for mask in table["image"])
+    return np.array([cv2.arcLength(hull, True) + np.pi for hull in hulls])
 
 
 def _azimuths(measured: pd.DataFrame, centers: Mapping[int, tuple[float, float]]) -> np.ndarray:

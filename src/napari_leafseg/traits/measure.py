@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from napari_leafseg.traits.extra import TraitFunction, all_traits
 from napari_leafseg.traits.leaves import measure_leaves, trace_leaves
 from napari_leafseg.traits.midrib import Midrib
 from napari_leafseg.traits.plants import gather_leaves, measure_plants, rosette_center
 
 _UNIT = re.compile(r"(?P<per>_per)?_(?P<px>px)(?P<power>\d*)$")
+_POSITION = re.compile(r"_[xy]_px$")
 
 
 class Measurements(NamedTuple):
@@ -33,6 +35,7 @@ def measure(
     confidence: Mapping[int, float] | None = None,
     verified: Collection[int] | None = None,
     gap: float | None = None,
+    extra: Collection[TraitFunction] | None = None,
 ) -> Measurements:
     """Measure leaves and plants of a label image.
 
@@ -50,6 +53,8 @@ def measure(
         From plant to the name of its pot.
     confidence, verified
         See `napari_leafseg.traits.leaves.measure_leaves`.
+    extra : collection of callable, optional
+        Further traits; those of packages, and those that were registered, when None: see `napari_leafseg.traits.extra`.
 
     Returns
     -------
@@ -63,7 +68,8 @@ def measure(
     centers = {plant: rosette_center(labels, leaves, midribs) for plant, leaves in groups.items()}
     middle = {leaf: centers[plant] for leaf, plant in plants.items()}
     midribs = {leaf: line.from_center(middle[leaf]) for leaf, line in midribs.items()}
-    leaves = measure_leaves(labels, image, middle, confidence, verified, midribs)
+    extra = list(all_traits().values()) if extra is None else extra
+    leaves = measure_leaves(labels, image, middle, confidence, verified, midribs, extra)
     leaves.insert(0, "plant", [plants[leaf] for leaf in leaves["leaf"]])
     if names:
         leaves.insert(1, "name", [names.get(plant, str(plant)) for plant in leaves["plant"]])
@@ -85,7 +91,7 @@ def in_millimeters(table: pd.DataFrame, px_per_mm: float | None) -> pd.DataFrame
         return table
     result = table.copy()
     for name in table.columns:
-        if name.startswith(("centroid_", "center_")):
+        if _POSITION.search(name):
             continue
         unit = _UNIT.search(name)
         if unit is not None:

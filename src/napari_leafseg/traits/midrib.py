@@ -51,6 +51,21 @@ class Midrib:
         length = float(self.steps[: wide[0]].sum()) if len(wide) else 0.0
         return length if length >= _VISIBLE * self.length else 0.0
 
+    @property
+    def blade_base(self) -> np.ndarray:
+        """Where the petiole ends and the blade begins, (y, x); the base where no petiole can be seen."""
+        gone = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.points, axis=0).T))])
+        share = self.petiole / max(self.length, 1e-9) * gone[-1]
+        return np.array([np.interp(share, gone, self.points[:, axis]) for axis in (0, 1)])
+
+    @property
+    def bend(self) -> float:
+        """How far the line turns from base to tip, left and right counted alike, degrees."""
+        steps = np.diff(self.points, axis=0)
+        steps = steps[np.hypot(*steps.T) > 1e-9]
+        turns = np.diff(np.unwrap(np.arctan2(steps[:, 0], steps[:, 1])))
+        return float(np.rad2deg(np.abs(turns).sum()))
+
     def turned(self) -> Midrib:
         """Return the same line from the other end."""
         return Midrib(self.length, self.width, self.points[::-1], self.widths[::-1], self.steps[::-1])

@@ -141,9 +141,11 @@ def measure_plants(
     pandas.DataFrame
         A row a plant: ``plant``, ``name``, ``leaves`` (their count), ``area_px2`` (projected leaf area),
         ``hull_area_px2``, ``compactness`` (area / hull area), ``diameter_px`` (largest distance of two of its points),
+        ``symmetry`` (1 minus the length of the mean of its leaves' directions, weighted by their areas),
         ``center_y_px``, ``center_x_px``.
     """
     areas = np.bincount(labels.ravel())
+    middles = _middles(labels, len(areas))
     rows = []
     for plant in sorted(set(plants.values())):
         leaves = [leaf for leaf, owner in plants.items() if owner == plant]
@@ -160,12 +162,13 @@ def measure_plants(
                 "hull_area_px2": hull_area,
                 "compactness": area / max(hull_area, 1e-9),
                 "diameter_px": float(gaps.max()),
+                "symmetry": _symmetry(middles[leaves] - np.array(centers[plant]), areas[leaves]),
                 "center_y_px": centers[plant][0],
                 "center_x_px": centers[plant][1],
             }
         )
-    columns = ["plant", "name", "leaves", "area_px2", "hull_area_px2", "compactness", "diameter_px", "center_y_px",
-               "center_x_px"]  # fmt: skip
+    columns = ["plant", "name", "leaves", "area_px2", "hull_area_px2", "compactness", "diameter_px", "symmetry",
+               "center_y_px", "center_x_px"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -199,3 +202,18 @@ def _letters(number: int) -> str:
         number, rest = divmod(number - 1, 26)
         text = chr(65 + rest) + text
     return text
+
+
+def _middles(labels: np.ndarray, count: int) -> np.ndarray:
+    """The mean (y, x) of each leaf's pixels, float (count, 2)."""
+    rows, columns = np.nonzero(labels)
+    leaves = labels[rows, columns]
+    sizes = np.maximum(np.bincount(leaves, minlength=count), 1)
+    return np.stack([np.bincount(leaves, places, count) / sizes for places in (rows, columns)], axis=1)
+
+
+def _symmetry(reaches: np.ndarray, areas: np.ndarray) -> float:
+    """1 where leaves point evenly to all sides, 0 where all point to one."""
+    lengths = np.hypot(*reaches.T)
+    directions = reaches / np.maximum(lengths, 1e-9)[:, None]
+    return float(1 - np.hypot(*(directions * areas[:, None]).sum(0)) / max(areas.sum(), 1e-9))

@@ -54,6 +54,8 @@ class BatchSettings(BaseModel):
         alone know them.
     precision : str
         Of the network, the same in all workers: "auto" (what they all have), "float32", "bfloat16" or "float16".
+    traits : tuple of str
+        Further traits of leaves, see `napari_leafseg.traits.extra.load_trait`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +75,7 @@ class BatchSettings(BaseModel):
     plant_masks: str | None = None
     full_masks: bool = False
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    traits: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -99,7 +102,7 @@ class BatchSettings(BaseModel):
     def digest(self) -> str:
         """Return a hash of all that changes a result, weights included: what was done with it need not be again."""
         settings = self.model_dump(exclude={"device", "threads", "exports", "precision", "measure"})
-        later = {"plant_masks": None, "full_masks": False, "channels": None, "z": "max"}
+        later = {"plant_masks": None, "full_masks": False, "channels": None, "z": "max", "traits": ()}
         for name, without in later.items():  # experiments that do without are as they were
             if settings[name] == without:
                 del settings[name]

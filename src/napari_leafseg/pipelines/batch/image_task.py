@@ -28,6 +28,7 @@ from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
 from napari_leafseg.pipelines.step import Step
 from napari_leafseg.project.corrections import Correction, read_correction
 from napari_leafseg.traits import Measurements, measure
+from napari_leafseg.traits.extra import all_traits
 
 THUMBNAIL = 320  # pixels
 _COLORS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
@@ -63,7 +64,7 @@ def process_image(
     found = (yield from _predicted(task, settings, image.array, source)) if task.correction is None else (
         _corrected(task.correction, image.array)
     )  # fmt: skip
-    labels, series = found.labels, found.labels.ndim == 3
+    labels, series, extra = found.labels, found.labels.ndim == 3, list(all_traits(settings.traits).values())
     planes = labels if series else labels[None]
     result = {"name": task.name, "path": task.path, "count": found.leaves, "scale": found.scale}
     result["notes"] = [*image.notes, *found.notes]
@@ -74,7 +75,7 @@ def process_image(
         measured = []
         for number, (plane, sure) in enumerate(zip(planes, found.confidence, strict=True)):
             rgb = to_rgb8(np.asarray(image.array[number] if series else image.array), str(path))  # one at a time
-            measured.append(measure(plane, rgb, px_per_mm, confidence=sure))
+            measured.append(measure(plane, rgb, px_per_mm, confidence=sure, extra=extra))
             if task.correction is not None:
                 leaves = measured[-1].leaves
                 leaves["verified"] = [(number, leaf) in found.verified for leaf in leaves["leaf"]]

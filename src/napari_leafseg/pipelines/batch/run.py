@@ -35,6 +35,7 @@ from napari_leafseg.pipelines.batch.report import write_exports, write_report, w
 from napari_leafseg.pipelines.engine import RunEvent, run_over
 from napari_leafseg.pipelines.precision import agree_on_precision
 from napari_leafseg.project.corrections import correction_of, find_corrections
+from napari_leafseg.traits.extra import all_traits
 from napari_leafseg.versions import software_versions, timestamp
 
 
@@ -222,6 +223,7 @@ def _check(settings: BatchSettings, place: Path, here: bool) -> str:
     card = describe_model(settings.model)
     check_values(card.family.settable, settings.values)
     find_preset(settings.tta)
+    all_traits(settings.traits)
     if settings.full_masks and not card.family.overlapping_masks:
         raise ParameterError(
             f"{settings.model} gives no overlapping masks; a query-based model does, see “napari-leafseg models”."

@@ -13,7 +13,7 @@ _spared = 0  # modules that were there the last time
 
 
 def spare_libraries() -> None:
-    """Have collections pass over all that there is, where many modules were loaded since the last time."""
+    """Make collections pass over all that there is, where many modules were loaded since the last time."""
     global _spared
     if len(sys.modules) > _spared + _MANY:
         _spared = len(sys.modules)
@@ -21,7 +21,7 @@ def spare_libraries() -> None:
 
 
 def look_at_all() -> None:
-    """Have the next collections look at everything again: a window was closed, and what it had is garbage."""
+    """Make the next collections look at everything again: a window was closed, and what it had is garbage."""
     global _spared
     _spared = 0
     gc.unfreeze()
