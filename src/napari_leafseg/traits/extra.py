@@ -1,4 +1,4 @@
-"""Traits that others bring: a Python function of a leaf's mask and its colors, like scikit-image's `extra_properties`."""
+"""Traits that others bring: Python functions of a leaf's mask and its colors, like scikit-image's `extra_properties`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REGISTERED: dict[str, TraitFunction] = {}
 
 
 def register_trait(function: TraitFunction) -> TraitFunction:
-    """Add a trait that is measured wherever leaves are, in this process; returns the function, so it can be a decorator.
+    """Add a trait that is measured wherever leaves are, in this process; returns the function, as decorators do.
 
     A package names its functions in the entry points of the group ``napari_leafseg.traits`` instead.
 
