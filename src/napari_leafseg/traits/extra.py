@@ -1,4 +1,4 @@
-"""Traits that others bring: Python functions of a leaf's mask and its colors, like scikit-image's `extra_properties`."""
+"""Traits that others bring: functions of a leaf's mask and its colors, like scikit-image's `extra_properties`."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def load_trait(text: str) -> TraitFunction:
     if not callable(function):
         raise ParameterError(f"“{name}” in {place} is no function.")
     _checked(name)
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _module_of(place: str) -> Any:
