@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,10 @@ class Setup:
             return self.scale.at(shape)
         return None if self.tray is None else self.tray.px_per_mm(shape)
 
+    def without_scale(self) -> Setup:
+        """Return it for an image whose scale somebody else says."""
+        return Setup(None if self.tray is None else replace(self.tray, width_mm=None))
+
 
 @dataclass
 class Positions:
@@ -104,7 +108,7 @@ class Positions:
 
 
 def camera_position(known: Described) -> tuple[str, ...]:
-    """Return what tells a camera position from others: camera, tray and group; a camera that EXIF names tells nothing."""
+    """Return what tells a camera position: camera, tray and group; a camera that EXIF alone names tells nothing."""
     data = known.metadata
     camera = "" if known.sources.get("camera") == Source.EXIF else data.camera
     return (camera, *(data.extra.get(name, "") for name in _FURTHER))

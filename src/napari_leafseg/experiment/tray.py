@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -238,7 +238,7 @@ def pot_names(pattern: str, rows: int, columns: int) -> dict[Pot, str]:
                 "row": row + 1, "column": column + 1, "number": row * columns + column + 1,
                 "down": column * rows + row + 1, "snake": row * columns + (columns - column if row % 2 else column + 1),
             }  # fmt: skip
-            name = _FIELD.sub(lambda part: _written(values[part[1]], part[2] or ""), pattern).strip()
+            name = _FIELD.sub(partial(_filled, values), pattern).strip()
             if not name or name in seen:
                 raise ParameterError(
                     f"“{pattern}” gives several pots the name “{name}”. Name row and column, or a number, like "
@@ -246,6 +246,10 @@ def pot_names(pattern: str, rows: int, columns: int) -> dict[Pot, str]:
                 )
             names[row, column], seen[name] = name, (row, column)
     return names
+
+
+def _filled(values: Mapping[str, int], part: re.Match[str]) -> str:
+    return _written(values[part[1]], part[2] or "")
 
 
 def _written(number: int, form: str) -> str:

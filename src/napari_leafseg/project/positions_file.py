@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from napari_leafseg._files import read_json, write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.experiment.positions import KnownScale, Positions
 from napari_leafseg.experiment.tray import Tray
+from napari_leafseg.project.files import read_project_file
 from napari_leafseg.project.image_list import ImageList
 
 FILE = "positions.json"
@@ -48,12 +51,37 @@ def load_positions(images: ImageList) -> KeptPositions:
     A damaged file is kept beside it as it was.
     """
     path = images.folder / FILE
+    kept = _load(path, {ref.id: images.path_of(ref) for ref in images.images})
+    if kept.problem and kept.writable:
+        try:
+            shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
+        except OSError as error:
+            _LOG.warning("%s cannot be kept as it was: %s", path, error)
+    return kept
+
+
+def read_positions(folder: Path) -> Positions:
+    """Read the trays and scales of a project that need not be open.
+
+    Raises
+    ------
+    ProjectError
+        When there is no project, or its file of positions is damaged or newer.
+    """
+    file, *_ = read_project_file(folder)
+    kept = _load(folder / FILE, {ref.id: Path(os.path.normpath(folder / ref.path)) for ref in file.images})
+    if kept.problem:
+        raise ProjectError(kept.problem)
+    return kept.positions
+
+
+def _load(path: Path, listed: Mapping[str, Path]) -> KeptPositions:
+    """What a file says, given where the images of the list are, by their names."""
     if not path.exists():
         return KeptPositions()
     try:
         content = read_json(path)
     except (OSError, UserError) as error:
-        _put_aside(path)
         return KeptPositions(problem=f"{path} is damaged: trays and scales have to be set again. {error}")
     if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > FORMAT:
         return KeptPositions(
@@ -61,9 +89,8 @@ def load_positions(images: ImageList) -> KeptPositions:
             "used nor changed; update napari-leafseg to use them.",
             writable=False,
         )
-    kept, faults = _understood(content, images)
+    kept, faults = _understood(content, listed)
     if faults:
-        _put_aside(path)
         kept.problem = (
             f"{path} has {len(faults)} damaged entries, for example {faults[0]}. They are left out; the file as it was "
             f"is kept as {path.name}.damaged. See whether trays and scales are right."
@@ -71,19 +98,11 @@ def load_positions(images: ImageList) -> KeptPositions:
     return kept
 
 
-def _put_aside(path: Path) -> None:
-    try:
-        shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
-    except OSError as error:
-        _LOG.warning("%s cannot be kept as it was: %s", path, error)
-
-
-def _understood(content: Any, images: ImageList) -> tuple[KeptPositions, list[str]]:
+def _understood(content: Any, listed: Mapping[str, Path]) -> tuple[KeptPositions, list[str]]:
     kept, faults = KeptPositions(), list[str]()
     entries = content.get("images", {}) if isinstance(content, dict) else None
     if not isinstance(entries, dict):
         return kept, ["all of it"]
-    listed = {ref.id: images.path_of(ref) for ref in images.images}
     layers: dict[str, dict[Path, Any]] = {"tray": kept.positions.trays, "scale": kept.positions.scales}
     for name, entry in entries.items():
         if name not in listed:

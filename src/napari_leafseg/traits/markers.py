@@ -1,8 +1,8 @@
 """The scale from printed markers (ArUco, AprilTag) whose side is known: found, measured, and refused in words.
 
-On a plane that a camera sees at a slant, the scale (the root of pixels² a mm²) to the power of 2/3 changes linearly over
-the image, whatever the lens's focal length is. So one marker that is large enough, or several small ones, tell the
-scale where the plants stand.
+On a plane that a camera sees at a slant, the scale (the root of pixels² a mm²) to the power of 2/3 changes linearly
+over the image, whatever the lens's focal length is. So one marker that is large enough, or several small ones, tell
+the scale where the plants stand.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _STEEPEST = 20.0  # degrees
 _FOCAL = 1.2  # of the image's longer side, where the lens is not known
 _TOLERANCE = 0.03  # of the scale
 _PIXEL_ERROR = 0.22  # pixels: how far a scale is off at a distance d from a marker of side s is this times d / s²
+_SURE = 0.07  # the tangent of the slant that a marker's own gradient may pretend
 _ROUND_ERROR = 0.5  # pixels: how far the ratio of a marker's two sides is off, times its side
 
 
@@ -233,10 +234,12 @@ def _of_one(marker: Marker, size_mm: float, shape: tuple[int, ...], place: np.nd
     error = _PIXEL_ERROR * distance / marker.side**2
     bent = _ROUND_ERROR / marker.side  # a square whose sides differ by less may be seen straight
     slant = 0.0 if ratio > 1 - bent else float(np.rad2deg(np.arccos(min(ratio, 1.0))))
+    if _PIXEL_ERROR / marker.side**2 * _FOCAL * max(shape[:2]) < _SURE:  # how the scale changes tells it better
+        slant = _slant(gradient, value, shape)
     if slant > _STEEPEST:
         raise ScaleRefused(
-            f"The camera looks at {marker.title} at a slant of about {slant:.0f}°. Over {_STEEPEST:.0f}° no scale holds "
-            "for a whole plant: lay the marker flat beside the plant, and look straight down."
+            f"The camera looks at {marker.title} at a slant of about {slant:.0f}°. Over {_STEEPEST:.0f}° no scale "
+            "holds for a whole plant: lay the marker flat beside the plant, and look straight down."
         )
     there = value + float(gradient @ (place - point))
     change = (max(there, 0.0) / value) ** 1.5 - 1

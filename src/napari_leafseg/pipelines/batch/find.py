@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -27,10 +28,15 @@ _FILES = {
 
 
 class Task(NamedTuple):
-    """An image to be done: its file, and the name of everything that is written of it."""
+    """An image to be done: its file, the name of everything that is written of it, and which tray and scale hold."""
 
     path: str
     name: str
+    setup: str = ""
+
+    def digest(self, settings: str) -> str:
+        """Return the hash of all that changes its result, from that of the settings."""
+        return settings if not self.setup else hashlib.sha256(f"{settings} {self.setup}".encode()).hexdigest()[:16]
 
 
 class FoundTasks(NamedTuple):

@@ -21,6 +21,8 @@ from napari_leafseg._files import clear_unfinished, write_atomically
 from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.experiment import Experiment
 from napari_leafseg.experiment.gather import gather
+from napari_leafseg.experiment.positions import Positions
+from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
@@ -30,6 +32,7 @@ from napari_leafseg.pipelines.batch.find import find_tasks
 from napari_leafseg.pipelines.batch.image_task import process_image
 from napari_leafseg.pipelines.batch.marker import cached_result
 from napari_leafseg.pipelines.batch.report import write_exports, write_report, write_tables
+from napari_leafseg.pipelines.batch.setups import set_up
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.pipelines.precision import agree_on_precision
 from napari_leafseg.versions import software_versions, timestamp
@@ -77,6 +80,7 @@ def run_batch(
     workers: int | None = None,
     scheduler: str | None = None,
     known: Gather | None = None,
+    setups: Tray | Positions | None = None,
 ) -> Iterator[BatchEvent]:
     """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
@@ -94,6 +98,8 @@ def run_batch(
         Address of a Dask scheduler: the work is done by its workers, which see the same files.
     known : callable, optional
         Says what is known of the images; their names and EXIF alone when None.
+    setups : Tray or Positions, optional
+        The tray of all images, or the trays and scales of their camera positions.
 
     Raises
     ------
@@ -108,6 +114,7 @@ def run_batch(
     settings = settings.model_copy(update={"precision": precision})
     experiment, notes = (known or gather)([Path(task.path) for task in tasks if settings.measure])
     if settings.measure:
+        tasks = set_up(tasks, experiment.describe([Path(task.path) for task in tasks]), settings, setups)
         _write_about(place, settings, digest, len(tasks), experiment)
     total, results = len(tasks) + len(errors), list(errors)
     yield from _first_events(left_out, notes, errors, total)
