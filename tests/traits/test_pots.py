@@ -13,13 +13,13 @@ from tests.conftest import discs
 CELL = 160
 CONFIG = SceneConfig(
     size=(400, 400), border=0, blank=0, camera=False, distractors=False, pots=0, background="plain",
-    diameter=(1.45 * CELL, 1.55 * CELL),
+    diameter=(1.9 * CELL, 2.0 * CELL),
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def crowded():
-    """Six rosettes half as wide again as their pots, not quite in the middle; and each leaf's pot."""
+    """Six rosettes twice as wide as their pots, not quite in the middle; and each leaf's pot."""
     rng = np.random.default_rng(3)
     labels, pots = np.zeros((2 * CELL, 3 * CELL), np.uint16), {}
     for row in range(2):
