@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 from napari_leafseg._counts import counted
 from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
-from napari_leafseg.io.resolution import read_resolution
-from napari_leafseg.pipelines.measure import MeasureCache, Measured, MeasureEvent, measure_job
+from napari_leafseg.experiment.positions import Setup
+from napari_leafseg.experiment.tray import Tray
+from napari_leafseg.pipelines.measure import Frame, MeasureCache, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
@@ -30,10 +32,11 @@ from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.plots import OVER_TIME, save_figure
-from napari_leafseg.widgets.measure.ruler import Ruler
+from napari_leafseg.widgets.measure.scale import ScaleControl
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.measure.summary import series_summary
 from napari_leafseg.widgets.measure.track_view import show_tracks, tell_tracks, track_colors
+from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import outline_leaf
@@ -59,12 +62,13 @@ class MeasureWidget(MeasureForm):
         self.settings_store = MeasurementSettingsStore(self.controller)
         self.experiment_store = ExperimentStore.of(self.session)
         self._again = False
-        self.editor = PlantEditor(self._image_settings, self)
+        self.positions = PositionStore.of(self.session)
+        self.editor = PlantEditor(self._image_settings, self._tray, self._change_tray, self)
         self.editor.changed.connect(self._noted)
         self.finder = LeafFinder(self.session, self)
         self.cache = MeasureCache()
         self._began = 0.0
-        self.ruler = Ruler(self, self.session, self.scale_box.setValue)
+        self.scale = ScaleControl(self, self.settings_store, self.positions, lambda: self.name, self._ask)
         self._soon = burst_timer(self, self.refresh, 250)
         self._connect()
         self._ask()
@@ -77,14 +81,12 @@ class MeasureWidget(MeasureForm):
         self.listen(self.session.image_exchanged, self._forget)
         self.settings_store.changed.connect(self._ask)
         self.experiment_store.changed.connect(self._ask)
+        self.positions.changed.connect(self._ask)
         self.listen(self.viewer.layers.selection.events.active, self._ask)
         self.listen(self.viewer.layers.events.removed, self._ask)
         self._no_clicks = on_canvas(self.viewer.mouse_drag_callbacks, self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
         self.known_button.clicked.connect(self._edit_known)
-        self.scale_box.valueChanged.connect(self._scale_changed)
-        self.ruler_button.clicked.connect(lambda: self.ruler.draw())
-        self.file_button.clicked.connect(self._scale_from_file)
         self.leaves.row_chosen.connect(self._leaf_chosen)
         self.growth.row_chosen.connect(self._curve_chosen)
         self.plot.picker.chosen.connect(self._curve_chosen)
@@ -93,7 +95,8 @@ class MeasureWidget(MeasureForm):
         self.listen(self.viewer.dims.events.current_step, self._frame_changed)
         self.leaves.customContextMenuRequested.connect(self._show_menu)
         self.plants.frame.edited.connect(self._name_edited)
-        self.tray_button.clicked.connect(self._name_pots)
+        self.tray_button.clicked.connect(self._edit_tray)
+        self.tray_panel.closed.connect(self._tray_closed)
         self.filter_box.textChanged.connect(self._filter)
         self.tabs.currentChanged.connect(lambda _index: self._filter())
         self.plot_box.currentIndexChanged.connect(lambda _index: self._draw())
@@ -153,7 +156,7 @@ class MeasureWidget(MeasureForm):
             frames = listed_frames(self.session, self.controller.project)
         else:
             frames = [] if binding is None else frames_of(self.session, binding)
-        self._show_scale()
+        self.scale.show()
         if not frames:
             self.measured = None
             self.show_state(_NOTHING, False, False)
@@ -162,7 +165,19 @@ class MeasureWidget(MeasureForm):
         notes = self.notes.images.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
         self._began = time.monotonic()
         known = self.experiment_store.known()
-        self.job.start(measure_job, frames, notes, self.notes.scale_of(self.name), self.cache, known.of)
+        scale = self.notes.scale_of(self.name)
+        self.job.start(measure_job, frames, notes, scale, self.cache, known.of, self._setup_of())
+
+    def _setup_of(self) -> Callable[[Frame], Setup]:
+        """Return what says, in any thread, which tray and scale hold for an image; a scale of its own comes first."""
+        lookup, binding, typed = self.positions.lookup(), self.binding, self.scale.own() is not None
+        shown = Path() if binding is None else self.positions.place(binding.image)
+
+        def find(frame: Frame) -> Setup:
+            setup = lookup(frame.path or shown)
+            return setup.without_scale() if typed else setup
+
+        return find
 
     def _progress(self, event: MeasureEvent) -> None:
         slow = time.monotonic() - self._began > _SLOW
@@ -201,7 +216,8 @@ class MeasureWidget(MeasureForm):
             area = area_column(measured.plants)
             unit = "mm²" if area.endswith("mm2") else "px²"
             total = f", {measured.plants[area].sum():,.0f} {unit}" if plants else ""
-            self.summary.setText(f"<b>{counted(leaves, 'leaf')}</b>, {counted(plants, 'plant')}{total}")
+            said = "".join(f"<br>{escape(note)}" for note in measured.notes)
+            self.summary.setText(f"<b>{counted(leaves, 'leaf')}</b>, {counted(plants, 'plant')}{total}{said}")
         if first:
             self.plot_box.setCurrentIndex(self.plot_box.findData("curves" if measured.series else "areas"))
         self._draw()
@@ -271,7 +287,7 @@ class MeasureWidget(MeasureForm):
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
         """A click on a leaf goes to its row; a drag does not."""
         yield
-        if event.type == "mouse_move" or not isalive(self):
+        if event.type == "mouse_move" or not isalive(self) or self.tray_panel.grid is not None:
             return
         binding = self.binding
         if binding is None or self.measured is None or not self.isVisible():
@@ -295,38 +311,6 @@ class MeasureWidget(MeasureForm):
             self.leaves.choose(int(found[0]))
             outline_leaf(self.session, binding, leaf)
 
-    # -- scale -------------------------------------------------------------------------------------------------------
-
-    def _show_scale(self) -> None:
-        self.scale_box.blockSignals(True)
-        self.scale_box.setValue(self.notes.scale_of(self.name) or 0)
-        own = self.notes.images.get(self.name)
-        self.every_box.setChecked(own is None or own.px_per_mm is None)
-        self.scale_box.blockSignals(False)
-
-    def _scale_changed(self, value: float) -> None:
-        if self.every_box.isChecked():
-            self.notes.px_per_mm = value or None
-        else:
-            self._image_settings().px_per_mm = value or None
-        self.settings_store.keep()
-        self._ask()
-
-    def _scale_from_file(self) -> None:
-        """Take the scale that the file states."""
-        image = self.session.focus()
-        entry = None if image is None else self.session.entry_of(image)
-        path = entry.path if entry else (image.source.path if image is not None else None)
-        try:
-            found = read_resolution(path) if path else None
-        except UserError as error:
-            show_error(str(error))
-            return
-        if found is None:
-            show_info("The file states no scale. Draw a line along a ruler instead.")
-        else:
-            self.scale_box.setValue(found)
-
     # -- plants and tracks -------------------------------------------------------------------------------------------
 
     def leaf_menu(self) -> QMenu:
@@ -342,11 +326,28 @@ class MeasureWidget(MeasureForm):
         assert self.measured is not None
         self.editor.name_plant(int(self.measured.plants.iloc[row]["plant"]), text)
 
-    def _name_pots(self) -> None:
+    def _tray(self) -> Tray | None:
         binding = self.binding
-        if binding is not None and self.measured is not None:
-            height, width = binding.plane.shape
-            self.editor.name_by_pots(self, self.measured, (height, width))
+        return None if binding is None else self.positions.setup(self.positions.place(binding.image)).tray
+
+    def _change_tray(self, tray: Tray) -> None:
+        binding = self.binding
+        if binding is not None:
+            self.positions.change_tray(self.positions.place(binding.image), tray)
+
+    def _edit_tray(self) -> None:
+        image = self.session.focus()
+        if image is None:
+            show_info("Open an image first.")
+            return
+        self.scale.close()
+        self.tray_panel.edit(image)
+        self.show_state("", self.measured is not None, self.measured is not None and self.measured.series)
+
+    def _tray_closed(self) -> None:
+        hint = "" if self.measured is not None else _NOTHING
+        self.show_state(hint, self.measured is not None, self.measured is not None and self.measured.series)
+        self._ask()
 
     def _noted(self) -> None:
         self.settings_store.keep()
@@ -397,4 +398,6 @@ class MeasureWidget(MeasureForm):
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
         self._no_clicks()
+        self.scale.close()
+        self.tray_panel.close_grid()
         super().closeEvent(event)
