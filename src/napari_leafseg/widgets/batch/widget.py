@@ -20,16 +20,23 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment import Experiment
+from napari_leafseg.experiment.positions import Positions
 from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.settings_form import FolderEdit, SettingsForm, model_field
+from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.preferences import preferences
 
 
 def batch_job(
-    patterns: list[str], output: str, options: dict[str, Any], workers: int | None, experiment: Experiment | None = None
+    patterns: list[str],
+    output: str,
+    options: dict[str, Any],
+    workers: int | None,
+    experiment: Experiment | None = None,
+    positions: Positions | None = None,
 ) -> Iterator[Any]:
     """Run an experiment; yields `BatchEvent`. Names and EXIF say what is known of images where nothing else does."""
     from napari_leafseg.pipelines.batch.config import BatchSettings
@@ -40,10 +47,11 @@ def batch_job(
         return experiment, []
 
     known = None if experiment is None else said
-    yield from run_batch(patterns, output, BatchSettings(**options), workers, known=known)
+    yield from run_batch(patterns, output, BatchSettings(**options), workers, known=known, setups=positions)
 
 
 _WORKERS = "Processes, each of which loads the model; automatic: one a core or graphics card"
+_MARKERS = "The side of ArUco markers or AprilTags in the images: they say the scale of each"
 _SOURCE = "A folder, or a pattern like plants/**/*.jpg; empty: the images of the list"
 _OUTPUT = "The folder for labels, tables and the report; it is made where it is not there"
 
@@ -81,6 +89,18 @@ class BatchForm:
             "special": "not set: traits in pixels",
         },
     ] = 0.0
+    marker_mm: Annotated[
+        float,
+        {
+            "label": "Markers",
+            "max": 10_000,
+            "step": 1,
+            "suffix": " mm",
+            "special": "not looked for",
+            "tooltip": _MARKERS,
+            "advanced": True,
+        },
+    ] = 0.0
     workers: Annotated[
         int,
         {
@@ -116,8 +136,9 @@ class BatchWidget(JobWidget):
     def _build(self) -> None:
         hint = wrapped_label(
             "hint",
-            "Sliders as they are set in Segment for this model. Started again, it goes on where it was. The report has "
-            "what the model finds: leaves that were corrected are in Measure.",
+            "Sliders as they are set in Segment for this model; trays and scales of the images of the list as in "
+            "Measure. Started again, it goes on where it was. The report has what the model finds: leaves that were "
+            "corrected are in Measure.",
         )
         self.run_button = push_button("run_batch", "Run", self.run)
         self.stop_button = push_button("stop_batch", "Stop", self.stop)
@@ -166,6 +187,7 @@ class BatchWidget(JobWidget):
             "device": preferences.device,
             "tta": preferences.tta,
             "px_per_mm": form.px_per_mm or None,
+            "marker_mm": form.marker_mm or None,
             "channels": dict(self.session.read_options.by_count) or None,
             "z": self.session.read_options.z,
         }
@@ -177,7 +199,8 @@ class BatchWidget(JobWidget):
         self.message.setText("Starting …")
         said = ExperimentStore.of(self.session).experiment
         experiment = None if form.source or said == Experiment() else said.copy()
-        self.job.start(batch_job, patterns, form.output, options, form.workers or None, experiment)
+        positions = None if form.source else PositionStore.of(self.session).positions
+        self.job.start(batch_job, patterns, form.output, options, form.workers or None, experiment, positions)
 
     @staticmethod
     def _values(model: str) -> dict[str, float]:

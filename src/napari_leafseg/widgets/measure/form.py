@@ -196,7 +196,7 @@ class MeasureForm(JobWidget):
         self.summary.setVisible(measured and not tray)
         for button in (self.copy_button, self.table_button, self.figure_button):
             button.setEnabled(measured and not tray)
-        self.tray_button.setEnabled(not tray)
+        self.tray_button.setEnabled(not tray and self.session.focus() is not None)
         for tab in (2, 3):
             self.tabs.setTabVisible(tab, series)
         for row, kind in enumerate(PLOTS):

@@ -122,14 +122,13 @@ class Handles(QObject):
             self.points, taken = np.array([at, at]), 1
         camera = self._session.viewer.camera
         if taken is not None:
-            camera.mouse_pan, event.handled = False, True
+            camera.mouse_pan = False
         yield
         while event.type == "mouse_move":
             farthest = max(farthest, float(np.hypot(*(np.array(event.pos) - start))))
             if taken is not None:
                 self.points[taken] = self._place(event)
                 self.moved.emit()
-                event.handled = True
             yield
         if taken is not None:
             camera.mouse_pan, self.drawing = True, False

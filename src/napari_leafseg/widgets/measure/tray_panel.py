@@ -212,8 +212,12 @@ class TrayPanel(QWidget):
         self._problem("Cutting …")
         start_worker(
             crop_job, trays, Path(chosen), self._session.read_options, on_result=self._cropping,
-            on_error=lambda error: (self._tell(), show_error(str(error))), owner=self,
+            on_error=self._not_cut, owner=self,
         )  # fmt: skip
+
+    def _not_cut(self, error: Exception) -> None:
+        self._tell()
+        show_error(str(error))
 
     def _cropping(self, event: Any) -> None:
         if event.done < event.total:

@@ -96,7 +96,7 @@ class MeasureWidget(MeasureForm):
         self.leaves.customContextMenuRequested.connect(self._show_menu)
         self.plants.frame.edited.connect(self._name_edited)
         self.tray_button.clicked.connect(self._edit_tray)
-        self.tray_panel.closed.connect(self._tray_closed)
+        self.tray_panel.closed.connect(self._tray_shown)
         self.filter_box.textChanged.connect(self._filter)
         self.tabs.currentChanged.connect(lambda _index: self._filter())
         self.plot_box.currentIndexChanged.connect(lambda _index: self._draw())
@@ -337,17 +337,14 @@ class MeasureWidget(MeasureForm):
 
     def _edit_tray(self) -> None:
         image = self.session.focus()
-        if image is None:
-            show_info("Open an image first.")
-            return
-        self.scale.close()
-        self.tray_panel.edit(image)
-        self.show_state("", self.measured is not None, self.measured is not None and self.measured.series)
+        if image is not None:
+            self.scale.close()
+            self.tray_panel.edit(image)
+            self._tray_shown()
 
-    def _tray_closed(self) -> None:
-        hint = "" if self.measured is not None else _NOTHING
-        self.show_state(hint, self.measured is not None, self.measured is not None and self.measured.series)
-        self._ask()
+    def _tray_shown(self) -> None:
+        there = self.measured
+        self.show_state(_NOTHING if there is None else "", there is not None, there is not None and there.series)
 
     def _noted(self) -> None:
         self.settings_store.keep()
