@@ -62,7 +62,7 @@ def desk(viewer, qtbot, days):
         if session.layer_of(entry) is None:
             session.image_wanted.emit(entry)
             qtbot.waitUntil(lambda entry=entry: session.layer_of(entry) is not None, timeout=10000)
-        layers.add_labels(session, session.layer_of(entry), Document(plane.copy()))
+        layers.show_new_labels(session, session.layer_of(entry), plane, "run")
     session.image_wanted.emit(session.images[0])
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")
@@ -289,3 +289,18 @@ def test_layers_that_somebody_deletes_end_what_was_begun(desk, qtbot, viewer):
     QApplication.processEvents()
     assert widget.scale_panel.isHidden()
     assert viewer.camera.mouse_pan
+
+
+def test_dragging_a_corner_of_a_large_tray_is_quick(desk, qtbot):
+    widget, hand, _ = desk
+    panel = lay(widget, hand, qtbot, 10, 15)
+    grid, times = panel.grid, []
+    for step in range(10):
+        grid.handles.points[0] = step, step
+        before = time.perf_counter()
+        grid.handles.moved.emit()
+        times.append(time.perf_counter() - before)
+    assert sorted(times)[5] < 0.05
+    before = time.perf_counter()
+    grid.handles.rested.emit()
+    assert time.perf_counter() - before < 0.2
