@@ -69,6 +69,16 @@ def test_a_marker_beside_a_plant_is_found_and_a_plant_alone_is_none():
     assert scale(image, at=(300, 400)).px_per_mm == pytest.approx(4.0, rel=0.01)
 
 
+def test_a_marker_on_a_small_white_card_on_dark_soil_is_found():
+    camera = Camera(4.0)
+    image = camera.photograph([(-20, -15, 8, ARUCO, 7)], background=35)
+    assert scale(image).px_per_mm == pytest.approx(4.0, rel=0.01)
+    y, x = 240, 320  # its middle
+    corner = np.full_like(image, 35)
+    corner[:120, :120] = image[y - 60 : y + 60, x - 60 : x + 60]
+    assert scale(corner).px_per_mm == pytest.approx(4.0, rel=0.01)
+
+
 def test_no_marker_a_small_one_and_no_size_are_refused():
     with pytest.raises(ScaleRefused, match=r"No marker is found.*white edge"):
         scale(np.full((200, 200), 90, np.uint8))

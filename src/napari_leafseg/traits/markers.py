@@ -133,6 +133,7 @@ def _detect(gray: np.ndarray, names: Sequence[str], refinement: int) -> list[tup
     """Markers of some dictionaries: name, number, corners (4, 2), x and y."""
     parameters = cv2.aruco.DetectorParameters()
     parameters.cornerRefinementMethod = refinement
+    parameters.minMarkerDistanceRate = 0.02  # a marker on a white card just larger than it is one, not the card
     parameters.minMarkerPerimeterRate = min(0.03, 3 * SMALLEST / max(gray.shape))
     found = []
     for name in names:

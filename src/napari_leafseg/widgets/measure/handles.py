@@ -58,6 +58,7 @@ class Handles(QObject):
         self._session, self.image = session, image
         self.points = np.zeros((0, 2))
         viewer, options = session.viewer, geometry(image, 2)
+        self._active = viewer.layers.selection.active
         width = max(1.0, max(plane_shape(image)) / 500)
         mark = session.mark(image, kind)
         self.lines: Vectors = viewer.add_layer(
@@ -103,6 +104,8 @@ class Handles(QObject):
         for layer in (self.dots, self.lines):
             if layer in layers:
                 layers.remove(layer)
+        if self._active in layers:
+            layers.selection.active = self._active
         self._session.viewer.camera.mouse_pan = True
         self.deleteLater()
 

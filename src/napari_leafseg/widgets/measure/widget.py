@@ -209,7 +209,7 @@ class MeasureWidget(MeasureForm):
                             (self.growth, measured.growth), (self.followed, measured.followed)):  # fmt: skip
             view.show_table(table)
         self._filter()
-        leaves, plants = len(measured.leaves), len(measured.plants)
+        leaves, plants = len(measured.leaves), int((measured.plants["leaves"] > 0).sum())
         if measured.series:
             self.summary.setText(series_summary(measured))
         else:
