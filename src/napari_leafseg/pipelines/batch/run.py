@@ -28,12 +28,12 @@ from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
-from napari_leafseg.pipelines.batch.find import find_tasks
+from napari_leafseg.pipelines.batch.find import Task, find_tasks
 from napari_leafseg.pipelines.batch.image_task import process_image
 from napari_leafseg.pipelines.batch.marker import cached_result
 from napari_leafseg.pipelines.batch.report import write_exports, write_report, write_tables
 from napari_leafseg.pipelines.batch.setups import set_up
-from napari_leafseg.pipelines.engine import run_over
+from napari_leafseg.pipelines.engine import RunEvent, run_over
 from napari_leafseg.pipelines.precision import agree_on_precision
 from napari_leafseg.versions import software_versions, timestamp
 
@@ -112,9 +112,10 @@ def run_batch(
     _clear(place)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
-    experiment, notes = (known or gather)([Path(task.path) for task in tasks if settings.measure])
+    paths = [Path(task.path) for task in tasks if settings.measure]
+    experiment, notes = (known or gather)(paths)
     if settings.measure:
-        tasks = set_up(tasks, experiment.describe([Path(task.path) for task in tasks]), settings, setups)
+        tasks = set_up(tasks, experiment.describe(paths), settings, setups)
         _write_about(place, settings, digest, len(tasks), experiment)
     total, results = len(tasks) + len(errors), list(errors)
     yield from _first_events(left_out, notes, errors, total)
@@ -127,16 +128,20 @@ def run_batch(
     )  # fmt: skip
     with contextlib.closing(events):
         for event in events:
-            result = event.result
-            if event.error is not None and event.item is not None:
-                result = {**event.item._asdict(), "error": str(event.error)}
-            if result is not None:
-                results.append(result)
+            result = _result_of(event)
+            results += [] if result is None else [result]
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
     _clear(place)  # of workers that died
     order = {task.name: number for number, task in enumerate(tasks)}
     results.sort(key=lambda item: order.get(item["name"], -1))
     yield from _report(place, results, settings, total, experiment)
+
+
+def _result_of(event: RunEvent[Task, dict[str, Any]]) -> dict[str, Any] | None:
+    """What an image gave, or its error."""
+    if event.error is not None and event.item is not None:
+        return {"name": event.item.name, "path": event.item.path, "error": str(event.error)}
+    return event.result
 
 
 def _first_events(

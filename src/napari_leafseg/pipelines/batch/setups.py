@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from napari_leafseg.pipelines.batch.find import Task
 from napari_leafseg.project.positions_file import read_positions
 from napari_leafseg.traits.markers import MarkerScale, find_markers, scale_from_markers
 
+_LOG = logging.getLogger(__name__)
 _FIRST = 5  # images of a camera position in which a marker for those without one is looked for
 
 
@@ -83,7 +85,8 @@ def _first_scale(paths: Sequence[Path], settings: BatchSettings) -> KnownScale |
         try:
             image = to_rgb8(_first_frame(read_image(path, settings.reading).array), str(path))
             found = scale_from_markers(find_markers(image), settings.marker_mm or 0, image.shape)
-        except UserError:  # told where the image is done
+        except UserError as error:  # told where the image is done
+            _LOG.info("%s says no scale: %s", path, error)
             continue
         return KnownScale(found.px_per_mm, f"{found.source} in {path.name}", (image.shape[0], image.shape[1]))
     return None

@@ -139,7 +139,7 @@ class ScaleControl(QObject):
     # -- a ruler -----------------------------------------------------------------------------------------------------
 
     def measure_line(self) -> None:
-        """Have a line drawn, whose ends can be dragged."""
+        """Let a line be drawn, whose ends can be dragged."""
         self.close()
         if not self.ruler.draw():
             show_info("Open an image first.")
@@ -222,7 +222,7 @@ class ScaleControl(QObject):
             self._positions.set_scale(self._positions.place(image), known)
 
     def close(self) -> None:
-        """Give up what was begun."""
+        """Drop what was begun."""
         self.ruler.remove()
         outline, self._outline = self._outline, None
         if outline is not None:

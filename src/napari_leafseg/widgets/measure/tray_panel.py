@@ -63,7 +63,7 @@ class TrayPanel(QWidget):
     Signals
     -------
     closed()
-        It was used, taken away or given up.
+        It was used, deleted or given up.
     """
 
     closed = Signal()
@@ -163,7 +163,7 @@ class TrayPanel(QWidget):
         self._problem("")
 
     def use(self) -> None:
-        """Have leaves belong to the pots of the grid."""
+        """Give leaves to the pots of the grid, from now on."""
         if self.grid is not None:
             tray, everywhere = self.grid.tray, self.everywhere.isChecked()
             self.close_grid()

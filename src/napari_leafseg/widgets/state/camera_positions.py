@@ -106,7 +106,7 @@ class PositionStore(QObject):
         return same_position(self._described(), path) or [path]
 
     def set_tray(self, path: Path, tray: Tray | None, everywhere: bool) -> None:
-        """Lay a tray over an image and those after it, or over all of its camera position; None takes it away."""
+        """Put a tray over an image and those after it, or over all of its camera position; None removes it."""
         positions = self.positions.copy()
         for other in self.together(path) if everywhere or tray is None else [path]:
             positions.trays.pop(other, None)
@@ -122,7 +122,7 @@ class PositionStore(QObject):
         self.replace(positions)
 
     def set_scale(self, path: Path, scale: KnownScale | None) -> None:
-        """Confirm a scale for an image and those after it at its camera position; None takes the position's away."""
+        """Keep a scale for an image and those after it at its camera position; None removes those of the position."""
         positions = self.positions.copy()
         if scale is None:
             for other in self.together(path):
