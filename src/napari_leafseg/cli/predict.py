@@ -163,6 +163,9 @@ def batch(
     day_first: DayFirst = None,
     tray: TrayFile = None,
     marker_size: MarkerSize = None,
+    color_card: Annotated[
+        bool, typer.Option(help="Correct each image's colors by the color card of 24 patches in it.")
+    ] = False,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.experiment.gather import gather
@@ -175,7 +178,7 @@ def batch(
     settings = BatchSettings(
         model=model, values=values, scale=scale, channels=reading.channels, z=reading.z,
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
-        marker_mm=marker_size,
+        marker_mm=marker_size, color_card=color_card,
     )  # fmt: skip
     known = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first)
     setups = None if tray is None else read_tray(tray)

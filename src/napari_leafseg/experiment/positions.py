@@ -1,4 +1,4 @@
-"""What was set at one image and holds for all of its camera position: trays, scales."""
+"""What was set at one image and holds for all of its camera position: trays, scales, color corrections."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg.errors import ParameterError
+from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.metadata import Described, Source
 from napari_leafseg.experiment.tray import Tray
 
@@ -71,10 +72,12 @@ class Setup:
     ----------
     tray : Tray, optional
     scale : KnownScale, optional
+    color : ColorCorrection, optional
     """
 
     tray: Tray | None = None
     scale: KnownScale | None = None
+    color: ColorCorrection | None = None
 
     def px_per_mm(self, shape: tuple[int, ...]) -> float | None:
         """Return the scale that was confirmed for this view, else that of a tray of known width."""
@@ -84,27 +87,29 @@ class Setup:
 
     def without_scale(self) -> Setup:
         """Return it for an image whose scale somebody else says."""
-        return Setup(None if self.tray is None else replace(self.tray, width_mm=None))
+        return Setup(None if self.tray is None else replace(self.tray, width_mm=None), None, self.color)
 
 
 @dataclass
 class Positions:
-    """Trays and scales, each by the image at which it was set."""
+    """Trays, scales and color corrections, each by the image at which it was set."""
 
     trays: dict[Path, Tray] = field(default_factory=dict)
     scales: dict[Path, KnownScale] = field(default_factory=dict)
+    colors: dict[Path, ColorCorrection] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.trays or self.scales or self.colors)
 
     def copy(self) -> Positions:
         """Make one that can be changed by itself."""
-        return Positions(dict(self.trays), dict(self.scales))
+        return Positions(dict(self.trays), dict(self.scales), dict(self.colors))
 
     def setups(self, known: Mapping[Path, Described]) -> dict[Path, Setup]:
         """Return what holds for each image, given what is known of the images, in their order."""
-        trays, scales = (holders(known, layer) for layer in (self.trays, self.scales))
-        return {
-            path: Setup(self.trays.get(trays.get(path, path)), self.scales.get(scales.get(path, path)))
-            for path in known
-        }
+        layers: tuple[Mapping[Path, Any], ...] = (self.trays, self.scales, self.colors)
+        held = [(layer, holders(known, layer)) for layer in layers]
+        return {path: Setup(*(layer.get(at.get(path, path)) for layer, at in held)) for path in known}
 
 
 def camera_position(known: Described) -> tuple[str, ...]:

@@ -17,11 +17,12 @@ from napari_leafseg._counts import counted
 from napari_leafseg.experiment import Described, Grouping, add_metadata, group_series
 from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks
 from napari_leafseg.experiment.positions import Setup
-from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.io import to_rgb8
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import Measurements, area_column, in_millimeters, measure
+
+_NOTHING_SET = Setup()
 
 
 @dataclass
@@ -61,17 +62,19 @@ class MeasureCache:
 
     def measure(
         self, frame: Frame, labels: np.ndarray, plants: Mapping[int, int] | None, names: Mapping[int, str],
-        tray: Tray | None = None,
+        setup: Setup = _NOTHING_SET,
     ) -> Measurements:  # fmt: skip
         """Measure a frame, or say what is known of it."""
         digest = hashlib.sha1(np.ascontiguousarray(labels).data).digest()
         decided = tuple(sorted((plants or {}).items())), tuple(sorted(names.items()))
-        key = frame.key, digest, labels.shape, *decided, None if tray is None else replace(tray, width_mm=None)
+        key = frame.key, digest, labels.shape, *decided, setup.without_scale()
         known = self._measured.get(key)
         if known is None:
             raw = frame.image()
             image = None if raw is None else to_rgb8(np.asarray(raw), frame.name)
-            known = measure(labels, image, None, plants, names, {}, frame.verified, tray=tray)
+            if image is not None and setup.color is not None:
+                image = setup.color.apply(image)
+            known = measure(labels, image, None, plants, names, {}, frame.verified, tray=setup.tray)
             self._keep(self._measured, key, known)
         leaves = known.leaves.copy()
         leaves["verified"] = [leaf in frame.verified for leaf in leaves["leaf"]]
@@ -248,12 +251,13 @@ def _measure(
 ) -> tuple[Measurements, tuple[int, ...]]:
     """Measurements of an image, and its shape."""
     number, frame = item
-    labels, tray = frame.labels(), setups[number].tray
+    labels, setup = frame.labels(), setups[number]
+    tray = setup.tray
     if tray is None:
-        return cache.measure(frame, labels, notes.plants.get(number), notes.names), labels.shape
+        return cache.measure(frame, labels, notes.plants.get(number), notes.names, setup), labels.shape
     numbers = {name: tray.number_of(pot) for pot, name in tray.name_of.items()}
     moved = {leaf: numbers[name] for leaf, name in notes.pots.get(number, {}).items() if name in numbers}
-    return cache.measure(frame, labels, moved, {}, tray), labels.shape
+    return cache.measure(frame, labels, moved, {}, setup), labels.shape
 
 
 def _joined(tables: list[pd.DataFrame], frames: list[Frame], order: list[int]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import Any
 
 from napari_leafseg._files import read_json, write_atomically
 from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.positions import KnownScale, Positions
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.project.files import read_project_file
@@ -20,7 +21,7 @@ from napari_leafseg.project.image_list import ImageList
 
 FILE = "positions.json"
 FORMAT = 1
-_READ: dict[str, Any] = {"tray": Tray.from_dict, "scale": KnownScale.from_dict}
+_READ: dict[str, Any] = {"tray": Tray.from_dict, "scale": KnownScale.from_dict, "color": ColorCorrection.from_dict}
 _LOG = logging.getLogger(__name__)
 
 
@@ -103,7 +104,7 @@ def _understood(content: Any, listed: Mapping[str, Path]) -> tuple[KeptPositions
     entries = content.get("images", {}) if isinstance(content, dict) else None
     if not isinstance(entries, dict):
         return kept, ["all of it"]
-    layers: dict[str, dict[Path, Any]] = {"tray": kept.positions.trays, "scale": kept.positions.scales}
+    layers = _layers(kept.positions)
     for name, entry in entries.items():
         if name not in listed:
             kept.others[name] = entry
@@ -117,13 +118,17 @@ def _understood(content: Any, listed: Mapping[str, Path]) -> tuple[KeptPositions
     return kept, faults
 
 
+def _layers(positions: Positions) -> dict[str, dict[Path, Any]]:
+    """What is kept image by image, by the names that the file gives it."""
+    return {"tray": positions.trays, "scale": positions.scales, "color": positions.colors}
+
+
 def positions_content(kept: KeptPositions, images: ImageList) -> bytes:
     """Return what the file of a project says of its camera positions."""
     entries = dict(kept.others)
     for ref in images.images:
         path = images.path_of(ref)
-        layers = {"tray": kept.positions.trays.get(path), "scale": kept.positions.scales.get(path)}
-        said = {name: item.as_dict() for name, item in layers.items() if item is not None}
+        said = {name: layer[path].as_dict() for name, layer in _layers(kept.positions).items() if path in layer}
         if said:
             entries[ref.id] = said
     return (json.dumps({"format": FORMAT, "images": entries}, indent=1) + "\n").encode()

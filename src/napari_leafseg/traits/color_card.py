@@ -102,8 +102,8 @@ def correct_by_card(card: Card | None) -> CardCorrection:
     """
     if card is None:
         raise CardRefused(
-            "No color card is found. It must have 24 patches (ColorChecker Classic), be seen whole, flat and evenly lit, "
-            "with patches of at least 20 pixels."
+            "No color card is found. It must have 24 patches (ColorChecker Classic), be seen whole, flat and evenly "
+            "lit, with patches of at least 20 pixels."
         )
     white, grays = card.patches[18], card.patches[list(_NEUTRAL)].mean(1)
     if white.max() >= _BRIGHT:

@@ -37,6 +37,8 @@ class BatchSettings(BaseModel):
         error.
     marker_mm : float, optional
         Side of the ArUco markers or AprilTags in the images, millimeters: they say the scale.
+    color_card : bool
+        Correct each image's colors by the color card in it.
     exports : tuple of str
         Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
     channels : tuple of int or dict, optional
@@ -68,6 +70,7 @@ class BatchSettings(BaseModel):
     px_per_mm: float | None = Field(None, gt=0)
     scale_from_file: bool = False
     marker_mm: float | None = Field(None, gt=0)
+    color_card: bool = False
     exports: tuple[str, ...] = ()
     channels: tuple[int, ...] | dict[int, tuple[int, ...]] | None = None
     z: int | Literal["max"] = "max"
@@ -102,7 +105,14 @@ class BatchSettings(BaseModel):
     def digest(self) -> str:
         """Return a hash of all that changes a result, weights included: what was done with it need not be again."""
         settings = self.model_dump(exclude={"device", "threads", "exports", "precision", "measure"})
-        later = {"plant_masks": None, "full_masks": False, "channels": None, "z": "max", "marker_mm": None}
+        later = {
+            "plant_masks": None,
+            "full_masks": False,
+            "channels": None,
+            "z": "max",
+            "marker_mm": None,
+            "color_card": False,
+        }
         for name, without in later.items():  # experiments that do without are as they were
             if settings[name] == without:
                 del settings[name]

@@ -26,7 +26,7 @@ from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.find import Task
 from napari_leafseg.pipelines.batch.marker import file_state, write_marker
-from napari_leafseg.pipelines.batch.setups import marker_scale, setup_of
+from napari_leafseg.pipelines.batch.setups import card_colors, marker_scale, setup_of
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
 from napari_leafseg.pipelines.step import Step
 from napari_leafseg.traits import Measurements, area_column, measure
@@ -78,13 +78,13 @@ def process_image(
         px_per_mm, said_by = _scale_of(path, settings, setup, metric, np.asarray(images[0]), planes[0])
         record |= {"px_per_mm": px_per_mm}
         result |= {"px_per_mm": px_per_mm}
-        record |= {name: said for name, said in json.loads(task.setup or "{}").items() if name == "tray"}
+        record |= {name: said for name, said in json.loads(task.setup or "{}").items() if name in ("tray", "color")}
         if said_by:
             record |= {"scale_source": said_by}
             result["notes"] = [*image.notes, *prediction.notes, f"Scale from {said_by}."]
         measured = []
         for array, plane, sure in zip(images, planes, confidence, strict=True):
-            rgb = to_rgb8(np.asarray(array), str(path))  # one of a series at a time
+            rgb = _colors_of(to_rgb8(np.asarray(array), str(path)), path, settings, setup)  # one of a series at a time
             measured.append(measure(plane, rgb, px_per_mm, confidence=sure, tray=setup.tray))
         result |= _write_measured(place, task, measured, overlay(rgb, planes[-1]))
     target = label_path(labels_folder(place, settings), task.name)
@@ -155,6 +155,18 @@ def _scale_of(
             "give it with --px-per-mm."
         )
     return None, ""
+
+
+def _colors_of(image: np.ndarray, path: Path, settings: BatchSettings, setup: Setup) -> np.ndarray:
+    """An image with the colors that its own card says, or that of its camera position."""
+    own = card_colors(image, path) if settings.color_card else None
+    color = own or setup.color
+    if settings.color_card and color is None:
+        raise InputFileError(
+            f"{path} shows no color card of 24 patches, nor do the first images of its camera position. Leave "
+            "--color-card out, or take its images with the card."
+        )
+    return image if color is None else color.apply(image)
 
 
 def _write_measured(place: Path, task: Task, measured: list[Measurements], small: np.ndarray) -> dict[str, Any]:

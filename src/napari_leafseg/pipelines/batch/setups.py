@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.experiment import Described
+from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.positions import KnownScale, Positions, Setup, camera_position
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.io import read_image, to_rgb8
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.find import Task
 from napari_leafseg.project.positions_file import read_positions
+from napari_leafseg.traits.color_card import correct_by_card, find_card
 from napari_leafseg.traits.markers import MarkerScale, find_markers, scale_from_markers
 
 _LOG = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ def read_tray(source: Path) -> Tray | Positions:
     """
     if source.is_dir():
         found = read_positions(source)
-        if not found.trays and not found.scales:
+        if not found:
             raise InputFileError(f"The project {source} has no tray and no confirmed scale. Set them in Measure.")
         return found
     try:
@@ -58,38 +61,43 @@ def set_up(
     own = {path: known.get(path, Described()) for path in paths}
     setups = dict.fromkeys(paths, Setup(given)) if isinstance(given, Tray) else (given or Positions()).setups(own)
     if settings.marker_mm is not None and settings.px_per_mm is None:
-        setups = _with_markers(setups, own, settings)
+        setups = _from_first(setups, own, settings, "scale", _scale_in)
+    if settings.color_card:
+        setups = _from_first(setups, own, settings, "color", _colors_in)
     metric = settings.px_per_mm is None and any(
         setup.scale is not None or (setup.tray is not None and setup.tray.width_mm) for setup in setups.values()
     )
     return [task._replace(setup=_written(setups[path], metric)) for task, path in zip(tasks, paths, strict=True)]
 
 
-def _with_markers(
-    setups: Mapping[Path, Setup], known: Mapping[Path, Described], settings: BatchSettings
-) -> dict[Path, Setup]:
-    """Setups with the scale of the first image of each camera position that shows a marker."""
+def _from_first(
+    setups: Mapping[Path, Setup], known: Mapping[Path, Described], settings: BatchSettings, what: str,
+    find: Callable[[np.ndarray, Path, BatchSettings], Any],
+) -> dict[Path, Setup]:  # fmt: skip
+    """Setups with what the first image of each camera position that shows a marker, or a card, says."""
     found = dict(setups)
     positions: dict[tuple[str, ...], list[Path]] = {}
     for path, described in known.items():
         positions.setdefault(camera_position(described), []).append(path)
     for paths in positions.values():
-        scale = _first_scale(paths[:_FIRST], settings)
-        for path in paths if scale is not None else ():
-            found[path] = Setup(setups[path].tray, scale)
+        for path in paths[:_FIRST]:
+            try:
+                said = find(to_rgb8(_first_frame(read_image(path, settings.reading).array), str(path)), path, settings)
+            except UserError as error:  # told where the image is done
+                _LOG.info("%s says no %s: %s", path, what, error)
+                continue
+            found |= {other: replace(found[other], **{what: said}) for other in paths}
+            break
     return found
 
 
-def _first_scale(paths: Sequence[Path], settings: BatchSettings) -> KnownScale | None:
-    for path in paths:
-        try:
-            image = to_rgb8(_first_frame(read_image(path, settings.reading).array), str(path))
-            found = scale_from_markers(find_markers(image), settings.marker_mm or 0, image.shape)
-        except UserError as error:  # told where the image is done
-            _LOG.info("%s says no scale: %s", path, error)
-            continue
-        return KnownScale(found.px_per_mm, f"{found.source} in {path.name}", (image.shape[0], image.shape[1]))
-    return None
+def _scale_in(image: np.ndarray, path: Path, settings: BatchSettings) -> KnownScale:
+    found = scale_from_markers(find_markers(image), settings.marker_mm or 0, image.shape)
+    return KnownScale(found.px_per_mm, f"{found.source} in {path.name}", (image.shape[0], image.shape[1]))
+
+
+def _colors_in(image: np.ndarray, path: Path, _settings: BatchSettings) -> ColorCorrection:
+    return replace(correct_by_card(find_card(image)).correction, source=f"color card in {path.name}")
 
 
 def _first_frame(array: Any) -> np.ndarray:
@@ -104,6 +112,8 @@ def _written(setup: Setup, metric: bool) -> str:
         content["tray"] = setup.tray.as_dict()
     if setup.scale is not None:
         content["scale"] = setup.scale.as_dict()
+    if setup.color is not None:
+        content["color"] = setup.color.as_dict()
     if metric:
         content["metric"] = True
     return json.dumps(content, sort_keys=True) if content else ""
@@ -112,10 +122,24 @@ def _written(setup: Setup, metric: bool) -> str:
 def setup_of(task: Task) -> tuple[Setup, bool]:
     """Return what holds for a task's image, and whether it must have a scale, as others have one."""
     content = json.loads(task.setup) if task.setup else {}
-    tray, scale = content.get("tray"), content.get("scale")
-    return Setup(
-        None if tray is None else Tray.from_dict(tray), None if scale is None else KnownScale.from_dict(scale)
-    ), bool(content.get("metric"))
+    kinds: dict[str, Any] = {"tray": Tray, "scale": KnownScale, "color": ColorCorrection}
+    said = {name: kind.from_dict(content[name]) for name, kind in kinds.items() if name in content}
+    return Setup(**said), bool(content.get("metric"))
+
+
+def card_colors(image: np.ndarray, path: Path) -> ColorCorrection | None:
+    """Return the correction of an image's own color card; None where it has none.
+
+    Raises
+    ------
+    InputFileError
+        When there is a card that cannot be trusted.
+    """
+    try:
+        card = find_card(image)
+        return None if card is None else correct_by_card(card).correction
+    except UserError as error:
+        raise InputFileError(f"{path}: {error}") from error
 
 
 def marker_scale(image: np.ndarray, labels: np.ndarray, size_mm: float, path: Path) -> MarkerScale | None:

@@ -12,6 +12,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_leafseg.experiment import Described
+from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.positions import KnownScale, Positions, Setup, same_position
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.project.positions_file import (
@@ -38,11 +39,12 @@ class Lookup:
 
     def __call__(self, path: Path) -> Setup:
         """Return what holds for an image."""
-        if not self.positions.trays and not self.positions.scales:
+        if not self.positions:
             return Setup()
         if self._found is None:
             self._found = {} if self.known is None else self.positions.setups(self.known.all())
-        alone = Setup(self.positions.trays.get(path), self.positions.scales.get(path))
+        said = self.positions
+        alone = Setup(said.trays.get(path), said.scales.get(path), said.colors.get(path))
         return self._found.get(path, alone)
 
 
@@ -129,6 +131,16 @@ class PositionStore(QObject):
                 positions.scales.pop(other, None)
         else:
             positions.scales[path] = scale
+        self.replace(positions)
+
+    def set_color(self, path: Path, color: ColorCorrection | None) -> None:
+        """Keep a color correction as `set_scale` keeps a scale."""
+        positions = self.positions.copy()
+        if color is None:
+            for other in self.together(path):
+                positions.colors.pop(other, None)
+        else:
+            positions.colors[path] = color
         self.replace(positions)
 
     def replace(self, positions: Positions) -> None:
