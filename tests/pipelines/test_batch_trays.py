@@ -21,6 +21,7 @@ from napari_leafseg.project import Project
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.project.positions_file import KeptPositions, positions_content, write_positions
 from napari_leafseg.synthetic import SceneConfig, synthesize
+from tests.cards import scene
 from tests.conftest import discs
 from tests.markers import Camera
 from tests.programs import run_command
@@ -144,6 +145,23 @@ def test_crops_of_planted_pots_and_what_could_not_be_cut(tmp_path):
     assert "b.png" in last.problem
     found = sorted(path.relative_to(tmp_path / "crops").as_posix() for path in (tmp_path / "crops").rglob("*.png"))
     assert found == ["A1/a.png", "A2/a.png", "B2/a.png"]
+
+
+def test_colors_by_cards(tmp_path):
+    write_image(tmp_path / "in" / "a_2024-05-03.png", scene())
+    write_image(tmp_path / "in" / "a_2024-05-04.png", scene()[270:])
+    settings = SETTINGS.model_copy(update={"color_card": True})
+    results, _, _ = drive(tmp_path / "in", tmp_path / "out", settings)
+    assert not [item for item in results if "error" in item]
+    own, other = (
+        json.loads((tmp_path / "out" / "labels" / f"a_2024-05-0{day}_label.json").read_text())["color"]
+        for day in (3, 4)
+    )
+    assert own == other
+    assert own["source"] == "color card in a_2024-05-03.png"
+    write_image(tmp_path / "none" / "b.png", scene()[270:])
+    results, _, _ = drive(tmp_path / "none", tmp_path / "out2", settings)
+    assert "shows no color card" in results[0]["error"]
 
 
 @pytest.mark.slow

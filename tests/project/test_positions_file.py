@@ -8,6 +8,7 @@ from PIL import Image
 
 from napari_leafseg import _files
 from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.positions import KnownScale, Positions
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.project import Project
@@ -37,7 +38,10 @@ def project(tmp_path):
 def kept(project):
     first, second = (project.path_of(ref) for ref in project.images)
     scale = KnownScale(8.125, "ArUco 4×4 no. 7, 20 mm", (600, 800))
-    return KeptPositions(Positions({first: TRAY}, {second: scale}), {"gone": {"tray": {"rows": 1, "columns": 2}}})
+    color = ColorCorrection(((1.2, 0.1, 0.0), (0.0, 1.1, 0.0), (0.1, 0.0, 1.9), (0.0, 0.01, 0.0)), "color card")
+    return KeptPositions(
+        Positions({first: TRAY}, {second: scale}, {first: color}), {"gone": {"tray": {"rows": 1, "columns": 2}}}
+    )
 
 
 def test_all_is_read_as_it_was_written(project, kept):

@@ -18,6 +18,7 @@ from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
+from tests.cards import LEAF, scene
 from tests.conftest import discs
 from tests.markers import Camera
 from tests.widgets.test_correct import Hand
@@ -304,3 +305,27 @@ def test_dragging_a_corner_of_a_large_tray_is_quick(desk, qtbot):
     before = time.perf_counter()
     grid.handles.rested.emit()
     assert time.perf_counter() - before < 0.2
+
+
+def test_colors_are_corrected_by_a_card_that_was_confirmed(viewer, qtbot):
+    image = scene()
+    layer = viewer.add_image(image, name="bench", rgb=True)
+    labels = np.zeros(image.shape[:2], np.uint16)
+    labels[310:470, 460:640] = 1
+    layers.add_labels(Session.of(viewer), layer, Document(labels))
+    widget = MeasureWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Measure")
+    settle(widget, qtbot)
+    colors = ["mean_red", "mean_green", "mean_blue"]
+    assert abs(widget.measured.leaves[colors].to_numpy()[0] - LEAF).max() > 15
+    click(qtbot, widget.card_button)
+    qtbot.waitUntil(widget.color_panel.use_button.isEnabled, timeout=10000)
+    assert "after the correction" in widget.color_panel.message.text()
+    assert "color card" in viewer.layers
+    click(qtbot, widget.color_panel.use_button)
+    settle(widget, qtbot)
+    assert abs(widget.measured.leaves[colors].to_numpy()[0] - LEAF).max() < 4
+    click(qtbot, widget.card_button)
+    click(qtbot, widget.color_panel.remove_button)
+    settle(widget, qtbot)
+    assert abs(widget.measured.leaves[colors].to_numpy()[0] - LEAF).max() > 15

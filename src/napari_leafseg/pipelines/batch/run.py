@@ -99,7 +99,7 @@ def run_batch(
     known : callable, optional
         Says what is known of the images; their names and EXIF alone when None.
     setups : Tray or Positions, optional
-        The tray of all images, or the trays and scales of their camera positions.
+        See `set_up`.
 
     Raises
     ------
@@ -112,10 +112,9 @@ def run_batch(
     _clear(place)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
-    paths = [Path(task.path) for task in tasks if settings.measure]
-    experiment, notes = (known or gather)(paths)
+    experiment, notes = (known or gather)([Path(task.path) for task in tasks if settings.measure])
     if settings.measure:
-        tasks = set_up(tasks, experiment.describe(paths), settings, setups)
+        tasks = set_up(tasks, experiment, settings, setups)
         _write_about(place, settings, digest, len(tasks), experiment)
     total, results = len(tasks) + len(errors), list(errors)
     yield from _first_events(left_out, notes, errors, total)

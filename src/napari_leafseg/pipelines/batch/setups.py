@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, UserError
-from napari_leafseg.experiment import Described
+from napari_leafseg.experiment import Described, Experiment
 from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.positions import KnownScale, Positions, Setup, camera_position
 from napari_leafseg.experiment.tray import Tray
@@ -50,7 +50,7 @@ def read_tray(source: Path) -> Tray | Positions:
 
 
 def set_up(
-    tasks: Sequence[Task], known: Mapping[Path, Described], settings: BatchSettings, given: Tray | Positions | None
+    tasks: Sequence[Task], experiment: Experiment, settings: BatchSettings, given: Tray | Positions | None
 ) -> list[Task]:
     """Tell each task which tray and scale hold for its image.
 
@@ -58,7 +58,7 @@ def set_up(
     scale of the first of its camera position that has one.
     """
     paths = [Path(task.path) for task in tasks]
-    own = {path: known.get(path, Described()) for path in paths}
+    own = experiment.describe(paths)
     setups = dict.fromkeys(paths, Setup(given)) if isinstance(given, Tray) else (given or Positions()).setups(own)
     if settings.marker_mm is not None and settings.px_per_mm is None:
         setups = _from_first(setups, own, settings, "scale", _scale_in)

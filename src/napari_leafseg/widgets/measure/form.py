@@ -48,9 +48,10 @@ class MeasureForm(JobWidget):
         column.addLayout(self._scale_sources())
         self.scale_source = wrapped_label("scale_source")
         self.scale_source.hide()
-        self.scale_panel = ScalePanel()
+        self.scale_panel, self.color_panel = ScalePanel(), ScalePanel()
         column.addWidget(self.scale_source)
         column.addWidget(self.scale_panel)
+        column.addWidget(self.color_panel)
         self.series_box = QCheckBox("Follow all images over time")
         self.series_box.setObjectName("series")
         self.series_box.setToolTip("Follow the leaves of each plant through the images of the list, in order of time")
@@ -104,11 +105,13 @@ class MeasureForm(JobWidget):
         tip = "Draw a line along something whose length you know"
         self.ruler_button = push_button("ruler", "Ruler …", tip=tip)
         tip = "Find ArUco markers or AprilTags in the image, whose size you know"
-        self.marker_button = push_button("marker", "Find marker …", tip=tip)
+        self.marker_button = push_button("marker", "Marker …", tip=tip)
         tip = "What the file itself states; a camera's files state how to print, which is no scale"
         self.file_button = push_button("scale_from_file", "From file", tip=tip)
         row = QHBoxLayout()
-        for button in (self.ruler_button, self.marker_button, self.file_button):
+        tip = "Correct colors by a card of 24 patches (ColorChecker Classic) in the image"
+        self.card_button = push_button("color_card", "Color card …", tip=tip)
+        for button in (self.ruler_button, self.marker_button, self.file_button, self.card_button):
             row.addWidget(button, 1)
         return row
 

@@ -16,11 +16,13 @@ class ScalePanel(QWidget):
     changed(float)
         Other millimeters.
     used()
+    removed()
     canceled()
     """
 
     changed = Signal(float)
     used = Signal()
+    removed = Signal()
     canceled = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -33,10 +35,14 @@ class ScalePanel(QWidget):
         self.box.setSuffix(" mm")
         self.box.valueChanged.connect(self.changed)
         self.use_button = push_button("use_scale", "Use", self.used.emit)
+        self.remove_button = push_button("remove_scale", "Remove", self.removed.emit, "What holds until now")
+        self.remove_button.hide()
         self.cancel_button = push_button("cancel_scale", "Cancel", self.canceled.emit)
         row = QHBoxLayout()
         row.addWidget(self.box, 1)
+        row.addStretch(0)
         row.addWidget(self.use_button)
+        row.addWidget(self.remove_button)
         row.addWidget(self.cancel_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -44,10 +50,11 @@ class ScalePanel(QWidget):
         column.addLayout(row)
         self.hide()
 
-    def ask(self, message: str, millimeters: float, tip: str) -> None:
-        """Show the panel; *Use* waits until something was found."""
+    def ask(self, message: str, millimeters: float | None, tip: str = "") -> None:
+        """Show the panel, without millimeters where these are None; *Use* waits until something was found."""
+        self.box.setVisible(millimeters is not None)
         self.box.blockSignals(True)
-        self.box.setValue(millimeters)
+        self.box.setValue(millimeters or 0)
         self.box.blockSignals(False)
         self.box.setToolTip(tip)
         self.tell(message, False)

@@ -26,6 +26,7 @@ from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, present
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
+from napari_leafseg.widgets.measure.color import ColorControl
 from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of
 from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
@@ -69,6 +70,7 @@ class MeasureWidget(MeasureForm):
         self.cache = MeasureCache()
         self._began = 0.0
         self.scale = ScaleControl(self, self.settings_store, self.positions, lambda: self.name, self._ask)
+        self.colors = ColorControl(self, self.positions)
         self._soon = burst_timer(self, self.refresh, 250)
         self._connect()
         self._ask()
@@ -318,8 +320,7 @@ class MeasureWidget(MeasureForm):
         return self.editor.menu(self, self.measured, self.leaves.chosen_rows())
 
     def _show_menu(self, where: QPoint) -> None:
-        menu = self.leaf_menu()
-        if menu.actions():
+        if (menu := self.leaf_menu()).actions():
             menu.exec_(present(self.leaves.viewport()).mapToGlobal(where))
 
     def _name_edited(self, row: int, _column: str, text: str) -> None:
@@ -336,9 +337,9 @@ class MeasureWidget(MeasureForm):
             self.positions.change_tray(self.positions.place(binding.image), tray)
 
     def _edit_tray(self) -> None:
-        image = self.session.focus()
-        if image is not None:
+        if (image := self.session.focus()) is not None:
             self.scale.close()
+            self.colors.close()
             self.tray_panel.edit(image)
             self._tray_shown()
 
@@ -395,6 +396,6 @@ class MeasureWidget(MeasureForm):
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
         self._no_clicks()
-        self.scale.close()
-        self.tray_panel.close_grid()
+        for begun in (self.scale.close, self.colors.close, self.tray_panel.close_grid):
+            begun()
         super().closeEvent(event)
