@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,12 +87,16 @@ def click(qtbot, button):
     QApplication.processEvents()
 
 
-def lay(widget, hand, qtbot, rows=2, columns=3):
-    """Open the panel and drag the corners of the grid to those of the image."""
+def lay(widget, hand, qtbot, rows=2, columns=3, mouse=False):
+    """Open the panel and bring the corners of the grid to those of the image, with the mouse where that is tested."""
     click(qtbot, widget.tray_button)
     panel = widget.tray_panel
     panel.form.native("rows").setValue(rows)
     panel.form.native("columns").setValue(columns)
+    if not mouse:
+        panel.grid.show(replace(panel.grid.tray, corners=((0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0))))
+        panel.grid.changed.emit()
+        return panel
     corners = [(0, 0), (0, 299), (199, 299), (199, 0)]
     for number, corner in enumerate(corners):
         drag(hand, qtbot, tuple(panel.grid.handles.points[number]), corner)
@@ -101,10 +106,10 @@ def lay(widget, hand, qtbot, rows=2, columns=3):
 def test_corners_are_dragged_and_leaves_belong_to_the_pots_of_all_days(desk, qtbot, viewer):
     widget, hand, folder = desk
     center = tuple(viewer.camera.center)
-    panel = lay(widget, hand, qtbot)
+    panel = lay(widget, hand, qtbot, mouse=True)
     assert tuple(viewer.camera.center) == pytest.approx(center), "the image moved with the corner"
     np.testing.assert_allclose(panel.grid.tray.corners, [(0, 0), (0, 1), (1, 1), (1, 0)], atol=0.01)
-    assert panel.preview.text().startswith("A1, A2, A3, …, B3: 6 pots") or "A1, A2" in panel.preview.text()
+    assert panel.preview.text().startswith("A1, A2, A3, …, B3: 6 pots")
     hand.click(150, 150)
     assert panel.grid.tray.empty == {(1, 1)}
     assert "1 empty" in panel.preview.text()

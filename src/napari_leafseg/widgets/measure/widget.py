@@ -372,9 +372,8 @@ class MeasureWidget(MeasureForm):
         )
         if chosen:
             start_worker(
-                save_table, self.view.shown(), Path(chosen), self.record(),
+                save_table, self.view.shown(), Path(chosen), self.record(), owner=self,
                 on_result=lambda _none: show_info(f"Saved {chosen}"), on_error=lambda error: show_error(str(error)),
-                owner=self,
             )  # fmt: skip
 
     def _save_figure(self) -> None:
