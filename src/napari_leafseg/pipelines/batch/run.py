@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -127,13 +127,17 @@ def run_batch(
     )  # fmt: skip
     with contextlib.closing(events):
         for event in events:
-            result = _result_of(event)
-            results += [] if result is None else [result]
+            if (result := _result_of(event)) is not None:
+                results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
     _clear(place)  # of workers that died
-    order = {task.name: number for number, task in enumerate(tasks)}
-    results.sort(key=lambda item: order.get(item["name"], -1))
+    results.sort(key=partial(_place_of, {task.name: number for number, task in enumerate(tasks)}))
     yield from _report(place, results, settings, total, experiment)
+
+
+def _place_of(order: Mapping[str, int], result: Mapping[str, Any]) -> int:
+    """The number of a result's image; what is not there comes first."""
+    return order.get(result["name"], -1)
 
 
 def _result_of(event: RunEvent[Task, dict[str, Any]]) -> dict[str, Any] | None:
