@@ -59,7 +59,7 @@ class Handles(QObject):
         self.points = np.zeros((0, 2))
         viewer, options = session.viewer, geometry(image, 2)
         self._active = viewer.layers.selection.active
-        width = max(1.0, max(plane_shape(image)) / 500)
+        width = max(1.0, max(plane_shape(image)) / 350)
         mark = session.mark(image, kind)
         self.lines: Vectors = viewer.add_layer(
             Vectors(np.zeros((0, 2, 2)), name=name, edge_width=width, edge_color=_COLOR, vector_style="line",

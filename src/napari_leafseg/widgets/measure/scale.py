@@ -195,7 +195,7 @@ class ScaleControl(QObject):
                 shape = plane_shape(self._image)
                 self._scale = scale_from_markers(self.markers, millimeters, shape, self._plants())
                 together = len(self._positions.together(self._positions.place(self._image)))
-                whose = f" It holds for the {together} images of this camera position." if together > 1 else ""
+                whose = f" For the {together} images of this camera position." if together > 1 else ""
                 panel.tell(f"{self._scale.sentence}{whose}", True)
             except UserError as error:
                 panel.tell(str(error), False)
