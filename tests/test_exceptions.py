@@ -23,6 +23,7 @@ ALLOWED = {
     "io/tiff.py:_decodes": "the error is the answer whether tifffile decodes it",
     "pipelines/processes.py:Pool.map": "no result yet: the caller is given a chance to stop",
     "versions.py:installed_version": "the error is the answer whether a package is installed",
+    "widgets/measure/tray_grid.py:TrayGrid._moved": "a corner is being dragged: the grid waits until they make a tray",
     "widgets/images/class_dialog.py:ClassDialog.__init__": "nothing is named after leaves: the dialog asks",
 }
 LOGS = {"_LOG", "logger", "log_error", "handleError"}

@@ -34,6 +34,7 @@ OLD = {  # and what is said instead
 }  # fmt: skip
 READ = "src/napari_leafseg"
 ALLOWED = {  # what other libraries call so, and names that files and commands of earlier versions have
+    "docs/experiments.md": {"colour"},
     f"{READ}/cli/common.py": {"framework", "whole masks"},
     f"{READ}/finetuning/config.py": {"framework"},
     f"{READ}/finetuning/snapshot.py": {"pictures"},

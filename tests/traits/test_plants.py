@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_leafseg.synthetic import SceneConfig, synthesize
-from napari_leafseg.traits import gather_leaves, measure, measure_plants, name_pots, rosette_center, trace_leaves
+from napari_leafseg.traits import gather_leaves, measure, measure_plants, rosette_center, trace_leaves
 from tests.conftest import discs
 
 
@@ -66,12 +66,6 @@ def test_measurements_of_a_plant():
     assert row["hull_area_px2"] == pytest.approx(20 * 50 + (10 + 50) / 2 * 10, rel=0.12)
     assert row["compactness"] == pytest.approx(row["area_px2"] / row["hull_area_px2"])
     assert row["diameter_px"] == pytest.approx(np.hypot(30, 50))
-
-
-def test_pots_of_a_tray():
-    names = name_pots({1: (10.0, 10.0), 2: (90.0, 290.0), 3: (250.0, 100.0)}, 3, 4, (300, 400))
-    assert names == {1: "A1", 2: "A3", 3: "C2"}
-    assert name_pots({1: (99.0, 0.0)}, 30, 1, (100, 1))[1] == "AD1"
 
 
 def test_millimeters():

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QScrollArea
+from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea
 
 from napari_leafseg.io import write_image
 from napari_leafseg.pipelines import measure as pipeline
@@ -151,7 +151,7 @@ def _point(x):
     return QPoint(x, 5)
 
 
-def test_scale_typed_and_from_a_ruler(viewer, qtbot, labels, monkeypatch):
+def test_scale_typed_and_from_a_ruler(viewer, qtbot, labels):
     widget = shown(viewer, qtbot, labels)
     widget.scale_box.setFocus()
     widget.scale_box.selectAll()
@@ -161,7 +161,6 @@ def test_scale_typed_and_from_a_ruler(viewer, qtbot, labels, monkeypatch):
     area = np.count_nonzero(labels == 1)
     assert widget.measured.leaves["area_mm2"].iloc[0] == pytest.approx(area / 4)
     assert "area_mm2" in widget.measured.plants
-    monkeypatch.setattr(QInputDialog, "getDouble", lambda *_: (12.5, True))
     qtbot.mouseClick(widget.ruler_button, Qt.MouseButton.LeftButton)
     hand = Hand(viewer, qtbot)
     start, stop = hand.place(10, 10), hand.place(10, 60)
@@ -170,7 +169,14 @@ def test_scale_typed_and_from_a_ruler(viewer, qtbot, labels, monkeypatch):
         qtbot.mouseMove(hand.native, start + (stop - start) * share)
         hand._send(_move(), start + (stop - start) * share, Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton)
     qtbot.mouseRelease(hand.native, Qt.MouseButton.LeftButton, pos=stop)
-    qtbot.waitUntil(lambda: "ruler" not in viewer.layers, timeout=3000)
+    panel = widget.scale_panel
+    assert panel.message.text().startswith(("49", "50", "51"))
+    panel.box.setFocus()
+    panel.box.selectAll()
+    qtbot.keyClicks(panel.box, "12.5")
+    qtbot.mouseClick(panel.use_button, Qt.MouseButton.LeftButton)
+    assert "ruler" not in viewer.layers
+    assert panel.isHidden()
     settle(widget, qtbot)
     assert widget.scale_box.value() == pytest.approx(50 / 12.5, rel=0.05)
     qtbot.mouseClick(widget.ruler_button, Qt.MouseButton.LeftButton)
@@ -186,7 +192,7 @@ def _move():
     return QEvent.Type.MouseMove
 
 
-def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, labels, tmp_path, monkeypatch):
+def test_leaves_are_moved_to_another_plant_and_plants_are_named(viewer, qtbot, labels, tmp_path):
     controller = ProjectController.of(Session.of(viewer))
     controller.create(tmp_path / "project")
     widget = shown(viewer, qtbot, labels)
@@ -196,10 +202,7 @@ def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, lab
     titles["2"].trigger()
     settle(widget, qtbot)
     assert widget.measured.leaves["plant"].tolist() == [1, 2, 2]
-    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("2 × 2", True))
-    qtbot.mouseClick(widget.tray_button, Qt.MouseButton.LeftButton)
-    settle(widget, qtbot)
-    assert widget.measured.plants["name"].tolist() == ["A1", "B2"]
+    assert widget.measured.plants["name"].tolist() == ["1", "2"]
     widget.tabs.setCurrentWidget(widget.plants)
     index = widget.plants.proxy.index(0, 1)
     widget.plants.edit(index)
@@ -208,8 +211,8 @@ def test_leaves_are_moved_to_another_plant_and_pots_are_named(viewer, qtbot, lab
     qtbot.keyClicks(editor, "wild type")
     qtbot.keyClick(editor, Qt.Key.Key_Return)
     settle(widget, qtbot)
-    assert widget.measured.plants["name"].tolist() == ["wild type", "B2"]
-    assert widget.measured.leaves["name"].tolist() == ["wild type", "B2", "B2"]
+    assert widget.measured.plants["name"].tolist() == ["wild type", "2"]
+    assert widget.measured.leaves["name"].tolist() == ["wild type", "2", "2"]
     controller.project.writer.flush()
     notes = read_measurement_settings(tmp_path / "project").of("plant")
     assert notes.plants == {0: {2: 2}}
@@ -326,7 +329,7 @@ def test_the_scale_that_a_file_states(viewer, qtbot, labels, tmp_path, monkeypat
     assert widget.scale_box.value() == pytest.approx(10)
     assert "area_mm2" in widget.measured.leaves
     said = []
-    monkeypatch.setattr("napari_leafseg.widgets.measure.widget.show_info", said.append)
+    monkeypatch.setattr("napari_leafseg.widgets.measure.scale.show_info", said.append)
     Image.open(tmp_path / "plant.png").convert("RGB").save(tmp_path / "plant.png", dpi=(1, 1))
     qtbot.mouseClick(widget.file_button, Qt.MouseButton.LeftButton)
     assert "states no scale" in said[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +36,18 @@ def _number(text: str | float) -> float:
 PxPerMm = Annotated[
     float | None,
     typer.Option(parser=_number, metavar="NUMBER", help="Pixels a millimeter; traits are in pixels if left out."),
+]
+MarkerSize = Annotated[
+    float | None,
+    typer.Option(
+        parser=_number,
+        metavar="MM",
+        help="Side of the ArUco markers or AprilTags in the images, in millimeters: they say the scale.",
+    ),
+]
+TrayFile = Annotated[
+    Path | None,
+    typer.Option("--tray", help="A tray saved from Measure, or a project's folder: its trays and scales."),
 ]
 Channels = Annotated[
     str | None,

@@ -17,6 +17,7 @@ from napari_leafseg.cli.parameters import (
     LEFT_OUT_CODE,
     Angle,
     Channels,
+    MarkerSize,
     MaskThreshold,
     MinArea,
     Overlap,
@@ -24,6 +25,7 @@ from napari_leafseg.cli.parameters import (
     PxPerMm,
     Score,
     Seeds,
+    TrayFile,
     Tta,
     ZPlane,
     given_values,
@@ -103,6 +105,7 @@ def _exit(outcome: _Outcome) -> None:
 def _run_batch(
     images: Sequence[str | Path], output: Path, settings: BatchSettings, workers: int | None,
     scheduler: str | None = None, tell: Callable[[dict[str, Any]], None] | None = None, known: Gather | None = None,
+    setups: Any = None,
 ) -> _Outcome:  # fmt: skip
     """Run many images under a progress bar; errors and what is left out are printed as they come.
 
@@ -110,7 +113,7 @@ def _run_batch(
     """
     from napari_leafseg.pipelines.batch.run import run_batch
 
-    return _follow(run_batch(images, output, settings, workers, scheduler, known), tell)
+    return _follow(run_batch(images, output, settings, workers, scheduler, known, None, setups), tell)
 
 
 def _follow(events: Iterator[BatchEvent], tell: Callable[[dict[str, Any]], None] | None = None) -> _Outcome:
@@ -168,10 +171,16 @@ def batch(
     pattern: Pattern = None,
     metadata: MetadataTable = None,
     day_first: DayFirst = None,
+    tray: TrayFile = None,
+    marker_size: MarkerSize = None,
+    color_card: Annotated[
+        bool, typer.Option(help="Correct each image's colors by the color card of 24 patches in it.")
+    ] = False,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.experiment.gather import gather
     from napari_leafseg.pipelines.batch.config import BatchSettings
+    from napari_leafseg.pipelines.batch.setups import read_tray
 
     values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
@@ -179,10 +188,11 @@ def batch(
     settings = BatchSettings(
         model=model, values=values, scale=scale, channels=reading.channels, z=reading.z,
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
-        traits=tuple(trait or ()),
+        traits=tuple(trait or ()), marker_mm=marker_size, color_card=color_card,
     )  # fmt: skip
     known = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first)
-    done = _run_batch(images, output, settings, workers, scheduler or None, known=known)
+    setups = None if tray is None else read_tray(tray)
+    done = _run_batch(images, output, settings, workers, scheduler or None, known=known, setups=setups)
     out.print(
         f"{counted(done.total - done.failed, 'image')} done, {done.failed} not. Report: {escape(str(done.report))}",
         soft_wrap=True,

@@ -87,7 +87,7 @@ def _slopes(growth: pd.DataFrame, area: str) -> pd.Series:
 
 
 def plant_curves(growth: pd.DataFrame, series: Sequence[Sequence[int]], area: str) -> pd.DataFrame:
-    """Return the leaves and the area of each plant over time; leaves that do not last are left out.
+    """Return the leaves and the area of each plant, or each pot, over time; leaves that do not last are left out.
 
     Returns
     -------
@@ -100,12 +100,14 @@ def plant_curves(growth: pd.DataFrame, series: Sequence[Sequence[int]], area: st
     if not len(kept):
         return pd.DataFrame(columns=["series", "frame", "time", "leaves", area, "relative_growth_rate"])
     known = [name for name in (*GROUPS, "plant_id", "replicate", "pot") if name in kept]
-    by_frame = kept.groupby("frame")
-    table = by_frame[["time", *known]].first().reset_index()
+    each = ["frame", "pot"] if "pot" in kept else ["frame"]
+    by_frame = kept.groupby(each)
+    table = by_frame[["time", *(name for name in known if name not in each)]].first().reset_index()
     table.insert(0, "series", table["frame"].map(of_frame))
     table["leaves"], table[area] = by_frame.size().to_numpy(), by_frame[area].sum().to_numpy()
-    table = table.sort_values(["series", "time"]).reset_index(drop=True)
-    own = table.groupby("series")
+    whose = ["series", *each[1:]]
+    table = table.sort_values([*whose, "time"]).reset_index(drop=True)
+    own = table.groupby(whose)
     table["relative_growth_rate"] = np.log(table[area] / own[area].shift()) / own["time"].diff()
     return table
 

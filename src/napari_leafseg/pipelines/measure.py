@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from napari_leafseg._counts import counted
 from napari_leafseg.experiment import Described, Grouping, add_metadata, group_series
 from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks
+from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.io import to_rgb8
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import Measurements, area_column, in_millimeters, measure
 from napari_leafseg.traits.tracking import TrackEdits, TrackMemory, growth, track_series
+
+_NOTHING_SET = Setup()
 
 
 @dataclass
@@ -64,16 +68,20 @@ class MeasureCache:
         self._confidence: dict[Hashable, tuple[weakref.ref[Any], dict[int, float]]] = {}
 
     def measure(
-        self, frame: Frame, labels: np.ndarray, plants: Mapping[int, int] | None, names: Mapping[int, str]
-    ) -> Measurements:
+        self, frame: Frame, labels: np.ndarray, plants: Mapping[int, int] | None, names: Mapping[int, str],
+        setup: Setup = _NOTHING_SET,
+    ) -> Measurements:  # fmt: skip
         """Measure a frame, or say what is known of it."""
         digest = hashlib.sha1(np.ascontiguousarray(labels).data).digest()
-        key = frame.key, digest, labels.shape, tuple(sorted((plants or {}).items())), tuple(sorted(names.items()))
+        decided = tuple(sorted((plants or {}).items())), tuple(sorted(names.items()))
+        key = frame.key, digest, labels.shape, *decided, setup.without_scale()
         known = self._measured.get(key)
         if known is None:
             raw = frame.image()
             image = None if raw is None else to_rgb8(np.asarray(raw), frame.name)
-            known = measure(labels, image, None, plants, names, {}, frame.verified)
+            if image is not None and setup.color is not None:
+                image = setup.color.apply(image)
+            known = measure(labels, image, None, plants, names, {}, frame.verified, tray=setup.tray)
             self._keep(self._measured, key, known)
         leaves = known.leaves.copy()
         leaves["verified"] = [leaf in frame.verified for leaf in leaves["leaf"]]
@@ -119,6 +127,8 @@ class Measured:
         Which frames show one plant, in order of time.
     followed, by_plant : pandas.DataFrame
         A row a leaf that was followed, and a row a plant and image; see `napari_leafseg.experiment.growth`.
+    notes : tuple of str
+        What a person should know of scale and pots.
     """
 
     leaves: pd.DataFrame
@@ -129,6 +139,7 @@ class Measured:
     grouping: Grouping = field(default_factory=Grouping)
     followed: pd.DataFrame = field(default_factory=pd.DataFrame)
     by_plant: pd.DataFrame = field(default_factory=pd.DataFrame)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +154,7 @@ class MeasureEvent:
 
 def measure_job(
     frames: list[Frame], notes: ImageMeasurementSettings, px_per_mm: float | None, cache: MeasureCache | None = None,
-    known: Callable[[Path | None], Described] | None = None,
+    known: Callable[[Path | None], Described] | None = None, setup_of: Callable[[Frame], Setup] | None = None,
 ) -> Iterator[MeasureEvent]:  # fmt: skip
     """Measure frames; several are one series, or one for each plant, whose leaves are followed.
 
@@ -152,25 +163,56 @@ def measure_job(
     frames : list of Frame
     notes : ImageMeasurementSettings
     px_per_mm : float, optional
+        Where no other scale is known of an image.
     cache : MeasureCache, optional
     known : callable, optional
         Says what is known of the plant in a file.
+    setup_of : callable, optional
+        Says which tray and scale hold for an image.
     """
-
     cache = cache or MeasureCache()
+    setups = [Setup() if setup_of is None else setup_of(frame) for frame in frames]
     pixels: list[Measurements] = []
-    metric: list[Measurements] = []
-    for event in run_over(list(enumerate(frames)), partial(_measure, notes, cache), name=lambda item: item[1].name):
+    scales: list[float | None] = []
+    work = partial(_measure, notes, setups, cache)
+    for event in run_over(list(enumerate(frames)), work, name=lambda item: item[1].name):
         if event.result is not None:
-            pixels.append(event.result)
-            leaves, plants = (in_millimeters(table, px_per_mm) for table in (pixels[-1].leaves, pixels[-1].plants))
-            metric.append(Measurements(leaves, plants, pixels[-1].midribs))
+            measured, shape = event.result
+            pixels.append(measured)
+            scales.append(setups[len(scales)].px_per_mm(shape) or px_per_mm)
         yield MeasureEvent(int(event.done), len(frames) + 1, f"Measuring {event.message}")
     described = [Described() if known is None else known(frame.path) for frame in frames]
-    yield MeasureEvent(
-        len(frames) + 1, len(frames) + 1, "Done", _tables(frames, pixels, metric, described, notes, cache.tracks)
-    )
+    scales, said = _one_unit(scales, frames)
+    metric = [
+        Measurements(in_millimeters(item.leaves, scale), in_millimeters(item.plants, scale), item.midribs)
+        for item, scale in zip(pixels, scales, strict=True)
+    ]
+    tables = _tables(frames, pixels, metric, described, notes, cache.tracks)
     cache.tracks.forget_unused()
+    said += _in_empty_pots(frames, pixels, setups)
+    yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", replace(tables, notes=tuple(said)))
+
+
+def _one_unit(scales: list[float | None], frames: list[Frame]) -> tuple[list[float | None], list[str]]:
+    """Give all images no scale where one has none, as one table has one unit; and what is to be said of that."""
+    without = [frame.name for frame, scale in zip(frames, scales, strict=True) if scale is None]
+    if not without or len(without) == len(frames):
+        return scales, []
+    few = ", ".join(without[:3]) + (" …" if len(without) > 3 else "")
+    return [None] * len(scales), [f"In pixels, as no scale is known of {counted(len(without), 'image')}: {few}."]
+
+
+def _in_empty_pots(frames: list[Frame], measured: list[Measurements], setups: list[Setup]) -> list[str]:
+    """What is to be said of pots that are marked as empty and show leaves."""
+    found = dict[str, str]()
+    for frame, item, setup in zip(frames, measured, setups, strict=True):
+        if setup.tray is not None:
+            empty = {setup.tray.name_of[pot] for pot in setup.tray.empty}
+            found |= {str(pot): frame.name for pot in item.plants["pot"] if pot in empty}
+    if not found:
+        return []
+    pots = ", ".join(list(found)[:6]) + (" …" if len(found) > 6 else "")
+    return [f"Leaves in pots that are marked as empty: {pots} ({next(iter(found.values()))})."]
 
 
 def _tables(
@@ -211,9 +253,18 @@ def _moments(grouping: Grouping, frames: int) -> list[float]:
     return [float(at[place]) for place in range(frames)]
 
 
-def _measure(notes: ImageMeasurementSettings, cache: MeasureCache, item: tuple[int, Frame]) -> Measurements:
+def _measure(
+    notes: ImageMeasurementSettings, setups: list[Setup], cache: MeasureCache, item: tuple[int, Frame]
+) -> tuple[Measurements, tuple[int, ...]]:
+    """Measurements of an image, and its shape."""
     number, frame = item
-    return cache.measure(frame, frame.labels(), notes.plants.get(number), notes.names)
+    labels, setup = frame.labels(), setups[number]
+    tray = setup.tray
+    if tray is None:
+        return cache.measure(frame, labels, notes.plants.get(number), notes.names, setup), labels.shape
+    numbers = {name: tray.number_of(pot) for pot, name in tray.name_of.items()}
+    moved = {leaf: numbers[name] for leaf, name in notes.pots.get(number, {}).items() if name in numbers}
+    return cache.measure(frame, labels, moved, {}, setup), labels.shape
 
 
 def _joined(tables: list[pd.DataFrame], frames: list[Frame], order: list[int]) -> pd.DataFrame:

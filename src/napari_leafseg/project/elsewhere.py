@@ -12,6 +12,7 @@ from napari_leafseg.project.document import Document
 from napari_leafseg.project.experiment_file import FILE as EXPERIMENT_FILE
 from napari_leafseg.project.files import ASIDE, OWN_FOLDERS, ImageRef, clear_begun
 from napari_leafseg.project.measurement_settings import FILE as MEASUREMENT_FILE
+from napari_leafseg.project.positions_file import FILE as POSITIONS_FILE
 from napari_leafseg.project.read_options import FILE as READ_OPTIONS_FILE
 from napari_leafseg.project.recent_projects import remember_project
 from napari_leafseg.project.write_job import Job
@@ -119,7 +120,7 @@ def _copy_files(project: Project, other: Project, documents: Collection[str], pr
             found = _copy_labels(project, other, ref)
             lost += ref.state != "new" and not found
     _copy_aside(project.folder, other.folder)
-    for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE, EXPERIMENT_FILE):
+    for name in (MEASUREMENT_FILE, READ_OPTIONS_FILE, EXPERIMENT_FILE, POSITIONS_FILE):
         if (project.folder / name).is_file():
             write_atomically(other.folder / name, read_regular(project.folder / name))
     if lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ class ImageMeasurementSettings(BaseModel):
         Instead of the project's.
     plants : dict
         From frame to (from leaf to plant), where somebody moved leaves to another plant.
+    pots : dict
+        The same where there is a tray: from frame to (from leaf to the name of its pot).
     names : dict
-        From plant to the name of its pot.
+        From plant to its name, where there is no tray.
     links, cuts : list
         Pairs of (frame, leaf), see `napari_leafseg.traits.tracking.TrackEdits`.
     """
@@ -34,6 +37,7 @@ class ImageMeasurementSettings(BaseModel):
 
     px_per_mm: float | None = Field(None, gt=0)
     plants: dict[int, dict[int, int]] = {}
+    pots: dict[int, dict[int, str]] = {}
     names: dict[int, str] = {}
     links: list[tuple[LeafKey, LeafKey]] = []
     cuts: list[tuple[LeafKey, LeafKey]] = []
@@ -63,7 +67,11 @@ class MeasurementSettings(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write them into a project's folder, whole or not at all."""
-        write_atomically(folder / FILE, (self.model_dump_json(indent=1) + "\n").encode())
+        content = self.model_dump(mode="json")
+        for entry in content["images"].values():
+            if not entry["pots"]:  # which earlier versions do not know
+                del entry["pots"]
+        write_atomically(folder / FILE, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_measurement_settings(folder: Path) -> MeasurementSettings:

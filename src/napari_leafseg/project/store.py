@@ -10,6 +10,7 @@
     journal/ID.journal    every step
     predictions/ID.npz    what the network said, for tuning; may be deleted
     channels.json, experiment.json    how images are read, and what is known of their plants, where somebody said
+    positions.json        trays and confirmed scales of the camera positions
     …/NAME.damaged        a file that was damaged, as it was found
 """
 

@@ -3,7 +3,7 @@
 from napari_leafseg.traits.leaves import measure_leaves, trace_leaves
 from napari_leafseg.traits.measure import Measurements, area_column, in_millimeters, measure
 from napari_leafseg.traits.midrib import Midrib, trace_midrib
-from napari_leafseg.traits.plants import gather_leaves, measure_plants, name_pots, rosette_center
+from napari_leafseg.traits.plants import gather_leaves, measure_plants, rosette_center
 
 __all__ = [
     "Measurements",
@@ -14,7 +14,6 @@ __all__ = [
     "measure",
     "measure_leaves",
     "measure_plants",
-    "name_pots",
     "rosette_center",
     "trace_leaves",
     "trace_midrib",

@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.traits.extra import TraitFunction, all_traits
 from napari_leafseg.traits.leaves import measure_leaves, trace_leaves
 from napari_leafseg.traits.midrib import Midrib
 from napari_leafseg.traits.plants import gather_leaves, measure_plants, rosette_center
+from napari_leafseg.traits.pots import add_pots, plants_of_tray
 
 _UNIT = re.compile(r"(?P<per>_per)?_(?P<px>px)(?P<power>\d*)$")
 _POSITION = re.compile(r"_[xy]_px$")
@@ -36,6 +38,7 @@ def measure(
     verified: Collection[int] | None = None,
     gap: float | None = None,
     extra: Collection[TraitFunction] | None = None,
+    tray: Tray | None = None,
 ) -> Measurements:
     """Measure leaves and plants of a label image.
 
@@ -47,7 +50,7 @@ def measure(
         uint8 (H, W, 3) RGB, for colors.
     px_per_mm : float, optional
         Pixels a millimeter: lengths and areas are in mm then, and the columns' names say so.
-    corrections, gap
+    plant_overrides, gap
         See `napari_leafseg.traits.plants.gather_leaves`.
     names : mapping, optional
         From plant to the name of its pot.
@@ -55,13 +58,18 @@ def measure(
         See `napari_leafseg.traits.leaves.measure_leaves`.
     extra : collection of callable, optional
         Further traits; those of packages, and those that were registered, when None: see `napari_leafseg.traits.extra`.
+    tray : Tray, optional
+        Leaves belong to its pots, see `napari_leafseg.traits.pots`, and plants have the pots' numbers and names.
 
     Returns
     -------
     Measurements
     """
-    plants = gather_leaves(labels, gap, plant_overrides)
     midribs = trace_leaves(labels)
+    if tray is None:
+        plants = gather_leaves(labels, gap, plant_overrides)
+    else:
+        plants = plants_of_tray(labels, tray, midribs, gap, plant_overrides)
     groups: dict[int, list[int]] = {}
     for leaf, plant in plants.items():
         groups.setdefault(plant, []).append(leaf)
@@ -74,6 +82,8 @@ def measure(
     if names:
         leaves.insert(1, "name", [names.get(plant, str(plant)) for plant in leaves["plant"]])
     table = measure_plants(labels, plants, centers, names)
+    if tray is not None:
+        leaves, table = add_pots(leaves, table, tray, labels.shape)
     return Measurements(in_millimeters(leaves, px_per_mm), in_millimeters(table, px_per_mm), midribs)
 
 

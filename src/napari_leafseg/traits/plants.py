@@ -172,38 +172,6 @@ def measure_plants(
     return pd.DataFrame(rows, columns=columns)
 
 
-def name_pots(
-    centers: Mapping[int, tuple[float, float]], rows: int, columns: int, shape: tuple[int, int]
-) -> dict[int, str]:
-    """Name plants by the cell of a regular tray in which their middle lies: A1, A2, … B1; row letters, column numbers.
-
-    Parameters
-    ----------
-    centers : mapping
-        From plant to its middle (y, x).
-    rows, columns : int
-        Of the tray, which fills the image.
-    shape : tuple of int
-        Height and width of the image.
-    """
-    names = {}
-    for plant, (y, x) in centers.items():
-        row = int(np.clip(y / shape[0] * rows, 0, rows - 1))
-        column = int(np.clip(x / shape[1] * columns, 0, columns - 1))
-        names[plant] = f"{_letters(row)}{column + 1}"
-    return names
-
-
-def _letters(number: int) -> str:
-    """A … Z, AA, AB …"""
-    text = ""
-    number += 1
-    while number:
-        number, rest = divmod(number - 1, 26)
-        text = chr(65 + rest) + text
-    return text
-
-
 def _middles(labels: np.ndarray, count: int) -> np.ndarray:
     """The mean (y, x) of each leaf's pixels, float (count, 2)."""
     rows, columns = np.nonzero(labels)

@@ -192,6 +192,7 @@ def _nodes(frames: Sequence[Measurements]) -> pd.DataFrame:
     if not full:
         return pd.DataFrame()
     plants = pd.concat([item.plants.assign(frame=number) for number, item in full], ignore_index=True)
+    plants = plants[plants["leaves"] > 0].reset_index(drop=True) if "leaves" in plants else plants
     leaves = pd.concat([item.leaves.assign(frame=number) for number, item in full], ignore_index=True)
     plants["plant_track"] = _plant_tracks(plants)
     wanted = plants[["frame", "plant_track", *_OF_PLANT]]
@@ -199,7 +200,24 @@ def _nodes(frames: Sequence[Measurements]) -> pd.DataFrame:
 
 
 def _plant_tracks(plants: pd.DataFrame) -> np.ndarray:
-    """Plants linked by their middles, numbered in their order in the first frame."""
+    """Plants linked by their pots or else by their middles, numbered in their order in the first frame."""
+    if "pot" in plants and plants["pot"].fillna("").ne("").any():
+        return _tracks_by_pot(plants)
+    return _tracks_by_middle(plants)
+
+
+def _tracks_by_pot(plants: pd.DataFrame) -> np.ndarray:
+    """Plants of one pot are one; those outside of all pots are linked by their middles, apart from these."""
+    pots = plants["pot"].fillna("")
+    outside = (pots == "").to_numpy()
+    numbers = {pot: number for number, pot in enumerate(dict.fromkeys(pots[~outside]), start=1)}
+    found = np.array([numbers.get(pot, 0) for pot in pots])
+    if outside.any():
+        found[outside] = len(numbers) + _tracks_by_middle(plants[outside].reset_index(drop=True))
+    return found
+
+
+def _tracks_by_middle(plants: pd.DataFrame) -> np.ndarray:
     from laptrack import LapTrack
 
     if plants["frame"].nunique() < 2:
@@ -312,7 +330,8 @@ def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence
         return pd.DataFrame(columns=[*_GROWTH[:5], area, *_GROWTH[5:]])
     full = [item.leaves.assign(frame=number) for number, item in enumerate(frames) if len(item.leaves)]
     leaves = pd.concat(full, ignore_index=True)
-    table = tracks.merge(leaves[["frame", "leaf", area]], on=["frame", "leaf"])
+    pot = ["pot"] if "pot" in leaves else []
+    table = tracks.merge(leaves[["frame", "leaf", area, *pot]], on=["frame", "leaf"])
     table["time"] = moments[table["frame"].to_numpy(int)]
     table = table.sort_values(["plant_track", "track", "time"]).reset_index(drop=True)
     by_track = table.groupby("track")
@@ -320,4 +339,4 @@ def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence
     passed = by_track["time"].diff()
     table["absolute_growth_rate"] = by_track[area].diff() / passed
     table["relative_growth_rate"] = np.log(table[area] / by_track[area].shift()) / passed
-    return table[[*_GROWTH[:5], area, *_GROWTH[5:]]]
+    return table[[*_GROWTH[:2], *pot, *_GROWTH[2:5], area, *_GROWTH[5:]]]

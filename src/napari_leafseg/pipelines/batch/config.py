@@ -35,6 +35,10 @@ class BatchSettings(BaseModel):
     scale_from_file : bool
         Take the pixels a millimeter from each file, see `napari_leafseg.io.resolution`; one that states none is an
         error.
+    marker_mm : float, optional
+        Side of the ArUco markers or AprilTags in the images, millimeters: they say the scale.
+    color_card : bool
+        Correct each image's colors by the color card in it.
     exports : tuple of str
         Formats in which all labels are written as well, see `napari_leafseg.io.exchange.formats`.
     channels : tuple of int or dict, optional
@@ -67,6 +71,8 @@ class BatchSettings(BaseModel):
     tta: str = "standard"
     px_per_mm: float | None = Field(None, gt=0)
     scale_from_file: bool = False
+    marker_mm: float | None = Field(None, gt=0)
+    color_card: bool = False
     exports: tuple[str, ...] = ()
     channels: tuple[int, ...] | dict[int, tuple[int, ...]] | None = None
     z: int | Literal["max"] = "max"
@@ -89,8 +95,8 @@ class BatchSettings(BaseModel):
 
     @property
     def metric(self) -> bool:
-        """Whether traits are in millimeters."""
-        return self.px_per_mm is not None or self.scale_from_file
+        """Whether every image must have a scale, so that traits are in millimeters."""
+        return self.px_per_mm is not None or self.scale_from_file or self.marker_mm is not None
 
     @property
     def reading(self) -> ReadOptions:
@@ -102,7 +108,10 @@ class BatchSettings(BaseModel):
     def digest(self) -> str:
         """Return a hash of all that changes a result, weights included: what was done with it need not be again."""
         settings = self.model_dump(exclude={"device", "threads", "exports", "precision", "measure"})
-        later = {"plant_masks": None, "full_masks": False, "channels": None, "z": "max", "traits": ()}
+        later = {
+            "plant_masks": None, "full_masks": False, "channels": None, "z": "max", "traits": (), "marker_mm": None,
+            "color_card": False,
+        }  # fmt: skip
         for name, without in later.items():  # experiments that do without are as they were
             if settings[name] == without:
                 del settings[name]

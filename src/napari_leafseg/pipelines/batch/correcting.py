@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ from pydantic import ValidationError
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, ParameterError, ProjectError, UserError
 from napari_leafseg.experiment import Experiment
+from napari_leafseg.experiment.positions import Positions
 from napari_leafseg.io import label_path, read_labels
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task
 from napari_leafseg.pipelines.batch.run import BatchEvent, own_project, run_batch
+from napari_leafseg.pipelines.batch.setups import setup_of
 from napari_leafseg.project import Project
 from napari_leafseg.project.background import store_labels
 from napari_leafseg.project.corrections import read_list
@@ -29,6 +32,7 @@ from napari_leafseg.project.experiment_file import (
 )
 from napari_leafseg.project.files import ImageRef
 from napari_leafseg.project.measurement_settings import MeasurementSettings
+from napari_leafseg.project.positions_file import KeptPositions, positions_content, read_positions, write_positions
 from napari_leafseg.project.transfer import TransferEvent
 
 _LOG = logging.getLogger(__name__)
@@ -73,6 +77,9 @@ def make_project(experiment: str | Path) -> Iterator[TransferEvent]:
         if not (folder / FILE).exists():
             known = _known(about, {image.name: image.path for image in images})
             write_experiment(folder, experiment_content(KeptExperiment(known), project))
+            positions = _positions(about, {image.name: image.path for image in images}, known)
+            if positions:
+                write_positions(folder, positions_content(KeptPositions(positions), project))
         for number, image in enumerate(images):
             yield TransferEvent(number, len(images), image.path.name)
             ref = project.find(image.path)
@@ -146,9 +153,19 @@ def _known(about: Mapping[str, Any], files: Mapping[str, Path]) -> Experiment:
     return kept
 
 
+def _positions(about: Mapping[str, Any], files: Mapping[str, Path], known: Experiment) -> Positions:
+    """Which trays, scales and colors held; `files` by the images' names."""
+    said = {
+        path: setup_of(Task(str(path), name, json.dumps(about["setups"][name])))[0]
+        for name, path in files.items() if name in about.get("setups", {})
+    }  # fmt: skip
+    return Positions.of_setups(said, known.describe(list(files.values())))
+
+
 def update_experiment(
-    experiment: str | Path, known: Experiment | None = None, workers: int | None = None
-) -> Iterator[BatchEvent]:
+    experiment: str | Path, known: Experiment | None = None, workers: int | None = None,
+    positions: Positions | None = None,
+) -> Iterator[BatchEvent]:  # fmt: skip
     """Measure the images again whose labels were corrected in the experiment's project, and write tables and report.
 
     Parameters
@@ -158,6 +175,8 @@ def update_experiment(
         What is known of the plants; what the project says when None.
     workers : int, optional
         See `run_batch`.
+    positions : Positions, optional
+        Trays, scales and colors; what the project says when None.
 
     Raises
     ------
@@ -174,14 +193,17 @@ def update_experiment(
     files = {name: Path(path) for name, path in about.get("files", {}).items()}
     if not files:  # of an earlier version
         files = {image.name: image.path for image in _done_images(place, about)}
+    folder = own_project(place)
     if known is None:
-        folder = own_project(place)
         kept = load_experiment(read_list(folder)) if (folder / FILE).exists() else None
         known = _known(about, files) if kept is None else kept.experiment
+    if positions is None:
+        there = (folder / "positions.json").exists()
+        positions = read_positions(folder) if there else _positions(about, files, known)
     said = known
 
     def gather(_paths: Sequence[Path]) -> tuple[Experiment, list[str]]:
         return said, []
 
     tasks = [Task(str(path), name) for name, path in files.items()]
-    yield from run_batch(FoundTasks(tasks, []), place, settings, workers, known=gather)
+    yield from run_batch(FoundTasks(tasks, []), place, settings, workers, None, gather, None, positions)

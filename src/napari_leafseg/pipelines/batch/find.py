@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -28,11 +29,27 @@ _FILES = {
 
 
 class Task(NamedTuple):
-    """An image to be done: its file, the name of everything that is written of it, and who corrected it, if anybody."""
+    """An image to be done.
+
+    Attributes
+    ----------
+    path : str
+    name : str
+        Of everything that is written of it.
+    setup : str
+        Which tray and scale hold, see `napari_leafseg.pipelines.batch.setups`.
+    correction : Correction, optional
+        What people made of its labels.
+    """
 
     path: str
     name: str
+    setup: str = ""
     correction: Correction | None = None
+
+    def digest(self, settings: str) -> str:
+        """Return the hash of all that changes its result, from that of the settings."""
+        return settings if not self.setup else hashlib.sha256(f"{settings} {self.setup}".encode()).hexdigest()[:16]
 
 
 class FoundTasks(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg._log import start_log
 from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import InputFileError
+from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.inference.prediction import Prediction
 from napari_leafseg.io import LABEL_SUFFIX, label_path, read_image, resize, to_rgb8, write_labels
@@ -24,10 +26,11 @@ from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.find import Task
 from napari_leafseg.pipelines.batch.marker import file_state, write_marker
+from napari_leafseg.pipelines.batch.setups import card_colors, marker_scale, setup_of
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
 from napari_leafseg.pipelines.step import Step
 from napari_leafseg.project.corrections import Correction, read_correction
-from napari_leafseg.traits import Measurements, measure
+from napari_leafseg.traits import Measurements, area_column, measure
 from napari_leafseg.traits.extra import all_traits
 
 THUMBNAIL = 320  # pixels
@@ -65,26 +68,33 @@ def process_image(
         _corrected(task.correction, image.array)
     )  # fmt: skip
     labels, series, extra = found.labels, found.labels.ndim == 3, list(all_traits(settings.traits).values())
-    planes = labels if series else labels[None]
+    planes, images = labels if series else labels[None], image.array if series else image.array[None]
     result = {"name": task.name, "path": task.path, "count": found.leaves, "scale": found.scale}
     result["notes"] = [*image.notes, *found.notes]
     record = {**found.record, "image": source, "batch": settings.model_dump(), "count": result["count"]}
     record["confidence"] = found.confidence if series else found.confidence[0]
     if settings.measure:
-        record["px_per_mm"] = result["px_per_mm"] = px_per_mm = _scale_of(path, settings)
+        setup, metric = setup_of(task)
+        px_per_mm, said_by = _scale_of(path, settings, setup, metric, np.asarray(images[0]), planes[0])
+        record |= {"px_per_mm": px_per_mm}
+        result |= {"px_per_mm": px_per_mm}
+        record |= {name: said for name, said in json.loads(task.setup or "{}").items() if name in ("tray", "color")}
+        if said_by:
+            record |= {"scale_source": said_by}
+            result["notes"] = [*image.notes, *found.notes, f"Scale from {said_by}."]
         measured = []
         for number, (plane, sure) in enumerate(zip(planes, found.confidence, strict=True)):
-            rgb = to_rgb8(np.asarray(image.array[number] if series else image.array), str(path))  # one at a time
-            measured.append(measure(plane, rgb, px_per_mm, confidence=sure, extra=extra))
+            rgb = _colors_of(to_rgb8(np.asarray(images[number]), str(path)), path, settings, setup)  # one at a time
+            measured.append(measure(plane, rgb, px_per_mm, confidence=sure, extra=extra, tray=setup.tray))
             if task.correction is not None:
                 leaves = measured[-1].leaves
                 leaves["verified"] = [(number, leaf) in found.verified for leaf in leaves["leaf"]]
-        result |= _write_measured(place, task, settings, measured, overlay(rgb, planes[-1]))
+        result |= _write_measured(place, task, measured, overlay(rgb, planes[-1]))
     target = label_path(labels_folder(place, settings), task.name)
     write_labels(target, labels, record)
     if settings.full_masks and found.prediction is not None:
         write_masks(target, found.prediction, settings.values)
-    result |= {"digest": digest, "file": state, "seconds": round(time.perf_counter() - began, 3)}
+    result |= {"digest": task.digest(digest), "file": state, "seconds": round(time.perf_counter() - began, 3)}
     if task.correction is not None:
         result["correction"] = task.correction.digest
     if settings.measure:
@@ -168,19 +178,53 @@ def write_masks(labels: Path, prediction: Prediction, values: dict[str, float]) 
     return targets[0]
 
 
-def _scale_of(path: Path, settings: BatchSettings) -> float | None:
-    """Pixels a millimeter of an image."""
-    if settings.px_per_mm is not None or not settings.scale_from_file:
-        return settings.px_per_mm
-    found = read_resolution(path)
-    if found is None:
-        raise InputFileError(f"{path} does not state its scale. Give it with --px-per-mm.")
-    return found
+def _scale_of(
+    path: Path, settings: BatchSettings, setup: Setup, metric: bool, image: np.ndarray, labels: np.ndarray
+) -> tuple[float | None, str]:
+    """Pixels a millimeter of an image: given, of its own markers, of its camera position, of the file; and who says it.
+
+    Nothing is said of the source where it is the same for all.
+    """
+    if settings.px_per_mm is not None:
+        return settings.px_per_mm, ""
+    if settings.marker_mm is not None:
+        own = marker_scale(to_rgb8(image, str(path)), labels, settings.marker_mm, path)
+        if own is not None:
+            return own.px_per_mm, f"{own.source}. {own.note}".rstrip(". ")
+    found = setup.px_per_mm(labels.shape)
+    if found is not None:
+        return found, "the width of the tray" if setup.scale is None else setup.scale.source
+    if settings.scale_from_file:
+        found = read_resolution(path)
+        if found is None:
+            raise InputFileError(f"{path} does not state its scale. Give it with --px-per-mm.")
+        return found, ""
+    if settings.marker_mm is not None:
+        raise InputFileError(
+            f"{path} shows no marker (ArUco or AprilTag, seen whole, with a white edge), nor do the first images of "
+            "its camera position. Give its scale with --px-per-mm."
+        )
+    if metric:
+        raise InputFileError(
+            f"No scale is known of {path}, while others have one. Confirm one for its camera position in Measure, or "
+            "give it with --px-per-mm."
+        )
+    return None, ""
 
 
-def _write_measured(
-    place: Path, task: Task, settings: BatchSettings, measured: list[Measurements], small: np.ndarray
-) -> dict[str, Any]:
+def _colors_of(image: np.ndarray, path: Path, settings: BatchSettings, setup: Setup) -> np.ndarray:
+    """An image with the colors that its own card says, or that of its camera position."""
+    own = card_colors(image, path) if settings.color_card else None
+    color = own or setup.color
+    if settings.color_card and color is None:
+        raise InputFileError(
+            f"{path} shows no color card of 24 patches, nor do the first images of its camera position. Leave "
+            "--color-card out, or take its images with the card."
+        )
+    return image if color is None else color.apply(image)
+
+
+def _write_measured(place: Path, task: Task, measured: list[Measurements], small: np.ndarray) -> dict[str, Any]:
     """Tables and the small image; returns ``plants`` and ``area``."""
     for kind in ("leaves", "plants"):
         tables = []
@@ -195,10 +239,9 @@ def _write_measured(
     content = imageio.imwrite("<bytes>", small, extension=".jpg", quality=80)
     write_atomically(place / "overlays" / f"{task.name}.jpg", content)
     plants = [item.plants for item in measured if len(item.plants)]
-    area = "area_mm2" if settings.metric else "area_px2"
     return {
-        "plants": int(sum(len(table) for table in plants)),
-        "area": float(sum(table[area].sum() for table in plants)),
+        "plants": int(sum((table["leaves"] > 0).sum() for table in plants)),
+        "area": float(sum(table[area_column(table)].sum() for table in plants)),
     }
 
 

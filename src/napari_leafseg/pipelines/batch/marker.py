@@ -49,7 +49,7 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
     """Read what the marker says when the image was done with the same settings, did not change, and nothing is gone."""
     try:
         content = read_json(marker_path(output, task.name))
-        if content["digest"] != digest or content["file"] != file_state(Path(task.path)):
+        if content["digest"] != task.digest(digest) or content["file"] != file_state(Path(task.path)):
             return None
         if content.get("correction", "") != ("" if task.correction is None else task.correction.digest):
             return None

@@ -98,7 +98,7 @@ def write_report(place: Path, results: list[dict[str, Any]], leaves: pd.DataFram
 
     done = [item for item in results if "error" not in item]
     card = describe_model(settings.model)
-    unit = "mm²" if settings.metric else "px²"
+    unit = "mm²" if settings.metric or area_column(leaves) == "area_mm2" else "px²"
     environment = Environment(
         loader=FileSystemLoader(resource_folder() / "templates"), autoescape=select_autoescape(["html", "j2"])
     )

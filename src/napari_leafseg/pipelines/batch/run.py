@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,8 @@ from napari_leafseg._files import clear_unfinished, write_atomically
 from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.experiment import Experiment
 from napari_leafseg.experiment.gather import gather
+from napari_leafseg.experiment.positions import Positions
+from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
@@ -32,6 +34,7 @@ from napari_leafseg.pipelines.batch.find import FoundTasks, Task, find_tasks
 from napari_leafseg.pipelines.batch.image_task import process_image
 from napari_leafseg.pipelines.batch.marker import cached_result
 from napari_leafseg.pipelines.batch.report import write_exports, write_report, write_tables
+from napari_leafseg.pipelines.batch.setups import set_up
 from napari_leafseg.pipelines.engine import RunEvent, run_over
 from napari_leafseg.pipelines.precision import agree_on_precision
 from napari_leafseg.project.corrections import correction_of, find_corrections
@@ -82,6 +85,7 @@ def run_batch(
     scheduler: str | None = None,
     known: Gather | None = None,
     project: str | Path | None = None,
+    setups: Tray | Positions | None = None,
 ) -> Iterator[BatchEvent]:
     """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
@@ -102,6 +106,8 @@ def run_batch(
         Says what is known of the images; their names and EXIF alone when None.
     project : path, optional
         Whose corrections count; those of the experiment's own project, where there is one, when None.
+    setups : Tray or Positions, optional
+        See `set_up`.
 
     Raises
     ------
@@ -116,6 +122,7 @@ def run_batch(
     settings = settings.model_copy(update={"precision": precision})
     experiment, notes = (known or gather)([Path(task.path) for task in tasks if settings.measure])
     if settings.measure:
+        tasks = set_up(tasks, experiment, settings, setups)
         _write_about(place, settings, digest, tasks, experiment)
     total, results = len(tasks) + len(errors), list(errors)
     yield from _first_events(left_out, [*_told(tasks), *notes], errors, total)
@@ -127,26 +134,12 @@ def run_batch(
     )  # fmt: skip
     with contextlib.closing(events):
         for event in events:
-            result = _result_of(event)
-            if result is not None:
+            if (result := _result_of(event)) is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
     _clear(place)  # of workers that died
-    _sort(results, tasks)
+    results.sort(key=partial(_place_of, {task.name: number for number, task in enumerate(tasks)}))
     yield from _report(place, results, settings, total, experiment)
-
-
-def _sort(results: list[dict[str, Any]], tasks: Sequence[Task]) -> None:
-    """Bring results into the images' order; what is not there comes first."""
-    order = {task.name: number for number, task in enumerate(tasks)}
-    results.sort(key=lambda item: order.get(item["name"], -1))
-
-
-def _result_of(event: RunEvent[Task, dict[str, Any]]) -> dict[str, Any] | None:
-    """What was found of an image, or its error."""
-    if event.error is not None and event.item is not None:
-        return {"name": event.item.name, "path": event.item.path, "error": str(event.error)}
-    return event.result
 
 
 def own_project(place: Path) -> Path:
@@ -173,6 +166,18 @@ def _told(tasks: Sequence[Task]) -> Iterator[str]:
     corrected = [task.correction for task in tasks if task.correction is not None]
     if corrected:
         yield f"{counted(len(corrected), 'image')} measured as corrected or reviewed in {corrected[0].folder}."
+
+
+def _place_of(order: Mapping[str, int], result: Mapping[str, Any]) -> int:
+    """The number of a result's image; what is not there comes first."""
+    return order.get(result["name"], -1)
+
+
+def _result_of(event: RunEvent[Task, dict[str, Any]]) -> dict[str, Any] | None:
+    """What an image gave, or its error."""
+    if event.error is not None and event.item is not None:
+        return {"name": event.item.name, "path": event.item.path, "error": str(event.error)}
+    return event.result
 
 
 def _first_events(
@@ -259,6 +264,7 @@ def _write_about(
         "files": {task.name: os.path.abspath(task.path) for task in tasks},
         "pattern": experiment.pattern,
         "known": known,
+        "setups": {task.name: json.loads(task.setup) for task in tasks if task.setup},
         "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
         "software": software_versions(),
         "created": timestamp(),

@@ -8,12 +8,13 @@ from typing import Any
 
 from napari_leafseg.errors import ProjectError
 from napari_leafseg.experiment import Experiment
+from napari_leafseg.experiment.positions import Positions
 from napari_leafseg.project import Project
 
 
 def batch_job(
     patterns: list[str], output: str, options: dict[str, Any], workers: int | None,
-    experiment: Experiment | None = None, project: Project | None = None,
+    experiment: Experiment | None = None, project: Project | None = None, positions: Positions | None = None,
 ) -> Iterator[Any]:  # fmt: skip
     """Run an experiment; yields `BatchEvent`.
 
@@ -28,7 +29,7 @@ def batch_job(
 
     known = None if experiment is None else said
     place = None if project is None else _written(project)
-    yield from run_batch(patterns, output, BatchSettings(**options), workers, known=known, project=place)
+    yield from run_batch(patterns, output, BatchSettings(**options), workers, None, known, place, positions)
 
 
 def correct_job(experiment: Path) -> Iterator[Any]:
@@ -38,12 +39,14 @@ def correct_job(experiment: Path) -> Iterator[Any]:
     yield from make_project(experiment)
 
 
-def update_job(experiment: Path, project: Project, known: Experiment, workers: int | None = None) -> Iterator[Any]:
+def update_job(
+    experiment: Path, project: Project, known: Experiment, positions: Positions, workers: int | None = None
+) -> Iterator[Any]:
     """Measure again what was corrected in an experiment's project; yields `BatchEvent`."""
     from napari_leafseg.pipelines.batch.correcting import update_experiment
 
     _written(project)
-    yield from update_experiment(experiment, known, workers)
+    yield from update_experiment(experiment, known, workers, positions)
 
 
 def experiment_in(text: str) -> Path | None:

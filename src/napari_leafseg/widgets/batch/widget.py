@@ -33,10 +33,12 @@ from napari_leafseg.widgets.batch.jobs import (
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.settings_form import FolderEdit, SettingsForm, model_field
+from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.preferences import preferences
 
 _WORKERS = "Processes, each of which loads the model; automatic: one a core or graphics card"
+_MARKERS = "The side of ArUco markers or AprilTags in the images: they say the scale of each"
 _SOURCE = "A folder, or a pattern like plants/**/*.jpg; empty: the images of the list"
 _OUTPUT = "The folder for labels, tables and the report; it is made where it is not there"
 
@@ -72,6 +74,18 @@ class BatchForm:
             "step": 0.001,
             "suffix": " px/mm",
             "special": "not set: traits in pixels",
+        },
+    ] = 0.0
+    marker_mm: Annotated[
+        float,
+        {
+            "label": "Markers",
+            "max": 10_000,
+            "step": 1,
+            "suffix": " mm",
+            "special": "not looked for",
+            "tooltip": _MARKERS,
+            "advanced": True,
         },
     ] = 0.0
     workers: Annotated[
@@ -110,8 +124,9 @@ class BatchWidget(JobWidget):
     def _build(self) -> None:
         hint = wrapped_label(
             "hint",
-            "Sliders as they are set in Segment for this model. Started again, it goes on where it was. Images "
-            "that you corrected or reviewed are measured as you left them.",
+            "Sliders as they are set in Segment for this model; trays and scales of the images of the list as in "
+            "Measure. Started again, it goes on where it was. Images that you corrected or reviewed are measured as "
+            "you left them.",
         )
         self.run_button = push_button("run_batch", "Run", self.run)
         self.stop_button = push_button("stop_batch", "Stop", self.stop)
@@ -167,6 +182,7 @@ class BatchWidget(JobWidget):
             "device": preferences.device,
             "tta": preferences.tta,
             "px_per_mm": form.px_per_mm or None,
+            "marker_mm": form.marker_mm or None,
             "channels": dict(self.session.read_options.by_count) or None,
             "z": self.session.read_options.z,
         }
@@ -175,7 +191,8 @@ class BatchWidget(JobWidget):
         project = self.controller.project
         if form.source and experiment_of_project(project) != Path(form.output).absolute():
             project = None  # the images of the list may be others
-        self._start(batch_job, patterns, form.output, options, form.workers or None, experiment, project)
+        positions = None if form.source else PositionStore.of(self.session).positions
+        self._start(batch_job, patterns, form.output, options, form.workers or None, experiment, project, positions)
 
     def _start(self, job: Callable[..., Any], *arguments: Any) -> None:
         self.errors.clear()
@@ -199,7 +216,8 @@ class BatchWidget(JobWidget):
         project = self.controller.project
         experiment = experiment_of_project(project)
         if experiment is not None and project is not None and not self.job.running:
-            self._start(update_job, experiment, project, ExperimentStore.of(self.session).experiment.copy())
+            said, positions = ExperimentStore.of(self.session).experiment, PositionStore.of(self.session).positions
+            self._start(update_job, experiment, project, said.copy(), positions)
 
     def _show_experiment(self) -> None:
         """Offer to correct an experiment that was measured, and to measure one again that is corrected."""

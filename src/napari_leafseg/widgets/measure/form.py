@@ -26,6 +26,9 @@ from napari_leafseg.widgets.common.controls import present, push_button, thin_pr
 from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.measure.growth_plots import SmallMultiples
 from napari_leafseg.widgets.measure.plots import OVER_TIME, PLOTS, MeasurePlot
+from napari_leafseg.widgets.measure.scale_panel import ScalePanel
+from napari_leafseg.widgets.measure.tray_panel import TrayPanel
+from napari_leafseg.widgets.state.camera_positions import PositionStore
 
 _STEP_BUTTONS = 52  # pixels that a number box needs beside its text
 
@@ -42,6 +45,13 @@ class MeasureForm(JobWidget):
         self.hint = wrapped_label("hint")
         self.summary = wrapped_label("summary")
         column.addLayout(self._scale_row())
+        column.addLayout(self._scale_sources())
+        self.scale_source = wrapped_label("scale_source")
+        self.scale_source.hide()
+        self.scale_panel, self.color_panel = ScalePanel(), ScalePanel()
+        column.addWidget(self.scale_source)
+        column.addWidget(self.scale_panel)
+        column.addWidget(self.color_panel)
         self.series_box = QCheckBox("Follow all images over time")
         self.series_box.setObjectName("series")
         self.series_box.setToolTip("Follow the leaves of each plant through the images of the list, in order of time")
@@ -64,6 +74,8 @@ class MeasureForm(JobWidget):
         self.parts.setStretchFactor(0, 3)
         self.parts.setStretchFactor(1, 2)
         column.addWidget(self.parts, 1)
+        self.tray_panel = TrayPanel(self.session, PositionStore.of(self.session))
+        column.addWidget(self.tray_panel, 1)
         self.pin_below(self._saving())
         self.show_state("", False, False)
         self.progress.hide()
@@ -80,15 +92,6 @@ class MeasureForm(JobWidget):
         text = self.scale_box.fontMetrics().horizontalAdvance("123.456 px/mm")
         self.scale_box.setMinimumWidth(text + _STEP_BUTTONS)
         self.scale_box.setToolTip("Pixels a millimeter; measurements are in pixels where it is not set")
-        self.ruler_button = QPushButton("Ruler …")
-        self.ruler_button.setObjectName("ruler")
-        self.ruler_button.setToolTip("Draw a line along something whose length you know")
-        self.file_button = QToolButton()
-        self.file_button.setObjectName("scale_from_file")
-        self.file_button.setText("From file")
-        self.file_button.setToolTip(
-            "What the file itself states; a camera's files state how to print, which is no scale"
-        )
         self.every_box = QCheckBox("all")
         self.every_box.setObjectName("every")
         self.every_box.setChecked(True)
@@ -96,8 +99,20 @@ class MeasureForm(JobWidget):
         row = QHBoxLayout()
         row.addWidget(self.scale_box, 1)
         row.addWidget(self.every_box)
-        row.addWidget(self.file_button)
-        row.addWidget(self.ruler_button)
+        return row
+
+    def _scale_sources(self) -> QHBoxLayout:
+        tip = "Draw a line along something whose length you know"
+        self.ruler_button = push_button("ruler", "Ruler …", tip=tip)
+        tip = "Find ArUco markers or AprilTags in the image, whose size you know"
+        self.marker_button = push_button("marker", "Marker …", tip=tip)
+        tip = "What the file itself states; a camera's files state how to print, which is no scale"
+        self.file_button = push_button("scale_from_file", "From file", tip=tip)
+        row = QHBoxLayout()
+        tip = "Correct colors by a card of 24 patches (ColorChecker Classic) in the image"
+        self.card_button = push_button("color_card", "Color card …", tip=tip)
+        for button in (self.ruler_button, self.marker_button, self.file_button, self.card_button):
+            row.addWidget(button, 1)
         return row
 
     def _tables(self) -> QWidget:
@@ -158,8 +173,10 @@ class MeasureForm(JobWidget):
         self.figure_button = QPushButton("Save figure …")
         self.figure_button.setToolTip("PNG or SVG")
         self.tray_button = QToolButton()
-        self.tray_button.setText("Pots …")
-        self.tray_button.setToolTip("Name plants by their place in a tray: A1, A2, …; double-click a name to change it")
+        self.tray_button.setText("Tray …")
+        self.tray_button.setToolTip(
+            "Lay a grid over a tray: leaves belong to its pots, which have names and are the same over days"
+        )
         for button, name in (
             (self.copy_button, "copy"), (self.table_button, "save_table"), (self.figure_button, "save_figure"),
             (self.tray_button, "tray"),
@@ -174,13 +191,15 @@ class MeasureForm(JobWidget):
         return self.tabs.currentWidget()  # type: ignore[return-value]
 
     def show_state(self, hint: str, measured: bool, series: bool) -> None:
-        """Show what there is to see."""
+        """Show what there is to see; while a tray is edited, its panel instead."""
+        tray = self.tray_panel.grid is not None
         self.hint.setText(hint)
-        self.hint.setVisible(bool(hint))
-        self.parts.setVisible(measured)
-        self.summary.setVisible(measured)
-        for button in (self.copy_button, self.table_button, self.figure_button, self.tray_button):
-            button.setEnabled(measured)
+        self.hint.setVisible(bool(hint) and not tray)
+        self.parts.setVisible(measured and not tray)
+        self.summary.setVisible(measured and not tray)
+        for button in (self.copy_button, self.table_button, self.figure_button):
+            button.setEnabled(measured and not tray)
+        self.tray_button.setEnabled(not tray and self.session.focus() is not None)
         for tab in (2, 3):
             self.tabs.setTabVisible(tab, series)
         for row, kind in enumerate(PLOTS):

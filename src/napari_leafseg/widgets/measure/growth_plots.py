@@ -105,16 +105,18 @@ def draw_plants(plot: Any, measured: Measured, value: str) -> None:
     """Draw a curve for each plant."""
     factor, unit = time_axis(measured)
     times_of, own = moments_of(measured), measured.by_plant
-    plants = _each(own, "series") if len(own) else []
+    whose = ["series", "pot"] if "pot" in own else ["series"]
+    plants = list(own.groupby(whose, sort=False)) if len(own) else []
     if 1 < len(plants) <= len(PALETTE):
         text = plot.palette().color(QPalette.ColorRole.WindowText)
         plot.getPlotItem().addLegend(offset=(8, 8), labelTextColor=text)
-    for number, (series, rows) in enumerate(plants):
+    for number, (key, rows) in enumerate(plants):
         rows = rows.dropna(subset=["time", value])
         if not len(rows):
             continue
         x, y = with_gaps(rows["time"].tolist(), rows[value].tolist(), times_of[int(rows["frame"].iloc[0])])
-        name = measured.grouping.series[series].name or None
+        series, *pot = np.atleast_1d(np.array(key, dtype=object)).tolist()
+        name = " ".join(filter(None, (measured.grouping.series[series].name, *pot))) or None
         color = palette_color(number)
         plot.plot(factor * x, y, connect="finite", pen=pg.mkPen(color, width=2), symbol="o", symbolSize=5,
                   symbolBrush=color, symbolPen=None, name=name if len(plants) <= len(PALETTE) else None)  # fmt: skip

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QInputDialog, QMenu, QWidget
+from qtpy.QtWidgets import QMenu, QWidget
 
+from napari_leafseg.errors import UserError
+from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
-from napari_leafseg.traits import name_pots
 from napari_leafseg.widgets.common.controls import present
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class PlantEditor(QObject):
     ----------
     settings : callable
         Returns the notes of the image that is measured.
+    tray : callable
+        Returns the tray that holds for it.
+    change_tray : callable
+        Takes another one in its place.
     parent : QObject
 
     Signals
@@ -36,9 +41,15 @@ class PlantEditor(QObject):
 
     changed = Signal()
 
-    def __init__(self, settings: Callable[[], ImageMeasurementSettings], parent: QObject) -> None:
+    def __init__(
+        self,
+        settings: Callable[[], ImageMeasurementSettings],
+        tray: Callable[[], Tray | None],
+        change_tray: Callable[[Tray], None],
+        parent: QObject,
+    ) -> None:
         super().__init__(parent)
-        self._settings = settings
+        self._settings, self._tray, self._change_tray = settings, tray, change_tray
 
     def menu(self, parent: QWidget, measured: Measured | None, chosen: list[int]) -> QMenu:
         """Return what can be done with the chosen rows of the table of leaves."""
@@ -49,8 +60,13 @@ class PlantEditor(QObject):
         if not len(rows):
             return menu
         move = present(menu.addMenu("Move to plant"))
-        known = sorted({int(plant) for plant in measured.leaves["plant"]})
-        for plant in [*known, max(known) + 1]:
+        tray = self._tray()
+        if tray is not None:
+            for pot in tray.pots:
+                name = tray.name_of[pot]
+                present(move.addAction(name)).triggered.connect(lambda _on=False, name=name: self._move_pot(rows, name))
+        known = sorted({int(plant) for plant in measured.leaves["plant"]}) if tray is None else []
+        for plant in [*known, max(known) + 1] if known else []:
             title = f"{plant}" if plant in known else f"{plant} (new)"
             present(move.addAction(title)).triggered.connect(lambda _on=False, plant=plant: self._move(rows, plant))
         if measured.series and len(rows) == 1 and "track" in rows:
@@ -65,6 +81,12 @@ class PlantEditor(QObject):
         plants = self._settings().plants
         for _, row in rows.iterrows():
             plants.setdefault(int(row.get("frame", 0)), {})[int(row["leaf"])] = plant
+        self.changed.emit()
+
+    def _move_pot(self, rows: pd.DataFrame, name: str) -> None:
+        pots = self._settings().pots
+        for _, row in rows.iterrows():
+            pots.setdefault(int(row.get("frame", 0)), {})[int(row["leaf"])] = name
         self.changed.emit()
 
     def _cut(self, table: pd.DataFrame, row: pd.Series) -> None:
@@ -87,22 +109,16 @@ class PlantEditor(QObject):
         self.changed.emit()
 
     def name_plant(self, plant: int, text: str) -> None:
-        """Give a plant a name; its number where the text is empty."""
+        """Give a plant, or its pot, a name; its number, or the tray's name for it, where the text is empty."""
+        tray = self._tray()
+        if tray is not None and 1 <= plant <= tray.rows * tray.columns:
+            try:
+                self._change_tray(tray.with_name(tray.pot_of_number(plant), text))
+            except UserError as error:
+                show_error(str(error))
+                self.changed.emit()  # shows the name as it is
+            return
         self._settings().names[plant] = text.strip() or str(plant)
-        self.changed.emit()
-
-    def name_by_pots(self, parent: QWidget, measured: Measured, shape: tuple[int, int]) -> None:
-        """Ask for the rows and columns of the tray, and name plants by the cell in which they stand."""
-        text, given = QInputDialog.getText(parent, "Pots", "Rows × columns of the tray", text="4 × 5")
-        numbers = [int(part) for part in text.replace("×", "x").lower().split("x") if part.strip().isdigit()]
-        if not given:
-            return
-        if len(numbers) != 2 or min(numbers) < 1:
-            show_error(f"“{text}” is no number of rows and columns. Write it like 4 × 5.")
-            return
-        plants = measured.plants.drop_duplicates("plant")
-        middles = {int(row["plant"]): (row["center_y_px"], row["center_x_px"]) for _, row in plants.iterrows()}
-        self._settings().names.update(name_pots(middles, numbers[0], numbers[1], shape))
         self.changed.emit()
 
 

@@ -104,7 +104,8 @@ class MeasurePlot(pg.PlotWidget):
         self._label(heading(f"width{unit}"), heading(f"length{unit}"))
 
     def _draw_over_time(self, measured: Measured, area: str) -> None:
-        if sum(len(one.places) > 1 for one in measured.grouping.series) > 1:
+        several = sum(len(one.places) > 1 for one in measured.grouping.series) > 1
+        if several or ("pot" in measured.by_plant and measured.by_plant["pot"].nunique() > 1):
             draw_plants(self, measured, "leaves")
             return
         factor, unit = time_axis(measured)

@@ -6,63 +6,53 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from napari.layers import Shapes
-from napari.utils.notifications import show_info
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QInputDialog, QWidget
+from qtpy.QtCore import QObject
 
-from napari_leafseg.widgets.state import layers
-from napari_leafseg.widgets.state.session import Session, image_data
+from napari_leafseg.widgets.measure.handles import Handles
+from napari_leafseg.widgets.state.session import Session
 
 
-class Ruler:
-    """Lets the user draw a line and asks how long it is.
+class Ruler(QObject):
+    """Lets the user draw a line and drag its ends until it lies well.
 
     Parameters
     ----------
-    parent : QWidget
-        Of the question.
+    parent : QObject
     session : Session
-    found : callable
-        Takes the pixels a millimeter.
+    drawn : callable
+        Takes the line's length in pixels, whenever its ends are somewhere else; None when the line is given up.
     """
 
-    def __init__(self, parent: QWidget, session: Session, found: Callable[[float], Any]) -> None:
-        self._parent, self._session, self._found = parent, session, found
-        self._layer: Shapes | None = None
+    def __init__(self, parent: QObject, session: Session, drawn: Callable[[float | None], Any]) -> None:
+        super().__init__(parent)
+        self._session, self._drawn = session, drawn
+        self.handles: Handles | None = None
 
-    def draw(self) -> None:
-        """Begin; a line that was begun before is given up."""
-        self._remove()
+    def draw(self) -> bool:
+        """Begin; a line that was begun before is given up. False where there is no image."""
+        self.remove()
         image = self._session.focus()
-        size = 300.0 if image is None else float(max(image_data(image)[0].shape[:2]))
-        options = {} if image is None else layers.geometry(image, 2)
-        viewer: Any = self._session.viewer
-        self._layer = viewer.add_shapes(
-            ndim=2, name="ruler", edge_color="yellow", edge_width=max(1.0, size / 300), **options
-        )
-        self._layer.mode = "add_line"
-        self._layer.events.data.connect(self._drawn)
-        self._layer.bind_key("Escape", lambda _layer: self._remove(), overwrite=True)
-        show_info("Draw a line; Esc gives up.")  # longer ones are cut
+        if image is None:
+            return False
+        self.handles = Handles(self._session, image, "ruler", "ruler", self)
+        self.handles.drawing = True
+        self.handles.moved.connect(self._moved)
+        self.handles.removed.connect(self._given_up)
+        self.handles.dots.bind_key("Escape", lambda _layer: self._given_up(), overwrite=True)
+        return True
 
-    def _drawn(self, event: Any) -> None:
-        if str(getattr(event, "action", "")).split(".")[-1].lower() != "added" or self._layer is None:
-            return
-        line = self._layer.data[-1]
-        length = float(np.hypot(*(line[1] - line[0])))
-        if length >= 2:
-            QTimer.singleShot(0, lambda: self._ask(length))
+    def remove(self) -> None:
+        """Take the line away."""
+        handles, self.handles = self.handles, None
+        if handles is not None:
+            handles.close()
 
-    def _ask(self, length: float) -> None:
-        value, given = QInputDialog.getDouble(
-            self._parent, "Scale", f"The line is {length:.1f} pixels long. How many millimeters?", 10.0, 0.001, 1e6, 3
-        )
-        self._remove()
-        if given:
-            self._found(length / value)
+    def _given_up(self) -> None:
+        self.remove()
+        self._drawn(None)
 
-    def _remove(self) -> None:
-        if self._layer is not None and self._layer in self._session.viewer.layers:
-            self._session.viewer.layers.remove(self._layer)
-        self._layer = None
+    def _moved(self) -> None:
+        assert self.handles is not None
+        points = self.handles.points
+        self.handles.show(points, points[None])
+        self._drawn(float(np.hypot(*(points[1] - points[0]))))

@@ -23,7 +23,7 @@ def series_summary(measured: Measured) -> str:
     if grouping.dated:
         days = list(grouping.day_of().values())
         text += f", {counted_days(max(days) - min(days))}"
-    return text + "".join(f"<br>{escape(note)}" for note in grouping.notes)
+    return text + "".join(f"<br>{escape(note)}" for note in (*grouping.notes, *measured.notes))
 
 
 def counted_days(days: float) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,26 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 from napari_leafseg._counts import counted
 from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.errors import UserError
-from napari_leafseg.io.resolution import read_resolution
-from napari_leafseg.pipelines.measure import MeasureCache, Measured, MeasureEvent, measure_job
+from napari_leafseg.experiment.positions import Setup
+from napari_leafseg.experiment.tray import Tray
+from napari_leafseg.pipelines.measure import Frame, MeasureCache, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, present
 from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
+from napari_leafseg.widgets.measure.color import ColorControl
 from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of
 from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.plots import OVER_TIME, save_figure
-from napari_leafseg.widgets.measure.ruler import Ruler
+from napari_leafseg.widgets.measure.scale import ScaleControl
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.measure.summary import series_summary
 from napari_leafseg.widgets.measure.track_view import show_tracks, tell_tracks, track_colors
+from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import outline_leaf
@@ -59,12 +63,14 @@ class MeasureWidget(MeasureForm):
         self.settings_store = MeasurementSettingsStore(self.controller)
         self.experiment_store = ExperimentStore.of(self.session)
         self._again = False
-        self.editor = PlantEditor(self._image_settings, self)
+        self.positions = PositionStore.of(self.session)
+        self.editor = PlantEditor(self._image_settings, self._tray, self._change_tray, self)
         self.editor.changed.connect(self._noted)
         self.finder = LeafFinder(self.session, self)
         self.cache = MeasureCache()
         self._began = 0.0
-        self.ruler = Ruler(self, self.session, self.scale_box.setValue)
+        self.scale = ScaleControl(self, self.settings_store, self.positions, lambda: self.name, self._ask)
+        self.colors = ColorControl(self, self.positions)
         self._soon = burst_timer(self, self.refresh, 250)
         self._connect()
         self._ask()
@@ -77,14 +83,12 @@ class MeasureWidget(MeasureForm):
         self.listen(self.session.image_exchanged, self._forget)
         self.settings_store.changed.connect(self._ask)
         self.experiment_store.changed.connect(self._ask)
+        self.positions.changed.connect(self._ask)
         self.listen(self.viewer.layers.selection.events.active, self._ask)
         self.listen(self.viewer.layers.events.removed, self._ask)
         self._no_clicks = on_canvas(self.viewer.mouse_drag_callbacks, self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
         self.known_button.clicked.connect(self._edit_known)
-        self.scale_box.valueChanged.connect(self._scale_changed)
-        self.ruler_button.clicked.connect(lambda: self.ruler.draw())
-        self.file_button.clicked.connect(self._scale_from_file)
         self.leaves.row_chosen.connect(self._leaf_chosen)
         self.growth.row_chosen.connect(self._curve_chosen)
         self.plot.picker.chosen.connect(self._curve_chosen)
@@ -93,7 +97,8 @@ class MeasureWidget(MeasureForm):
         self.listen(self.viewer.dims.events.current_step, self._frame_changed)
         self.leaves.customContextMenuRequested.connect(self._show_menu)
         self.plants.frame.edited.connect(self._name_edited)
-        self.tray_button.clicked.connect(self._name_pots)
+        self.tray_button.clicked.connect(self._edit_tray)
+        self.tray_panel.closed.connect(self._tray_shown)
         self.filter_box.textChanged.connect(self._filter)
         self.tabs.currentChanged.connect(lambda _index: self._filter())
         self.plot_box.currentIndexChanged.connect(lambda _index: self._draw())
@@ -153,7 +158,7 @@ class MeasureWidget(MeasureForm):
             frames = listed_frames(self.session, self.controller.project)
         else:
             frames = [] if binding is None else frames_of(self.session, binding)
-        self._show_scale()
+        self.scale.show()
         if not frames:
             self.measured = None
             self.show_state(_NOTHING, False, False)
@@ -162,7 +167,19 @@ class MeasureWidget(MeasureForm):
         notes = self.notes.images.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
         self._began = time.monotonic()
         known = self.experiment_store.known()
-        self.job.start(measure_job, frames, notes, self.notes.scale_of(self.name), self.cache, known.of)
+        scale = self.notes.scale_of(self.name)
+        self.job.start(measure_job, frames, notes, scale, self.cache, known.of, self._setup_of())
+
+    def _setup_of(self) -> Callable[[Frame], Setup]:
+        """Return what says, in any thread, which tray and scale hold for an image; a scale of its own comes first."""
+        lookup, binding, typed = self.positions.lookup(), self.binding, self.scale.own() is not None
+        shown = Path() if binding is None else self.positions.place(binding.image)
+
+        def find(frame: Frame) -> Setup:
+            setup = lookup(frame.path or shown)
+            return setup.without_scale() if typed else setup
+
+        return find
 
     def _progress(self, event: MeasureEvent) -> None:
         slow = time.monotonic() - self._began > _SLOW
@@ -194,14 +211,15 @@ class MeasureWidget(MeasureForm):
                             (self.growth, measured.growth), (self.followed, measured.followed)):  # fmt: skip
             view.show_table(table)
         self._filter()
-        leaves, plants = len(measured.leaves), len(measured.plants)
+        leaves, plants = len(measured.leaves), int((measured.plants["leaves"] > 0).sum())
         if measured.series:
             self.summary.setText(series_summary(measured))
         else:
             area = area_column(measured.plants)
             unit = "mm²" if area.endswith("mm2") else "px²"
             total = f", {measured.plants[area].sum():,.0f} {unit}" if plants else ""
-            self.summary.setText(f"<b>{counted(leaves, 'leaf')}</b>, {counted(plants, 'plant')}{total}")
+            said = "".join(f"<br>{escape(note)}" for note in measured.notes)
+            self.summary.setText(f"<b>{counted(leaves, 'leaf')}</b>, {counted(plants, 'plant')}{total}{said}")
         if first:
             self.plot_box.setCurrentIndex(self.plot_box.findData("curves" if measured.series else "areas"))
         self._draw()
@@ -271,7 +289,7 @@ class MeasureWidget(MeasureForm):
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
         """A click on a leaf goes to its row; a drag does not."""
         yield
-        if event.type == "mouse_move" or not isalive(self):
+        if event.type == "mouse_move" or not isalive(self) or self.tray_panel.grid is not None:
             return
         binding = self.binding
         if binding is None or self.measured is None or not self.isVisible():
@@ -295,38 +313,6 @@ class MeasureWidget(MeasureForm):
             self.leaves.choose(int(found[0]))
             outline_leaf(self.session, binding, leaf)
 
-    # -- scale -------------------------------------------------------------------------------------------------------
-
-    def _show_scale(self) -> None:
-        self.scale_box.blockSignals(True)
-        self.scale_box.setValue(self.notes.scale_of(self.name) or 0)
-        own = self.notes.images.get(self.name)
-        self.every_box.setChecked(own is None or own.px_per_mm is None)
-        self.scale_box.blockSignals(False)
-
-    def _scale_changed(self, value: float) -> None:
-        if self.every_box.isChecked():
-            self.notes.px_per_mm = value or None
-        else:
-            self._image_settings().px_per_mm = value or None
-        self.settings_store.keep()
-        self._ask()
-
-    def _scale_from_file(self) -> None:
-        """Take the scale that the file states."""
-        image = self.session.focus()
-        entry = None if image is None else self.session.entry_of(image)
-        path = entry.path if entry else (image.source.path if image is not None else None)
-        try:
-            found = read_resolution(path) if path else None
-        except UserError as error:
-            show_error(str(error))
-            return
-        if found is None:
-            show_info("The file states no scale. Draw a line along a ruler instead.")
-        else:
-            self.scale_box.setValue(found)
-
     # -- plants and tracks -------------------------------------------------------------------------------------------
 
     def leaf_menu(self) -> QMenu:
@@ -334,19 +320,32 @@ class MeasureWidget(MeasureForm):
         return self.editor.menu(self, self.measured, self.leaves.chosen_rows())
 
     def _show_menu(self, where: QPoint) -> None:
-        menu = self.leaf_menu()
-        if menu.actions():
+        if (menu := self.leaf_menu()).actions():
             menu.exec_(present(self.leaves.viewport()).mapToGlobal(where))
 
     def _name_edited(self, row: int, _column: str, text: str) -> None:
         assert self.measured is not None
         self.editor.name_plant(int(self.measured.plants.iloc[row]["plant"]), text)
 
-    def _name_pots(self) -> None:
+    def _tray(self) -> Tray | None:
         binding = self.binding
-        if binding is not None and self.measured is not None:
-            height, width = binding.plane.shape
-            self.editor.name_by_pots(self, self.measured, (height, width))
+        return None if binding is None else self.positions.setup(self.positions.place(binding.image)).tray
+
+    def _change_tray(self, tray: Tray) -> None:
+        binding = self.binding
+        if binding is not None:
+            self.positions.change_tray(self.positions.place(binding.image), tray)
+
+    def _edit_tray(self) -> None:
+        if (image := self.session.focus()) is not None:
+            self.scale.close()
+            self.colors.close()
+            self.tray_panel.edit(image)
+            self._tray_shown()
+
+    def _tray_shown(self) -> None:
+        there = self.measured
+        self.show_state(_NOTHING if there is None else "", there is not None, there is not None and there.series)
 
     def _noted(self) -> None:
         self.settings_store.keep()
@@ -373,9 +372,8 @@ class MeasureWidget(MeasureForm):
         )
         if chosen:
             start_worker(
-                save_table, self.view.shown(), Path(chosen), self.record(),
+                save_table, self.view.shown(), Path(chosen), self.record(), owner=self,
                 on_result=lambda _none: show_info(f"Saved {chosen}"), on_error=lambda error: show_error(str(error)),
-                owner=self,
             )  # fmt: skip
 
     def _save_figure(self) -> None:
@@ -397,4 +395,6 @@ class MeasureWidget(MeasureForm):
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
         self._no_clicks()
+        for begun in (self.scale.close, self.colors.close, self.tray_panel.close_grid):
+            begun()
         super().closeEvent(event)

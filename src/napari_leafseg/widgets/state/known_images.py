@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,10 +36,14 @@ class KnownImages:
 
     def of(self, path: Path | None) -> Described:
         """Return what is known of an image."""
+        return Described() if path is None else self.all().get(path, Described())
+
+    def all(self) -> Mapping[Path, Described]:
+        """Return what is known of each image of the list."""
         with self._lock:
             if self._found is None:
                 self._found = self.experiment.describe(self.paths)
-        return Described() if path is None else self._found.get(path, Described())
+        return self._found
 
 
 class ExperimentStore(QObject):

@@ -86,6 +86,8 @@ class Preferences:
         What the list of images is sorted by.
     recent_folders : list of str
         Whose images were added, the last one first.
+    ruler_mm, marker_mm : float
+        How long the line along a ruler, and the side of a marker, were last.
     export_of : str
         Folder of the project whose labels were exported last.
     keep_predictions, predictions_limit
@@ -107,6 +109,8 @@ class Preferences:
     images_area = _Choice("images/area", "left", str)
     image_order = _Choice("images/order", "list", str)
     recent_folders: _Choice[list[str]] = _Choice("images/recent", [], _texts)
+    ruler_mm = _Choice("measure/ruler", 10.0, float)
+    marker_mm = _Choice("measure/marker", 20.0, float)
     export_of = _Choice("export/project", "", str)
     keep_predictions = _Choice("project/keep_predictions", True, _flag)
     predictions_limit = _Choice("project/predictions_limit", 2048, int)

@@ -1,0 +1,139 @@
+"""Trays and scales of a project's camera positions; one file in the project."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_leafseg._files import read_json, write_atomically
+from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.experiment.color_correction import ColorCorrection
+from napari_leafseg.experiment.positions import KnownScale, Positions
+from napari_leafseg.experiment.tray import Tray
+from napari_leafseg.project.files import read_project_file
+from napari_leafseg.project.image_list import ImageList
+
+FILE = "positions.json"
+FORMAT = 1
+_READ: dict[str, Any] = {"tray": Tray.from_dict, "scale": KnownScale.from_dict, "color": ColorCorrection.from_dict}
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class KeptPositions:
+    """What a project's file says of its camera positions.
+
+    Attributes
+    ----------
+    positions : Positions
+    others : dict
+        What was set at images that are not in the list, by their names; they may come back.
+    problem : str
+        What of the file cannot be used, as a sentence; empty where all can.
+    writable : bool
+        False for the file of a later version, which must stay as it is.
+    """
+
+    positions: Positions = field(default_factory=Positions)
+    others: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+    writable: bool = True
+
+
+def load_positions(images: ImageList) -> KeptPositions:
+    """Read the trays and scales of a project; of a damaged file, what can be used.
+
+    A damaged file is kept beside it as it was.
+    """
+    path = images.folder / FILE
+    kept = _load(path, {ref.id: images.path_of(ref) for ref in images.images})
+    if kept.problem and kept.writable:
+        try:
+            shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
+        except OSError as error:
+            _LOG.warning("%s cannot be kept as it was: %s", path, error)
+    return kept
+
+
+def read_positions(folder: Path) -> Positions:
+    """Read the trays and scales of a project that need not be open.
+
+    Raises
+    ------
+    ProjectError
+        When there is no project, or its file of positions is damaged or newer.
+    """
+    file, *_ = read_project_file(folder)
+    kept = _load(folder / FILE, {ref.id: Path(os.path.normpath(folder / ref.path)) for ref in file.images})
+    if kept.problem:
+        raise ProjectError(kept.problem)
+    return kept.positions
+
+
+def _load(path: Path, listed: Mapping[str, Path]) -> KeptPositions:
+    """What a file says, given where the images of the list are, by their names."""
+    if not path.exists():
+        return KeptPositions()
+    try:
+        content = read_json(path)
+    except (OSError, UserError) as error:
+        return KeptPositions(problem=f"{path} is damaged: trays and scales have to be set again. {error}")
+    if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > FORMAT:
+        return KeptPositions(
+            problem=f"{path} was made by a newer version of napari-leafseg. Trays and confirmed scales are neither "
+            "used nor changed; update napari-leafseg to use them.",
+            writable=False,
+        )
+    kept, faults = _understood(content, listed)
+    if faults:
+        kept.problem = (
+            f"{path} has {len(faults)} damaged entries, for example {faults[0]}. They are left out; the file as it was "
+            f"is kept as {path.name}.damaged. See whether trays and scales are right."
+        )
+    return kept
+
+
+def _understood(content: Any, listed: Mapping[str, Path]) -> tuple[KeptPositions, list[str]]:
+    kept, faults = KeptPositions(), list[str]()
+    entries = content.get("images", {}) if isinstance(content, dict) else None
+    if not isinstance(entries, dict):
+        return kept, ["all of it"]
+    layers = _layers(kept.positions)
+    for name, entry in entries.items():
+        if name not in listed:
+            kept.others[name] = entry
+            continue
+        for kind, said in entry.items() if isinstance(entry, dict) else [("", entry)]:
+            try:
+                layers[kind][listed[name]] = _READ[kind](said)
+            except (KeyError, UserError) as error:
+                _LOG.info("%s of %s cannot be used: %s", kind, name, error)
+                faults.append(f"{kind or 'what is said'} of “{name}”")
+    return kept, faults
+
+
+def _layers(positions: Positions) -> dict[str, dict[Path, Any]]:
+    """What is kept image by image, by the names that the file gives it."""
+    return {"tray": positions.trays, "scale": positions.scales, "color": positions.colors}
+
+
+def positions_content(kept: KeptPositions, images: ImageList) -> bytes:
+    """Return what the file of a project says of its camera positions."""
+    entries = dict(kept.others)
+    for ref in images.images:
+        path = images.path_of(ref)
+        said = {name: layer[path].as_dict() for name, layer in _layers(kept.positions).items() if path in layer}
+        if said:
+            entries[ref.id] = said
+    return (json.dumps({"format": FORMAT, "images": entries}, indent=1) + "\n").encode()
+
+
+def write_positions(folder: Path, content: bytes) -> None:
+    """Write it into a project's folder, whole or not at all."""
+    write_atomically(folder / FILE, content)
