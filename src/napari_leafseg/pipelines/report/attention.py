@@ -1,0 +1,163 @@
+"""Which images of an experiment a person should look at first, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import theilslopes
+
+from napari_leafseg._counts import counted
+from napari_leafseg.experiment import Series
+from napari_leafseg.pipelines.report.numbers import number, percent
+from napari_leafseg.project.review import count_jumps
+
+UNCERTAIN = 0.3
+"""A leaf whose confidence is lower is uncertain, as in the contact sheet."""
+_OUTLYING = 3.5  # robust deviations, see Iglewicz and Hoaglin 1993
+_FEWEST = 8  # areas that say what is usual
+_SHORTEST = 3  # images of a plant from which on its neighbors in time say something
+_NEIGHBORS = 4  # of these that an image is compared with
+_LEAST_SPREAD = 0.1  # of ln(area): plants that grow evenly differ by as much
+_LEAST_FACTOR = {"series": 1.5, "experiment": 2.5}
+_TO_DEVIATION = 1.4826  # of a normal distribution, from the median absolute deviation
+
+Kind = Literal["empty", "jump", "area", "uncertain", "border"]
+KINDS: dict[Kind, str] = {
+    "empty": "no leaf found", "jump": "jump in leaf count", "area": "unusual area", "uncertain": "uncertain leaves",
+    "border": "cut by the border",
+}  # fmt: skip
+"""What is looked for, in words; the weightiest first."""
+_WEIGHTS: dict[Kind, float] = {"empty": 5, "jump": 4, "area": 3, "uncertain": 2, "border": 1}
+
+
+class Reason(NamedTuple):
+    """Why an image should be looked at.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    text : str
+        A sentence with the figures.
+    weight : float
+        The larger, the earlier.
+    """
+
+    kind: Kind
+    text: str
+    weight: float
+
+
+def find_reasons(
+    images: pd.DataFrame, leaves: pd.DataFrame, repeated: Sequence[Series], unit: str
+) -> dict[int, list[Reason]]:
+    """Find the images that should be looked at first.
+
+    Parameters
+    ----------
+    images : pandas.DataFrame
+        A row an image: ``name``, ``count``, ``area``, ``at_border``.
+    leaves : pandas.DataFrame
+        Of all images, named in ``image``; with ``confidence`` where that is known.
+    repeated : sequence of Series
+        The plants that were seen several times; their places are rows of `images`.
+    unit : str
+        Of the areas.
+
+    Returns
+    -------
+    dict of int to list of Reason
+        By the row of `images`, the one to be looked at first at the beginning, weightiest reasons first.
+    """
+    counts = images["count"].tolist()
+    found: dict[int, list[Reason]] = {}
+
+    def add(place: int, kind: Kind, text: str, more: float = 0.0) -> None:
+        found.setdefault(place, []).append(Reason(kind, text, _WEIGHTS[kind] + min(more, 0.9)))
+
+    for place, count in enumerate(counts):
+        if not count:
+            add(place, "empty", "No leaf was found.")
+    for one in repeated:
+        own = [counts[place] for place in one.places]
+        for at, middle in count_jumps(own).items():
+            count = own[at]
+            if count:
+                text = f"{counted(count, 'leaf')}, where the images before and after have about {middle:,}."
+                add(one.places[at], "jump", text, abs(count - middle) / max(count, middle, 1))
+    for place, (text, factor) in _unusual_areas(images["area"].to_numpy(float), repeated, unit).items():
+        add(place, "area", text, abs(np.log(factor)) / 5)
+    for place, (text, share) in _uncertain(images["name"], leaves).items():
+        add(place, "uncertain", text, share)
+    for place, cut in enumerate(images["at_border"]):
+        if not pd.isna(cut) and cut:
+            text = f"{counted(int(cut), 'leaf')} {'is' if cut == 1 else 'are'} cut by the border of the image."
+            add(place, "border", text, float(cut) / max(counts[place], 1))
+    ordered = sorted(found, key=lambda place: (-sum(reason.weight for reason in found[place]), place))
+    return {place: sorted(found[place], key=lambda reason: -reason.weight) for place in ordered}
+
+
+def _uncertain(names: pd.Series, leaves: pd.DataFrame) -> dict[int, tuple[str, float]]:
+    """Images with leaves of low confidence, and which share of theirs that is."""
+    if "confidence" not in leaves:
+        return {}
+    place_of = {name: place for place, name in enumerate(names)}
+    found = {}
+    for name, own in leaves["confidence"].dropna().groupby(leaves["image"]):
+        low = own[own < UNCERTAIN]
+        if len(low) and name in place_of:
+            what = f"{len(low):,} of {counted(len(own), 'leaf')} {'is' if len(low) == 1 else 'are'} uncertain"
+            which = "its confidence is" if len(low) == 1 else "the lowest confidence is"
+            found[place_of[name]] = f"{what}: {which} {percent(low.min())}.", len(low) / len(own)
+    return found
+
+
+def _unusual_areas(areas: np.ndarray, repeated: Sequence[Series], unit: str) -> dict[int, tuple[str, float]]:
+    """Images whose area is far from what the plant's others, or else the experiment's, let expect; and the factor."""
+    logs = np.log(np.where(areas > 0, areas, np.nan))
+    expected, followed = _expected_in_series(logs, repeated), np.zeros(len(logs), bool)
+    for one in repeated:
+        if len(one.places) >= _SHORTEST:
+            followed[list(one.places)] = True
+    found = {}
+    alone = np.flatnonzero(np.isfinite(logs) & ~followed)
+    for kind, places, usual in (
+        ("series", np.array(sorted(expected), int), expected), ("experiment", alone, _middle(logs, alone)),
+    ):  # fmt: skip
+        if kind == "experiment" and len(places) < _FEWEST:
+            continue
+        away = np.array([logs[place] - usual[int(place)] for place in places])
+        spread = max(_TO_DEVIATION * float(np.median(np.abs(away))) if len(away) else 0.0, _LEAST_SPREAD)
+        for place, difference in zip(places.tolist(), away, strict=True):
+            factor = float(np.exp(difference))
+            if abs(difference) > _OUTLYING * spread and max(factor, 1 / factor) > _LEAST_FACTOR[kind]:
+                before = "the images before and after let expect" if kind == "series" else "the middle image has"
+                beside = number(float(np.exp(usual[place])), unit)
+                how = f"{factor:,.1f} times" if factor > 1 else f"only {percent(factor)} of"
+                found[place] = f"The area, {number(areas[place], unit)}, is {how} what {before} ({beside}).", factor
+    return found
+
+
+def _middle(logs: np.ndarray, places: np.ndarray) -> dict[int, float]:
+    middle = float(np.median(logs[places])) if len(places) else 0.0
+    return dict.fromkeys(places.tolist(), middle)
+
+
+def _expected_in_series(logs: np.ndarray, repeated: Sequence[Series]) -> Mapping[int, float]:
+    """ln(area) of each image as its neighbors in time let expect: on their line (Theil-Sen), which no single one bends."""
+    expected: dict[int, float] = {}
+    for one in repeated:
+        places = [place for place in one.places if np.isfinite(logs[place])]
+        if len(places) < _SHORTEST:
+            continue
+        times = dict(zip(one.places, one.days or range(len(one.places)), strict=True))
+        t, y = np.array([times[place] for place in places], float), logs[places]
+        for at, place in enumerate(places):
+            begin = min(max(0, at - _NEIGHBORS // 2), max(0, len(places) - 1 - _NEIGHBORS))
+            near = [other for other in range(begin, min(begin + _NEIGHBORS + 1, len(places))) if other != at]
+            slope, intercept, *_ = theilslopes(y[near], t[near])
+            expected[place] = float(intercept + slope * t[at])
+    return expected

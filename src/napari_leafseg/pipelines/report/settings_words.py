@@ -1,0 +1,84 @@
+"""The settings of an experiment in people's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from napari_leafseg.inference.tta import TTA_PRESETS
+from napari_leafseg.io.exchange.formats import find_format
+from napari_leafseg.models.store.model_card import ModelCard
+from napari_leafseg.pipelines.batch.config import BatchSettings
+
+Said = tuple[str, str]
+_DEVICES = {"auto": "the fastest of this machine", "cpu": "processor", "cuda": "graphics card", "mps": "Apple graphics"}
+
+
+def describe_settings(settings: BatchSettings, card: ModelCard) -> list[Said]:
+    """Return what was set, a title and a text each, as a person says it; what says nothing is left out."""
+    said = [("Model", f"{card.name}, version {card.version}"), *_parameters(settings, card)]
+    for tell in WORDS.values():
+        found = tell(settings) if tell is not None else None
+        if found is not None:
+            said.append(found)
+    return said
+
+
+def _parameters(settings: BatchSettings, card: ModelCard) -> list[Said]:
+    """The sliders, and whether their values are the model's own."""
+    specs = {spec.name: spec for spec in card.family.settable}
+    values = {**card.defaults, **settings.values}
+    found = []
+    for name, value in values.items():
+        spec = specs.get(name)
+        if spec is None:
+            continue
+        unit = spec.unit if spec.unit in ("", "°") else f" {spec.unit}"
+        given = name in settings.values and settings.values[name] != card.defaults.get(name)
+        found.append((spec.label, f"{spec.text(value)}{unit}" + ("" if given else " (the model's own value)")))
+    return found
+
+
+def _size(settings: BatchSettings) -> Said:
+    if settings.scale_from_file:
+        return "Size of a pixel", "as each image file states it"
+    if settings.px_per_mm is None:
+        return "Size of a pixel", "not known, so lengths and areas are in pixels"
+    return "Size of a pixel", f"{settings.px_per_mm:g} pixels are a millimeter"
+
+
+def _channels(settings: BatchSettings) -> Said | None:
+    if settings.channels is None:
+        return None
+    if isinstance(settings.channels, dict):
+        chosen = [f"of {count}: {_listed(channels)}" for count, channels in sorted(settings.channels.items())]
+        return "Channels shown to the model", "; ".join(chosen)
+    return "Channels shown to the model", _listed(settings.channels)
+
+
+def _listed(channels: tuple[int, ...]) -> str:
+    return ", ".join(str(channel + 1) for channel in channels)
+
+
+WORDS: dict[str, Callable[[BatchSettings], Said | None] | None] = {
+    "model": None,  # with its version
+    "values": None,  # the sliders
+    "scale": lambda settings: (
+        "Working scale",
+        "found for each image" if settings.scale is None else f"{100 * settings.scale:.3g} % of the image's own pixels",
+    ),
+    "tta": lambda settings: ("Accuracy", f"{TTA_PRESETS[settings.tta].label}: {TTA_PRESETS[settings.tta].help.lower()}"),
+    "px_per_mm": _size,
+    "scale_from_file": None,  # with the size of a pixel
+    "channels": _channels,
+    "z": lambda settings: None if settings.z == "max" else ("Plane of z-stacks", str(settings.z + 1)),
+    "plant_masks": lambda settings: settings.plant_masks and ("Where plants are", f"from masks in {settings.plant_masks}"),
+    "full_masks": lambda settings: ("Full masks", "also written, as COCO") if settings.full_masks else None,
+    "exports": lambda settings: (
+        ("Labels also as", ", ".join(find_format(name).title for name in settings.exports)) if settings.exports else None
+    ),
+    "device": lambda settings: ("Computed on", _DEVICES.get(settings.device, settings.device)),
+    "precision": lambda settings: ("Precision of the network", "chosen by itself" if settings.precision == "auto" else settings.precision),
+    "threads": None,  # changes no result
+    "measure": None,  # without it there is no report
+}  # fmt: skip
+"""How each setting is told; None where something else tells it, or where it changes nothing in the report."""
