@@ -109,9 +109,9 @@ class Browser:
         self._ask("save", str(path))
 
     def memory(self) -> int:
-        """Return the memory of Chromium's processes that show pages, in bytes."""
-        children = psutil.Process(self._process.pid).children(recursive=True)
-        return sum(child.memory_info().rss for child in children if "--type=renderer" in " ".join(child.cmdline()))
+        """Return the memory of Chromium's processes that no other process shares, in bytes."""
+        process = psutil.Process(self._process.pid)
+        return sum(one.memory_full_info().uss for one in (process, *process.children(recursive=True)))
 
 
 def serve() -> None:
@@ -196,10 +196,13 @@ def serve() -> None:
 
     def resize(width: int, height: int) -> None:
         view.resize(width, height)
-        QTest.qWait(200)
+        QTest.qWait(300)
 
     def save(path: str) -> None:
-        QTest.qWait(300)
+        run("window.painted = false; requestAnimationFrame(() => requestAnimationFrame(() => { window.painted = true; })); 0")
+        while not run("window.painted"):
+            QTest.qWait(20)
+        QTest.qWait(700)
         view.grab().save(path)
 
     doing = {

@@ -79,6 +79,7 @@ def measure(images: int) -> list[dict[str, str]]:
         before, began = memory.memory_info().rss, time.perf_counter()
         report = write_report(source)
         written, more = time.perf_counter() - began, memory.memory_info().rss - before
+        large = report.stat().st_size / 2**20
         with Browser() as browser:
             opened = [browser.open(report) for _ in range(5)]
             nodes = browser.run("document.querySelectorAll('*').length")
@@ -94,20 +95,12 @@ def measure(images: int) -> list[dict[str, str]]:
             raise RuntimeError(f"The page has errors: {errors}")
     values = {
         "writing it, s": f"{written:.1f}", "memory that writing takes, MiB": f"{more / 2**20:.0f}",
-        "size of the file, MiB": f"{report_size(source, report):.1f}",
+        "size of the file, MiB": f"{large:.1f}",
         "opening it, s (median of 5)": f"{np.median(opened):.2f}", "opening it, s (longest)": f"{max(opened):.2f}",
-        "elements of the page": f"{nodes:,}", "memory of Chromium's page, MiB": f"{first / 2**20:.0f}",
+        "elements of the page": f"{nodes:,}", "memory of Chromium, MiB": f"{first / 2**20:.0f}",
         "the same after 80 more pages, MiB": f"{last / 2**20:.0f}",
     }  # fmt: skip
     return [{"what": what, f"{images:,} images": value} for what, value in values.items()]
-
-
-def report_size(source: Source, report: Path) -> float:
-    """Size of the report in MiB, as it was written."""
-    return SIZES.setdefault(str(report), report.stat().st_size / 2**20)
-
-
-SIZES: dict[str, float] = {}
 
 
 def main() -> None:

@@ -1,13 +1,14 @@
 "use strict";
 (() => {
 const data = JSON.parse(document.getElementById("data").textContent);
-const PAGE = { cards: 24, table: 50, plants: 24 };
+const PAGE = { cards: 30, table: 50, plants: 24 };
 const count = data.rows.length;
 const reasons = data.reasons, growth = data.growth;
 const rank = new Map(data.first.map((place, at) => [place, at]));
 const texts = data.rows.map((row, place) => [...row.filter(value => typeof value === "string"), data.notes[place] || "",
   ...(reasons[place] || [])].join(" ").toLowerCase());
 const state = { view: "cards", text: "", only: "all", plant: null, column: -1, down: false, page: 0, plants: 0 };
+const BARE = new Set(["Plant", "Genotype", "Treatment", "Date"]);  // these values speak for themselves
 let shown = [], open = -1, wanted = -1;
 
 // -- small helpers ------------------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ function facts(place) {
   data.columns.forEach((column, at) => {
     const value = shownValue(data.rows[place][at], column);
     if (at === 0 || at === lookColumn || value === "") return;
-    if (column.kind === "text") lines[0].push(column.title === "Date" ? value.replace("T", " ") : `${column.title} ${value}`);
+    if (column.kind === "text") lines[0].push(BARE.has(column.title) ? value.replace("T", " ") : `${column.title} ${value}`);
     else if (column.title === "Leaves") lines[1].push(counted(data.rows[place][at], "leaf", "leaves"));
     else if (column.title === "Plants in it") lines[1].push(counted(data.rows[place][at], "plant"));
     else if (column.title.startsWith("Area (")) lines[1].push(`${value} ${column.title.slice(6, -1)}`);

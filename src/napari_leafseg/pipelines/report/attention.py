@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -82,12 +82,11 @@ def find_reasons(
         if not count:
             add(place, "empty", "No leaf was found.")
     for one in repeated:
-        own = [counts[place] for place in one.places]
-        for at, middle in count_jumps(own).items():
-            count = own[at]
+        for place, middle in _jumps(one.places, counts).items():
+            count = counts[place]
             if count:
                 text = f"{counted(count, 'leaf')}, where the images before and after have about {middle:,}."
-                add(one.places[at], "jump", text, abs(count - middle) / max(count, middle, 1))
+                add(place, "jump", text, abs(count - middle) / max(count, middle, 1))
     for place, (text, factor) in _unusual_areas(images["area"].to_numpy(float), repeated, unit).items():
         add(place, "area", text, abs(np.log(factor)) / 5)
     for place, (text, share) in _uncertain(images["name"], leaves).items():
@@ -115,49 +114,70 @@ def _uncertain(names: pd.Series, leaves: pd.DataFrame) -> dict[int, tuple[str, f
     return found
 
 
-def _unusual_areas(areas: np.ndarray, repeated: Sequence[Series], unit: str) -> dict[int, tuple[str, float]]:
-    """Images whose area is far from what the plant's others, or else the experiment's, let expect; and the factor."""
-    logs = np.log(np.where(areas > 0, areas, np.nan))
-    expected, followed = _expected_in_series(logs, repeated), np.zeros(len(logs), bool)
-    for one in repeated:
-        if len(one.places) >= _SHORTEST:
-            followed[list(one.places)] = True
-    found = {}
-    alone = np.flatnonzero(np.isfinite(logs) & ~followed)
-    for kind, places, usual in (
-        ("series", np.array(sorted(expected), int), expected), ("experiment", alone, _middle(logs, alone)),
-    ):  # fmt: skip
-        if kind == "experiment" and len(places) < _FEWEST:
-            continue
-        away = np.array([logs[place] - usual[int(place)] for place in places])
-        spread = max(_TO_DEVIATION * float(np.median(np.abs(away))) if len(away) else 0.0, _LEAST_SPREAD)
-        for place, difference in zip(places.tolist(), away, strict=True):
-            factor = float(np.exp(difference))
-            if abs(difference) > _OUTLYING * spread and max(factor, 1 / factor) > _LEAST_FACTOR[kind]:
-                before = "the images before and after let expect" if kind == "series" else "the middle image has"
-                beside = number(float(np.exp(usual[place])), unit)
-                how = f"{factor:,.1f} times" if factor > 1 else f"only {percent(factor)} of"
-                found[place] = f"The area, {number(areas[place], unit)}, is {how} what {before} ({beside}).", factor
+def _jumps(places: Sequence[int], counts: Sequence[int]) -> dict[int, int]:
+    """Images of a plant whose leaf count jumps, and what their neighbors have; the one that jumps most is no neighbor."""
+    left, found = list(places), dict[int, int]()
+    while jumps := count_jumps([counts[place] for place in left]):
+        worst = max(jumps, key=lambda at: abs(counts[left[at]] - jumps[at]))
+        found[left[worst]] = jumps[worst]
+        del left[worst]
     return found
 
 
-def _middle(logs: np.ndarray, places: np.ndarray) -> dict[int, float]:
-    middle = float(np.median(logs[places])) if len(places) else 0.0
-    return dict.fromkeys(places.tolist(), middle)
+def _unusual_areas(areas: np.ndarray, repeated: Sequence[Series], unit: str) -> dict[int, tuple[str, float]]:
+    """Images whose area is far from what the plant's others, or else the experiment's, let expect; and the factor."""
+    logs = np.log(np.where(areas > 0, areas, np.nan))
+    long = [one for one in repeated if len(one.places) >= _SHORTEST]
+    expected = _far_from_neighbors(logs, long)
+    alone = np.setdiff1d(np.flatnonzero(np.isfinite(logs)), [place for one in long for place in one.places])
+    if len(alone) >= _FEWEST:
+        middle = float(np.median(logs[alone]))
+        limit = _limit(logs[alone] - middle, "experiment")
+        expected |= {int(place): middle for place in alone if abs(logs[place] - middle) > limit}
+    followed = {place for one in long for place in one.places}
+    found = {}
+    for place, usual in expected.items():
+        factor = float(np.exp(logs[place] - usual))
+        before = "the images before and after let expect" if place in followed else "the middle image has"
+        how = f"{factor:,.1f} times" if factor > 1 else f"only {percent(factor)} of"
+        beside = number(float(np.exp(usual)), unit)
+        found[place] = f"The area, {number(areas[place], unit)}, is {how} what {before} ({beside}).", factor
+    return found
 
 
-def _expected_in_series(logs: np.ndarray, repeated: Sequence[Series]) -> Mapping[int, float]:
-    """ln(area) of each image as its neighbors in time let expect: on their line (Theil-Sen), which no single one bends."""
-    expected: dict[int, float] = {}
+def _limit(away: np.ndarray, kind: str) -> float:
+    """From which difference of ln(area) on an area is unusual among others, whose differences are given."""
+    spread = max(_TO_DEVIATION * float(np.median(np.abs(away))) if len(away) else 0.0, _LEAST_SPREAD)
+    return max(_OUTLYING * spread, float(np.log(_LEAST_FACTOR[kind])))
+
+
+def _far_from_neighbors(logs: np.ndarray, repeated: Sequence[Series]) -> dict[int, float]:
+    """What the neighbors in time let expect, of the images that are far from it; the farthest is nobody's neighbor."""
+    curves = []
     for one in repeated:
-        places = [place for place in one.places if np.isfinite(logs[place])]
-        if len(places) < _SHORTEST:
-            continue
-        times = dict(zip(one.places, one.days or range(len(one.places)), strict=True))
-        t, y = np.array([times[place] for place in places], float), logs[places]
-        for at, place in enumerate(places):
-            begin = min(max(0, at - _NEIGHBORS // 2), max(0, len(places) - 1 - _NEIGHBORS))
-            near = [other for other in range(begin, min(begin + _NEIGHBORS + 1, len(places))) if other != at]
-            slope, intercept, *_ = theilslopes(y[near], t[near])
-            expected[place] = float(intercept + slope * t[at])
-    return expected
+        kept = [(place, time) for place, time in zip(one.places, one.days or range(len(one.places)), strict=True)
+                if np.isfinite(logs[place])]  # fmt: skip
+        curves.append((np.array([place for place, _ in kept], int), np.array([time for _, time in kept], float)))
+    differences = [logs[places] - _expected(times, logs[places]) for places, times in curves]
+    limit = _limit(np.concatenate([*differences, np.empty(0)]), "series")
+    found: dict[int, float] = {}
+    for (places, times), away in zip(curves, differences, strict=True):
+        while len(away) and np.abs(away).max() > limit:
+            worst = int(np.abs(away).argmax())
+            found[int(places[worst])] = float(logs[places[worst]] - away[worst])
+            places, times = np.delete(places, worst), np.delete(times, worst)
+            away = logs[places] - _expected(times, logs[places])
+    return found
+
+
+def _expected(times: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """What the nearest in time let expect of each of a plant's images: their line (Theil-Sen), which no single one bends."""
+    if len(times) < _SHORTEST:
+        return logs
+    found = np.empty(len(times))
+    for at, time in enumerate(times):
+        begin = min(max(0, at - _NEIGHBORS // 2), max(0, len(times) - 1 - _NEIGHBORS))
+        near = [other for other in range(begin, min(begin + _NEIGHBORS + 1, len(times))) if other != at]
+        slope, intercept, *_ = theilslopes(logs[near], times[near])
+        found[at] = intercept + slope * time
+    return found

@@ -15,8 +15,8 @@ from napari_leafseg.pipelines.report.numbers import decimals_for, number
 
 COLORS = 8
 """How many colors of groups the page has; further groups are dashed."""
-_WIDTH, _HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 46
+_WIDTH, _HEIGHT = 400, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 12, 46
 _MOST_BARS = 40
 
 

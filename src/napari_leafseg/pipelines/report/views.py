@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from colorsys import hsv_to_rgb
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -18,7 +19,8 @@ SIZES = {"": 320, "closer": 1024}
 _MARGIN = 0.08  # of the plants' larger side
 _LEAST_MARGIN = 6  # pixels
 _QUALITY = 82
-_COLORS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
+_GOLDEN = 0.618034  # of the circle of hues: leaves whose numbers are near each other differ
+_COLORS = np.array([[255 * part for part in hsv_to_rgb(_GOLDEN * number % 1, 0.7, 1)] for number in range(256)], np.uint8)
 
 Box = tuple[int, int, int, int]
 """Top, left, bottom, right."""
