@@ -7,6 +7,7 @@ each in a line. `Browser` starts it and speaks with it. Needs a screen, real or 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -24,13 +25,21 @@ FLAGS = "--disable-gpu --disable-gpu-compositing --disable-dev-shm-usage"
 KEYS = ("Escape", "Left", "Right", "Tab", "Return")
 
 
+def can_browse() -> bool:
+    """Tell whether WebEngine is installed for the Qt binding in use."""
+    from qtpy import API_NAME
+
+    return importlib.util.find_spec(f"{API_NAME}.QtWebEngineWidgets") is not None
+
+
 class Browser:
     """A window of Chromium; used as a context."""
 
     def __init__(self, size: tuple[int, int] = SIZE) -> None:
-        surroundings = os.environ | {"QTWEBENGINE_CHROMIUM_FLAGS": FLAGS, "QT_LOGGING_RULES": "*=false"}
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            surroundings["QTWEBENGINE_DISABLE_SANDBOX"] = "1"  # Chromium refuses root otherwise
+        surroundings = os.environ | {
+            "QTWEBENGINE_CHROMIUM_FLAGS": FLAGS, "QT_LOGGING_RULES": "*=false",
+            "QTWEBENGINE_DISABLE_SANDBOX": "1",  # Chromium refuses root otherwise, and many containers
+        }  # fmt: skip
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.browser"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True, env=surroundings, cwd=Path(__file__).parents[1],

@@ -30,7 +30,7 @@ const draw = (tag, properties, ...children) => fill(document.createElementNS(SVG
 const put = (node, ...children) => { node.textContent = ""; node.append(...children); };
 
 function number(value, decimals) {
-  return value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  return value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).replace("-", "−");
 }
 function shownValue(value, column) {
   if (value === null || value === "") return "";

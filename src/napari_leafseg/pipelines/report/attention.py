@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import theilslopes
 
 from napari_leafseg._counts import counted
 from napari_leafseg.experiment import Series
@@ -104,13 +103,14 @@ def _uncertain(names: pd.Series, leaves: pd.DataFrame) -> dict[int, tuple[str, f
     if "confidence" not in leaves:
         return {}
     place_of = {name: place for place, name in enumerate(names)}
+    known = leaves.dropna(subset=["confidence"])
+    sizes = known.groupby("image").size()
     found = {}
-    for name, own in leaves["confidence"].dropna().groupby(leaves["image"]):
-        low = own[own < UNCERTAIN]
-        if len(low) and name in place_of:
-            what = f"{len(low):,} of {counted(len(own), 'leaf')} {'is' if len(low) == 1 else 'are'} uncertain"
-            which = "its confidence is" if len(low) == 1 else "the lowest confidence is"
-            found[place_of[name]] = f"{what}: {which} {percent(low.min())}.", len(low) / len(own)
+    for name, own in known[known["confidence"] < UNCERTAIN].groupby("image")["confidence"]:
+        if name in place_of:
+            what = f"{len(own):,} of {counted(int(sizes[name]), 'leaf')} {'is' if len(own) == 1 else 'are'} uncertain"
+            which = "its confidence is" if len(own) == 1 else "the lowest confidence is"
+            found[place_of[name]] = f"{what}: {which} {percent(own.min())}.", len(own) / int(sizes[name])
     return found
 
 
@@ -174,10 +174,11 @@ def _expected(times: np.ndarray, logs: np.ndarray) -> np.ndarray:
     """What the nearest in time let expect of each of a plant's images: their line (Theil-Sen), which no single one bends."""
     if len(times) < _SHORTEST:
         return logs
-    found = np.empty(len(times))
-    for at, time in enumerate(times):
-        begin = min(max(0, at - _NEIGHBORS // 2), max(0, len(times) - 1 - _NEIGHBORS))
-        near = [other for other in range(begin, min(begin + _NEIGHBORS + 1, len(times))) if other != at]
-        slope, intercept, *_ = theilslopes(logs[near], times[near])
-        found[at] = intercept + slope * time
-    return found
+    at = np.arange(len(times))[:, None]
+    width = min(_NEIGHBORS + 1, len(times))
+    near = np.clip(at - _NEIGHBORS // 2, 0, len(times) - width) + np.arange(width)
+    near = near[near != at].reshape(len(times), width - 1)
+    t, y = times[near], logs[near]
+    one, other = np.triu_indices(width - 1, 1)
+    slopes = np.median((y[:, other] - y[:, one]) / (t[:, other] - t[:, one]), axis=1)
+    return np.median(y, axis=1) + slopes * (times - np.median(t, axis=1))

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg._counts import counted
-from napari_leafseg.experiment.growth import GROUPS, group_curves, with_gaps
-from napari_leafseg.pipelines.report.numbers import decimals_for, number
+from napari_leafseg.experiment.growth import group_curves, group_titles, with_gaps
+from napari_leafseg.pipelines.report.numbers import number
 
 COLORS = 8
 """How many colors of groups the page has; further groups are dashed."""
@@ -44,11 +44,12 @@ class TimeAxis(NamedTuple):
 class _Axes:
     """Turns values into places of the plot, and draws ticks and titles."""
 
-    def __init__(self, x: Sequence[float], y: Sequence[float], x_title: str, y_title: str, zero: bool = True) -> None:
+    def __init__(self, x: Sequence[float], y: Sequence[float], x_title: str, y_title: str) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        low, high = (min(0.0, min(y)), max(y)) if zero else (min(y), max(y))
-        self.y_ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high if high > low else low + 1)
+        low, high, whole = min(0.0, min(y)), max(y), y_title in ("leaves", "images")
+        locator = MaxNLocator(5, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole)
+        self.y_ticks = locator.tick_values(low, high if high > low else low + 1)
         self.bottom, self.top = float(self.y_ticks[0]), float(self.y_ticks[-1])
         self.left, self.right = (min(x), max(x)) if max(x) > min(x) else (min(x) - 0.5, max(x) + 0.5)
         ticks = MaxNLocator(7, steps=[1, 2, 5, 10], integer=self.right - self.left >= 3).tick_values(self.left, self.right)
@@ -66,17 +67,21 @@ class _Axes:
     def svg(self, content: Sequence[str], words: str) -> str:
         """The whole plot; `words` are read aloud in its stead."""
         parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(words)}">']
-        decimals = decimals_for(np.diff(self.y_ticks)[:1] * 10)
+        decimals = _tick_decimals(self.y_ticks)
         for tick in self.y_ticks:
             parts.append(f'<path class="rule" d="M{_LEFT} {self.y(tick)}H{_WIDTH - _RIGHT}"/>')
             parts.append(_text(_LEFT - 8, self.y(tick) + 4, number(tick, decimals=decimals), "end"))
-        gaps = np.diff(self.x_ticks)[:1]
-        decimals = 0 if all(float(tick).is_integer() for tick in self.x_ticks) else decimals_for(gaps)
+        decimals = _tick_decimals(self.x_ticks)
         parts += [_text(self.x(tick), _HEIGHT - _BOTTOM + 18, number(tick, decimals=decimals)) for tick in self.x_ticks]
         parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, self.titles[0]))
         middle = (_TOP + _HEIGHT - _BOTTOM) / 2
         parts.append(f'<text class="title" transform="translate(14 {middle}) rotate(-90)">{escape(self.titles[1])}</text>')
         return "".join([*parts, *content, "</svg>"])
+
+
+def _tick_decimals(ticks: Sequence[float] | np.ndarray) -> int:
+    """How many digits after the point tell all ticks exactly."""
+    return next((digits for digits in range(6) if np.allclose(np.round(ticks, digits), ticks, rtol=0, atol=1e-9)), 6)
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
@@ -85,7 +90,8 @@ def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
 
 def group_names(by_plant: pd.DataFrame, area: str) -> list[str]:
     """List the groups of genotype and treatment, in the order of their colors."""
-    return sorted(group_curves(by_plant, area)["group"].unique()) if len(by_plant) else []
+    shown = by_plant.dropna(subset=["time", area]) if len(by_plant) else by_plant
+    return sorted(group_titles(shown).unique()) if len(shown) else []
 
 
 def draw_growth(by_plant: pd.DataFrame, area: str, unit: str, axis: TimeAxis) -> list[Chart]:
@@ -156,9 +162,8 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 def draw_distributions(images: pd.DataFrame, leaf_areas: Sequence[float], unit: str) -> list[Chart]:
     """Draw how leaf counts and areas are distributed over images and leaves; and by group, where these are known."""
     found = []
-    groups = [name for name in GROUPS if name in images and images[name].astype(str).str.len().any()]
-    if groups:
-        titles = images[groups].astype(str).agg(" ".join, axis=1).str.strip().replace("", "not said")
+    titles = group_titles(images)
+    if titles.nunique() > 1:
         for column, title, label in (("area", "Leaf area by group", f"leaf area ({unit})"), ("count", "Leaves by group", "leaves")):
             found.append(Chart(title, _draw_intervals(images[column], titles, title, label, unit if column == "area" else "")))
     counts = images["count"].to_numpy(float)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from napari_leafseg._counts import counted
 from napari_leafseg.experiment.columns import ORDER
-from napari_leafseg.experiment.growth import GROUPS
+from napari_leafseg.experiment.growth import group_titles
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.growth import Followed
 from napari_leafseg.pipelines.report.attention import UNCERTAIN, Reason
@@ -86,7 +86,7 @@ def summarize(source: Source) -> list[Figure]:
         found.append(_figure(int(images["plants"].sum()), "plant"))
     found.append(_figure(int(images["count"].sum()), "leaf"))
     if len(images):
-        found.append(Figure(number(float(images["area"].median()), source.unit), "leaf area of the middle image"))
+        found.append(Figure(number(float(images["area"].median()), source.unit), "median leaf area of an image"))
     if "confidence" in followed.leaves and followed.leaves["confidence"].notna().any():
         low = float((followed.leaves["confidence"].dropna() < UNCERTAIN).mean())
         found.append(Figure(percent(low), "of the leaves are uncertain"))
@@ -157,11 +157,10 @@ def describe_plants(source: Source) -> dict[str, Any]:
         return {"unit": source.unit, "axis": axis.unit, "plants": []}
     area = area_column(table)
     order = group_names(table, area)
-    known = [name for name in GROUPS if name in table]
     plants = []
-    for series, rows in table.dropna(subset=["time", area]).groupby("series"):
-        group = " ".join(str(rows[name].iloc[0]) for name in known).strip() or ("not said" if known else "all")
-        color = order.index(group) % COLORS if group in order else 0
+    for series, rows in table.assign(group=group_titles(table)).dropna(subset=["time", area]).groupby("series"):
+        group = str(rows["group"].iloc[0])
+        color = order.index(group) % COLORS
         times = [float(f"{axis.factor * time:.6g}") for time in rows["time"]]
         values = [float(f"{value:.7g}") for value in rows[area]]
         one = {"name": followed.grouping.series[int(str(series))].name, "group": group, "color": color}

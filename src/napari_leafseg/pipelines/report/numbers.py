@@ -23,7 +23,7 @@ def number(value: float, unit: str = "", decimals: int | None = None) -> str:
     """Write a number: "10,930 mm²", "523 mm²", "5.23 mm²"; a dash where there is none."""
     if not math.isfinite(value):
         return "–"
-    text = f"{value:,.{decimals_for([value]) if decimals is None else decimals}f}"
+    text = f"{value:,.{decimals_for([value]) if decimals is None else decimals}f}".replace("-", "−")
     return f"{text}\u00a0{unit}" if unit else text
 
 
