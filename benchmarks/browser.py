@@ -1,8 +1,8 @@
 """A page in Chromium (Qt's WebEngine), in a process of its own, that is clicked and typed into.
 
-WebEngine wants to be imported before there is any Qt application, and an application that ends with it may not end well;
-so it has a process: ``python -m benchmarks.browser`` reads a command a line from its standard input, as JSON, and answers
-each in a line. `Browser` starts it and speaks with it. Needs a screen, real or virtual.
+WebEngine wants to be imported before there is any Qt application, and an application that ends with it may not end
+well; so it has a process: ``python -m benchmarks.browser`` reads a command a line from its standard input, as JSON, and
+answers each in a line. `Browser` starts it and speaks with it. Needs a screen, real or virtual.
 """
 
 from __future__ import annotations
@@ -180,7 +180,8 @@ def serve() -> None:
     def click(selector: str, number: int) -> None:
         QTest.qWait(30)
         spot = run(
-            f"(() => {{ const node = document.querySelectorAll({json.dumps(selector)})[{number}]; if (!node) return null;"
+            f"(() => {{ const node = document.querySelectorAll({json.dumps(selector)})[{number}];"
+            "if (!node) return null;"
             "node.scrollIntoView({block: 'center'}); const box = node.getBoundingClientRect();"
             "return [box.left + box.width / 2, box.top + box.height / 2]; })()"
         )
@@ -208,7 +209,8 @@ def serve() -> None:
         QTest.qWait(300)
 
     def save(path: str) -> None:
-        run("window.painted = false; requestAnimationFrame(() => requestAnimationFrame(() => { window.painted = true; })); 0")
+        frames = "requestAnimationFrame(() => requestAnimationFrame(() => { window.painted = true; }))"
+        run(f"window.painted = false; {frames}; 0")
         while not run("window.painted"):
             QTest.qWait(20)
         QTest.qWait(700)

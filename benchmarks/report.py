@@ -1,6 +1,7 @@
 """The report of 5,000 images: writing it, opening it in Chromium, and what both take of memory.
 
-Run with ``python -m benchmarks.report [--images 5000] [--record]``. Needs a screen, real or virtual, and Qt's WebEngine.
+Run with ``python -m benchmarks.report [--images 5000] [--record]``. Needs a screen, real or virtual, and Qt's
+WebEngine.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def make_experiment(folder: Path, images: int, seed: int = 0, size: int = 512) -
             rows.append(about | {"notes": "", "record": f"labels/{name}_label.json"})
             for leaf, share in enumerate(generator.dirichlet(np.full(count, 4.0)), start=1):
                 sure = generator.uniform(0.35, 1) if generator.random() > 0.004 else generator.uniform(0, 0.3)
-                growing.append({"image": name, "leaf": leaf, "track": 100 * plant + leaf, "frame": place, **known,
-                                "time": float(day), "area_mm2": share * area, "lasts": True, "confidence": sure})  # fmt: skip
+                of_leaf = {"image": name, "leaf": leaf, "track": 100 * plant + leaf, "frame": place, "time": float(day)}
+                growing.append(of_leaf | known | {"area_mm2": share * area, "lasts": True, "confidence": sure})
     table, leaves = pd.DataFrame(rows), pd.DataFrame(growing)
     _draw(folder, table["name"].tolist(), size)
     by_plant = plant_curves(leaves, [one.places for one in series], "area_mm2")

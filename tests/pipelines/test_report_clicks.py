@@ -1,9 +1,9 @@
 """The report in Chromium: opened and clicked through."""
 
 import pytest
-
 from benchmarks.browser import Browser, can_browse
 from benchmarks.report import make_experiment
+
 from napari_leafseg.pipelines.report.attention import find_reasons
 from napari_leafseg.pipelines.report.write import write_report
 
@@ -61,7 +61,7 @@ def test_a_column_is_sorted_by_a_click_on_its_head_and_the_other_way_by_another(
     by_area = source.images.sort_values("area")["name"].tolist()
     page.click("thead button", column)
     assert page.run(texts("tbody td:first-child"))[:50] == by_area[::-1][:50]
-    assert page.run("document.querySelectorAll('thead th')[%d].getAttribute('aria-sort')" % column) == "descending"
+    assert page.run(f"document.querySelectorAll('thead th')[{column}].getAttribute('aria-sort')") == "descending"
     page.click("thead button", column)
     assert page.run(texts("tbody td:first-child"))[:50] == by_area[:50]
     shown = page.run(texts(f"tbody td:nth-child({column + 1})"))
@@ -73,8 +73,9 @@ def test_images_are_filtered_by_what_is_typed_and_by_what_is_to_be_looked_at(pag
     page.type("p002 day03")
     assert page.run(texts(".card h3")) == ["P002_day03"]
     assert page.run("document.querySelector('[aria-live]').textContent") == f"1 of {IMAGES} images"
-    page.run("(node => { node.value = ''; node.dispatchEvent(new Event('input')); })(document.querySelector('[type=search]'))")
-    page.run("(node => { node.value = 'first'; node.dispatchEvent(new Event('change')); })(document.querySelector('select'))")
+    give = "(node => { node.value = %r; node.dispatchEvent(new Event(%r)); })(document.querySelector(%r))"
+    page.run(give % ("", "input", "[type=search]"))
+    page.run(give % ("first", "change", "select"))
     reasons = find_reasons(source.images, source.followed.leaves, source.followed.repeated, "mm²")
     assert page.run(texts(".card h3"))[:30] == [source.images["name"][place] for place in reasons][:30]
 
@@ -93,7 +94,9 @@ def test_a_closer_view_opens_goes_on_by_arrow_keys_and_closes_by_esc(page):
     assert page.run(OPEN)
     assert page.run(TITLE) == "P001_day01"
     page.wait("document.querySelector('#closer img').naturalWidth > 20")
-    assert "napari-leafseg rerun labels/P001_day01_label.json" in page.run("document.getElementById('closer').textContent")
+    assert "napari-leafseg rerun labels/P001_day01_label.json" in page.run(
+        "document.getElementById('closer').textContent"
+    )
     page.press("Right")
     page.press("Right")
     assert page.run(TITLE) == "P001_day03"

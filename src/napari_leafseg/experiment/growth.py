@@ -141,8 +141,10 @@ def group_titles(table: pd.DataFrame) -> pd.Series:
     names = [name for name in GROUPS if name in table and table[name].astype(str).str.len().any()]
     if not names:
         return pd.Series("all", table.index)
-    first, *others = (table[name].astype(str) for name in names)
-    return first.str.cat(others, sep=" ").str.strip().replace("", "not said")
+    titles = table[names[0]].astype(str)
+    for name in names[1:]:
+        titles = titles + " " + table[name].astype(str)
+    return titles.str.strip().replace("", "not said")
 
 
 def _moments(times: pd.Series, series: pd.Series) -> np.ndarray:

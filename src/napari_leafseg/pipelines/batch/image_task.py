@@ -121,9 +121,7 @@ def _scale_of(path: Path, settings: BatchSettings) -> float | None:
     return found
 
 
-def _write_measured(
-    place: Path, task: Task, settings: BatchSettings, measured: list[Measurements]
-) -> dict[str, Any]:
+def _write_measured(place: Path, task: Task, settings: BatchSettings, measured: list[Measurements]) -> dict[str, Any]:
     """Tables; returns ``plants`` and ``area``."""
     for kind in ("leaves", "plants"):
         tables = []

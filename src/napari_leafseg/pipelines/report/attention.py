@@ -115,7 +115,7 @@ def _uncertain(names: pd.Series, leaves: pd.DataFrame) -> dict[int, tuple[str, f
 
 
 def _jumps(places: Sequence[int], counts: Sequence[int]) -> dict[int, int]:
-    """Images of a plant whose leaf count jumps, and what their neighbors have; the one that jumps most is no neighbor."""
+    """Images of a plant whose leaf count jumps, and what those around have; the one that jumps most is no neighbor."""
     left, found = list(places), dict[int, int]()
     while jumps := count_jumps([counts[place] for place in left]):
         worst = max(jumps, key=lambda at: abs(counts[left[at]] - jumps[at]))
@@ -171,7 +171,7 @@ def _far_from_neighbors(logs: np.ndarray, repeated: Sequence[Series]) -> dict[in
 
 
 def _expected(times: np.ndarray, logs: np.ndarray) -> np.ndarray:
-    """What the nearest in time let expect of each of a plant's images: their line (Theil-Sen), which no single one bends."""
+    """What those nearest in time let expect of each image: their line (Theil-Sen), which no single one bends."""
     if len(times) < _SHORTEST:
         return logs
     at = np.arange(len(times))[:, None]

@@ -52,7 +52,9 @@ class _Axes:
         self.y_ticks = locator.tick_values(low, high if high > low else low + 1)
         self.bottom, self.top = float(self.y_ticks[0]), float(self.y_ticks[-1])
         self.left, self.right = (min(x), max(x)) if max(x) > min(x) else (min(x) - 0.5, max(x) + 0.5)
-        ticks = MaxNLocator(7, steps=[1, 2, 5, 10], integer=self.right - self.left >= 3).tick_values(self.left, self.right)
+        ticks = MaxNLocator(7, steps=[1, 2, 5, 10], integer=self.right - self.left >= 3).tick_values(
+            self.left, self.right
+        )
         self.x_ticks = [tick for tick in ticks if self.left - 1e-9 <= tick <= self.right + 1e-9]
         self.titles = x_title, y_title
 
@@ -75,7 +77,9 @@ class _Axes:
         parts += [_text(self.x(tick), _HEIGHT - _BOTTOM + 18, number(tick, decimals=decimals)) for tick in self.x_ticks]
         parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, self.titles[0]))
         middle = (_TOP + _HEIGHT - _BOTTOM) / 2
-        parts.append(f'<text class="title" transform="translate(14 {middle}) rotate(-90)">{escape(self.titles[1])}</text>')
+        parts.append(
+            f'<text class="title" transform="translate(14 {middle}) rotate(-90)">{escape(self.titles[1])}</text>'
+        )
         return "".join([*parts, *content, "</svg>"])
 
 
@@ -124,14 +128,12 @@ def draw_growth(by_plant: pd.DataFrame, area: str, unit: str, axis: TimeAxis) ->
     return found
 
 
-def _draw_groups(
-    table: pd.DataFrame, order: list[str], title: str, label: str, unit: str, axis: TimeAxis
-) -> str:
+def _draw_groups(table: pd.DataFrame, order: list[str], title: str, label: str, unit: str, axis: TimeAxis) -> str:
     low, high = table["mean"] - table["sd"].fillna(0), table["mean"] + table["sd"].fillna(0)
     times = axis.factor * table["time"]
     axes = _Axes(times.tolist(), [*low, *high], axis.unit, label)
     parts, dots = [], []
-    for group, rows in table.groupby("group"):
+    for group, rows in ((str(name), own) for name, own in table.groupby("group")):
         look = f"g{order.index(group) % COLORS}" + (" dashed" if order.index(group) >= COLORS else "")
         moments = rows["time"].tolist()
         x, mean = with_gaps(moments, rows["mean"].tolist(), moments)
@@ -144,12 +146,12 @@ def _draw_groups(
             parts.append(f'<path class="band {look}" d="{_path(band)}Z"/>')
             line = list(zip(px, (axes.y(value) for value in mean[piece]), strict=True))
             dots.append(f'<path class="line {look}" d="{_path(line)}"/>')
-        for row in rows.itertuples():
-            spread = "" if np.isnan(row.sd) else f" ± {number(row.sd)}"
-            when = f"{axis.unit} {number(axis.factor * row.time, decimals=0 if axis.unit == 'image' else 1)}"
-            words = f"{group}, {when}: {number(row.mean)}{spread} {unit} ({counted(row.plants, 'plant')})"
+        for time, mean_value, sd_value, plants in zip(moments, rows["mean"], rows["sd"], rows["plants"], strict=True):
+            spread = "" if np.isnan(sd_value) else f" ± {number(sd_value)}"
+            when = f"{axis.unit} {number(axis.factor * time, decimals=0 if axis.unit == 'image' else 1)}"
+            words = f"{group}, {when}: {number(mean_value)}{spread} {unit} ({counted(plants, 'plant')})"
             dots.append(
-                f'<circle class="dot {look}" cx="{axes.x(axis.factor * row.time)}" cy="{axes.y(row.mean)}" r="3.5">'
+                f'<circle class="dot {look}" cx="{axes.x(axis.factor * time)}" cy="{axes.y(mean_value)}" r="3.5">'
                 f"<title>{escape(words)}</title></circle>"
             )
     return axes.svg([*parts, *dots], f"{title} over time, mean of {', '.join(order)}")
@@ -164,8 +166,13 @@ def draw_distributions(images: pd.DataFrame, leaf_areas: Sequence[float], unit: 
     found = []
     titles = group_titles(images)
     if titles.nunique() > 1:
-        for column, title, label in (("area", "Leaf area by group", f"leaf area ({unit})"), ("count", "Leaves by group", "leaves")):
-            found.append(Chart(title, _draw_intervals(images[column], titles, title, label, unit if column == "area" else "")))
+        for column, title, label in (
+            ("area", "Leaf area by group", f"leaf area ({unit})"),
+            ("count", "Leaves by group", "leaves"),
+        ):
+            found.append(
+                Chart(title, _draw_intervals(images[column], titles, title, label, unit if column == "area" else ""))
+            )
     counts = images["count"].to_numpy(float)
     if len(counts):
         bins = np.arange(counts.min(), counts.max() + 2) - 0.5
@@ -211,7 +218,9 @@ def _draw_intervals(values: pd.Series, titles: pd.Series, title: str, label: str
         words = f"{name}: {number(mean)}{spread} {unit} ({counted(count, 'image')})"
         if not np.isnan(sd):
             parts.append(f'<path class="line {look}" d="M{x} {axes.y(mean - sd)}V{axes.y(mean + sd)}"/>')
-        parts.append(f'<circle class="dot {look}" cx="{x}" cy="{axes.y(mean)}" r="5"><title>{escape(words)}</title></circle>')
+        parts.append(
+            f'<circle class="dot {look}" cx="{x}" cy="{axes.y(mean)}" r="5"><title>{escape(words)}</title></circle>'
+        )
         if len(stats) <= COLORS:
             parts.append(_text(x, _HEIGHT - _BOTTOM + 18, name if len(name) <= 60 / len(stats) else name[:6] + "…"))
     return axes.svg(parts, f"{title}: mean and spread of {', '.join(map(str, stats.index))}")

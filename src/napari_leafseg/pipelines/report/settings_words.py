@@ -56,29 +56,48 @@ def _channels(settings: BatchSettings) -> Said | None:
 
 
 def _listed(channels: tuple[int, ...]) -> str:
-    return ", ".join(str(channel + 1) for channel in channels)
+    return ", ".join(str(channel) for channel in channels)
+
+
+def _working_scale(settings: BatchSettings) -> Said:
+    if settings.scale is None:
+        return "Working scale", "found for each image"
+    return "Working scale", f"{100 * settings.scale:.3g} % of the image's own pixels"
+
+
+def _accuracy(settings: BatchSettings) -> Said:
+    preset = TTA_PRESETS[settings.tta]
+    return "Accuracy", f"{preset.label}: {preset.help[0].lower()}{preset.help[1:]}"
+
+
+def _plant_masks(settings: BatchSettings) -> Said | None:
+    return None if settings.plant_masks is None else ("Where plants are", f"from masks in {settings.plant_masks}")
+
+
+def _exports(settings: BatchSettings) -> Said | None:
+    titles = ", ".join(find_format(name).title for name in settings.exports)
+    return ("Labels also as", titles) if titles else None
+
+
+def _precision(settings: BatchSettings) -> Said:
+    return "Precision of the network", "chosen by itself" if settings.precision == "auto" else settings.precision
 
 
 WORDS: dict[str, Callable[[BatchSettings], Said | None] | None] = {
     "model": None,  # with its version
     "values": None,  # the sliders
-    "scale": lambda settings: (
-        "Working scale",
-        "found for each image" if settings.scale is None else f"{100 * settings.scale:.3g} % of the image's own pixels",
-    ),
-    "tta": lambda settings: ("Accuracy", f"{TTA_PRESETS[settings.tta].label}: {TTA_PRESETS[settings.tta].help.lower()}"),
+    "scale": _working_scale,
+    "tta": _accuracy,
     "px_per_mm": _size,
     "scale_from_file": None,  # with the size of a pixel
     "channels": _channels,
-    "z": lambda settings: None if settings.z == "max" else ("Plane of z-stacks", str(settings.z + 1)),
-    "plant_masks": lambda settings: settings.plant_masks and ("Where plants are", f"from masks in {settings.plant_masks}"),
+    "z": lambda settings: None if settings.z == "max" else ("Plane of z-stacks", str(settings.z)),
+    "plant_masks": _plant_masks,
     "full_masks": lambda settings: ("Full masks", "also written, as COCO") if settings.full_masks else None,
-    "exports": lambda settings: (
-        ("Labels also as", ", ".join(find_format(name).title for name in settings.exports)) if settings.exports else None
-    ),
+    "exports": _exports,
     "device": lambda settings: ("Computed on", _DEVICES.get(settings.device, settings.device)),
-    "precision": lambda settings: ("Precision of the network", "chosen by itself" if settings.precision == "auto" else settings.precision),
+    "precision": _precision,
     "threads": None,  # changes no result
     "measure": None,  # without it there is no report
-}  # fmt: skip
+}
 """How each setting is told; None where something else tells it, or where it changes nothing in the report."""

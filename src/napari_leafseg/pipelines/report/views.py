@@ -20,7 +20,9 @@ _MARGIN = 0.08  # of the plants' larger side
 _LEAST_MARGIN = 6  # pixels
 _QUALITY = 82
 _GOLDEN = 0.618034  # of the circle of hues: leaves whose numbers are near each other differ
-_COLORS = np.array([[255 * part for part in hsv_to_rgb(_GOLDEN * number % 1, 0.7, 1)] for number in range(256)], np.uint8)
+_COLORS = np.array(
+    [[255 * part for part in hsv_to_rgb(_GOLDEN * number % 1, 0.7, 1)] for number in range(256)], np.uint8
+)
 
 Box = tuple[int, int, int, int]
 """Top, left, bottom, right."""
