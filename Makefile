@@ -81,6 +81,7 @@ benchmark: $(READY)
 	$(SCREEN) $(BIN)/python -m benchmarks.slider --record
 	$(SCREEN) $(BIN)/python -m benchmarks.image_list --record
 	$(SCREEN) $(BIN)/python -m benchmarks.correct --record
+	$(SCREEN) $(BIN)/python -m benchmarks.report --record
 	$(BIN)/python -m benchmarks.annotator
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.memory --record
