@@ -8,7 +8,7 @@ const rank = new Map(data.first.map((place, at) => [place, at]));
 const texts = data.rows.map((row, place) => [...row.filter(value => typeof value === "string"), data.notes[place] || "",
   ...(reasons[place] || [])].join(" ").toLowerCase());
 const state = { view: "cards", text: "", only: "all", plant: null, column: -1, down: false, page: 0, plants: 0 };
-const BARE = new Set(["Plant", "Genotype", "Treatment", "Date"]);  // these values speak for themselves
+const BARE = new Set(["Genotype", "Treatment", "Date"]);  // these values speak for themselves
 let shown = [], open = -1, wanted = -1;
 
 // -- small helpers ------------------------------------------------------------------------------------------------------
@@ -28,6 +28,9 @@ function fill(node, properties, children) {
 const make = (tag, properties, ...children) => fill(document.createElement(tag), properties, children);
 const draw = (tag, properties, ...children) => fill(document.createElementNS(SVG, tag), properties, children);
 const put = (node, ...children) => { node.textContent = ""; node.append(...children); };
+
+// a name that may be broken between its parts
+const broken = name => (name.match(/[^_\-.]+[_\-.]*|[_\-.]+/g) || [name]).flatMap((part, at) => at ? [make("wbr"), part] : [part]);
 
 function number(value, decimals) {
   return value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).replace("-", "−");
@@ -188,7 +191,7 @@ function encoded(part) {
 function cards(page) {
   return make("div", { class: "cards" }, page.map(place => make("article", { class: place === wanted ? "card found" : "card",
     id: `image-${place + 1}`, tabindex: "-1", "aria-label": data.names[place] },
-    thumb(place), make("div", { class: "words" }, make("h3", {}, data.names[place]), words(place, false)))));
+    thumb(place), make("div", { class: "words" }, make("h3", {}, broken(data.names[place])), words(place, false)))));
 }
 function table(page) {
   const heads = data.columns.map((column, at) => make("th", { scope: "col", class: column.kind,
@@ -230,7 +233,7 @@ function look(place) {
   const button = (by, text) => make("button", { type: "button", class: by < 0 ? "back" : "on", disabled: shown[at + by] === undefined,
     title: by < 0 ? "Arrow left" : "Arrow right", onclick: () => step(by) }, text);
   const had = dialog.contains(document.activeElement) ? document.activeElement.className : "";
-  put(dialog, make("div", { class: "top" }, make("h3", {}, data.names[place]),
+  put(dialog, make("div", { class: "top" }, make("h3", {}, broken(data.names[place])),
     make("span", { class: "quiet" }, `${number(at + 1, 0)} of ${number(shown.length, 0)}`), button(-1, "Previous"), button(1, "Next"),
     make("button", { type: "button", class: "close", title: "Esc", onclick: () => dialog.close() }, "Close")),
     source ? make("img", { class: "large", src: source, alt: `${data.names[place]}: the plants with each leaf outlined`,

@@ -83,13 +83,19 @@ def test_plants_that_grow_evenly_are_not_to_be_looked_at():
 @pytest.mark.parametrize("at", [0, 1, 4, 6, 7])
 def test_what_stands_out_is_found_and_nothing_beside_it(at):
     images, leaves, series = experiment()
-    images.loc[at, "area"] *= 2.5
+    images.loc[at, "area"] *= 3
     images.loc[DAYS + at, "count"] += 9
     images.loc[2 * DAYS, "at_border"] = 2
     leaves.loc[leaves.index[leaves["image"] == "p2d3"][:2], "confidence"] = (0.12, 0.25)
     found = kinds(images, leaves, series)
     assert found == {f"p1d{at}": ["jump"], f"p0d{at}": ["area"], "p2d3": ["uncertain"], "p2d0": ["border"]}
     assert list(found) == [f"p1d{at}", f"p0d{at}", "p2d3", "p2d0"]  # the weightiest first
+
+
+def test_a_seedling_that_grows_faster_at_the_beginning_is_not_unusual():
+    images, leaves, series = experiment(1)
+    images["area"] = 1000 * (1 - 0.8 * np.exp(-0.35 * np.arange(DAYS)))
+    assert kinds(images, leaves, series) == {}
 
 
 def test_reasons_say_the_figures():

@@ -158,27 +158,38 @@ def _far_from_neighbors(logs: np.ndarray, repeated: Sequence[Series]) -> dict[in
         kept = [(place, time) for place, time in zip(one.places, one.days or range(len(one.places)), strict=True)
                 if np.isfinite(logs[place])]  # fmt: skip
         curves.append((np.array([place for place, _ in kept], int), np.array([time for _, time in kept], float)))
-    differences = [logs[places] - _expected(times, logs[places]) for places, times in curves]
+    differences = [_away(times, logs[places]) for places, times in curves]
     limit = _limit(np.concatenate([*differences, np.empty(0)]), "series")
     found: dict[int, float] = {}
     for (places, times), away in zip(curves, differences, strict=True):
         while len(away) and np.abs(away).max() > limit:
             worst = int(np.abs(away).argmax())
-            found[int(places[worst])] = float(logs[places[worst]] - away[worst])
+            found[int(places[worst])] = float(
+                logs[places[worst]] - away[worst] * (2 if worst in (0, len(away) - 1) else 1)
+            )
             places, times = np.delete(places, worst), np.delete(times, worst)
-            away = logs[places] - _expected(times, logs[places])
+            away = _away(times, logs[places])
     return found
 
 
-def _expected(times: np.ndarray, logs: np.ndarray) -> np.ndarray:
-    """What those nearest in time let expect of each image: their line (Theil-Sen), which no single one bends."""
+def _away(times: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """How far each image of a plant is from what those nearest in time let expect.
+
+    That is the line (Theil-Sen) through four of them, which no single one bends. A first and a last image lie beyond
+    theirs, where growth may be as fast as between any two of them: only half of what is beyond that counts.
+    """
     if len(times) < _SHORTEST:
-        return logs
+        return np.zeros(len(times))
     at = np.arange(len(times))[:, None]
     width = min(_NEIGHBORS + 1, len(times))
     near = np.clip(at - _NEIGHBORS // 2, 0, len(times) - width) + np.arange(width)
     near = near[near != at].reshape(len(times), width - 1)
     t, y = times[near], logs[near]
     one, other = np.triu_indices(width - 1, 1)
-    slopes = np.median((y[:, other] - y[:, one]) / (t[:, other] - t[:, one]), axis=1)
-    return np.median(y, axis=1) + slopes * (times - np.median(t, axis=1))
+    slopes = (y[:, other] - y[:, one]) / (t[:, other] - t[:, one])
+    away = logs - np.median(y, axis=1) - np.median(slopes, axis=1) * (times - np.median(t, axis=1))
+    for end, beside in ((0, 0), (-1, -1)):
+        reached = y[end, beside] + slopes[end] * (times[end] - t[end, beside])
+        low, high = reached.min(), reached.max()
+        away[end] = (logs[end] - np.clip(logs[end], low, high)) / 2
+    return away

@@ -67,7 +67,7 @@ class _Axes:
         return round(_HEIGHT - _BOTTOM - share * (_HEIGHT - _BOTTOM - _TOP), 1)
 
     def svg(self, content: Sequence[str], words: str) -> str:
-        """The whole plot; `words` are read aloud in its stead."""
+        """Return the whole plot; `words` are read aloud in its stead."""
         parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(words)}">']
         decimals = _tick_decimals(self.y_ticks)
         for tick in self.y_ticks:
