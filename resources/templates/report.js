@@ -27,7 +27,11 @@ function fill(node, properties, children) {
 }
 const make = (tag, properties, ...children) => fill(document.createElement(tag), properties, children);
 const draw = (tag, properties, ...children) => fill(document.createElementNS(SVG, tag), properties, children);
-const put = (node, ...children) => { node.textContent = ""; node.append(...children); };
+function put(node, ...children) {
+  for (const image of node.querySelectorAll("img")) image.removeAttribute("src");  // its pixels are not kept
+  node.textContent = "";
+  node.append(...children);
+}
 
 // a name that may be broken between its parts
 const broken = name => (name.match(/[^_\-.]+[_\-.]*|[_\-.]+/g) || [name]).flatMap((part, at) => at ? [make("wbr"), part] : [part]);
