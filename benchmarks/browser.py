@@ -118,9 +118,9 @@ class Browser:
         self._ask("save", str(path))
 
     def memory(self) -> int:
-        """Return the memory of Chromium's processes that no other process shares, in bytes."""
-        process = psutil.Process(self._process.pid)
-        return sum(one.memory_full_info().uss for one in (process, *process.children(recursive=True)))
+        """Return the memory of the process that shows the page, in bytes: what it shares with no other."""
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        return max(child.memory_full_info().uss for child in children)  # the others hardly take any
 
 
 def serve() -> None:
