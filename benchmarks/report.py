@@ -102,7 +102,7 @@ def measure(images: int) -> list[dict[str, str]]:
         "writing it, s": f"{written:.1f}", "memory that writing takes, MiB": f"{more / 2**20:.0f}",
         "size of the file, MiB": f"{large:.1f}",
         "opening it, s (median of 5)": f"{np.median(opened):.2f}", "opening it, s (longest)": f"{max(opened):.2f}",
-        "elements of the page": f"{nodes:,}", "memory of Chromium, MiB": f"{first / 2**20:.0f}",
+        "elements of the page": f"{nodes:,}", "memory of the page's process, MiB": f"{first / 2**20:.0f}",
         **{f"the same, {pages} pages later, MiB": f"{size / 2**20:.0f}" for pages, size in sizes.items()},
     }  # fmt: skip
     return [{"what": what, f"{images:,} images": value} for what, value in values.items()]
