@@ -119,6 +119,16 @@ def test_what_is_to_be_looked_at_first_leads_to_its_image_on_whatever_page(page,
     assert page.run(TITLE) == links[0]
 
 
+def test_a_link_leads_to_its_image_though_the_list_leaves_it_out(page):
+    first = page.run(texts(".first a"))[0]
+    page.click("input[type=search]")
+    page.type("no image is called so")
+    page.click(".first a", 0)
+    page.wait("document.querySelector('.card.found h3') !== null")
+    assert page.run("document.querySelector('.card.found h3').textContent") == first
+    assert page.run("document.querySelector('[type=search]').value") == ""
+
+
 def test_a_plant_s_name_shows_its_images_in_order_and_a_point_its_image(page):
     page.click(".panel button", 2)
     assert page.run(texts(".card h3")) == [f"P003_day{day:02d}" for day in range(10)]
