@@ -11,7 +11,8 @@ endif
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SYSTEM_PACKAGES := xvfb xauth libgl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0 libxcb-icccm4 \
-	libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-cursor0 libegl1
+	libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-cursor0 libegl1 \
+	libnss3 libxcomposite1 libxdamage1 libxrandr2 libxtst6 libasound2
 # without a screen, a virtual one
 SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
 DEMO_ARGS := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
@@ -37,15 +38,19 @@ system:
 	command -v dpkg-query >/dev/null || { echo "Not Debian: please see that Qt's X11 libraries and Xvfb are installed."; exit 0; }; \
 	missing=""; for package in $(SYSTEM_PACKAGES); do \
 		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q "ok installed" || missing="$$missing $$package"; done; \
+	if [[ " $$missing " == *" libasound2 "* ]] && dpkg-query -W -f='$${Status}' libasound2t64 2>/dev/null | grep -q "ok installed"; \
+	then missing="$${missing/ libasound2/}"; fi; \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+		apt-get update -qq; \
+		if apt-cache show libasound2t64 >/dev/null 2>&1; then missing="$${missing/libasound2/libasound2t64}"; fi; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	else echo "Missing system packages; please install them: sudo apt-get install$$missing"; fi
 
 $(READY): pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory system
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(QT),dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(QT),dev,browser-$(QT)]"
 	@touch $(READY)
 
 demo: $(READY)
@@ -76,6 +81,7 @@ benchmark: $(READY)
 	$(SCREEN) $(BIN)/python -m benchmarks.slider --record
 	$(SCREEN) $(BIN)/python -m benchmarks.image_list --record
 	$(SCREEN) $(BIN)/python -m benchmarks.correct --record
+	$(SCREEN) $(BIN)/python -m benchmarks.report --record
 	$(BIN)/python -m benchmarks.annotator
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.memory --record

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
@@ -29,6 +28,7 @@ from napari_leafseg.pipelines.batch.rerun import rerun as rerun_record
 from napari_leafseg.pipelines.batch.run import run_batch
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
+from tests.pipelines.report_page import Page
 
 SETTINGS = BatchSettings(model="leaf-small", device="cpu", tta="fast", values={"angle": 50.0}, px_per_mm=4.0, threads=1)
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
@@ -76,36 +76,40 @@ def test_everything_is_written(plant_images, tmp_path):
     assert whole["model"]["version"] == record["model"]["version"]
     assert len(whole["model"]["sha256"]) == 64
     assert "torch" in whole["software"]
-    assert Image.open(out / "overlays" / "plant1.jpg").size == (112, 96)
-
-
-class Report(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.sources, self.links = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        named = dict(attrs)
-        if tag == "img":
-            self.sources.append(named["src"])
-        self.links += [named[key] for key in ("href", "src") if key in named and tag != "img"]
+    small, closer = (Image.open(out / "overlays" / name) for name in ("plant1.jpg", "closer/plant1.jpg"))
+    rows, columns = np.nonzero(labels)
+    assert np.ptp(columns) < small.width <= 112  # the plants alone, with a margin
+    assert np.ptp(rows) < small.height < 96
+    assert closer.size == small.size  # no larger than the image itself
 
 
 def test_the_report_needs_no_other_file(plant_images, tmp_path):
     (plant_images / "<b>.png").write_text("no image")
-    drive([plant_images], tmp_path / "out", SETTINGS, workers=0)
-    text = (tmp_path / "out" / "report.html").read_text()
-    report = Report(text)
-    assert len(report.sources) == 3 + 3  # plots and images
-    assert all(source.startswith("data:image/") for source in report.sources)
-    assert report.links == []
-    assert re.search(r", 1 plant, ", text)
-    assert not re.search(r"\b1(</b>)? ?(plants|leaves|images)\b", text)
-    assert "&lt;b&gt;" in text
-    assert "<b>.png" not in text
-    assert "not an image" in text
-    assert re.search(r"angle</th><td>50", text)
+    out = tmp_path / "out"
+    drive([plant_images], out, SETTINGS, workers=0)
+    page = Page((out / "report.html").read_text())
+    assert page.sources
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert {link for link in page.links if not link.startswith("#")} <= {path.name for path in out.iterdir()}
+    assert [view[:11] for view in page.data["small"] + page.data["closer"]] == ["data:image/"] * 6
+    assert "The file is not an image" in page.text or "not an image" in page.text
+    assert "1 image could not be done" in page.text
+    assert not re.search(r"\b1 (plants|leaves|images)\b", page.text)
+    assert "<b>.png" in page.text  # as text, not as a tag
+    assert "Clustering angle 50°" in page.text
+    assert "(the model's own value)" in page.text
+
+
+def test_every_image_of_the_report_leads_to_its_record(plant_images, tmp_path):
+    out = tmp_path / "out"
+    drive([plant_images], out, SETTINGS, workers=0)
+    page, images = Page((out / "report.html").read_text()), pd.read_csv(out / "images.csv")
+    assert page.data["records"] == images["record"].tolist()
+    for record, command, row in zip(page.data["records"], page.data["commands"], page.data["rows"], strict=True):
+        assert command == f"napari-leafseg rerun {record}"
+        again = rerun(out / record)
+        assert again.same
+        assert row[[column["title"] for column in page.data["columns"]].index("Leaves")] == again.labels.max()
 
 
 def test_a_restart_does_only_what_is_missing_or_changed(plant_images, tmp_path, monkeypatch):

@@ -131,9 +131,7 @@ def group_curves(plants: pd.DataFrame, value: str) -> pd.DataFrame:
     known = plants.dropna(subset=["time", value])
     if not len(known):
         return pd.DataFrame(columns=["group", "time", "mean", "sd", "plants"])
-    names = [name for name in GROUPS if name in known and known[name].astype(str).str.len().any()]
-    titles = known[names].astype(str).agg(" ".join, axis=1).str.strip() if names else pd.Series("all", known.index)
-    known = known.assign(group=titles.replace("", "not said"), moment=_moments(known["time"], known["series"]))
+    known = known.assign(group=group_titles(known), moment=_moments(known["time"], known["series"]))
     each = known.groupby(["group", "moment", "series"], as_index=False).agg(
         time=("time", "mean"), value=(value, "mean")
     )
@@ -141,6 +139,17 @@ def group_curves(plants: pd.DataFrame, value: str) -> pd.DataFrame:
         time=("time", "mean"), mean=("value", "mean"), sd=("value", "std"), plants=("value", "size")
     )
     return found.reset_index().drop(columns="moment")
+
+
+def group_titles(table: pd.DataFrame) -> pd.Series:
+    """Name the group of each row by genotype and treatment; "all" where neither is known of any row."""
+    names = [name for name in GROUPS if name in table and table[name].astype(str).str.len().any()]
+    if not names:
+        return pd.Series("all", table.index)
+    titles = table[names[0]].astype(str)
+    for name in names[1:]:
+        titles = titles + " " + table[name].astype(str)
+    return titles.str.strip().replace("", "not said")
 
 
 def _moments(times: pd.Series, series: pd.Series) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from napari_leafseg.experiment import Described, Grouping, Source, add_metadata, group_series
-from napari_leafseg.experiment.growth import last_of, summarize_tracks
+from napari_leafseg.experiment import Described, Grouping, Series, Source, add_metadata, group_series
+from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks
 from napari_leafseg.traits import Measurements, area_column
 from napari_leafseg.traits.tracking import TrackMemory, growth, track_series
 
@@ -25,6 +25,10 @@ class Followed(NamedTuple):
         With what is known of the images; no growth and no tracks where no plant was seen twice.
     grouping : Grouping
         By the images' order.
+    by_plant : pandas.DataFrame
+        A row a plant and image, see `napari_leafseg.experiment.growth.plant_curves`.
+    names : tuple of str
+        Of the images, in their order.
     """
 
     leaves: pd.DataFrame
@@ -32,6 +36,13 @@ class Followed(NamedTuple):
     growth: pd.DataFrame
     tracks: pd.DataFrame
     grouping: Grouping
+    by_plant: pd.DataFrame = _EMPTY
+    names: tuple[str, ...] = ()
+
+    @property
+    def repeated(self) -> list[Series]:
+        """The plants that were seen several times."""
+        return [one for one in self.grouping.series if len(one.places) > 1 and one.name]
 
 
 def follow(
@@ -55,7 +66,7 @@ def follow(
     grouping = group_series(list(known.values()), names)
     days = {names[place]: day for place, day in grouping.day_of().items()}
     of_image = {name: described.metadata for name, described in known.items()}
-    curves = tracks = _EMPTY
+    curves = tracks = by_plant = _EMPTY
     if len(leaves) and "frame" not in leaves:
         series = [one.places for one in grouping.series if len(one.places) > 1 and _is_series(one.places, known, names)]
         leaves, curves = _followed(leaves, plants, series, names, px_per_mm, grouping, memory)
@@ -63,10 +74,11 @@ def follow(
             curves["lasts"] = last_of(curves, series)
             curves = add_metadata(curves, "image", of_image)
             tracks = summarize_tracks(curves, series, area_column(curves))
+            by_plant = plant_curves(curves, [one.places for one in grouping.series], area_column(curves))
             curves = curves.drop(columns="frame")
     leaves, plants = (add_metadata(table, "image", of_image, days) if len(table) else table
                       for table in (leaves, plants))  # fmt: skip
-    return Followed(leaves, plants, curves, tracks, grouping)
+    return Followed(leaves, plants, curves, tracks, grouping, by_plant, tuple(names))
 
 
 def _is_series(places: Sequence[int], known: Mapping[str, Described], names: Sequence[str]) -> bool:

@@ -8,19 +8,16 @@ from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import imageio.v3 as imageio
 import numpy as np
 import pandas as pd
-from skimage.segmentation import find_boundaries
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg._log import start_log
-from napari_leafseg._opencv import cv2
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.inference.confidence import leaf_confidence
 from napari_leafseg.inference.prediction import Prediction
-from napari_leafseg.io import LABEL_SUFFIX, label_path, read_image, resize, to_rgb8, write_labels
+from napari_leafseg.io import LABEL_SUFFIX, label_path, read_image, to_rgb8, write_labels
 from napari_leafseg.io.exchange.coco import masks_path, save_coco
 from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.pipelines.batch.config import BatchSettings
@@ -28,13 +25,12 @@ from napari_leafseg.pipelines.batch.find import Task
 from napari_leafseg.pipelines.batch.marker import file_state, write_marker
 from napari_leafseg.pipelines.batch.setups import card_colors, marker_scale, setup_of
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
+from napari_leafseg.pipelines.report.views import write_views
 from napari_leafseg.pipelines.step import Step
 from napari_leafseg.project.corrections import Correction, read_correction
+from napari_leafseg.project.labels_file import count_leaves
 from napari_leafseg.traits import Measurements, area_column, measure
 from napari_leafseg.traits.extra import all_traits
-
-THUMBNAIL = 320  # pixels
-_COLORS = np.random.default_rng(4).integers(60, 256, (256, 3), np.uint8)
 
 
 def labels_folder(output: Path, settings: BatchSettings) -> Path:
@@ -51,7 +47,7 @@ def process_image(
     -------
     dict
         What the marker says: ``name``, ``path``, ``count``, ``scale``, ``notes``, ``seconds``; where it is measured,
-        ``plants`` and ``area``.
+        ``plants``, ``area`` and ``at_border``, the leaves that the image's border cuts.
 
     Raises
     ------
@@ -89,7 +85,9 @@ def process_image(
             if task.correction is not None:
                 leaves = measured[-1].leaves
                 leaves["verified"] = [(number, leaf) in found.verified for leaf in leaves["leaf"]]
-        result |= _write_measured(place, task, measured, overlay(rgb, planes[-1]))
+        result |= _write_measured(place, task, measured)
+        result["at_border"] = count_leaves(labels)[1]
+        write_views(place, task.name, rgb, planes[-1])
     target = label_path(labels_folder(place, settings), task.name)
     write_labels(target, labels, record)
     if settings.full_masks and found.prediction is not None:
@@ -224,8 +222,8 @@ def _colors_of(image: np.ndarray, path: Path, settings: BatchSettings, setup: Se
     return image if color is None else color.apply(image)
 
 
-def _write_measured(place: Path, task: Task, measured: list[Measurements], small: np.ndarray) -> dict[str, Any]:
-    """Tables and the small image; returns ``plants`` and ``area``."""
+def _write_measured(place: Path, task: Task, measured: list[Measurements]) -> dict[str, Any]:
+    """Tables; returns ``plants`` and ``area``."""
     for kind in ("leaves", "plants"):
         tables = []
         for frame, item in enumerate(measured):
@@ -236,21 +234,8 @@ def _write_measured(place: Path, task: Task, measured: list[Measurements], small
         whole = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
         whole.insert(0, "image", task.name)
         write_atomically(place / "parts" / f"{task.name}.{kind}.parquet", whole.to_parquet(index=False))
-    content = imageio.imwrite("<bytes>", small, extension=".jpg", quality=80)
-    write_atomically(place / "overlays" / f"{task.name}.jpg", content)
     plants = [item.plants for item in measured if len(item.plants)]
     return {
         "plants": int(sum((table["leaves"] > 0).sum() for table in plants)),
         "area": float(sum(table[area_column(table)].sum() for table in plants)),
     }
-
-
-def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return a small image with every leaf outlined in a color of its own, uint8 (h, w, 3)."""
-    factor = min(1.0, THUMBNAIL / max(labels.shape))
-    small = resize(image, factor).copy()
-    shape = (small.shape[1], small.shape[0])
-    numbers = cv2.resize(labels.astype(np.float32), shape, interpolation=cv2.INTER_NEAREST).astype(np.int32)
-    edge = find_boundaries(numbers, mode="inner")
-    small[edge] = _COLORS[numbers[edge] % len(_COLORS)]
-    return small

@@ -12,6 +12,7 @@ from typing import Any
 from napari_leafseg._files import read_json, read_regular, write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.pipelines.batch.find import Task
+from napari_leafseg.pipelines.report.views import view_path
 
 _LOG = logging.getLogger(__name__)
 _NEEDED: dict[str, Any] = {
@@ -35,7 +36,7 @@ def written_files(output: Path, name: str) -> list[Path]:
     """List what is written of an image that is done, beside its marker."""
     labels = output / "labels" / f"{name}_label.tif"
     parts = [output / "parts" / f"{name}.{kind}.parquet" for kind in ("leaves", "plants")]
-    return [labels, labels.with_suffix(".json"), output / "overlays" / f"{name}.jpg", *parts]
+    return [labels, labels.with_suffix(".json"), view_path(output, name), view_path(output, name, "closer"), *parts]
 
 
 def write_marker(output: Path, name: str, result: dict[str, Any]) -> None:
@@ -54,6 +55,8 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
         if content.get("correction", "") != ("" if task.correction is None else task.correction.digest):
             return None
         files = written_files(output, task.name)
+        if closer_is_missing(output, task.name, content):
+            files.remove(view_path(output, task.name, "closer"))
         if "states" in content and content["states"] == _states(output, files):
             whole = True
         elif "written" in content:
@@ -68,6 +71,11 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
     except (OSError, UserError, KeyError, TypeError) as error:
         _LOG.info("%s is done again: its marker cannot be used (%s).", task.name, error)
     return None
+
+
+def closer_is_missing(output: Path, name: str, content: dict[str, Any]) -> bool:
+    """Tell whether an image was done by an earlier version, which wrote one overlay of it."""
+    return view_path(output, name, "closer").relative_to(output).as_posix() not in content.get("written", {})
 
 
 def _checksums(output: Path, files: Iterable[Path]) -> dict[str, str]:

@@ -33,10 +33,11 @@ from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task, find_tasks
 from napari_leafseg.pipelines.batch.image_task import process_image
 from napari_leafseg.pipelines.batch.marker import cached_result
-from napari_leafseg.pipelines.batch.report import write_exports, write_report, write_tables
 from napari_leafseg.pipelines.batch.setups import set_up
+from napari_leafseg.pipelines.batch.tables import write_exports, write_tables
 from napari_leafseg.pipelines.engine import RunEvent, run_over
 from napari_leafseg.pipelines.precision import agree_on_precision
+from napari_leafseg.pipelines.report.write import Source, write_report
 from napari_leafseg.project.corrections import correction_of, find_corrections
 from napari_leafseg.traits.extra import all_traits
 from napari_leafseg.versions import software_versions, timestamp
@@ -192,7 +193,7 @@ def _first_events(
 
 def _clear(place: Path) -> None:
     """Delete what processes that were killed left half-written."""
-    for folder in (place, *(place / name for name in ("labels", "parts", "overlays"))):
+    for folder in (place, *(place / name for name in ("labels", "parts", "overlays", "overlays/closer"))):
         clear_unfinished(folder)
 
 
@@ -204,11 +205,12 @@ def _report(
         yield BatchEvent(total, total, "Done")
         return
     yield BatchEvent(total, total, "Writing tables and report")
-    leaves, notes = write_tables(place, results, experiment, settings.px_per_mm)
-    yield from (BatchEvent(total, total, note, note=note) for note in notes)
+    images, followed = write_tables(place, results, experiment, settings.px_per_mm)
+    yield from (BatchEvent(total, total, note, note=note) for note in followed.grouping.notes)
     for name in write_exports(place, results, settings.exports, settings.reading):
         yield BatchEvent(total, total, f"Exporting {name}")
-    yield BatchEvent(total, total, "Done", report=write_report(place, results, leaves, settings))
+    failed = [item for item in results if "error" in item]
+    yield BatchEvent(total, total, "Done", report=write_report(Source(place, images, followed, failed, settings)))
 
 
 def _check(settings: BatchSettings, place: Path, here: bool) -> str:
