@@ -18,7 +18,7 @@ SAMPLES = REPOSITORY / "sample_data"
 
 
 def call_program(*arguments, code=0):
-    command = [sys.executable, "-m", "napari_leafseg.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "napari_leafseg", *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=REPOSITORY, check=False)
     assert result.returncode == code, result.stdout + result.stderr
     return result.stdout + result.stderr
