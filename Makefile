@@ -27,7 +27,7 @@ help:
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make benchmark  measure what needs no data from outside, and write docs/results/"
 	@echo "make results    make docs/results.md of docs/results/"
-	@echo "make pictures   take the screenshots in docs/images/ again"
+	@echo "make pictures   take the screenshots in docs/images/ again (NAMES=\"window measure\": some)"
 	@echo "make samples    draw sample_data/ again"
 	@echo "make cards      write the model cards to read (.md) from those beside the weights (.json)"
 	@echo "make wheel      build the wheel"
@@ -88,7 +88,7 @@ results: $(READY)
 	$(BIN)/python -m benchmarks.results
 
 pictures: $(READY)
-	$(SCREEN) $(BIN)/python -m benchmarks.screenshots
+	$(SCREEN) $(BIN)/python -m benchmarks.screenshots $(NAMES)
 
 samples: $(READY)
 	$(BIN)/napari-leafseg synthesize --samples --output sample_data

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.screenshot_record import record
+
 if TYPE_CHECKING:
     from napari_leafseg.widgets.segment.widget import SegmentWidget
 
@@ -137,7 +139,33 @@ def _save(name: str, shot: np.ndarray) -> None:
     image = Image.fromarray(shot).quantize(256, dither=Image.Dither.NONE)
     path = _OUTPUT / f"{name}.png"
     image.save(path, optimize=True)
+    record(name)
     print(f"{path}: {shot.shape[1]} × {shot.shape[0]}, {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+def tutorial_start(studio: Studio) -> None:
+    """Show the list before anything is in it."""
+    _save("tutorial_start", studio.shot())
+
+
+def tutorial_slider(studio: Studio) -> None:
+    """Show what a small clustering angle does."""
+    studio.add_images()
+    studio.run()
+    studio.segment.panel.rows["angle"].set(20)
+    studio.wait(0.5)
+    studio.until(lambda: not studio.segment.live.busy)
+    _save("tutorial_slider", studio.shot())
+
+
+def tutorial_growth(studio: Studio) -> None:
+    """Show the curves of the leaves over the days."""
+    studio.add_images()
+    studio.run_all()
+    widget = studio.step("measure")
+    widget.series_box.setChecked(True)
+    studio.wait(8)
+    _save("tutorial_growth", studio.shot())
 
 
 def window(studio: Studio) -> None:
@@ -254,6 +282,7 @@ def models(studio: Studio) -> None:
 
 
 SCREENSHOTS: dict[str, Callable[[Studio], None]] = {
+    "tutorial_start": tutorial_start, "tutorial_slider": tutorial_slider, "tutorial_growth": tutorial_growth,
     "window": window, "correct_review": correct_review, "correct_split": correct_split, "finetune": finetune,
     "measure": measure, "query": query, "models": models,
 }  # fmt: skip

@@ -44,7 +44,7 @@ def measure(
         uint8 (H, W, 3) RGB, for colors.
     px_per_mm : float, optional
         Pixels a millimeter: lengths and areas are in mm then, and the columns' names say so.
-    corrections, gap
+    plant_overrides, gap
         See `napari_leafseg.traits.plants.gather_leaves`.
     names : mapping, optional
         From plant to the name of its pot.
