@@ -35,7 +35,10 @@ def code_hash(packages: tuple[str, ...], widgets: Path = WIDGETS) -> str:
         for path in sorted((widgets / package).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             for node in ast.walk(tree):
-                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                if (
+                    isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+                    and ast.get_docstring(node) is not None
+                ):
                     node.body = node.body[1:]
             parts.update(f"{path.relative_to(widgets).as_posix()}\n{ast.dump(tree)}".encode())
     return parts.hexdigest()[:16]

@@ -15,8 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File, Files
-
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
     "README.md": "index.md",
@@ -32,8 +30,10 @@ LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 PART = re.compile(r"<!-- program: (\w+) -->")
 
 
-def on_files(files: Files, config: Any) -> Files:
+def on_files(files: Any, config: Any) -> Any:
     """Add the pages that lie elsewhere, and the files that any page links to."""
+    from mkdocs.structure.files import File  # where the site is built, and not where the tests read this file
+
     for place, source in SOURCES.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
     for file in list(files.documentation_pages()):

@@ -6,9 +6,6 @@ import json
 import os
 import re
 
-os.environ["NAPARI_CONFIG"] = ""  # the keys as they come, not as somebody chose them
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-
 
 def commands() -> str:
     """Describe every command and option, in Markdown."""
@@ -19,7 +16,9 @@ def commands() -> str:
     from napari_leafseg.io.exchange.formats import FORMATS
 
     command = typer.main.get_command(app)
-    text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="napari-leafseg"), name="napari-leafseg")
+    text = get_docs_for_click(
+        obj=command, ctx=typer.Context(command, info_name="napari-leafseg"), name="napari-leafseg"
+    )
     text = text.partition("\n")[2].replace("{formats}", ", ".join(FORMATS))
     text = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", text)  # they follow, with all that they say
     return "\n".join(_escaped(line) for line in text.splitlines())
@@ -47,6 +46,8 @@ def _cell(text: str) -> str:
 
 def main() -> None:
     """Print all parts."""
+    os.environ["NAPARI_CONFIG"] = ""  # the keys as they come, not as somebody chose them
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     print(json.dumps({"commands": commands(), "keys": keys()}))
 
 
