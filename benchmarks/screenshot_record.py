@@ -1,4 +1,4 @@
-"""What each screenshot was taken of: ``docs/images/taken.json`` has the hash of the code of the widgets that it shows."""
+"""What each screenshot was taken of: ``docs/images/taken.json`` has the hash of the widgets' code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command in the docs is one that there is: napari-leafseg's by its own parser, make's, Python's, pip's, pytest's."""
+"""Every command in the docs is one that there is; napari-leafseg's are read by its own parser."""
 
 import importlib.util
 import re
@@ -137,8 +137,8 @@ def test_the_pages_have_commands():
 @pytest.mark.parametrize(
     "command",
     [
-        "napari-leafseg predict images", "napari-leafseg predict images --output out --seeds 3", "napari-leafseg segment x",
-        "napari-leafseg models burn x", "python -m napari_leafseg.cli predict", "make everything",
+        "napari-leafseg predict images", "napari-leafseg predict images --output out --seeds 3",
+        "napari-leafseg segment x", "napari-leafseg models burn x", "python -m napari_leafseg.cli predict", "make everything",
         "python -m benchmarks.nothing", "pytest tests/nothing.py", 'pip install "napari-leafseg[moon]"', "leafseg x",
         "napari-leafseg batch plants --output out --workers many", "xvfb-run -a napari-leafseg dema",
     ],

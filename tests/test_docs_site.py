@@ -1,4 +1,4 @@
-"""The documentation's site: every page is in its menu, links out of docs/ lead to copies, the program's parts are whole."""
+"""The documentation's site: its menu, links out of docs/, and what the program says of itself."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Check the built site: ``python docs/site/check.py build/site``. Links lead somewhere, and nothing is loaded from outside."""
+"""Check the built site, ``python docs/site/check.py build/site``: links lead somewhere, nothing is loaded from outside."""
 
 from __future__ import annotations
 
