@@ -1,4 +1,4 @@
-# make demo | test | test-fast | lint | docs | benchmark | results | pictures | samples | cards | wheel
+# make demo | test | test-fast | lint | docs | benchmark | results | pictures | samples | cards | wheel | package
 # QT=pyqt6 uses PyQt6 in an environment of its own.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -18,12 +18,13 @@ DEMO_ARGS := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
 export OMP_WAIT_POLICY := PASSIVE
 export QT_API := $(QT)
 
-.PHONY: help demo test test-fast lint format docs benchmark results pictures samples cards wheel system clean
+.PHONY: help demo test test-night test-fast lint format docs benchmark results pictures samples cards wheel package system clean
 
 help:
 	@echo "make demo       set up, then open the application on a growth series"
 	@echo "make test       set up, then run the tests"
 	@echo "make test-fast  set up, then run those that take neither a viewer, nor training, nor long"
+	@echo "make test-night run the longest forms of the tests, which takes hours"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make docs       build the documentation's site in build/site, and check its links"
 	@echo "make benchmark  measure what needs no data from outside, and write docs/results/"
@@ -32,6 +33,7 @@ help:
 	@echo "make samples    draw sample_data/ again"
 	@echo "make cards      write the model cards to read (.md) from those beside the weights (.json)"
 	@echo "make wheel      build the wheel"
+	@echo "make package    build wheel and sdist in build/package, and check what is in them"
 
 system:
 	@[ "$$(uname)" = Linux ] || exit 0; \
@@ -57,6 +59,9 @@ test test-fast: export OMP_NUM_THREADS := 1
 
 test: $(READY)
 	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not night"
+
+test-night: $(READY)
+	$(SCREEN) $(BIN)/python -m pytest -m night --timeout 7200
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not gui and not train"
@@ -112,6 +117,11 @@ cards: $(READY)
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
+package: $(READY)
+	rm -rf build/package
+	$(BIN)/python -m build --outdir build/package
+	$(BIN)/python tests/check_package.py build/package
 
 clean:
 	rm -rf .venv .venv-pyqt6 .venv-docs demo-output build dist .pytest_cache .mypy_cache .ruff_cache

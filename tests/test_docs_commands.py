@@ -137,12 +137,20 @@ def test_the_pages_have_commands():
 @pytest.mark.parametrize(
     "command",
     [
-        "napari-leafseg predict images", "napari-leafseg predict images --output out --seeds 3",
-        "napari-leafseg segment x", "napari-leafseg models burn x", "python -m napari_leafseg.cli predict", "make everything",
-        "python -m benchmarks.nothing", "pytest tests/nothing.py", 'pip install "napari-leafseg[moon]"', "leafseg x",
-        "napari-leafseg batch plants --output out --workers many", "xvfb-run -a napari-leafseg dema",
+        "napari-leafseg predict images",
+        "napari-leafseg predict images --output out --seeds 3",
+        "napari-leafseg segment x",
+        "napari-leafseg models burn x",
+        "napari-leafseg batch plants --output out --workers many",
+        "python -m napari_leafseg.cli predict",
+        "xvfb-run -a napari-leafseg dema",
+        "make everything",
+        "python -m benchmarks.nothing",
+        "pytest tests/nothing.py",
+        'pip install "napari-leafseg[moon]"',
+        "leafseg x",
     ],
-)  # fmt: skip
+)
 def test_a_command_that_is_none_is_found(command):
     with pytest.raises(UnknownCommandError):
         check(command)

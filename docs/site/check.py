@@ -1,4 +1,4 @@
-"""Check the built site, ``python docs/site/check.py build/site``: links lead somewhere, nothing is loaded from outside."""
+"""Check the built site, ``python docs/site/check.py build/site``: links lead somewhere, nothing is loaded from afar."""
 
 from __future__ import annotations
 
