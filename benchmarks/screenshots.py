@@ -27,6 +27,7 @@ _SAMPLES = Path(__file__).parents[1] / "sample_data"
 _SIZE = (1366, 768)
 _OWN = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 _STEPS = 60  # of the fine-tuning that is shown
+_PATIENCE_S = 3600  # a busy machine trains slowly
 
 
 class Studio:
@@ -121,7 +122,7 @@ class Studio:
         """Let the window live until something is done."""
         from napari_leafseg.widgets.main.demo import wait_for
 
-        wait_for(done, "a screenshot")
+        wait_for(done, "a screenshot", _PATIENCE_S)
 
     def shot(self) -> np.ndarray:
         """Return the window as it is, RGB uint8."""
