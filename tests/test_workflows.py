@@ -125,3 +125,13 @@ def test_the_manifest_says_what_the_plugin_is():
     included = BUILD["targets"]["wheel"]["force-include"]
     assert f"{package}/{name}" in included.values()
     assert all((REPOSITORY / source).exists() for source in included)
+
+
+def test_only_what_breaks_has_an_upper_bound():
+    extras = PROJECT["optional-dependencies"].values()
+    capped = {item for item in [*PROJECT["dependencies"], *(item for extra in extras for item in extra)] if "<" in item}
+    assert {re.match(r"[\w-]+(\[\w+\])?", item)[0] for item in capped} == {"napari[pyqt5]", "mkdocs"}
+    lines = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    for item in capped:
+        place = next(number for number, line in enumerate(lines) if item in line)
+        assert "#" in lines[place] or lines[place - 1].startswith("#"), f"{item}: say what breaks"
