@@ -1,4 +1,4 @@
-"""The messages that docs/troubleshooting.md explains are those that the program gives."""
+"""The messages that docs/troubleshooting.md explains are the program's; the pages of formats name all of them."""
 
 import ast
 import re
@@ -7,6 +7,8 @@ import tomllib
 import pytest
 
 from napari_leafseg import errors
+from napari_leafseg.io import image_formats
+from napari_leafseg.io.exchange import formats as exchange
 from tests.conftest import REPOSITORY
 
 EXTRAS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -72,3 +74,20 @@ def test_what_is_missing_is_named_with_its_extra():
     assert named == {"raw", "train", "pyqt5", "pyqt6"}
     assert named <= set(EXTRAS)
     assert [path.name for path, text in code.items() if "pip install" in text] == ["errors.py"]
+
+
+def cells(page, column):
+    """A column of the first table of a page."""
+    text = (REPOSITORY / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    table = re.search(r"(?:^\|.*\n)+", text, re.M)[0]
+    return [re.split(r"(?<!\\)\|", line)[1:-1][column] for line in table.splitlines()[2:]]
+
+
+def test_the_pages_of_formats_name_all_that_are_read_and_written():
+    named = {name for cell in cells("exchange", 1) for name in re.findall(r"`([\w-]+)`", cell)}
+    assert named == set(exchange.FORMATS)
+    listed = [set(re.findall(r"`(\.\w+)`", cell)) | ({"…"} if "…" in cell else set()) for cell in cells("files", 1)]
+    assert set().union(*listed) - {ending for form in image_formats.FORMATS for ending in form.endings} == {"…"}
+    for form in image_formats.FORMATS:  # of camera raw and the newer photographs, a row has the usual endings
+        row = next(row for row in listed if row & set(form.endings))
+        assert "…" in row or set(form.endings) <= row, form.name
