@@ -93,7 +93,8 @@ def check_ours(words, whole):
             if type(error).__name__ == "Exit" or (not whole and type(error).__name__ == "MissingParameter"):
                 return  # --version and --help end there
             raise UnknownCommandError(f"{name} {words}: {error}") from error
-        rest = [*getattr(context, "_protected_args", []), *context.args]
+        first = getattr(context, "_protected_args", None) or getattr(context, "protected_args", [])
+        rest = [*first, *context.args]
         if not hasattr(command, "resolve_command") or not rest:
             return
         try:
