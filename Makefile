@@ -1,4 +1,4 @@
-# make demo | test | test-fast | lint | benchmark | results | pictures | samples | cards | wheel
+# make demo | test | test-fast | lint | docs | benchmark | results | pictures | samples | cards | wheel | package
 # QT=pyqt6 uses PyQt6 in an environment of its own.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -19,19 +19,22 @@ DEMO_ARGS := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
 export OMP_WAIT_POLICY := PASSIVE
 export QT_API := $(QT)
 
-.PHONY: help demo test test-fast lint format benchmark results pictures samples cards wheel system clean
+.PHONY: help demo test test-night test-fast lint format docs benchmark results pictures samples cards wheel package system clean
 
 help:
 	@echo "make demo       set up, then open the application on a growth series"
 	@echo "make test       set up, then run the tests"
 	@echo "make test-fast  set up, then run those that take neither a viewer, nor training, nor long"
+	@echo "make test-night run the longest forms of the tests, which takes hours"
 	@echo "make lint       ruff, mypy, import contracts"
+	@echo "make docs       build the documentation's site in build/site, and check its links"
 	@echo "make benchmark  measure what needs no data from outside, and write docs/results/"
 	@echo "make results    make docs/results.md of docs/results/"
-	@echo "make pictures   take the screenshots in docs/images/ again"
+	@echo "make pictures   take the screenshots in docs/images/ again (NAMES=\"window measure\": some)"
 	@echo "make samples    draw sample_data/ again"
 	@echo "make cards      write the model cards to read (.md) from those beside the weights (.json)"
 	@echo "make wheel      build the wheel"
+	@echo "make package    build wheel and sdist in build/package, and check what is in them"
 
 system:
 	@[ "$$(uname)" = Linux ] || exit 0; \
@@ -62,6 +65,9 @@ test test-fast: export OMP_NUM_THREADS := 1
 test: $(READY)
 	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not night"
 
+test-night: $(READY)
+	$(SCREEN) $(BIN)/python -m pytest -m night --timeout 7200
+
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not gui and not train"
 
@@ -72,6 +78,19 @@ lint: $(READY)
 
 format: $(READY)
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+# the site's tools have an environment of their own: what the extra docs names, and nothing else
+DOCS := .venv-docs
+$(DOCS)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-r <($(DOCS)/bin/python docs/site/tools.py)
+	@touch $@
+
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(READY) $(DOCS)/.ready
+	LEAFSEG_PYTHON=$(abspath $(BIN))/python $(DOCS)/bin/mkdocs build --strict
+	$(BIN)/python docs/site/check.py build/site
 
 benchmark: $(READY)
 	@mkdir -p build
@@ -94,7 +113,7 @@ results: $(READY)
 	$(BIN)/python -m benchmarks.results
 
 pictures: $(READY)
-	$(SCREEN) $(BIN)/python -m benchmarks.screenshots
+	$(SCREEN) $(BIN)/python -m benchmarks.screenshots $(NAMES)
 
 samples: $(READY)
 	$(BIN)/napari-leafseg synthesize --samples --output sample_data
@@ -105,5 +124,10 @@ cards: $(READY)
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
+package: $(READY)
+	rm -rf build/package
+	$(BIN)/python -m build --outdir build/package
+	$(BIN)/python tests/check_package.py build/package
+
 clean:
-	rm -rf .venv .venv-pyqt6 demo-output build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-pyqt6 .venv-docs demo-output build dist .pytest_cache .mypy_cache .ruff_cache

@@ -27,7 +27,7 @@ MARKS = {
     "train": ("training", "finetuning/test_finetune.py", "test_cli_finetune.py"),
     "slow": (
         "models/test_pretrained_net.py", "pipelines", "project/test_durability.py", "test_benchmarks.py", "test_cli.py",
-        "test_cli_models.py", "test_imports.py", "test_log.py", "test_subprocess.py",
+        "test_cli_models.py", "test_docs_run.py", "test_imports.py", "test_log.py", "test_subprocess.py",
     ),
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """The command line as a user calls it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ SAMPLES = REPOSITORY / "sample_data"
 
 
 def call_program(*arguments, code=0):
-    command = [sys.executable, "-m", "napari_leafseg.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "napari_leafseg", *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=REPOSITORY, check=False)
     assert result.returncode == code, result.stdout + result.stderr
     return result.stdout + result.stderr
@@ -196,3 +197,13 @@ def test_which_plants_images_show(call, tmp_path):
         "metadata", tmp_path, "--metadata", tmp_path / "t.csv", code=2
     )
     assert "2021-04-03" in call("metadata", tmp_path, "--metadata", tmp_path / "t.csv", "--day-first")
+
+
+def test_a_window_without_qt_says_which_extra_brings_it(monkeypatch, tmp_path):
+    for name in ("PyQt5", "PyQt6", "PySide2", "PySide6"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('not here')\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    text = " ".join(call_program("demo", code=2).split())
+    assert "The window needs Qt" in text
+    assert 'pip install "napari-leafseg[pyqt6]"' in text

@@ -46,8 +46,17 @@ def test_the_citation_is_the_packages():
     said = [citation[key] for key in ("title", "version", "license", "abstract", "keywords")]
     assert said == [PROJECT[key] for key in ("name", "version", "license", "description", "keywords")]
     assert [author["name"] for author in citation["authors"]] == [author["name"] for author in PROJECT["authors"]]
-    readme = " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
-    assert all(paper["title"] in readme and paper["url"] in readme for paper in citation["references"])
+    assert "](docs/citing.md)" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    page = " ".join((REPOSITORY / "docs" / "citing.md").read_text(encoding="utf-8").split())
+    assert all(paper["title"] in page and paper["url"] in page for paper in citation["references"])
+
+
+def test_the_readme_is_one_screen_and_has_the_two_commands():
+    lines = (REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 60
+    commands = [line.split("#")[0].strip() for line in lines if line.startswith("make ")]
+    assert commands == ["make demo", "make test"]
+    assert "make lint test" in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_the_glossary_is_in_order():

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from benchmarks import screenshot_record
 from benchmarks.screenshots import SCREENSHOTS
 from PIL import Image
 
@@ -28,3 +29,34 @@ def test_a_screenshot_loads_fast_and_is_of_a_small_screen(name):
     path = REPOSITORY / "docs" / "images" / f"{name}.png"
     assert path.stat().st_size < 300_000
     assert Image.open(path).width <= 1366
+
+
+@pytest.mark.parametrize("name", sorted(OF_THE_WINDOW))
+def test_a_screenshot_was_taken_by_the_program(name):
+    taken = screenshot_record.read_record()[name]
+    path = REPOSITORY / "docs" / "images" / f"{name}.png"
+    assert taken["image"] == screenshot_record.file_hash(path), "run `make pictures`"
+
+
+def test_what_a_screenshot_shows_is_known():
+    assert set(screenshot_record.SHOWN) == set(screenshot_record.read_record()) == OF_THE_WINDOW
+    packages = {package for shown in screenshot_record.SHOWN.values() for package in shown}
+    assert all((screenshot_record.WIDGETS / package).is_dir() for package in packages)
+
+
+@pytest.mark.night
+@pytest.mark.parametrize("name", sorted(OF_THE_WINDOW))
+def test_no_screenshot_is_older_than_its_widget(name):
+    shown = screenshot_record.code_hash(screenshot_record.SHOWN[name])
+    assert screenshot_record.read_record()[name]["widgets"] == shown, f"make pictures NAMES={name}"
+
+
+def test_the_hash_is_of_code_that_does_something(tmp_path):
+    for package in ("main", "measure"):
+        (tmp_path / package).mkdir()
+    path = tmp_path / "measure" / "form.py"
+    hashes = []
+    for code in ('def f():\n    """Do."""\n    return 1', "def f():  # yes\n    return 1", "def f():\n    return 2"):
+        path.write_text(code)
+        hashes.append(screenshot_record.code_hash(("measure",), tmp_path))
+    assert hashes[0] == hashes[1] != hashes[2]

@@ -27,6 +27,11 @@ class NotEnoughMemory(UserError):
     """Something that takes more memory than there is."""
 
 
+def install_command(extra: str) -> str:
+    """Return the command that installs what an extra of this package brings."""
+    return f'pip install "napari-leafseg[{extra}]"'
+
+
 # how libraries say it that raise no MemoryError: torch and oneDNN on a CPU, CUDA, C++, OpenCV, the system's threads
 _SHORT = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "insufficient memory",

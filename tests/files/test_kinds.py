@@ -110,7 +110,10 @@ def _same(path, expected, off=0.0, **options):
     ],
 )
 def test_tiff_is_read_by_what_its_numbers_mean(tmp_path, monkeypatch, array, options, expected, off):
-    tifffile.imwrite(tmp_path / "a.tif", array, metadata=None, **options)
+    try:
+        tifffile.imwrite(tmp_path / "a.tif", array, metadata=None, **options)
+    except NotImplementedError as error:  # older imagecodecs read such numbers and do not write them
+        pytest.skip(f"imagecodecs has no {error}")
     if expected is None:
         assert np.array_equal(
             read_image(tmp_path / "a.tif", channels=(1, 2, 3)).array, np.where(ALPHA[..., None] > 0, RGB, 0)

@@ -195,7 +195,7 @@ def test_a_composite_roi_has_a_hole_and_lines_are_left_out_and_counted(tmp_path)
     path = [0, 2, 2, 1, 22, 2, 1, 22, 22, 1, 2, 22, 4, 0, 8, 8, 1, 16, 8, 1, 16, 16, 1, 8, 16, 4]
     holed = ImagejRoi(
         roitype=ROI_TYPE.RECT, top=2, left=2, bottom=22, right=22, shape_roi_size=len(path),
-        multi_coordinates=np.array(path, np.float32), options=ROI_OPTIONS.NONE,
+        multi_coordinates=np.array(path, np.float32), options=ROI_OPTIONS(0),
     )  # fmt: skip
     with zipfile.ZipFile(tmp_path / "a_RoiSet.zip", "w") as archive:
         archive.writestr("0001.roi", holed.tobytes())

@@ -11,6 +11,7 @@ import typer
 from napari_leafseg._console import out
 from napari_leafseg._log import log_error
 from napari_leafseg.cli.common import app
+from napari_leafseg.errors import UserError, install_command
 from napari_leafseg.versions import __version__
 
 
@@ -37,6 +38,13 @@ def demo(
     ] = None,
 ) -> None:
     """Open napari on a growth series, segment it, show its growth."""
+    try:
+        import qtpy.QtWidgets  # noqa: F401 (raises where there is no binding)
+    except ImportError as error:
+        raise UserError(
+            f"The window needs Qt, and no binding of it can be loaded ({error}). "
+            f"Install one: {install_command('pyqt6')}, or {install_command('pyqt5')}"
+        ) from error
     from napari_leafseg.widgets.main.demo import run_demo
 
     run_demo(output)

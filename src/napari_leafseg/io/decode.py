@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from napari_leafseg.errors import InputFileError, UserError
+from napari_leafseg.errors import InputFileError, UserError, install_command
 from napari_leafseg.io.axes import ReadOptions, Said, arrange, with_alpha
 from napari_leafseg.io.image_formats import ImageFormat, format_of, loses_numbers, surely, what_it_is
 from napari_leafseg.io.pillow_formats import by_pillow, needs_colors, rare_jpeg
@@ -116,7 +116,7 @@ def _raw(path: Path, content: bytes) -> np.ndarray:
         import rawpy
     except ImportError as error:
         raise InputFileError(
-            f"{path} is a camera raw file. Install what develops it (pip install napari-leafseg[raw]), or export it as "
+            f"{path} is a camera raw file. Install what develops it ({install_command('raw')}), or export it as "
             "TIFF or JPEG."
         ) from error
     try:

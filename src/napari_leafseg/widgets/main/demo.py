@@ -157,16 +157,24 @@ def _leaves(segment: SegmentWidget) -> bool:
     return segment.image is not None and segment.session.labels_layer(segment.image) is not None
 
 
-def wait_for(done: Callable[[], bool], what: str) -> None:
+def wait_for(done: Callable[[], bool], what: str, patience: float = _PATIENCE_S) -> None:
     """Let the window live until something is done.
+
+    Parameters
+    ----------
+    done : callable
+    what : str
+        For the error.
+    patience : float
+        Seconds.
 
     Raises
     ------
     UserError
-        When it is not done within ten minutes.
+        When it is not done by then.
     """
     loop, timer = QEventLoop(), QTimer()
-    end = time.monotonic() + _PATIENCE_S
+    end = time.monotonic() + patience
 
     def look() -> None:
         if done() or time.monotonic() > end:
@@ -177,7 +185,7 @@ def wait_for(done: Callable[[], bool], what: str) -> None:
     loop.exec_() if hasattr(loop, "exec_") else loop.exec()
     timer.stop()
     if not done():
-        raise UserError(f"The window waited {_PATIENCE_S} s for {what} in vain.")
+        raise UserError(f"The window waited {patience:.0f} s for {what} in vain.")
 
 
 def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, growth: GrowthView, output: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from napari.viewer import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QStandardItemModel
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QMenu,
     QPushButton,
     QSizePolicy,
     QSplitter,
@@ -168,8 +170,15 @@ class MeasureForm(JobWidget):
         row = QHBoxLayout()
         self.copy_button = QPushButton("Copy")
         self.copy_button.setToolTip("Copy the table that is shown, for a spreadsheet")
-        self.table_button = QPushButton("Save table …")
-        self.table_button.setToolTip("CSV, TSV, Excel or Parquet")
+        self.table_button = QToolButton()
+        self.table_button.setText("Save table …")
+        self.table_button.setToolTip(
+            "The table that is shown, as CSV, TSV, Excel or Parquet; the arrow: all tables at once"
+        )
+        self.table_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        menu = QMenu(self.table_button)
+        self.all_tables = present(menu.addAction("All tables …"))
+        self.table_button.setMenu(menu)
         self.figure_button = QPushButton("Save figure …")
         self.figure_button.setToolTip("PNG or SVG")
         self.tray_button = QToolButton()
@@ -189,6 +198,11 @@ class MeasureForm(JobWidget):
     def view(self) -> FrameView:
         """The table that is shown."""
         return self.tabs.currentWidget()  # type: ignore[return-value]
+
+    def views(self) -> dict[str, pd.DataFrame]:
+        """Return all tables that there are, by their names, with the rows that are shown."""
+        tabs = [self.tabs.widget(number) for number in range(self.tabs.count()) if self.tabs.isTabVisible(number)]
+        return {view.objectName(): view.shown() for view in tabs if isinstance(view, FrameView) and len(view.table)}
 
     def show_state(self, hint: str, measured: bool, series: bool) -> None:
         """Show what there is to see; while a tray is edited, its panel instead."""

@@ -10,13 +10,15 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.traits.table_files import ENDINGS, TableStyle, write_tables
 from napari_leafseg.widgets.common.settings_dialog import SettingsDialog
 from napari_leafseg.widgets.common.settings_form import FolderEdit
+from napari_leafseg.widgets.common.tables import FORMATS, save_table
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -101,6 +103,18 @@ class TablesDialog(SettingsDialog[TableSettings]):
         super().accept()
 
 
+def ask_and_save(parent: QWidget, table: pd.DataFrame, name: str, record: dict[str, Any]) -> None:
+    """Ask for a file, and save one table in it, in a worker."""
+    chosen, _ = QFileDialog.getSaveFileName(
+        parent, "Save table", str(Path.home() / f"{name}.csv"), ";;".join(FORMATS.values())
+    )
+    if chosen:
+        start_worker(
+            save_table, table, Path(chosen), record, on_result=lambda _none: show_info(f"Saved {chosen}"),
+            on_error=lambda error: show_error(str(error)), owner=parent,
+        )  # fmt: skip
+
+
 def save_tables(tables: Mapping[str, pd.DataFrame], settings: TableSettings, record: dict[str, Any]) -> str:
     """Write the tables, a data dictionary, and how they came about; returns how many, in words.
 
@@ -112,4 +126,4 @@ def save_tables(tables: Mapping[str, pd.DataFrame], settings: TableSettings, rec
     folder = Path(settings.folder)
     write_tables(folder, tables, settings.style())
     write_atomically(folder / "tables.json", (json.dumps(record, indent=1) + "\n").encode())
-    return f"{len(tables)} tables"
+    return counted(len(tables), "table")

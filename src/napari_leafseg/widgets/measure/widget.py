@@ -25,7 +25,7 @@ from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, present
-from napari_leafseg.widgets.common.tables import FORMATS, as_text, save_table
+from napari_leafseg.widgets.common.tables import as_text
 from napari_leafseg.widgets.measure.color import ColorControl
 from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of
@@ -33,6 +33,7 @@ from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.plots import OVER_TIME, save_figure
+from napari_leafseg.widgets.measure.save_tables import TablesDialog, ask_and_save
 from napari_leafseg.widgets.measure.scale import ScaleControl
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.measure.summary import series_summary
@@ -41,7 +42,6 @@ from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import outline_leaf
-from napari_leafseg.widgets.state.workers import start_worker
 
 _NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
 _ALL = "*"
@@ -104,6 +104,7 @@ class MeasureWidget(MeasureForm):
         self.plot_box.currentIndexChanged.connect(lambda _index: self._draw())
         self.copy_button.clicked.connect(self._copy)
         self.table_button.clicked.connect(self._save_table)
+        self.all_tables.triggered.connect(self._save_all)
         self.figure_button.clicked.connect(self._save_figure)
 
     # -- what is measured --------------------------------------------------------------------------------------------
@@ -367,14 +368,10 @@ class MeasureWidget(MeasureForm):
 
     def _save_table(self) -> None:
         name = self.tabs.tabText(self.tabs.currentIndex()).lower()
-        chosen, _ = QFileDialog.getSaveFileName(
-            self, "Save table", str(Path.home() / f"{name}.csv"), ";;".join(FORMATS.values())
-        )
-        if chosen:
-            start_worker(
-                save_table, self.view.shown(), Path(chosen), self.record(), owner=self,
-                on_result=lambda _none: show_info(f"Saved {chosen}"), on_error=lambda error: show_error(str(error)),
-            )  # fmt: skip
+        ask_and_save(self, self.view.shown(), name, self.record())
+
+    def _save_all(self) -> None:
+        TablesDialog(self.views(), self.record(), self).exec()
 
     def _save_figure(self) -> None:
         chosen, _ = QFileDialog.getSaveFileName(
