@@ -24,7 +24,7 @@ def widget(viewer, qtbot):
     layers.add_labels(Session.of(viewer), image, Document(labels))
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")
-    widget.show()
+    widget.refresh()
     qtbot.waitUntil(lambda: widget.measured is not None and len(widget.measured.leaves) == 3)
     return widget
 

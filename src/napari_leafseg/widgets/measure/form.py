@@ -172,9 +172,7 @@ class MeasureForm(JobWidget):
         self.copy_button.setToolTip("Copy the table that is shown, for a spreadsheet")
         self.table_button = QToolButton()
         self.table_button.setText("Save table …")
-        self.table_button.setToolTip(
-            "The table that is shown, as CSV, TSV, Excel or Parquet; the arrow: all tables at once"
-        )
+        self.table_button.setToolTip("The table that is shown; the arrow: all tables. CSV, TSV, Excel or Parquet")
         self.table_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         menu = QMenu(self.table_button)
         self.all_tables = present(menu.addAction("All tables …"))
