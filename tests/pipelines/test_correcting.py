@@ -211,3 +211,24 @@ def test_joined_tables_are_what_each_images_table_says(experiment, harm):
             pd.read_parquet(path).iloc[:1].to_parquet(path, index=False)
     list(update_experiment(experiment, workers=0))
     assert tables_of(experiment) == before
+
+
+def test_tables_in_another_form(experiment, tmp_path):
+    run = CliRunner()
+    told = run.invoke(app, ["tables", str(experiment), "--output", str(tmp_path / "excel"), "--file", "xlsx"])
+    assert told.exit_code == 0, told.output
+    sheets = pd.read_excel(tmp_path / "excel" / "out.xlsx", sheet_name=None)
+    assert {"leaves", "plants", "growth", "images", "data_dictionary"} <= set(sheets)
+    assert len(sheets["leaves"]) == len(pd.read_csv(experiment / "leaves.csv"))
+    where = str(tmp_path / "long")
+    told = run.invoke(app, ["tables", str(experiment), "--output", where, "--form", "long", "--decimal-comma"])
+    assert told.exit_code == 0, told.output
+    long = pd.read_csv(tmp_path / "long" / "leaves.csv", sep=";", decimal=",")
+    areas = long[long["trait"] == "area"].set_index(["image", "leaf"])["value"].sort_index()
+    wide = pd.read_csv(experiment / "leaves.csv").set_index(["image", "leaf"])["area_mm2"].sort_index()
+    assert np.allclose(areas, wide)
+    before = tables_of(experiment)
+    for place in (experiment, tmp_path):
+        with pytest.raises(UserError):
+            run.invoke(app, ["tables", str(place), "--output", str(experiment)], catch_exceptions=False)
+    assert tables_of(experiment) == before
