@@ -20,6 +20,7 @@ PYTHON = {
 @pytest.mark.parametrize("code", PYTHON.values(), ids=PYTHON)
 def test_the_python_of_a_page_runs(code, tmp_path, monkeypatch):
     (tmp_path / "sample_data").symlink_to(REPOSITORY / "sample_data")
+    (tmp_path / "plants.csv").write_text("genotype,treatment,day,area_mm2\nwt,mock,1,5.0\nwt,mock,1,7.0\n")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "page", "exec"), {})
 

@@ -375,7 +375,7 @@ def test_a_row_of_another_image_goes_there_and_only_what_changed_is_measured_aga
             project.save(ref, Document(labels))
         project.writer.flush()
     measured = []
-    monkeypatch.setattr(pipeline, "measure", lambda *what: measured.append(1) or measure(*what))
+    monkeypatch.setattr(pipeline, "measure", lambda *what, **more: measured.append(1) or measure(*what, **more))
     viewer.window.add_dock_widget(ImagesWidget(viewer), name="Images")
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")

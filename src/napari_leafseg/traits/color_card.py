@@ -74,7 +74,7 @@ def find_card(image: np.ndarray) -> Card | None:
         When the OpenCV that is installed cannot look for it.
     """
     if not hasattr(cv2, "mcc") or not hasattr(cv2, "ccm") or not hasattr(cv2.mcc_CCheckerDetector, "setUseDnnModel"):
-        raise CardRefused("Color cards need OpenCV 5. Update it: pip install --upgrade opencv-python-headless")
+        raise CardRefused("Color cards need OpenCV 5. Update the package opencv-python-headless.")
     factor = min(1.0, _LARGEST / max(image.shape[:2]))
     small = image if factor == 1 else cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     detector = cv2.mcc.CCheckerDetector_create()

@@ -10,6 +10,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject
 
+from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import to_rgb8
 from napari_leafseg.traits.color_card import Card, CardCorrection, correct_by_card, find_card
@@ -73,7 +74,7 @@ class ColorControl(QObject):
         self._outline.show([], np.stack([card.corners, np.roll(card.corners, -1, 0)], 1))
         self._outline.removed.connect(self.close)
         together = len(self._positions.together(self._positions.place(self._image)))
-        whose = f" For the {together} images of this camera position." if together > 1 else ""
+        whose = f" For {counted(together, 'image')} of this camera position." if together > 1 else ""
         self._form.color_panel.tell(f"{self._correction.sentence}{whose}", True)
 
     def _use(self) -> None:

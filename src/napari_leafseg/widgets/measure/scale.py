@@ -10,6 +10,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject
 
+from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment.positions import KnownScale
 from napari_leafseg.io import to_rgb8
@@ -195,7 +196,7 @@ class ScaleControl(QObject):
                 shape = plane_shape(self._image)
                 self._scale = scale_from_markers(self.markers, millimeters, shape, self._plants())
                 together = len(self._positions.together(self._positions.place(self._image)))
-                whose = f" For the {together} images of this camera position." if together > 1 else ""
+                whose = f" For {counted(together, 'image')} of this camera position." if together > 1 else ""
                 panel.tell(f"{self._scale.sentence}{whose}", True)
             except UserError as error:
                 panel.tell(str(error), False)

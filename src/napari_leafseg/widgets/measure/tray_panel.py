@@ -116,7 +116,7 @@ class TrayPanel(QWidget):
         self.form.blockSignals(False)
         together = self._positions.together(self._path)
         others = [path for path in together if path in self._positions.positions.trays and path != self._path]
-        self.everywhere.setText(f"Same for all {len(together)} images of this camera position")
+        self.everywhere.setText(f"Same for {counted(len(together), 'image')} of this camera position")
         self.everywhere.setToolTip("Else from this image on, until another tray is set")
         self.everywhere.setVisible(len(together) > 1)
         self.everywhere.setChecked(not others)
