@@ -90,8 +90,7 @@ def run_batch(
 ) -> Iterator[BatchEvent]:
     """Predict images, measure and report them; may be stopped after any event, and goes on where it was.
 
-    What is written into `output`, the module says. An image that cannot be done yields its error; the others go on;
-    what people corrected or reviewed in a project is measured as they left it.
+    What is written into `output`, the module says. What people corrected in a project is measured as they left it.
 
     Parameters
     ----------
@@ -129,8 +128,7 @@ def run_batch(
     yield from _first_events(left_out, [*_told(tasks), *notes], errors, total)
     events = run_over(
         tasks, partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
-        name=lambda task: task.name,
-        cached=lambda task: cached_result(place, task, digest),
+        name=lambda task: task.name, cached=lambda task: cached_result(place, task, digest),
         collect=True, workers=workers, scheduler=scheduler, device=settings.device,
     )  # fmt: skip
     with contextlib.closing(events):
@@ -138,7 +136,6 @@ def run_batch(
             if (result := _result_of(event)) is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
-    _clear(place)  # of workers that died
     results.sort(key=partial(_place_of, {task.name: number for number, task in enumerate(tasks)}))
     yield from _report(place, results, settings, total, experiment)
 
@@ -201,6 +198,7 @@ def _report(
     place: Path, results: list[dict[str, Any]], settings: BatchSettings, total: int, experiment: Experiment
 ) -> Iterator[BatchEvent]:
     """Write tables, exports and the report, where images are measured."""
+    _clear(place)  # of workers that died
     if not settings.measure:
         yield BatchEvent(total, total, "Done")
         return
