@@ -21,7 +21,7 @@ _GROWTH = (
 )  # fmt: skip
 _OF_LEAF = ["plant", "leaf", "area_px2", "centroid_y_px", "centroid_x_px"]
 _OF_PLANT = ["plant", "center_y_px", "center_x_px", "diameter_px"]
-_AZIMUTH, _RADIUS, _AREA = 4.0, 0.6, 0.3
+_AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
 _GAP = 2  # frames in which a leaf may be missing
 _STILL = 0.15  # a plant whose middle never moves by more than this share of its diameter stands still
