@@ -53,6 +53,8 @@ def test_long_tables_hold_every_value(tables):
     assert (long[long["trait"] == "area"]["unit"] == "px²").all()
     assert len(long[long["trait"] == "confidence"]) == leaves["confidence"].notna().sum()
     assert long["plant_id"].eq("p1").all()
+    assert long["value"].dtype == float
+    assert sorted(long[long["trait"] == "verified"]["value"].unique()) == [0, 1]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv"])

@@ -17,14 +17,14 @@ from tests.conftest import discs
 
 
 @pytest.fixture
-def widget(viewer, qtbot):
-    """Three leaves, measured."""
+def widget(make_napari_viewer, qtbot):
+    """Three leaves, measured: that begins when the window is seen."""
+    viewer = make_napari_viewer(show=True)
     labels = discs().astype(np.uint16)
     image = viewer.add_image(np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8), rgb=True)
     layers.add_labels(Session.of(viewer), image, Document(labels))
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")
-    widget.refresh()
     qtbot.waitUntil(lambda: widget.measured is not None and len(widget.measured.leaves) == 3)
     return widget
 

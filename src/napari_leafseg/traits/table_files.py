@@ -139,6 +139,7 @@ def long_form(table: pd.DataFrame) -> pd.DataFrame:
     traits = [column for column in table.columns if column not in names]
     numbers = table.reset_index(drop=True).reset_index(names="_row")
     long = numbers.melt(["_row", *names], traits, "_column", "value").dropna(subset="value")
+    long["value"] = long["value"].astype(float)  # verified or not is 1 or 0
     order = {column: place for place, column in enumerate(traits)}
     long = long.sort_values(["_row", "_column"], key=lambda keys: keys.map(order) if keys.name == "_column" else keys)
     units = {column: split_unit(column) for column in traits}
