@@ -43,7 +43,7 @@ from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session
 
 MAIN_BUTTONS = {
-    "segment": ("run_button",), "correct": ("done_button",), "measure": ("table_button",),
+    "segment": ("run_button",), "correct": ("done_button",), "measure": ("save_button",),
     "finetune": ("start_button",), "batch": ("run_button",),
 }  # fmt: skip
 _TEXTS = ("text", "currentText", "placeholderText")

@@ -286,7 +286,7 @@ def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):
     ):  # fmt: skip
         path = tmp_path / f"table{ending}"
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, path=path: (str(path), ""))
-        qtbot.mouseClick(widget.table_button, Qt.MouseButton.LeftButton)
+        widget.save_table.trigger()
         qtbot.waitUntil(path.exists, timeout=10000)
         qtbot.waitUntil(path.with_suffix(".json").exists, timeout=10000)
         assert reader(path)["leaf"].tolist() == [1, 2, 3]
@@ -294,12 +294,12 @@ def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):
     for ending, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
         path = tmp_path / f"figure{ending}"
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, path=path: (str(path), ""))
-        qtbot.mouseClick(widget.figure_button, Qt.MouseButton.LeftButton)
+        widget.save_figure.trigger()
         assert path.read_bytes().startswith(start)
     errors = []
     monkeypatch.setattr("napari_leafseg.widgets.measure.widget.show_error", errors.append)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "figure.gif"), ""))
-    qtbot.mouseClick(widget.figure_button, Qt.MouseButton.LeftButton)
+    widget.save_figure.trigger()
     assert "saved as .png or .svg" in errors[0]
     assert not (tmp_path / "figure.gif").exists()
 

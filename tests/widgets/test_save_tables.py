@@ -31,10 +31,10 @@ def widget(make_napari_viewer, qtbot):
 
 @pytest.fixture
 def dialog(widget, qtbot, monkeypatch):
-    """The dialog, as the arrow's menu opens it."""
+    """The dialog, as the menu of *Save …* opens it."""
     opened = []
     monkeypatch.setattr(TablesDialog, "exec", lambda self: opened.append(self) or QDialog.DialogCode.Accepted)
-    widget.all_tables.trigger()
+    widget.save_tables.trigger()
     qtbot.addWidget(opened[0])
     return opened[0]
 

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QSplitter,
     QTabWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -170,26 +169,22 @@ class MeasureForm(JobWidget):
         row = QHBoxLayout()
         self.copy_button = QPushButton("Copy")
         self.copy_button.setToolTip("Copy the table that is shown, for a spreadsheet")
-        self.table_button = QToolButton()
-        self.table_button.setText("Save table …")
-        self.table_button.setToolTip("The table that is shown; the arrow: all tables. CSV, TSV, Excel or Parquet")
-        self.table_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        menu = QMenu(self.table_button)
-        self.all_tables = present(menu.addAction("All tables …"))
-        self.table_button.setMenu(menu)
-        self.figure_button = QPushButton("Save figure …")
-        self.figure_button.setToolTip("PNG or SVG")
-        self.tray_button = QToolButton()
-        self.tray_button.setText("Tray …")
+        self.save_button = QPushButton("Save …")
+        self.save_button.setToolTip("This table, all tables, or the figure")
+        menu = QMenu(self.save_button)
+        self.save_table = present(menu.addAction("This table …"))
+        self.save_tables = present(menu.addAction("All tables …"))
+        self.save_figure = present(menu.addAction("This figure …"))
+        self.save_button.setMenu(menu)
+        self.tray_button = QPushButton("Tray …")
         self.tray_button.setToolTip(
             "Lay a grid over a tray: leaves belong to its pots, which have names and are the same over days"
         )
         for button, name in (
-            (self.copy_button, "copy"), (self.table_button, "save_table"), (self.figure_button, "save_figure"),
-            (self.tray_button, "tray"),
+            (self.copy_button, "copy"), (self.save_button, "save"), (self.tray_button, "tray"),
         ):  # fmt: skip
             button.setObjectName(name)
-            row.addWidget(button, 0 if button is self.tray_button else 1)
+            row.addWidget(button, 1)
         return row
 
     @property
@@ -209,7 +204,7 @@ class MeasureForm(JobWidget):
         self.hint.setVisible(bool(hint) and not tray)
         self.parts.setVisible(measured and not tray)
         self.summary.setVisible(measured and not tray)
-        for button in (self.copy_button, self.table_button, self.figure_button):
+        for button in (self.copy_button, self.save_button):
             button.setEnabled(measured and not tray)
         self.tray_button.setEnabled(not tray and self.session.focus() is not None)
         for tab in (2, 3):

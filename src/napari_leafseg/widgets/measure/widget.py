@@ -103,9 +103,9 @@ class MeasureWidget(MeasureForm):
         self.tabs.currentChanged.connect(lambda _index: self._filter())
         self.plot_box.currentIndexChanged.connect(lambda _index: self._draw())
         self.copy_button.clicked.connect(self._copy)
-        self.table_button.clicked.connect(self._save_table)
-        self.all_tables.triggered.connect(self._save_all)
-        self.figure_button.clicked.connect(self._save_figure)
+        self.save_table.triggered.connect(self._save_table)
+        self.save_tables.triggered.connect(self._save_all)
+        self.save_figure.triggered.connect(self._save_figure)
 
     # -- what is measured --------------------------------------------------------------------------------------------
 
