@@ -211,3 +211,50 @@ def test_joined_tables_are_what_each_images_table_says(experiment, harm):
             pd.read_parquet(path).iloc[:1].to_parquet(path, index=False)
     list(update_experiment(experiment, workers=0))
     assert tables_of(experiment) == before
+
+
+def seen(events):
+    """The images of a run: whether each was taken as corrected, or why it was not done."""
+    results = [event.result for event in events if event.result is not None]
+    return {item["name"]: item.get("error", "correction" in item) for item in results}
+
+
+NAME = "plant0_2026-05-01"
+ONE_CORRECTED = {NAME: True, "plant0_2026-05-02": False, "plant1_2026-05-01": False}
+
+
+@pytest.mark.parametrize("moved", ["experiment", "images", "both", "link"])
+def test_what_was_corrected_counts_where_the_experiment_or_its_images_were_moved(experiment, moved):
+    root, before = experiment.parent, len(pd.read_csv(experiment / "leaves.csv"))
+    remove_a_leaf(project_of(experiment), NAME)
+    place = experiment
+    if moved == "experiment":
+        (root / "kept").mkdir()
+        place = experiment.rename(root / "kept" / "trial")
+    elif moved == "images":
+        (root / "plants").rename(root / "photos")
+        with Project.open(experiment / "project") as project:
+            project.relink(root / "photos")
+    elif moved == "both":
+        (root / "new").mkdir()
+        (root / "plants").rename(root / "new" / "plants")
+        place = experiment.rename(root / "new" / "out")
+    else:
+        (root / "a" / "b").mkdir(parents=True)
+        place = root / "a" / "b" / "link"
+        place.symlink_to(experiment)
+    assert seen(update_experiment(place, workers=0)) == ONE_CORRECTED
+    leaves = pd.read_csv(place / "leaves.csv")
+    assert len(leaves) == before - 1
+    assert set(leaves["plant_id"]) == {0, 1}
+    list(make_project(place))
+    with Project.open(place / "project") as project:
+        assert [ref.state for ref in project.images] == ["in progress", "new", "new"]
+
+
+def test_images_that_are_gone_keep_what_was_measured(experiment):
+    before = (experiment / "leaves.csv").read_text()
+    for path in (experiment.parent / "plants").iterdir():
+        path.unlink()
+    assert set(seen(update_experiment(experiment, workers=0)).values()) == {False}
+    assert (experiment / "leaves.csv").read_text() == before

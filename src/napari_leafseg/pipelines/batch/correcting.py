@@ -18,6 +18,7 @@ from napari_leafseg.experiment.positions import Positions
 from napari_leafseg.io import label_path, read_labels
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task
+from napari_leafseg.pipelines.batch.places import find_files
 from napari_leafseg.pipelines.batch.run import BatchEvent, own_project, run_batch
 from napari_leafseg.pipelines.batch.setups import setup_of
 from napari_leafseg.project import Project
@@ -65,7 +66,7 @@ def make_project(experiment: str | Path) -> Iterator[TransferEvent]:
     place = Path(experiment).absolute()
     about, settings = read_about(place)
     folder = own_project(place)
-    images = _done_images(place, about)
+    images = _done_images(place, find_files(place, about))
     if not images:
         raise InputFileError(f"{place} holds no image that was done. Run the batch to its end first.")
     new = not (folder / "project.json").exists()
@@ -73,6 +74,8 @@ def make_project(experiment: str | Path) -> Iterator[TransferEvent]:
         if new:
             project.read_options = settings.reading
             MeasurementSettings(px_per_mm=settings.px_per_mm).write(folder)
+        if project.missing():
+            project.relink_to([image.path for image in images])
         project.add_all([(image.path, image.sha256) for image in images])
         if not (folder / FILE).exists():
             known = _known(about, {image.name: image.path for image in images})
@@ -128,9 +131,9 @@ class _Done(NamedTuple):
     record: dict[str, Any]
 
 
-def _done_images(place: Path, about: Mapping[str, Any]) -> list[_Done]:
+def _done_images(place: Path, files: Mapping[str, Path]) -> list[_Done]:
     """The images that were done, by name."""
-    found, files = [], about.get("files", {})
+    found = []
     for marker in sorted((place / "parts").glob("*.json")):
         labels = label_path(place / "labels", marker.stem)
         try:
@@ -140,7 +143,7 @@ def _done_images(place: Path, about: Mapping[str, Any]) -> list[_Done]:
             _LOG.warning("%s is left out of the project: its record cannot be read (%s).", marker.stem, error)
             continue
         if labels.exists():
-            found.append(_Done(marker.stem, Path(files.get(marker.stem, path)), sha256, labels, record))
+            found.append(_Done(marker.stem, files.get(marker.stem, Path(path)), sha256, labels, record))
     return found
 
 
@@ -190,16 +193,16 @@ def update_experiment(
             f"The model “{settings.model}” is another one than when {place.name} was measured. Run the batch again; "
             "what was corrected stays as it is."
         )
-    files = {name: Path(path) for name, path in about.get("files", {}).items()}
+    files = find_files(place, about)
     if not files:  # of an earlier version
-        files = {image.name: image.path for image in _done_images(place, about)}
+        files = {image.name: image.path for image in _done_images(place, {})}
     folder = own_project(place)
     if known is None:
-        kept = load_experiment(read_list(folder)) if (folder / FILE).exists() else None
+        kept = load_experiment(read_list(folder, files.values())) if (folder / FILE).exists() else None
         known = _known(about, files) if kept is None else kept.experiment
     if positions is None:
         there = (folder / "positions.json").exists()
-        positions = read_positions(folder) if there else _positions(about, files, known)
+        positions = read_positions(folder, files.values()) if there else _positions(about, files, known)
     said = known
 
     def gather(_paths: Sequence[Path]) -> tuple[Experiment, list[str]]:
