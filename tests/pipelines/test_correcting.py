@@ -258,3 +258,16 @@ def test_images_that_are_gone_keep_what_was_measured(experiment):
         path.unlink()
     assert set(seen(update_experiment(experiment, workers=0)).values()) == {False}
     assert (experiment / "leaves.csv").read_text() == before
+
+
+def test_tables_and_report_tell_which_images_were_corrected(experiment):
+    assert "corrected" not in pd.read_csv(experiment / "images.csv")
+    remove_a_leaf(project_of(experiment), NAME)
+    list(update_experiment(experiment, workers=0))
+    images = pd.read_csv(experiment / "images.csv", keep_default_na=False)
+    assert images.set_index("name")["corrected"].to_dict() == {
+        name: "corrected" * one for name, one in ONE_CORRECTED.items()
+    }
+    page = (experiment / "report.html").read_text()
+    assert "corrected or reviewed" in page
+    assert '"title": "Corrected"' in page

@@ -95,6 +95,7 @@ def process_image(
     result |= {"digest": task.digest(digest), "file": state, "seconds": round(time.perf_counter() - began, 3)}
     if task.correction is not None:
         result["correction"] = task.correction.digest
+        result["corrected"] = "reviewed" if task.correction.reviewed else "corrected"
     if settings.measure:
         write_marker(place, task.name, result)
     return result
