@@ -271,3 +271,32 @@ def test_tables_and_report_tell_which_images_were_corrected(experiment):
     page = (experiment / "report.html").read_text()
     assert "corrected or reviewed" in page
     assert '"title": "Corrected"' in page
+
+
+def test_an_image_that_was_exchanged_is_not_measured_with_the_old_leaves(experiment):
+    remove_a_leaf(project_of(experiment), NAME)
+    write_image(experiment.parent / "plants" / f"{NAME}.png", synthesize(700, SCENE).image)
+    found = seen(update_experiment(experiment, workers=0))
+    assert "another image than the one whose leaves were corrected" in found.pop(NAME)
+    assert set(found.values()) == {False}
+
+
+def test_a_trait_that_changed_is_named(experiment, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def spots(mask, image):\n    return 1")
+    settings = BatchSettings(**{**SETTINGS.model_dump(), "traits": (f"{file}:spots",)})
+    list(run_batch([tmp_path / "plants"], tmp_path / "out", settings, workers=0))
+    file.write_text("def spots(mask, image):\n    return 2")
+    with pytest.raises(UserError, match="A trait of yours is another one"):
+        list(update_experiment(tmp_path / "out"))
+
+
+def test_an_experiment_of_which_nothing_was_done_is_brought_up_to_date(tmp_path):
+    (tmp_path / "plants").mkdir()
+    file = tmp_path / "plants" / "one.png"
+    file.write_bytes(b"no image")
+    list(run_batch([tmp_path / "plants"], tmp_path / "out", SETTINGS, workers=0))
+    with pytest.raises(UserError, match=r"no image that was done; errors\.csv says why"):
+        list(make_project(tmp_path / "out"))
+    write_image(file, synthesize(400, SCENE).image)
+    assert seen(update_experiment(tmp_path / "out", workers=0)) == {"one": False}

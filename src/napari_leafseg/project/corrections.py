@@ -32,12 +32,15 @@ class Correction(NamedTuple):
         Whether somebody said that all of it is right.
     digest : str
         Another one where the labels, or what is known of them, changed.
+    sha256 : str
+        Of the image's file; empty where it is not known.
     """
 
     folder: str
     id: str
     reviewed: bool
     digest: str
+    sha256: str = ""
 
     def file(self, kind: str, ending: str) -> Path:
         """Return a file of the image, see `napari_leafseg.project.store`."""
@@ -129,7 +132,7 @@ def find_corrections(folder: str | Path, files: Iterable[str | Path] = ()) -> di
     for ref in listed.images:
         if ref.state == "new":
             continue
-        one = Correction(str(listed.folder), ref.id, ref.state == "done", "")
+        one = Correction(str(listed.folder), ref.id, ref.state == "done", "", ref.sha256)
         labels, journal = one.file("labels", ".tif"), one.file("journal", ".journal")
         if not labels.exists() and not journal.exists():
             continue

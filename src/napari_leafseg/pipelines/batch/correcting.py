@@ -16,7 +16,8 @@ from napari_leafseg.errors import InputFileError, ParameterError, ProjectError, 
 from napari_leafseg.experiment import Experiment
 from napari_leafseg.experiment.positions import Positions
 from napari_leafseg.io import label_path, read_labels
-from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.models.store.zoo import find_model
+from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task
 from napari_leafseg.pipelines.batch.places import find_files
 from napari_leafseg.pipelines.batch.run import BatchEvent, own_project, run_batch
@@ -68,7 +69,9 @@ def make_project(experiment: str | Path) -> Iterator[TransferEvent]:
     folder = own_project(place)
     images = _done_images(place, find_files(place, about))
     if not images:
-        raise InputFileError(f"{place} holds no image that was done. Run the batch to its end first.")
+        raise InputFileError(
+            f"{place} holds no image that was done; errors.csv says why. Run the batch to its end first."
+        )
     new = not (folder / "project.json").exists()
     with Project.create(folder, place.name) if new else Project.open(folder) as project:
         if new:
@@ -112,8 +115,8 @@ def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
     InputFileError
         When it holds no experiment, or one that cannot be read.
     """
-    if not is_experiment(place):
-        raise InputFileError(f"{place} holds no measured experiment (batch.json and parts/). Choose a batch's folder.")
+    if not (place / "batch.json").is_file():
+        raise InputFileError(f"{place} holds no measured experiment (batch.json). Choose a batch's folder.")
     about = read_json(place / "batch.json")
     try:
         return about, BatchSettings.model_validate(about["settings"])
@@ -189,9 +192,11 @@ def update_experiment(
     place = Path(experiment).absolute()
     about, settings = read_about(place)
     if about.get("digest") != settings.digest():
+        same = about.get("model", {}).get("sha256") == file_hash(find_model(settings.model)) and settings.traits
+        what = "A trait of yours" if same else f"The model “{settings.model}”"
         raise ParameterError(
-            f"The model “{settings.model}” is another one than when {place.name} was measured. Run the batch again; "
-            "what was corrected stays as it is."
+            f"{what} is another one than when {place.name} was measured. Run the batch again; what was corrected stays "
+            "as it is."
         )
     files = find_files(place, about)
     if not files:  # of an earlier version
