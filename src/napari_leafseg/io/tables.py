@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-# No writer puts a carriage return in quotes, and every reader begins a line there; Excel has no other control characters.
+# No writer puts a carriage return in quotes, and every reader begins a line there; Excel refuses the others.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _FORMULA = ("=", "+", "-", "@")
 
