@@ -232,3 +232,92 @@ def test_tables_in_another_form(experiment, tmp_path):
         with pytest.raises(UserError):
             run.invoke(app, ["tables", str(place), "--output", str(experiment)], catch_exceptions=False)
     assert tables_of(experiment) == before
+
+
+def seen(events):
+    """The images of a run: whether each was taken as corrected, or why it was not done."""
+    results = [event.result for event in events if event.result is not None]
+    return {item["name"]: item.get("error", "correction" in item) for item in results}
+
+
+NAME = "plant0_2026-05-01"
+ONE_CORRECTED = {NAME: True, "plant0_2026-05-02": False, "plant1_2026-05-01": False}
+
+
+@pytest.mark.parametrize("moved", ["experiment", "images", "both", "link"])
+def test_what_was_corrected_counts_where_the_experiment_or_its_images_were_moved(experiment, moved):
+    root, before = experiment.parent, len(pd.read_csv(experiment / "leaves.csv"))
+    remove_a_leaf(project_of(experiment), NAME)
+    place = experiment
+    if moved == "experiment":
+        (root / "kept").mkdir()
+        place = experiment.rename(root / "kept" / "trial")
+    elif moved == "images":
+        (root / "plants").rename(root / "photos")
+        with Project.open(experiment / "project") as project:
+            project.relink(root / "photos")
+    elif moved == "both":
+        (root / "new").mkdir()
+        (root / "plants").rename(root / "new" / "plants")
+        place = experiment.rename(root / "new" / "out")
+    else:
+        (root / "a" / "b").mkdir(parents=True)
+        place = root / "a" / "b" / "link"
+        place.symlink_to(experiment)
+    assert seen(update_experiment(place, workers=0)) == ONE_CORRECTED
+    leaves = pd.read_csv(place / "leaves.csv")
+    assert len(leaves) == before - 1
+    assert set(leaves["plant_id"]) == {0, 1}
+    list(make_project(place))
+    with Project.open(place / "project") as project:
+        assert [ref.state for ref in project.images] == ["in progress", "new", "new"]
+
+
+def test_images_that_are_gone_keep_what_was_measured(experiment):
+    before = (experiment / "leaves.csv").read_text()
+    for path in (experiment.parent / "plants").iterdir():
+        path.unlink()
+    assert set(seen(update_experiment(experiment, workers=0)).values()) == {False}
+    assert (experiment / "leaves.csv").read_text() == before
+
+
+def test_tables_and_report_tell_which_images_were_corrected(experiment):
+    assert "corrected" not in pd.read_csv(experiment / "images.csv")
+    remove_a_leaf(project_of(experiment), NAME)
+    list(update_experiment(experiment, workers=0))
+    images = pd.read_csv(experiment / "images.csv", keep_default_na=False)
+    assert images.set_index("name")["corrected"].to_dict() == {
+        name: "corrected" * one for name, one in ONE_CORRECTED.items()
+    }
+    page = (experiment / "report.html").read_text()
+    assert "corrected or reviewed" in page
+    assert '"title": "Corrected"' in page
+
+
+def test_an_image_that_was_exchanged_is_not_measured_with_the_old_leaves(experiment):
+    remove_a_leaf(project_of(experiment), NAME)
+    write_image(experiment.parent / "plants" / f"{NAME}.png", synthesize(700, SCENE).image)
+    found = seen(update_experiment(experiment, workers=0))
+    assert "another image than the one whose leaves were corrected" in found.pop(NAME)
+    assert set(found.values()) == {False}
+
+
+def test_a_trait_that_changed_is_named(experiment, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def spots(mask, image):\n    return 1")
+    settings = BatchSettings(**{**SETTINGS.model_dump(), "traits": (f"{file}:spots",)})
+    list(run_batch([tmp_path / "plants"], tmp_path / "out", settings, workers=0))
+    file.write_text("def spots(mask, image):\n    return 2")
+    with pytest.raises(UserError, match="A trait of yours is another one"):
+        list(update_experiment(tmp_path / "out"))
+
+
+def test_an_experiment_of_which_nothing_was_done_is_brought_up_to_date(tmp_path):
+    (tmp_path / "plants").mkdir()
+    file = tmp_path / "plants" / "one.png"
+    file.write_bytes(b"no image")
+    list(run_batch([tmp_path / "plants"], tmp_path / "out", SETTINGS, workers=0))
+    with pytest.raises(UserError, match=r"no image that was done; errors\.csv says why"):
+        list(make_project(tmp_path / "out"))
+    write_image(file, synthesize(400, SCENE).image)
+    assert seen(update_experiment(tmp_path / "out", workers=0)) == {"one": False}

@@ -6,6 +6,7 @@ import pytest
 from skimage.draw import disk, ellipse
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.traits import extra, measure
 from napari_leafseg.traits.color import ColorClasses, measure_color_classes
 from napari_leafseg.traits.extra import all_traits, load_trait, register_trait
@@ -175,6 +176,34 @@ def test_packages_bring_traits(plant, monkeypatch):
         extra._of_packages.cache_clear()
 
 
+def test_a_function_that_writes_into_what_it_gets_changes_nothing(plant):
+    def wipe(mask, image):
+        mask[:], image[:] = False, 9
+        return 1.0
+
+    labels, image = plant
+    before = image.copy()
+    assert measure(labels, image, extra=[wipe]).leaves["wipe"].tolist() == [1.0, 1.0]
+    assert np.array_equal(image, before)
+
+
+def test_what_has_no_name_of_its_own_has_the_one_it_is_loaded_by(file, plant):
+    file.write_text(
+        f"{MODULE}\nfrom functools import partial\nalias, several = spots, partial(lambda n, mask, image: n, 3)\n"
+    )
+    leaves = measure(*plant, extra=all_traits([f"{file}:alias", f"{file}:several"]).values()).leaves
+    assert leaves[["alias", "several"]].to_numpy().tolist() == [[4, 3], [0, 3]]
+
+
+def test_a_trait_is_measured_again_once_its_file_changed_and_from_any_folder(file, monkeypatch):
+    monkeypatch.chdir(file.parent)
+    relative, whole = (BatchSettings(traits=(f"{place}:spots",)) for place in ("mine.py", file))
+    assert relative == whole
+    before = relative.digest()
+    file.write_text(MODULE.replace("200", "100"))
+    assert relative.digest() != before
+
+
 def test_what_fails_names_function_and_leaf(file, plant):
     with pytest.raises(UserError, match=r"“broken” cannot be measured on leaf 1: ZeroDivisionError: no leaf"):
         measure(*plant, extra=[load_trait(f"{file}:broken")])
@@ -194,7 +223,7 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(file, text, why):
         load_trait(text)
 
 
-@pytest.mark.parametrize("name", ["area_px2", "length", "mean_area", "confidence"])
+@pytest.mark.parametrize("name", ["area_px2", "length", "mean_area", "confidence", "unit", "pot_of_image"])
 def test_names_of_other_columns_are_taken(name):
     def function(mask, image):
         return 1.0

@@ -109,3 +109,16 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(tables, tmp_path, monkeypa
     with pytest.raises(UserError, match="a sheet 6 at most"):
         write_tables(tmp_path, tables, TableStyle(".xlsx"))
     assert not list(tmp_path.iterdir())
+
+
+def test_long_tables_have_decimal_commas_beside_yes_and_no(tables, tmp_path):
+    assert tables["leaves"]["verified"].dtype == bool
+    write_table(tmp_path / "leaves.csv", tables["leaves"], TableStyle(form="long", decimal=","))
+    read = pd.read_csv(tmp_path / "leaves.csv", sep=";", decimal=",")
+    assert pd.api.types.is_float_dtype(read["value"])
+    assert set(read.loc[read["trait"] == "verified", "value"]) == {0.0, 1.0}
+
+
+def test_excel_takes_names_with_control_characters(tmp_path):
+    write_table(tmp_path / "a.xlsx", pd.DataFrame({"genotype": ["w\x0bt\x00"], "area_px2": [1.5]}), TableStyle(".xlsx"))
+    assert pd.read_excel(tmp_path / "a.xlsx")["genotype"].tolist() == ["w t "]

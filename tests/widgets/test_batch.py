@@ -196,6 +196,16 @@ def test_an_experiment_is_corrected_in_the_window_and_measured_again(widget, vie
     assert not widget.report_button.isHidden()
 
 
+def test_an_experiment_that_is_gone_is_told(widget, viewer, qtbot, measured, monkeypatch):
+    said = []
+    monkeypatch.setattr(module, "show_error", said.append)
+    qtbot.mouseClick(widget.correct_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.update_button.isHidden() and not widget.job.running)
+    (measured / "batch.json").unlink()
+    qtbot.mouseClick(widget.update_button, Qt.MouseButton.LeftButton)
+    assert said == [f"There is no experiment in {measured} any more. Open it where it is now."]
+
+
 def test_a_batch_of_the_list_has_what_was_corrected(widget, viewer, qtbot, folder, tmp_path, measured):
     with Project.create(tmp_path / "own") as project:
         ref = project.add_known(folder / "plant2.png")

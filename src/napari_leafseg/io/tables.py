@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
+# No writer puts a carriage return in quotes, and every reader begins a line there; Excel refuses the others.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -23,5 +27,5 @@ def harmless(table: pd.DataFrame) -> pd.DataFrame:
 def _escaped(value: object) -> object:
     if not isinstance(value, str):
         return value
-    value = value.replace("\r", " ")  # no writer puts it in quotes, and every reader begins a line there
+    value = _CONTROL.sub(" ", value)
     return f"'{value}" if value.lstrip().startswith(_FORMULA) else value

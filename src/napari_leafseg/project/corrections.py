@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from napari_leafseg._files import read_regular
-from napari_leafseg.errors import ProjectError
+from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.io import image_hash
 from napari_leafseg.project.document import Document
-from napari_leafseg.project.files import ImageRef, read_project_file
+from napari_leafseg.project.files import ImageRef, folded, image_place, read_project_file
 from napari_leafseg.project.journal import last_number, read_journal
 from napari_leafseg.project.labels_file import read_labels_file, read_record_file
 
@@ -31,12 +32,15 @@ class Correction(NamedTuple):
         Whether somebody said that all of it is right.
     digest : str
         Another one where the labels, or what is known of them, changed.
+    sha256 : str
+        Of the image's file; empty where it is not known.
     """
 
     folder: str
     id: str
     reviewed: bool
     digest: str
+    sha256: str = ""
 
     def file(self, kind: str, ending: str) -> Path:
         """Return a file of the image, see `napari_leafseg.project.store`."""
@@ -48,10 +52,11 @@ class ListedImages(NamedTuple):
 
     folder: Path
     images: list[ImageRef]
+    moved: Mapping[str, Path] = {}
 
     def path_of(self, ref: ImageRef) -> Path:
         """Return where an image is, or was."""
-        return Path(os.path.normpath(self.folder / ref.path))
+        return self.moved.get(ref.id) or image_place(self.folder, ref)
 
 
 class Corrected(NamedTuple):
@@ -71,8 +76,14 @@ class Corrected(NamedTuple):
     record: dict[str, Any]
 
 
-def read_list(folder: str | Path) -> ListedImages:
+def read_list(folder: str | Path, files: Iterable[str | Path] = ()) -> ListedImages:
     """Read the list of a project's images.
+
+    Parameters
+    ----------
+    folder : path
+    files : iterable of path
+        Where images may be that are not where the project says: told by their name and hash, as in `Project.relink`.
 
     Raises
     ------
@@ -80,24 +91,48 @@ def read_list(folder: str | Path) -> ListedImages:
         When it is no project, or damaged.
     """
     folder = Path(folder).absolute()
-    return ListedImages(folder, read_project_file(folder)[0].images)
+    listed = ListedImages(folder, read_project_file(folder)[0].images)
+    return listed._replace(moved=_moved(listed, files))
 
 
-def find_corrections(folder: str | Path) -> dict[str, Correction]:
+def _moved(listed: ListedImages, files: Iterable[str | Path]) -> dict[str, Path]:
+    """Which of the files are images that are not where the list says, by the images' names."""
+    strangers = {place_of(path): Path(path) for path in files}
+    missing = [ref for ref in listed.images if strangers.pop(place_of(listed.path_of(ref)), None) is None]
+    named: dict[str, list[Path]] = {}
+    for path in strangers.values():
+        named.setdefault(folded(path.name), []).append(path)
+    found = dict[str, Path]()
+    for ref in missing:
+        for path in named.get(folded(Path(ref.path).name), []):
+            if ref.sha256 and not listed.path_of(ref).exists() and _content_of(path) == ref.sha256:
+                found[ref.id] = path
+                break
+    return found
+
+
+def _content_of(path: Path) -> str:
+    try:
+        return image_hash(path)
+    except UserError:  # told where the image is done
+        return ""
+
+
+def find_corrections(folder: str | Path, files: Iterable[str | Path] = ()) -> dict[str, Correction]:
     """Find the images of a project whose labels people corrected or reviewed, by `place_of` their files.
 
-    Somebody may have the project open: what is on the disk counts.
+    Somebody may have the project open: what is on the disk counts. For `files`, see `read_list`.
 
     Raises
     ------
     ProjectError
         When it is no project, or damaged.
     """
-    listed, found = read_list(folder), dict[str, Correction]()
+    listed, found = read_list(folder, files), dict[str, Correction]()
     for ref in listed.images:
         if ref.state == "new":
             continue
-        one = Correction(str(listed.folder), ref.id, ref.state == "done", "")
+        one = Correction(str(listed.folder), ref.id, ref.state == "done", "", ref.sha256)
         labels, journal = one.file("labels", ".tif"), one.file("journal", ".journal")
         if not labels.exists() and not journal.exists():
             continue

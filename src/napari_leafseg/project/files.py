@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable, Collection
@@ -85,6 +86,15 @@ class ProjectFile(BaseModel):
                 raise ValueError(f"“{ref.id}” is the name of two images")
             seen.add(ref.id.lower())
         return images
+
+
+def image_place(folder: Path, ref: ImageRef) -> Path:
+    """Return where an image of a project is, or was; also where a link leads to the project's folder."""
+    place = Path(os.path.normpath(folder / ref.path))
+    if ref.path.startswith("..") and not place.exists():
+        real = Path(os.path.normpath(folder.resolve() / ref.path))
+        return real if real.exists() else place
+    return place
 
 
 def read_project_file(folder: Path) -> tuple[ProjectFile, Any, bool]:

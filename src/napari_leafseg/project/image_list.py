@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_leafseg._files import RealPlaces, write_atomically
 from napari_leafseg.errors import ProjectError
 from napari_leafseg.io import ReadOptions, list_images, read_image
-from napari_leafseg.project.files import ImageRef, ProjectFile, file_name, folded
+from napari_leafseg.project.files import ImageRef, ProjectFile, file_name, folded, image_place
 from napari_leafseg.project.read_options import load_read_options, save_read_options
 from napari_leafseg.project.removal import bring_back, forget_notes, removed_images, used_names
 from napari_leafseg.project.writer import Writer
@@ -35,6 +35,7 @@ class ImageList:
 
     def __init__(self, folder: Path, file: ProjectFile, writer: Writer) -> None:
         self.folder, self.file, self.writer = folder, file, writer
+        self._linked = folder.resolve() != folder
         self._index: dict[Path, ImageRef] = {}
         self._real: dict[Path, ImageRef] = {}  # the same by where links lead to; empty until somebody asks
         self._places = RealPlaces()
@@ -220,6 +221,8 @@ class ImageList:
 
     def path_of(self, ref: ImageRef) -> Path:
         """Return where an image is, or was."""
+        if self._linked:
+            return image_place(self.folder, ref)
         return Path(os.path.normpath(self.folder / ref.path))
 
     def ref(self, identity: str) -> ImageRef:
@@ -247,8 +250,12 @@ class ImageList:
         list of ImageRef
             Those that were found.
         """
+        return self.relink_to(Path(folder).absolute().rglob("*"))
+
+    def relink_to(self, files: Iterable[Path]) -> list[ImageRef]:
+        """Look for missing images among files, see `relink`."""
         places: dict[str, list[Path]] = {}
-        for path in Path(folder).absolute().rglob("*"):
+        for path in files:
             places.setdefault(folded(path.name), []).append(path)
         found = []
         for ref in self.missing():

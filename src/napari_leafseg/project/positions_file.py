@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.positions import KnownScale, Positions
 from napari_leafseg.experiment.tray import Tray
-from napari_leafseg.project.files import read_project_file
+from napari_leafseg.project.corrections import read_list
 from napari_leafseg.project.image_list import ImageList
 
 FILE = "positions.json"
@@ -61,16 +60,16 @@ def load_positions(images: ImageList) -> KeptPositions:
     return kept
 
 
-def read_positions(folder: Path) -> Positions:
-    """Read the trays and scales of a project that need not be open.
+def read_positions(folder: Path, files: Iterable[Path] = ()) -> Positions:
+    """Read the trays and scales of a project that need not be open; for `files`, see `read_list`.
 
     Raises
     ------
     ProjectError
         When there is no project, or its file of positions is damaged or newer.
     """
-    file, *_ = read_project_file(folder)
-    kept = _load(folder / FILE, {ref.id: Path(os.path.normpath(folder / ref.path)) for ref in file.images})
+    images = read_list(folder, files)
+    kept = _load(images.folder / FILE, {ref.id: images.path_of(ref) for ref in images.images})
     if kept.problem:
         raise ProjectError(kept.problem)
     return kept.positions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import logging
@@ -27,6 +28,7 @@ TraitFunction = Callable[[np.ndarray, np.ndarray], Any]
 Its name is that of the column; one that ends in ``_px`` or ``_px2`` becomes millimeters with the scale. The first line
 of its docstring goes into the data dictionary.
 """
+_OF_TABLES = ("trait", "unit", "series", "pot_of_image")  # columns that some tables have
 _REGISTERED: dict[str, TraitFunction] = {}
 
 
@@ -92,7 +94,38 @@ def load_trait(text: str) -> TraitFunction:
     if not callable(function):
         raise ParameterError(f"“{name}” in {place} is no function.")
     _checked(name)
-    return function
+    return function if getattr(function, "__name__", None) == name else _called(function, name)
+
+
+def _called(function: Callable[..., Any], name: str) -> TraitFunction:
+    """Something that can be called and has another name or none, as a function of this name."""
+
+    def named(mask: np.ndarray, image: np.ndarray) -> Any:
+        return function(mask, image)
+
+    named.__name__, named.__doc__ = name, function.__doc__ if hasattr(function, "__name__") else None
+    return named
+
+
+def whole_place(text: str) -> str:
+    """Return how a trait is named from any folder: a file by its whole path."""
+    place, separator, name = text.rpartition(":")
+    return f"{Path(place).absolute()}:{name}" if separator and place.endswith(".py") else text
+
+
+def trait_digest(text: str) -> str:
+    """Return what changes once a trait's file does, wherever the file lies."""
+    place, _, name = text.rpartition(":")
+    try:
+        if place.endswith(".py"):
+            path = Path(place)
+        else:
+            spec = importlib.util.find_spec(place)
+            path = Path("" if spec is None or spec.origin is None else spec.origin)
+        return f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    except Exception as error:  # a module that is no file, or one that cannot be loaded, which is told there
+        _LOG.debug("No file of the trait %s is known: %s", text, error)
+        return text
 
 
 def _module_of(place: str) -> Any:
@@ -112,7 +145,7 @@ def _module_of(place: str) -> Any:
 def _checked(name: str) -> str:
     """The name of a column that is free."""
     short = re.sub(r"_(px2?|mm2?)$", "", name)
-    if {name, short} & MEANINGS.keys() or re.match(r"(mean|sd)_", name):
+    if {name, short} & {*MEANINGS, *_OF_TABLES} or re.match(r"(mean|sd)_", name):
         raise ParameterError(f"A trait cannot be called “{name}”: there is a column of that name. Rename the function.")
     return name
 
@@ -149,7 +182,7 @@ def measure_extra(
         for leaf in leaves:
             region = regions[leaf]
             try:
-                value = float(function(region.image, colors[region.slice]))
+                value = float(function(region.image.copy(), colors[region.slice].copy()))  # it may write into them
             except Exception as error:  # somebody's code does anything at all
                 why = f"{type(error).__name__}: {error}"
                 raise UserError(f"The trait “{function.__name__}” cannot be measured on leaf {leaf}: {why}") from error

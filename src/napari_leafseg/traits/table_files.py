@@ -137,7 +137,8 @@ def long_form(table: pd.DataFrame) -> pd.DataFrame:
     """
     names = [column for column in table.columns if is_name(table, column)]
     traits = [column for column in table.columns if column not in names]
-    numbers = table.reset_index(drop=True).reset_index(names="_row")
+    yes_or_no = {column: float for column in traits if pd.api.types.is_bool_dtype(table[column])}  # 1 and 0
+    numbers = table.reset_index(drop=True).astype(yes_or_no).reset_index(names="_row")
     long = numbers.melt(["_row", *names], traits, "_column", "value").dropna(subset="value")
     long["value"] = long["value"].astype(float)  # verified or not is 1 or 0
     order = {column: place for place, column in enumerate(traits)}

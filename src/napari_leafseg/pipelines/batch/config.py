@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.models.store.model_card import holds_card, read_card
 from napari_leafseg.models.store.zoo import find_model
+from napari_leafseg.traits.extra import trait_digest, whole_place
 from napari_leafseg.versions import with_new_names
 
 
@@ -86,7 +87,10 @@ class BatchSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _earlier_names(cls, entries: Any) -> Any:
-        return with_new_names(entries, {"looks": "tta"})
+        entries = with_new_names(entries, {"looks": "tta"})
+        if isinstance(entries, dict) and entries.get("traits"):
+            entries = {**entries, "traits": tuple(map(whole_place, entries["traits"]))}
+        return entries
 
     @model_validator(mode="after")
     def _can_be_read(self) -> BatchSettings:
@@ -115,6 +119,8 @@ class BatchSettings(BaseModel):
         for name, without in later.items():  # experiments that do without are as they were
             if settings[name] == without:
                 del settings[name]
+        if self.traits:
+            settings["traits"] = [trait_digest(text) for text in self.traits]
         fingerprint_input = {"looks" if name == "tta" else name: value for name, value in settings.items()}  # as ever
         return hashlib.sha256(f"{fingerprint_input} {model_hash(find_model(self.model))}".encode()).hexdigest()[:16]
 

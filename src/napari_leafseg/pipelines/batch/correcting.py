@@ -16,8 +16,10 @@ from napari_leafseg.errors import InputFileError, ParameterError, ProjectError, 
 from napari_leafseg.experiment import Experiment
 from napari_leafseg.experiment.positions import Positions
 from napari_leafseg.io import label_path, read_labels
-from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.models.store.zoo import find_model
+from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task
+from napari_leafseg.pipelines.batch.places import find_files
 from napari_leafseg.pipelines.batch.run import BatchEvent, own_project, run_batch
 from napari_leafseg.pipelines.batch.setups import setup_of
 from napari_leafseg.project import Project
@@ -65,14 +67,18 @@ def make_project(experiment: str | Path) -> Iterator[TransferEvent]:
     place = Path(experiment).absolute()
     about, settings = read_about(place)
     folder = own_project(place)
-    images = _done_images(place, about)
+    images = _done_images(place, find_files(place, about))
     if not images:
-        raise InputFileError(f"{place} holds no image that was done. Run the batch to its end first.")
+        raise InputFileError(
+            f"{place} holds no image that was done; errors.csv says why. Run the batch to its end first."
+        )
     new = not (folder / "project.json").exists()
     with Project.create(folder, place.name) if new else Project.open(folder) as project:
         if new:
             project.read_options = settings.reading
             MeasurementSettings(px_per_mm=settings.px_per_mm).write(folder)
+        if project.missing():
+            project.relink_to([image.path for image in images])
         project.add_all([(image.path, image.sha256) for image in images])
         if not (folder / FILE).exists():
             known = _known(about, {image.name: image.path for image in images})
@@ -109,8 +115,8 @@ def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
     InputFileError
         When it holds no experiment, or one that cannot be read.
     """
-    if not is_experiment(place):
-        raise InputFileError(f"{place} holds no measured experiment (batch.json and parts/). Choose a batch's folder.")
+    if not (place / "batch.json").is_file():
+        raise InputFileError(f"{place} holds no measured experiment (batch.json). Choose a batch's folder.")
     about = read_json(place / "batch.json")
     try:
         return about, BatchSettings.model_validate(about["settings"])
@@ -128,9 +134,9 @@ class _Done(NamedTuple):
     record: dict[str, Any]
 
 
-def _done_images(place: Path, about: Mapping[str, Any]) -> list[_Done]:
+def _done_images(place: Path, files: Mapping[str, Path]) -> list[_Done]:
     """The images that were done, by name."""
-    found, files = [], about.get("files", {})
+    found = []
     for marker in sorted((place / "parts").glob("*.json")):
         labels = label_path(place / "labels", marker.stem)
         try:
@@ -140,7 +146,7 @@ def _done_images(place: Path, about: Mapping[str, Any]) -> list[_Done]:
             _LOG.warning("%s is left out of the project: its record cannot be read (%s).", marker.stem, error)
             continue
         if labels.exists():
-            found.append(_Done(marker.stem, Path(files.get(marker.stem, path)), sha256, labels, record))
+            found.append(_Done(marker.stem, files.get(marker.stem, Path(path)), sha256, labels, record))
     return found
 
 
@@ -186,20 +192,22 @@ def update_experiment(
     place = Path(experiment).absolute()
     about, settings = read_about(place)
     if about.get("digest") != settings.digest():
+        same = about.get("model", {}).get("sha256") == file_hash(find_model(settings.model)) and settings.traits
+        what = "A trait of yours" if same else f"The model “{settings.model}”"
         raise ParameterError(
-            f"The model “{settings.model}” is another one than when {place.name} was measured. Run the batch again; "
-            "what was corrected stays as it is."
+            f"{what} is another one than when {place.name} was measured. Run the batch again; what was corrected stays "
+            "as it is."
         )
-    files = {name: Path(path) for name, path in about.get("files", {}).items()}
+    files = find_files(place, about)
     if not files:  # of an earlier version
-        files = {image.name: image.path for image in _done_images(place, about)}
+        files = {image.name: image.path for image in _done_images(place, {})}
     folder = own_project(place)
     if known is None:
-        kept = load_experiment(read_list(folder)) if (folder / FILE).exists() else None
+        kept = load_experiment(read_list(folder, files.values())) if (folder / FILE).exists() else None
         known = _known(about, files) if kept is None else kept.experiment
     if positions is None:
         there = (folder / "positions.json").exists()
-        positions = read_positions(folder) if there else _positions(about, files, known)
+        positions = read_positions(folder, files.values()) if there else _positions(about, files, known)
     said = known
 
     def gather(_paths: Sequence[Path]) -> tuple[Experiment, list[str]]:

@@ -61,7 +61,7 @@ def process_image(
     image = read_image(path, settings.reading)
     source = {"name": path.name, "path": str(path.resolve()), "sha256": image.sha256, **image.options}
     found = (yield from _predicted(task, settings, image.array, source)) if task.correction is None else (
-        _corrected(task.correction, image.array)
+        _corrected(task.correction, image.array, source)
     )  # fmt: skip
     labels, series, extra = found.labels, found.labels.ndim == 3, list(all_traits(settings.traits).values())
     planes, images = labels if series else labels[None], image.array if series else image.array[None]
@@ -95,6 +95,7 @@ def process_image(
     result |= {"digest": task.digest(digest), "file": state, "seconds": round(time.perf_counter() - began, 3)}
     if task.correction is not None:
         result["correction"] = task.correction.digest
+        result["corrected"] = "reviewed" if task.correction.reviewed else "corrected"
     if settings.measure:
         write_marker(place, task.name, result)
     return result
@@ -127,8 +128,13 @@ def _predicted(
     return _Found(labels, count, record, sure, prediction.scale, prediction.notes, prediction=prediction)
 
 
-def _corrected(correction: Correction, image: np.ndarray) -> _Found:
+def _corrected(correction: Correction, image: np.ndarray, source: dict[str, Any]) -> _Found:
     """What people made of it; a model's confidence is told of the leaves that nobody verified."""
+    if correction.sha256 not in ("", source["sha256"]):
+        raise InputFileError(
+            f"{source['path']} is another image than the one whose leaves were corrected in {correction.folder}. Put "
+            "that one back, or open the project and see whether the leaves are right."
+        )
     shape = image.shape[:3] if image.ndim == 4 else image.shape[:2]
     labels, verified, record = read_correction(correction, shape)
     told = record.pop("confidence", None) or {}

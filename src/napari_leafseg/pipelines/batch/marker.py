@@ -50,7 +50,8 @@ def cached_result(output: Path, task: Task, digest: str) -> dict[str, Any] | Non
     """Read what the marker says when the image was done with the same settings, did not change, and nothing is gone."""
     try:
         content = read_json(marker_path(output, task.name))
-        if content["digest"] != task.digest(digest) or content["file"] != file_state(Path(task.path)):
+        there = Path(task.path).exists()  # one that is gone is as it was when it was done
+        if content["digest"] != task.digest(digest) or (there and content["file"] != file_state(Path(task.path))):
             return None
         if content.get("correction", "") != ("" if task.correction is None else task.correction.digest):
             return None

@@ -155,7 +155,7 @@ def _found(
         project = own_project(place)
     if project is None:
         return patterns
-    corrections = find_corrections(project)
+    corrections = find_corrections(project, [task.path for task in patterns.tasks])
     tasks = [task._replace(correction=correction_of(corrections, task.path)) for task in patterns.tasks]
     return patterns._replace(tasks=tasks)
 
@@ -261,6 +261,7 @@ def _write_about(
         "settings": settings.model_dump(),
         "digest": digest,
         "images": len(tasks),
+        "place": str(place.absolute()),
         "files": {task.name: os.path.abspath(task.path) for task in tasks},
         "pattern": experiment.pattern,
         "known": known,

@@ -62,6 +62,8 @@ def write_tables(
     images["notes"] = [" ".join(notes) for notes in images["notes"]]
     images["at_border"] = images["at_border"].astype("Int64")  # not known of images that an earlier version did
     images["record"] = [f"labels/{name}{LABEL_SUFFIX}.json" for name in images["name"]]
+    if any("correction" in item for item in done):
+        images["corrected"] = [item.get("corrected", "corrected" if "correction" in item else "") for item in done]
     days = {list(known)[place]: day for place, day in followed.grouping.day_of().items()}
     images = add_metadata(images, "name", {name: known[name].metadata for name in known}, days)
     _csv(place / "images.csv", images)

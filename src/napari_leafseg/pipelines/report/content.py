@@ -91,6 +91,8 @@ def summarize(source: Source) -> list[Figure]:
     if "confidence" in followed.leaves and followed.leaves["confidence"].notna().any():
         low = float((followed.leaves["confidence"].dropna() < UNCERTAIN).mean())
         found.append(Figure(percent(low), "of the leaves are uncertain"))
+    if "corrected" in images:
+        found.append(Figure(f"{int((images['corrected'] != '').sum()):,}", "corrected or reviewed"))
     if source.failed:
         found.append(Figure(f"{len(source.failed):,}", "not done", True))
     return found

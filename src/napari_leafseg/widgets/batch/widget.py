@@ -215,7 +215,9 @@ class BatchWidget(JobWidget):
         """Measure again what was corrected in the open project, and write the experiment's report."""
         project = self.controller.project
         experiment = experiment_of_project(project)
-        if experiment is not None and project is not None and not self.job.running:
+        if project is not None and experiment is None:
+            show_error(f"There is no experiment in {project.folder.parent} any more. Open it where it is now.")
+        elif experiment is not None and project is not None and not self.job.running:
             said, positions = ExperimentStore.of(self.session).experiment, PositionStore.of(self.session).positions
             self._start(update_job, experiment, project, said.copy(), positions)
 
