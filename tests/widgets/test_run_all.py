@@ -324,6 +324,7 @@ def test_a_click_on_the_contact_sheet_goes_to_the_image(desk, qtbot, model, view
     sheet = images.sheet
     assert [entry.path.stem for entry in sheet.rows.entries] == ["b", "c", "d", "a"]
     place = sheet.view.visualRect(sheet.rows.index(0)).center()
+    assert sheet.view.viewport().rect().contains(sheet.view.visualRect(sheet.rows.index(0)))  # its words, too
     qtbot.mouseClick(sheet.view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(place))
     qtbot.waitUntil(lambda: "b" in [layer.name for layer in viewer.layers if layer.visible])
     assert images.list.entry() is images.session.images[1]
