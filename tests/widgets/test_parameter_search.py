@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_leafseg.io import write_image, write_labels
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.main.dialogs import open_dialog
 from napari_leafseg.widgets.parameter_search.widget import ParameterSearchWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 
@@ -74,6 +75,16 @@ def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, q
     qtbot.wait(600)  # not a double click
     qtbot.mouseClick(widget.map.viewport(), Qt.MouseButton.LeftButton, pos=cell)
     assert "Picked" not in widget.verdict.text()
+
+
+def test_the_verdict_and_its_button_are_seen_in_the_dialog_without_scrolling(viewer, qtbot, folder, monkeypatch):
+    dialog = open_dialog(viewer, "parameter_search")
+    search = dialog.inner
+    choose(search, qtbot, folder, monkeypatch)
+    compare(search, qtbot)
+    for part in (search.verdict, search.apply_button, search.map):
+        qtbot.waitUntil(lambda part=part: part.visibleRegion().boundingRect() == part.rect())
+    dialog.close()
 
 
 def test_a_reviewed_image_on_the_screen_is_compared_by_its_corrected_leaves(viewer, qtbot, scene):

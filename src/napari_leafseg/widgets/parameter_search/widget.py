@@ -88,10 +88,10 @@ class ParameterSearchWidget(JobWidget):
         pinned.addLayout(buttons)
         pinned.addWidget(self.progress)
         pinned.addWidget(self.message)
+        pinned.addWidget(self.verdict)
+        pinned.addWidget(self.apply_button)
         column.addWidget(self.map, 1)
         column.addWidget(self.smallest_row)
-        column.addWidget(self.verdict)
-        column.addWidget(self.apply_button)
         column.addStretch(0)
         self._show_running(False)
 
