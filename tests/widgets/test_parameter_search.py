@@ -70,6 +70,8 @@ def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, q
     widget.session.parameters_suggested.connect(lambda model, values: suggested.append((model, values)))
     qtbot.mouseClick(widget.apply_button, Qt.MouseButton.LeftButton)
     ((model, values),) = suggested
+    assert widget.message.isVisibleTo(widget)
+    assert widget.message.text().startswith("These values are used from now on")
     assert model == "leaf"
     assert (values["seed_threshold"], values["angle"]) == (search.rows[3], search.columns[7])
     qtbot.wait(600)  # not a double click
