@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea
+from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QStyle
 
 from napari_leafseg.io import write_image
 from napari_leafseg.pipelines import measure as pipeline
@@ -274,6 +274,13 @@ def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     assert widget.measured.leaves["day"].tolist() == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
     widget.plot_box.setCurrentIndex(widget.plot_box.findData("over time"))
     assert widget.plot.kind == "over time"
+
+
+def test_the_button_of_the_table_has_room_for_its_words_and_its_arrow(viewer, qtbot, labels):
+    button = shown(viewer, qtbot, labels).table_button
+    arrow = QStyle.PixelMetric.PM_MenuButtonIndicator
+    least = button.fontMetrics().horizontalAdvance(button.text()) + button.style().pixelMetric(arrow, None, button) + 12
+    assert button.width() >= least
 
 
 def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):

@@ -167,6 +167,15 @@ def test_only_what_is_missing_or_out_of_date_is_run_again(desk, qtbot, model, tm
     assert sorted(model.seen) == ["a", "b", "b", "c", "d"]
 
 
+def test_how_a_run_ended_is_not_told_of_the_next_project(desk, qtbot, model):
+    images, button = desk
+    model.go.set()
+    run_all(qtbot, button)
+    assert button.run.sentence() == "4 images run"
+    images.controller.close()
+    assert button.run.sentence() == ""
+
+
 def test_it_stops_and_goes_on(desk, qtbot, model):
     images, button = desk
     press(qtbot, button)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from napari.viewer import ViewerModel
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -32,7 +32,20 @@ from napari_leafseg.widgets.measure.scale_panel import ScalePanel
 from napari_leafseg.widgets.measure.tray_panel import TrayPanel
 from napari_leafseg.widgets.state.camera_positions import PositionStore
 
+_ARROW = 20  # pixels
 _STEP_BUTTONS = 52  # pixels that a number box needs beside its text
+
+
+class ArrowButton(QToolButton):
+    """Leave room for the arrow of a menu, which napari's theme forgets."""
+
+    def sizeHint(self) -> QSize:
+        """Return a width for the text and the arrow."""
+        return super().sizeHint() + QSize(_ARROW, 0)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the same: neither is cut."""
+        return self.sizeHint()
 
 
 class MeasureForm(JobWidget):
@@ -170,7 +183,7 @@ class MeasureForm(JobWidget):
         row = QHBoxLayout()
         self.copy_button = QPushButton("Copy")
         self.copy_button.setToolTip("Copy the table that is shown, for a spreadsheet")
-        self.table_button = QToolButton()
+        self.table_button = ArrowButton()
         self.table_button.setText("Save table …")
         self.table_button.setToolTip("The table that is shown; the arrow: all tables. CSV, TSV, Excel or Parquet")
         self.table_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
