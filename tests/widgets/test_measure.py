@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QStyle
+from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QStyle, QStyleOptionToolButton
 
 from napari_leafseg.io import write_image
 from napari_leafseg.pipelines import measure as pipeline
@@ -277,10 +277,11 @@ def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
 
 
 def test_the_button_of_the_table_has_room_for_its_words_and_its_arrow(viewer, qtbot, labels):
-    button = shown(viewer, qtbot, labels).table_button
-    arrow = QStyle.PixelMetric.PM_MenuButtonIndicator
-    least = button.fontMetrics().horizontalAdvance(button.text()) + button.style().pixelMetric(arrow, None, button) + 12
-    assert button.width() >= least
+    button, option = shown(viewer, qtbot, labels).table_button, QStyleOptionToolButton()
+    button.initStyleOption(option)
+    complex_control, arrow = QStyle.ComplexControl.CC_ToolButton, QStyle.SubControl.SC_ToolButtonMenu
+    menu = button.style().subControlRect(complex_control, option, arrow, button)
+    assert menu.left() >= button.fontMetrics().horizontalAdvance(button.text()) + 8
 
 
 def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):
