@@ -289,6 +289,10 @@ def test_the_key_bar_is_at_the_bottom_and_shows_all_keys(desk):
     assert table.geometry().top() >= 0
     hand.qtbot.keyClicks(native, "?")
     assert not table.isVisible()
+    hand.qtbot.keyClicks(native, "?")
+    assert table.isVisible()
+    hand.qtbot.keyClick(native, Qt.Key.Key_Escape)
+    assert not table.isVisible()
 
 
 def test_what_the_key_bar_says_of_a_tool_is_read_to_the_end(desk):

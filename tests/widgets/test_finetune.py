@@ -245,7 +245,11 @@ def test_an_unfinished_one_is_discarded_once_that_is_confirmed(viewer, qtbot, un
     qtbot.mouseClick(widget.discard_button, Qt.MouseButton.LeftButton)
     assert unfinished.exists()
     qtbot.mouseClick(widget.discard_button, Qt.MouseButton.LeftButton)
+    assert widget.unfinished.isHidden()  # nothing to press again while the files go
+    assert not widget.start_button.isEnabled()
+    assert widget.message.text() == "“mine” is being discarded …"
     qtbot.waitUntil(lambda: widget.name_box.text() != "mine")
+    assert widget.start_button.isEnabled() == widget.known
     assert not unfinished.exists()
     assert not widget.unfinished.isVisibleTo(widget)
     assert widget.message.text() == ""
@@ -273,6 +277,9 @@ def test_axes_fit_what_they_show_and_names_cover_nothing(qtbot):
     for step, score in ((0, 0.991), (8, 0.999)):
         plot.add(step, {"run 1": score}, marks=True)
     plot._draw()
+    axis = plot.getAxis("left")
+    plot.grab()  # draws
+    assert axis.width() >= axis.label.boundingRect().height() + axis.textWidth  # its name beside its numbers
     low, high = plot.getViewBox().viewRange()[1]
     assert low < 0.991 < 0.999 < high
     assert high - low < 0.03

@@ -125,6 +125,10 @@ def test_a_name_that_is_taken_is_refused(widget, qtbot, folder, monkeypatch):
     widget.view.frame.edited.emit(row_of(widget, "beta"), "model", "alpha")
     qtbot.waitUntil(lambda: bool(said))
     assert "There is a model “alpha” already" in said[0]
+    assert widget.told.isVisibleTo(widget)  # notifications lie behind the dialog
+    assert widget.told.text() == said[0]
+    click(qtbot, widget, "alpha")
+    assert not widget.told.isVisibleTo(widget)
     assert (folder / "beta.safetensors").exists()
 
 
@@ -134,6 +138,8 @@ def test_taking_away_and_bringing_back(widget, qtbot, folder):
     click(qtbot, widget, "beta")
     qtbot.mouseClick(widget.delete_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "beta" not in {row["model"] for row in widget.rows})
+    assert widget.told.text() == "“beta” was deleted; “Restore” undoes it."
+    assert widget.told.isVisibleTo(widget)
     assert preferences.model != "beta"
     assert not (folder / "beta.safetensors").exists()
     assert widget.restore_button.isEnabled()

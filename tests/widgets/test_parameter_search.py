@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_leafseg.io import write_image, write_labels
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.main.dialogs import open_dialog
 from napari_leafseg.widgets.parameter_search.widget import ParameterSearchWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 
@@ -69,11 +70,23 @@ def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, q
     widget.session.parameters_suggested.connect(lambda model, values: suggested.append((model, values)))
     qtbot.mouseClick(widget.apply_button, Qt.MouseButton.LeftButton)
     ((model, values),) = suggested
+    assert widget.message.isVisibleTo(widget)
+    assert widget.message.text().startswith("These values are used from now on")
     assert model == "leaf"
     assert (values["seed_threshold"], values["angle"]) == (search.rows[3], search.columns[7])
     qtbot.wait(600)  # not a double click
     qtbot.mouseClick(widget.map.viewport(), Qt.MouseButton.LeftButton, pos=cell)
     assert "Picked" not in widget.verdict.text()
+
+
+def test_the_verdict_and_its_button_are_seen_in_the_dialog_without_scrolling(viewer, qtbot, folder, monkeypatch):
+    dialog = open_dialog(viewer, "parameter_search")
+    search = dialog.inner
+    choose(search, qtbot, folder, monkeypatch)
+    compare(search, qtbot)
+    for part in (search.verdict, search.apply_button, search.map):
+        qtbot.waitUntil(lambda part=part: part.visibleRegion().boundingRect() == part.rect())
+    dialog.close()
 
 
 def test_a_reviewed_image_on_the_screen_is_compared_by_its_corrected_leaves(viewer, qtbot, scene):

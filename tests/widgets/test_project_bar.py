@@ -20,7 +20,7 @@ from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.image_record import ReviewState
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from tests.widgets.answers import name_folder, trust
+from tests.widgets.answers import Answer, name_folder, trust
 
 
 @pytest.fixture
@@ -213,6 +213,26 @@ def test_a_full_disk_is_shown_and_the_work_can_go_elsewhere(desk, tmp_path, monk
     bar.controller.close()
     with Project.open(tmp_path / "stick") as project:
         assert project.open_document(project.images[0], (50, 60)).locked() == frozenset()
+
+
+def test_the_name_that_is_proposed_is_free(desk, tmp_path, qtbot):
+    images, _binding = desk
+    bar = images.project_bar
+    seen = []
+
+    def look(dialog):
+        seen.append(dialog.form.settings().folder)
+        qtbot.keyClick(dialog, Qt.Key.Key_Return)
+
+    answer = Answer("new_folder_dialog", look)
+    bar.actions_by_name["new"].trigger()
+    answer.check()
+    qtbot.waitUntil(lambda: bar.controller.project is not None and bar.controller.project.folder == seen[0])
+    answer = Answer("new_folder_dialog", look)
+    bar.actions_by_name["elsewhere"].trigger()
+    answer.check()
+    qtbot.waitUntil(lambda: bar.controller.project.folder == seen[1])
+    assert seen[1].name == f"{seen[0].name} 2"
 
 
 def test_the_work_goes_elsewhere_also_when_the_old_disk_is_gone(desk, tmp_path, monkeypatch, qtbot):

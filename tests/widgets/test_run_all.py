@@ -167,6 +167,15 @@ def test_only_what_is_missing_or_out_of_date_is_run_again(desk, qtbot, model, tm
     assert sorted(model.seen) == ["a", "b", "b", "c", "d"]
 
 
+def test_how_a_run_ended_is_not_told_of_the_next_project(desk, qtbot, model):
+    images, button = desk
+    model.go.set()
+    run_all(qtbot, button)
+    assert button.run.sentence() == "4 images run"
+    images.controller.close()
+    assert button.run.sentence() == ""
+
+
 def test_it_stops_and_goes_on(desk, qtbot, model):
     images, button = desk
     press(qtbot, button)
@@ -324,6 +333,7 @@ def test_a_click_on_the_contact_sheet_goes_to_the_image(desk, qtbot, model, view
     sheet = images.sheet
     assert [entry.path.stem for entry in sheet.rows.entries] == ["b", "c", "d", "a"]
     place = sheet.view.visualRect(sheet.rows.index(0)).center()
+    assert sheet.view.viewport().rect().contains(sheet.view.visualRect(sheet.rows.index(0)))  # its words, too
     qtbot.mouseClick(sheet.view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(place))
     qtbot.waitUntil(lambda: "b" in [layer.name for layer in viewer.layers if layer.visible])
     assert images.list.entry() is images.session.images[1]

@@ -38,7 +38,7 @@ def test_all_models_are_listed_with_a_line_each(viewer):
         share = describe_model(name).metrics["sbd_real"]
         found = describe_model(name).metrics.get("found_synthetic")
         score = (
-            f"outlines {100 * share:.0f} % right"
+            f"outlines {f'{share:.2f}'[2:]} % right"  # as Models … says it
             if found is None
             else f"finds {min(9, round(10 * found))} of 10 leaves"
         )
@@ -52,6 +52,18 @@ def test_all_models_are_listed_with_a_line_each(viewer):
         assert "SBD" in widget.model_box.toolTip()
         assert len(text) > 60
     widget.close()
+
+
+def test_the_opened_list_says_what_a_model_is_for_under_its_name(widget, qtbot):
+    qtbot.mouseClick(widget.model_box, Qt.MouseButton.LeftButton)
+    view = widget.model_box.view()
+    qtbot.waitUntil(view.isVisible)
+    line = view.fontMetrics().lineSpacing()
+    heights = [view.visualRect(view.model().index(row, 0)).height() for row in range(widget.model_box.count())]
+    assert min(heights[:-1]) >= 2 * line
+    assert line <= heights[-1] < 2 * line  # “Other file …”
+    assert view.sizeHintForColumn(0) < view.width()
+    qtbot.keyClick(view, Qt.Key.Key_Escape)
 
 
 def test_a_gray_image_is_told_of_a_better_model_than_one_for_color(viewer, qtbot):

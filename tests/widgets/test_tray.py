@@ -17,6 +17,7 @@ from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.measure.widget import MeasureWidget
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.camera_positions import PositionStore
+from napari_leafseg.widgets.state.napari_private import canvas_size
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.session import Session
 from tests.cards import LEAF, scene
@@ -127,6 +128,20 @@ def test_corners_are_dragged_and_leaves_belong_to_the_pots_of_all_days(desk, qtb
     ProjectController.of(widget.session).project.writer.flush()
     (kept,) = read_positions(folder / "project").trays.values()
     assert kept.empty == {(1, 1)}
+
+
+def test_all_corners_are_in_view_and_the_layer_is_chosen_again_afterwards(desk, qtbot, viewer):
+    widget, _hand, _folder = desk
+    viewer.camera.zoom *= 8  # a leaf fills the canvas
+    before = viewer.layers.selection.active
+    assert before is not None
+    click(qtbot, widget.tray_button)
+    shown = np.array(canvas_size(viewer)) / viewer.camera.zoom
+    middle = np.array(viewer.camera.center[-2:])
+    for corner in widget.tray_panel.grid.handles.points:
+        assert (np.abs(corner - middle) < shown / 2).all()
+    click(qtbot, widget.tray_panel.cancel_button)
+    assert viewer.layers.selection.active is before
 
 
 def test_nothing_counts_before_use_and_a_tray_can_be_removed(desk, qtbot, viewer):

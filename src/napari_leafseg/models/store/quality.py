@@ -27,7 +27,7 @@ def found_words(card: ModelCard, gray: bool = False) -> str:
     share = card.metrics.get(_FOUND[gray])
     if share is None:
         sbd = card.metrics.get(_SBD[gray])
-        return "" if sbd is None else f"outlines {100 * sbd:.0f} % right"
+        return "" if sbd is None else f"outlines {100 * round(sbd, 2):.0f} % right"
     found = 10 if share == 1 else min(9, round(10 * share))
     return f"finds {found} of 10 leaves"
 

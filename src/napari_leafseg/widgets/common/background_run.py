@@ -334,8 +334,13 @@ class BackgroundRun(QObject):
             self._entries, self._begun = {}, {}
 
     def _project_changed(self) -> None:
-        if self.job.running and self.controller.project is not self._project:
+        if self.controller.project is self._project:
+            return
+        if self.job.running:
             self.stop()
+        elif self.total:  # how a run ended is told of its own project
+            self.done = self.skipped = self.total = 0
+            self.changed.emit()
 
 
 def tool_name(found: FoundLeaves) -> str:

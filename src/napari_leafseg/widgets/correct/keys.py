@@ -87,15 +87,19 @@ class KeyBar(QLabel):
         self._place()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Keep the bar at the bottom of the canvas, and hear ``?``, which napari cannot bind."""
+        """Keep the bar at the bottom of the canvas, and hear the keys of the list, as napari cannot bind ``?``."""
         if event is not None and watched is self._canvas:
             if event.type() == QEvent.Type.Resize:
                 self._place()
-            elif event.type() == QEvent.Type.KeyPress and getattr(event, "text", str)() == "?":
+            elif event.type() == QEvent.Type.KeyPress and self._asked(event):
                 self.all.setVisible(not self.all.isVisible())
                 self._place()
                 return True
         return False
+
+    def _asked(self, event: QEvent) -> bool:
+        escape = getattr(event, "key", int)() == Qt.Key.Key_Escape
+        return getattr(event, "text", str)() == "?" or (escape and self.all.isVisible())
 
     def _place(self) -> None:
         width, height = self._canvas.width() - 2 * _MARGIN, self._canvas.height()

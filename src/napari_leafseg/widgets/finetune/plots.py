@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_leafseg.widgets.common.controls import burst_timer, color_axes
 
 _COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#44AA99", "#D55E00", "#F0E442", "#999999")
+_AROUND = 12  # pixels: of the numbers and the name of the upward axis
 _A_LINE = 4  # names above the curves
 
 
@@ -48,7 +49,8 @@ class CurvePlot(pg.PlotWidget):
         self._points: dict[str, tuple[list[float], list[float]]] = {}
         self._curves: dict[str, pg.PlotDataItem] = {}
         self._soon = burst_timer(self, self._draw)  # a graphics card makes more steps a second than one can see
-        self.getAxis("left").setWidth(54)
+        metrics = self.fontMetrics()  # the same in all plots, so that their steps lie below each other
+        self.getAxis("left").setWidth(metrics.height() + metrics.horizontalAdvance("0.0005") + _AROUND)
         self.take_colors()
 
     def take_colors(self) -> None:

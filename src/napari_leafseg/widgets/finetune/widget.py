@@ -243,10 +243,18 @@ class FinetuneWidget(FinetuneForm):
             return
         question = f"Delete what “{run.name}” has learned so far? Your corrections and all models stay."
         if QMessageBox.question(self, "Discard", question) == QMessageBox.StandardButton.Yes:
+            self.unfinished.setVisible(False)  # it takes a moment
+            self.start_button.setEnabled(False)
+            self.message.setText(f"“{run.name}” is being discarded …")
             start_worker(
-                discard, session_folder(run.name), on_result=lambda _none: self._discarded(), on_error=self._failed,
+                discard, session_folder(run.name), on_result=lambda _none: self._discarded(), on_error=self._kept,
                 owner=self,
             )  # fmt: skip
+
+    def _kept(self, error: Exception) -> None:
+        """Offer again what could not be discarded."""
+        self._show_unfinished()
+        self._failed(error)
 
     def _discarded(self) -> None:
         if self.job.running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,9 @@ class ProjectBar(QWidget):
         images = next((entry.path.parent for entry in self.session.images), None)
         inside = Path(preferences.project_folder) if images is None else images.parent
         name = "Leaves" if images is None or not images.name else f"{images.name} leaves project"
+        free = (f"{name} {number}" for number in itertools.count(2))
+        while (inside / name).exists():
+            name = next(free)
         folder = ask_new_folder(self, title, action, inside, name)
         if folder is not None:
             preferences.project_folder = str(folder.parent)

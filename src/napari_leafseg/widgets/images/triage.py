@@ -60,6 +60,7 @@ class ContactSheet(QWidget):
         self.view.setResizeMode(QListView.ResizeMode.Adjust)
         self.view.setItemDelegate(CellDelegate(thumbnails.image, theme, self.view))
         self.view.setGridSize(QSize(CELL + 6, CELL + 50))
+        self.view.setMinimumHeight(90)
         row = QHBoxLayout()
         row.addWidget(self.shown_box)
         row.addWidget(self.order_box)
@@ -68,7 +69,6 @@ class ContactSheet(QWidget):
         column.setContentsMargins(8, 4, 8, 4)
         column.addLayout(row)
         column.addWidget(self.view, 1)
-        self.view.setMinimumHeight(90)
         self._soon = burst_timer(self, self.refresh)
         listen(session.images_changed, self._changed)
         self.shown_box.currentIndexChanged.connect(lambda _index: self.refresh())
@@ -76,6 +76,12 @@ class ContactSheet(QWidget):
         self.view.clicked.connect(self._clicked)
         self.view.activated.connect(self._clicked)
         self.refresh()
+
+    def sizeHint(self) -> QSize:
+        """Return the size at which a row of cells is seen as a whole."""
+        hint = super().sizeHint()
+        around = hint.height() - self.view.sizeHint().height() + 2 * self.view.frameWidth()
+        return QSize(hint.width(), around + self.view.gridSize().height())
 
     def _wanted(self, entry: ListedImage) -> bool:
         if not entry.has_leaves:

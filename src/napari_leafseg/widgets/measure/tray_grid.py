@@ -43,10 +43,13 @@ class TrayGrid(QObject):
         super().__init__(parent)
         self._session, self.image, self.tray = session, image, tray
         self.shape = plane_shape(image)
+        selection = session.viewer.layers.selection
+        active = selection.active
         self._names: Points = session.viewer.add_layer(
             Points(np.zeros((0, 2)), ndim=2, name="tray names", size=1, face_color="transparent",
                    border_color="transparent", metadata=session.mark(image, "tray"), **geometry(image, 2))
         )  # fmt: skip
+        selection.active = active  # which the handles bring back
         self.handles = Handles(session, image, "tray", "tray", self)
         self.handles.moved.connect(self._moved)
         self.handles.rested.connect(self._rested)
@@ -65,9 +68,9 @@ class TrayGrid(QObject):
 
     def close(self) -> None:
         """Take the grid away."""
-        self.handles.close()
         if self._names in self._session.viewer.layers:
             self._session.viewer.layers.remove(self._names)
+        self.handles.close()
         self.deleteLater()
 
     def _write_names(self) -> None:

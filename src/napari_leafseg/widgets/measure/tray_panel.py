@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
@@ -19,9 +20,11 @@ from napari_leafseg.experiment.tray import DEFAULT_NAMES, MOST, Point, Tray
 from napari_leafseg.pipelines.crops import crop_job
 from napari_leafseg.widgets.common.controls import push_button, wrapped_label
 from napari_leafseg.widgets.common.settings_form import SettingsForm
+from napari_leafseg.widgets.measure.handles import plane_shape
 from napari_leafseg.widgets.measure.tray_grid import TrayGrid
 from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.session import Session
+from napari_leafseg.widgets.state.view import fit_box
 from napari_leafseg.widgets.state.workers import start_worker
 
 _START: tuple[Point, ...] = ((0.06, 0.06), (0.06, 0.94), (0.94, 0.94), (0.94, 0.06))
@@ -121,6 +124,7 @@ class TrayPanel(QWidget):
         self.everywhere.setVisible(len(together) > 1)
         self.everywhere.setChecked(not others)
         self.remove_button.setEnabled(kept is not None)
+        fit_box(self._session, image, np.zeros(2), np.array(plane_shape(image), float))  # all corners in view
         self.grid = TrayGrid(self._session, image, tray, self)
         self.grid.changed.connect(self._tell)
         self.grid.removed.connect(self.close_grid)

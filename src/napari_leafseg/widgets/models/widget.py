@@ -60,6 +60,7 @@ class ModelsWidget(LeafsegWidget):
         self.view.frame.edited.connect(self._renamed)
         self.text = wrapped_label("about", _HINT)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.told = wrapped_label("told")  # beside the notification, which the window shows behind this dialog
         self.difference = FrameView(self)
         self.difference.setObjectName("difference")
         self.difference.setWordWrap(True)
@@ -84,6 +85,7 @@ class ModelsWidget(LeafsegWidget):
         column.addWidget(self.view, 2)
         column.addLayout(first)
         column.addLayout(second)
+        column.addWidget(self.told)
         column.addWidget(self.text)
         column.addWidget(self.difference, 1)
 
@@ -111,7 +113,13 @@ class ModelsWidget(LeafsegWidget):
         self.restore_button.setEnabled(not menu.isEmpty())
         self._selected()
 
+    def _tell(self, words: str, notify: Callable[[str], Any] = show_info) -> None:
+        self.told.setText(words)
+        self.told.setVisible(True)
+        notify(words)
+
     def _selected(self, *_what: Any) -> None:
+        self.told.setVisible(False)
         chosen = self.chosen
         one = chosen[0] if len(chosen) == 1 else None
         own = one is not None and one["whose"] == "yours"
@@ -148,19 +156,19 @@ class ModelsWidget(LeafsegWidget):
 
         def done(_result: Any) -> None:
             self.session.models_changed.emit()
-            show_info(words)
+            self._tell(words)
 
         start_worker(job, *arguments, on_result=done, on_error=self._failed, owner=self)
 
     def _failed(self, error: Exception) -> None:
-        show_error(str(error))
         self.refresh()
+        self._tell(str(error), show_error)
 
     def use(self) -> None:
         """Choose the model in *Segment*, now and from now on."""
         name = self.chosen[0]["model"]
         self.session.prefer_model(name)
-        show_info(f"“{name}” is chosen in Segment from now on.")
+        self._tell(f"“{name}” is chosen in Segment from now on.")
 
     def rename(self) -> None:
         """Let the user type another name in the table."""

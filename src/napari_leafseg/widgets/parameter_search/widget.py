@@ -88,10 +88,10 @@ class ParameterSearchWidget(JobWidget):
         pinned.addLayout(buttons)
         pinned.addWidget(self.progress)
         pinned.addWidget(self.message)
+        pinned.addWidget(self.verdict)
+        pinned.addWidget(self.apply_button)
         column.addWidget(self.map, 1)
         column.addWidget(self.smallest_row)
-        column.addWidget(self.verdict)
-        column.addWidget(self.apply_button)
         column.addStretch(0)
         self._show_running(False)
 
@@ -239,6 +239,7 @@ class ParameterSearchWidget(JobWidget):
         self.apply_button.setEnabled(True)
 
     def _pick(self, row: int, column: int) -> None:
+        self.message.setVisible(False)
         self._picked = None if self._picked == (row, column) else (row, column)
         self._show_plane()
 
@@ -247,4 +248,7 @@ class ParameterSearchWidget(JobWidget):
         search = self.search
         values = search.best if self._picked is None else search.at(*self._picked, self.smallest_box.currentIndex())
         self.session.parameters_suggested.emit(self.model_name, values)
-        show_info("These values are used from now on; undo brings the leaves back, ↺ the defaults.")
+        words = "These values are used from now on; undo brings the leaves back, ↺ the defaults."
+        self.message.setText(words)  # beside the notification, which the window shows behind this dialog
+        self.message.setVisible(True)
+        show_info(words)

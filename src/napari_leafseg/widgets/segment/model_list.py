@@ -18,6 +18,7 @@ from napari_leafseg.widgets.common.controls import present
 
 PURPOSE = Qt.ItemDataRole.UserRole + 1
 _SAMPLES = 64  # pixels along each axis that tell whether an image is gray
+_NEXT_LINE = "\u2028"  # what Qt draws as one; it leaves out "\n"
 
 
 class TwoLines(QStyledItemDelegate):
@@ -28,7 +29,7 @@ class TwoLines(QStyledItemDelegate):
         super().initStyleOption(option, index)
         purpose = index.data(PURPOSE)
         if purpose:
-            option.text = f"{option.text}\n{purpose}"
+            option.text = f"{option.text}{_NEXT_LINE}{purpose}"
 
 
 def is_gray(image: Image | None) -> bool:
