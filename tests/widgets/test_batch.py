@@ -16,6 +16,7 @@ from napari_leafseg.project.background import store_labels
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.batch import widget as module
 from napari_leafseg.widgets.batch.widget import BatchWidget
+from napari_leafseg.widgets.finetune.widget import FinetuneWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state.image_record import ListedImage
@@ -232,3 +233,20 @@ def test_opening_what_a_batch_wrote_opens_its_project(widget, viewer, qtbot, mea
     qtbot.waitUntil(lambda: widget.controller.project is not None)
     assert widget.controller.project.folder == measured / "project"
     assert len(Session.of(viewer).images) == 3
+
+
+@pytest.mark.parametrize("follower", ["batch", "finetune"])
+def test_the_model_that_is_chosen_in_segment_is_chosen_here_too(viewer, qtbot, follower):
+    segment = SegmentWidget(viewer)
+    box = BatchWidget(viewer).model_box if follower == "batch" else FinetuneWidget(viewer).base_box
+    segment.choose_model("leaf")
+    segment.choose_model("leaf-small")
+    assert box.currentData() == "leaf-small"
+    box.setCurrentIndex(box.findData("leaf"))
+    Session.of(viewer).models_changed.emit()  # listed again
+    assert box.currentData() == "leaf"
+    segment.choose_model("solov2")
+    assert box.currentData() == "solov2"
+    box.setEnabled(False)  # a job runs
+    segment.choose_model("leaf")
+    assert box.currentData() == "solov2"

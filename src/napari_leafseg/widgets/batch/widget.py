@@ -117,7 +117,7 @@ class BatchWidget(JobWidget):
         self._made = False  # the project of an experiment, which is about to be opened
         self._began, self._skipped, self._not_done, self._stopping = 0.0, 0, 0, False
         self.form = SettingsForm(preferences.filled("batch", BatchForm()))
-        self.model_box = self.follow_models(self.form.native("model"))
+        self.model_box = self.follow_segment(self.follow_models(self.form.native("model")))
         self._build()
         self._show_running(False)
 

@@ -52,6 +52,7 @@ class LeafsegWidget(QWidget):
         self.viewer = self.session.viewer
         self._key_actions: dict[str, Callable[[], Any]] = {}
         self._model_boxes: list[QComboBox] = []
+        self._following: QComboBox | None = None
         self._area: QScrollArea | None = None
         self._named_keys: list[tuple[Callable[[str], Any], str, str]] = []
         self.listen(self.session.models_changed, self._list_models_again)
@@ -115,6 +116,17 @@ class LeafsegWidget(QWidget):
         """Keep a list of all models up to date; returns it."""
         self._model_boxes.append(box)
         return box
+
+    def follow_segment(self, box: QComboBox) -> QComboBox:
+        """Choose in a list of models what is chosen in *Segment* from now on, while it may be changed; returns it."""
+        self._following = box
+        self.listen(self.session.model_chosen, self._follow_segment)
+        return box
+
+    def _follow_segment(self, name: str) -> None:
+        box = self._following
+        if box is not None and box.isEnabled() and box.findData(name) >= 0:
+            box.setCurrentIndex(box.findData(name))
 
     def _list_models_again(self) -> None:
         for box in self._model_boxes:

@@ -54,7 +54,7 @@ class FinetuneForm(JobWidget):
         self.state, self.known = "idle", False
         self.truth_label = wrapped_label("truth")
         self.form = SettingsForm(FinetuneChoices(preferences.model))
-        self.base_box = self.follow_models(self.form.native("base"))
+        self.base_box = self.follow_segment(self.follow_models(self.form.native("base")))
         self.name_box, self.effort_box = self.form.native("name"), self.form.native("effort")
         self.instance_unique_box = self.form.native("instance_unique")
         self.progress = thin_progress()

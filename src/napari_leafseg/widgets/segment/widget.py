@@ -75,7 +75,8 @@ class SegmentWidget(SegmentForm):
         self.listen(events.removed, self._layers_changed)
         self.listen(self.viewer.layers.selection.events.active, self._active_changed)
         self.listen(self.session.layer_state_changed, self._state_changed)
-        self.model_box.currentIndexChanged.connect(lambda _index: self._state_changed(self.image))
+        self.session.model = self.model_name
+        self.model_box.currentIndexChanged.connect(self._model_changed)
         self.listen(self.session.prediction_restored, self._prediction_restored)
         self.listen(self.session.image_exchanged, self._image_exchanged)
         self.listen(self.session.parameters_suggested, self._take_over)
@@ -90,6 +91,10 @@ class SegmentWidget(SegmentForm):
     def image(self) -> Image | None:
         """The chosen image layer."""
         return self.image_box.currentData()
+
+    def _model_changed(self, _index: int) -> None:
+        self._state_changed(self.image)
+        self.session.tell_model(self.model_name)
 
     def _layers_changed(self, event: Any = None) -> None:
         """List image layers by type; a new one becomes the chosen one."""

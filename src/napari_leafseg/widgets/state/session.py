@@ -64,6 +64,8 @@ class Session:
         A model is to be chosen in *Segment*.
     read_options_chosen(ReadOptions)
         Channels or a plane were chosen for the images of the list.
+    model_chosen(str)
+        Another model was chosen in *Segment*.
     models_changed()
         There is a new model, or one got another name or was deleted.
     """
@@ -82,12 +84,14 @@ class Session:
     parameters_suggested = Signal(str, dict)
     model_wanted = Signal(str)
     models_changed = Signal()
+    model_chosen = Signal(str)
     read_options_chosen = Signal(object)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
         self.images: list[ListedImage] = []
         self.read_options = ReadOptions()
+        self.model: str | None = None  # that was told last
         self._records: weakref.WeakKeyDictionary[Layer, ImageRecord] = weakref.WeakKeyDictionary()
         self._uses = itertools.count(1)
         viewer.layers.events.removed.connect(self._forget)
@@ -125,6 +129,12 @@ class Session:
         """Choose a model in *Segment*, now and from now on."""
         preferences.model = name
         self.model_wanted.emit(name)
+
+    def tell_model(self, name: str | None) -> None:
+        """Tell that another model was chosen in *Segment*."""
+        if name is not None and name != self.model:
+            self.model = name
+            self.model_chosen.emit(name)
 
     def choose_read_options(self, options: ReadOptions) -> None:
         """Choose which channels and which plane of images are read from now on."""
