@@ -181,3 +181,11 @@ def test_a_project_on_a_slow_disk_keeps_nobody_waiting(viewer, qtbot, tmp_path, 
     answers.set()
     qtbot.waitUntil(lambda: len(viewer.layers) == 1)
     assert widget.controller.project.folder == tmp_path / "p"
+
+
+def test_a_filter_that_fits_no_image_says_so(widget, qtbot):
+    qtbot.keyClicks(widget.filter_box, "no such plant")
+    assert widget.list.count() == 0
+    assert widget.position.text() == "None of 4 images fits"
+    widget.filter_box.clear()
+    assert widget.position.text() == "1 of 4"

@@ -204,6 +204,8 @@ class ImagesWidget(ImagesForm):
     def _show_position(self) -> None:
         total, row = self.list.count(), self.list.currentRow()
         place = f"{row + 1} of {total}" if total and row >= 0 else ""
+        if not total and self.session.images:
+            place = f"None of {counted(len(self.session.images), 'image')} fits"
         self.position.setText("Looking for images …" if self._looking else place)
         self.previous_button.setEnabled(row > 0)
         self.next_button.setEnabled(row < total - 1)

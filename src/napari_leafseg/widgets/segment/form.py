@@ -217,7 +217,7 @@ class SegmentForm(JobWidget):
         self.show_folder(None)
         self.masks_button = QToolButton()
         self.masks_button.setObjectName("save_masks")
-        self.masks_button.setText("Masks …")
+        self.masks_button.setText("Masks")
         self.masks_button.setToolTip("Export every leaf's full mask, also where leaves overlap, as COCO")
         self.masks_button.setVisible(False)
         row.addWidget(self.save_button, 1)
