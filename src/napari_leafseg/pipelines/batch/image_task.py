@@ -72,12 +72,11 @@ def process_image(
     if settings.measure:
         setup, metric = setup_of(task)
         px_per_mm, said_by = _scale_of(path, settings, setup, metric, np.asarray(images[0]), planes[0])
-        record |= {"px_per_mm": px_per_mm}
-        result |= {"px_per_mm": px_per_mm}
+        record["px_per_mm"] = result["px_per_mm"] = px_per_mm
         record |= {name: said for name, said in json.loads(task.setup or "{}").items() if name in ("tray", "color")}
         if said_by:
-            record |= {"scale_source": said_by}
-            result["notes"] = [*image.notes, *found.notes, f"Scale from {said_by}."]
+            record["scale_source"] = said_by
+            result["notes"].append(f"Scale from {said_by}.")
         measured = []
         for number, (plane, sure) in enumerate(zip(planes, found.confidence, strict=True)):
             rgb = _colors_of(to_rgb8(np.asarray(images[number]), str(path)), path, settings, setup)  # one at a time
