@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from napari_leafseg.project.document import Document
 from napari_leafseg.project.files import ImageRef, folded, image_place, read_project_file
 from napari_leafseg.project.journal import last_number, read_journal
 from napari_leafseg.project.labels_file import read_labels_file, read_record_file
+
+_LOG = logging.getLogger(__name__)
 
 
 class Correction(NamedTuple):
@@ -114,7 +117,8 @@ def _moved(listed: ListedImages, files: Iterable[str | Path]) -> dict[str, Path]
 def _content_of(path: Path) -> str:
     try:
         return image_hash(path)
-    except UserError:  # told where the image is done
+    except UserError as error:  # told where the image is done
+        _LOG.debug("%s has no hash: %s", path, error)
         return ""
 
 
