@@ -76,7 +76,7 @@ def process_image(
         record |= {name: said for name, said in json.loads(task.setup or "{}").items() if name in ("tray", "color")}
         if said_by:
             record["scale_source"] = said_by
-            result["notes"].append(f"Scale from {said_by}.")
+            result["notes"] = [*image.notes, *found.notes, f"Scale from {said_by}."]
         measured = []
         for number, (plane, sure) in enumerate(zip(planes, found.confidence, strict=True)):
             rgb = _colors_of(to_rgb8(np.asarray(images[number]), str(path)), path, settings, setup)  # one at a time
