@@ -9,12 +9,12 @@ from pathlib import Path
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, Signal
 
 from napari_leafseg.experiment import Described
 from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.positions import KnownScale, Positions, Setup, same_position
 from napari_leafseg.experiment.tray import Tray
+from napari_leafseg.project import Project
 from napari_leafseg.project.positions_file import (
     FILE,
     KeptPositions,
@@ -25,6 +25,7 @@ from napari_leafseg.project.positions_file import (
 from napari_leafseg.project.write_job import Job
 from napari_leafseg.widgets.state.known_images import ExperimentStore, KnownImages
 from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.project_store import ProjectStore
 from napari_leafseg.widgets.state.session import Session
 
 _STORES: weakref.WeakKeyDictionary[Session, PositionStore] = weakref.WeakKeyDictionary()
@@ -48,27 +49,16 @@ class Lookup:
         return self._found.get(path, alone)
 
 
-class PositionStore(QObject):
-    """The camera positions of the open project; what was set before one was opened goes with it.
+class PositionStore(ProjectStore[KeptPositions]):
+    """The camera positions of the open project; what was set before one was opened goes with it."""
 
-    Signals
-    -------
-    changed()
-        Another tray or scale holds.
-    """
-
-    changed = Signal()
+    file = FILE
 
     def __init__(self, session: Session, controller: ProjectController) -> None:
         super().__init__(controller)
         self._session = weakref.ref(session)
-        self._controller = controller
-        self._other = True
-        self._kept = KeptPositions()
         self._lookup: Lookup | None = None
-        controller.opened.connect(self._opened)
-        controller.changed.connect(self._project_changed)
-        ExperimentStore.of(session).changed.connect(self._forget)
+        ExperimentStore.of(session).changed.connect(self._other_images)
         self._project_changed()
 
     @classmethod
@@ -146,38 +136,31 @@ class PositionStore(QObject):
     def replace(self, positions: Positions) -> None:
         """Take over what somebody decided, and keep it."""
         self._kept.positions, self._lookup = positions, None
-        self._keep()
+        self.keep()
         self.changed.emit()
 
     def _described(self) -> Mapping[Path, Described]:
         session = self._session()
         return {} if session is None else ExperimentStore.of(session).known().all()
 
+    def _other_images(self) -> None:
+        self._forget()
+        self.changed.emit()
+
+    def _empty(self) -> KeptPositions:
+        return KeptPositions()
+
+    def _load(self, project: Project) -> KeptPositions:
+        kept = load_positions(project)
+        if kept.problem:
+            show_error(kept.problem)
+        return kept
+
+    def _job(self, project: Project) -> Job | None:
+        if not self._kept.writable:
+            return None
+        kept = replace(self._kept)  # the positions in it are never changed, others take their place
+        return Job(lambda other: write_positions(other.folder, positions_content(kept, other)), project, "")
+
     def _forget(self) -> None:
         self._lookup = None
-        self.changed.emit()
-
-    def _opened(self) -> None:
-        self._other = True
-
-    def _project_changed(self) -> None:
-        project = self._controller.project
-        if self._other:
-            self._kept = KeptPositions() if project is None else load_positions(project)
-            if self._kept.problem:
-                show_error(self._kept.problem)
-        self._lookup, other, self._other = None, self._other, False
-        if not other:  # a project of the same images, which what was set goes with
-            self._keep()
-        self.changed.emit()
-
-    def _keep(self) -> None:
-        """Give it to the project's writer."""
-        project, kept = self._controller.project, self._kept
-        if project is None or not kept.writable:
-            return
-        if kept == KeptPositions() and not (project.folder / FILE).exists():
-            return
-        kept = replace(kept)  # the positions in it are never changed, others take their place
-        job = Job(lambda other: write_positions(other.folder, positions_content(kept, other)), project, "")
-        project.writer.put(job, key="positions")

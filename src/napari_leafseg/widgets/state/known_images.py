@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, Signal
 
 from napari_leafseg.experiment import Described, Experiment
+from napari_leafseg.project import Project
 from napari_leafseg.project.experiment_file import (
     FILE,
     KeptExperiment,
@@ -21,6 +21,7 @@ from napari_leafseg.project.experiment_file import (
 )
 from napari_leafseg.project.write_job import Job
 from napari_leafseg.widgets.state.project_controller import ProjectController
+from napari_leafseg.widgets.state.project_store import ProjectStore
 from napari_leafseg.widgets.state.session import Session
 
 _STORES: weakref.WeakKeyDictionary[Session, ExperimentStore] = weakref.WeakKeyDictionary()
@@ -46,26 +47,15 @@ class KnownImages:
         return self._found
 
 
-class ExperimentStore(QObject):
-    """The experiment of the open project; what was said before one was opened goes with it.
+class ExperimentStore(ProjectStore[KeptExperiment]):
+    """The experiment of the open project; what was said before one was opened goes with it."""
 
-    Signals
-    -------
-    changed()
-        Something else is known.
-    """
-
-    changed = Signal()
+    file = FILE
 
     def __init__(self, session: Session, controller: ProjectController) -> None:
         super().__init__(controller)
         self._session = weakref.ref(session)
-        self._controller = controller
-        self._other = True
-        self._kept = KeptExperiment()
         self._known: KnownImages | None = None
-        controller.opened.connect(self._opened)
-        controller.changed.connect(self._project_changed)
         self._project_changed()
 
     @classmethod
@@ -92,31 +82,23 @@ class ExperimentStore(QObject):
     def replace(self, experiment: Experiment) -> None:
         """Take over what somebody decided, and keep it."""
         self._kept.experiment, self._known = experiment, None
-        self._keep()
+        self.keep()
         self.changed.emit()
 
-    def _opened(self) -> None:
-        """Other images are the list now, with what their project says of them."""
-        self._other = True
+    def _empty(self) -> KeptExperiment:
+        return KeptExperiment()
 
-    def _project_changed(self) -> None:
-        project = self._controller.project
-        if self._other:
-            self._kept = KeptExperiment() if project is None else load_experiment(project)
-            if self._kept.problem:
-                show_error(self._kept.problem)
-        self._known, other, self._other = None, self._other, False
-        if not other:  # a project of the same images, which what was said goes with
-            self._keep()
-        self.changed.emit()
+    def _load(self, project: Project) -> KeptExperiment:
+        kept = load_experiment(project)
+        if kept.problem:
+            show_error(kept.problem)
+        return kept
 
-    def _keep(self) -> None:
-        """Give it to the project's writer."""
-        project, kept = self._controller.project, self._kept
-        if project is None or not kept.writable:
-            return
-        if kept == KeptExperiment() and not (project.folder / FILE).exists():
-            return
-        kept = replace(kept)  # the experiment in it is never changed, another one takes its place
-        job = Job(lambda other: write_experiment(other.folder, experiment_content(kept, other)), project, "")
-        project.writer.put(job, key="experiment")
+    def _job(self, project: Project) -> Job | None:
+        if not self._kept.writable:
+            return None
+        kept = replace(self._kept)  # the experiment in it is never changed, another one takes its place
+        return Job(lambda other: write_experiment(other.folder, experiment_content(kept, other)), project, "")
+
+    def _forget(self) -> None:
+        self._known = None
