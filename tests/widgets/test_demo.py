@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication
 from napari_leafseg.widgets.main.demo import run_demo
 
 
-def test_demo_leaves_screenshot_labels_and_traits(tmp_path, qtbot):
+def test_demo_leaves_screenshot_labels_and_traits(tmp_path, mock_app_model, qtbot):
     run_demo(tmp_path / "demo-output")
     made = sorted(path.name for path in (tmp_path / "demo-output").iterdir())
     stem = "growth"

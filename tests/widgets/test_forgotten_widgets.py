@@ -40,7 +40,7 @@ def test_a_widget_is_forgotten(viewer, qtbot, kind):
     qtbot.waitUntil(forgotten)
 
 
-def test_a_closed_viewer_is_forgotten_with_its_widgets(qtbot):
+def test_a_closed_viewer_is_forgotten_with_its_widgets(mock_app_model, qtbot):
     def opened_and_closed():
         viewer = napari.Viewer(show=False)
         widgets = [kind(viewer) for kind in (ImagesWidget, SegmentWidget, CorrectWidget)]
