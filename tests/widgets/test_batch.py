@@ -237,8 +237,8 @@ def test_opening_what_a_batch_wrote_opens_its_project(widget, viewer, qtbot, mea
 
 @pytest.mark.parametrize("follower", ["batch", "finetune"])
 def test_the_model_that_is_chosen_in_segment_is_chosen_here_too(viewer, qtbot, follower):
-    segment = SegmentWidget(viewer)
-    box = BatchWidget(viewer).model_box if follower == "batch" else FinetuneWidget(viewer).base_box
+    segment, widget = SegmentWidget(viewer), BatchWidget(viewer) if follower == "batch" else FinetuneWidget(viewer)
+    box = widget.model_box if isinstance(widget, BatchWidget) else widget.base_box
     segment.choose_model("leaf")
     segment.choose_model("leaf-small")
     assert box.currentData() == "leaf-small"

@@ -134,6 +134,7 @@ def test_a_drag_that_rests_on_its_way_is_one_step(widget, viewer, qtbot):
     group_by_seeds(widget, qtbot)
     slider, binding = widget.panel.rows["angle"].slider, widget.session.focused_binding()
     slider.setFixedWidth(200)
+    qtbot.waitUntil(lambda: slider.width() == 200 and not widget.live.busy)
     qtbot.wait(100)
     before, steps = slider.value(), len(binding.document.history)
     start = handle_position(slider)
@@ -154,6 +155,7 @@ def test_a_drag_of_60_events_in_2_seconds_ends_with_the_last_value(widget, viewe
     run(widget, qtbot)
     slider = widget.panel.rows["angle"].slider
     slider.setFixedWidth(200)
+    qtbot.waitUntil(lambda: slider.width() == 200 and not widget.live.busy)
     qtbot.wait(100)
     computed = []
     widget.live.ready.connect(lambda result: computed.append(result.values["angle"]))
