@@ -29,3 +29,8 @@ def _escaped(value: object) -> object:
         return value
     value = _CONTROL.sub(" ", value)
     return f"'{value}" if value.lstrip().startswith(_FORMULA) else value
+
+
+def as_csv(table: pd.DataFrame, separator: str = ",", decimal: str = ".") -> str:
+    """Return a table as text: numbers with seven digits, no formulas, see `harmless`."""
+    return harmless(table).to_csv(index=False, float_format="%.7g", sep=separator, decimal=decimal)

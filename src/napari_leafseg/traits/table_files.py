@@ -12,7 +12,7 @@ import pandas as pd
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ParameterError
-from napari_leafseg.io.tables import harmless
+from napari_leafseg.io.tables import as_csv, harmless
 from napari_leafseg.traits.dictionary import data_dictionary, split_unit
 
 ENDINGS = {".csv": "CSV", ".tsv": "TSV", ".xlsx": "Excel", ".parquet": "Parquet"}
@@ -92,7 +92,7 @@ def write_table(path: Path, table: pd.DataFrame, style: TableStyle) -> None:
     """Write one table into a file of that name, without a data dictionary."""
     shaped = long_form(table) if style.form == "long" else table
     if style.ending == ".xlsx":
-        content = _sheets({path.stem[:31]: shaped}, style, path)
+        content = _sheets({"Sheet1": shaped}, style, path)
     else:
         content = _content(shaped, style, style.units == "row")
     write_atomically(path, content)
@@ -104,8 +104,7 @@ def _content(table: pd.DataFrame, style: TableStyle, units: bool) -> bytes:
         return bytes(table.to_parquet(index=False))
     separator = "\t" if style.ending == ".tsv" else ";" if style.decimal == "," else ","
     names, row = names_and_units(table)
-    shown = harmless(table.set_axis(names, axis=1) if units else table)
-    text = shown.to_csv(index=False, float_format="%.7g", sep=separator, decimal=style.decimal)
+    text = as_csv(table.set_axis(names, axis=1) if units else table, separator, style.decimal)
     if units:
         head, _, rest = text.partition("\n")
         text = f"{head}\n{separator.join(row)}\n{rest}"

@@ -15,7 +15,7 @@ from napari_leafseg.experiment import Experiment, add_metadata
 from napari_leafseg.io import LABEL_SUFFIX, ReadOptions, label_path
 from napari_leafseg.io.exchange.formats import Labeled, write_format
 from napari_leafseg.io.exchange.names import relative_names
-from napari_leafseg.io.tables import harmless
+from napari_leafseg.io.tables import as_csv
 from napari_leafseg.pipelines.batch.growth import Followed, follow
 from napari_leafseg.pipelines.batch.parts import TABLES, keep_tracks, read_parts, read_tracks
 
@@ -89,4 +89,4 @@ def write_exports(
 
 
 def _csv(path: Path, table: pd.DataFrame) -> None:
-    write_atomically(path, harmless(table).to_csv(index=False, float_format="%.7g").encode())
+    write_atomically(path, as_csv(table).encode())

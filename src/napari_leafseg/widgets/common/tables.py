@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 import json
 import re
 from pathlib import Path
@@ -16,10 +15,11 @@ from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ParameterError
-from napari_leafseg.io.tables import harmless
+from napari_leafseg.io.tables import as_csv
+from napari_leafseg.traits.table_files import ENDINGS, TableStyle, write_table
 from napari_leafseg.widgets.common.controls import present
 
-FORMATS = {".csv": "CSV (*.csv)", ".tsv": "TSV (*.tsv)", ".xlsx": "Excel (*.xlsx)", ".parquet": "Parquet (*.parquet)"}
+FORMATS = {ending: f"{kind} (*{ending})" for ending, kind in ENDINGS.items()}
 
 
 class FrameModel(QAbstractTableModel):
@@ -236,7 +236,7 @@ class FrameView(QTableView):
 
 def as_text(table: pd.DataFrame) -> str:
     """Write a table separated by tabs, for the clipboard."""
-    return harmless(table).to_csv(sep="\t", index=False, float_format="%.7g")
+    return as_csv(table, "\t")
 
 
 def save_table(table: pd.DataFrame, path: Path, record: dict[str, Any]) -> None:
@@ -248,14 +248,7 @@ def save_table(table: pd.DataFrame, path: Path, record: dict[str, Any]) -> None:
         For another ending, or a folder that cannot be written.
     """
     ending = path.suffix.lower()
-    buffer, shown = io.BytesIO(), harmless(table)
-    if ending in {".csv", ".tsv"}:
-        buffer.write(shown.to_csv(index=False, float_format="%.7g", sep="," if ending == ".csv" else "\t").encode())
-    elif ending == ".xlsx":
-        shown.to_excel(buffer, index=False)
-    elif ending == ".parquet":
-        table.to_parquet(buffer, index=False)
-    else:
+    if ending not in FORMATS:
         raise ParameterError(f"{path.name}: a table is saved as {', '.join(FORMATS)}. Choose one of these endings.")
-    write_atomically(path, buffer.getvalue())
+    write_table(path, table, TableStyle(ending))
     write_atomically(path.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())

@@ -18,7 +18,7 @@ from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg._samples import SERIES, SERIES_TITLE, open_series, series_files
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment import Experiment
-from napari_leafseg.io.tables import harmless
+from napari_leafseg.io.tables import as_csv
 from napari_leafseg.pipelines.measure import Measured, MeasureEvent, measure_job
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.widgets.common.base import LeafsegWidget
@@ -200,8 +200,7 @@ def _leave_results(viewer: napari.Viewer, segment: SegmentWidget, growth: Growth
     write_labels(
         label_path(output, SERIES), layer.data, {**item.prediction.record(**item.parameters), "count": item.count}
     )
-    table = harmless(growth.measured.leaves)
-    write_atomically(output / f"{SERIES}_traits.csv", table.to_csv(index=False, float_format="%.7g").encode())
+    write_atomically(output / f"{SERIES}_traits.csv", as_csv(growth.measured.leaves).encode())
     viewer.screenshot(str(output / "screenshot.png"), canvas_only=False, flash=False)
     days, leaves = len(layer.data), growth.measured.leaves["track"].nunique()
     print(f"{days} days, {counted(leaves, 'leaf')} followed. Screenshot, labels and traits are in {output}/")
