@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,9 @@ import numpy as np
 from napari_leafseg._files import read_regular
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.io import image_hash
-from napari_leafseg.project.document import Document
 from napari_leafseg.project.files import ImageRef, folded, image_place, read_project_file
 from napari_leafseg.project.journal import last_number, read_journal
-from napari_leafseg.project.labels_file import read_labels_file, read_record_file
+from napari_leafseg.project.labels_file import read_document_files
 
 _LOG = logging.getLogger(__name__)
 
@@ -108,13 +108,14 @@ def _moved(listed: ListedImages, files: Iterable[str | Path]) -> dict[str, Path]
     found = dict[str, Path]()
     for ref in missing:
         for path in named.get(folded(Path(ref.path).name), []):
-            if ref.sha256 and not listed.path_of(ref).exists() and _content_of(path) == ref.sha256:
+            if ref.sha256 and not listed.path_of(ref).exists() and content_of(path) == ref.sha256:
                 found[ref.id] = path
                 break
     return found
 
 
-def _content_of(path: Path) -> str:
+def content_of(path: Path) -> str:
+    """Return the hash of an image's file; empty where it cannot be read."""
     try:
         return image_hash(path)
     except UserError as error:  # told where the image is done
@@ -171,18 +172,13 @@ def read_correction(correction: Correction, shape: tuple[int, ...]) -> Corrected
         When they are damaged, of another size, or of a newer version.
     """
     path = correction.file("labels", ".tif")
-    labels, number, verified = np.zeros(shape, np.uint16), 0, list[tuple[int, int]]()
-    if path.exists():
-        labels, description = read_labels_file(path, shape=shape)
-        number, verified = description.number, description.verified
-    record = read_record_file(correction.file("records", ".json"))
-    document = Document(labels, record, verified, number)
-    document.replay(read_journal(correction.file("journal", ".journal"), tuple(shape)))
+    steps = partial(read_journal, correction.file("journal", ".journal"), tuple(shape))
+    document = read_document_files(path, correction.file("records", ".json"), shape, steps)
     if not len(document.history) and not path.exists():
         raise ProjectError(f"The labels of “{correction.id}” in {correction.folder} are gone. Restore {path}.")
     told = {key: value for key, value in document.info.items() if key not in _OWN}
     return Corrected(document.labels, set(document.verified), told)
 
 
-_OWN = {"id", "annotator", "saved", "journal_number", "verified", "history", "origin", "px_per_mm", "batch"}
+_OWN = {"origin", "px_per_mm", "batch"}
 """What a project's record says of its own."""

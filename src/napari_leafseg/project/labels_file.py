@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import tifffile
 from pydantic import BaseModel, Field, ValidationError
 
 from napari_leafseg._files import read_json, read_regular, write_atomically
+from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.errors import ProjectError, UserError
-from napari_leafseg.project.document import Snapshot
+from napari_leafseg.project.document import Document, Snapshot
+from napari_leafseg.project.journal import Record
 
 _LOG = logging.getLogger(__name__)
+_OF_FILE = {"id", "annotator", "saved", "journal_number", "verified"}  # what a record says of its file
 _RATIO = 1100  # zlib packs no tighter
 
 
@@ -96,6 +100,34 @@ def read_record_file(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         return {}
     return record if isinstance(record.get("history"), list) else {**record, "history": []}
+
+
+def read_document_files(
+    labels: Path, record: Path, shape: tuple[int, ...], steps: Callable[[], Iterable[Record]]
+) -> Document:
+    """Read what the disk says of an image: its labels, and the steps that are newer.
+
+    Parameters
+    ----------
+    labels, record : pathlib.Path
+    shape : tuple of int
+        (H, W) or (T, H, W) of the image; its labels are empty where nothing was saved.
+    steps : callable
+        Reads the journal.
+
+    Raises
+    ------
+    ProjectError
+        When the labels are of another size, damaged, or of a newer version.
+    """
+    array, number, verified = np.zeros(shape, np.uint16), 0, list[LeafKey]()
+    if labels.exists():
+        array, description = read_labels_file(labels, shape=shape)
+        number, verified = description.number, description.verified
+    info = {key: value for key, value in read_record_file(record).items() if key not in _OF_FILE}
+    document = Document(array, info, verified, number)
+    document.replay(steps())
+    return document
 
 
 def write_labels_files(labels: Path, record: Path, name: str, snapshot: Snapshot, number: int) -> None:

@@ -22,6 +22,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ from napari_leafseg.project.files import (
 )
 from napari_leafseg.project.image_list import ImageList, write_list
 from napari_leafseg.project.journal import Journal, Numbering, Record, last_number
-from napari_leafseg.project.labels_file import read_labels_file, read_record_file, write_labels_files
+from napari_leafseg.project.labels_file import read_document_files, read_labels_file, write_labels_files
 from napari_leafseg.project.lock import Lock
 from napari_leafseg.project.predictions import PredictionFolder
 from napari_leafseg.project.recent_projects import remember_project
@@ -265,17 +266,8 @@ class Project(ImageList):
 
     def read_document(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
         """Read what the disk says of an image; nothing that is done to it is written."""
-        path = self.labels_path(ref)
-        labels, number, verified = np.zeros(shape, np.uint16), 0, []
-        if path.exists():
-            labels, description = read_labels_file(path, shape=shape)
-            number, verified = description.number, description.verified
-        record = read_record_file(self.record_path(ref))
-        for key in ("id", "annotator", "saved", "journal_number", "verified"):
-            record.pop(key, None)
-        document = Document(labels, record, verified, number)
-        document.replay(self.journal(ref).read(tuple(shape)))
-        return document
+        steps = partial(self.journal(ref).read, tuple(shape))
+        return read_document_files(self.labels_path(ref), self.record_path(ref), shape, steps)
 
     def read_latest(self, ref: ImageRef, shape: tuple[int, ...]) -> Document:
         """Read an image as `read_document` does, once all that waits is written.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task
 from napari_leafseg.pipelines.batch.places import find_files
 from napari_leafseg.pipelines.batch.run import BatchEvent, own_project, run_batch
-from napari_leafseg.pipelines.batch.setups import setup_of
+from napari_leafseg.pipelines.batch.setups import read_setup
 from napari_leafseg.project import Project
 from napari_leafseg.project.background import store_labels
 from napari_leafseg.project.corrections import read_list
@@ -81,9 +80,10 @@ def make_project(experiment: str | Path) -> Iterator[TransferEvent]:
             project.relink_to([image.path for image in images])
         project.add_all([(image.path, image.sha256) for image in images])
         if not (folder / FILE).exists():
-            known = _known(about, {image.name: image.path for image in images})
+            files = {image.name: image.path for image in images}
+            known = _known(about, files)
             write_experiment(folder, experiment_content(KeptExperiment(known), project))
-            positions = _positions(about, {image.name: image.path for image in images}, known)
+            positions = _positions(about, files, known)
             if positions:
                 write_positions(folder, positions_content(KeptPositions(positions), project))
         for number, image in enumerate(images):
@@ -161,10 +161,8 @@ def _known(about: Mapping[str, Any], files: Mapping[str, Path]) -> Experiment:
 
 def _positions(about: Mapping[str, Any], files: Mapping[str, Path], known: Experiment) -> Positions:
     """Which trays, scales and colors held; `files` by the images' names."""
-    said = {
-        path: setup_of(Task(str(path), name, json.dumps(about["setups"][name])))[0]
-        for name, path in files.items() if name in about.get("setups", {})
-    }  # fmt: skip
+    setups = about.get("setups", {})
+    said = {path: read_setup(setups[name]) for name, path in files.items() if name in setups}
     return Positions.of_setups(said, known.describe(list(files.values())))
 
 
@@ -214,4 +212,4 @@ def update_experiment(
         return said, []
 
     tasks = [Task(str(path), name) for name, path in files.items()]
-    yield from run_batch(FoundTasks(tasks, []), place, settings, workers, None, gather, None, positions)
+    yield from run_batch(FoundTasks(tasks, []), place, settings, workers, known=gather, setups=positions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.Data
         path = place / "parts" / f"{item['name']}.{kind}.parquet"
         try:
             content = path.read_bytes()
-            tables.append(pd.read_parquet(path).rename(columns=_EARLIER))
+            tables.append(pd.read_parquet(io.BytesIO(content)).rename(columns=_EARLIER))
             fresh[item["name"]] = hashlib.sha256(content).hexdigest()
         except Exception as error:  # of any kind, for a damaged file
             _LOG.exception("%s cannot be read.", path)
@@ -57,10 +58,10 @@ def _joined(place: Path, kind: str) -> tuple[pd.DataFrame, Mapping[str, str]]:
     """What was joined before, and what was said of it; nothing where that cannot be used."""
     folder = place / "parts" / _JOINED
     try:
-        told, path = read_json(folder / f"{kind}.json"), folder / f"{kind}.parquet"
-        if told["joined"] != hashlib.sha256(path.read_bytes()).hexdigest():
+        told, content = read_json(folder / f"{kind}.json"), (folder / f"{kind}.parquet").read_bytes()
+        if told["joined"] != hashlib.sha256(content).hexdigest():
             raise ValueError("the table is another one")
-        return pd.read_parquet(path), told["images"]
+        return pd.read_parquet(io.BytesIO(content)), told["images"]
     except Exception as error:  # of any kind, for a damaged file
         _LOG.debug("No joined %s are used in %s: %s", kind, folder, error)
         return pd.DataFrame({"image": []}), {}

@@ -10,9 +10,9 @@ from typing import Any
 
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import UserError
-from napari_leafseg.io import image_hash, label_path
+from napari_leafseg.io import label_path
 from napari_leafseg.pipelines.batch.run import own_project
-from napari_leafseg.project.corrections import read_list
+from napari_leafseg.project.corrections import content_of, read_list
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,8 +64,4 @@ def _hash_of(place: Path, name: str) -> str:
 
 
 def _is_it(path: Path, wanted: str) -> bool:
-    try:
-        return path.exists() and (not wanted or image_hash(path) == wanted)
-    except UserError as error:
-        _LOG.debug("%s is passed over: %s", path, error)
-        return False
+    return path.exists() and (not wanted or content_of(path) == wanted)

@@ -122,9 +122,13 @@ def _written(setup: Setup, metric: bool) -> str:
 def setup_of(task: Task) -> tuple[Setup, bool]:
     """Return what holds for a task's image, and whether it must have a scale, as others have one."""
     content = json.loads(task.setup) if task.setup else {}
+    return read_setup(content), bool(content.get("metric"))
+
+
+def read_setup(content: Mapping[str, Any]) -> Setup:
+    """Read a setup as tasks and ``batch.json`` have it."""
     kinds: dict[str, Any] = {"tray": Tray, "scale": KnownScale, "color": ColorCorrection}
-    said = {name: kind.from_dict(content[name]) for name, kind in kinds.items() if name in content}
-    return Setup(**said), bool(content.get("metric"))
+    return Setup(**{name: kind.from_dict(content[name]) for name, kind in kinds.items() if name in content})
 
 
 def card_colors(image: np.ndarray, path: Path) -> ColorCorrection | None:

@@ -29,7 +29,9 @@ def batch_job(
 
     known = None if experiment is None else said
     place = None if project is None else _written(project)
-    yield from run_batch(patterns, output, BatchSettings(**options), workers, None, known, place, positions)
+    yield from run_batch(
+        patterns, output, BatchSettings(**options), workers, known=known, project=place, setups=positions
+    )
 
 
 def correct_job(experiment: Path) -> Iterator[Any]:
