@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ from napari_leafseg._files import read_json, write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment import Experiment, ImageMetadata, Pattern
 from napari_leafseg.experiment.metadata import check_field
-from napari_leafseg.project.files import ImageRef
+from napari_leafseg.project.files import ImageRef, copy_aside
 
 FILE = "experiment.json"
 FORMAT = 1
@@ -68,7 +67,7 @@ def load_experiment(images: Images) -> KeptExperiment:
     try:
         content = read_json(path)
     except (OSError, UserError) as error:
-        _put_aside(path)
+        copy_aside(path)
         return KeptExperiment(problem=f"{path} is damaged: plants and dates have to be set again. {error}")
     if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > FORMAT:
         return KeptExperiment(
@@ -78,19 +77,12 @@ def load_experiment(images: Images) -> KeptExperiment:
         )
     kept, faults = _understood(content, images)
     if faults:
-        _put_aside(path)
+        copy_aside(path)
         kept.problem = (
             f"{path} has {len(faults)} damaged entries, for example {faults[0]}. They are left out; the file as it was "
             f"is kept as {path.name}.damaged. See whether plants and dates are right."
         )
     return kept
-
-
-def _put_aside(path: Path) -> None:
-    try:
-        shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
-    except OSError as error:
-        _LOG.warning("%s cannot be kept as it was: %s", path, error)
 
 
 def _understood(content: Any, images: Images) -> tuple[KeptExperiment, list[str]]:

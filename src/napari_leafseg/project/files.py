@@ -236,3 +236,11 @@ def file_name(stem: str, taken: Collection[str] = ()) -> str:
     while folded(name) in taken:
         name, number = f"{clean}_{number}", number + 1
     return name
+
+
+def copy_aside(path: Path) -> None:
+    """Keep a damaged file as it was, beside it, before it is written anew."""
+    try:
+        shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
+    except OSError as error:
+        _LOG.warning("%s cannot be kept as it was: %s", path, error)

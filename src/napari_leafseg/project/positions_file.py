@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.positions import KnownScale, Positions
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.project.corrections import read_list
+from napari_leafseg.project.files import copy_aside
 from napari_leafseg.project.image_list import ImageList
 
 FILE = "positions.json"
@@ -53,10 +53,7 @@ def load_positions(images: ImageList) -> KeptPositions:
     path = images.folder / FILE
     kept = _load(path, {ref.id: images.path_of(ref) for ref in images.images})
     if kept.problem and kept.writable:
-        try:
-            shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
-        except OSError as error:
-            _LOG.warning("%s cannot be kept as it was: %s", path, error)
+        copy_aside(path)
     return kept
 
 
