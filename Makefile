@@ -63,10 +63,10 @@ demo: $(READY)
 test test-fast: export OMP_NUM_THREADS := 1
 
 test: $(READY)
-	$(SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not night"
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not night"
 
 test-night: $(READY)
-	$(SCREEN) $(BIN)/python -m pytest -m night --timeout 7200
+	$(BIN)/python -m pytest -m night --timeout 7200
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not gui and not train"

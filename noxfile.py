@@ -1,8 +1,6 @@
 """What the workflows run, to be run anywhere: ``nox`` for all of it, ``nox -l`` for the list."""
 
-import os
 import shutil
-import sys
 
 import nox
 
@@ -14,11 +12,8 @@ QT = ["pyqt5", "pyqt6"]
 
 
 def pytest(session: nox.Session, qt: str, marks: str) -> None:
-    """Run the tests; on Linux without a screen, under a virtual one."""
+    """Run the tests."""
     command = ["python", "-m", "pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile", "-m", marks]
-    screen = sys.platform != "linux" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
-    if not screen and shutil.which("xvfb-run"):
-        command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", *command]
     environment = {"QT_API": qt, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     session.run(*command, *session.posargs, env=environment, external=True)
 

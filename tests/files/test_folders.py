@@ -185,12 +185,14 @@ def test_layer_names_never_become_paths(name, expected):
     assert Path(safe_name(name)).name == safe_name(name)
 
 
-def test_a_large_file_is_read_in_time(tmp_path):
+def test_a_large_file_is_read_as_fast_as_by_the_library(tmp_path):
     import time
 
     scene = np.tile(RGB, (32, 32, 1))[:4000, :4000]
     tifffile.imwrite(tmp_path / "a.tif", scene, photometric="rgb", compression="lzw", predictor=True)
     began = time.process_time()
+    tifffile.imread(tmp_path / "a.tif")
+    between = time.process_time()
     array = read_image(tmp_path / "a.tif").array
-    assert time.process_time() - began < 2
+    assert time.process_time() - between < 5 * (between - began)
     assert np.array_equal(array, scene)

@@ -262,10 +262,8 @@ def test_pipes_and_devices_are_not_opened(work):
     list_file = project.folder / "project.json"
     list_file.unlink()
     os.mkfifo(list_file)
-    began = time.monotonic()
     with pytest.raises(UserError, match="is a pipe or device, not a file"):
         Project.open(project.folder)
-    assert time.monotonic() - began < 5
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):

@@ -52,6 +52,9 @@ class SceneConfig(BaseModel):
     moss, foliage, glare, fluorescence : float
         Chances of a carpet of moss or algae, of other plants behind, out of focus and without labels, of shining
         leaves, of the look of chlorophyll fluorescence.
+    grain : float
+        Chance that the ground, what lies on it and moss have a size of their own, a third to eight times that which the
+        plants' size lets expect: seedlings on coarse mesh, rosettes on fine moss.
     smallest_leaf : int
         Leaves that show fewer pixels get no label of their own; nor do those that show less than 0.002 of the
         square of their plant's diameter: less than the smallest leaf that people outlined on real rosettes.
@@ -75,6 +78,7 @@ class SceneConfig(BaseModel):
     foliage: float = Field(0.0, ge=0, le=1)
     glare: float = Field(0.0, ge=0, le=1)
     fluorescence: float = Field(0.0, ge=0, le=1)
+    grain: float = Field(0.0, ge=0, le=1)
     smallest_leaf: int = 20
 
 
@@ -220,7 +224,8 @@ def _compose(
     unit = unit or float(np.mean(diameters))
     seeds = rng.integers(0, 2**31, 4 + len(plants))
     scenery, lamp = np.random.default_rng(seeds[0]), np.random.default_rng(seeds[1])
-    image = np.ascontiguousarray(draw_background(scenery, config.size, unit, config.background))
+    ground = _size_of_ground(np.random.default_rng([int(seeds[3]), 1]), config, unit)
+    image = np.ascontiguousarray(draw_background(scenery, config.size, ground, config.background))
     extra = np.random.default_rng(seeds[3])
     canvas = Canvas(image, np.zeros(config.size, np.uint16), np.zeros(config.size, np.uint16))
     if arrangement is not None and arrangement.side_pots:
@@ -232,9 +237,9 @@ def _compose(
         if scenery.random() < pot_chance:
             draw_pot(scenery, image, center, max(diameter, 0.8 * unit) * scenery.uniform(0.7, 1.5))
     if config.distractors:
-        draw_distractors(scenery, image, unit)
+        draw_distractors(scenery, image, ground)
     if extra.random() < config.moss:
-        draw_moss(extra, image, unit)
+        draw_moss(extra, image, ground)
     if extra.random() < config.foliage:
         _draw_foliage(extra, image, unit)
     angle = lamp.uniform(0, 2 * np.pi)
@@ -259,6 +264,13 @@ def _compose(
     else:
         result = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return Scene(result, labels, owners, identities)
+
+
+def _size_of_ground(rng: np.random.Generator, config: SceneConfig, unit: float) -> float:
+    """Return the size, pixels, that the ground is drawn for: the plants', or with the chance `config.grain` its own."""
+    if rng.random() >= config.grain:
+        return unit
+    return float(np.clip(unit * np.exp(rng.uniform(np.log(1 / 3), np.log(8))), 24, 2 * max(config.size)))
 
 
 def _draw_arrangement(
