@@ -3,6 +3,8 @@
 Run ``python -m benchmarks.real_images MODEL … [--data ../shared/data] [--sets phenoleaf,frames] [--every 1]``. A model
 is a name or a checkpoint; its own default parameters are used. Of fluorescence, the images that no model learned from
 (``resources/training/fluorescence-kept-aside.txt``); of the strap leaves, every fourth Yucca; 40 “synthetic” plants.
+“seedlings” are 40 synthetic ones on
+moss and coarse or fine mesh, “grounds” 20 such grounds without a plant (``|DiC|`` counts the leaves that are none).
 Which sets a model never saw its card says. ``--json FILE`` keeps the figures.
 """
 
@@ -24,10 +26,16 @@ from napari_leafseg.inference.dense_output import DISTANCE_ONE
 from napari_leafseg.inference.label_shapes import enlarge_labels
 from napari_leafseg.inference.leaf_prediction import LeafPrediction
 from napari_leafseg.metrics import LeafScore, score
-from napari_leafseg.synthetic import synthesize
+from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.training.data import Pair, pair_stems, read_pairs
 
 SETS = ("phenoleaf", "frames", "fluorescence", "yucca")
+MOSSY = SceneConfig(size=(384, 384), diameter=(40, 240), kind="seedlings", plants=(1, 4), moss=0.5, grain=0.8)
+SCENES = {
+    "synthetic": (530_000, 40, SceneConfig()),
+    "seedlings": (540_000, 40, MOSSY),
+    "grounds": (541_000, 20, MOSSY.model_copy(update={"plants": (0, 0), "moss": 0.7})),
+}  # first seed, count, what is drawn
 HIGH, DEEP = 0.35, 0.15  # of a watershed's maxima
 
 
@@ -38,8 +46,9 @@ def read_set(name: str, data: Path) -> list[Pair]:
     if name == "fluorescence":
         kept = Path("resources/training/fluorescence-kept-aside.txt").read_text(encoding="utf-8").split()
         return read_pairs(data / "fluorescence" / "images", tuple(kept))
-    if name == "synthetic":
-        return [(scene.image, scene.labels) for scene in (synthesize(530_000 + number) for number in range(40))]
+    if name in SCENES:
+        first, count, config = SCENES[name]
+        return [(scene.image, scene.labels) for scene in (synthesize(first + n, config) for n in range(count))]
     if name == "yucca":
         folder = data / "strap_leaves" / "images"
         return read_pairs(folder, tuple(stem for stem in pair_stems(folder) if stem.startswith("yucca"))[::4])
