@@ -7,7 +7,8 @@ import pytest
 
 from napari_leafseg.synthetic import SceneConfig, growth_series
 from napari_leafseg.traits import measure, tracking
-from napari_leafseg.traits.tracking import TrackEdits, growth, track_leaves
+from napari_leafseg.traits.track_edits import TrackEdits
+from napari_leafseg.traits.tracking import growth, track_leaves
 from tests.conftest import discs
 
 CONFIG = SceneConfig(size=(320, 320), diameter=(270, 290), border=0.0, blank=0.0, camera=False)
@@ -168,7 +169,7 @@ def test_only_series_that_changed_are_followed_again(monkeypatch):
     frames[7].leaves.loc[0, "centroid_y_px"] += 30.0
     changed = tracking.track_series(frames, series, memory=memory)
     assert len(followed) == 2
-    edits = tracking.TrackEdits(cuts=[((0, 1), (1, 1))])
+    edits = TrackEdits(cuts=[((0, 1), (1, 1))])
     tracking.track_series(frames, series, edits, memory)
     assert len(followed) == 3
     assert changed.equals(tracking.track_series(frames, series))

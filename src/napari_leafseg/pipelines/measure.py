@@ -21,7 +21,8 @@ from napari_leafseg.io import to_rgb8
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import Measurements, area_column, in_millimeters, measure
-from napari_leafseg.traits.tracking import TrackEdits, TrackMemory, growth, track_series
+from napari_leafseg.traits.track_edits import TrackEdits
+from napari_leafseg.traits.tracking import TrackMemory, growth, track_series
 
 _NOTHING_SET = Setup()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ class ImageMeasurementSettings(BaseModel):
     names : dict
         From plant to its name, where there is no tray.
     links, cuts : list
-        Pairs of (frame, leaf), see `napari_leafseg.traits.tracking.TrackEdits`.
+        Pairs of (frame, leaf), see `napari_leafseg.traits.track_edits.TrackEdits`.
+    frames : list of str
+        The images that frames are the numbers of, by their names in the project, or their paths until there is one;
+        empty in a stack.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,6 +45,36 @@ class ImageMeasurementSettings(BaseModel):
     names: dict[int, str] = {}
     links: list[tuple[LeafKey, LeafKey]] = []
     cuts: list[tuple[LeafKey, LeafKey]] = []
+    frames: list[str] = []
+
+    def of_frames(self, images: Sequence[Sequence[str]]) -> ImageMeasurementSettings:
+        """Return the same with the frames numbered as these images are; what others have keeps numbers behind them.
+
+        Parameters
+        ----------
+        images : sequence of sequence of str
+            All names that each image may have in `frames`; the first one is kept.
+        """
+        if not images:
+            return self.model_copy(deep=True)
+        names = [next(iter(known)) for known in images]
+        place = {name: number for number, known in enumerate(images) for name in known}
+        others = [name for name in self.frames if name not in place]
+        place |= {name: len(names) + number for number, name in enumerate(others)}
+        moved = {number: place[name] for number, name in enumerate(self.frames)}
+
+        def edges(pairs: Iterable[tuple[LeafKey, LeafKey]]) -> list[tuple[LeafKey, LeafKey]]:
+            return [((moved.get(a, a), leaf), (moved.get(b, b), other)) for (a, leaf), (b, other) in pairs]
+
+        return ImageMeasurementSettings(
+            px_per_mm=self.px_per_mm,
+            plants={moved.get(frame, frame): dict(said) for frame, said in self.plants.items()},
+            pots={moved.get(frame, frame): dict(said) for frame, said in self.pots.items()},
+            names=dict(self.names),
+            links=edges(self.links),
+            cuts=edges(self.cuts),
+            frames=[*names, *others],
+        )
 
 
 class MeasurementSettings(BaseModel):
@@ -65,12 +99,20 @@ class MeasurementSettings(BaseModel):
         own = self.images[name].px_per_mm if name in self.images else None
         return own or self.px_per_mm
 
+    def with_frames_called(self, names: Mapping[str, str]) -> MeasurementSettings:
+        """Return a copy in which the images of series have other names: those of a project instead of their paths."""
+        found = self.model_copy(deep=True)
+        for one in found.images.values():
+            one.frames = [names.get(name, name) for name in one.frames]
+        return found
+
     def write(self, folder: Path) -> None:
         """Write them into a project's folder, whole or not at all."""
         content = self.model_dump(mode="json")
         for entry in content["images"].values():
-            if not entry["pots"]:  # which earlier versions do not know
-                del entry["pots"]
+            for name in ("pots", "frames"):  # which earlier versions do not know
+                if not entry[name]:
+                    del entry[name]
         write_atomically(folder / FILE, (json.dumps(content, indent=1) + "\n").encode())
 
 

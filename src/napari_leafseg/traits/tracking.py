@@ -1,20 +1,17 @@
-"""Leaves followed from day to day: tracks, their corrections, growth."""
+"""Leaves followed from day to day: tracks, growth."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.traits.measure import Measurements, area_column
-
-Edge = tuple[LeafKey, LeafKey]
+from napari_leafseg.traits.track_edits import Edge, TrackEdits, apply_edits
 
 _GROWTH = (
     "plant_track", "track", "frame", "time", "leaf", "age", "absolute_growth_rate", "relative_growth_rate",
@@ -25,45 +22,6 @@ _AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
 _GAP = 2  # frames in which a leaf may be missing
 _STILL = 0.15  # a plant whose middle never moves by more than this share of its diameter stands still
-
-
-@dataclass
-class TrackEdits:
-    """What somebody decided about tracks; it holds whenever leaves are tracked again.
-
-    Attributes
-    ----------
-    links : list of tuple
-        Pairs of (frame, leaf) that are one leaf.
-    cuts : list of tuple
-        Pairs that are not.
-    """
-
-    links: list[Edge] = field(default_factory=list)
-    cuts: list[Edge] = field(default_factory=list)
-
-    def link(self, before: LeafKey, after: LeafKey) -> None:
-        """Say that two are one leaf; takes back what was said of either before."""
-        self.links = [edge for edge in self.links if edge[0] != before and edge[1] != after] + [(before, after)]
-        self.cuts = [edge for edge in self.cuts if edge != (before, after)]
-
-    def cut(self, before: LeafKey, after: LeafKey) -> None:
-        """Say that two are not one leaf."""
-        self.links = [edge for edge in self.links if edge != (before, after)]
-        self.cuts = [edge for edge in self.cuts if edge != (before, after)] + [(before, after)]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what a JSON file keeps."""
-        return {"links": self.links, "cuts": self.cuts}
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> TrackEdits:
-        """Read what a JSON file keeps."""
-
-        def edges(name: str) -> list[Edge]:
-            return [((int(a[0]), int(a[1])), (int(b[0]), int(b[1]))) for a, b in content.get(name, [])]
-
-        return cls(edges("links"), edges("cuts"))
 
 
 def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None = None) -> pd.DataFrame:
@@ -276,15 +234,6 @@ def _edges(leaves: pd.DataFrame) -> set[Edge]:
         nodes = [(int(frame), int(leaf)) for frame, leaf in zip(ordered["frame"], ordered["leaf"], strict=True)]
         edges |= set(itertools.pairwise(nodes))
     return edges
-
-
-def apply_edits(edges: Iterable[Edge], track_edits: TrackEdits) -> set[Edge]:
-    """Return links without those that were cut, and with those that were made: these replace what they contradict."""
-    kept = set(edges) - set(track_edits.cuts)
-    for before, after in track_edits.links:
-        kept = {edge for edge in kept if edge[0] != before and edge[1] != after}
-        kept.add((before, after))
-    return kept
 
 
 def _chains(edges: set[Edge], nodes: pd.DataFrame) -> dict[LeafKey, int]:

@@ -28,6 +28,7 @@ from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.measure.growth_plots import SmallMultiples
 from napari_leafseg.widgets.measure.plots import OVER_TIME, PLOTS, MeasurePlot
 from napari_leafseg.widgets.measure.scale_panel import ScalePanel
+from napari_leafseg.widgets.measure.timeline import TimelinePanel
 from napari_leafseg.widgets.measure.tray_panel import TrayPanel
 from napari_leafseg.widgets.state.camera_positions import PositionStore
 
@@ -68,7 +69,8 @@ class MeasureForm(JobWidget):
         self.progress = thin_progress()
         column.addWidget(self.progress)
         self.parts = QSplitter(Qt.Orientation.Vertical)
-        self.parts.addWidget(self._tables())
+        self.tables = self._tables()
+        self.parts.addWidget(self.tables)
         self.parts.addWidget(self._plots())
         self.parts.setChildrenCollapsible(False)
         self.parts.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)  # as high as there is room
@@ -161,8 +163,12 @@ class MeasureForm(JobWidget):
         self.multiples = SmallMultiples()
         self.multiples.setMinimumHeight(150)
         self.multiples.hide()
+        self.timeline = TimelinePanel()
+        self.timeline.setMinimumHeight(230)
+        self.timeline.hide()
         column.addWidget(self.plot, 1)
         column.addWidget(self.multiples, 1)
+        column.addWidget(self.timeline, 1)
         return box
 
     def _saving(self) -> QHBoxLayout:
@@ -196,6 +202,22 @@ class MeasureForm(JobWidget):
         """Return all tables that there are, by their names, with the rows that are shown."""
         tabs = [self.tabs.widget(number) for number in range(self.tabs.count()) if self.tabs.isTabVisible(number)]
         return {view.objectName(): view.shown() for view in tabs if isinstance(view, FrameView) and len(view.table)}
+
+    def show_plot(self, kind: str) -> QWidget:
+        """Show what draws a kind of plot, and return it; the timeline has the room of the tables as well."""
+        of = {"multiples": self.multiples, "timeline": self.timeline}
+        wanted = of.get(kind, self.plot)
+        for one in (self.plot, *of.values()):
+            one.setVisible(one is wanted)
+        self.tables.setVisible(wanted is not self.timeline)
+        return wanted
+
+    @property
+    def figure(self) -> QWidget:
+        """What is saved as the figure."""
+        if not self.multiples.isHidden():
+            return self.multiples.grid
+        return self.plot if self.timeline.isHidden() else self.timeline.plot
 
     def show_state(self, hint: str, measured: bool, series: bool) -> None:
         """Show what there is to see; while a tray is edited, its panel instead."""

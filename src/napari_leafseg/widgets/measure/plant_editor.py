@@ -17,7 +17,7 @@ from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.widgets.common.controls import present
 
 if TYPE_CHECKING:
-    from napari_leafseg.traits.tracking import TrackEdits
+    from napari_leafseg.traits.track_edits import TrackEdits
 
 
 class PlantEditor(QObject):
@@ -25,8 +25,10 @@ class PlantEditor(QObject):
 
     Parameters
     ----------
+    name : callable
+        Returns the notes' name of what is measured.
     settings : callable
-        Returns the notes of the image that is measured.
+        Returns the notes of it.
     tray : callable
         Returns the tray that holds for it.
     change_tray : callable
@@ -43,13 +45,15 @@ class PlantEditor(QObject):
 
     def __init__(
         self,
+        name: Callable[[], str],
         settings: Callable[[], ImageMeasurementSettings],
         tray: Callable[[], Tray | None],
         change_tray: Callable[[Tray], None],
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._settings, self._tray, self._change_tray = settings, tray, change_tray
+        self._name, self._settings, self._tray, self._change_tray = name, settings, tray, change_tray
+        self._before: dict[str, list[ImageMeasurementSettings]] = {}  # each decision about tracks, by name
 
     def menu(self, parent: QWidget, measured: Measured | None, chosen: list[int]) -> QMenu:
         """Return what can be done with the chosen rows of the table of leaves."""
@@ -89,6 +93,43 @@ class PlantEditor(QObject):
             pots.setdefault(int(row.get("frame", 0)), {})[int(row["leaf"])] = name
         self.changed.emit()
 
+    def move_in_time(self, measured: Measured, row: int, track: int) -> None:
+        """Say that a leaf and what follows it is of another track, or of one of its own.
+
+        Parameters
+        ----------
+        measured : Measured
+        row : int
+            Of the table of growth.
+        track : int
+            0 for one of its own.
+        """
+        growth = measured.growth
+        leaf = growth.iloc[row]
+        order = next(one.places for one in measured.grouping.series if leaf["frame"] in one.places)
+        nodes = {
+            number: [_node(one) for _, one in growth[growth["track"] == number].sort_values("time").iterrows()]
+            for number in (leaf["track"], track)
+        }
+        self._edit_tracks(lambda tracks: tracks.move(_node(leaf), nodes[leaf["track"]], nodes[track], order))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a decision about tracks can be taken back."""
+        return bool(self._before.get(self._name()))
+
+    def undo_tracks(self) -> None:
+        """Take the last decision about tracks back."""
+        if self.can_undo:
+            notes = self._settings()
+            before = self._before[self._name()].pop().of_frames([[name] for name in notes.frames])
+            notes.links, notes.cuts = before.links, before.cuts
+            self.changed.emit()
+
+    def forget_steps(self) -> None:
+        """Keep no steps: another project is open."""
+        self._before.clear()
+
     def _cut(self, table: pd.DataFrame, row: pd.Series) -> None:
         same = [other for _, other in table[table["track"] == row["track"]].iterrows()]  # in order of time
         at = [_node(other) for other in same].index(_node(row))
@@ -100,11 +141,14 @@ class PlantEditor(QObject):
         self._edit_tracks(lambda tracks: tracks.link(_node(first), _node(second)))
 
     def _edit_tracks(self, change: Callable[[TrackEdits], None]) -> None:
-        from napari_leafseg.traits.tracking import TrackEdits
+        from napari_leafseg.traits.track_edits import TrackEdits
 
         notes = self._settings()
         tracks = TrackEdits(list(notes.links), list(notes.cuts))
         change(tracks)
+        if (tracks.links, tracks.cuts) == (notes.links, notes.cuts):
+            return
+        self._before.setdefault(self._name(), []).append(notes.model_copy(deep=True))
         notes.links, notes.cuts = tracks.links, tracks.cuts
         self.changed.emit()
 

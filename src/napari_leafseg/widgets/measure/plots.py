@@ -31,8 +31,9 @@ PLOTS = {
     "plants": "Area of each plant",
     "groups": "Mean and spread by genotype and treatment",
     "multiples": "Leaves plant by plant",
+    "timeline": "Timeline of leaves, to correct tracks",
 }
-OVER_TIME = ("over time", "curves", "rates", "plants", "groups", "multiples")
+OVER_TIME = ("over time", "curves", "rates", "plants", "groups", "multiples", "timeline")
 """Those that need several images."""
 _BAR = "#44AA99"
 _LINE = "#E69F00"

@@ -19,6 +19,7 @@ from napari_leafseg.traits.table_files import ENDINGS, TableStyle, write_tables
 from napari_leafseg.widgets.common.settings_dialog import SettingsDialog
 from napari_leafseg.widgets.common.settings_form import FolderEdit
 from napari_leafseg.widgets.common.tables import FORMATS, save_table
+from napari_leafseg.widgets.measure.plots import save_figure
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -113,6 +114,20 @@ def ask_and_save(parent: QWidget, table: pd.DataFrame, name: str, record: dict[s
             save_table, table, Path(chosen), record, on_result=lambda _none: show_info(f"Saved {chosen}"),
             on_error=lambda error: show_error(str(error)), owner=parent,
         )  # fmt: skip
+
+
+def ask_and_save_figure(parent: QWidget, figure: QWidget) -> None:
+    """Ask for a file, and save a plot in it."""
+    chosen, _ = QFileDialog.getSaveFileName(
+        parent, "Save figure", str(Path.home() / "figure.png"), "PNG (*.png);;SVG (*.svg)"
+    )
+    if not chosen:
+        return
+    try:
+        save_figure(figure, Path(chosen))
+        show_info(f"Saved {chosen}")
+    except UserError as error:
+        show_error(str(error))
 
 
 def save_tables(tables: Mapping[str, pd.DataFrame], settings: TableSettings, record: dict[str, Any]) -> str:

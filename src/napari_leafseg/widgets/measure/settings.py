@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
 from napari.utils.notifications import show_error
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.project import Project
-from napari_leafseg.project.measurement_settings import FILE, MeasurementSettings, read_measurement_settings
+from napari_leafseg.project.measurement_settings import (
+    FILE,
+    ImageMeasurementSettings,
+    MeasurementSettings,
+    read_measurement_settings,
+)
 from napari_leafseg.project.write_job import Job
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.project_store import ProjectStore
@@ -26,6 +34,19 @@ class MeasurementSettingsStore(ProjectStore[MeasurementSettings]):
         """What was decided; may be changed, and is to be kept then."""
         return self._kept
 
+    def names_of(self, paths: Iterable[Path | None]) -> list[list[str]]:
+        """Return the names by which images of a list are kept: that in the project where there is one, and the path."""
+        project, found = self._controller.project, []
+        for path in paths:
+            ref = None if project is None or path is None else project.find(path)
+            found.append([str(path)] if ref is None else [ref.id, str(path)])
+        return found
+
+    def of_frames(self, name: str, images: Sequence[Sequence[str]]) -> ImageMeasurementSettings:
+        """Return the notes of an image or series, which may be changed, their frames numbered as these images."""
+        found = self._kept.images[name] = self._kept.of(name).of_frames(images)
+        return found
+
     def _empty(self) -> MeasurementSettings:
         return MeasurementSettings()
 
@@ -37,5 +58,5 @@ class MeasurementSettingsStore(ProjectStore[MeasurementSettings]):
             return MeasurementSettings()
 
     def _job(self, project: Project) -> Job | None:
-        notes = self._kept.model_copy(deep=True)
+        notes = self._kept.with_frames_called({str(project.path_of(ref)): ref.id for ref in project.images})
         return Job(lambda other: notes.write(other.folder), project, "")

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 from napari.viewer import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
+from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
 from napari_leafseg._counts import counted
 from napari_leafseg.editing.edit import leaf_at
-from napari_leafseg.errors import UserError
 from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.pipelines.measure import Frame, MeasureCache, Measured, MeasureEvent, measure_job
@@ -32,8 +31,8 @@ from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed
 from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
-from napari_leafseg.widgets.measure.plots import OVER_TIME, save_figure
-from napari_leafseg.widgets.measure.save_tables import TablesDialog, ask_and_save
+from napari_leafseg.widgets.measure.plots import OVER_TIME
+from napari_leafseg.widgets.measure.save_tables import TablesDialog, ask_and_save, ask_and_save_figure
 from napari_leafseg.widgets.measure.scale import ScaleControl
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
 from napari_leafseg.widgets.measure.summary import series_summary
@@ -64,8 +63,9 @@ class MeasureWidget(MeasureForm):
         self.experiment_store = ExperimentStore.of(self.session)
         self._again = False
         self.positions = PositionStore.of(self.session)
-        self.editor = PlantEditor(self._image_settings, self._tray, self._change_tray, self)
+        self.editor = PlantEditor(lambda: self.name, self._image_settings, self._tray, self._change_tray, self)
         self.editor.changed.connect(self._noted)
+        self._frames = self._asked_frames = list[list[str]]()  # of the tables, and of those that are being made
         self.finder = LeafFinder(self.session, self)
         self.cache = MeasureCache()
         self._began = 0.0
@@ -76,23 +76,24 @@ class MeasureWidget(MeasureForm):
         self._ask()
 
     def _connect(self) -> None:
-        self.listen(self.session.corrected, self._ask)
-        self.listen(self.session.layer_state_changed, self._ask)
-        self.listen(self.session.images_changed, self._ask)
-        self.listen(self.session.read_options_chosen, self._forget)
-        self.listen(self.session.image_exchanged, self._forget)
-        self.settings_store.changed.connect(self._ask)
-        self.experiment_store.changed.connect(self._ask)
-        self.positions.changed.connect(self._ask)
-        self.listen(self.viewer.layers.selection.events.active, self._ask)
-        self.listen(self.viewer.layers.events.removed, self._ask)
+        session, layers = self.session, self.viewer.layers
+        for event in (session.corrected, session.layer_state_changed, session.images_changed,
+                      layers.selection.events.active, layers.events.removed):  # fmt: skip
+            self.listen(event, self._ask)
+        for event in (session.read_options_chosen, session.image_exchanged):
+            self.listen(event, self._forget)
+        for store in (self.settings_store, self.experiment_store, self.positions):
+            store.changed.connect(self._ask)
+        self.settings_store.changed.connect(self.editor.forget_steps)
         self._no_clicks = on_canvas(self.viewer.mouse_drag_callbacks, self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
         self.known_button.clicked.connect(self._edit_known)
         self.leaves.row_chosen.connect(self._leaf_chosen)
-        self.growth.row_chosen.connect(self._curve_chosen)
-        self.plot.picker.chosen.connect(self._curve_chosen)
+        for curve_chosen in (self.growth.row_chosen, self.plot.picker.chosen, self.timeline.plot.chosen):
+            curve_chosen.connect(self._curve_chosen)
         self.followed.row_chosen.connect(self._track_chosen)
+        self.timeline.plot.moved.connect(self._move_in_time)
+        self.timeline.plot.undone.connect(self.editor.undo_tracks)
         self._recolor = burst_timer(self, self._draw, 150)
         self.listen(self.viewer.dims.events.current_step, self._frame_changed)
         self.leaves.customContextMenuRequested.connect(self._show_menu)
@@ -105,7 +106,7 @@ class MeasureWidget(MeasureForm):
         self.copy_button.clicked.connect(self._copy)
         self.save_table.triggered.connect(self._save_table)
         self.save_tables.triggered.connect(self._save_all)
-        self.save_figure.triggered.connect(self._save_figure)
+        self.save_figure.triggered.connect(lambda: ask_and_save_figure(self, self.figure))
 
     # -- what is measured --------------------------------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ class MeasureWidget(MeasureForm):
         edit_known_images(self.session, self.experiment_store, self)
 
     def _image_settings(self) -> ImageMeasurementSettings:
-        return self.notes.of(self.name)
+        return self.settings_store.of_frames(self.name, self._frames)
 
     def refresh(self) -> None:
         """Measure again, in the background; the newest wish wins."""
@@ -165,7 +166,9 @@ class MeasureWidget(MeasureForm):
             self.show_state(_NOTHING, False, False)
             self.progress.hide()
             return
-        notes = self.notes.images.get(self.name, ImageMeasurementSettings()).model_copy(deep=True)
+        listed = frames if self.series_box.isChecked() else []
+        self._asked_frames = self.settings_store.names_of(frame.path for frame in listed)
+        notes = self.notes.images.get(self.name, ImageMeasurementSettings()).of_frames(self._asked_frames)
         self._began = time.monotonic()
         known = self.experiment_store.known()
         scale = self.notes.scale_of(self.name)
@@ -205,7 +208,7 @@ class MeasureWidget(MeasureForm):
 
     def _show(self, measured: Measured) -> None:
         first = self.measured is None or self.measured.series != measured.series
-        self.measured = measured
+        self.measured, self._frames = measured, self._asked_frames
         self.show_example(area_column(measured.leaves))
         self.show_state("", True, measured.series)
         for view, table in ((self.leaves, measured.leaves), (self.plants, measured.plants),
@@ -233,12 +236,23 @@ class MeasureWidget(MeasureForm):
         if not self.measured.series and kind in OVER_TIME:
             kind = "areas"
         colors = track_colors(self.session, self.binding, self.measured, self._name_in_list())
-        self.multiples.setVisible(kind == "multiples")
-        self.plot.setVisible(kind != "multiples")
-        if kind == "multiples":
+        figure = self.show_plot(kind)
+        if figure is self.multiples:
             self.multiples.draw(self.measured, colors)
+        elif figure is self.timeline:
+            self.timeline.plot.draw(self.measured, colors, self._frame())
+            self.timeline.can_undo(self.editor.can_undo)
         else:
             self.plot.draw(kind, self.measured, colors)
+
+    def _frame(self) -> int:
+        """The number that the tables give the image on the screen."""
+        binding, name = self.binding, self._name_in_list()
+        if name is None:
+            return 0 if binding is None else binding.frame
+        leaves = present(self.measured).leaves
+        own = leaves.loc[leaves["image"] == name, "frame"]
+        return int(own.iloc[0]) if len(own) else -1
 
     def _name_in_list(self) -> str | None:
         """The name in tables of the image on the screen, where these are of the list."""
@@ -260,20 +274,19 @@ class MeasureWidget(MeasureForm):
     # -- table and canvas --------------------------------------------------------------------------------------------
 
     def _leaf_chosen(self, row: int) -> None:
-        assert self.measured is not None
-        self._go_to(self.measured.leaves.iloc[row])
+        self._go_to(present(self.measured).leaves.iloc[row])
 
     def _curve_chosen(self, row: int) -> None:
-        assert self.measured is not None
-        curve, leaves = self.measured.growth.iloc[row], self.measured.leaves
+        measured = present(self.measured)
+        curve, leaves = measured.growth.iloc[row], measured.leaves
         same = leaves[(leaves["frame"] == curve["frame"]) & (leaves["leaf"] == curve["leaf"])]
         self._go_to(same.iloc[0])
 
     def _track_chosen(self, row: int) -> None:
         """Go to the first leaf of a track."""
-        assert self.measured is not None
-        tracks = self.measured.growth["track"].to_numpy()
-        self._curve_chosen(int(np.flatnonzero(tracks == self.measured.followed.iloc[row]["track"])[0]))
+        measured = present(self.measured)
+        tracks = measured.growth["track"].to_numpy()
+        self._curve_chosen(int(np.flatnonzero(tracks == measured.followed.iloc[row]["track"])[0]))
 
     def _frame_changed(self, _event: Any = None) -> None:
         if self.measured is not None and self.measured.series and self.isVisible():
@@ -292,22 +305,14 @@ class MeasureWidget(MeasureForm):
         yield
         if event.type == "mouse_move" or not isalive(self) or self.tray_panel.grid is not None:
             return
-        binding = self.binding
-        if binding is None or self.measured is None or not self.isVisible():
+        binding, measured = self.binding, self.measured
+        if binding is None or measured is None or not self.isVisible() or binding.layer.mode != "pan_zoom":
             return
-        layer = binding.layer
-        if layer.mode != "pan_zoom":
-            return
-        point = np.array(layer.world_to_data(event.position))[-2:]
-        leaf = leaf_at(binding.plane, float(point[0]), float(point[1]))
-        table = self.measured.leaves
-        rows = table["leaf"] == leaf
-        if self.measured.series:
-            rows &= (
-                table["image"] == self.name_of(binding)
-                if self.series_box.isChecked()
-                else table["frame"] == binding.frame
-            )
+        y, x = np.array(binding.layer.world_to_data(event.position))[-2:]
+        leaf = leaf_at(binding.plane, float(y), float(x))
+        rows = measured.leaves["leaf"] == leaf
+        if measured.series:
+            rows &= measured.leaves["frame"] == self._frame()
         found = np.flatnonzero(rows.to_numpy())
         if leaf and len(found):
             self.tabs.setCurrentWidget(self.leaves)
@@ -324,9 +329,11 @@ class MeasureWidget(MeasureForm):
         if (menu := self.leaf_menu()).actions():
             menu.exec_(present(self.leaves.viewport()).mapToGlobal(where))
 
+    def _move_in_time(self, row: int, track: int) -> None:
+        self.editor.move_in_time(present(self.measured), row, track)
+
     def _name_edited(self, row: int, _column: str, text: str) -> None:
-        assert self.measured is not None
-        self.editor.name_plant(int(self.measured.plants.iloc[row]["plant"]), text)
+        self.editor.name_plant(int(present(self.measured).plants.iloc[row]["plant"]), text)
 
     def _tray(self) -> Tray | None:
         binding = self.binding
@@ -345,8 +352,8 @@ class MeasureWidget(MeasureForm):
             self._tray_shown()
 
     def _tray_shown(self) -> None:
-        there = self.measured
-        self.show_state(_NOTHING if there is None else "", there is not None, there is not None and there.series)
+        there = self.measured is not None
+        self.show_state("" if there else _NOTHING, there, there and present(self.measured).series)
 
     def _noted(self) -> None:
         self.settings_store.keep()
@@ -372,18 +379,6 @@ class MeasureWidget(MeasureForm):
 
     def _save_all(self) -> None:
         TablesDialog(self.views(), self.record(), self).exec()
-
-    def _save_figure(self) -> None:
-        chosen, _ = QFileDialog.getSaveFileName(
-            self, "Save figure", str(Path.home() / "figure.png"), "PNG (*.png);;SVG (*.svg)"
-        )
-        if not chosen:
-            return
-        try:
-            save_figure(self.plot if self.multiples.isHidden() else self.multiples.grid, Path(chosen))
-            show_info(f"Saved {chosen}")
-        except UserError as error:
-            show_error(str(error))
 
     def stop(self) -> None:
         """Stop after the image that is being measured."""
