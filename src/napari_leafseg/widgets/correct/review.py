@@ -158,11 +158,9 @@ class Review(QObject):
         image = self.session.focus()
         if image is None:
             return "No image is open."
-        record = self.session.record(image)
-        if record.busy or record.is_grouping or record.task:
-            return "The leaves of this image are still being found. Press Enter once you have seen them."
-        if record.facts is not None:
-            return "The leaves of this image are still being read. Press Enter once you have seen them."
+        doing = self.session.record(image).leaves_are
+        if doing:
+            return f"The leaves of this image are still being {doing}. Press Enter once you have seen them."
         return "This image has no leaves to accept yet: press Run in Segment, or add them."
 
     def set_region(self) -> None:
