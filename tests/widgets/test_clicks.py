@@ -1,6 +1,7 @@
 """How many clicks and keys the main jobs take, counted on a real window. A menu's entry counts as one click."""
 
 import itertools
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +25,8 @@ from napari_leafseg.pipelines.run_list import FoundLeaves, file_state
 from napari_leafseg.widgets.common import background_run
 from napari_leafseg.widgets.correct.keys import key_table
 from napari_leafseg.widgets.correct.widget import CorrectWidget
+from napari_leafseg.widgets.images import widget as images_widget
+from napari_leafseg.widgets.images.jobs import load_job
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.main.panel import find_panel
 from napari_leafseg.widgets.segment import widget as segment_widget
@@ -233,6 +236,35 @@ def test_right_leaves_are_reviewed_with_one_key(desk, qtbot):
     qtbot.waitUntil(lambda: widget.session.focus() is widget.session.layer_of(second) is not None)
     assert second.review is ReviewState.NEW
     qtbot.waitUntil(lambda: "project 1 of 2 images" in widget.progress_label.text())
+
+
+def test_a_second_enter_waits_for_the_image_that_is_being_opened(hand, qtbot, tmp_path, monkeypatch):
+    viewer, gate = hand.viewer, threading.Event()
+    gate.set()
+    monkeypatch.setattr(images_widget, "load_job", lambda *arguments: (gate.wait(60), load_job(*arguments))[1])
+    images, widget = ImagesWidget(viewer), CorrectWidget(viewer)
+    for part in (images, widget):
+        viewer.window.add_dock_widget(part, name=part.objectName())
+    images.add([write_folder(tmp_path / "images", 3)])
+    session = widget.session
+    qtbot.waitUntil(lambda: session.focus() is not None and not images.loader.running)
+    layers.show_new_labels(session, session.focus(), plant(10)[1], "segment with test")
+    session.record(session.focus()).count = 10
+    gate.clear()
+    said = []
+    monkeypatch.setattr("napari_leafseg.widgets.correct.review.show_info", said.append)
+    hand.key(Qt.Key.Key_Return)
+    hand.key(Qt.Key.Key_Return)
+    assert said == ["“plant_01” is still being opened. Press Enter once you have seen it."]
+    gate.set()
+    qtbot.waitUntil(lambda: session.focus() is not None and session.focus().name == "plant_01")
+    qtbot.waitUntil(lambda: not images.loader.running)
+    assert images.list.currentRow() == 1  # none was passed over
+    assert [entry.review for entry in session.images] == [ReviewState.DONE, ReviewState.NEW, ReviewState.NEW]
+    hand.key(Qt.Key.Key_Return)
+    assert said[1:] == ["This image has no leaves to accept yet: press Run in Segment, or add them."]
+    widget.close()
+    images.close()
 
 
 def test_enter_in_a_field_ends_what_is_typed_and_accepts_no_image(desk, qtbot):

@@ -1,6 +1,7 @@
 """The Measure dock widget: tables linked with the canvas, scale, plants, tracks, saving; real mouse and key events."""
 
 import json
+import threading
 
 import dask.array as da
 import numpy as np
@@ -75,6 +76,33 @@ def test_without_labels_it_says_what_to_do(viewer, qtbot):
     assert "press Run in Segment" in widget.hint.text()
     assert widget.parts.isHidden()
     assert not widget.copy_button.isEnabled()
+
+
+def test_it_says_what_it_is_doing_until_there_is_a_table(viewer, qtbot, labels, monkeypatch):
+    gate, real = threading.Event(), measure_job
+
+    def held(*arguments):
+        gate.wait(60)
+        yield from real(*arguments)
+
+    monkeypatch.setattr("napari_leafseg.widgets.measure.widget.measure_job", held)
+    widget, session = MeasureWidget(viewer), Session.of(viewer)
+    viewer.window.add_dock_widget(widget, name="Measure")
+    settle(widget, qtbot)
+    image = viewer.add_image(np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8), name="plant", rgb=True)
+    session.record(image).busy = True  # a model looks at it
+    session.layer_state_changed(image)
+    settle(widget, qtbot)
+    assert widget.hint.text() == "The leaves of this image are still being found …"
+    layers.add_labels(session, image, Document(labels.copy()))
+    session.record(image).busy = False
+    qtbot.waitUntil(lambda: widget.job.running)
+    assert widget.hint.isVisible()
+    assert widget.hint.text() == "The leaves are being measured …"
+    gate.set()
+    qtbot.waitUntil(lambda: widget.measured is not None)
+    assert widget.hint.isHidden()
+    assert not widget.parts.isHidden()
 
 
 def test_tables_hold_what_traits_say_and_follow_corrections(viewer, qtbot, labels):
@@ -235,6 +263,11 @@ def test_a_series_is_followed_shown_and_corrected(viewer, qtbot, frames):
     assert len(viewer.layers["plant tracks"].data) == 9
     assert widget.tabs.isTabVisible(2)
     assert widget.plot.kind == "curves"
+    for kind in ("curves", "rates", "over time", "multiples"):
+        widget.plot_box.setCurrentIndex(widget.plot_box.findData(kind))
+        bottom = (widget.multiples.panels[0] if kind == "multiples" else widget.plot).getAxis("bottom")
+        ticks = np.concatenate([values for _, values in bottom.tickValues(-0.1, 2.1, 300)])
+        assert set(ticks) == {0, 1, 2}  # images are whole, and so are their numbers
     widget.leaves.selectRow(3)
     actions = {action.text(): action for action in widget.leaf_menu().actions()}
     actions["Cut its track before here"].trigger()

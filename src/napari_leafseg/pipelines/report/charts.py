@@ -52,9 +52,8 @@ class _Axes:
         self.y_ticks = locator.tick_values(low, high if high > low else low + 1)
         self.bottom, self.top = float(self.y_ticks[0]), float(self.y_ticks[-1])
         self.left, self.right = (min(x), max(x)) if max(x) > min(x) else (min(x) - 0.5, max(x) + 0.5)
-        ticks = MaxNLocator(7, steps=[1, 2, 5, 10], integer=self.right - self.left >= 3).tick_values(
-            self.left, self.right
-        )
+        counts = self.right - self.left >= 3 or x_title in ("image", "leaves in an image")
+        ticks = MaxNLocator(7, steps=[1, 2, 5, 10], integer=counts).tick_values(self.left, self.right)
         self.x_ticks = [tick for tick in ticks if self.left - 1e-9 <= tick <= self.right + 1e-9]
         self.titles = x_title, y_title
 

@@ -136,9 +136,12 @@ class Review(QObject):
 
     def accept_image(self) -> None:
         """Verify all leaves of the image as they are and go to the next one; of a series, frame by frame."""
-        binding = self.session.focused_binding()
+        awaited, binding = self.session.awaited, self.session.focused_binding()
+        if awaited is not None:  # what is on the screen was accepted before: Enter is meant for what is to come
+            show_info(f"“{awaited.path.stem}” is still being opened. Press Enter once you have seen it.")
+            return
         if binding is None:
-            show_info("This image has no leaves to accept yet: press Run in Segment, or add them.")
+            show_info(self._why_nothing())
             return
         self.reviewed = 0
         outline_leaf(self.session, binding, 0)
@@ -149,6 +152,16 @@ class Review(QObject):
             return
         self.set_done(True)
         self.session.step_wanted.emit(1)
+
+    def _why_nothing(self) -> str:
+        """Say why the image on the screen has no leaves that could be accepted."""
+        image = self.session.focus()
+        if image is None:
+            return "No image is open."
+        doing = self.session.record(image).leaves_are
+        if doing:
+            return f"The leaves of this image are still being {doing}. Press Enter once you have seen them."
+        return "This image has no leaves to accept yet: press Run in Segment, or add them."
 
     def set_region(self) -> None:
         """Mark what is in view as reviewed: its leaves count as right, the rest of the image as unknown."""

@@ -8,6 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtWidgets import QWidget
 
+from napari_leafseg.widgets.common.axes import WholeAxis
 from napari_leafseg.widgets.common.controls import burst_timer, color_axes
 
 _COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#44AA99", "#D55E00", "#F0E442", "#999999")
@@ -36,7 +37,7 @@ class CurvePlot(pg.PlotWidget):
     """
 
     def __init__(self, title: str, logarithmic: bool = False, parent: QWidget | None = None) -> None:
-        axes = {"left": DecadeAxis("left")} if logarithmic else {}
+        axes = {"bottom": WholeAxis("bottom")} | ({"left": DecadeAxis("left")} if logarithmic else {})
         super().__init__(parent=parent, background=None, axisItems=axes)
         self.setFixedHeight(170)
         self.setMenuEnabled(False)

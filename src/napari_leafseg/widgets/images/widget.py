@@ -49,7 +49,7 @@ class ImagesWidget(ImagesForm):
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
-        self._wanted: ListedImage | None = None
+        self.session.wanted = None
         self._loading: ListedImage | None = None
         self._choices: dict[Path, tuple[tuple[str, ...], int]] = {}  # channels and planes to choose from
         self._ask_about: ListedImage | None = None
@@ -161,7 +161,7 @@ class ImagesWidget(ImagesForm):
     def _project_opened(self) -> None:
         """List the images of a project that was opened."""
         self.thumbnails.forget()
-        self._wanted = None
+        self.session.wanted = None
         self._refresh_rows()
         self.survey.restart()
         if self.rows.entries:
@@ -220,7 +220,7 @@ class ImagesWidget(ImagesForm):
         self._keep_in_view()
 
     def _keep_in_view(self) -> None:
-        shown = self._wanted
+        shown = self.session.wanted
         if shown is not None and self.rows.row_of(shown) >= 0:
             self.list.go_to(shown)
         self._show_position()
@@ -270,9 +270,11 @@ class ImagesWidget(ImagesForm):
         self._show_position()
         entry = self.list.entry()
         layer = None if entry is None else self.session.layer_of(entry)
-        if entry is None or (entry is self._wanted and (layer is not None or self.loader.running or entry.error)):
+        if entry is None or (
+            entry is self.session.wanted and (layer is not None or self.loader.running or entry.error)
+        ):
             return
-        self._wanted = entry
+        self.session.wanted = entry
         if layer is not None:
             self._show_only(layer)
         elif not self.loader.running:
@@ -293,7 +295,7 @@ class ImagesWidget(ImagesForm):
             show_info(f"{entry.path.name}: {note}")
         layer = Image(array, name=entry.path.stem, rgb=rgb)
         self.session.bind(layer, entry)
-        wanted = entry is self._wanted
+        wanted = entry is self.session.wanted
         with changed_at_once(self.viewer):
             self.viewer.add_layer(layer)
             self.session.image_loaded.emit(layer)
@@ -336,7 +338,7 @@ class ImagesWidget(ImagesForm):
         layer = self.session.layer_of(entry)
         if layer is not None:
             layers.remove_image(self.session, layer)
-        self._wanted = entry
+        self.session.wanted = entry
         if not self.loader.running:
             self._load(entry)
         self.thumbnails.forget(entry)
@@ -355,7 +357,7 @@ class ImagesWidget(ImagesForm):
                 return  # it is being read again
             show_error(asked.error)
             self._fail(asked, asked.error)
-        wanted = self._wanted
+        wanted = self.session.wanted
         if wanted is not None and not wanted.error and self.session.layer_of(wanted) is None:
             self._load(wanted)
 
@@ -390,7 +392,7 @@ class ImagesWidget(ImagesForm):
 
     def closeEvent(self, event: Any) -> None:
         """Stop what runs when the widget is closed."""
-        self._wanted = None
+        self.session.wanted = None
         self.survey.stop()
         self.thumbnails.stop()
         self.loader.stop()

@@ -62,6 +62,15 @@ def listed_frames(session: Session, project: Project | None) -> list[Frame]:
     return found
 
 
+def why_nothing(session: Session) -> str:
+    """Say why there is nothing to measure, and what to do."""
+    image = session.focus()
+    doing = "" if image is None else session.record(image).leaves_are
+    if doing:
+        return f"The leaves of this image are still being {doing} …"
+    return "Nothing to measure yet: press Run in Segment, or open an image with labels."
+
+
 def image_names(session: Session) -> dict[Path, str]:
     """Return the names that tables give the images of the list: with folders where others have the same."""
     paths = [entry.path for entry in session.images]

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QScrollArea, QWidget
 from napari_leafseg.experiment.growth import group_curves, with_gaps
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.traits import area_column
+from napari_leafseg.widgets.common.axes import WholeAxis
 from napari_leafseg.widgets.common.controls import color_axes
 from napari_leafseg.widgets.common.tables import heading
 from napari_leafseg.widgets.state.colors import PALETTE
@@ -171,7 +172,8 @@ class SmallMultiples(QScrollArea):
         factor, _ = time_axis(measured)
         times_of = moments_of(measured)
         for number, one in enumerate(several):
-            panel = self.grid.addPlot(number // across, number % across, title=one.name or "all images")
+            axes = {"bottom": WholeAxis("bottom", whole=not measured.grouping.dated)}
+            panel = self.grid.addPlot(number // across, number % across, title=one.name or "all images", axisItems=axes)
             panel.setMenuEnabled(False)
             own = table[table["frame"].isin(one.places) & table["lasts"] & table["time"].notna()]
             for track, leaf in _each(own, "track"):

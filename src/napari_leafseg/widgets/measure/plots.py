@@ -16,6 +16,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ParameterError
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.traits import area_column
+from napari_leafseg.widgets.common.axes import WholeAxis
 from napari_leafseg.widgets.common.controls import color_axes
 from napari_leafseg.widgets.common.tables import heading
 from napari_leafseg.widgets.measure.growth_plots import Color, draw_groups, draw_leaves, draw_plants, time_axis
@@ -33,6 +34,7 @@ PLOTS = {
     "multiples": "Leaves plant by plant",
     "timeline": "Timeline of leaves, to correct tracks",
 }
+_COUNTS = ("histogram", "over time")  # plots of how many leaves there are
 OVER_TIME = ("over time", "curves", "rates", "plants", "groups", "multiples", "timeline")
 """Those that need several images."""
 _BAR = "#44AA99"
@@ -44,7 +46,8 @@ class MeasurePlot(pg.PlotWidget):
     """One of the plots."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent, background=None)
+        axes = {name: WholeAxis(name, whole=False) for name in ("bottom", "left")}
+        super().__init__(parent=parent, background=None, axisItems=axes)
         self.setObjectName("measure_plot")
         self.setMinimumHeight(190)
         self.setMenuEnabled(False)
@@ -57,6 +60,8 @@ class MeasurePlot(pg.PlotWidget):
         """Draw a plot of these tables; leaves that are followed in these colors, by their tracks."""
         self.kind, self.colors = kind, colors or {}
         self._clear()
+        self.getAxis("bottom").whole = kind in OVER_TIME and not measured.grouping.dated
+        self.getAxis("left").whole = kind in _COUNTS
         leaves = measured.leaves
         area = area_column(leaves)
         if len(leaves):

@@ -27,7 +27,7 @@ from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, prese
 from napari_leafseg.widgets.common.tables import as_text
 from napari_leafseg.widgets.measure.color import ColorControl
 from napari_leafseg.widgets.measure.form import MeasureForm
-from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of
+from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of, why_nothing
 from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
@@ -42,7 +42,7 @@ from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import outline_leaf
 
-_NOTHING = "Nothing to measure yet: press Run in Segment, or open an image with labels."
+_MEASURING = "The leaves are being measured …"
 _ALL = "*"
 _SLOW = 0.5  # seconds after which progress is shown
 
@@ -61,14 +61,13 @@ class MeasureWidget(MeasureForm):
         self.measured: Measured | None = None
         self.settings_store = MeasurementSettingsStore(self.controller)
         self.experiment_store = ExperimentStore.of(self.session)
-        self._again = False
+        self._again, self._began = False, 0.0
         self.positions = PositionStore.of(self.session)
         self.editor = PlantEditor(lambda: self.name, self._image_settings, self._tray, self._change_tray, self)
         self.editor.changed.connect(self._noted)
         self._frames = self._asked_frames = list[list[str]]()  # of the tables, and of those that are being made
         self.finder = LeafFinder(self.session, self)
         self.cache = MeasureCache()
-        self._began = 0.0
         self.scale = ScaleControl(self, self.settings_store, self.positions, lambda: self.name, self._ask)
         self.colors = ColorControl(self, self.positions)
         self._soon = burst_timer(self, self.refresh, 250)
@@ -163,7 +162,7 @@ class MeasureWidget(MeasureForm):
         self.scale.show()
         if not frames:
             self.measured = None
-            self.show_state(_NOTHING, False, False)
+            self.show_state(why_nothing(self.session), False, False)
             self.progress.hide()
             return
         listed = frames if self.series_box.isChecked() else []
@@ -173,6 +172,8 @@ class MeasureWidget(MeasureForm):
         known = self.experiment_store.known()
         scale = self.notes.scale_of(self.name)
         self.job.start(measure_job, frames, notes, scale, self.cache, known.of, self._setup_of())
+        if self.measured is None:
+            self.show_state(_MEASURING, False, False)
 
     def _setup_of(self) -> Callable[[Frame], Setup]:
         """Return what says, in any thread, which tray and scale hold for an image; a scale of its own comes first."""
@@ -198,6 +199,8 @@ class MeasureWidget(MeasureForm):
         if self._again:
             self._again = False
             self._ask()
+        elif self.measured is None:  # it failed
+            self.show_state(why_nothing(self.session), False, False)
 
     def showEvent(self, event: Any) -> None:
         """Measure when the widget comes to the front."""
@@ -352,8 +355,8 @@ class MeasureWidget(MeasureForm):
             self._tray_shown()
 
     def _tray_shown(self) -> None:
-        there = self.measured is not None
-        self.show_state("" if there else _NOTHING, there, there and present(self.measured).series)
+        there, words = self.measured, _MEASURING if self.job.running else why_nothing(self.session)
+        self.show_state("" if there else words, there is not None, there is not None and there.series)
 
     def _noted(self) -> None:
         self.settings_store.keep()
@@ -363,7 +366,7 @@ class MeasureWidget(MeasureForm):
 
     def _copy(self) -> None:
         present(QApplication.clipboard()).setText(as_text(self.view.shown()))
-        show_info(f"{len(self.view.shown())} rows copied.")
+        show_info(f"{counted(len(self.view.shown()), 'row')} copied.")
 
     def record(self) -> dict[str, Any]:
         """Record how the tables came about: scale, and the records of the predictions that are kept."""

@@ -129,6 +129,13 @@ class ImageRecord:
         return self.prediction is not None and not self.parameters
 
     @property
+    def leaves_are(self) -> str:
+        """What is being done so that the image has leaves: "found" by a model, "read" from the project; "" else."""
+        if self.binding is not None:
+            return ""
+        return "found" if self.busy or self.is_grouping or self.task else "" if self.facts is None else "read"
+
+    @property
     def verified(self) -> int:
         """Leaves that somebody verified or corrected: nothing changes those."""
         return 0 if self.binding is None else len(self.binding.document.verified)

@@ -34,6 +34,11 @@ _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 class Session:
     """Images, predictions and layers of one viewer.
 
+    Attributes
+    ----------
+    wanted : ListedImage, optional
+        The image of the list that is to be shown: it is on the screen, or being read.
+
     Signals
     -------
     images_changed
@@ -90,6 +95,7 @@ class Session:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
         self.images: list[ListedImage] = []
+        self.wanted: ListedImage | None = None
         self.read_options = ReadOptions()
         self.model: str | None = None  # that was told last
         self._records: weakref.WeakKeyDictionary[Layer, ImageRecord] = weakref.WeakKeyDictionary()
@@ -163,6 +169,14 @@ class Session:
         """Find the layer on the screen that shows an image of the list."""
         layer = record.layer
         return layer if layer is not None and layer in self.viewer.layers else None
+
+    @property
+    def awaited(self) -> ListedImage | None:
+        """The image that was asked for and is still being read; None where what is asked for is on the screen."""
+        wanted = self.wanted
+        if wanted is None or wanted.error or wanted not in self.images or self.layer_of(wanted) is not None:
+            return None
+        return wanted
 
     def record(self, layer: Image) -> ImageRecord:
         """Return the record of an image layer; made when there is none yet."""
