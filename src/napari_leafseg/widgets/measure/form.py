@@ -205,9 +205,10 @@ class MeasureForm(JobWidget):
 
     def show_plot(self, kind: str) -> QWidget:
         """Show what draws a kind of plot, and return it; the timeline has the room of the tables as well."""
-        of = {"multiples": self.multiples, "timeline": self.timeline}
-        wanted = of.get(kind, self.plot)
-        for one in (self.plot, *of.values()):
+        figures: dict[str, QWidget] = {"multiples": self.multiples, "timeline": self.timeline}
+        wanted: QWidget = figures.get(kind, self.plot)
+        all_of_them: list[QWidget] = [self.plot, *figures.values()]
+        for one in all_of_them:
             one.setVisible(one is wanted)
         self.tables.setVisible(wanted is not self.timeline)
         return wanted

@@ -96,7 +96,7 @@ class TrackTimeline(pg.PlotWidget):
             item.addItem(pg.InfiniteLine(factor * float(at.iloc[0]), pen=pg.mkPen(_MARK, style=Qt.PenStyle.DotLine)))
         item.setLabel("bottom", unit)
         item.setLabel("left", "leaf" if series is None or not series.name else f"leaf of {series.name}")
-        self.picker.show(self._points["x"], self._points["y"], range(len(self._points)),
+        self.picker.show(self._points["x"].tolist(), self._points["y"].tolist(), range(len(self._points)),
                          lambda number: describe_point(measured, self._row(number), area))  # fmt: skip
         item.addItem(self._lane, ignoreBounds=True)
         item.addItem(self._ring, ignoreBounds=True)
@@ -131,10 +131,10 @@ class TrackTimeline(pg.PlotWidget):
             track: pg.mkBrush(*colors.get(track, palette_color(track - 1)), 255 if not shown or track in shown else 110)
             for track in self.tracks
         }
-        for track, rows in self._points.groupby("track"):
-            pen = pg.mkPen(brushes[int(track)].color(), width=2)
+        for track in self.tracks:
+            rows, pen = self._points[self._points["track"] == track], pg.mkPen(brushes[track].color(), width=2)
             self.getPlotItem().plot(rows["x"].to_numpy(), rows["y"].to_numpy(), pen=pen)
-        lasts = self._points["lasts"].to_numpy(bool) if len(self._points) else []
+        lasts = self._points["lasts"].tolist()
         self.getPlotItem().addItem(
             pg.ScatterPlotItem(
                 x=self._points["x"].to_numpy(float), y=self._points["y"].to_numpy(float), size=_SIZE,
