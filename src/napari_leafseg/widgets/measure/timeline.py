@@ -36,7 +36,7 @@ class _Lanes(pg.ViewBox):
         self.timeline: TrackTimeline | None = None
 
     def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
-        """Drag a square, or the view."""
+        """Move a square, or the view."""
         if self.timeline is None or not self.timeline.dragged(event):
             super().mouseDragEvent(event, axis)
 
