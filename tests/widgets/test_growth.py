@@ -146,7 +146,8 @@ def test_a_point_is_named_under_the_mouse_and_a_click_goes_there(widget, qtbot):
 def test_every_plot_over_time_is_drawn_and_saved(widget, tmp_path):
     for kind in OVER_TIME:
         show(widget, kind)
-        drawn = widget.multiples.grid if kind == "multiples" else widget.plot
+        drawn = {"multiples": widget.multiples.grid, "timeline": widget.timeline.plot}.get(kind, widget.plot)
+        assert drawn is widget.figure
         assert drawn.isVisible()
         save_figure(drawn, tmp_path / f"{kind}.png")
         assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")

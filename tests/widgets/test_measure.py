@@ -330,7 +330,7 @@ def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):
         widget.save_figure.trigger()
         assert path.read_bytes().startswith(start)
     errors = []
-    monkeypatch.setattr("napari_leafseg.widgets.measure.widget.show_error", errors.append)
+    monkeypatch.setattr("napari_leafseg.widgets.measure.save_tables.show_error", errors.append)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "figure.gif"), ""))
     widget.save_figure.trigger()
     assert "saved as .png or .svg" in errors[0]
