@@ -89,7 +89,7 @@ def test_a_file_of_another_kind_or_program_is_named(tmp_path):
     with pytest.raises(UserError, match="is a solov2 of mmdetection, not condinst"):
         import_published(tmp_path / "theirs.pth", "condinst", False, "mine")
     torch.save({"model": {"roi_heads.box_head.fc1.weight": torch.zeros(1)}}, tmp_path / "rcnn.pth")
-    with pytest.raises(UserError, match="is a Mask R-CNN of detectron2. There can be imported"):
+    with pytest.raises(UserError, match=r"is a Mask R-CNN of detectron2\. There can be imported"):
         import_published(tmp_path / "rcnn.pth", None, False, "mine")
     torch.save({"model": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(UserError, match="nothing but arrays"):

@@ -10,7 +10,7 @@ from napari_leafseg.cli.common import app
 from napari_leafseg.errors import UserError, in_words
 
 # isort: off
-from napari_leafseg.cli import predict, tables, evaluate, train, data, metadata, program, models  # noqa: F401 (help lists them so)
+from napari_leafseg.cli import predict, tables, evaluate, train, data, metadata, program, models, get_models  # noqa: F401 (help lists them so)
 # isort: on
 
 app.add_typer(models.app, name="models", help="List the models that there are, or import a published one.")

@@ -82,7 +82,7 @@ class _NoDoubles(yaml.SafeLoader):
 
 
 def _mapping(loader: _NoDoubles, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     for key in keys:
         if keys.count(key) > 1:
             raise yaml.YAMLError(f"“{key}” is there twice")

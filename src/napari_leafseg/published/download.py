@@ -79,11 +79,14 @@ def load_hub() -> Any:
     """
     try:
         import huggingface_hub.file_download as hub
+        from huggingface_hub import __version__ as version
     except ImportError as error:
         raise DownloadError(
             f"Fetching needs the package huggingface_hub, which is not installed: {install_command('get')}. Or fetch "
             "the files with a browser and give their folder with --from."
         ) from error
+    if int(version.partition(".")[0]) < 1:
+        raise DownloadError(f"Fetching needs huggingface_hub 1 or later, not {version}: {install_command('get')}.")
     hub.constants.DOWNLOAD_CHUNK_SIZE = min(hub.constants.DOWNLOAD_CHUNK_SIZE, _CHUNK)
     return hub
 
@@ -139,7 +142,9 @@ def fetch_files(files: Sequence[RemoteFile], folder: Path) -> Iterator[Progress]
         with lock:
             yield from _fetch_all(files, folder)
     except Timeout as error:
-        raise DownloadError(f"{folder} is being fetched by another program or window. Wait until it is done.") from error
+        raise DownloadError(
+            f"{folder} is being fetched by another program or window. Wait until it is done."
+        ) from error
     except OSError as error:
         raise _disk_error(error, folder) from error
 
@@ -180,7 +185,8 @@ def _check_room(wanted: int, there: int, folder: Path) -> None:
 def _fetch_one(file: RemoteFile, target: Path) -> Iterator[tuple[int, int | None]]:
     """Fetch one file; yields how many bytes are there, and how many there will be."""
     part, about = _part(target), target.with_name(f".{target.name}.json")
-    size, state = _look(file), {}
+    size = _look(file)
+    state: dict[str, object] = {}
     if part.exists():
         state = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
         same = state == {"url": file.url, "tag": size[1], "size": size[0]}
@@ -239,6 +245,8 @@ def _stream(file: RemoteFile, part: Path, size: int | None) -> Iterator[tuple[in
     finally:
         stop.set()
         thread.join(2)
+        if part.exists() and not part.stat().st_size and failed:
+            part.unlink()
     for error in failed:
         if isinstance(error, _PageError):
             part.unlink(missing_ok=True)
@@ -336,4 +344,6 @@ def _disk_error(error: OSError, folder: Path) -> UserError:
         return DownloadError(
             f"{folder}: the disk is full. What came is kept: make room there, and begin again; it goes on from there."
         )
-    return DownloadError(f"{folder} cannot be written: {error.strerror or error}. Choose a folder that you may write to.")
+    return DownloadError(
+        f"{folder} cannot be written: {error.strerror or error}. Choose a folder that you may write to."
+    )

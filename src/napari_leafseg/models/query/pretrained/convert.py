@@ -162,7 +162,7 @@ def import_published(path: Path, kind: str | None, leaf_head: bool, name: str) -
         network = _with_leaf_head(network, config)
     digest = hashlib.sha256()
     for part in sorted(path.glob("*")) if path.is_dir() else [path]:
-        if part.is_file():
+        if part.is_file() and not part.name.startswith("."):
             with part.open("rb") as file:
                 while block := file.read(2**20):
                     digest.update(block)

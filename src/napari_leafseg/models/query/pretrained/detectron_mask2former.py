@@ -81,7 +81,7 @@ _JOINED = (
 
 def split_attention(theirs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Cut query, key and value out of the tensors that hold all three."""
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for name, value in theirs.items():
         for pattern, parts in _JOINED:
             match = re.fullmatch(pattern, name)
