@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 
 @dataclass
 class Site:
@@ -127,13 +129,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_what: object) -> None:
+        """Say nothing of clients that went away."""
+
+
 @contextmanager
 def serve() -> Iterator[Site]:
     """Serve a site until the end of the block."""
     site = Site()
     handler = type("Handler", (_Handler,), {"site": site})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     site.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -143,3 +151,12 @@ def serve() -> Iterator[Site]:
         site.gate.set()
         server.shutdown()
         server.server_close()
+
+
+def point_hub_to(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the hub's client ask this site, as HF_ENDPOINT does when a program starts."""
+    from huggingface_hub import constants
+
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, site.address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", site.address)

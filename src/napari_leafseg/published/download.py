@@ -312,6 +312,8 @@ def in_words(error: BaseException, url: str, part: Path | None = None) -> UserEr
         return error
     if name in ("RepositoryNotFoundError", "RevisionNotFoundError"):
         return DownloadError(f"{url}: the hub has no such repository or revision, or not for you. Check the name.")
+    if name == "HFValidationError":
+        return DownloadError(f"{url} is no name of a repository: {text}")
     if name == "GatedRepoError":
         return DownloadError(f"{url}: {_SAID[403]}. {_OTHERWISE}")
     if status is not None:

@@ -179,7 +179,6 @@ def _make(
         "hashes": {one: file_hash(folder / one) for one in names},
         "hash_known": all(known.values()),
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file() and path.suffix == ".safetensors" and _is_ours(path):
         card = read_card(path)
         told = {**card.provenance, **{key: value for key, value in about.items() if value != ""}}

@@ -41,7 +41,7 @@ def free_place(name: str) -> Path:
     ModelError
         When the name is taken, or none.
     """
-    if not name or Path(name).name != name:
+    if not name.strip(" .") or Path(name).name != name or "\\" in name:
         raise ModelError(f"“{name}” is no name for a model: it must be a file's name, without slashes.")
     if name in list_models():
         raise ModelError(f"There is a model “{name}” already. Choose another name.")
