@@ -93,7 +93,7 @@ def challenge(
 
 @app.command(cls=Command)
 def finetune(
-    project: Annotated[Path, typer.Argument(help="A project with corrected images.")],
+    project: Annotated[Path, typer.Argument(help="A project with corrected images, or a folder of “data convert”.")],
     base: Annotated[str, typer.Option(help="Model to begin with: a name (see “models”) or a path.")] = "leaf",
     name: Annotated[
         str | None, typer.Option(help="Name of the new model; the base's with the day if left out.")
@@ -129,7 +129,11 @@ def finetune(
     )
     processes = process_group_of(choose_device(device))
     found, others = None, []
-    if processes.is_main:
+    if processes.is_main and (project / "data.json").exists():
+        from napari_leafseg.pipelines.datasets.learn import load_converted
+
+        found = load_converted(project)
+    elif processes.is_main:
         with Project.open(project) as opened:
             opened.catch_up()
             found = load_corrections(opened)
