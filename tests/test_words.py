@@ -41,6 +41,7 @@ ALLOWED = {  # what other libraries call so, and names that files and commands o
     f"{READ}/io/resolution.py": {"metre"},
     f"{READ}/models/query/condinst.py": {"centre"},
     f"{READ}/models/query/pretrained/key_mapping.py": {"centre"},
+    f"{READ}/models/query/pretrained/key_mapping_mmdet.py": {"centre"},
     f"{READ}/models/query/pretrained/read.py": {"framework"},
     f"{READ}/models/store/bundle.py": {"framework"},
     f"{READ}/models/store/checkpoint.py": {"framework"},

@@ -112,9 +112,9 @@ def _tell(summary: Summary, output: Path) -> None:
         print_note(f"{place}: {why}")
     if summary.failed:
         print_note(f"{counted(len(summary.failed), 'image')} could not be converted; data.json names all of them.")
+    what = f"{counted(summary.images, 'image')} of {counted(summary.plants, 'plant')}"
     out.print(
-        f"{counted(summary.images, 'image')} of {counted(summary.plants, 'plant')} are in {output}; "
-        f"{counted(summary.held_out, 'image')} of these are held out for scoring.",
+        f"{output}: {what}; {counted(summary.held_out, 'image')} held out for scoring.",
         soft_wrap=True, highlight=False, markup=False,
     )  # fmt: skip
     _print_command("train", str(output / "train.yaml"), "--output", str(output / "run"))

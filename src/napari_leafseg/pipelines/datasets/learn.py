@@ -35,7 +35,7 @@ def load_converted(folder: Path, most: int = MOST) -> tuple[list[CorrectedImage]
     images, notes = [], []
     if step > 1:
         notes.append(
-            f"{len(files[::step]):,} of {len(files):,} images are learned from, every {step}th: “train” takes more."
+            f"{len(files[::step]):,} of {len(files):,} images are learned from, evenly spread; “train” takes more."
         )
     for file in files[::step]:
         try:
