@@ -216,3 +216,14 @@ def test_an_empty_file_and_an_address_that_is_none_are_told(site, tmp_path):
         fetch(tmp_path, remote(site))
     with pytest.raises(UserError, match=r"is no address that can be fetched|cannot be reached"):
         fetch(tmp_path, RemoteFile("nowhere:/x", "x"))
+
+
+def test_a_redirect_to_an_open_connection_is_not_followed(site, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    hub = download.load_hub()
+    found = SimpleNamespace(location=f"{site.address}/w.pth", size=1, etag="x")
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_what, **_more: found)
+    with pytest.raises(UserError, match=r"leads to http://127.*can be changed on its way"):
+        fetch(tmp_path, RemoteFile("https://example.org/w.pth", "w.pth"))
+    assert site.asked == []

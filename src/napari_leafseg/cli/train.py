@@ -13,6 +13,7 @@ from napari_leafseg.cli.common import WU_CODE, Command, Device, app, progress_ba
 from napari_leafseg.errors import ParameterError, UserError
 
 if TYPE_CHECKING:
+    from napari_leafseg.finetuning.dataset import CorrectedImage
     from napari_leafseg.io import ReadOptions
 
 
@@ -130,9 +131,7 @@ def finetune(
     processes = process_group_of(choose_device(device))
     found, others = None, []
     if processes.is_main and (project / "data.json").exists():
-        from napari_leafseg.pipelines.datasets.learn import load_converted
-
-        found = load_converted(project)
+        found = _converted(project)
     elif processes.is_main:
         with Project.open(project) as opened:
             opened.catch_up()
@@ -153,6 +152,13 @@ def finetune(
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
     if processes.is_main and others and suggest:
         _suggest(settings.name, device, others, suggest, reading)
+
+
+def _converted(folder: Path) -> tuple[list[CorrectedImage], list[str]]:
+    """What a folder of a converted data set has to learn from."""
+    from napari_leafseg.pipelines.datasets.learn import load_converted
+
+    return load_converted(folder)
 
 
 def _suggest(model: str, device: str, paths: list[Path], count: int, reading: ReadOptions) -> None:

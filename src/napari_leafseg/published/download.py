@@ -20,17 +20,13 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from napari_leafseg._files import UNFINISHED, write_atomically
-from napari_leafseg.errors import UserError, install_command
+from napari_leafseg.errors import DownloadError, UserError, install_command
 
 _LOG = logging.getLogger(__name__)
 _CHUNK = 2**18  # bytes between two chances to stop
 _WAIT = 0.1  # seconds between two looks at what came
 _SPARE = 64 * 2**20  # bytes that stay free on the disk
 _PAGE = (b"<!doctype html", b"<html", b"<?xml")
-
-
-class DownloadError(UserError):
-    """A file that cannot be fetched; names the address, the reason and what to do."""
 
 
 class _Stopped(Exception):
@@ -215,6 +211,11 @@ def _look(file: RemoteFile) -> tuple[int | None, str | None]:
         if told is None:
             raise
         raise told from error
+    if file.url.startswith("https:") and str(found.location).startswith("http:"):
+        raise DownloadError(
+            f"{file.url} leads to {found.location}: what comes from there can be changed on its way, and is not fetched. "
+            "Look at its page for another address."
+        )
     size = file.size if file.size is not None else found.size
     return size, found.etag
 
@@ -278,7 +279,7 @@ def _check(file: RemoteFile, part: Path) -> str:
 
 
 def file_hash(path: Path, kind: str = "sha256") -> str:
-    """Hash a file: ``sha256:…`` or ``md5:…``."""
+    """Return the hash of a file: ``sha256:…`` or ``md5:…``."""
     with path.open("rb") as file:
         return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
 

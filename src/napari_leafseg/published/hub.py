@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from napari_leafseg._files import safe_name
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import DownloadError, UserError
 from napari_leafseg.published.catalog import Entry, find_entry
-from napari_leafseg.published.download import DownloadError, RemoteFile, in_words, load_hub
+from napari_leafseg.published.download import RemoteFile, in_words, load_hub
 
 WEIGHTS = (".safetensors", ".pth", ".pkl", ".pt", ".bin")
 _HF = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")

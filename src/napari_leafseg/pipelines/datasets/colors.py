@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import pandas as pd
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import read_image, read_labels
 
+_LOG = logging.getLogger(__name__)
 _MOST = 500  # colors of a label image; one that was compressed like a photograph has more
 Color = tuple[int, int, int]
 
@@ -22,7 +24,8 @@ def _values(path: Path) -> np.ndarray:
     """A label image's colors as one number each (H, W), black = 0; or the numbers that it holds."""
     try:
         array = read_image(path).array
-    except InputFileError:
+    except InputFileError as error:
+        _LOG.debug("%s is read as numbers: %s", path, error)
         return read_labels(path)
     if array.ndim == 2 or array.shape[-1] not in (3, 4):
         return read_labels(path)
@@ -77,7 +80,8 @@ class PlantColors:
         for path in self.files:
             try:
                 kinds = _kinds(_values(path), path)
-            except InputFileError:  # it is told when this image's own labels are read
+            except InputFileError as error:  # it is told when this image's own labels are read
+                _LOG.debug("%s numbers no leaves: %s", path, error)
                 continue
             for kind in map(int, kinds):
                 if kind in numbers:
