@@ -14,8 +14,8 @@ VERBS = set(
     Add Allow Append Apply Arrange Ask Assign Average Begin Blur Brighten Bring Build Call Change Check Choose Clear
     Close Collect Compare Compute Connect Continue Convert Convolve Copy Count Create Cut Darken Decode Delete Derive
     Describe
-    Discard Do Download Draw Drop End Encode Enlarge Erase Estimate Evaluate Exit Export Expose Fetch Fill Find Fine-tune
-    Fit Flush
+    Discard Do Download Draw Drop End Encode Enlarge Erase Estimate Evaluate Exit Export Expose Fetch Fill Find
+    Fine-tune Fit Flush
     Follow Forget Format Free Gather Give Go Group Grow Hide Hold Import Initialize Insert Join Keep Lay Leave Let
     Link List Load Lock Log Look Make Map Mark Measure Merge Mix Move Name Normalize Note Number Open Outline Pad Parse
     Part Paste Penalize Plot Predict Prepare Print Put Raise Read Rebuild Record Redo Refine Refuse Register Remember

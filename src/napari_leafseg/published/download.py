@@ -213,8 +213,8 @@ def _look(file: RemoteFile) -> tuple[int | None, str | None]:
         raise told from error
     if file.url.startswith("https:") and str(found.location).startswith("http:"):
         raise DownloadError(
-            f"{file.url} leads to {found.location}: what comes from there can be changed on its way, and is not fetched. "
-            "Look at its page for another address."
+            f"{file.url} leads to {found.location}: what comes from there can be changed on its way. It is not "
+            "fetched. Look at its page for another address."
         )
     size = file.size if file.size is not None else found.size
     return size, found.etag
