@@ -350,3 +350,21 @@ def test_a_large_set_is_thinned_for_training(tmp_path, monkeypatch):
     left = set((tmp_path / "out/not_trained.txt").read_text().split())
     assert len(set(stems(tmp_path / "out")) - left) == 3
     assert left >= set((tmp_path / "out/held_out.txt").read_text().split())
+
+
+def test_of_two_files_of_one_image_the_second_is_named(tmp_path):
+    source = data_sets.yolo(tmp_path / "yolo")
+    imageio.imwrite(source / "images/train/p0.tif", data_sets.plant(9)[0])
+    notes = converted("yolo", source, tmp_path / "a").notes
+    assert any("another image of the same name" in note and "p0.tif" in note for note in notes)
+    source = data_sets.msu_pid(tmp_path / "msu")
+    (first, *_) = sorted(source.rglob("*_label_rgb.png"))
+    shutil.copy(first, first.with_name(f"again_{first.name}"))
+    assert any("another file of the same plant" in note for note in converted("msu-pid", source, tmp_path / "b").notes)
+
+
+def test_one_file_of_annotations_is_enough(tmp_path):
+    source = data_sets.coco(tmp_path / "down")
+    summary = converted("coco", source / "annotations/instances_train.json", tmp_path / "out")
+    assert summary.images == 3
+    assert stems(tmp_path / "out") == ["p0", "p1", "p2"]

@@ -99,6 +99,18 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(site, tmp_path):
     assert (tmp_path / "w.pth").read_bytes() == CONTENT[::-1]
 
 
+def test_a_part_of_which_nobody_knows_what_it_is_of_is_fetched_anew(site, tmp_path):
+    for damage in ("{", "[]", None):
+        fetch_part(site, tmp_path)
+        about = tmp_path / ".w.pth.json"
+        about.unlink() if damage is None else about.write_text(damage)
+        (tmp_path / f"w.pth{UNFINISHED}").write_bytes(b"of something else")
+        fetch(tmp_path, remote(site))
+        assert (tmp_path / "w.pth").read_bytes() == CONTENT
+        (tmp_path / "w.pth").unlink()
+        site.gate.clear()
+
+
 def test_a_part_that_is_longer_than_the_file_is_no_part_of_it(site, tmp_path):
     fetch_part(site, tmp_path)
     with (tmp_path / f"w.pth{UNFINISHED}").open("ab") as part:

@@ -182,9 +182,8 @@ def _fetch_one(file: RemoteFile, target: Path) -> Iterator[tuple[int, int | None
     """Fetch one file; yields how many bytes are there, and how many there will be."""
     part, about = _part(target), target.with_name(f".{target.name}.json")
     size = _look(file)
-    state: dict[str, object] = {}
     if part.exists():
-        state = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
+        state = _state(about)
         same = state == {"url": file.url, "tag": size[1], "size": size[0]}
         if not same or (size[0] is not None and part.stat().st_size > size[0]):
             _LOG.info("%s changed at its address: it is fetched anew.", target.name)
@@ -196,6 +195,15 @@ def _fetch_one(file: RemoteFile, target: Path) -> Iterator[tuple[int, int | None
     about.unlink(missing_ok=True)
     _LOG.info("%s is %s", target, known)
     yield target.stat().st_size, size[0]
+
+
+def _state(about: Path) -> Any:
+    """What was known of a file when its part was fetched."""
+    try:
+        return json.loads(about.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        _LOG.info("Nobody knows what the part beside %s is of: %s", about, error)
+        return None
 
 
 def _look(file: RemoteFile) -> tuple[int | None, str | None]:

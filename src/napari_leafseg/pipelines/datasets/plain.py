@@ -72,7 +72,9 @@ def read_coco_folder(root: Path) -> Found:
     sets = [path for path in ([root] if root.is_file() else _below(root, "*.json")) if _is_coco(path)]
     if not sets:
         raise InputFileError(f"{root} holds no JSON file with “images” and “annotations”. Give the data set's folder.")
-    place = root if root.is_dir() else root.parent
+    place = root if root.is_dir() else root.absolute().parent
+    if place.name == "annotations" and root.is_file():  # COCO's own layout
+        place = place.parent
     folders = [place, *sorted(path for path in place.rglob("*") if path.is_dir())]
     for path in sets:
         data = read_coco_set(path)
@@ -130,11 +132,13 @@ def read_yolo_folder(root: Path) -> Found:
     texts = [path for path in _below(root, "*.txt") if "labels" in path.relative_to(root).parts[:-1]]
     if not texts:
         raise InputFileError(f"{root} holds no text file in a folder “labels”. Give the data set's folder, unpacked.")
-    images = {}
+    images: dict[Path, Path] = {}
     for path in _below(root, "*"):
         inner = path.relative_to(root)
         if path.suffix.lower() in IMAGE_ENDINGS and "images" in inner.parts[:-1]:
-            images[inner.with_suffix("")] = path
+            if inner.with_suffix("") in images:
+                found.leave_out("another image of the same name is taken", [str(inner)])
+            images.setdefault(inner.with_suffix(""), path)
     taken = set()
     counts = sum((count_yolo(path) for path in texts), Counter[str]())
     leaves = leaf_classes(counts)

@@ -136,6 +136,12 @@ def _msu_key(path: Path, root: Path) -> tuple[str, str, str, str] | None:
     return species, plant, day, hour
 
 
+def _put(views: dict[str, Path], modality: str, path: Path, found: Found) -> None:
+    if modality in views:
+        found.leave_out("another file of the same plant, day and hour is taken", [path])
+    views.setdefault(modality, path)
+
+
 def read_msu_pid(root: Path) -> Found:
     """Read MSU-PID: images of plant, day and hour in color (``_rgb``) and fluorescence (``_fmp``), with their labels.
 
@@ -158,9 +164,9 @@ def read_msu_pid(root: Path) -> Found:
         if key is None or not (modality or is_label):
             odd.append(path)
         elif is_label:
-            labels[key].setdefault(modality or "fmp", path)
+            _put(labels[key], modality or "fmp", path, found)
         elif modality in ("rgb", "fmp"):
-            images[key].setdefault(modality, path)
+            _put(images[key], modality, path, found)
     found.leave_out("its name does not tell plant, day, hour and kind of image", odd)
     if not images or not labels:
         raise InputFileError(
