@@ -71,7 +71,7 @@ def test_what_is_missing_is_named_with_its_extra():
     files = list((REPOSITORY / "src" / "napari_leafseg").rglob("*.py"))
     code = {path: path.read_text(encoding="utf-8") for path in files}
     named = {extra for text in code.values() for extra in re.findall(r"install_command\('(\w+)'\)", text)}
-    assert named == {"raw", "train", "pyqt5", "pyqt6"}
+    assert named == {"raw", "train", "get", "pyqt5", "pyqt6"}
     assert named <= set(EXTRAS)
     assert [path.name for path, text in code.items() if "pip install" in text] == ["errors.py"]
 

@@ -14,14 +14,15 @@ VERBS = set(
     Add Allow Append Apply Arrange Ask Assign Average Begin Blur Brighten Bring Build Call Change Check Choose Clear
     Close Collect Compare Compute Connect Continue Convert Convolve Copy Count Create Cut Darken Decode Delete Derive
     Describe
-    Discard Do Download Draw Drop End Encode Enlarge Erase Estimate Evaluate Exit Export Expose Fill Find Fine-tune Fit
-    Flush
+    Discard Do Download Draw Drop End Encode Enlarge Erase Estimate Evaluate Exit Export Expose Fetch Fill Find
+    Fine-tune Fit Flush
     Follow Forget Format Free Gather Give Go Group Grow Hide Hold Import Initialize Insert Join Keep Lay Leave Let
     Link List Load Lock Log Look Make Map Mark Measure Merge Mix Move Name Normalize Note Number Open Outline Pad Parse
     Part Paste Penalize Plot Predict Prepare Print Put Raise Read Rebuild Record Redo Refine Refuse Register Remember
     Remove Rename Repeat Replace Report Reset Resize Resolve Restore Return Reverse Round Run Sample Save Say Score
     Search See Segment Send Set Shift Show Smooth Sort Split Start Step Stop Store Suggest Sum Switch Synthesize Take
-    Tell Test Trace Track Train Transform Turn Undo Unlock Update Use Validate Verify Wait Warn Wrap Write Yield Zoom
+    Tell Test Trace Track Train Transform Turn Undo Unlock
+    Unpack Update Use Validate Verify Wait Warn Wrap Write Yield Zoom
     """,
     )
 )

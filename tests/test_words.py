@@ -34,13 +34,16 @@ OLD = {  # and what is said instead
 }  # fmt: skip
 READ = "src/napari_leafseg"
 ALLOWED = {  # what other libraries call so, and names that files and commands of earlier versions have
+    "docs/data-sets.md": {"colours"},
     "docs/experiments.md": {"colour"},
     f"{READ}/cli/common.py": {"framework", "whole masks"},
     f"{READ}/finetuning/config.py": {"framework"},
     f"{READ}/finetuning/snapshot.py": {"pictures"},
     f"{READ}/io/resolution.py": {"metre"},
+    f"{READ}/pipelines/datasets/time_series.py": {"colours"},
     f"{READ}/models/query/condinst.py": {"centre"},
     f"{READ}/models/query/pretrained/key_mapping.py": {"centre"},
+    f"{READ}/models/query/pretrained/key_mapping_mmdet.py": {"centre"},
     f"{READ}/models/query/pretrained/read.py": {"framework"},
     f"{READ}/models/store/bundle.py": {"framework"},
     f"{READ}/models/store/checkpoint.py": {"framework"},

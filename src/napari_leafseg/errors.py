@@ -23,6 +23,10 @@ class ParameterError(UserError):
     """A value, option or setting that is unknown or out of its range."""
 
 
+class DownloadError(UserError):
+    """Something that cannot be fetched: names the address, the reason and what to do."""
+
+
 class NotEnoughMemory(UserError):
     """Something that takes more memory than there is."""
 

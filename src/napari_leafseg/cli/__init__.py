@@ -10,10 +10,12 @@ from napari_leafseg.cli.common import app
 from napari_leafseg.errors import UserError, in_words
 
 # isort: off
-from napari_leafseg.cli import predict, tables, evaluate, train, data, metadata, program, models  # noqa: F401 (help lists them so)
+from napari_leafseg.cli import predict, tables, evaluate, train, data, metadata, program, models, get_models, data_sets  # noqa: F401 (help lists them so)
 # isort: on
 
 app.add_typer(models.app, name="models", help="List the models that there are, or import a published one.")
+
+app.add_typer(data_sets.app, name="data", help="Data sets that others published: get, convert, score.")
 
 __all__ = ["app", "main"]
 

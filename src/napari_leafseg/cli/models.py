@@ -41,8 +41,14 @@ def models(context: typer.Context) -> None:
 
 @app.command("import")
 def import_model(
-    file: Annotated[Path, typer.Argument(help="A .pth or .pkl of AdelaiDet or SOTR, or a Hugging Face folder.")],
-    kind: Annotated[str, typer.Option("--as", help=f"Which model it is: {', '.join(importers())}.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A .pth or .pkl of AdelaiDet, SOTR, mmdetection or detectron2, or a Hugging Face folder."),
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option("--as", help=f"Which model it is: {', '.join(importers())}; found by its weights if left out."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name in the list of models; the file's if left out.")] = None,
     leaf_head: Annotated[
         bool, typer.Option(help="Replace the head for COCO's classes by a fresh one for leaves, to be trained.")
@@ -56,7 +62,8 @@ def import_model(
     target = user_folder() / f"{name}{ENDING}"
     if name in list_models():
         raise UserError(f"There is a model “{name}” already. Choose another name with --name.")
-    network, card = load_importer(kind)(file, kind, leaf_head, name)
+    importer = load_importer(kind or next(iter(importers())))
+    network, card = importer(file, kind, leaf_head, name)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(target, network, card)
     count = sum(parameter.numel() for parameter in network.parameters()) / 1e6

@@ -13,6 +13,7 @@ from napari_leafseg.cli.common import WU_CODE, Command, Device, app, progress_ba
 from napari_leafseg.errors import ParameterError, UserError
 
 if TYPE_CHECKING:
+    from napari_leafseg.finetuning.dataset import CorrectedImage
     from napari_leafseg.io import ReadOptions
 
 
@@ -93,7 +94,7 @@ def challenge(
 
 @app.command(cls=Command)
 def finetune(
-    project: Annotated[Path, typer.Argument(help="A project with corrected images.")],
+    project: Annotated[Path, typer.Argument(help="A project with corrected images, or a folder of “data convert”.")],
     base: Annotated[str, typer.Option(help="Model to begin with: a name (see “models”) or a path.")] = "leaf",
     name: Annotated[
         str | None, typer.Option(help="Name of the new model; the base's with the day if left out.")
@@ -129,7 +130,9 @@ def finetune(
     )
     processes = process_group_of(choose_device(device))
     found, others = None, []
-    if processes.is_main:
+    if processes.is_main and (project / "data.json").exists():
+        found = _converted(project)
+    elif processes.is_main:
         with Project.open(project) as opened:
             opened.catch_up()
             found = load_corrections(opened)
@@ -149,6 +152,13 @@ def finetune(
     out.print(f"The new model: {event.result}. Use it as --model {settings.name}.", soft_wrap=True, highlight=False)
     if processes.is_main and others and suggest:
         _suggest(settings.name, device, others, suggest, reading)
+
+
+def _converted(folder: Path) -> tuple[list[CorrectedImage], list[str]]:
+    """What a folder of a converted data set has to learn from."""
+    from napari_leafseg.pipelines.datasets.learn import load_converted
+
+    return load_converted(folder)
 
 
 def _suggest(model: str, device: str, paths: list[Path], count: int, reading: ReadOptions) -> None:

@@ -33,9 +33,15 @@ def own_model(name: str) -> Path:
     raise ModelError(f"There is no model “{name}” of yours in {user_folder()}.")
 
 
-def _free(name: str) -> Path:
-    """Where a new model of this name would lie."""
-    if not name or Path(name).name != name:
+def free_place(name: str) -> Path:
+    """Tell where a new model of this name would lie.
+
+    Raises
+    ------
+    ModelError
+        When the name is taken, or none.
+    """
+    if not name.strip(" .") or Path(name).name != name or "\\" in name:
         raise ModelError(f"“{name}” is no name for a model: it must be a file's name, without slashes.")
     if name in list_models():
         raise ModelError(f"There is a model “{name}” already. Choose another name.")
@@ -63,7 +69,7 @@ def rename_model(name: str, new: str) -> Path:
     ModelError
         When there is no such model, or the new name is taken or none.
     """
-    source, target = own_model(name), _free(new)
+    source, target = own_model(name), free_place(new)
     _write_as(_join(source), target, new)
     source.unlink()
     return target
@@ -99,7 +105,7 @@ def restore_model(name: str) -> Path:
     source = next((path for path in _deleted() if path.stem == name), None)
     if source is None:
         raise ModelError(f"No model “{name}” was deleted. There are: {', '.join(deleted_models()) or 'none'}.")
-    return source.rename(_free(name))
+    return source.rename(free_place(name))
 
 
 def add_model(file: Path, name: str | None = None) -> Path:
@@ -112,7 +118,7 @@ def add_model(file: Path, name: str | None = None) -> Path:
     """
     card = read_card(file)
     chosen = name or card.name
-    target = _free(chosen)
+    target = free_place(chosen)
     target.parent.mkdir(parents=True, exist_ok=True)
     _write_as(file, target, chosen)
     return target

@@ -28,6 +28,7 @@ from napari_leafseg.project.recent_projects import projects_using
 from napari_leafseg.widgets.common.base import LeafsegWidget
 from napari_leafseg.widgets.common.controls import present, push_button, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
+from napari_leafseg.widgets.models.get_dialog import open_get_dialog
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.workers import start_worker
 
@@ -36,7 +37,7 @@ _HINT = "Choose a model to see what is known of it, two to compare them. A doubl
 
 
 class ModelsWidget(LeafsegWidget):
-    """Lists, compares, renames, deletes, restores, exports and adds models.
+    """Lists, compares, renames, deletes, restores, exports, adds and fetches models.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ class ModelsWidget(LeafsegWidget):
         self.export_button = push_button("export", "Export …", self.export, tip)
         tip = "A file that was exported on another computer, or trained there"
         self.add_button = push_button("add", "Add …", self.add, tip)
+        tip = "A model that others published, by name: its terms are shown before it is fetched"
+        self.get_button = push_button("get", "Get …", self.get, tip)
         tip = "Out of the list; the file is kept, and “Restore” undoes it"
         self.delete_button = push_button("delete", "Delete", self.delete, tip)
         self.restore_button = QPushButton("Restore")
@@ -78,7 +81,7 @@ class ModelsWidget(LeafsegWidget):
         first, second = QHBoxLayout(), QHBoxLayout()
         for button in (self.use_button, self.rename_button, self.delete_button):
             first.addWidget(button)
-        for button in (self.add_button, self.export_button, self.restore_button):
+        for button in (self.get_button, self.add_button, self.export_button, self.restore_button):
             second.addWidget(button)
         column = self.column()
         self.view.setMinimumHeight(60)
@@ -192,6 +195,13 @@ class ModelsWidget(LeafsegWidget):
         file, _ = QFileDialog.getOpenFileName(self, "Add a model", str(Path.home()), f"Models (*{ENDING})")
         if file:
             self._do(f"{Path(file).name} is in the list.", user_models.add_model, Path(file))
+
+    def get(self) -> None:
+        """Open the dialog that fetches models that others published."""
+        try:
+            open_get_dialog(self, lambda _name: self.session.models_changed.emit())
+        except UserError as error:
+            self._failed(error)
 
     def delete(self) -> None:
         """Take the model out of the list; asks when projects use it."""

@@ -26,6 +26,10 @@ for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ALLOWED[_module, "scalar"] = np.float64(0).__reduce__()[0]
 
 
+class NotWeights(ModelError):
+    """A file that cannot be read as weights: damaged, or with more in it than arrays."""
+
+
 class _ArraysOnly(pickle.Unpickler):
     """Reads numpy arrays in plain containers, and nothing that could run code."""
 
@@ -62,7 +66,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except ModelError:
         raise
     except Exception as error:  # damaged files have both readers raise anything at all
-        raise ModelError(
+        raise NotWeights(
             f"{path} cannot be read as weights ({first_line(error)}). Only files that hold nothing but "
             "arrays are opened; ask for a file with the weights alone."
         ) from error
@@ -74,7 +78,7 @@ def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
     if not isinstance(content, dict):
-        raise ModelError(f"{path} holds no weights by name.")
+        raise NotWeights(f"{path} holds no weights by name.")
     found = {}
     for name, value in content.items():
         if isinstance(value, np.ndarray):
@@ -82,7 +86,7 @@ def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
         if isinstance(value, torch.Tensor):
             found[str(name).removeprefix("module.")] = value
     if not found:
-        raise ModelError(f"{path} holds no weights by name.")
+        raise NotWeights(f"{path} holds no weights by name.")
     return found
 
 
