@@ -214,6 +214,26 @@ def test_a_missing_leaf_takes_one_click_and_the_wheel_widens_it(desk):
     assert (binding.plane == 11).any()
 
 
+def test_bare_ground_is_no_leaf_and_a_leaf_is_not_widened_into_it(desk, monkeypatch):
+    hand, widget, binding = desk
+    said = []
+    monkeypatch.setattr("napari_leafseg.widgets.correct.tool_controller.show_info", said.append)
+    hand.click(112, 150, Qt.KeyboardModifier.ControlModifier)
+    assert len(binding.document.leaves()) == 10
+    assert binding.locked == set()
+    assert "Lasso" in said[-1]
+    assert widget.hint.text() == said[-1]
+    y, x = PLACES[10]
+    hand.click(y, x, Qt.KeyboardModifier.ControlModifier)
+    assert len(said) == 1
+    for _ in range(20):
+        hand.wheel(y, x, 1, Qt.KeyboardModifier.ShiftModifier)
+    assert len(said) > 1
+    added = binding.plane == 11
+    assert (np.hypot(*(np.argwhere(added) - (y, x)).T) < 30).all()
+    assert added.sum() > 400
+
+
 def test_ctrl_click_takes_the_part_under_the_mouse_out(desk):
     hand, _widget, binding = desk
     labels = np.where(np.isin(binding.plane, (1, 2)), 1, binding.plane)
