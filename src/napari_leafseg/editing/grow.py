@@ -76,7 +76,6 @@ class ColorGrowth:
         soft = cv2.resize(inside.astype(np.float32), self.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return soft >= 0.5, self.box
 
-
     def spills(self, mask: np.ndarray) -> bool:
         """Tell whether a mask that was grown goes on along most of where the window ends, and the image does not."""
         rows, columns = self.box

@@ -18,7 +18,7 @@ class WholeAxis(pg.AxisItem):
         super().__init__(orientation)
         self.whole = whole
 
-    def tickSpacing(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, float]]:  # noqa: N803 (its names)
+    def tickSpacing(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, float]]:
         """Return how far apart ticks are, the widest first."""
         levels: list[tuple[float, float]] = super().tickSpacing(minVal, maxVal, size)
         if not self.whole:

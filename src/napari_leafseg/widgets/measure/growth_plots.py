@@ -173,9 +173,7 @@ class SmallMultiples(QScrollArea):
         times_of = moments_of(measured)
         for number, one in enumerate(several):
             axes = {"bottom": WholeAxis("bottom", whole=not measured.grouping.dated)}
-            panel = self.grid.addPlot(
-                number // across, number % across, title=one.name or "all images", axisItems=axes
-            )
+            panel = self.grid.addPlot(number // across, number % across, title=one.name or "all images", axisItems=axes)
             panel.setMenuEnabled(False)
             own = table[table["frame"].isin(one.places) & table["lasts"] & table["time"].notna()]
             for track, leaf in _each(own, "track"):
