@@ -160,3 +160,23 @@ def test_a_box_of_no_size_adds_nothing(plant):
     here = tools.Scene(np.zeros(scene.labels.shape, np.uint16), scene.image, PredictionModel(prediction))
     assert tools.add_in_box(here, np.array([[50.0, 50], [51, 90]]), 45.0).edit is None
     assert tools.add_in_box(here, np.array([[-50.0, -50], [-20, -9]]), 45.0).edit is None
+
+
+@pytest.mark.parametrize("labeled", [True, False])
+def test_what_grows_by_color_beyond_any_leaf_is_refused_with_what_to_do(labeled):
+    y, x = np.mgrid[:400, :500]
+    image = np.full((400, 500, 3), (120, 95, 70), np.uint8)
+    leaf, pot = np.hypot(y - 90, x - 90) < 20, np.hypot(y - 290, x - 290) < 55
+    image[leaf], image[pot] = (50, 150, 60), (60, 60, 70)
+    labels = np.where(leaf & labeled, 1, 0).astype(np.uint16)
+    here = tools.Scene(labels, image, None, largest=1)
+    bare = tools.add(here, np.array([[200.0, 150.0]]), 45.0 if labeled else 70.0)  # ground that goes on and on
+    assert bare.edit is None
+    assert "Lasso" in bare.refused
+    on_pot = tools.add(here, np.array([[290.0, 290.0]]), 45.0)  # has an edge, but is no leaf beside such leaves
+    assert (on_pot.edit is None) == bool(on_pot.refused) == labeled
+    small = tools.add(tools.Scene(np.zeros_like(labels), image), np.array([[90.0, 90.0]]), 45.0)
+    assert not small.refused
+    assert overlap(after(np.zeros_like(labels), small.edit) > 0, leaf) > 0.65
+    boxed = tools.add_in_box(here, np.array([[230.0, 230.0], [350.0, 350.0]]), 45.0)  # somebody said how large it is
+    assert boxed.edit is not None

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QPushButton,
 )
 
+from napari_leafseg.editing import tools
 from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.inference.predictor import PredictEvent
 from napari_leafseg.io import write_image
@@ -212,6 +213,26 @@ def test_a_missing_leaf_takes_one_click_and_the_wheel_widens_it(desk):
     assert len(binding.document.leaves()) == 10
     hand.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert (binding.plane == 11).any()
+
+
+def test_bare_ground_is_no_leaf_and_a_leaf_is_not_widened_into_it(desk, monkeypatch):
+    hand, widget, binding = desk
+    said = []
+    monkeypatch.setattr("napari_leafseg.widgets.correct.tool_controller.show_info", said.append)
+    hand.click(112, 150, Qt.KeyboardModifier.ControlModifier)
+    assert len(binding.document.leaves()) == 10
+    assert binding.locked == set()
+    assert "Lasso" in said[-1]
+    assert widget.hint.text() == said[-1]
+    y, x = PLACES[10]
+    hand.click(y, x, Qt.KeyboardModifier.ControlModifier)
+    assert len(said) == 1
+    before = binding.plane == 11
+    monkeypatch.setattr(tools, "_LARGER", 0.01)  # whatever grows now is too large
+    monkeypatch.setattr(tools, "_SHARE", 0)
+    hand.wheel(y, x, 1, Qt.KeyboardModifier.ShiftModifier)
+    assert len(said) == 2
+    assert np.array_equal(binding.plane == 11, before)  # the leaf stays as it was
 
 
 def test_ctrl_click_takes_the_part_under_the_mouse_out(desk):

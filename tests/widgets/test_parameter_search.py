@@ -67,8 +67,7 @@ def test_a_folder_with_labels_is_compared_and_a_click_on_the_map_picks(widget, q
     search = widget.search
     assert f"threshold {search.rows[3]:.2f}, clustering angle {search.columns[7]:.0f}°" in widget.verdict.text()
     assert f"SBD about {search.sbd[3, 7, widget.smallest_box.currentIndex()]:.2f}," in widget.verdict.text()
-    assert widget.map_hint.isVisible()
-    assert "estimates at the working scale" in widget.map_hint.text()
+    assert widget.map._bar.axis.labelText == "SBD (estimate)"
     suggested = []
     widget.session.parameters_suggested.connect(lambda model, values: suggested.append((model, values)))
     qtbot.mouseClick(widget.apply_button, Qt.MouseButton.LeftButton)

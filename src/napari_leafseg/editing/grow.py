@@ -13,6 +13,7 @@ from napari_leafseg.editing.edit import Box
 from napari_leafseg.editing.shapes import bounding_box, edge_strength
 
 _SIDE = 160  # pixels of the window that costs are computed on
+_SPILLED = 0.6  # of the window's sides: what reaches them has no edge there, as no leaf has
 _UNIT = 45.0  # the angle at which a leaf of even color just fills
 
 
@@ -41,6 +42,7 @@ class ColorGrowth:
     def __init__(self, image: np.ndarray, points: np.ndarray, reach: int = 0) -> None:
         reach = reach or max(40, min(image.shape[:2]) // 4)
         self.box = bounding_box(points, image.shape, reach)
+        self._image_shape = image.shape[:2]
         window = image[self.box]
         self.shape = window.shape[:2]
         step = max(1.0, max(self.shape) / _SIDE)
@@ -73,6 +75,17 @@ class ColorGrowth:
             return None
         soft = cv2.resize(inside.astype(np.float32), self.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return soft >= 0.5, self.box
+
+    def spills(self, mask: np.ndarray) -> bool:
+        """Tell whether a mask that was grown goes on along most of where the window ends, and the image does not."""
+        rows, columns = self.box
+        height, width = self._image_shape
+        sides = (
+            (rows.start > 0, mask[0]), (rows.stop < height, mask[-1]),
+            (columns.start > 0, mask[:, 0]), (columns.stop < width, mask[:, -1]),
+        )  # fmt: skip
+        inner = [side for within, side in sides if within]
+        return bool(inner and np.concatenate(inner).mean() > _SPILLED)
 
 
 def nearer_to(first: np.ndarray, second: np.ndarray, mask: np.ndarray, height: np.ndarray) -> np.ndarray:

@@ -19,6 +19,8 @@ from napari_leafseg.editing.shapes import bounding_box, polygon_mask
 
 _NEAR = 6  # pixels by which a click may miss a leaf
 _LEAST_BOX = 3  # pixels
+_LARGER, _SHARE = 4, 0.005  # times the largest leaf, of the image: what grew by color and is larger is no leaf
+_NO_LEAF = "What grew here is too large for a leaf. Make it narrower (Shift + wheel), or draw the leaf with Lasso (Q)."
 _THERE, _REDRAWN = 0.15, 0.3  # of a box, of a lasso: a leaf that fills less is not the one it was drawn around
 
 
@@ -79,6 +81,8 @@ class Adding:
         The box that somebody drew around it.
     anew : bool
         Whether the leaf was there before, and is drawn anew.
+    refused : str
+        Why what grew at the angle asked for last is not taken; "" where it is.
     """
 
     number: int
@@ -88,14 +92,17 @@ class Adding:
     away: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     within: Box | None = None
     anew: bool = False
+    refused: str = ""
 
     def at(self, scene: Scene, angle: float) -> Edit | None:
         """Return the edit at another angle; `scene` holds the labels without the leaf."""
         if self.growth is None:
             return self.edit
         grown = self.growth.mask(angle)
-        self.edit = None
-        if grown is not None:
+        self.edit, self.refused = None, ""
+        if grown is not None and self.within is None and isinstance(self.growth, ColorGrowth):
+            self.refused = _NO_LEAF if self.growth.spills(grown[0]) or _too_large(grown[0], scene) else ""
+        if grown is not None and not self.refused:
             mask, box = _clipped(grown, scene)
             if self.within is not None:
                 mask, box = _cut(mask, box, self.within)
@@ -110,6 +117,12 @@ class Adding:
             return ops.add_mask(scene.labels, mask, box, self.number, tool=tool)
         others = np.unique(scene.labels[box])
         return _redraw(scene.labels, self.number, mask, box, others[~np.isin(others, (0, self.number))].tolist(), tool)
+
+
+def _too_large(mask: np.ndarray, scene: Scene) -> bool:
+    """Whether a mask is larger than any leaf would be beside those that are there."""
+    sizes = np.bincount(scene.labels.ravel(), minlength=2)[1:]
+    return bool(sizes.any() and mask.sum() > max(_LARGER * sizes.max(), _SHARE * scene.labels.size))
 
 
 def _clipped(grown: tuple[np.ndarray, Box], scene: Scene) -> tuple[np.ndarray, Box]:

@@ -175,11 +175,12 @@ class ToolController(QObject):
             else:
                 step = self._add(binding, point[None])
                 words = f"Leaf {leaf} is verified: unlock it first (U)." if leaf else "No leaf was found there."
-            if step is None:
-                self.told.emit(words)
         except UserError as error:
             show_error(str(error))
-        self.changed.emit()
+            return
+        self.changed.emit()  # which tells of the tool in hand
+        if step is None and (key == "Alt" or not self._refused()):
+            self.told.emit(words)
 
     def _part(self) -> None:
         """Part the leaf between the clicks."""
@@ -190,8 +191,16 @@ class ToolController(QObject):
 
     def report(self, step: Any) -> None:
         """Say where a tool changed nothing."""
-        if step is None and self.tool is not None:
+        if step is None and not self._refused() and self.tool is not None:
             self.told.emit(f"Nothing was changed. {self.tool.help}")
+
+    def _refused(self) -> bool:
+        """Tell why what just grew is not taken for a leaf; false where that is not the reason."""
+        words = "" if self.adding is None else self.adding.refused
+        if words:
+            show_info(words)  # the click may come while another tab is shown
+            self.told.emit(words)
+        return bool(words)
 
     def _wheel(self, steps: float) -> bool:
         if (self.tool is None or self.tool.gesture not in GROWING) and not self.widens:
@@ -215,9 +224,14 @@ class ToolController(QObject):
         if binding is None or adding is None or not self.widens:
             self.adding = None
             return
-        if adding.edit is not None:
+        before = adding.edit
+        if before is not None:
             binding.undo()
-        binding.perform(adding.at(make_scene(self.session, binding), angle))
+        edit = adding.at(make_scene(self.session, binding), angle)
+        if adding.refused and before is not None:
+            adding.edit = edit = before  # the leaf stays as it was
+        binding.perform(edit)
+        self._refused()
 
 
 def _as_one(binding: LabelsBinding, edits: list[Edit]) -> Edit | None:

@@ -268,11 +268,9 @@ class ImagesWidget(ImagesForm):
 
     def _row_chosen(self) -> None:
         self._show_position()
-        entry = self.list.entry()
+        entry, wanted = self.list.entry(), self.session.wanted
         layer = None if entry is None else self.session.layer_of(entry)
-        if entry is None or (
-            entry is self.session.wanted and (layer is not None or self.loader.running or entry.error)
-        ):
+        if entry is None or (entry is wanted and (layer is not None or self.loader.running or entry.error)):
             return
         self.session.wanted = entry
         if layer is not None:

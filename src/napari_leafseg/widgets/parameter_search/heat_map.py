@@ -45,13 +45,16 @@ class HeatMap(pg.PlotWidget):
         self._x: np.ndarray = np.zeros(0)
         self._y: np.ndarray = np.zeros(0)
         self.scene().sigMouseClicked.connect(self._clicked)
-        self.setToolTip("○ the values now · ★ the best · click a cell to pick others")
+        self.setToolTip(
+            "○ the values now · ★ the best · click a cell to pick others\n"
+            "Colors are estimates at the working scale; “now” and “at best” are scored at the images' own size."
+        )
         self.take_colors()
 
     def take_colors(self) -> None:
         """Draw the axes in the color of the window's text."""
         pen = color_axes(self, self.getAxis("bottom"), self.getAxis("left"), self._bar.axis)
-        self._bar.axis.setLabel("SBD", color=pen.color().name())
+        self._bar.axis.setLabel("SBD (estimate)", color=pen.color().name())
 
     def changeEvent(self, event: Any) -> None:
         """Follow the theme."""

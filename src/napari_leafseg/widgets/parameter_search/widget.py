@@ -25,10 +25,6 @@ from napari_leafseg.widgets.parameter_search.heat_map import HeatMap
 from napari_leafseg.widgets.parameter_search.jobs import tune_job
 from napari_leafseg.widgets.state.preferences import preferences
 
-_ESTIMATES = (
-    "Colors are estimates at the working scale; “now” and “at best” are scored exactly, at the images' own size."
-)
-
 
 class ParameterSearchWidget(JobWidget):
     """Compares every combination of the tunables with what people corrected, and applies the best.
@@ -95,8 +91,6 @@ class ParameterSearchWidget(JobWidget):
         pinned.addWidget(self.verdict)
         pinned.addWidget(self.apply_button)
         column.addWidget(self.map, 1)
-        self.map_hint = wrapped_label("map_hint", _ESTIMATES)
-        column.addWidget(self.map_hint)
         column.addWidget(self.smallest_row)
         column.addStretch(0)
         self._show_running(False)
@@ -197,7 +191,7 @@ class ParameterSearchWidget(JobWidget):
 
     def _show_search(self) -> None:
         shown = self.search is not None
-        for part in (self.map, self.map_hint, self.smallest_row, self.verdict, self.apply_button):
+        for part in (self.map, self.smallest_row, self.verdict, self.apply_button):
             part.setVisible(shown)
         if not shown:
             return
