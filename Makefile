@@ -69,7 +69,7 @@ test-night: $(READY)
 	$(BIN)/python -m pytest -m night --timeout 7200
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not gui and not train"
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not night and not slow and not gui and not train"
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -26,7 +26,9 @@ MARKS = {
     "gui": ("widgets",),
     "train": ("training", "finetuning/test_finetune.py", "test_cli_finetune.py"),
     "slow": (
-        "models/test_pretrained_net.py", "pipelines", "project/test_durability.py", "test_benchmarks.py", "test_cli.py",
+        "inference/test_kept_prediction.py", "models/test_pretrained_net.py", "pipelines", "project/test_durability.py",
+        "reliability/test_cuts.py", "reliability/test_finetune_kills.py", "reliability/test_folder.py",
+        "reliability/test_kills.py", "reliability/test_memory.py", "test_benchmarks.py", "test_cli.py",
         "test_cli_models.py", "test_docs_run.py", "test_imports.py", "test_log.py", "test_subprocess.py",
     ),
 }  # fmt: skip
