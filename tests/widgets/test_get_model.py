@@ -101,8 +101,8 @@ def test_a_repository_is_looked_up_fetched_and_listed(dialog, widget, qtbot, sit
     assert "already" in dialog.told.text()
 
 
-def test_it_is_stopped_and_goes_on(dialog, widget, qtbot, site, tiny_checkpoint, folder):
-    content = tiny_checkpoint.read_bytes() + b"\0" * 2**21  # it cannot be read, but fetched
+def begin_slowly(dialog, qtbot, site, content):
+    """Get a large file of a slow server, until its first part is there; returns its address."""
     site.repository("someone/leaves", {"big.safetensors": content})
     place = "/someone/leaves/resolve/c0ffee/big.safetensors"
     site.slow.add(place)
@@ -112,6 +112,12 @@ def test_it_is_stopped_and_goes_on(dialog, widget, qtbot, site, tiny_checkpoint,
     tick(qtbot, dialog.agree)
     click(qtbot, dialog.get_button)
     qtbot.waitUntil(lambda: dialog.bar.value() > 0, timeout=20_000)
+    return place
+
+
+def test_it_is_stopped_and_goes_on(dialog, widget, qtbot, site, tiny_checkpoint, folder):
+    content = tiny_checkpoint.read_bytes() + b"\0" * 2**21  # it cannot be read, but fetched
+    place = begin_slowly(dialog, qtbot, site, content)
     assert dialog.bar.maximum() == len(content)
     assert "of 2" in dialog.told.text()
     assert not dialog.get_button.isEnabled()
@@ -129,14 +135,7 @@ def test_it_is_stopped_and_goes_on(dialog, widget, qtbot, site, tiny_checkpoint,
 
 
 def test_closing_the_dialog_stops_it(dialog, qtbot, site):
-    site.repository("someone/leaves", {"big.safetensors": b"\1" * 2**21})
-    site.slow.add("/someone/leaves/resolve/c0ffee/big.safetensors")
-    type_source(qtbot, dialog, "hf:someone/leaves")
-    click(qtbot, dialog.look_button)
-    idle(qtbot, dialog)
-    tick(qtbot, dialog.agree)
-    click(qtbot, dialog.get_button)
-    qtbot.waitUntil(lambda: dialog.bar.value() > 0, timeout=20_000)
+    begin_slowly(dialog, qtbot, site, b"\1" * 2**21)
     click(qtbot, dialog.close_button)
     idle(qtbot, dialog)
     assert not dialog.isVisible()

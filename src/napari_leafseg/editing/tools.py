@@ -121,8 +121,11 @@ class Adding:
 
 def _too_large(mask: np.ndarray, scene: Scene) -> bool:
     """Whether a mask is larger than any leaf would be beside those that are there."""
+    size = mask.sum()
+    if size <= _SHARE * scene.labels.size:  # told without counting all labels
+        return False
     sizes = np.bincount(scene.labels.ravel(), minlength=2)[1:]
-    return bool(sizes.any() and mask.sum() > max(_LARGER * sizes.max(), _SHARE * scene.labels.size))
+    return bool(sizes.any() and size > _LARGER * sizes.max())
 
 
 def _clipped(grown: tuple[np.ndarray, Box], scene: Scene) -> tuple[np.ndarray, Box]:

@@ -18,7 +18,7 @@ from napari_leafseg.io import label_path, write_image, write_labels
 from napari_leafseg.io.exchange.challenge import ChallengeImage, write_submission
 from napari_leafseg.metrics import score
 from napari_leafseg.pipelines.engine import run_over
-from napari_leafseg.pipelines.evaluate import as_row
+from napari_leafseg.pipelines.evaluate import as_row, mean_scores
 from napari_leafseg.pipelines.predictors import predict_steps
 from napari_leafseg.pipelines.step import Step
 
@@ -156,4 +156,4 @@ def _numbered(labels: np.ndarray) -> np.ndarray:
 
 
 def _mean(rows: list[dict[str, float]]) -> dict[str, Any]:
-    return {"images": len(rows)} | {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return {"images": len(rows)} | mean_scores(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,15 @@ def evaluate_folders(prediction: Path, truth: Path, challenge: bool = False) -> 
     events = run_over(pairs, partial(_score_files, challenge=challenge), name=lambda pair: pair[0].name)
     scored = zip(common, (event.result for event in events if event.result is not None), strict=True)
     images = {stem + frame: row for stem, rows in scored for frame, row in rows.items()}
-    mean = {name: float(np.mean([row[name] for row in images.values()])) for name in next(iter(images.values()))}
+    mean = mean_scores(list(images.values()))
     unmatched = [f"{found[stem]} has no truth and is left out." for stem in sorted(found.keys() - wanted.keys())]
     unmatched += [f"{wanted[stem]} has no prediction and is left out." for stem in sorted(wanted.keys() - found.keys())]
     return {"images": images, "mean": mean, "unmatched": unmatched}
+
+
+def mean_scores(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each score over rows of `as_row`."""
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def _score_files(pair: tuple[Path, Path], challenge: bool) -> dict[str, dict[str, float]]:

@@ -10,13 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_leafseg._files import write_atomically
 from napari_leafseg.metrics import score
 from napari_leafseg.pipelines.datasets.convert import LabeledFile, labeled_files
 from napari_leafseg.pipelines.engine import run_over
-from napari_leafseg.pipelines.evaluate import as_row
+from napari_leafseg.pipelines.evaluate import as_row, mean_scores
 from napari_leafseg.pipelines.predictors import predict_steps
 from napari_leafseg.pipelines.step import Step
 
@@ -75,4 +73,4 @@ def _score(predictor: Predictor, file: LabeledFile) -> Generator[Step, None, dic
 
 
 def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {"images": float(len(rows))} | {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return {"images": float(len(rows))} | mean_scores(rows)

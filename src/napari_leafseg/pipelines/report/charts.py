@@ -41,18 +41,21 @@ class TimeAxis(NamedTuple):
     unit: str
 
 
+_COUNTED = ("leaves", "images", "image", "leaves in an image")  # titles of axes that have whole numbers only
+
+
 class _Axes:
     """Turns values into places of the plot, and draws ticks and titles."""
 
     def __init__(self, x: Sequence[float], y: Sequence[float], x_title: str, y_title: str) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        low, high, whole = min(0.0, min(y)), max(y), y_title in ("leaves", "images")
+        low, high, whole = min(0.0, min(y)), max(y), y_title in _COUNTED
         locator = MaxNLocator(5, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole)
         self.y_ticks = locator.tick_values(low, high if high > low else low + 1)
         self.bottom, self.top = float(self.y_ticks[0]), float(self.y_ticks[-1])
         self.left, self.right = (min(x), max(x)) if max(x) > min(x) else (min(x) - 0.5, max(x) + 0.5)
-        counts = self.right - self.left >= 3 or x_title in ("image", "leaves in an image")
+        counts = self.right - self.left >= 3 or x_title in _COUNTED
         ticks = MaxNLocator(7, steps=[1, 2, 5, 10], integer=counts).tick_values(self.left, self.right)
         self.x_ticks = [tick for tick in ticks if self.left - 1e-9 <= tick <= self.right + 1e-9]
         self.titles = x_title, y_title

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyqtgraph as pg
-from qtpy.QtCore import QPointF, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
@@ -143,9 +143,9 @@ class TrackTimeline(pg.PlotWidget):
             )
         )  # fmt: skip
 
-    def _row(self, number: int | None) -> int:
+    def _row(self, number: int) -> int:
         """The row of the table of growth that a square is of."""
-        return int(self._points["row"].iloc[-1 if number is None else number])
+        return int(self._points["row"].iloc[number])
 
     # -- what is selected --------------------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class TrackTimeline(pg.PlotWidget):
             return False
         event.accept()
         place = self.getPlotItem().getViewBox().mapSceneToView(event.scenePos())
-        lane = self._lane_at(place)
+        lane = self._lane_at(place.y(), self._drag)
         self._lane.setVisible(lane is not None)
         if lane is not None:
             self._lane.setRegion((lane - 0.5, lane + 0.5))
@@ -208,14 +208,14 @@ class TrackTimeline(pg.PlotWidget):
             self._move(number, lane)
         return True
 
-    def _lane_at(self, place: QPointF) -> int | None:
-        """The row at a place of the view that the dragged square may go to; one more than there are: a new one."""
-        lane = round(place.y())
+    def _lane_at(self, y: float, number: int) -> int | None:
+        """The row at a height of the view that a square may go to; one more than there are: a new one."""
+        lane = round(y)
         if not 0 <= lane <= len(self.tracks):
             return None
         if lane < len(self.tracks):
             other = self._points.loc[self._points["track"] == self.tracks[lane], "pot"].iloc[0]
-            if other != self._points["pot"].iloc[self._drag or 0]:
+            if other != self._points["pot"].iloc[number]:
                 return None  # what stands in another pot is another plant
         return lane
 
@@ -253,10 +253,7 @@ class TrackTimeline(pg.PlotWidget):
             return
         point = self._points.iloc[self.selected]
         if move and down:
-            self._drag = self.selected
-            lane = self._lane_at(QPointF(0, float(point["y"]) + down))
-            self._drag = None
-            self._move(self.selected, lane)
+            self._move(self.selected, self._lane_at(float(point["y"]) + down, self.selected))
             return
         others = self._points
         away = (others["y"] - point["y"]) * down if down else (others["x"] - point["x"]) * right

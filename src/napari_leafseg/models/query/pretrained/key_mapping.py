@@ -6,40 +6,43 @@ Mask2Former in transformers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 Rules = tuple[tuple[str, str], ...]
 
-_BLOCK = "backbone.net.encoder.stages.{stage}.layers"
-RESNET: Rules = (
-    (r"backbone\.bottom_up\.stem\.conv1\.weight", r"backbone.net.embedder.embedder.convolution.weight"),
-    (r"backbone\.bottom_up\.stem\.conv1\.norm\.(\w+)", r"backbone.net.embedder.embedder.normalization.\1"),
-    *(
-        rule
-        for stage in range(4)
-        for rule in (
-            (
-                rf"backbone\.bottom_up\.res{stage + 2}\.(\d+)\.shortcut\.weight",
-                rf"{_BLOCK.format(stage=stage)}.\1.shortcut.convolution.weight",
-            ),
-            (
-                rf"backbone\.bottom_up\.res{stage + 2}\.(\d+)\.shortcut\.norm\.(\w+)",
-                rf"{_BLOCK.format(stage=stage)}.\1.shortcut.normalization.\2",
-            ),
-            *(
-                pair
-                for layer in range(3)
-                for pair in (
-                    (
-                        rf"backbone\.bottom_up\.res{stage + 2}\.(\d+)\.conv{layer + 1}\.weight",
-                        rf"{_BLOCK.format(stage=stage)}.\1.layer.{layer}.convolution.weight",
-                    ),
-                    (
-                        rf"backbone\.bottom_up\.res{stage + 2}\.(\d+)\.conv{layer + 1}\.norm\.(\w+)",
-                        rf"{_BLOCK.format(stage=stage)}.\1.layer.{layer}.normalization.\2",
-                    ),
-                )
-            ),
-        )
-    ),
+Names = tuple[str, str]
+"""How a convolution is called, and its normalization; as patterns."""
+
+
+def resnet_rules(stem: Names, stages: Sequence[str], shortcut: Names, layer: Names) -> Rules:
+    """Return the rules of a ResNet.
+
+    Parameters
+    ----------
+    stem : tuple of str
+        Convolution and normalization of the stem.
+    stages : sequence of str
+        What comes before the number of a block, stage by stage.
+    shortcut, layer : tuple of str
+        Those of a block, after its number; {} stands for the number of the layer, from 1 on.
+    """
+    ours = "backbone.net.embedder.embedder"
+    rules = [(rf"{stem[0]}\.weight", f"{ours}.convolution.weight"), (rf"{stem[1]}\.(\w+)", rf"{ours}.normalization.\1")]
+    for stage, prefix in enumerate(stages):
+        block, place = rf"{prefix}\.(\d+)", rf"backbone.net.encoder.stages.{stage}.layers.\1"
+        parts = [("shortcut", *shortcut), *((f"layer.{n}", *(name.format(n + 1) for name in layer)) for n in range(3))]
+        for part, convolution, normalization in parts:
+            rules.append((rf"{block}\.{convolution}\.weight", f"{place}.{part}.convolution.weight"))
+            rules.append((rf"{block}\.{normalization}\.(\w+)", rf"{place}.{part}.normalization.\2"))
+    return tuple(rules)
+
+
+_BOTTOM_UP = r"backbone\.bottom_up"
+RESNET = resnet_rules(
+    (rf"{_BOTTOM_UP}\.stem\.conv1", rf"{_BOTTOM_UP}\.stem\.conv1\.norm"),
+    [rf"{_BOTTOM_UP}\.res{number}" for number in range(2, 6)],
+    (r"shortcut", r"shortcut\.norm"),
+    (r"conv{}", r"conv{}\.norm"),
 )
 
 

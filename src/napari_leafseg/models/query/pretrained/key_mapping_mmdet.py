@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-from napari_leafseg.models.query.pretrained.key_mapping import Rules
+from napari_leafseg.models.query.pretrained.key_mapping import Rules, resnet_rules
 
-_LAYER = "backbone.net.encoder.stages.{stage}.layers"
-
-RESNET: Rules = (
-    (r"backbone\.conv1\.weight", "backbone.net.embedder.embedder.convolution.weight"),
-    (r"backbone\.bn1\.(\w+)", r"backbone.net.embedder.embedder.normalization.\1"),
-    *(
-        rule
-        for stage in range(4)
-        for rule in (
-            (
-                rf"backbone\.layer{stage + 1}\.(\d+)\.downsample\.0\.weight",
-                rf"{_LAYER.format(stage=stage)}.\1.shortcut.convolution.weight",
-            ),
-            (
-                rf"backbone\.layer{stage + 1}\.(\d+)\.downsample\.1\.(\w+)",
-                rf"{_LAYER.format(stage=stage)}.\1.shortcut.normalization.\2",
-            ),
-            *(
-                pair
-                for layer in range(3)
-                for pair in (
-                    (
-                        rf"backbone\.layer{stage + 1}\.(\d+)\.conv{layer + 1}\.weight",
-                        rf"{_LAYER.format(stage=stage)}.\1.layer.{layer}.convolution.weight",
-                    ),
-                    (
-                        rf"backbone\.layer{stage + 1}\.(\d+)\.bn{layer + 1}\.(\w+)",
-                        rf"{_LAYER.format(stage=stage)}.\1.layer.{layer}.normalization.\2",
-                    ),
-                )
-            ),
-        )
-    ),
+RESNET = resnet_rules(
+    (r"backbone\.conv1", r"backbone\.bn1"),
+    [rf"backbone\.layer{number}" for number in range(1, 5)],
+    (r"downsample\.0", r"downsample\.1"),
+    ("conv{}", "bn{}"),
 )
 
 
