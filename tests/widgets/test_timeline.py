@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtGui import QMouseEvent, QPalette
 from qtpy.QtWidgets import QApplication
 
 from napari_leafseg.io import write_image
@@ -146,6 +146,16 @@ def test_all_of_it_by_keys(widget, qtbot):
     session = widget.session
     qtbot.waitUntil(lambda: session.focus() is not None
                     and session.entry_of(session.focus()).path.name == "oak_2021-05-03.png")  # fmt: skip
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_what_is_selected_can_be_seen_on_any_background(widget, qtbot, theme):
+    widget.viewer.theme = theme
+    QApplication.processEvents()
+    widget.timeline.plot.draw(widget.measured, {}, 0)
+    widget.timeline.plot._select(0)
+    ring, ground = widget.timeline.plot._ring.opts["pen"].color(), widget.palette().color(QPalette.ColorRole.Window)
+    assert abs(ring.lightness() - ground.lightness()) > 100
 
 
 def test_a_click_goes_to_leaf_and_day(widget, qtbot):

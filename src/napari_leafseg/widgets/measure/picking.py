@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QPalette
 
 _NEAR = 12.0  # pixels
 
@@ -34,7 +35,7 @@ class PointPicker(QObject):
         self._numbers: list[int] = []
         self._describe: Callable[[int], str] = str
         self.label = pg.TextItem(fill=pg.mkBrush(20, 22, 28, 225), color="#FFFFFF")
-        self.ring = pg.ScatterPlotItem(size=13, brush=None, pen=pg.mkPen("#FFFFFF", width=2))
+        self.ring = pg.ScatterPlotItem(size=13, brush=None)
         for item in (self.label, self.ring):
             item.setZValue(100)
         plot.scene().sigMouseMoved.connect(self._moved)
@@ -52,6 +53,7 @@ class PointPicker(QObject):
         """Take over points, their numbers, and what says in words which each is."""
         self._x, self._y = np.asarray(x, float), np.asarray(y, float)
         self._numbers, self._describe = [int(number) for number in numbers], describe
+        self.ring.setPen(pg.mkPen(self._plot.palette().color(QPalette.ColorRole.WindowText), width=2))
         for item in (self.label, self.ring):
             self._plot.addItem(item, ignoreBounds=True)
         self._hide()

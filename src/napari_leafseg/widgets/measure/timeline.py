@@ -20,7 +20,6 @@ from napari_leafseg.widgets.measure.picking import PointPicker
 
 _ROW = 18  # pixels a row, at least
 _SIZE = 11
-_MARK = "#FFFFFF"
 _HINT = "Drag a square to the row of its leaf, or to “new”."
 _STEPS = {
     Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0),
@@ -74,8 +73,8 @@ class TrackTimeline(pg.PlotWidget):
         self._drag: int | None = None
         self.picker = PointPicker(self)
         self.picker.chosen.connect(self._clicked)
-        self._ring = pg.ScatterPlotItem(size=_SIZE + 6, symbol="s", brush=None, pen=pg.mkPen(_MARK, width=2))
-        self._lane = pg.LinearRegionItem(orientation="horizontal", movable=False, brush=(255, 255, 255, 45))
+        self._ring = pg.ScatterPlotItem(size=_SIZE + 6, symbol="s", brush=None)
+        self._lane = pg.LinearRegionItem(orientation="horizontal", movable=False)
 
     def draw(self, measured: Measured, colors: Mapping[int, Color], frame: int) -> None:
         """Show the tracks of the plant that a frame is of; leaves of that frame in their colors on the canvas."""
@@ -90,10 +89,13 @@ class TrackTimeline(pg.PlotWidget):
         item.clear()
         self.picker.clear()
         self._draw_rows(colors)
+        ink = color_axes(self, *(self.getAxis(name) for name in ("bottom", "left"))).color()
+        self._ring.setPen(pg.mkPen(ink, width=2))
+        self._lane.setBrush(pg.mkBrush(ink.red(), ink.green(), ink.blue(), 45))
         area, (factor, unit) = area_column(measured.growth), time_axis(measured)
         at = measured.growth.loc[measured.growth["frame"] == frame, "time"]
         if frame in places and len(at) and at.notna().any():
-            item.addItem(pg.InfiniteLine(factor * float(at.iloc[0]), pen=pg.mkPen(_MARK, style=Qt.PenStyle.DotLine)))
+            item.addItem(pg.InfiniteLine(factor * float(at.iloc[0]), pen=pg.mkPen(ink, style=Qt.PenStyle.DotLine)))
         item.setLabel("bottom", unit)
         item.setLabel("left", "leaf" if series is None or not series.name else f"leaf of {series.name}")
         self.picker.show(self._points["x"].tolist(), self._points["y"].tolist(), range(len(self._points)),
@@ -101,7 +103,6 @@ class TrackTimeline(pg.PlotWidget):
         item.addItem(self._lane, ignoreBounds=True)
         item.addItem(self._ring, ignoreBounds=True)
         self._lane.hide()
-        color_axes(self, *(self.getAxis(name) for name in ("bottom", "left")))
         if self._shown != (shown := (places, unit, len(self.tracks))):
             self._shown = shown
             self._look_at_first()
