@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 
 try:
     import fcntl
@@ -273,7 +273,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_regular(path, _LARGEST_JSON).decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InputFileError(f"{path} is damaged: it is no JSON file ({error}).") from error
+        raise InputFileError(f"{path} is damaged: it is no JSON file ({plain_reason(error)}).") from error
 
 
 def _umask() -> int:

@@ -1,6 +1,9 @@
 """Errors that are meant for a person."""
 
+from __future__ import annotations
+
 import errno
+from typing import Any
 
 
 class UserError(Exception):
@@ -66,3 +69,87 @@ def in_words(error: Exception) -> UserError | None:
     )
     told.__cause__ = error
     return told
+
+
+def plain_reason(error: BaseException) -> str:
+    """Say what an error of Python or of a library means, without its quotes, numbers and class names.
+
+    Parameters
+    ----------
+    error : BaseException
+        An `OSError` is told by what the system says and the file's name, a `KeyError` by what is missing, a
+        `pydantic.ValidationError` by each entry that does not fit; any other by its own words.
+
+    Returns
+    -------
+    str
+        Without a full stop at its end.
+    """
+    if isinstance(error, UserError):
+        return str(error).rstrip(".")
+    entries = getattr(error, "errors", None)
+    if type(error).__name__ == "ValidationError" and callable(entries):
+        return "; ".join(dict.fromkeys(entry_reason(item) for item in entries()))
+    if isinstance(error, KeyError) and error.args:
+        return f"“{error.args[0]}” is missing"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is not None and problem:  # of a YAML file
+        return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+    lines = str(error).strip().splitlines()
+    return lines[0][:_LONGEST].rstrip(".") if lines else type(error).__name__
+
+
+_KINDS = {
+    "int": "a whole number", "float": "a number", "finite_number": "a finite number", "string": "a text",
+    "bool": "true or false", "list": "a list", "tuple": "a list", "dict": "a list of names and values",
+    "model": "a list of names and values", "date": "a date", "datetime": "a date and time", "path": "a path",
+    "url": "an address", "none_required": "nothing",
+}  # fmt: skip
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"), "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"), "less_than": ("lt", "less than"),
+    "multiple_of": ("multiple_of", "a multiple of"),
+}  # fmt: skip
+_LENGTHS = {"too_short": ("min_length", "at least"), "too_long": ("max_length", "at most")}
+_LONGEST = 200  # characters of a library's own words
+_SHOWN = 40  # characters of a value
+
+
+def entry_reason(item: dict[str, Any]) -> str:
+    """Say what is wrong with one entry.
+
+    Parameters
+    ----------
+    item : dict
+        An error of `pydantic.ValidationError.errors`: its type, place, input, message and context.
+
+    Returns
+    -------
+    str
+        Names the entry; without a full stop at its end.
+    """
+    kind, context = item["type"], item.get("ctx", {})
+    parts = [str(part) for part in item["loc"]]
+    where = f"“{'.'.join(parts)}”" if parts else "it"
+    given = str(item.get("input"))
+    given = "nothing" if item.get("input") is None else f"“{given[:_SHOWN]}{'…' if len(given) > _SHOWN else ''}”"
+    if kind == "missing":
+        return f"{where} is missing"
+    if kind == "extra_forbidden":
+        return f"{where} is not known"
+    if kind in ("literal_error", "enum"):
+        return f"{where} must be {str(context.get('expected', 'another')).replace(chr(39), '')}, not {given}"
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"{where} must be {words} {context[name]}, not {given}"
+    for ending, (name, words) in _LENGTHS.items():
+        if kind.endswith(ending):
+            things = "characters" if kind.startswith("string") else "entries"
+            return f"{where} must have {words} {context[name]} {things}"
+    base = kind.removesuffix("_type").removesuffix("_parsing").removesuffix("_from_float")
+    if base in _KINDS:
+        return f"{where} must be {_KINDS[base]}, not {given}"
+    words = str(item["msg"]).removeprefix("Value error, ").rstrip(".")
+    return f"{where}: {words}" if parts else words

@@ -97,7 +97,7 @@ def test_masks_of_classes_name_them():
         (lambda truth, found: found[0].update(image_id=1), "entry 1 is of image 1, which the truth lacks"),
         (lambda truth, found: found[1].update(category_id=1), "entry 2 is of category 1, which the truth lacks"),
         (lambda truth, found: found[0].update(score=float("nan")), "entry 1 has the score nan"),
-        (lambda truth, found: found[0].pop("score"), "lacks the entry 'score'"),
+        (lambda truth, found: found[0].pop("score"), "the entry “score” is missing"),
         (lambda truth, found: found[0]["segmentation"].update(size=[9, 9]), "run lengths of a mask of (9, 9)"),
         (lambda truth, found: found[0].update(segmentation="x"), "found.json: its entry 1 has no outline"),
         (lambda truth, found: truth["categories"].clear(), "names no categories"),

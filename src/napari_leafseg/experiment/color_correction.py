@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.errors import ParameterError
+from napari_leafseg.errors import ParameterError, plain_reason
 
 _Row = tuple[float, float, float]
 
@@ -72,4 +72,4 @@ class ColorCorrection:
             rows = tuple((float(red), float(green), float(blue)) for red, green, blue in content["matrix"])
             return cls(rows, str(content.get("source", "")))  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ParameterError(f"A color correction has a matrix; this has none ({error!r}).") from error
+            raise ParameterError(f"A color correction has a matrix; this has none ({plain_reason(error)}).") from error

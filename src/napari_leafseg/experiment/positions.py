@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.errors import ParameterError
+from napari_leafseg.errors import ParameterError, plain_reason
 from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.metadata import Described, Source
 from napari_leafseg.experiment.tray import Tray
@@ -61,7 +61,7 @@ class KnownScale:
             height, width = content["shape"]
             return cls(float(content["px_per_mm"]), str(content.get("source", "")), (int(height), int(width)))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ParameterError(f"A scale has px_per_mm and shape; this has not ({error!r}).") from error
+            raise ParameterError(f"A scale has px_per_mm and shape; this has not ({plain_reason(error)}).") from error
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.errors import ParameterError
+from napari_leafseg.errors import ParameterError, plain_reason
 
 Pot = tuple[int, int]
 """The row and column of a pot, from 0 at the first corner."""
@@ -184,7 +184,9 @@ class Tray:
             return cls(int(content["rows"]), int(content["columns"]), corners, str(content.get("names", DEFAULT_NAMES)),
                        empty, None if width is None else float(width), renamed)  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ParameterError(f"A tray has rows, columns and four corners; this has not ({error!r}).") from error
+            raise ParameterError(
+                f"A tray has rows, columns and four corners; this has not ({plain_reason(error)})."
+            ) from error
 
 
 def _through(matrix: np.ndarray, points: Any) -> np.ndarray:

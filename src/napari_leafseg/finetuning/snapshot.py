@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import InputFileError, ModelError, ParameterError
+from napari_leafseg.errors import InputFileError, ModelError, ParameterError, plain_reason
 from napari_leafseg.finetuning.config import FinetuneSettings, began_with
 from napari_leafseg.finetuning.dataset import CorrectedImage
 from napari_leafseg.models.store.zoo import describe_model
@@ -74,7 +74,7 @@ def load_snapshot(
         with np.load(folder / _LABELS) as file:
             labels = [file[f"arr_{number}"] for number in range(len(about["images"]))]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputFileError(f"{folder} is damaged ({error}). Begin with a new name.") from error
+        raise InputFileError(f"{folder} is damaged ({plain_reason(error)}). Begin with a new name.") from error
     if began != settings:
         raise ParameterError(f"{folder} holds a fine-tuning with other settings. Begin with a new name.")
     now = {(item.name, item.sha256): item for item in images}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
 from napari_leafseg.models.registry import get_family, resolve
 
@@ -121,7 +121,7 @@ def unpack_prediction(content: bytes, name: str = "The kept prediction") -> Pred
     except (InputFileError, MemoryError):
         raise
     except Exception as error:  # NumPy and zipfile raise anything at all for damaged files
-        raise InputFileError(f"{name} is damaged ({error}). Press Run again.") from error
+        raise InputFileError(f"{name} is damaged ({plain_reason(error)}). Press Run again.") from error
     prediction = StackPrediction(frames) if header.series else frames[0]
     prediction.key = header.key
     return prediction

@@ -39,7 +39,7 @@ class ReadOptions:
                     f"Channels are one number or three (red, green, blue), counted from 1, not {list(chosen)}."
                 )
         if self.z != "max" and (not isinstance(self.z, int) or self.z < 1):
-            raise ParameterError(f"A plane is a number counted from 1, or “max” for the brightest, not {self.z!r}.")
+            raise ParameterError(f"A plane is a number counted from 1, or “max” for the brightest, not “{self.z}”.")
 
     def of(self, count: int) -> tuple[int, ...] | None:
         """Find the choice for an image of so many channels."""

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_leafseg._files import check_regular
-from napari_leafseg.errors import InputFileError, UserError
+from napari_leafseg.errors import InputFileError, UserError, plain_reason
 from napari_leafseg.io.axes import Said
 from napari_leafseg.io.image_formats import is_tiff
 from napari_leafseg.io.lazy import image_group, is_zarr
@@ -86,7 +86,7 @@ def read_resolution(path: str | Path) -> float | None:
         try:
             read_image(path)
         except InputFileError:
-            raise InputFileError(f"Cannot read {path}: {error}.") from error
+            raise InputFileError(f"Cannot read {path}: {plain_reason(error)}.") from error
         return None
     except Exception as error:  # decoders raise anything at all for damaged files
         what = getattr(error, "strerror", None) or error

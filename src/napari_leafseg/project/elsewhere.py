@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_leafseg._files import read_regular, write_atomically
-from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.errors import ProjectError, UserError, plain_reason
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.experiment_file import FILE as EXPERIMENT_FILE
 from napari_leafseg.project.files import ASIDE, OWN_FOLDERS, ImageRef, clear_begun
@@ -81,7 +81,7 @@ def copy_elsewhere(
         other.save_list()  # last: a copy that was cut short is no project
         whole = True
     except (OSError, UserError) as error:
-        raise ProjectError(f"The project cannot be saved in {folder}: {error}") from error
+        raise ProjectError(f"The project cannot be saved in {folder}: {plain_reason(error)}.") from error
     finally:
         if not whole:
             for document, write, number in before:

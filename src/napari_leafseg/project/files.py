@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from napari_leafseg._files import UNFINISHED, clear_unfinished, make_folder, read_json, unreserved
-from napari_leafseg.errors import InputFileError, ProjectError, UserError
+from napari_leafseg.errors import InputFileError, ProjectError, UserError, plain_reason
 from napari_leafseg.project.lock import GUARD, Lock, ProjectLocked
 from napari_leafseg.project.migrate import FORMAT, migrate
 
@@ -127,9 +127,7 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, Any, bool]:
     try:
         return ProjectFile.model_validate(migrated), entries, migrated != entries
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ProjectError(f"{path} has an entry that does not fit: {where}: {first['msg']}.") from error
+        raise ProjectError(f"{path} has an entry that does not fit: {plain_reason(error)}.") from error
 
 
 def read_settings(path: Path, read: Callable[[Path], Settings], default: Settings, again: str) -> Settings:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from napari_leafseg._files import read_json, read_regular, write_atomically
 from napari_leafseg.editing.edit import LeafKey
-from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.errors import ProjectError, UserError, plain_reason
 from napari_leafseg.project.document import Document, Snapshot
 from napari_leafseg.project.journal import Record
 
@@ -79,9 +79,8 @@ def read_labels_file(
     except ProjectError:
         raise
     except (Exception, RecursionError) as error:  # tifffile raises anything at all for damaged files
-        why = "its description is odd" if isinstance(error, ValidationError) else error
         raise ProjectError(
-            f"{path} is damaged ({why}). Take it away: the journal beside it holds every step."
+            f"{path} is damaged ({plain_reason(error)}). Take it away: the journal beside it holds every step."
         ) from error
     labels = labels.astype(np.uint16)
     return (labels if shape is None or not pixels else labels.reshape(shape)), description

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_leafseg._files import read_json, write_atomically
-from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.errors import ProjectError, UserError, plain_reason
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.elsewhere import copy_elsewhere
 
@@ -53,7 +53,7 @@ def close_or_keep(project: Project, documents: Mapping[str, Document], place: Pa
                 event.project.close()
         write_atomically(place / _NOTE, json.dumps({"folder": str(project.folder), "reason": reason}).encode())
     except (OSError, UserError) as error:
-        raise ProjectError(f"{reason} Nor can your work be kept elsewhere: {error}") from error
+        raise ProjectError(f"{reason} Nor can your work be kept elsewhere: {plain_reason(error)}.") from error
     _LOG.error("The project %s cannot be written, and is kept in %s: %s", project.folder, place, reason)
     project.writer.drop()
     closing = threading.Thread(target=project.close, name="napari-leafseg closing", daemon=True)

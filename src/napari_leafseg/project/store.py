@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.errors import ProjectError, UserError
+from napari_leafseg.errors import ProjectError, UserError, plain_reason
 from napari_leafseg.io import read_image, write_array
 from napari_leafseg.project.adoption import adopt_now
 from napari_leafseg.project.document import Document, now
@@ -157,7 +157,7 @@ class Project(ImageList):
                 write_list(folder, file)
         except (OSError, UserError) as error:
             lock.release()
-            raise ProjectError(f"The project {folder} cannot be written: {error}") from error
+            raise ProjectError(f"The project {folder} cannot be written: {plain_reason(error)}.") from error
         remember_project(folder)
         project = cls(folder, file, lock, failed, noticed)
         project._listed = {ref.id for ref in file.images}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from napari_leafseg._files import UNFINISHED, safe_name
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 from napari_leafseg.published.download import Progress
 
 _MOST_FILES = 500_000
@@ -45,7 +45,7 @@ def unpack(path: Path, folder: Path) -> Iterator[Progress]:
                 done += info.file_size
             yield Progress(total, total, "Unpacked")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise InputFileError(f"{path} is damaged, or no zip file ({error}). Fetch it again.") from error
+        raise InputFileError(f"{path} is damaged, or no zip file ({plain_reason(error)}). Fetch it again.") from error
     except OSError as error:
         raise InputFileError(
             f"{folder} cannot be written: {error.strerror or error}. Choose another folder."

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from napari_leafseg._files import read_regular, resource_folder, safe_name
-from napari_leafseg.errors import InputFileError, UserError
+from napari_leafseg.errors import InputFileError, UserError, plain_reason
 
 _MOST = 2**20  # bytes of a catalog
 _HASH = re.compile(r"(sha256|md5):[0-9a-f]{6,64}")
@@ -108,7 +108,7 @@ def read_catalog(path: Path) -> dict[str, Entry]:
     try:
         content = yaml.load(read_regular(path, _MOST).decode("utf-8"), _NoDoubles)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError) as error:
-        raise InputFileError(f"{path} is no catalog: {error}. Correct it, or leave it out.") from error
+        raise InputFileError(f"{path} is no catalog: {plain_reason(error)}. Correct it, or leave it out.") from error
     if not isinstance(content, dict) or not content:
         raise InputFileError(f"{path} is no catalog: it has no entries by name. Correct it, or leave it out.")
     found = {}
@@ -118,9 +118,7 @@ def read_catalog(path: Path) -> dict[str, Entry]:
         try:
             found[name] = Entry.model_validate(said)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the entry"
-            raise InputFileError(f"{path}, “{name}”: {where}: {first['msg']}. Correct it, or leave it out.") from error
+            raise InputFileError(f"{path}, “{name}”: {plain_reason(error)}. Correct it, or leave it out.") from error
     return found
 
 

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_leafseg._files import read_regular
-from napari_leafseg.errors import InputFileError, ParameterError, UserError
+from napari_leafseg.errors import InputFileError, ParameterError, UserError, plain_reason
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import AnyModelConfig, presets
 from napari_leafseg.models.store.model_card import EARLIER_DEFAULTS
@@ -240,9 +240,8 @@ def read_training_config(path: str | Path) -> TrainingConfig:
     except FileNotFoundError as error:
         raise InputFileError(f"Cannot read the training configuration {path}: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: dates and characters that are none
-        raise InputFileError(f"{path} is not a YAML file: {error}") from error
+        raise InputFileError(f"{path} is not a YAML file: {plain_reason(error)}.") from error
     try:
         return TrainingConfig.model_validate(entries or {})
     except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ParameterError(f"{path} has entries that do not fit: {lines}") from error
+        raise ParameterError(f"{path} has entries that do not fit: {plain_reason(error)}.") from error

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from napari_leafseg._files import check_regular, read_regular
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 
 LARGEST_FILE = 256 * 2**20  # bytes of a JSON, XML or text file
 LARGEST_IMAGE = 2**28  # pixels of an image that only the file itself tells the size of
@@ -174,7 +174,7 @@ def explained(path: Path, kind: str) -> Iterator[None]:
     except InputFileError as error:
         raise error if str(path) in str(error) else InputFileError(f"{path}: {error}.") from error
     except KeyError as error:
-        raise InputFileError(f"{path} is no {kind}: it lacks the entry {error}.") from error
+        raise InputFileError(f"{path} is no {kind}: the entry {plain_reason(error)}.") from error
     except Exception as error:  # damaged files raise anything at all
         if isinstance(error, OSError) and error.errno:
             raise InputFileError(f"Cannot read {path}: {error.strerror}.") from error
@@ -189,7 +189,7 @@ def entry(what: str) -> Iterator[None]:
     except InputFileError as error:
         raise InputFileError(f"{what}: {error}") from error
     except KeyError as error:
-        raise InputFileError(f"{what} lacks the entry {error}") from error
+        raise InputFileError(f"{what}: the entry {plain_reason(error)}") from error
     except Exception as error:
         raise InputFileError(f"{what} is damaged{_plain(error)}. Correct it, or export the file again") from error
 
@@ -208,8 +208,7 @@ def _plain(error: Exception) -> str:
     """What a person may understand of an error, in brackets."""
     if isinstance(error, (TypeError, AttributeError, LookupError)):
         return ": it holds something else where numbers or texts belong"
-    what = (str(error).strip().splitlines() or [""])[0][:160]
-    return f" ({what})" if what else ""
+    return f" ({plain_reason(error)})"
 
 
 def leaf_classes(counts: Mapping[str, int]) -> set[str]:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import ModelError
+from napari_leafseg.errors import ModelError, entry_reason
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import ModelFamily, get_family, parse_config_json
 from napari_leafseg.versions import with_new_names
@@ -227,13 +227,10 @@ def _check_entries(entries: dict[str, Any], source: Path) -> None:
     try:
         _Entries.model_validate(entries)
     except ValidationError as error:
-        wrong = [item for item in error.errors() if item["type"] not in ("extra_forbidden", "missing")]
+        wrong = [entry_reason(item) for item in error.errors() if item["type"] not in ("extra_forbidden", "missing")]
         if not wrong:
             raise
-        where = ".".join(map(str, wrong[0]["loc"]))
-        raise ModelError(
-            f"{source}: the entry {where} of its card does not fit: {wrong[0]['msg']}. Get the file again."
-        ) from error
+        raise ModelError(f"{source}: an entry of its card does not fit: {wrong[0]}. Get the file again.") from error
 
 
 def _checked_calibration(value: Any, source: Path) -> tuple[float, float] | None:
@@ -245,7 +242,7 @@ def _checked_calibration(value: Any, source: Path) -> tuple[float, float] | None
     if len(numbers) == len(finite) == 2:
         return float(finite[0]), float(finite[1])
     raise ModelError(
-        f"{source}: the calibration in its card must be two finite numbers, slope and offset, not {value!r}. "
+        f"{source}: the calibration in its card must be two finite numbers, slope and offset, not “{value}”. "
         "Get the file again, or fit the calibration anew."
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from napari_leafseg._files import read_json
-from napari_leafseg.errors import InputFileError, ParameterError, ProjectError, UserError
+from napari_leafseg.errors import InputFileError, ParameterError, ProjectError, UserError, plain_reason
 from napari_leafseg.experiment import Experiment
 from napari_leafseg.experiment.positions import Positions
 from napari_leafseg.io import label_path, read_labels
@@ -121,7 +121,9 @@ def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
     try:
         return about, BatchSettings.model_validate(about["settings"])
     except (ValidationError, KeyError, TypeError) as error:
-        raise InputFileError(f"{place / 'batch.json'} cannot be used ({error}). Run the batch again.") from error
+        raise InputFileError(
+            f"{place / 'batch.json'} cannot be used ({plain_reason(error)}). Run the batch again."
+        ) from error
 
 
 class _Done(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from napari_leafseg._files import read_json, write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import UserError, plain_reason
 from napari_leafseg.traits.tracking import TrackMemory
 
 _LOG = logging.getLogger(__name__)
@@ -42,7 +42,9 @@ def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.Data
             fresh[item["name"]] = hashlib.sha256(content).hexdigest()
         except Exception as error:  # of any kind, for a damaged file
             _LOG.exception("%s cannot be read.", path)
-            item["error"] = f"{path} cannot be read ({error}). Run the experiment again: the image is done anew."
+            item["error"] = (
+                f"{path} cannot be read ({plain_reason(error)}). Run the experiment again: the image is done anew."
+            )
     filled = [table for table in tables if len(table)] or tables[:1]
     if not filled:
         return pd.DataFrame()

@@ -13,7 +13,7 @@ import tifffile
 from pydantic import BaseModel, Field, ValidationError
 
 from napari_leafseg._files import read_json
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 from napari_leafseg.inference.tta import TestTimeAugmentation
 from napari_leafseg.io import ReadOptions, find_images, image_hash, label_path, read_image
 from napari_leafseg.models.store.zoo import describe_model, present_name
@@ -90,7 +90,7 @@ def read_records(path: str | Path) -> list[Record]:
     except (ValidationError, TypeError) as error:
         raise InputFileError(
             f"{path} is no record of a prediction: it names no model, parameters and image that can be used "
-            f"({_first(error)})."
+            f"({plain_reason(error)})."
         ) from error
     if not several:
         return [Record(path, content, path.with_suffix(".tif"))]
@@ -99,13 +99,6 @@ def read_records(path: str | Path) -> list[Record]:
         Record(label_path(path.parent, name.stem).with_suffix(".json"), item)
         for name, item in zip(names, items, strict=True)
     ]
-
-
-def _first(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the record'}: {first['msg']}"
 
 
 class _Image(BaseModel):

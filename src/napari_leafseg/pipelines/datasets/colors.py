@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 from napari_leafseg.io import read_image, read_labels
 
 _LOG = logging.getLogger(__name__)
@@ -121,7 +121,9 @@ def read_palette(path: Path) -> dict[Color, int]:
     try:
         frame = pd.read_excel(path, header=None, dtype=object)
     except Exception as error:  # openpyxl raises anything on damaged files
-        raise InputFileError(f"{path} cannot be read as a table of colors ({error}). Get it again.") from error
+        raise InputFileError(
+            f"{path} cannot be read as a table of colors ({plain_reason(error)}). Get it again."
+        ) from error
     found: dict[Color, int] = {}
     for row in frame.itertuples(index=False, name=None):
         color = _color_of(row)

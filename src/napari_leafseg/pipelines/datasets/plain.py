@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 from napari_leafseg.io import read_image
 from napari_leafseg.io.exchange.challenge import read_challenge
 from napari_leafseg.io.exchange.coco_set import CocoImage, CocoSet, draw_annotation, read_coco_set
@@ -104,7 +104,9 @@ def _is_coco(path: Path) -> bool:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputFileError(f"{path} cannot be read as JSON ({error}). Get it again, or take it out.") from error
+        raise InputFileError(
+            f"{path} cannot be read as JSON ({plain_reason(error)}). Get it again, or take it out."
+        ) from error
     return isinstance(content, dict) and isinstance(content.get("annotations"), list) and "images" in content
 
 
