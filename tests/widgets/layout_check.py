@@ -1,4 +1,6 @@
-"""Walks our widgets in a window and names each text that is cut and each main button that is out of sight.
+"""Walks our widgets in a window.
+
+It names each text that is cut, each main button that is out of sight, and each gray button that does not say why.
 
 ``python -m tests.widgets.layout_check WIDTH HEIGHT FOLDER`` does so in a window of its own, for a screen of another
 scale, and keeps what it makes in an empty folder.
@@ -95,7 +97,7 @@ def is_cut(widget) -> bool:
 
 
 def troubles(root, where: str) -> list[str]:
-    """Name the texts below a widget that are cut, and what reaches out of its window."""
+    """Name the texts below a widget that are cut, gray buttons without a reason, and what is outside of its window."""
     found, window = [], root.window()
     for kind in (QLabel, QAbstractButton, QComboBox, QLineEdit):
         for widget in root.findChildren(kind):
@@ -109,6 +111,9 @@ def troubles(root, where: str) -> list[str]:
             if is_cut(widget):
                 size, hint = widget.size(), widget.sizeHint()
                 found.append(f"{said} is {size.width()} × {size.height()}, needs {hint.width()} × {hint.height()}")
+            gray = isinstance(widget, QAbstractButton) and not widget.isEnabled()
+            if gray and widget.parentWidget().isEnabled() and not widget.property("reason"):
+                found.append(f"{said} is gray and does not say why")
             corner = widget.mapTo(window, QPoint(widget.width(), widget.height()))
             if corner.x() > window.width() or (corner.y() > window.height() and not in_scroll_area(widget)):
                 found.append(f"{said} ends at {corner.x()}, {corner.y()}, outside of the window")

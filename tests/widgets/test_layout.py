@@ -10,6 +10,7 @@ from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QToolTip, QVBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.base import LeafsegWidget
+from napari_leafseg.widgets.common.controls import allow, push_button
 from napari_leafseg.widgets.common.elided import ElidedButton, ElidedComboBox, ElidedLabel
 from tests.conftest import REPOSITORY
 from tests.widgets.layout_check import check, troubles
@@ -44,10 +45,26 @@ def test_the_check_finds_what_is_cut_and_what_is_outside(qtbot):
     column.addWidget(cut)
     root.resize(120, 80)
     outside.move(100, 60)
+    gray, told = QPushButton("Gray", root), QPushButton("Told", root)
+    gray.setEnabled(False)
+    allow(told, "Choose something first.")
     root.show()
     found = troubles(root, "here")
     assert any("A long text" in line and "needs" in line for line in found)
+    assert [line for line in found if "say why" in line] == ["here: QPushButton  “Gray” is gray and does not say why"]
     assert any("Outside" in line and "outside of the window" in line for line in found)
+
+
+def test_a_gray_button_says_why_and_has_its_tip_again(qtbot):
+    button = push_button("delete", "Delete", None, "Out of the list")
+    qtbot.addWidget(button)
+    allow(button, "Choose a model first.")
+    allow(button, "Only your own models are deleted.")
+    assert not button.isEnabled()
+    assert button.toolTip() == "Only your own models are deleted."
+    allow(button)
+    assert button.isEnabled()
+    assert button.toolTip() == "Out of the list"
 
 
 @pytest.mark.parametrize("kind", [ElidedButton, ElidedLabel, ElidedComboBox])

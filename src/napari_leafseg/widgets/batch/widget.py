@@ -31,7 +31,7 @@ from napari_leafseg.widgets.batch.jobs import (
     update_job,
 )
 from napari_leafseg.widgets.common.base import JobWidget
-from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.settings_form import FolderEdit, SettingsForm, model_field
 from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.known_images import ExperimentStore
@@ -298,12 +298,12 @@ class BatchWidget(JobWidget):
             self.message.setText("Stopped. Run goes on where it was.")
 
     def _show_running(self, running: bool) -> None:
-        self.run_button.setEnabled(not running)
-        self.stop_button.setEnabled(running)
+        allow(self.run_button, "It is running." if running else "")
+        allow(self.stop_button, "" if running else "Nothing is running.")
         self.progress.setVisible(running)
         self.form.setEnabled(not running)
         for button in (self.correct_button, self.update_button):
-            button.setEnabled(not running)
+            allow(button, "It is running." if running else "")
 
     def _open_report(self) -> None:
         if self.report is not None:

@@ -73,6 +73,25 @@ def push_button(name: str, text: str, action: Callable[[], Any] | None = None, t
     return button
 
 
+_REASON, _TIP = "reason", "usual tip"  # properties of a control
+
+
+def allow(control: QWidget, reason: str = "") -> None:
+    """Enable a control, or disable it and say why in its tip.
+
+    Parameters
+    ----------
+    control : QWidget
+    reason : str
+        Why it does nothing now, and what would change that; empty enables it and brings its usual tip back.
+    """
+    if not control.property(_REASON):
+        control.setProperty(_TIP, control.toolTip())
+    control.setEnabled(not reason)
+    control.setProperty(_REASON, reason)
+    control.setToolTip(reason or control.property(_TIP) or "")
+
+
 def wrapped_label(name: str, text: str = "") -> QLabel:
     """Make a label by its name, of as many lines as it needs."""
     label = QLabel(text)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
+from napari_leafseg.widgets.common.controls import allow
+
 if TYPE_CHECKING:
     from napari_leafseg.models.parameters import ParameterSpec
 
 
+_DEFAULT = "This is the default already."
 BOX_WIDTH = 118  # room for napari's − and + beside five digits and a unit
 
 
@@ -69,7 +72,7 @@ class TunableRow:
         self.slider.blockSignals(False)
         self.box.blockSignals(False)
         default = round(self.tunable.default, self.tunable.decimals)
-        self.reset.setEnabled(abs(self.value - default) > self.tunable.step / 2)
+        allow(self.reset, "" if abs(self.value - default) > self.tunable.step / 2 else _DEFAULT)
         if tell:
             self._panel.changed.emit()
 
@@ -117,7 +120,7 @@ class ChoiceRow:
         self.box.blockSignals(True)
         self.box.setCurrentIndex(int(value))
         self.box.blockSignals(False)
-        self.reset.setEnabled(self.value != self.tunable.default)
+        allow(self.reset, "" if self.value != self.tunable.default else _DEFAULT)
         if tell:
             self._panel.changed.emit()
 

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QPushButton, QVBoxLayout, QWidget
 
-from napari_leafseg.widgets.common.controls import present, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, present, wrapped_label
 from napari_leafseg.widgets.common.settings_form import SettingsForm
 
 _Settings = TypeVar("_Settings")
@@ -58,5 +58,5 @@ class SettingsDialog(QDialog, Generic[_Settings]):
         """Show whether the settings will do."""
         settings = self.form.settings()
         problem = self.problem(settings)
-        self.accept_button.setEnabled(not problem)
+        allow(self.accept_button, problem)
         self.message.setText(problem or self.hint(settings))

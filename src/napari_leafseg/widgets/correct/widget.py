@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QWidget
 from napari_leafseg.editing import operations as ops
 from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import Edit, difference, leaf_at
+from napari_leafseg.widgets.common.controls import allow
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, CorrectForm
 from napari_leafseg.widgets.correct.keys import ACCEPT_KEY, NEXT_KEY, KeyBar, TypingWatch, bind_to_layer, words_for
 from napari_leafseg.widgets.correct.review import Review
@@ -211,11 +212,11 @@ class CorrectWidget(CorrectForm):
         image, binding, tool = self.session.focus(), self.binding, self.tools.tool
         for name, button in self.tool_buttons.items():
             button.setChecked(tool is not None and tool.name == name)
-            button.setEnabled(image is not None)
+            allow(button, "" if image is not None else "Open an image first.")
         history = None if binding is None else binding.document.history
         undoable, redoable = (None, None) if history is None else (history.undoable, history.redoable)
-        self.undo_button.setEnabled(undoable is not None)
-        self.redo_button.setEnabled(redoable is not None)
+        allow(self.undo_button, "" if undoable is not None else "Nothing was changed yet.")
+        allow(self.redo_button, "" if redoable is not None else "Nothing was taken back.")
         self.undo_button.setText("↶ Undo" if undoable is None else f"↶ Undo {undoable.tool}")
         self.redo_button.setText("↷ Redo" if redoable is None else f"↷ Redo {redoable.tool}")
         for button in (
@@ -224,7 +225,7 @@ class CorrectWidget(CorrectForm):
             self.done_button,
             self.region_button,
         ):
-            button.setEnabled(binding is not None)
+            allow(button, "" if binding is not None else _NOTHING)
         growing = tool is not None and tool.gesture in GROWING
         for widget in (self.angle_label, self.angle_slider, self.angle_box):
             widget.setEnabled(growing)

@@ -9,7 +9,7 @@ from napari.viewer import ViewerModel
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.base import JobWidget
-from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.settings_form import SettingsForm, model_field
 from napari_leafseg.widgets.finetune.held_out import HeldOutImages
 from napari_leafseg.widgets.finetune.plots import CurvePlot
@@ -102,12 +102,15 @@ class FinetuneForm(JobWidget):
         """
         self.state, busy = state, state in {"running", "paused"}
         self.start_button.setText("Go on" if state in {"paused", "stopped"} else "Start")
-        self.start_button.setEnabled(state not in {"running", "taken"} and self.known)
-        self.pause_button.setEnabled(state == "running")
-        self.stop_button.setEnabled(busy)
+        unknown = "" if self.known else "Choose a model that can be fine-tuned."
+        taken = "This name is that of an unfinished fine-tuning with other settings: take another, or discard that one."
+        allow(self.start_button, {"running": "It is running.", "taken": taken}.get(state, unknown))
+        allow(self.pause_button, "" if state == "running" else "Nothing is running.")
+        allow(self.stop_button, "" if busy else "Nothing is running.")
         self.unfinished.setVisible(state in {"stopped", "taken"})
-        self.keep_button.setEnabled(state == "stopped" and usable and self.known)
-        self.discard_button.setEnabled(state in {"stopped", "taken"})
+        better = "" if usable else "Nothing that was learned so far is better than the model it began with."
+        allow(self.keep_button, "It was begun with other settings." if state == "taken" else unknown or better)
+        allow(self.discard_button)
         self.progress.setVisible(busy)
         self.form.setEnabled(not busy)
         self.score_plot.setVisible(self.score_plot.drawn)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayou
 from napari_leafseg._counts import counted
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.project.review import image_order
-from napari_leafseg.widgets.common.controls import listen, push_button, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, listen, push_button, wrapped_label
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.state.image_record import ListedImage
 from napari_leafseg.widgets.state.preferences import preferences
@@ -70,7 +70,11 @@ class ImageSuggestions(QWidget):
     def _count(self) -> None:
         """Show what there is to do; nothing while the list has no image left."""
         self.setVisible(bool(self.remaining) or bool(self._ranked))
-        self.rank_button.setEnabled(not self.job.running and bool(self.remaining) and bool(self.model))
+        left = "" if self.remaining else "All images of the list are reviewed."
+        allow(
+            self.rank_button,
+            "It looks already." if self.job.running else left or ("" if self.model else "Choose a model."),
+        )
         self.stop_button.setVisible(self.job.running)
         self.list.setVisible(bool(self._ranked))
 

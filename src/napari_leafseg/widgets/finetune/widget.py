@@ -15,6 +15,7 @@ from napari_leafseg._log import log_error
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.store.zoo import describe_model, list_models
 from napari_leafseg.project.review import Tally, tally
+from napari_leafseg.widgets.common.controls import allow
 from napari_leafseg.widgets.finetune.form import FinetuneForm, summary_table
 from napari_leafseg.widgets.finetune.jobs import finetune_job, keep_job
 from napari_leafseg.widgets.state.preferences import preferences
@@ -244,7 +245,7 @@ class FinetuneWidget(FinetuneForm):
         question = f"Delete what “{run.name}” has learned so far? Your corrections and all models stay."
         if QMessageBox.question(self, "Discard", question) == QMessageBox.StandardButton.Yes:
             self.unfinished.setVisible(False)  # it takes a moment
-            self.start_button.setEnabled(False)
+            allow(self.start_button, "It is being discarded.")
             self.message.setText(f"“{run.name}” is being discarded …")
             start_worker(
                 discard, session_folder(run.name), on_result=lambda _none: self._discarded(), on_error=self._kept,

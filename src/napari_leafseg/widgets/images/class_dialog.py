@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QListWidget, QList
 
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.exchange.reading import leaf_classes
+from napari_leafseg.widgets.common.controls import allow
 
 
 class ClassDialog(QDialog):
@@ -57,4 +58,4 @@ class ClassDialog(QDialog):
     def _refresh(self) -> None:
         button = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
         assert button is not None
-        button.setEnabled(bool(self.classes()))
+        allow(button, "" if self.classes() else "Tick at least one class that is a leaf.")

@@ -18,7 +18,7 @@ from napari_leafseg._counts import counted
 from napari_leafseg._files import RealPlaces
 from napari_leafseg.io import IMAGE_ENDINGS, ChannelsNeeded, FoundImages, LoadedImage, find_images
 from napari_leafseg.widgets.common.background_run import BackgroundRun
-from napari_leafseg.widgets.common.controls import burst_timer, present
+from napari_leafseg.widgets.common.controls import allow, burst_timer, present
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.images.actions import RowActions
 from napari_leafseg.widgets.images.channels_dialog import ChannelsDialog
@@ -207,8 +207,8 @@ class ImagesWidget(ImagesForm):
         if not total and self.session.images:
             place = f"None of {counted(len(self.session.images), 'image')} fits"
         self.position.setText("Looking for images …" if self._looking else place)
-        self.previous_button.setEnabled(row > 0)
-        self.next_button.setEnabled(row < total - 1)
+        allow(self.previous_button, "" if row > 0 else "This is the first image." if total else "The list is empty.")
+        allow(self.next_button, "" if row < total - 1 else "This is the last image." if total else "The list is empty.")
 
     def _sort(self) -> None:
         preferences.image_order = self.order_box.currentData()

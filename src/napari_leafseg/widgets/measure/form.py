@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_leafseg.widgets.common.base import JobWidget
-from napari_leafseg.widgets.common.controls import present, push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, present, push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.measure.growth_plots import SmallMultiples
 from napari_leafseg.widgets.measure.plots import OVER_TIME, PLOTS, MeasurePlot
@@ -32,6 +32,7 @@ from napari_leafseg.widgets.measure.timeline import TimelinePanel
 from napari_leafseg.widgets.measure.tray_panel import TrayPanel
 from napari_leafseg.widgets.state.camera_positions import PositionStore
 
+_TRAY_FIRST = "The tray is open: take it, or close it, first."
 _STEP_BUTTONS = 52  # pixels that a number box needs beside its text
 
 
@@ -228,8 +229,9 @@ class MeasureForm(JobWidget):
         self.parts.setVisible(measured and not tray)
         self.summary.setVisible(measured and not tray)
         for button in (self.copy_button, self.save_button):
-            button.setEnabled(measured and not tray)
-        self.tray_button.setEnabled(not tray and self.session.focus() is not None)
+            allow(button, _TRAY_FIRST if tray else "" if measured else "Nothing is measured yet.")
+        image = "" if self.session.focus() is not None else "Open an image first."
+        allow(self.tray_button, "The tray is open." if tray else image)
         for tab in (2, 3):
             self.tabs.setTabVisible(tab, series)
         for row, kind in enumerate(PLOTS):

@@ -35,7 +35,14 @@ from napari_leafseg.experiment import (
     read_table,
 )
 from napari_leafseg.experiment.exif import read_exif
-from napari_leafseg.widgets.common.controls import burst_timer, present, push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.controls import (
+    allow,
+    burst_timer,
+    present,
+    push_button,
+    thin_progress,
+    wrapped_label,
+)
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.measure.frames import image_names
 from napari_leafseg.widgets.measure.metadata_table import Change, MetadataModel, MetadataView
@@ -202,7 +209,7 @@ class MetadataDialog(QDialog):
 
     def find_out(self) -> None:
         """Find out what is known, in a worker; the newest wish wins."""
-        self.undo_button.setEnabled(bool(self._before))
+        allow(self.undo_button, "" if self._before else "Nothing was changed yet.")
         if not self.job.start(find_out, self.experiment, self._paths, self._names):
             self._again = True
 
@@ -243,7 +250,7 @@ class MetadataDialog(QDialog):
         if self._before:
             self._notes = ""
             self.experiment = self._before.pop()
-            self.ok_button.setEnabled(True)
+            allow(self.ok_button)
             self._show_pattern(self.experiment.pattern or "")
             self.find_out()
 
@@ -258,16 +265,16 @@ class MetadataDialog(QDialog):
                 Pattern.parse(text)
         except PatternError as error:
             self._tell(str(error))
-            self.ok_button.setEnabled(False)
+            allow(self.ok_button, str(error))
             return
-        self.ok_button.setEnabled(True)
+        allow(self.ok_button)
         if text != self.experiment.pattern:
             self._change().pattern = text
             self.find_out()
 
     def guess(self) -> None:
         """Find the pattern from the names, now and when images are added."""
-        self.ok_button.setEnabled(True)
+        allow(self.ok_button)
         self._change().pattern = None
         self.find_out()
 
@@ -317,7 +324,7 @@ class MetadataDialog(QDialog):
         if self.reading.start(read_all_exif, self._paths):
             self.progress.setRange(0, len(self._paths))
             self.progress.show()
-            self.exif_button.setEnabled(False)
+            allow(self.exif_button, "It is reading.")
 
     def _take_exif(self, read: _Exif) -> None:
         self.progress.setValue(read.done)
@@ -331,7 +338,7 @@ class MetadataDialog(QDialog):
 
     def _read(self) -> None:
         self.progress.hide()
-        self.exif_button.setEnabled(True)
+        allow(self.exif_button)
         self._read_next()
 
     # -- the end -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_leafseg.widgets.common.controls import push_button, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, push_button, wrapped_label
 
 
 class ScalePanel(QWidget):
@@ -63,4 +63,4 @@ class ScalePanel(QWidget):
     def tell(self, message: str, usable: bool) -> None:
         """Say what was found, and whether it can be used."""
         self.message.setText(message)
-        self.use_button.setEnabled(usable)
+        allow(self.use_button, "" if usable else message)

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.traits import area_column
-from napari_leafseg.widgets.common.controls import color_axes, push_button, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, color_axes, push_button, wrapped_label
 from napari_leafseg.widgets.measure.growth_plots import Color, describe_point, palette_color, time_axis
 from napari_leafseg.widgets.measure.picking import PointPicker
 
@@ -288,8 +288,11 @@ class TimelinePanel(QWidget):
         column.addWidget(self.plot, 1)
         column.addWidget(wrapped_label("timeline_hint", _HINT))
         row = QHBoxLayout()
-        self.separate_button = push_button("separate", "A leaf of its own from here", self.plot.separate)
-        self.undo_button = push_button("undo_tracks", "Undo", self.plot.undone.emit)
+        tip = "The selected square and what follows it are another leaf than what is before (Delete)"
+        self.separate_button = push_button("separate", "A leaf of its own from here", self.plot.separate, tip)
+        self.undo_button = push_button(
+            "undo_tracks", "Undo", self.plot.undone.emit, "Take back the last decision (Ctrl+Z)"
+        )
         row.addWidget(self.separate_button, 1)
         row.addWidget(self.undo_button)
         column.addLayout(row)
@@ -299,13 +302,8 @@ class TimelinePanel(QWidget):
 
     def can_undo(self, possible: bool) -> None:
         """Say whether there is a decision to take back."""
-        self.undo_button.setEnabled(possible)
-        self.undo_button.setToolTip("Take back the last decision (Ctrl+Z)" if possible else "Nothing was decided yet")
+        allow(self.undo_button, "" if possible else "Nothing was decided yet")
 
     def _selected(self) -> None:
-        self.separate_button.setEnabled(not self.plot.begins())
-        self.separate_button.setToolTip(
-            "The selected square and what follows it are another leaf than what is before (Delete)"
-            if not self.plot.begins()
-            else "Select a square that is not the first of its row"
-        )
+        first = self.plot.begins()
+        allow(self.separate_button, "Select a square that is not the first of its row" if first else "")

@@ -18,7 +18,7 @@ from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment.tray import DEFAULT_NAMES, MOST, Point, Tray
 from napari_leafseg.pipelines.crops import crop_job
-from napari_leafseg.widgets.common.controls import push_button, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, push_button, wrapped_label
 from napari_leafseg.widgets.common.settings_form import SettingsForm
 from napari_leafseg.widgets.measure.handles import plane_shape
 from napari_leafseg.widgets.measure.tray_grid import TrayGrid
@@ -123,7 +123,7 @@ class TrayPanel(QWidget):
         self.everywhere.setToolTip("Else from this image on, until another tray is set")
         self.everywhere.setVisible(len(together) > 1)
         self.everywhere.setChecked(not others)
-        self.remove_button.setEnabled(kept is not None)
+        allow(self.remove_button, "" if kept is not None else "This image has no tray yet.")
         fit_box(self._session, image, np.zeros(2), np.array(plane_shape(image), float))  # all corners in view
         self.grid = TrayGrid(self._session, image, tray, self)
         self.grid.changed.connect(self._tell)
@@ -150,7 +150,7 @@ class TrayPanel(QWidget):
         self.message.setText(text)
         self.message.setVisible(bool(text))
         for button in (self.use_button, self.save_button, self.crops_button):
-            button.setEnabled(not text)
+            allow(button, text)
 
     def _tell(self) -> None:
         """Show how pots are called, and how many are planted."""

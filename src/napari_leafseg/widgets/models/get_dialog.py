@@ -25,7 +25,7 @@ from napari_leafseg.models.store import get
 from napari_leafseg.models.store.get import GetEvent, Wish
 from napari_leafseg.models.store.user_models import free_place
 from napari_leafseg.published.hub import Offer
-from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.state.workers import start_worker
 
 _HINT = "A name of the list, hf:owner/repository of the Hugging Face hub, or an https:// address."
@@ -153,9 +153,11 @@ class GetModelDialog(QDialog):
         for part in (self.source, self.file, self.name, self.folder_button, self.agree):
             part.setEnabled(not runs)
         self.agree.setEnabled(known and not runs)
-        self.look_button.setEnabled(bool(self.text) and not runs)
-        self.get_button.setEnabled(known and self.agree.isChecked() and not runs)
-        self.stop_button.setEnabled(runs)
+        busy = "It is at work." if runs else ""
+        allow(self.look_button, busy or ("" if self.text else "Choose a model, or type its name or address."))
+        agreed = "" if self.agree.isChecked() else "Agree to its terms first."
+        allow(self.get_button, busy or (agreed if known else "Look at its terms first."))
+        allow(self.stop_button, "" if runs else "Nothing is running.")
         self.bar.setVisible(runs)
 
     def _tell(self, words: str) -> None:

@@ -26,7 +26,7 @@ from napari_leafseg.models.store import user_models
 from napari_leafseg.models.store.zoo import ENDING, list_models
 from napari_leafseg.project.recent_projects import projects_using
 from napari_leafseg.widgets.common.base import LeafsegWidget
-from napari_leafseg.widgets.common.controls import present, push_button, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, present, push_button, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
 from napari_leafseg.widgets.models.get_dialog import open_get_dialog
 from napari_leafseg.widgets.state.preferences import preferences
@@ -113,7 +113,7 @@ class ModelsWidget(LeafsegWidget):
         menu.clear()
         for name in user_models.deleted_models():
             menu.addAction(name, lambda name=name: self.restore(name))
-        self.restore_button.setEnabled(not menu.isEmpty())
+        allow(self.restore_button, "No model was deleted." if menu.isEmpty() else "")
         self._selected()
 
     def _tell(self, words: str, notify: Callable[[str], Any] = show_info) -> None:
@@ -126,9 +126,11 @@ class ModelsWidget(LeafsegWidget):
         chosen = self.chosen
         one = chosen[0] if len(chosen) == 1 else None
         own = one is not None and one["whose"] == "yours"
-        self.use_button.setEnabled(one is not None)
+        choose = "" if one is not None else "Choose one model in the list."
+        allow(self.use_button, choose)
+        bundled = "" if own else "This model comes with the program; only your own are changed."
         for button in (self.rename_button, self.export_button, self.delete_button):
-            button.setEnabled(own)
+            allow(button, choose or bundled)
         self.difference.setVisible(len(chosen) == 2)
         if len(chosen) == 2:
             names = [row["model"] for row in chosen]

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.base import JobWidget
-from napari_leafseg.widgets.common.controls import push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.parameter_search.heat_map import HeatMap
 from napari_leafseg.widgets.parameter_search.jobs import tune_job
 from napari_leafseg.widgets.state.preferences import preferences
@@ -41,6 +41,7 @@ class ParameterSearchWidget(JobWidget):
         super().__init__(napari_viewer, parent)
         self.search: Any = None
         self._folder: Path | None = None
+        self._known = False
         self._picked: tuple[int, int] | None = None
         self._build()
         session = self.session  # review marks change in bursts
@@ -116,7 +117,12 @@ class ParameterSearchWidget(JobWidget):
                 else "No leaves are known yet. Correct an image and mark it as reviewed, "
                 "or choose a folder with label images."
             )
-        self.run_button.setEnabled(known and not self.job.running)
+        self._known = known
+        self._show_run()
+
+    def _show_run(self) -> None:
+        known = "" if self._known else "No leaves are known yet: review an image, or choose a folder."
+        allow(self.run_button, "It is running." if self.job.running else known)
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Images with label images", str(self._folder or Path.home()))
@@ -178,8 +184,8 @@ class ParameterSearchWidget(JobWidget):
         self.count()
 
     def _show_running(self, running: bool) -> None:
-        self.run_button.setEnabled(not running)
-        self.stop_button.setEnabled(running)
+        self._show_run()
+        allow(self.stop_button, "" if running else "Nothing is running.")
         self.progress.setVisible(running)
         self.model_box.setEnabled(not running)
         self.message.setVisible(running)
@@ -226,7 +232,7 @@ class ParameterSearchWidget(JobWidget):
                 f"({images}, {leaves})."
             )
             self.apply_button.setText("Apply best")
-            self.apply_button.setEnabled(gain > 0)
+            allow(self.apply_button, "" if gain > 0 else "The values now are the best already.")
             return
         place = (*self._picked, layer)
         values = search.at(*place)
@@ -236,7 +242,7 @@ class ParameterSearchWidget(JobWidget):
             f"SBD about {search.sbd[place]:.2f}, count off by {search.abs_dic[place]:.1f} on average."
         )
         self.apply_button.setText("Apply picked")
-        self.apply_button.setEnabled(True)
+        allow(self.apply_button)
 
     def _pick(self, row: int, column: int) -> None:
         self.message.setVisible(False)

@@ -32,6 +32,7 @@ from napari_leafseg.models.store.quality import explain_quality
 from napari_leafseg.models.store.zoo import ENDING, describe_model, find_model, user_folder
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import (
+    allow,
     fill_models,
     list_again,
     present,
@@ -60,6 +61,8 @@ def plausible_devices() -> list[tuple[str, str]]:
 
 
 _OTHER = "Other file …"
+_NO_IMAGE = "Open an image first."
+NO_LEAVES = "There are no leaves yet: press Run."
 
 
 class SegmentForm(JobWidget):
@@ -327,8 +330,8 @@ class SegmentForm(JobWidget):
         self.count_label.setVisible(False)
         self.empty_label.setVisible(True)
         self.views.setEnabled(False)
-        self.save_button.setEnabled(False)
-        self.run_button.setEnabled(image)
+        allow(self.save_button, NO_LEAVES)
+        allow(self.run_button, "" if image else _NO_IMAGE)
         self.message.setText("" if image else "Open an image: File ▸ Open, the Images list, or File ▸ Open Sample.")
 
     def show_prediction(self, prediction: Any, values: dict[str, float]) -> None:
@@ -359,7 +362,8 @@ class SegmentForm(JobWidget):
 
     def show_running(self, running: bool) -> None:
         """Show buttons and bar as they are while a prediction runs."""
-        self.run_button.setEnabled(not running and self.image_box.currentData() is not None)
+        image = self.image_box.currentData() is not None
+        allow(self.run_button, "It is running." if running else "" if image else _NO_IMAGE)
         self.stop_button.setVisible(running)
         self.progress.setVisible(running)
         self.image_box.setEnabled(not running)

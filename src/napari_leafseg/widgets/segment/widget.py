@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QWidget
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.parameters import MIN_AREA_WORKING
 from napari_leafseg.pipelines.run_list import fitting_values
-from napari_leafseg.widgets.common.controls import burst_timer
-from napari_leafseg.widgets.segment.form import SegmentForm
+from napari_leafseg.widgets.common.controls import allow, burst_timer
+from napari_leafseg.widgets.segment.form import NO_LEAVES, SegmentForm
 from napari_leafseg.widgets.segment.jobs import predict_job
 from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, LiveLabels
 from napari_leafseg.widgets.segment.origin import leaf_origin
@@ -152,7 +152,8 @@ class SegmentWidget(SegmentForm):
             item = self.session.record(image)
             origin = leaf_origin(item, self.model_name)
             self.show_count(item.count, item.prediction is not None, item.verified, origin)
-            self.save_button.setEnabled(self.session.labels_layer(image) is not None and not self.job.running)
+            leaves = "" if self.session.labels_layer(image) is not None else NO_LEAVES
+            allow(self.save_button, "The leaves are being found." if self.job.running else leaves)
 
     # -- prediction --------------------------------------------------------------------------------------------------
 
