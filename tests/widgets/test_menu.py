@@ -9,7 +9,7 @@ from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.main.dialogs import DIALOGS, WidgetDialog
 from napari_leafseg.widgets.main.docks import dock_of
 from napari_leafseg.widgets.main.panel import STEPS, MainPanel, find_panel, open_panel
-from napari_leafseg.widgets.state.napari_private import main_window
+from napari_leafseg.widgets.state.napari_private import layer_controls_dock, layer_list_dock, main_window
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session
 
@@ -58,6 +58,20 @@ def test_one_by_one_they_join_the_same_tabs_with_short_titles(viewer, qtbot):
     assert len(main_window(viewer).findChildren(MainPanel)) == 1
     for dock in docks(viewer):
         assert dock.widget().minimumSizeHint().height() <= 300
+
+
+@pytest.mark.parametrize(("height", "shares"), [(768, True), (1000, False)])
+def test_the_list_of_images_has_more_of_the_left_side_than_the_layers(height, shares, make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    window = main_window(viewer)
+    window.setGeometry(0, 0, 1366, height)
+    open_panel(viewer)
+    qtbot.waitUntil(lambda: window.findChild(ImagesWidget) is not None)
+    dock, layers = dock_of(window.findChild(ImagesWidget)), layer_list_dock(viewer)
+    qtbot.waitUntil(lambda: dock.height() > height / 2)
+    assert dock.isVisible()
+    assert layer_controls_dock(viewer) in window.tabifiedDockWidgets(layers)
+    assert (dock in window.tabifiedDockWidgets(layers)) == shares
 
 
 def test_a_click_on_a_tab_opens_it_and_the_next_window_remembers_tab_and_side(make_napari_viewer, qtbot):

@@ -18,9 +18,10 @@ AREAS = {
     "top": Qt.DockWidgetArea.TopDockWidgetArea,
     "bottom": Qt.DockWidgetArea.BottomDockWidgetArea,
 }
-_ROOM_FOR_BOTH = (
-    900  # pixels; in a lower window napari's controls and list of layers and the list of images share one place
-)
+# pixels of the window's height: below the first, napari's controls, its list of layers and the list of images share one
+# place; below the second, the controls and the list of layers do, so that the list of images shows more than two rows
+_ROOM_FOR_TWO, _ROOM_FOR_THREE = 900, 1250
+_LAYERS = 360  # pixels: what napari's controls of labels need
 _IMAGES = "Images (Leaf segmentation)"  # as napari's menu calls it, which then shows and hides it
 
 
@@ -57,11 +58,13 @@ def images_dock(session: Session) -> QDockWidget:
         dock = viewer.window.add_dock_widget(ImagesWidget(viewer), name=_IMAGES, area=area)
         dock.dockLocationChanged.connect(_remember)
         keep_title(dock, "Images")
-        if area == "left" and window.height() < _ROOM_FOR_BOTH:
+        if area == "left":
             controls, layers = layer_controls_dock(viewer), layer_list_dock(viewer)
-            for first, second in ((controls, layers), (layers, dock)):
-                if first is not None and second is not None:
+            for first, second, room in ((controls, layers, _ROOM_FOR_THREE), (layers, dock, _ROOM_FOR_TWO)):
+                if first is not None and second is not None and window.height() < room:
                     window.tabifyDockWidget(first, second)
+            if layers is not None and _ROOM_FOR_TWO <= window.height() < _ROOM_FOR_THREE:
+                window.resizeDocks([layers, dock], [_LAYERS, window.height() - _LAYERS], Qt.Orientation.Vertical)
     assert isinstance(dock, QDockWidget)
     show_dock(dock)
     return dock
