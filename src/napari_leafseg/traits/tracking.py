@@ -11,6 +11,7 @@ import pandas as pd
 
 from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.traits.measure import Measurements, area_column
+from napari_leafseg.traits.registration import plant_middles
 from napari_leafseg.traits.track_edits import Edge, TrackEdits, apply_edits
 
 _GROWTH = (
@@ -21,7 +22,6 @@ _OF_PLANT = ["plant", "center_y_px", "center_x_px", "diameter_px"]
 _AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
 _GAP = 2  # frames in which a leaf may be missing
-_STILL = 0.15  # a plant whose middle never moves by more than this share of its diameter stands still
 
 
 def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None = None) -> pd.DataFrame:
@@ -29,8 +29,8 @@ def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None 
 
     A leaf keeps its direction from the middle of its rosette while it grows: the linear assignment (LapTrack; Fukai and
     Kawaguchi 2022, after Jaqaman et al. 2008) compares azimuth, the logarithms of its distance from the middle and of
-    its area. Plants are followed first, by their middles; each is registered by the median of its middles where it
-    stands still. A leaf may be missing for two frames.
+    its area. Plants are followed first, by their middles; then the middle of each is found from all frames together
+    (`plant_middles`). A leaf may be missing for two frames.
 
     Parameters
     ----------
@@ -194,14 +194,7 @@ def _tracks_by_middle(plants: pd.DataFrame) -> np.ndarray:
 
 def _registered(plant: pd.DataFrame) -> pd.DataFrame:
     """A plant's leaves as the assignment compares them."""
-    middles = plant.groupby("frame")[["center_y_px", "center_x_px"]].first()
-    still = middles.median()
-    size = float(plant["diameter_px"].median())
-    moved = np.hypot(*(middles - still).to_numpy().T).max()
-    if moved <= _STILL * size:
-        middles[:] = still.to_numpy()
-    else:
-        middles = middles.rolling(3, center=True, min_periods=1).median()
+    middles = plant_middles(plant)
     y = plant["centroid_y_px"] - plant["frame"].map(middles["center_y_px"])
     x = plant["centroid_x_px"] - plant["frame"].map(middles["center_x_px"])
     azimuth = np.arctan2(y, x)
