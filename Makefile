@@ -53,7 +53,7 @@ system:
 $(READY): pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory system
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(QT),dev,browser-$(QT)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(QT),all,dev,browser-$(QT)]"
 	@touch $(READY)
 
 demo: $(READY)

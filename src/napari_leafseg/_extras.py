@@ -67,6 +67,7 @@ def missing(package: str) -> str:
     return "" if installed(package) else install_command(PACKAGES[package])
 
 
-def missing_extras() -> dict[str, str]:
-    """List the extras of which a package is not installed: what installs each."""
-    return {extra: install_command(extra) for package, extra in sorted(PACKAGES.items()) if not installed(package)}
+def extras() -> dict[str, str]:
+    """List the extras that bring packages: what installs each, "" where all its packages are there."""
+    lacking = {extra for package, extra in PACKAGES.items() if not installed(package)}
+    return {extra: install_command(extra) if extra in lacking else "" for extra in sorted(set(PACKAGES.values()))}

@@ -97,7 +97,8 @@ def read_tiff(content: bytes, name: str, options: ReadOptions, said: Said, numbe
                 raise ValueError(f"it announces {series.shape} pixels and holds {array.shape}")
         except Exception as error:
             if not installed("imagecodecs") and _needs_codecs(page, error):
-                what = f"{name} is a TIFF file compressed in a way ({page.compression.name}) that"
+                way = tifffile.COMPRESSION(page.compression).name
+                what = f"{name} is a TIFF file compressed as {way}, which"
                 require("imagecodecs", what, "Or export it uncompressed.", kind=InputFileError)
             array, axes = _by_pillow(content, series, error, name)
             return np.asarray(arrange(array, axes, name, options, (), said))
