@@ -32,9 +32,7 @@ def texts(code):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require":
             module, what, *otherwise = map(written, node.args)
             command = errors.install_command(PACKAGES.get(module.partition(".")[0], "…"))
-            yield plain(
-                f"{what} needs the package {module}, which is not installed: {command}. {' '.join(otherwise)}"
-            )
+            yield plain(f"{what} needs the package {module}, which is not installed: {command}. {' '.join(otherwise)}")
 
 
 def written(text):

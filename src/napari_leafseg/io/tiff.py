@@ -98,8 +98,10 @@ def read_tiff(content: bytes, name: str, options: ReadOptions, said: Said, numbe
         except Exception as error:
             if not installed("imagecodecs") and _needs_codecs(page, error):
                 way = tifffile.COMPRESSION(page.compression).name
-                what = f"{name} is a TIFF file compressed as {way}, which"
-                require("imagecodecs", what, "Or export it uncompressed.", kind=InputFileError)
+                require(
+                    "imagecodecs", f"{name} is a TIFF file compressed as {way}, which", "Or export it uncompressed.",
+                    kind=InputFileError,
+                )  # fmt: skip
             array, axes = _by_pillow(content, series, error, name)
             return np.asarray(arrange(array, axes, name, options, (), said))
         if numbers:

@@ -74,9 +74,11 @@ def load_hub() -> Any:
     DownloadError
         When it is not installed.
     """
-    otherwise = "Or fetch the files with a browser and give their folder with --from."
-    version = require("huggingface_hub", "Fetching", otherwise, kind=DownloadError).__version__
-    hub = require("huggingface_hub.file_download", "Fetching", otherwise, kind=DownloadError)
+    version = require(
+        "huggingface_hub", "Fetching", "Or fetch the files with a browser and give their folder with --from.",
+        kind=DownloadError,
+    ).__version__  # fmt: skip
+    hub = require("huggingface_hub.file_download", "Fetching", kind=DownloadError)
     if int(version.partition(".")[0]) < 1:
         raise DownloadError(f"Fetching needs huggingface_hub 1 or later, not {version}: {install_command('get')}.")
     hub.constants.DOWNLOAD_CHUNK_SIZE = min(hub.constants.DOWNLOAD_CHUNK_SIZE, _CHUNK)
