@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.abc import MetaPathFinder
+from functools import partial
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from PIL import Image
 from napari_leafseg._extras import PACKAGES, extras, require
 from napari_leafseg.errors import ModelError, UserError, install_command
 from tests.conftest import REPOSITORY
+from tests.without import hide
 
 SOURCE = REPOSITORY / "src" / "napari_leafseg"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -30,25 +31,9 @@ BEHIND = {"napari_leafseg.io.zarr_store": "zarr"}
 """Modules that import an optional package at their top: to import them is to import it."""
 
 
-class Without(MetaPathFinder):
-    """Behaves as if packages were not installed."""
-
-    def __init__(self, *packages):
-        self.packages = packages
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in self.packages:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
 @pytest.fixture
 def without(monkeypatch):
-    def block(package):
-        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
-            monkeypatch.delitem(sys.modules, name)
-        monkeypatch.setattr(sys, "meta_path", [Without(package), *sys.meta_path])
-
-    return block
+    return partial(hide, monkeypatch)
 
 
 def distribution(requirement):
@@ -386,7 +371,8 @@ def test_lists_name_what_needs_an_extra(without):
 def test_all_modules_load_without_any_of_them():
     code = (
         "import importlib, pkgutil, sys\n"
-        "from tests.test_extras import BEHIND, PACKAGES, Without\n"
+        "from tests.test_extras import BEHIND, PACKAGES\n"
+        "from tests.without import Without\n"
         "blocked = [name for name in sys.modules if name.partition('.')[0] in PACKAGES]\n"
         "for name in blocked: del sys.modules[name]\n"
         "sys.meta_path.insert(0, Without(*PACKAGES))\n"

@@ -67,7 +67,8 @@ def idle(qtbot, dialog):
 
 def test_the_terms_are_shown_before_anything_can_be_fetched(dialog, qtbot):
     assert "fengchen025" in dialog.terms.text()
-    assert "license" in dialog.terms.text()
+    assert "<b>License</b>: " in dialog.terms.text()
+    assert "<b>license" not in dialog.terms.text()
     assert not dialog.get_button.isEnabled()
     tick(qtbot, dialog.agree)
     assert dialog.get_button.isEnabled()
