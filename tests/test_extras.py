@@ -368,6 +368,7 @@ def test_lists_name_what_needs_an_extra(without):
     assert info["extras"]["raw"] == "installed"
 
 
+@pytest.mark.slow
 def test_all_modules_load_without_any_of_them():
     code = (
         "import importlib, pkgutil, sys\n"
