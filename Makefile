@@ -1,4 +1,4 @@
-# make demo | test | test-fast | lint | docs | benchmark | results | pictures | samples | cards | wheel | package
+# make demo | test | test-fast | lint | docs | benchmark | gpu-check | results | pictures | samples | cards | wheel | package
 # QT=pyqt6 uses PyQt6 in an environment of its own.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -19,7 +19,7 @@ DEMO_ARGS := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--output demo-output)
 export OMP_WAIT_POLICY := PASSIVE
 export QT_API := $(QT)
 
-.PHONY: help demo test test-night test-fast lint format docs benchmark results pictures samples cards wheel package system clean
+.PHONY: help demo test test-night test-fast lint format docs benchmark gpu-check results pictures samples cards wheel package system clean
 
 help:
 	@echo "make demo       set up, then open the application on a growth series"
@@ -29,6 +29,7 @@ help:
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make docs       build the documentation's site in build/site, and check its links"
 	@echo "make benchmark  measure what needs no data from outside, and write docs/results/"
+	@echo "make gpu-check  check the graphics card in eight minutes, and train on it (ARGS=\"--output FOLDER\")"
 	@echo "make results    make docs/results.md of docs/results/"
 	@echo "make pictures   take the screenshots in docs/images/ again (NAMES=\"window measure\": some)"
 	@echo "make samples    draw sample_data/ again"
@@ -53,7 +54,7 @@ system:
 $(READY): pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory system
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(QT),dev,browser-$(QT)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(QT),all,dev,browser-$(QT)]"
 	@touch $(READY)
 
 demo: $(READY)
@@ -108,6 +109,10 @@ benchmark: $(READY)
 	$(BIN)/python -m benchmarks.training_step --record
 	$(BIN)/python -m benchmarks.tracking --series 8 --record
 	$(MAKE) --no-print-directory results
+
+# for eight minutes; without a card on the processor, at a small size
+gpu-check: $(READY)
+	$(BIN)/python -m benchmarks.gpu_check $(ARGS)
 
 results: $(READY)
 	$(BIN)/python -m benchmarks.results

@@ -21,7 +21,7 @@ def pytest(session: nox.Session, qt: str, marks: str) -> None:
 @nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
     """Check style, types and import contracts."""
-    session.install("-c", "constraints.txt", "-e", ".[pyqt6,dev]")
+    session.install("-c", "constraints.txt", "-e", ".[pyqt6,all,dev]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -32,28 +32,28 @@ def lint(session: nox.Session) -> None:
 @nox.parametrize("qt", QT, ids=QT)
 def tests(session: nox.Session, qt: str) -> None:
     """Run the tests with the versions of constraints.txt."""
-    session.install("-c", "constraints.txt", "-e", f".[{qt},dev]")
+    session.install("-c", "constraints.txt", "-e", f".[{qt},all,dev]")
     pytest(session, qt, "not night")
 
 
 @nox.session(python="3.11", venv_backend="uv")
 def oldest(session: nox.Session) -> None:
     """Run the fast tests with the oldest versions that pyproject.toml allows."""
-    session.install("--resolution", "lowest-direct", "-e", ".[pyqt5,dev]")
+    session.install("--resolution", "lowest-direct", "-e", ".[pyqt5,all,dev]")
     pytest(session, "pyqt5", "not slow and not gui and not train and not night")
 
 
 @nox.session(python=PYTHONS[-1])
 def newest(session: nox.Session) -> None:
     """Run the tests with the newest version of everything."""
-    session.install("--upgrade", "-e", ".[pyqt6,dev]")
+    session.install("--upgrade", "-e", ".[pyqt6,all,dev]")
     pytest(session, "pyqt6", "not night")
 
 
 @nox.session(python=PYTHONS[-1])
 def nightly(session: nox.Session) -> None:
     """Run the tests with napari's newest, also before its release."""
-    session.install("--upgrade", "-e", ".[pyqt6,dev]")
+    session.install("--upgrade", "-e", ".[pyqt6,all,dev]")
     session.install("--upgrade", "--pre", "napari[pyqt6]")
     pytest(session, "pyqt6", "not night")
 
@@ -61,7 +61,7 @@ def nightly(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def docs(session: nox.Session) -> None:
     """Build the site without a warning, and check its links."""
-    session.install("-c", "constraints.txt", "-e", ".[pyqt6,docs]")
+    session.install("-c", "constraints.txt", "-e", ".[pyqt6,all,docs]")
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1", "QT_QPA_PLATFORM": "offscreen"})
     session.run("python", "docs/site/check.py", "build/site")
 

@@ -174,3 +174,25 @@ def discs(size: int = 120, centers: tuple = ((30, 30), (30, 90), (85, 60)), radi
     for number, (y, x) in enumerate(centers, start=1):
         labels[(yy - y) ** 2 + (xx - x) ** 2 <= radius**2] = number
     return labels
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """A server on this computer that takes the place of the hub."""
+    from tests.web_server import point_hub_to, serve
+
+    with serve() as found:
+        point_hub_to(found, monkeypatch)
+        yield found
+
+
+@pytest.fixture
+def own_models(tmp_path, monkeypatch):
+    """The folder of the test in which the user's models lie; downloads lie beside it."""
+    from napari_leafseg.models.store import get, user_models, zoo
+
+    folder = tmp_path / "data" / "models"
+    for place in (zoo, user_models):
+        monkeypatch.setattr(place, "user_folder", lambda: folder)
+    monkeypatch.setattr(get, "data_folder", lambda: folder.parent)
+    return folder

@@ -10,31 +10,21 @@ from typer.testing import CliRunner
 from napari_leafseg import _console
 from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
-from napari_leafseg.models.store import get, user_models, zoo
+from napari_leafseg.models.store import get, zoo
 from napari_leafseg.models.store.checkpoint import load_checkpoint
 from napari_leafseg.models.store.model_card import read_card
+from tests.models.published import published_mask2former
 from tests.models.test_pretrained import Evil
-from tests.models.test_pretrained_layouts import detectron_file, published_mask2former
-from tests.web_server import point_hub_to, serve
+from tests.models.test_pretrained_layouts import detectron_file
 
 pytest.importorskip("huggingface_hub", minversion="1.0")
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(own_models, monkeypatch):
     """The user's models and downloads lie in a folder of the test."""
-    for place in (zoo, user_models):
-        monkeypatch.setattr(place, "user_folder", lambda: tmp_path / "data" / "models")
-    monkeypatch.setattr(get, "data_folder", lambda: tmp_path / "data")
     monkeypatch.setattr(_console.out, "width", 300)
-    return tmp_path / "data" / "models"
-
-
-@pytest.fixture
-def site(monkeypatch):
-    with serve() as found:
-        point_hub_to(found, monkeypatch)
-        yield found
+    return own_models
 
 
 @pytest.fixture(scope="module")

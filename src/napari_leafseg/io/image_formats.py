@@ -32,6 +32,8 @@ class ImageFormat:
         What its content has at which place, one of them; a format without any is known by its ending.
     pillow : str
         Pillow's name of it, for the decoder "pillow".
+    package : str
+        The optional package that decodes it, one of `napari_leafseg._extras.PACKAGES`; "" where none is needed.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ImageFormat:
     decoder: Decoder
     signatures: tuple[tuple[int, bytes], ...] = ()
     pillow: str = ""
+    package: str = ""
 
 
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
@@ -52,6 +55,7 @@ FORMATS = (
         "raw",
         ((0, b"FUJIFILMCCD-RAW"), (0, b"IIU\0"), (0, b"IIRO"), (0, b"IIRS"), (0, b"MMOR"), (4, b"ftypcrx "),
          (0, b"FOVb"), (0, b"\0MRM"), (8, b"CR\x02\0"), (6, b"HEAPCCDR")),
+        package="rawpy",
     ),
     ImageFormat(
         "TIFF", (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm"), "tiff",
@@ -69,8 +73,11 @@ FORMATS = (
     ImageFormat(
         "JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jph", ".jhc"), "jpeg2000",
         ((0, b"\0\0\0\x0cjP  "), (0, b"\xff\x4f\xff\x51")),
+        package="imagecodecs",
     ),
-    ImageFormat("JPEG XL", (".jxl",), "jpegxl", ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL "))),
+    ImageFormat(
+        "JPEG XL", (".jxl",), "jpegxl", ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL ")), package="imagecodecs",
+    ),
     ImageFormat(
         "Netpbm", (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"), "pillow",
         tuple((0, b"P" + digit + space) for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"f", b"F")
@@ -78,7 +85,7 @@ FORMATS = (
         "PPM",
     ),
     ImageFormat("TGA", (".tga", ".targa"), "pillow", (), "TGA"),
-    ImageFormat("OME-Zarr", (".zarr",), "zarr"),
+    ImageFormat("OME-Zarr", (".zarr",), "zarr", package="zarr"),
 )  # fmt: skip
 
 IMAGE_ENDINGS = tuple(ending for entry in FORMATS if entry.decoder != "zarr" for ending in entry.endings)

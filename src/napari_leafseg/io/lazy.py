@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from napari_leafseg._extras import require
 from napari_leafseg.errors import InputFileError, UserError, plain_reason
 from napari_leafseg.io.axes import ReadOptions, Said, arrange
 from napari_leafseg.io.pieces import in_pieces
@@ -34,10 +35,10 @@ def read_zarr(path: Path, options: ReadOptions | None = None, said: Said | None 
     InputFileError
         When it is no OME-Zarr image.
     """
-    from napari_leafseg.io.zarr_store import look_at
-
     try:
         group, attributes = image_group(path, said or Said())
+        from napari_leafseg.io.zarr_store import look_at
+
         scales = attributes["multiscales"]
         named = scales[0].get("axes") or ["t", "c", "z", "y", "x"]
         axes = "".join(axis if isinstance(axis, str) else axis["name"] for axis in named)
@@ -81,8 +82,7 @@ def image_group(path: Path, said: Said) -> tuple[Any, dict[str, Any]]:
     InputFileError
         When there is none.
     """
-    import zarr
-
+    zarr = require("zarr", f"{path} is a Zarr store, which", "Or export it as TIFF.", kind=InputFileError)
     from napari_leafseg.io.zarr_store import open_store
 
     group: Any = zarr.open(open_store(path), mode="r")

@@ -6,11 +6,15 @@ import io
 import logging
 import re
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from napari_leafseg._extras import installed, require
 from napari_leafseg._opencv import cv2
+from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.axes import upright, with_alpha
 from napari_leafseg.io.color import frame_array
 from napari_leafseg.io.image_formats import ImageFormat
@@ -21,10 +25,11 @@ PngImagePlugin.MAX_TEXT_CHUNK = 64 * 2**20  # bytes: microscopes and plotting pr
 PngImagePlugin.MAX_TEXT_MEMORY = 256 * 2**20
 _SERIES = {"GIF", "WEBP", "PNG", "AVIF"}  # several frames are a film; in other formats they are sizes or depth maps
 _ORIENTED = {"JPEG", "MPO", "PNG", "WEBP", "AVIF"}
+_RARE_JPEG = re.compile(rb"\xff(?:[\xc3\xf7]|[\xc0-\xc2]..\x0c)", re.S)  # lossless, JPEG-LS, 12 bits
 _CMYK_SPACE = re.compile(rb"colr\x01..\0\0\0\x0c", re.S)
 
 
-def by_pillow(found: ImageFormat, content: bytes, numbers: bool) -> np.ndarray:
+def by_pillow(found: ImageFormat, content: bytes, numbers: bool, path: Path) -> np.ndarray:
     """Decode an image or, where the format has such, a film of several frames.
 
     Parameters
@@ -33,6 +38,13 @@ def by_pillow(found: ImageFormat, content: bytes, numbers: bool) -> np.ndarray:
     content : bytes
     numbers : bool
         The numbers as they are stored, for label images: no colors of a palette, not spread over 8 or 16 bits.
+    path : pathlib.Path
+        For messages.
+
+    Raises
+    ------
+    InputFileError
+        When a package is missing that the image needs.
     """
     maxval = _maxval(content) if found.pillow == "PPM" else 0
     if content[:2] in (b"PF", b"P7") or (content[:2] in (b"P3", b"P6") and maxval > 255):
@@ -43,7 +55,7 @@ def by_pillow(found: ImageFormat, content: bytes, numbers: bool) -> np.ndarray:
     with Image.open(io.BytesIO(content), formats=["HEIF", "AVIF"] if name == "HEIF" else [name]) as image:
         orientation = orientation_of(image) if image.format in _ORIENTED else 1
         if name == "PNG" and content[24:25] == b"\x10" and content[25:26] in (b"\x02", b"\x04", b"\x06"):
-            array = _deep_png(content)
+            array = _deep_png(content, path)
         elif numbers and image.mode == "P":
             array = np.array(image.convert("L") if name == "GIF" and _is_gray(image) else image)
         elif name in _SERIES and getattr(image, "n_frames", 1) > 1:
@@ -79,11 +91,13 @@ def _film(image: Image.Image, orientation: int) -> np.ndarray:
     return upright(array, orientation, array.ndim - 3)
 
 
-def _deep_png(content: bytes) -> np.ndarray:
-    """Colors of 16 bits, which Pillow cuts to 8."""
-    import imagecodecs
+def _codecs(path: Path, kind: str) -> Any:
+    return require("imagecodecs", f"{path} is {kind}, which", "Or export it with 8 bits.", kind=InputFileError)
 
-    array = imagecodecs.png_decode(content)
+
+def _deep_png(content: bytes, path: Path) -> np.ndarray:
+    """Colors of 16 bits, which Pillow cuts to 8."""
+    array = np.asarray(_codecs(path, "a PNG image with 16 bits a color").png_decode(content))
     return with_alpha(array) if array.shape[-1] == 2 else array
 
 
@@ -131,16 +145,19 @@ def needs_colors(content: bytes) -> bool:
     return b"pclr" in head or _CMYK_SPACE.search(head) is not None
 
 
-def rare_jpeg(content: bytes) -> np.ndarray:
+def rare_jpeg(content: bytes, path: Path) -> np.ndarray:
     """Decode JPEG of 12 bits, lossless JPEG and JPEG-LS.
 
     Raises
     ------
     PIL.UnidentifiedImageError
         When it is none of them.
+    InputFileError
+        When the package is missing that decodes them.
     """
-    import imagecodecs
-
+    if not installed("imagecodecs") and _RARE_JPEG.search(content) is None:
+        raise UnidentifiedImageError("it is no rare kind of JPEG")
+    imagecodecs = _codecs(path, "a rare kind of JPEG")
     try:
         decode = imagecodecs.jpegls_decode if b"\xff\xf7" in content[:4096] else imagecodecs.jpeg_decode
         return np.asarray(decode(content))

@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 from PIL import Image, TiffImagePlugin
 
+from napari_leafseg._extras import installed, require
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.axes import ReadOptions, Said, arrange, upright
 from napari_leafseg.io.color import cmyk_to_rgb, frame_array, lab_to_rgb, ycbcr_to_rgb
@@ -95,11 +96,26 @@ def read_tiff(content: bytes, name: str, options: ReadOptions, said: Said, numbe
             if array.shape != series.shape:
                 raise ValueError(f"it announces {series.shape} pixels and holds {array.shape}")
         except Exception as error:
+            if not installed("imagecodecs") and _needs_codecs(page, error):
+                way = tifffile.COMPRESSION(page.compression).name
+                require(
+                    "imagecodecs", f"{name} is a TIFF file compressed as {way}, which", "Or export it uncompressed.",
+                    kind=InputFileError,
+                )  # fmt: skip
             array, axes = _by_pillow(content, series, error, name)
             return np.asarray(arrange(array, axes, name, options, (), said))
         if numbers:
             return _numbers(array, axes, page)
         return np.asarray(finish(array, axes, file, series, name, options, said))
+
+
+def _needs_codecs(page: tifffile.TiffPage, error: Exception) -> bool:
+    """Whether tifffile says that it could not decode a page without imagecodecs."""
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+    except KeyError as lacking:
+        return "imagecodecs" in str(lacking)
+    return "imagecodecs" in str(error)
 
 
 def lossy(name: str | Path, kind: str) -> str:
@@ -356,8 +372,7 @@ def _of_many(spectral: list[int], options: ReadOptions, said: Said, name: str) -
 
 def open_large_tiff(path: Path, options: ReadOptions, said: Said) -> Any:
     """Open the image of a TIFF file as a Dask array, which reads only what is used."""
-    import zarr
-
+    zarr = require("zarr", f"{path} is a TIFF file of more than 512 MiB, which", kind=InputFileError)
     with tifffile.TiffFile(path) as file:
         flags: dict[str, Any] = {"is_ome": False} if spread_over(path, file, said) is False else {}
     with tifffile.TiffFile(path, **flags) as file:

@@ -17,3 +17,8 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
+
+    @property
+    def package(self) -> str:
+        """The optional package that the network is built with, of `napari_leafseg._extras.PACKAGES`; "" for none."""
+        return ""

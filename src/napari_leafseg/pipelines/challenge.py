@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_leafseg._extras import require
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io import label_path, write_image, write_labels
@@ -123,7 +124,14 @@ def score_challenge(
 def predict_submission(
     predictor: Predictor, images: Sequence[ChallengeImage], given_foreground: bool, path: Path
 ) -> Iterator[ChallengeEvent]:
-    """Predict images and write the file to hand in."""
+    """Predict images and write the file to hand in.
+
+    Raises
+    ------
+    InputFileError
+        When the package is missing that writes it.
+    """
+    require("h5py", f"{path} is an HDF5 file, which", kind=InputFileError)
     labels = {}
     for event in run_over(images, partial(_predict, predictor, given_foreground), name=_name):
         if event.item is not None and event.result is not None:

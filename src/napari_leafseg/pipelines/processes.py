@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_leafseg._extras import require
 from napari_leafseg._system import usable_cores
 from napari_leafseg.errors import ParameterError, UserError
 from napari_leafseg.pipelines.predictors import threads_of
@@ -123,10 +124,9 @@ class WorkerPrograms:
 
     def command(self) -> list[str]:
         """Return what starts a worker."""
-        from distributed.system import MEMORY_LIMIT
-
+        limit = _distributed().system.MEMORY_LIMIT
         return [sys.executable, "-m", "distributed.cli.dask_worker", self.address, "--nthreads=1", "--no-dashboard",
-                f"--memory-limit={MEMORY_LIMIT // self.count}", f"--death-timeout={_STARTING}"]  # fmt: skip
+                f"--memory-limit={limit // self.count}", f"--death-timeout={_STARTING}"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,6 @@ class Pool:
         """Call ``function(work, item)`` in the workers; yields (item, result, error) as they come, and None now and
         then, so that a consumer may stop. A worker's death costs nothing: what it had in hand is done again by another;
         what kills three workers becomes an error."""
-        from distributed import wait
-
         workers = max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
         threads = max(1, (os.cpu_count() or 1) // workers)
         rest = list(reversed(items))
@@ -154,7 +152,7 @@ class Pool:
                     item = rest.pop()
                     waiting[self.client.submit(_call, threads, function, work, item, pure=False)] = item
                 try:
-                    finished = wait(list(waiting), timeout=0.25, return_when="FIRST_COMPLETED").done
+                    finished = _distributed().wait(list(waiting), timeout=0.25, return_when="FIRST_COMPLETED").done
                 except TimeoutError:
                     if self.programs is not None:
                         self.programs.look()
@@ -173,6 +171,10 @@ def _call(threads: int, function: Callable[[Any, Any], Any], work: Any, item: An
         return function(work, item)
 
 
+def _distributed() -> Any:
+    return require("distributed", "Work in several processes", "Or let one process do it: --workers 0.")
+
+
 def connect(scheduler: str) -> Client:
     """Connect to a Dask scheduler.
 
@@ -181,10 +183,10 @@ def connect(scheduler: str) -> Client:
     ParameterError
         When it does not answer.
     """
-    from distributed import Client
-
+    distributed = _distributed()
     try:
-        return Client(scheduler, timeout=_PATIENCE)
+        client: Client = distributed.Client(scheduler, timeout=_PATIENCE)
+        return client
     except (OSError, ValueError, TimeoutError) as error:
         raise ParameterError(
             f"No Dask scheduler answers at {scheduler}. Start one with “dask scheduler”, or leave --scheduler out."
@@ -202,15 +204,14 @@ def open_pool(workers: int, scheduler: str | None) -> Iterator[Pool]:
     UserError
         When the workers do not start.
     """
-    from distributed import Client, LocalCluster
-
+    distributed = _distributed()
     if scheduler is not None:
         with connect(scheduler) as client:
             yield Pool(client)
         return
     with (
-        LocalCluster(n_workers=0, processes=True, dashboard_address=None, silence_logs=50) as cluster,
-        Client(cluster) as client,
+        distributed.LocalCluster(n_workers=0, processes=True, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.Client(cluster) as client,
         WorkerPrograms(workers, cluster.scheduler_address) as programs,
     ):
         programs.wait(client)

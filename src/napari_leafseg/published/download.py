@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from napari_leafseg._extras import require
 from napari_leafseg._files import UNFINISHED, write_atomically
 from napari_leafseg.errors import DownloadError, UserError, install_command
 
@@ -73,14 +74,11 @@ def load_hub() -> Any:
     DownloadError
         When it is not installed.
     """
-    try:
-        import huggingface_hub.file_download as hub
-        from huggingface_hub import __version__ as version
-    except ImportError as error:
-        raise DownloadError(
-            f"Fetching needs the package huggingface_hub, which is not installed: {install_command('get')}. Or fetch "
-            "the files with a browser and give their folder with --from."
-        ) from error
+    version = require(
+        "huggingface_hub", "Fetching", "Or fetch the files with a browser and give their folder with --from.",
+        kind=DownloadError,
+    ).__version__  # fmt: skip
+    hub = require("huggingface_hub.file_download", "Fetching", kind=DownloadError)
     if int(version.partition(".")[0]) < 1:
         raise DownloadError(f"Fetching needs huggingface_hub 1 or later, not {version}: {install_command('get')}.")
     hub.constants.DOWNLOAD_CHUNK_SIZE = min(hub.constants.DOWNLOAD_CHUNK_SIZE, _CHUNK)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from napari_leafseg._extras import require
 from napari_leafseg._files import safe_name
 from napari_leafseg.errors import DownloadError, UserError
 from napari_leafseg.published.catalog import Entry, find_entry
@@ -105,13 +106,10 @@ def _repository(source: str, entry: Entry | None, name: str, what: str, file: st
     kind = "model" if what == "model" else "dataset"
     place = f"{hub.constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository}"
     try:
-        from huggingface_hub import HfApi
-        from huggingface_hub.utils import build_hf_headers
-
-        api = HfApi(endpoint=hub.constants.ENDPOINT)
+        api = require("huggingface_hub", "Fetching", kind=DownloadError).HfApi(endpoint=hub.constants.ENDPOINT)
         ask = api.model_info if kind == "model" else api.dataset_info
         info = ask(repository, revision=revision, files_metadata=True)
-        headers = build_hf_headers()
+        headers = require("huggingface_hub.utils", "Fetching", kind=DownloadError).build_hf_headers()
     except Exception as error:
         told = in_words(error, place)
         if told is None:
@@ -135,10 +133,8 @@ def _repository(source: str, entry: Entry | None, name: str, what: str, file: st
 def _remote(
     item: Any, repository: str, kind: str, sha: str, headers: dict[str, str], entry: Entry | None
 ) -> RemoteFile:
-    from huggingface_hub import hf_hub_url
-
     hub = load_hub()
-    url = hf_hub_url(repository, item.rfilename, repo_type=kind, revision=sha, endpoint=hub.constants.ENDPOINT)
+    url = hub.hf_hub_url(repository, item.rfilename, repo_type=kind, revision=sha, endpoint=hub.constants.ENDPOINT)
     large = getattr(item, "lfs", None)
     digest = getattr(large, "sha256", None) or (large or {}).get("sha256") if large else None
     stated = entry.files.get(item.rfilename, "") if entry is not None else ""

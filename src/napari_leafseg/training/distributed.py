@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 
+from napari_leafseg._extras import require
 from napari_leafseg.errors import ParameterError, UserError
 
 _Kind = TypeVar("_Kind")
@@ -78,27 +79,23 @@ class AcceleratedProcessGroup(ProcessGroup):
     def __init__(self, device: torch.device) -> None:
         # imported later, as an optimizer does, it would keep the group as a default of its functions, threads and all
         importlib.import_module("torch.distributed.nn.functional")
-        from accelerate import PartialState
-
-        self._state = PartialState(cpu=device.type == "cpu")
+        accelerate = require("accelerate", "Training on several graphics cards")
+        self._tools = require("accelerate.utils", "Training on several graphics cards")
+        self._state = accelerate.PartialState(cpu=device.type == "cpu")
         super().__init__(device if device.type == "cpu" else self._state.device)
         self.rank, self.size = self._state.process_index, self._state.num_processes
         atexit.unregister(_leave)  # once, however often the group is asked for
         atexit.register(_leave)
 
     def all_reduce_mean(self, tensors: Iterable[torch.Tensor]) -> None:
-        from accelerate.utils import reduce
-
         tensors = list(tensors)
-        together = reduce(torch.cat([item.detach().float().flatten() for item in tensors]), "mean")
+        together = self._tools.reduce(torch.cat([item.detach().float().flatten() for item in tensors]), "mean")
         for item, mean in zip(tensors, together.split([item.numel() for item in tensors]), strict=True):
             item.copy_(mean.view_as(item))
 
     def broadcast(self, value: _Kind) -> _Kind:
-        from accelerate.utils import broadcast_object_list
-
         shared = [value]
-        broadcast_object_list(shared)
+        self._tools.broadcast_object_list(shared)
         return shared[0]
 
     def barrier(self) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from napari_leafseg._extras import installed, require
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ParameterError
 from napari_leafseg.io.tables import as_csv, harmless
@@ -47,6 +48,8 @@ class TableStyle:
     def __post_init__(self) -> None:
         if self.ending not in ENDINGS:
             raise ParameterError(f"A table is saved as {', '.join(ENDINGS)}, not as “{self.ending}”.")
+        if self.ending == ".parquet" and not installed("pyarrow"):
+            require("pyarrow", "A Parquet table", "Or choose CSV.", kind=ParameterError)
         if self.ending == ".parquet" and self.units == "row":
             raise ParameterError("Parquet has no row for units: leave them in the columns' names.")
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 from skimage.segmentation import relabel_sequential
 
+from napari_leafseg._extras import require
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.images import read_image, read_labels
@@ -65,7 +66,12 @@ class ChallengeImage:
             return np.asarray(file[f"{self.subset}/{self.name}/{kind}"])
 
 
-def _open(path: Path) -> h5py.File:
+def _h5py(path: Path) -> Any:
+    return require("h5py", f"{path} is an HDF5 file, which", kind=InputFileError)
+
+
+def _open(path: Path) -> Any:
+    h5py = _h5py(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -131,9 +137,9 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, str, str, Path]]:
 def _in_hdf5(path: Path) -> Iterator[tuple[str, str, str, Path]]:
     with _open(path) as file:
         for subset, plants in file.items():
-            for name, plant in plants.items() if isinstance(plants, h5py.Group) else ():
+            for name, plant in plants.items() if isinstance(plants, Mapping) else ():
                 for kind in ("rgb", "label", "fg"):
-                    if isinstance(plant, h5py.Group) and kind in plant:
+                    if isinstance(plant, Mapping) and kind in plant:
                         yield subset, name, kind, path
 
 
@@ -155,7 +161,7 @@ def write_submission(path: str | Path, labels: Mapping[tuple[str, str], np.ndarr
         For more than 255 leaves in an image, or when the file cannot be written.
     """
     path = Path(path)
-    with h5py.File.in_memory() as file:
+    with _h5py(path).File.in_memory() as file:
         for (subset, name), truth in sorted(labels.items()):
             numbered = relabel_sequential(np.asarray(truth))[0]
             if numbered.max(initial=0) > 255:

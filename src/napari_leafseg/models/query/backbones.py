@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_leafseg._extras import require
 from napari_leafseg.errors import ModelError
 from napari_leafseg.models.distance_embedding.network import DistanceEmbeddingNet, DistanceEmbeddingOutput
 from napari_leafseg.models.query.config import BackboneConfig
@@ -86,12 +87,13 @@ class TransformersBackbone(Backbone):
     """
 
     def __init__(self, config: BackboneConfig) -> None:
-        from transformers import AutoBackbone, AutoConfig
-
+        transformers = require("transformers", f"A model on {config.kind.capitalize()}", kind=ModelError)
         super().__init__()
         shape = {**_SHAPES.get((config.kind, config.size), {}), **config.shape}
         stages = [f"stage{number}" for number in range(1, 5)]
-        self.net = AutoBackbone.from_config(AutoConfig.for_model(config.kind, out_features=stages, **shape))
+        self.net = transformers.AutoBackbone.from_config(
+            transformers.AutoConfig.for_model(config.kind, out_features=stages, **shape)
+        )
         self.channels, self.strides = tuple(self.net.channels), (4, 8, 16, 32)
         self.frozen_norm = config.frozen_norm
         if config.frozen_norm:

@@ -84,6 +84,11 @@ class QueryConfig(ModelConfig):
     score_floor: float = Field(0.05, ge=0, lt=1)
     mask_score: bool = True
 
+    @property
+    def package(self) -> str:
+        """The optional package that the network is built with."""
+        return "" if self.backbone.kind == "leaf" else "transformers"
+
 
 class GridConfig(QueryConfig):
     """SOLOv2's and SOTR's: queries stand on grids, one for each range of sizes.
@@ -230,6 +235,11 @@ class Mask2FormerConfig(QueryConfig):
     heads: int = Field(4, ge=1)
     feedforward: int = Field(256, ge=8)
     points: int = Field(1024, ge=16)
+
+    @property
+    def package(self) -> str:
+        """The optional package that the network is built with."""
+        return "transformers"
 
 
 class SparseInstConfig(QueryConfig):

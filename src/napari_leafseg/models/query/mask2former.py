@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_leafseg._extras import require
+from napari_leafseg.errors import ModelError
 from napari_leafseg.models.query.base import (
     Features,
     Instances,
@@ -47,6 +49,7 @@ class Mask2Former(QueryModel):
     config: Mask2FormerConfig
 
     def __init__(self, config: Mask2FormerConfig) -> None:
+        require("transformers", "A Mask2Former", kind=ModelError)
         from transformers import AutoConfig
         from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss, Mask2FormerModel
         from transformers.utils import logging

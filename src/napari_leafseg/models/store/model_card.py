@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from napari_leafseg._extras import missing
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ModelError, entry_reason
 from napari_leafseg.models.config import ModelConfig
@@ -87,6 +88,12 @@ class ModelCard:
     def family(self) -> ModelFamily:
         """The family of models that it belongs to."""
         return get_family(self.config.kind)
+
+    @property
+    def lacks(self) -> str:
+        """What has to be installed before the model can be used, as a sentence; "" where nothing has."""
+        command = missing(self.config.package) if self.config.package else ""
+        return f"It needs the package {self.config.package}, which is not installed: {command}." if command else ""
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

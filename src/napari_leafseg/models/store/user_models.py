@@ -172,7 +172,7 @@ def describe_models() -> list[dict[str, str]]:
                 "images": str(len(about["images"])) if "images" in about else "",
                 "date": str(about.get("date", ""))[:10],
                 "verdict": str(about.get("verdict_in_words", "")),
-                "description": card.description,
+                "description": " ".join(filter(None, (card.description, card.lacks))),
                 "version": card.version,
                 "license": card.license,
             }

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_leafseg._counts import counted
+from napari_leafseg._extras import require
 from napari_leafseg._files import clear_unfinished, write_atomically
 from napari_leafseg.errors import InputFileError, ParameterError
 from napari_leafseg.experiment import Experiment
@@ -222,6 +223,9 @@ def _check(settings: BatchSettings, place: Path, here: bool) -> str:
     here : bool
         Whether the work is done on this machine, so that its device must be there.
     """
+    if settings.measure:
+        require("pyarrow", "Measuring a batch")
+        require("matplotlib", "The report of a batch")
     for fmt in settings.exports:
         find_format(fmt)
     digest = settings.digest()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg._counts import counted
+from napari_leafseg._extras import require
 from napari_leafseg.experiment.growth import group_curves, group_titles, with_gaps
 from napari_leafseg.pipelines.report.numbers import number
 
@@ -48,8 +49,7 @@ class _Axes:
     """Turns values into places of the plot, and draws ticks and titles."""
 
     def __init__(self, x: Sequence[float], y: Sequence[float], x_title: str, y_title: str) -> None:
-        from matplotlib.ticker import MaxNLocator
-
+        MaxNLocator = require("matplotlib.ticker", "A report").MaxNLocator
         low, high, whole = min(0.0, min(y)), max(y), y_title in _COUNTED
         locator = MaxNLocator(5, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole)
         self.y_ticks = locator.tick_values(low, high if high > low else low + 1)

@@ -76,7 +76,7 @@ class GetModelDialog(QDialog):
         self.name, self.file = QLineEdit(), QLineEdit()
         self.name.setObjectName("name")
         self.file.setObjectName("file")
-        self.file.setPlaceholderText("only where a repository has several")
+        self.file.setPlaceholderText("Only where a repository has several")
         self.file.textChanged.connect(self._file_changed)
         self.terms = wrapped_label("terms")
         self.terms.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -143,8 +143,8 @@ class GetModelDialog(QDialog):
         self._show_state()
 
     def _show_terms(self, terms: list[tuple[str, str]], files: tuple[str, ...] = ()) -> None:
-        lines = [f"<b>{escape(head)}</b>: {escape(words)}" for head, words in terms]
-        lines += [f"<b>file</b>: {escape(file)}" for file in files]
+        lines = [f"<b>{escape(head.capitalize())}</b>: {escape(words)}" for head, words in terms]
+        lines += [f"<b>File</b>: {escape(file)}" for file in files]
         self.terms.setText("<br>".join(lines))
 
     def _show_state(self) -> None:

@@ -317,7 +317,8 @@ class SegmentForm(JobWidget):
         seconds = preferences.speed(card.name, self.device_name)
         speed = "" if seconds is None else f" About {seconds:.1f} s an image here."
         source = f", from {card.source}" if card.source else ""
-        about = f"{card.description or card.name}{speed}\n{explain_quality(card)}"
+        purpose = " ".join(filter(None, (card.description or card.name, card.lacks)))
+        about = f"{purpose}{speed}\n{explain_quality(card)}"
         size = find_model(str(self.model_name)).stat().st_size / 1e6
         self.model_text.setText(f"{about}\nVersion {card.version}, {size:.0f} MB, {card.license}{source}.")
         self.model_box.setToolTip(about)

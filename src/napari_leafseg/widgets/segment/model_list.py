@@ -61,8 +61,9 @@ def describe_entries(box: QComboBox, gray: bool) -> None:
             box.setItemData(row, str(error), Qt.ItemDataRole.ToolTipRole)
             continue
         box.setItemText(row, "  ·  ".join(filter(None, (title, found_words(card, gray)))))
-        box.setItemData(row, card.description, PURPOSE)
-        box.setItemData(row, f"{card.description}\n{explain_quality(card)}", Qt.ItemDataRole.ToolTipRole)
+        purpose = " ".join(filter(None, (card.description, card.lacks)))
+        box.setItemData(row, purpose, PURPOSE)
+        box.setItemData(row, f"{purpose}\n{explain_quality(card)}", Qt.ItemDataRole.ToolTipRole)
     view = present(box.view())
     view.setMinimumWidth(view.sizeHintForColumn(0) + 24)
 

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from napari_leafseg._extras import require
 from napari_leafseg.errors import ModelError
 from napari_leafseg.models.build import build_network
 from napari_leafseg.models.query.base import QueryModel
@@ -108,6 +109,7 @@ def _folder_config(said: dict[str, Any], path: Path) -> Mask2FormerConfig:
 
 def _as_today(path: Path, **source: Any) -> dict[str, torch.Tensor]:
     """Weights of a Mask2Former as transformers itself names them today; it knows its own older names."""
+    require("transformers", "A Mask2Former", kind=ModelError)
     from transformers import Mask2FormerForUniversalSegmentation
     from transformers.utils import logging
 
@@ -194,6 +196,7 @@ def _read_file(path: Path, kind: str | None) -> Imported:
 
 def _read_detectron(path: Path, theirs: dict[str, torch.Tensor]) -> Imported:
     """Read detectron2's Mask2Former, by way of transformers, which has the same network."""
+    require("transformers", "A Mask2Former", kind=ModelError)
     from transformers import Mask2FormerConfig as TheirConfig
 
     said = detectron_mask2former.describe(theirs, path)
