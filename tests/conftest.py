@@ -75,20 +75,13 @@ def _own_models():
 
 
 @pytest.fixture(scope="session")
-def _manifests_once():
-    """Have each plugin's manifest read once: napari reads all of them for each viewer, half the time that one takes."""
-    from npe2 import PluginManifest
-
-    kept, read = {}, PluginManifest.from_file.__func__
-
-    def from_file(cls, path):
-        key = cls, Path(path).resolve(), Path(path).stat().st_mtime_ns
-        if key not in kept:
-            kept[key] = read(cls, path)
-        return kept[key].model_copy(deep=True)
+def _napari_once():
+    """Have what never changes between viewers worked out once."""
+    from tests import napari_once
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PluginManifest, "from_file", classmethod(from_file))
+        for part in napari_once.ALL:
+            part(patch)
         yield
 
 
@@ -101,7 +94,7 @@ def _no_waiting_for_the_disk():
     os.fsync = real
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def _quick_collections():
     """Have the garbage collections of napari's viewers pass over what was there before: modules, mostly."""
     import torch  # noqa: F401  (tests load it sooner or later)
@@ -117,7 +110,7 @@ def _own_collections(monkeypatch):
 
 
 @pytest.fixture
-def make_napari_viewer(_own_collections, _quick_collections, _manifests_once, make_napari_viewer):
+def make_napari_viewer(_own_collections, _quick_collections, _napari_once, make_napari_viewer):
     """Makes viewers, with napari's checks for leaks."""
     return make_napari_viewer
 
