@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Generic, TypeVar
 
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
+from napari_leafseg._files import write_atomically
 from napari_leafseg.project import Project
+from napari_leafseg.project.kept_file import KeptFile
 from napari_leafseg.project.write_job import Job
 from napari_leafseg.widgets.state.project_controller import ProjectController
 
-_Kept = TypeVar("_Kept")
+_Kept = TypeVar("_Kept", bound=KeptFile)
 
 
 class ProjectStore(QObject, Generic[_Kept]):
@@ -45,13 +49,27 @@ class ProjectStore(QObject, Generic[_Kept]):
         """What is kept where nothing was decided."""
         raise NotImplementedError
 
+    def _read(self, project: Project) -> _Kept:
+        """What the file of a project says."""
+        raise NotImplementedError
+
+    def _content(self, kept: _Kept, project: Project) -> bytes:
+        """What the file of a project says of its images once it is written."""
+        raise NotImplementedError
+
     def _load(self, project: Project) -> _Kept:
         """Read the file of a project; tells what is wrong with it."""
-        raise NotImplementedError
+        kept = self._read(project)
+        if kept.problem:
+            show_error(kept.problem)
+        return kept
 
     def _job(self, project: Project) -> Job | None:
         """What writes the file as things are at this moment; None where it must stay as it is."""
-        raise NotImplementedError
+        if not self._kept.writable:
+            return None
+        kept = replace(self._kept)  # what is in it is never changed, another one takes its place
+        return Job(lambda other: write_atomically(other.folder / self.file, self._content(kept, other)), project, "")
 
     def _forget(self) -> None:
         """Forget what follows from what is kept."""
