@@ -54,8 +54,9 @@ def settings(patch: pytest.MonkeyPatch) -> None:
 
 
 def shaders(patch: pytest.MonkeyPatch) -> None:
-    """Have the text of a shader cleaned once, and a letter drawn once."""
+    """Have the text of a shader read once, and a letter drawn once."""
     from vispy.gloo import glir
+    from vispy.gloo.program import Program
     from vispy.visuals.shaders.function import Function
     from vispy.visuals.text.text import SDFRendererCPU
 
@@ -63,6 +64,19 @@ def shaders(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Function, "_real_clean_code", Function._clean_code, raising=False)
     patch.setattr(Function, "_clean_code", lambda _function, code: clean(code))
     patch.setattr(glir, "_convert_desktop_shader", lru_cache(maxsize=1024)(glir._convert_desktop_shader))
+    variables, parse = {}, Program._parse_variables_from_code
+
+    def parse_variables(program, update_variables=True):
+        code = tuple(shader.code for shader in program._shaders)
+        if code in variables:
+            program._code_variables = dict(variables[code])
+            if update_variables:
+                program._process_pending_variables()
+        else:
+            parse(program, update_variables)
+            variables[code] = dict(program._code_variables)
+
+    patch.setattr(Program, "_parse_variables_from_code", parse_variables)
     drawn, draw = {}, SDFRendererCPU.render_to_texture
 
     def render_to_texture(renderer, data, texture, offset, size):
