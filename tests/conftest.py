@@ -146,6 +146,11 @@ def prediction(predictor, scene):
 @pytest.fixture
 def tiny_checkpoint(tmp_path) -> Path:
     """A small checkpoint with random weights."""
+    return save_tiny(tmp_path)
+
+
+def save_tiny(folder: Path) -> Path:
+    """Save a small checkpoint with random weights, which are always the same."""
     import torch
 
     from napari_leafseg.models.distance_embedding.config import SIZES
@@ -154,7 +159,7 @@ def tiny_checkpoint(tmp_path) -> Path:
     from napari_leafseg.models.store.model_card import ModelCard
 
     torch.manual_seed(0)
-    path = tmp_path / "tiny.safetensors"
+    path = folder / "tiny.safetensors"
     config = SIZES["tiny"]
     save_checkpoint(path, DistanceEmbeddingNet(config), ModelCard("tiny", "1", config, defaults={"angle": 40.0}))
     return path

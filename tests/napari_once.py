@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import pytest
 
 
@@ -53,6 +52,13 @@ def settings(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(NapariSettings, "_maybe_save", lambda _settings: None)
 
 
+class _Sheet:
+    """Takes one letter."""
+
+    def __setitem__(self, place, bitmap):
+        self.bitmap = bitmap
+
+
 def shaders(patch: pytest.MonkeyPatch) -> None:
     """Have the text of a shader read once, and a letter drawn once."""
     from vispy.gloo import glir
@@ -81,12 +87,11 @@ def shaders(patch: pytest.MonkeyPatch) -> None:
 
     def render_to_texture(renderer, data, texture, offset, size):
         key = data.tobytes(), data.shape, tuple(size)
-        place = np.s_[offset[1] : offset[1] + size[1], offset[0] : offset[0] + size[0]]
-        if key in drawn:
-            texture[place] = drawn[key]
-        else:
-            draw(renderer, data, texture, offset, size)
-            drawn[key] = texture[place].copy()
+        if key not in drawn:
+            sheet = _Sheet()
+            draw(renderer, data, sheet, (0, 0), size)
+            drawn[key] = sheet.bitmap
+        texture[offset[1] : offset[1] + size[1], offset[0] : offset[0] + size[0], :] = drawn[key]
 
     patch.setattr(SDFRendererCPU, "render_to_texture", render_to_texture)
 
