@@ -37,17 +37,18 @@ MARKS = {
 # from the longest on: begun first, they do not keep one process busy when the others are done
 LONGEST = (
     "widgets/test_tray.py", "reliability/test_runs.py", "widgets/test_segment.py", "finetuning/test_finetune.py",
-    "pipelines/test_correcting.py", "widgets/test_finetune.py", "pipelines/test_batch.py", "widgets/test_correct.py",
-    "inference/test_predictor.py", "widgets/test_layout.py", "widgets/test_measure.py", "files/test_all_files.py",
-    "widgets/test_batch.py", "training/test_distributed.py", "widgets/test_clicks.py",
-    "inference/test_kept_prediction.py", "widgets/test_closed_viewers.py", "reliability/test_batch_kills.py",
-    "test_subprocess.py", "widgets/test_growth.py", "reliability/test_closing.py", "widgets/test_unguarded_script.py",
-    "reliability/test_folder.py", "models/test_query_models.py", "training/test_training.py",
-    "reliability/test_layers.py", "fuzz/test_exchange.py", "project/test_durability.py", "widgets/test_export.py",
-    "files/test_window.py", "training/test_instance_unique.py", "pipelines/test_engine.py",
-    "training/test_crossed_equivariance.py", "reliability/test_memory.py", "widgets/test_run_all.py",
-    "reliability/test_experiments.py", "widgets/test_project_bar.py", "widgets/test_napari_files.py",
-    "widgets/test_segment_queries.py", "pipelines/test_batch_trays.py", "test_cli.py", "widgets/test_images.py",
+    "widgets/test_finetune.py", "widgets/test_correct.py", "inference/test_predictor.py", "pipelines/test_batch.py",
+    "widgets/test_layout.py", "widgets/test_measure.py", "widgets/test_timeline.py", "reliability/test_memory.py",
+    "files/test_all_files.py", "widgets/test_batch.py", "training/test_distributed.py", "widgets/test_clicks.py",
+    "widgets/test_closed_viewers.py", "pipelines/test_correcting.py", "reliability/test_finetune_kills.py",
+    "reliability/test_batch_kills.py", "widgets/test_growth.py", "reliability/test_closing.py",
+    "widgets/test_unguarded_script.py", "reliability/test_folder.py", "models/test_query_models.py",
+    "training/test_training.py", "reliability/test_layers.py", "inference/test_kept_prediction.py",
+    "widgets/test_export.py", "files/test_window.py", "training/test_instance_unique.py", "pipelines/test_engine.py",
+    "fuzz/test_exchange.py", "test_subprocess.py", "reliability/test_experiments.py",
+    "training/test_crossed_equivariance.py", "widgets/test_run_all.py", "widgets/test_project_bar.py",
+    "widgets/test_napari_files.py", "widgets/test_segment_queries.py", "pipelines/test_batch_trays.py", "test_cli.py",
+    "widgets/test_images.py",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from napari_leafseg.project.positions_file import (
 )
 from napari_leafseg.widgets.state.known_images import ExperimentStore, KnownImages
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.project_store import ProjectStore
+from napari_leafseg.widgets.state.project_store import FileStore
 from napari_leafseg.widgets.state.session import Session
 
 _STORES: weakref.WeakKeyDictionary[Session, PositionStore] = weakref.WeakKeyDictionary()
@@ -45,7 +45,7 @@ class Lookup:
         return self._found.get(path, alone)
 
 
-class PositionStore(ProjectStore[KeptPositions]):
+class PositionStore(FileStore[KeptPositions]):
     """The camera positions of the open project; what was set before one was opened goes with it."""
 
     file = FILE

@@ -16,7 +16,7 @@ from napari_leafseg.project.experiment_file import (
     load_experiment,
 )
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.project_store import ProjectStore
+from napari_leafseg.widgets.state.project_store import FileStore
 from napari_leafseg.widgets.state.session import Session
 
 _STORES: weakref.WeakKeyDictionary[Session, ExperimentStore] = weakref.WeakKeyDictionary()
@@ -42,7 +42,7 @@ class KnownImages:
         return self._found
 
 
-class ExperimentStore(ProjectStore[KeptExperiment]):
+class ExperimentStore(FileStore[KeptExperiment]):
     """The experiment of the open project; what was said before one was opened goes with it."""
 
     file = FILE
