@@ -62,6 +62,8 @@ demo: $(READY)
 
 # each of the test processes has a core to itself
 test test-fast: export OMP_NUM_THREADS := 1
+# and what it and the processes that it begins have compiled is kept
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(READY)
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not night"

@@ -37,17 +37,18 @@ MARKS = {
 # from the longest on: begun first, they do not keep one process busy when the others are done
 LONGEST = (
     "widgets/test_tray.py", "reliability/test_runs.py", "widgets/test_segment.py", "finetuning/test_finetune.py",
-    "pipelines/test_correcting.py", "widgets/test_finetune.py", "pipelines/test_batch.py", "widgets/test_correct.py",
-    "inference/test_predictor.py", "widgets/test_layout.py", "widgets/test_measure.py", "files/test_all_files.py",
-    "widgets/test_batch.py", "training/test_distributed.py", "widgets/test_clicks.py",
-    "inference/test_kept_prediction.py", "widgets/test_closed_viewers.py", "reliability/test_batch_kills.py",
-    "test_subprocess.py", "widgets/test_growth.py", "reliability/test_closing.py", "widgets/test_unguarded_script.py",
-    "reliability/test_folder.py", "models/test_query_models.py", "training/test_training.py",
-    "reliability/test_layers.py", "fuzz/test_exchange.py", "project/test_durability.py", "widgets/test_export.py",
-    "files/test_window.py", "training/test_instance_unique.py", "pipelines/test_engine.py",
-    "training/test_crossed_equivariance.py", "reliability/test_memory.py", "widgets/test_run_all.py",
-    "reliability/test_experiments.py", "widgets/test_project_bar.py", "widgets/test_napari_files.py",
-    "widgets/test_segment_queries.py", "pipelines/test_batch_trays.py", "test_cli.py", "widgets/test_images.py",
+    "widgets/test_finetune.py", "widgets/test_correct.py", "inference/test_predictor.py", "pipelines/test_batch.py",
+    "widgets/test_layout.py", "widgets/test_measure.py", "widgets/test_timeline.py", "reliability/test_memory.py",
+    "files/test_all_files.py", "widgets/test_batch.py", "training/test_distributed.py", "widgets/test_clicks.py",
+    "widgets/test_closed_viewers.py", "pipelines/test_correcting.py", "reliability/test_finetune_kills.py",
+    "reliability/test_batch_kills.py", "widgets/test_growth.py", "reliability/test_closing.py",
+    "widgets/test_unguarded_script.py", "reliability/test_folder.py", "models/test_query_models.py",
+    "training/test_training.py", "reliability/test_layers.py", "inference/test_kept_prediction.py",
+    "widgets/test_export.py", "files/test_window.py", "training/test_instance_unique.py", "pipelines/test_engine.py",
+    "fuzz/test_exchange.py", "test_subprocess.py", "reliability/test_experiments.py",
+    "training/test_crossed_equivariance.py", "widgets/test_run_all.py", "widgets/test_project_bar.py",
+    "widgets/test_napari_files.py", "widgets/test_segment_queries.py", "pipelines/test_batch_trays.py", "test_cli.py",
+    "widgets/test_images.py",
 )  # fmt: skip
 
 
@@ -75,20 +76,13 @@ def _own_models():
 
 
 @pytest.fixture(scope="session")
-def _manifests_once():
-    """Have each plugin's manifest read once: napari reads all of them for each viewer, half the time that one takes."""
-    from npe2 import PluginManifest
-
-    kept, read = {}, PluginManifest.from_file.__func__
-
-    def from_file(cls, path):
-        key = cls, Path(path).resolve(), Path(path).stat().st_mtime_ns
-        if key not in kept:
-            kept[key] = read(cls, path)
-        return kept[key].model_copy(deep=True)
+def _napari_once():
+    """Have what never changes between viewers worked out once."""
+    from tests import napari_once
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PluginManifest, "from_file", classmethod(from_file))
+        for part in napari_once.ALL:
+            part(patch)
         yield
 
 
@@ -101,7 +95,7 @@ def _no_waiting_for_the_disk():
     os.fsync = real
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def _quick_collections():
     """Have the garbage collections of napari's viewers pass over what was there before: modules, mostly."""
     import torch  # noqa: F401  (tests load it sooner or later)
@@ -117,7 +111,7 @@ def _own_collections(monkeypatch):
 
 
 @pytest.fixture
-def make_napari_viewer(_own_collections, _quick_collections, _manifests_once, make_napari_viewer):
+def make_napari_viewer(_own_collections, _quick_collections, _napari_once, make_napari_viewer):
     """Makes viewers, with napari's checks for leaks."""
     return make_napari_viewer
 
@@ -153,6 +147,11 @@ def prediction(predictor, scene):
 @pytest.fixture
 def tiny_checkpoint(tmp_path) -> Path:
     """A small checkpoint with random weights."""
+    return save_tiny(tmp_path)
+
+
+def save_tiny(folder: Path) -> Path:
+    """Save a small checkpoint with random weights, which are always the same."""
     import torch
 
     from napari_leafseg.models.distance_embedding.config import SIZES
@@ -161,7 +160,7 @@ def tiny_checkpoint(tmp_path) -> Path:
     from napari_leafseg.models.store.model_card import ModelCard
 
     torch.manual_seed(0)
-    path = tmp_path / "tiny.safetensors"
+    path = folder / "tiny.safetensors"
     config = SIZES["tiny"]
     save_checkpoint(path, DistanceEmbeddingNet(config), ModelCard("tiny", "1", config, defaults={"angle": 40.0}))
     return path

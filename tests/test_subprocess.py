@@ -10,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from napari_leafseg._subprocess import run_in_subprocess
 from napari_leafseg.errors import UserError
-from napari_leafseg.inference.device import device_lock
 
 
 def numbers(count):
@@ -56,6 +54,10 @@ def counts_in(file):
 
 def holds_a_card():
     """Computes on a graphics card for a long time."""
+    import torch
+
+    from napari_leafseg.inference.device import device_lock
+
     with device_lock(torch.device("cuda:0")):
         yield 1
         time.sleep(60)
@@ -160,6 +162,10 @@ def test_a_program_that_is_killed_leaves_nobody_behind(tmp_path):
 
 
 def test_a_graphics_card_is_taken_in_turns_by_processes_and_free_when_one_is_killed():
+    import torch  # not above: each process of these tests reads this file
+
+    from napari_leafseg.inference.device import device_lock
+
     seen = []
 
     def predict():

@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,16 @@ def peak_memory() -> float:
     own = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")] if status.exists() else []
     kilobytes = int(own[0].split()[1]) if own else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / 2**20
+
+
+def report(form: str, folder: str, first: int, count: int, answer: str) -> None:
+    """Read `count` mutations; the file `answer` gets what `run` returns, or what went wrong."""
+    try:
+        said = json.dumps(run(form, Path(folder), first, count))
+    except BaseException:
+        Path(answer).write_text(traceback.format_exc())
+        raise
+    Path(answer).write_text(said)
 
 
 if __name__ == "__main__":

@@ -134,9 +134,14 @@ CHANGES = {
 }
 
 
+@pytest.fixture(scope="module")
+def content(plant):
+    """A prediction as bytes."""
+    return pack_prediction(load_model("leaf").predict(plant))
+
+
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_does_not_fit_is_refused_with_words(plant, name):
-    content = pack_prediction(load_model("leaf").predict(plant))
+def test_what_does_not_fit_is_refused_with_words(content, name):
     with pytest.raises(InputFileError, match="Run again"):
         unpack_prediction(rewritten(content, CHANGES[name]), "predictions/a.npz")
 

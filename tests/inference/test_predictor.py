@@ -198,7 +198,7 @@ class _Short(torch.nn.Module):
 def test_short_memory_falls_back_to_tiles_and_says_so(name):
     network, _ = load_checkpoint(find_model(name))
     said = []
-    image = synthesize(1, SceneConfig(size=(600, 600), diameter=(200, 300))).image
+    image = synthesize(1, SceneConfig(size=(448, 448), diameter=(200, 300))).image
     statistics = brightness_statistics(image)
     tiled = TiledNetwork(_Short(network, 400 * 400), torch.device("cpu"), said.append)
     maps = tiled.maps(image, statistics)

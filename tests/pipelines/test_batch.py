@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -29,6 +27,7 @@ from napari_leafseg.pipelines.batch.run import run_batch
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
 from tests.pipelines.report_page import Page
+from tests.programs import begin_command
 
 SETTINGS = BatchSettings(model="leaf-small", device="cpu", tta="fast", values={"angle": 50.0}, px_per_mm=4.0, threads=1)
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
@@ -262,19 +261,19 @@ def test_a_kill_at_any_moment_repeats_only_what_was_in_flight(tmp_path):
     folder, out = tmp_path / "plants", tmp_path / "out"
     for seed in range(6):
         write_image(folder / f"plant{seed}.png", synthesize(420 + seed, SCENE).image)
-    command = [sys.executable, "-m", "napari_leafseg.cli", "batch", str(folder), "--output", str(out), "--workers", "0",
-               "--model", "leaf-small"]  # fmt: skip
+    command = ["batch", str(folder), "--output", str(out), "--workers", "0", "--model", "leaf-small"]
     killed = 0
     while True:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = begin_command(command, tmp_path, tmp_path / "said.txt")
         before = {path: path.stat().st_mtime_ns for path in out.glob("parts/*.json")}
         if killed == 2:
-            assert process.wait(timeout=600) == 0
+            process.join(600)
+            assert process.exitcode == 0
             break
-        while process.poll() is None and len(list(out.glob("parts/*.json"))) < len(before) + 2:
+        while process.is_alive() and len(list(out.glob("parts/*.json"))) < len(before) + 2:
             time.sleep(0.01)
         process.kill()
-        process.wait()
+        process.join()
         killed += 1
         assert not (out / "report.html").exists()
     kept = {path: path.stat().st_mtime_ns for path in before}

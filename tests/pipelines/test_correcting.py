@@ -20,20 +20,29 @@ from napari_leafseg.pipelines.batch.run import run_batch
 from napari_leafseg.project import Project
 from napari_leafseg.project.background import mark_reviewed
 from napari_leafseg.synthetic import SceneConfig, synthesize
+from tests.again import Again
 
 SETTINGS = BatchSettings(model="leaf-small", device="cpu", tta="fast", px_per_mm=4.0, threads=1)
 SCENE = SceneConfig(size=(96, 112), diameter=(60, 85), border=0.0, blank=0.0)
 
 
-@pytest.fixture
-def experiment(tmp_path):
-    """Three images of two days, measured."""
+def measured(folder):
     for seed in range(3):
         write_image(
-            tmp_path / "plants" / f"plant{seed % 2}_2026-05-0{seed // 2 + 1}.png", synthesize(400 + seed, SCENE).image
+            folder / "plants" / f"plant{seed % 2}_2026-05-0{seed // 2 + 1}.png", synthesize(400 + seed, SCENE).image
         )
-    list(run_batch([tmp_path / "plants"], tmp_path / "out", SETTINGS, workers=0))
-    return tmp_path / "out"
+    list(run_batch([folder / "plants"], folder / "out", SETTINGS, workers=0))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return Again(tmp_path_factory.mktemp("experiment"), measured)
+
+
+@pytest.fixture
+def experiment(made):
+    """Three images of two days, measured."""
+    return made.folder() / "out"
 
 
 @pytest.fixture
@@ -228,7 +237,7 @@ def test_tables_in_another_form(experiment, tmp_path):
     wide = pd.read_csv(experiment / "leaves.csv").set_index(["image", "leaf"])["area_mm2"].sort_index()
     assert np.allclose(areas, wide)
     before = tables_of(experiment)
-    for place in (experiment, tmp_path):
+    for place in (experiment, experiment.parent):
         with pytest.raises(UserError):
             run.invoke(app, ["tables", str(place), "--output", str(experiment)], catch_exceptions=False)
     assert tables_of(experiment) == before
@@ -306,10 +315,10 @@ def test_a_trait_that_changed_is_named(experiment, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def spots(mask, image):\n    return 1")
     settings = BatchSettings(**{**SETTINGS.model_dump(), "traits": (f"{file}:spots",)})
-    list(run_batch([tmp_path / "plants"], tmp_path / "out", settings, workers=0))
+    list(run_batch([experiment.parent / "plants"], experiment, settings, workers=0))
     file.write_text("def spots(mask, image):\n    return 2")
     with pytest.raises(UserError, match="A trait of yours is another one"):
-        list(update_experiment(tmp_path / "out"))
+        list(update_experiment(experiment))
 
 
 def test_an_experiment_of_which_nothing_was_done_is_brought_up_to_date(tmp_path):

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -13,6 +10,7 @@ import tifffile
 
 from napari_leafseg.io import write_image
 from napari_leafseg.project import Project
+from tests.programs import begin_source
 
 SHAPE = (48, 64)
 ROUNDS = 15  # LEAFSEG_DURABILITY_ROUNDS=200 for the figure in docs/results.md
@@ -79,14 +77,12 @@ def test_a_killed_application_loses_nothing_that_was_on_the_disk(tmp_path):
     rng = np.random.default_rng(1)
     kept = 0
     for number in range(rounds):
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(folder), str(number)], stdout=subprocess.PIPE, text=True
-        )
-        first = child.stdout.readline()
+        child = begin_source(CHILD, str(folder), str(number))
+        first = child.stdout.readline().decode()
         assert first.startswith("state"), first
         time.sleep(float(rng.uniform(0, 0.25)))
-        child.send_signal(signal.SIGKILL)
-        lines = [first, *child.stdout.read().splitlines()]
+        child.kill()
+        lines = [first, *child.stdout.read().decode().splitlines()]
         child.wait()
         said = [line.split()[-1] for line in lines if line.strip()]
         promised = max((index for index, line in enumerate(lines) if line.startswith("on disk")), default=0)

@@ -35,7 +35,7 @@ def kept(project):
     experiment.table[first] = {"treatment": "dry", "time": "2021-05-03T11:05:00"}
     experiment.exif[second] = {"camera": "D 90"}
     experiment.set_by_hand(first, "genotype", "")
-    return KeptExperiment(experiment, {"gone": {"hand": {"plant": "7"}}})
+    return KeptExperiment(experiment, others={"gone": {"hand": {"plant": "7"}}})
 
 
 def test_all_is_read_as_it_was_written(project, kept):

@@ -40,7 +40,7 @@ def kept(project):
     scale = KnownScale(8.125, "ArUco 4×4 no. 7, 20 mm", (600, 800))
     color = ColorCorrection(((1.2, 0.1, 0.0), (0.0, 1.1, 0.0), (0.1, 0.0, 1.9), (0.0, 0.01, 0.0)), "color card")
     return KeptPositions(
-        Positions({first: TRAY}, {second: scale}, {first: color}), {"gone": {"tray": {"rows": 1, "columns": 2}}}
+        Positions({first: TRAY}, {second: scale}, {first: color}), others={"gone": {"tray": {"rows": 1, "columns": 2}}}
     )
 
 

@@ -15,29 +15,39 @@ from napari_leafseg.pipelines.batch.find import find_tasks
 from napari_leafseg.pipelines.batch.rerun import read_records, rerun
 from napari_leafseg.pipelines.batch.run import run_batch
 from napari_leafseg.synthetic import SceneConfig, synthesize
+from tests.again import Again
+from tests.conftest import save_tiny
 
 PLANT = synthesize(105, SceneConfig(size=(96, 96), diameter=(70, 80), border=0.0, blank=0.0)).image
 
 
-@pytest.fixture
-def settings(tiny_checkpoint):
-    return BatchSettings(model=str(tiny_checkpoint), device="cpu", scale=1.0)
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    return BatchSettings(model=str(save_tiny(tmp_path_factory.mktemp("model"))), device="cpu", scale=1.0)
+
+
+def done(folder, settings):
+    """Do the images in a folder, or go on with them."""
+    events = list(run_batch([folder / "in"], folder / "out", settings, workers=0))
+    assert events[-1].report is not None
+    return {event.result["name"]: event for event in events if event.result is not None}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, settings):
+    def make(folder):
+        for name in ("p0", "p1"):
+            write_image(folder / "in" / f"{name}.png", PLANT)
+        assert not any("error" in event.result for event in done(folder, settings).values())
+
+    return Again(tmp_path_factory.mktemp("experiment"), make)
 
 
 @pytest.fixture
-def experiment(tmp_path, settings):
+def experiment(made, settings):
     """Two images that are done, the folder, and a way to go on."""
-    for name in ("p0", "p1"):
-        write_image(tmp_path / "in" / f"{name}.png", PLANT)
-
-    def go(**changes):
-        chosen = settings.model_copy(update=changes)
-        events = list(run_batch([tmp_path / "in"], tmp_path / "out", chosen, workers=0))
-        assert events[-1].report is not None
-        return {event.result["name"]: event for event in events if event.result is not None}
-
-    assert not any("error" in event.result for event in go().values())
-    return tmp_path / "out", go
+    folder = made.folder()
+    return folder / "out", lambda **changes: done(folder, settings.model_copy(update=changes))
 
 
 @pytest.mark.parametrize("how", ["gone", "cut", "changed"])
@@ -118,20 +128,21 @@ def test_any_exception_is_one_image_s_error(tmp_path, settings, monkeypatch, err
     assert events[-1].report.exists()
 
 
-def test_what_an_experiment_wrote_is_no_image(experiment, tmp_path, settings):
+def test_what_an_experiment_wrote_is_no_image(experiment, settings):
     import shutil
 
     out, _go = experiment
-    shutil.move(out, tmp_path / "in" / "out")
-    other = tmp_path / "in" / "second"
+    root = out.parent
+    shutil.move(out, root / "in" / "out")
+    other = root / "in" / "second"
     write_image(other / "labels" / "x.png", PLANT)
-    for pattern in (str(tmp_path / "in" / "**" / "*"), str(tmp_path / "in" / "**" / "*.*")):
+    for pattern in (str(root / "in" / "**" / "*"), str(root / "in" / "**" / "*.*")):
         tasks, errors, _ = find_tasks([pattern], other)
         assert sorted(task.name for task in tasks) == ["p0", "p1"], pattern
         assert not [error for error in errors if "overlays" in error["name"] or "labels" in error["name"]]
-    (task,), *_ = find_tasks([tmp_path / "in" / "out" / "overlays" / "p0.jpg"])  # by its own name it is
+    (task,), *_ = find_tasks([root / "in" / "out" / "overlays" / "p0.jpg"])  # by its own name it is
     assert task.name == "p0"
-    assert len(find_tasks([tmp_path / "in" / "second" / "labels"])[0]) == 1  # of no experiment
+    assert len(find_tasks([root / "in" / "second" / "labels"])[0]) == 1  # of no experiment
 
 
 def test_names_that_collide_stay_apart(tmp_path):

@@ -69,12 +69,12 @@ class _Refuses(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("refuses", "tile"),
-    [(lambda pixels: pixels > 400 * 400, 384), (lambda _pixels: torch.backends.mkldnn.enabled, 256)],
+    ("refuses", "tile", "size"),
+    [(lambda pixels: pixels > 400 * 400, 384, 420), (lambda _pixels: torch.backends.mkldnn.enabled, 256, 280)],
 )
-def test_a_cpu_takes_smaller_tiles_and_then_does_without_onednn(refuses, tile):
+def test_a_cpu_takes_smaller_tiles_and_then_does_without_onednn(refuses, tile, size):
     network, _ = load_checkpoint(find_model("leaf-small"))
-    image = synthesize(1, SceneConfig(size=(420, 420), diameter=(200, 300))).image
+    image = synthesize(1, SceneConfig(size=(size, size), diameter=(200, 260))).image
     said, statistics = [], brightness_statistics(image)
     tiled = TiledNetwork(_Refuses(network, refuses), torch.device("cpu"), said.append)
     maps = tiled.maps(image, statistics)

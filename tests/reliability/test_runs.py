@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.napari_private import is_painting
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.project_controller import recoverable_projects
+from tests.programs import begin_source
 from tests.widgets.answers import trust
 from tests.widgets.conftest import _own_settings, plant_image, qtbot  # noqa: F401
 
@@ -331,11 +330,9 @@ def test_a_killed_window_loses_no_run(tmp_path, plant_image, qtbot, make_napari_
     data.mkdir()
     write_image(tmp_path / "a.png", plant_image)
     script = Path(__file__).with_name("run_window.py")
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(data), str(tmp_path / "a.png"), place, moment],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "XDG_DATA_HOME": str(data), "XDG_CONFIG_HOME": str(data)},
-    )  # fmt: skip
-    line = next((line for line in process.stdout if line.startswith("shown ")), "")
+    source = f"import os; os.environ.update(XDG_DATA_HOME={str(data)!r}, XDG_CONFIG_HOME={str(data)!r})\n"
+    process = begin_source(source + script.read_text(), str(data), str(tmp_path / "a.png"), place, moment)
+    line = next((line for line in map(bytes.decode, process.stdout) if line.startswith("shown ")), "")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert line

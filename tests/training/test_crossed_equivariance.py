@@ -57,16 +57,17 @@ def test_the_crossed_pair_agrees_with_plain_loops(name, transform):
         matched = network.match(after, gather_instances(labels, 2))
     numbers = [(n, int(leaf)) for n in range(2) for leaf in np.unique(labels[n]) if leaf > 0]
     crossed, truth = transform.maps(mask).double().numpy(), labels.numpy()
+    height, width = crossed.shape[-2:]
+    blocks = truth[:, : 2 * height, : 2 * width].reshape(-1, height, 2, width, 2)  # of the four pixels of each query's
     errors = []
     for query, instance in zip(range(len(matched.instance)), matched.instance.tolist(), strict=True):
         image, leaf = numbers[instance]
         assert image == int(matched.queries.image[query])
         weights = matched.queries.weights[query].double().numpy()
-        logits, wanted, known = (np.zeros(crossed.shape[-2:]) for _ in range(3))
-        for y in range(logits.shape[0]):
-            for x in range(logits.shape[1]):
-                block = truth[image, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
-                wanted[y, x], known[y, x] = (block == leaf).mean(), (block >= 0).any()
+        wanted, known = (blocks[image] == leaf).mean((1, 3)), (blocks[image] >= 0).any((1, 3))
+        logits = np.zeros((height, width))
+        for y in range(height):
+            for x in range(width):
                 pixel = crossed[image, :, y, x]
                 if name == "condinst":
                     place, reach = matched.queries.position[query].numpy(), float(matched.queries.reach[query])

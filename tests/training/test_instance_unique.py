@@ -1,9 +1,6 @@
 """Uniqueness and equivariance: memory, transforms, losses, gradients; and that inference knows nothing of them."""
 
 import json
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -32,6 +29,7 @@ from napari_leafseg.training.transforms import GROUP, FreeTransform, GridTransfo
 from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from tests.models import plain
 from tests.models.test_query_models import one_thread, plants, tiny
+from tests.programs import begin_source
 from tests.training.test_query_training import config_of
 
 NAMES = ("condinst", "solov2", "sotr", "mask2former", "sparseinst", "knet")
@@ -267,29 +265,26 @@ def test_plants_are_told_apart_by_their_names():
         plant_numbers(stems, "(")
 
 
+TWO = """
+import json, sys, torch
+from torch import distributed
+from napari_leafseg.training.memory_bank import MemoryBank
+rank, store = int(sys.argv[1]), sys.argv[2]
+distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+memory = MemoryBank(8, 2)
+labels = torch.ones(1, 8, 8, dtype=torch.int64)
+for step in range(2):
+    features, key = torch.full((1, 3, 4, 4), float(10 * rank + step)), torch.tensor([100 * rank + step])
+    memory.add(features, labels, key, (torch.zeros(1, 2), torch.ones(1)))
+pixels, _, keys = memory.sample()
+print(json.dumps([keys.tolist(), pixels[:, 0].tolist()]))
+"""
+
+
 def test_every_process_keeps_what_all_sampled(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(
-        textwrap.dedent("""
-        import json, sys, torch
-        from torch import distributed
-        from napari_leafseg.training.memory_bank import MemoryBank
-        rank, store = int(sys.argv[1]), sys.argv[2]
-        distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-        memory = MemoryBank(8, 2)
-        labels = torch.ones(1, 8, 8, dtype=torch.int64)
-        for step in range(2):
-            features, key = torch.full((1, 3, 4, 4), float(10 * rank + step)), torch.tensor([100 * rank + step])
-            memory.add(features, labels, key, (torch.zeros(1, 2), torch.ones(1)))
-        pixels, _, keys = memory.sample()
-        print(json.dumps([keys.tolist(), pixels[:, 0].tolist()]))
-    """)
-    )
-    command = [sys.executable, str(script)]
-    running = [
-        subprocess.Popen([*command, str(rank), str(tmp_path / "store")], stdout=subprocess.PIPE) for rank in (0, 1)
-    ]
-    said = [json.loads(process.communicate(timeout=120)[0].splitlines()[-1]) for process in running]
+    running = [begin_source(TWO, str(rank), str(tmp_path / "store")) for rank in (0, 1)]
+    said = [json.loads(process.stdout.read().splitlines()[-1]) for process in running]
+    assert [process.wait(120) for process in running] == [0, 0]
     assert said[0] == said[1]
     assert said[0][0] == [0, 0, 100, 100, 1, 1, 101, 101]
 

@@ -6,7 +6,9 @@ import pytest
 from napari.utils.notifications import NotificationSeverity, notification_manager
 from qtpy.QtCore import QSettings
 
+from napari_leafseg import _subprocess
 from napari_leafseg.synthetic import SceneConfig, synthesize
+from tests import programs
 
 PATIENCE = 60_000  # milliseconds
 
@@ -23,6 +25,13 @@ def _own_settings(tmp_path, monkeypatch):
 def _answers_at_once(monkeypatch):
     """What takes no time is answered at once, on a busy machine too."""
     monkeypatch.setattr("napari_leafseg.widgets.state.workers.MOMENT", PATIENCE / 1000)
+
+
+@pytest.fixture(autouse=True)
+def _background_at_once(monkeypatch):
+    """What computes in the background begins at once: it is forked from where all is imported already."""
+    if programs.FORKS:
+        monkeypatch.setattr(_subprocess, "_start", lambda: programs.Forked(_subprocess._child_main))
 
 
 @pytest.fixture

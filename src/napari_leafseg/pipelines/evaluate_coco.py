@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from napari_leafseg.io.exchange.coco import labels_to_coco, masks_path
 from napari_leafseg.io.exchange.coco_set import check_coco, check_outline, load_coco
 from napari_leafseg.io.exchange.reading import explained
 from napari_leafseg.metrics.coco import coco_scores
+from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.pipelines.evaluate import label_files
 
 
@@ -57,7 +59,12 @@ def evaluate_coco(prediction: Path, truth: Path, lvis: bool = False, most: int |
 
 
 def _folder_truth(folder: Path) -> dict[str, Any]:
-    return labels_to_coco((path.name, read_labels(path)) for path in label_files(folder).values())
+    events = run_over(list(label_files(folder).values()), _named_labels, name=lambda path: path.name)
+    return labels_to_coco(event.result for event in events if event.result is not None)
+
+
+def _named_labels(path: Path) -> tuple[str, np.ndarray]:
+    return path.name, read_labels(path)
 
 
 def _check_lvis(content: dict[str, Any]) -> None:
@@ -135,20 +142,28 @@ def _folder_found(folder: Path, truth: dict[str, Any], notes: list[str]) -> list
         raise InputFileError(
             f"No label image in {folder} has the name of one of the truth’s images. Names must agree up to “_label”."
         )
-    for stem, path in files.items():
-        if stem not in wanted:
-            notes.append(f"{path} has no truth and is left out.")
-            continue
-        masks = masks_path(path)
-        content = load_coco(masks) if masks.is_file() else labels_to_coco([(path.name, read_labels(path))])
-        source = masks if masks.is_file() else path
-        with explained(source, "COCO file"):
-            content["images"][0]["file_name"] = path.name
-            only = {**truth, "images": [item for item in truth["images"] if item["id"] == wanted[stem]]}
-            results += _of_set(content, source, only, notes)
+    notes += [f"{files[stem]} has no truth and is left out." for stem in files if stem not in wanted]
+    known = [(files[stem], wanted[stem]) for stem in files if stem in wanted]
+    for event in run_over(known, partial(_image_found, truth), name=lambda item: item[0].name):
+        if event.result is not None:
+            of_image, said = event.result
+            results += of_image
+            notes += said
     for stem in sorted(wanted.keys() - files.keys()):
         notes.append(f"{stem} has no prediction: nothing counts as found in it.")
     return results
+
+
+def _image_found(truth: dict[str, Any], item: tuple[Path, int]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Results of one label image, or of the masks beside it, and what is to be noted of it."""
+    path, number = item
+    masks, notes = masks_path(path), list[str]()
+    content = load_coco(masks) if masks.is_file() else labels_to_coco([(path.name, read_labels(path))])
+    source = masks if masks.is_file() else path
+    with explained(source, "COCO file"):
+        content["images"][0]["file_name"] = path.name
+        only = {**truth, "images": [image for image in truth["images"] if image["id"] == number]}
+        return _of_set(content, source, only, notes), notes
 
 
 def _by_stem(truth: dict[str, Any]) -> dict[str, int]:

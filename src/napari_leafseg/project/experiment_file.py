@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_leafseg._files import read_json, write_atomically
+from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment import Experiment, ImageMetadata, Pattern
 from napari_leafseg.experiment.metadata import check_field
 from napari_leafseg.project.files import ImageRef, copy_aside
+from napari_leafseg.project.kept_file import FORMAT, KeptFile, read_kept
 
 FILE = "experiment.json"
-FORMAT = 1
 _LAYERS = {"table": "from a table", "exif": "from EXIF", "hand": "typed"}
 _LOG = logging.getLogger(__name__)
 
@@ -36,24 +37,15 @@ class Images(Protocol):
 
 
 @dataclass
-class KeptExperiment:
-    """What a project's file says of its images.
+class KeptExperiment(KeptFile):
+    """What a project's file says of the plants in its images.
 
     Attributes
     ----------
     experiment : Experiment
-    others : dict
-        What is known of images that are not in the list, by their names; they may come back.
-    problem : str
-        What of the file cannot be used, as a sentence; empty where all can.
-    writable : bool
-        False for the file of a later version, which must stay as it is.
     """
 
     experiment: Experiment = field(default_factory=Experiment)
-    others: dict[str, Any] = field(default_factory=dict)
-    problem: str = ""
-    writable: bool = True
 
 
 def load_experiment(images: Images) -> KeptExperiment:
@@ -61,34 +53,18 @@ def load_experiment(images: Images) -> KeptExperiment:
 
     A damaged file is kept beside it as it was.
     """
-    path = images.folder / FILE
-    if not path.exists():
-        return KeptExperiment()
-    try:
-        content = read_json(path)
-    except (OSError, UserError) as error:
+    path, listed = images.folder / FILE, {ref.id: images.path_of(ref) for ref in images.images}
+    newer = "Plants and dates are neither shown nor changed"
+    kept = read_kept(path, listed, KeptExperiment(), _understand, "plants and dates", newer)
+    if kept.problem and kept.writable:
         copy_aside(path)
-        return KeptExperiment(problem=f"{path} is damaged: plants and dates have to be set again. {error}")
-    if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > FORMAT:
-        return KeptExperiment(
-            problem=f"{path} was made by a newer version of napari-leafseg. Plants and dates are neither shown nor "
-            "changed; update napari-leafseg to use them.",
-            writable=False,
-        )
-    kept, faults = _understood(content, images)
-    if faults:
-        copy_aside(path)
-        kept.problem = (
-            f"{path} has {len(faults)} damaged entries, for example {faults[0]}. They are left out; the file as it was "
-            f"is kept as {path.name}.damaged. See whether plants and dates are right."
-        )
     return kept
 
 
-def _understood(content: Any, images: Images) -> tuple[KeptExperiment, list[str]]:
-    kept, faults = KeptExperiment(), list[str]()
+def _understand(content: Any, listed: Mapping[str, Path], kept: KeptExperiment) -> list[str]:
+    faults = list[str]()
     if not isinstance(content, dict):
-        return kept, ["all of it"]
+        return ["all of it"]
     pattern = content.get("pattern")
     try:
         kept.experiment.pattern = Pattern.parse(pattern).text if pattern else pattern if pattern in ("", None) else None
@@ -96,8 +72,7 @@ def _understood(content: Any, images: Images) -> tuple[KeptExperiment, list[str]
         faults.append(f"the pattern ({error})")
     entries = content.get("images", {})
     if not isinstance(entries, dict):
-        return kept, [*faults, "the images"]
-    listed = {ref.id: images.path_of(ref) for ref in images.images}
+        return [*faults, "the images"]
     for name, layers in entries.items():
         if name not in listed:
             kept.others[name] = layers
@@ -111,7 +86,7 @@ def _understood(content: Any, images: Images) -> tuple[KeptExperiment, list[str]
                 faults.append(f"{sorted(values.keys() - good.keys())[0]!r} of “{name}”")
             if good:
                 kept.experiment.layers[layer][listed[name]] = good
-    return kept, faults
+    return faults
 
 
 def _usable(key: Any, text: Any) -> bool:

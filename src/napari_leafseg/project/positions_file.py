@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_leafseg._files import read_json, write_atomically
+from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ProjectError, UserError
 from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.positions import KnownScale, Positions
@@ -17,32 +17,23 @@ from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.project.corrections import read_list
 from napari_leafseg.project.files import copy_aside
 from napari_leafseg.project.image_list import ImageList
+from napari_leafseg.project.kept_file import FORMAT, KeptFile, read_kept
 
 FILE = "positions.json"
-FORMAT = 1
 _READ: dict[str, Any] = {"tray": Tray.from_dict, "scale": KnownScale.from_dict, "color": ColorCorrection.from_dict}
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass
-class KeptPositions:
+class KeptPositions(KeptFile):
     """What a project's file says of its camera positions.
 
     Attributes
     ----------
     positions : Positions
-    others : dict
-        What was set at images that are not in the list, by their names; they may come back.
-    problem : str
-        What of the file cannot be used, as a sentence; empty where all can.
-    writable : bool
-        False for the file of a later version, which must stay as it is.
     """
 
     positions: Positions = field(default_factory=Positions)
-    others: dict[str, Any] = field(default_factory=dict)
-    problem: str = ""
-    writable: bool = True
 
 
 def load_positions(images: ImageList) -> KeptPositions:
@@ -74,32 +65,15 @@ def read_positions(folder: Path, files: Iterable[Path] = ()) -> Positions:
 
 def _load(path: Path, listed: Mapping[str, Path]) -> KeptPositions:
     """What a file says, given where the images of the list are, by their names."""
-    if not path.exists():
-        return KeptPositions()
-    try:
-        content = read_json(path)
-    except (OSError, UserError) as error:
-        return KeptPositions(problem=f"{path} is damaged: trays and scales have to be set again. {error}")
-    if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > FORMAT:
-        return KeptPositions(
-            problem=f"{path} was made by a newer version of napari-leafseg. Trays and confirmed scales are neither "
-            "used nor changed; update napari-leafseg to use them.",
-            writable=False,
-        )
-    kept, faults = _understood(content, listed)
-    if faults:
-        kept.problem = (
-            f"{path} has {len(faults)} damaged entries, for example {faults[0]}. They are left out; the file as it was "
-            f"is kept as {path.name}.damaged. See whether trays and scales are right."
-        )
-    return kept
+    newer = "Trays and confirmed scales are neither used nor changed"
+    return read_kept(path, listed, KeptPositions(), _understand, "trays and scales", newer)
 
 
-def _understood(content: Any, listed: Mapping[str, Path]) -> tuple[KeptPositions, list[str]]:
-    kept, faults = KeptPositions(), list[str]()
+def _understand(content: Any, listed: Mapping[str, Path], kept: KeptPositions) -> list[str]:
+    faults = list[str]()
     entries = content.get("images", {}) if isinstance(content, dict) else None
     if not isinstance(entries, dict):
-        return kept, ["all of it"]
+        return ["all of it"]
     layers = _layers(kept.positions)
     for name, entry in entries.items():
         if name not in listed:
@@ -111,7 +85,7 @@ def _understood(content: Any, listed: Mapping[str, Path]) -> tuple[KeptPositions
             except (KeyError, UserError) as error:
                 _LOG.info("%s of %s cannot be used: %s", kind, name, error)
                 faults.append(f"{kind or 'what is said'} of “{name}”")
-    return kept, faults
+    return faults
 
 
 def _layers(positions: Positions) -> dict[str, dict[Path, Any]]:

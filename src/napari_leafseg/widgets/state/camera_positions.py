@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from napari.layers import Image
-from napari.utils.notifications import show_error
 
 from napari_leafseg.experiment import Described
 from napari_leafseg.experiment.color_correction import ColorCorrection
@@ -20,12 +18,10 @@ from napari_leafseg.project.positions_file import (
     KeptPositions,
     load_positions,
     positions_content,
-    write_positions,
 )
-from napari_leafseg.project.write_job import Job
 from napari_leafseg.widgets.state.known_images import ExperimentStore, KnownImages
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.project_store import ProjectStore
+from napari_leafseg.widgets.state.project_store import FileStore
 from napari_leafseg.widgets.state.session import Session
 
 _STORES: weakref.WeakKeyDictionary[Session, PositionStore] = weakref.WeakKeyDictionary()
@@ -49,7 +45,7 @@ class Lookup:
         return self._found.get(path, alone)
 
 
-class PositionStore(ProjectStore[KeptPositions]):
+class PositionStore(FileStore[KeptPositions]):
     """The camera positions of the open project; what was set before one was opened goes with it."""
 
     file = FILE
@@ -150,17 +146,11 @@ class PositionStore(ProjectStore[KeptPositions]):
     def _empty(self) -> KeptPositions:
         return KeptPositions()
 
-    def _load(self, project: Project) -> KeptPositions:
-        kept = load_positions(project)
-        if kept.problem:
-            show_error(kept.problem)
-        return kept
+    def _read(self, project: Project) -> KeptPositions:
+        return load_positions(project)
 
-    def _job(self, project: Project) -> Job | None:
-        if not self._kept.writable:
-            return None
-        kept = replace(self._kept)  # the positions in it are never changed, others take their place
-        return Job(lambda other: write_positions(other.folder, positions_content(kept, other)), project, "")
+    def _content(self, kept: KeptPositions, project: Project) -> bytes:
+        return positions_content(kept, project)
 
     def _forget(self) -> None:
         self._lookup = None

@@ -5,10 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-
-from napari.utils.notifications import show_error
 
 from napari_leafseg.experiment import Described, Experiment
 from napari_leafseg.project import Project
@@ -17,11 +14,9 @@ from napari_leafseg.project.experiment_file import (
     KeptExperiment,
     experiment_content,
     load_experiment,
-    write_experiment,
 )
-from napari_leafseg.project.write_job import Job
 from napari_leafseg.widgets.state.project_controller import ProjectController
-from napari_leafseg.widgets.state.project_store import ProjectStore
+from napari_leafseg.widgets.state.project_store import FileStore
 from napari_leafseg.widgets.state.session import Session
 
 _STORES: weakref.WeakKeyDictionary[Session, ExperimentStore] = weakref.WeakKeyDictionary()
@@ -47,7 +42,7 @@ class KnownImages:
         return self._found
 
 
-class ExperimentStore(ProjectStore[KeptExperiment]):
+class ExperimentStore(FileStore[KeptExperiment]):
     """The experiment of the open project; what was said before one was opened goes with it."""
 
     file = FILE
@@ -88,17 +83,11 @@ class ExperimentStore(ProjectStore[KeptExperiment]):
     def _empty(self) -> KeptExperiment:
         return KeptExperiment()
 
-    def _load(self, project: Project) -> KeptExperiment:
-        kept = load_experiment(project)
-        if kept.problem:
-            show_error(kept.problem)
-        return kept
+    def _read(self, project: Project) -> KeptExperiment:
+        return load_experiment(project)
 
-    def _job(self, project: Project) -> Job | None:
-        if not self._kept.writable:
-            return None
-        kept = replace(self._kept)  # the experiment in it is never changed, another one takes its place
-        return Job(lambda other: write_experiment(other.folder, experiment_content(kept, other)), project, "")
+    def _content(self, kept: KeptExperiment, project: Project) -> bytes:
+        return experiment_content(kept, project)
 
     def _forget(self) -> None:
         self._known = None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Generic, TypeVar
 
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
+from napari_leafseg._files import write_atomically
 from napari_leafseg.project import Project
+from napari_leafseg.project.kept_file import KeptFile
 from napari_leafseg.project.write_job import Job
 from napari_leafseg.widgets.state.project_controller import ProjectController
 
 _Kept = TypeVar("_Kept")
+_File = TypeVar("_File", bound=KeptFile)
 
 
 class ProjectStore(QObject, Generic[_Kept]):
@@ -78,3 +83,30 @@ class ProjectStore(QObject, Generic[_Kept]):
         job = self._job(project)
         if job is not None:
             project.writer.put(job, key=self.file)
+
+
+class FileStore(ProjectStore[_File]):
+    """What a file says that may be damaged, or of a newer version.
+
+    A subclass says what is empty, how the file is read, and its content.
+    """
+
+    def _read(self, project: Project) -> _File:
+        """What the file of a project says."""
+        raise NotImplementedError
+
+    def _content(self, kept: _File, project: Project) -> bytes:
+        """What the file of a project is to say of its images."""
+        raise NotImplementedError
+
+    def _load(self, project: Project) -> _File:
+        kept = self._read(project)
+        if kept.problem:
+            show_error(kept.problem)
+        return kept
+
+    def _job(self, project: Project) -> Job | None:
+        if not self._kept.writable:
+            return None
+        kept = replace(self._kept)  # what is in it is never changed, another one takes its place
+        return Job(lambda other: write_atomically(other.folder / self.file, self._content(kept, other)), project, "")
