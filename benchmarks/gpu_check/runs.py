@@ -176,7 +176,7 @@ def check_two_processes(device: torch.device, size: Size, figures: Figures) -> N
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment) for _ in range(2)
     ]
     try:
-        said = [json.loads(program.communicate(timeout=180)[0].splitlines()[-1]) for program in running]
+        said = [json.loads(program.communicate(timeout=600)[0].splitlines()[-1]) for program in running]
     finally:
         for program in running:
             program.kill()
