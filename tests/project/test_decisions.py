@@ -35,7 +35,7 @@ def test_a_link_follows_its_leaves_to_their_new_numbers():
     assert found.notes.plants == {1: {1: 2}}
     assert found.notes.pots == {0: {1: "A1"}}
     assert found.notes.leaves == {0: {1: moved, 5: A}, 1: {1: C, 9: B}}
-    assert (found.count, waiting_sentences(found, NAMES)) == (0, [])
+    assert (found.waiting_count, waiting_sentences(found, NAMES)) == (0, [])
 
 
 def test_a_link_whose_leaf_is_gone_waits_and_is_not_another_leafs():

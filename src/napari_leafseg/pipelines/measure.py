@@ -153,7 +153,7 @@ class Measured:
     @property
     def waiting(self) -> int:
         """How many decisions wait for leaves."""
-        return 0 if self.decided is None else self.decided.count
+        return 0 if self.decided is None else self.decided.waiting_count
 
 
 @dataclass(frozen=True)

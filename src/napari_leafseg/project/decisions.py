@@ -35,7 +35,7 @@ class FoundAgain(NamedTuple):
         return self._part(lambda key: key not in self.waiting)
 
     @property
-    def count(self) -> int:
+    def waiting_count(self) -> int:
         """How many decisions wait."""
         return _count(self.notes) - _count(self.holding)
 

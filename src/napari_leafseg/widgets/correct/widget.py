@@ -16,6 +16,7 @@ from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import Edit, difference, leaf_at
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, CorrectForm
 from napari_leafseg.widgets.correct.keys import ACCEPT_KEY, NEXT_KEY, KeyBar, TypingWatch, bind_to_layer, words_for
+from napari_leafseg.widgets.correct.neighbors import NeighborOffer
 from napari_leafseg.widgets.correct.review import Review
 from napari_leafseg.widgets.correct.tool_controller import GROWING, ToolController
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
@@ -40,6 +41,8 @@ class CorrectWidget(CorrectForm):
         super().__init__(napari_viewer, parent)
         self.tools = ToolController(self.session, self)
         self.review = Review(self.session, self.controller, self)
+        self.neighbors = NeighborOffer(self.session, self.controller, self)
+        self.room.addWidget(self.neighbors)
         canvas = native_canvas(self.viewer)
         self.key_bar = None if canvas is None else KeyBar(canvas)
         self._connect()
@@ -110,7 +113,11 @@ class CorrectWidget(CorrectForm):
         bind_to_layer(binding.layer, ACCEPT_KEY, self._accept_image)
 
     def _accept_image(self) -> None:
-        if isalive(self) and not self.typing_watch.typing:
+        if not isalive(self) or self.typing_watch.typing:
+            return
+        if self.neighbors.proposing:
+            self.neighbors.take()
+        else:
             self.review.accept_image()
 
     def _space(self, viewer: ViewerModel) -> Iterator[None]:
