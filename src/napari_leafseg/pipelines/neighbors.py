@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.edit import Edit, difference
 from napari_leafseg.editing.leaf_places import places_of_labels
 from napari_leafseg.experiment import Described, Source, group_series
 from napari_leafseg.pipelines.decided import places_of_table
 from napari_leafseg.project.decisions import find_leaves
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, read_measurement_settings
-from napari_leafseg.traits import measure
+from napari_leafseg.traits import Measurements, measure
 from napari_leafseg.traits.track_edits import TrackEdits
 from napari_leafseg.traits.tracking import track_leaves
 
@@ -41,11 +42,22 @@ class SeriesImage(NamedTuple):
 
 
 class SameLeaf(NamedTuple):
-    """A leaf of a neighboring day."""
+    """A leaf of a neighboring day.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    leaf : int
+    day : str
+        In words.
+    growth : float
+        How long the plant's other leaves are there, as a share of their length on the day of the correction.
+    """
 
     path: Path
     leaf: int
     day: str
+    growth: float = 1.0
 
 
 def same_leaves(images: Sequence[SeriesImage], at: int, leaf: int, project: Path | None) -> list[SameLeaf]:
@@ -76,11 +88,27 @@ def same_leaves(images: Sequence[SeriesImage], at: int, leaf: int, project: Path
     known = {(frame, number): track for frame, number, track in
              zip(tracks["frame"], tracks["leaf"], tracks["track"], strict=True)}  # fmt: skip
     wanted = known.get((there.index(at), leaf))
+    grown = [_growth(known, frames, there.index(at), frame, wanted) for frame in range(len(there))]
     return [
-        SameLeaf(images[there[frame]].path, int(number), _day(images[there[frame]]))
+        SameLeaf(images[there[frame]].path, int(number), _day(images[there[frame]]), grown[frame])
         for (frame, number), track in sorted(known.items())
         if track == wanted and there[frame] != at
     ]
+
+
+def _growth(
+    tracks: Mapping[tuple[int, int], int], frames: Sequence[Measurements], at: int, other: int, without: int | None
+) -> float:
+    """How much longer the leaves are that both images show, but for one: the median."""
+    areas: list[dict[int, float]] = []
+    for frame in (at, other):
+        leaves = frames[frame].leaves
+        rows = zip(leaves["leaf"], leaves["area_px2"], strict=True)
+        areas.append(
+            {tracks[frame, leaf]: area for leaf, area in rows if tracks.get((frame, leaf), without) != without}
+        )
+    both = areas[0].keys() & areas[1].keys()
+    return float(np.sqrt(np.median([areas[1][track] / areas[0][track] for track in both]))) if both else 1.0
 
 
 def _decided(project: Path | None, names: Sequence[Sequence[str]], tables: Sequence[object]) -> TrackEdits:
@@ -104,7 +132,9 @@ def _day(image: SeriesImage) -> str:
     return f"day {data.day:g}" if data.day is not None else image.path.name
 
 
-def propose_shape(labels: np.ndarray, leaf: int, shape: np.ndarray, locked: frozenset[int]) -> Edit | None:
+def propose_shape(
+    labels: np.ndarray, leaf: int, shape: np.ndarray, locked: frozenset[int], growth: float = 1.0
+) -> Edit | None:
     """Propose the shape of a leaf that was corrected on another day, laid over this day's middle of the leaf.
 
     Other leaves keep their pixels.
@@ -118,20 +148,22 @@ def propose_shape(labels: np.ndarray, leaf: int, shape: np.ndarray, locked: froz
         bool (H, W), the leaf as it was corrected.
     locked : frozenset of int
         Leaves that are verified: of these none is changed.
+    growth : float
+        How much longer leaves are on this day.
 
     Returns
     -------
     Edit or None
         None where the leaf has this shape already, or may not be changed.
     """
-    place = places_of_labels(labels == leaf).get(1)
-    points = np.argwhere(shape)
-    if place is None or not len(points) or leaf in locked:
+    place = places_of_labels((labels == leaf).astype(np.uint8)).get(1)
+    from_there = places_of_labels(shape.astype(np.uint8)).get(1)
+    if place is None or from_there is None or leaf in locked:
         return None
-    moved = points + np.rint(np.array([place.y, place.x]) - points.mean(0)).astype(int)
-    moved = moved[((moved >= 0) & (moved < labels.shape)).all(1)]
-    mask = np.zeros(labels.shape, bool)
-    mask[tuple(moved.T)] = True
+    shift = (place.x - growth * from_there.x, place.y - growth * from_there.y)
+    moves = np.array([[growth, 0, shift[0]], [0, growth, shift[1]]])
+    size = labels.shape[::-1]
+    mask = cv2.warpAffine(shape.astype(np.float32), moves, size, flags=cv2.INTER_LINEAR) >= 0.5
     mask &= (labels == 0) | (labels == leaf)
     both, either = np.count_nonzero(mask & (labels == leaf)), np.count_nonzero(mask | (labels == leaf))
     if not mask.any() or both >= _FITS * either:

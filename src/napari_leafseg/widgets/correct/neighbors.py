@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_leafseg._opencv import cv2
@@ -40,7 +41,14 @@ class NeighborOffer(QWidget):
     session : Session
     controller : ProjectController
     parent : QWidget
+
+    Signals
+    -------
+    changed()
+        Something else is offered or proposed.
     """
+
+    changed = Signal()
 
     def __init__(self, session: Session, controller: ProjectController, parent: QWidget) -> None:
         super().__init__(parent)
@@ -50,6 +58,7 @@ class NeighborOffer(QWidget):
         self._corrected: tuple[ListedImage, int, int] | None = None  # image, leaf, number of the step
         self._shape: np.ndarray | None = None
         self._asked_for: tuple[Path, int] | None = None
+        self._growth = 1.0
         self._proposal: tuple[LabelsBinding, Edit] | None = None
         self._build()
         canvas = native_canvas(session.viewer)
@@ -92,6 +101,7 @@ class NeighborOffer(QWidget):
         self.line.setVisible(bool(text))
         for button in (self.take_button, self.leave_button):
             button.setVisible(self._proposal is not None)
+        self.changed.emit()
 
     # -- what was corrected ------------------------------------------------------------------------------------------
 
@@ -151,8 +161,14 @@ class NeighborOffer(QWidget):
         if self._corrected != (entry, leaf, number) or self._proposal is not None:
             return
         self._found = found
-        links = ", ".join(f'<a href="{at}">{escape(one.day)}</a>' for at, one in enumerate(found))
-        self._say(f'Leaf {leaf} was corrected. Look at it on {links}, or <a href="no">not</a>.' if found else "")
+        links = ", ".join(self._as_link(str(at), one.day) for at, one in enumerate(found))
+        no = self._as_link("no", "not now")
+        self._say(f"Leaf {leaf} was corrected. Look at it on {links}, or {no}." if found else "")
+
+    def _as_link(self, where: str, words: str) -> str:
+        """A link in the color of the text, as that of links is not seen on dark ground."""
+        ink = self.line.palette().color(QPalette.ColorRole.WindowText).name()
+        return f'<a href="{where}" style="color: {ink}">{escape(words)}</a>'
 
     # -- going there -------------------------------------------------------------------------------------------------
 
@@ -162,7 +178,7 @@ class NeighborOffer(QWidget):
             return
         one = self._found[int(where)]
         entry = next((item for item in self.session.images if item.path == one.path), None)
-        self._asked_for = one.path, one.leaf
+        self._asked_for, self._growth = (one.path, one.leaf), one.growth
         self.finder.go_to_leaf(entry, one.leaf, one.path.name)
 
     def _arrived(self, binding: LabelsBinding, leaf: int) -> None:
@@ -172,7 +188,7 @@ class NeighborOffer(QWidget):
             return
         self._asked_for = None
         same = self._shape.shape == binding.plane.shape
-        edit = propose_shape(binding.plane, leaf, self._shape, binding.locked) if same else None
+        edit = propose_shape(binding.plane, leaf, self._shape, binding.locked, self._growth) if same else None
         if edit is None:
             self._say(f"This is leaf {leaf} here.")
             return
@@ -184,10 +200,10 @@ class NeighborOffer(QWidget):
         after = binding.plane.copy()
         edit.apply(after)
         lines, _ = cv2.findContours((after == leaf).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        outlines = [line[:, 0, ::-1] for line in lines if len(line) > 2]
+        outlines = [np.concatenate([line, line[:1]])[:, 0, ::-1] for line in lines if len(line) > 2]
         viewer, active = self.session.viewer, self.session.viewer.layers.selection.active
         viewer.add_shapes(
-            outlines, shape_type="polygon", edge_color="yellow", face_color="transparent",
+            outlines, shape_type="path", edge_color="yellow", face_color="transparent",
             edge_width=max(0.5, 1.5 / viewer.camera.zoom), name=f"{binding.image.name} {_KIND}",
             metadata=self.session.mark(binding.image, _KIND), **layers.geometry(binding.image, 2),
         )  # fmt: skip

@@ -78,7 +78,7 @@ class CorrectWidget(CorrectForm):
         self.filter_box.currentIndexChanged.connect(self._filter_changed)
         self.tools.told.connect(self.hint.setText)
         self.tools.angle_wanted.connect(self.angle_box.setValue)
-        for part in (self.tools, self.review):
+        for part in (self.tools, self.review, self.neighbors):
             part.changed.connect(self._refresh)
         self.angle_slider.valueChanged.connect(self.angle_box.setValue)
         self.angle_box.valueChanged.connect(self._angle_changed)
@@ -243,6 +243,7 @@ class CorrectWidget(CorrectForm):
         if self.key_bar is not None and isalive(self.key_bar):
             leaves = 0 if binding is None else self.session.record(binding.image).count
             words = words_for(leaves, self.review.reviewed, self.tools.widens, "" if tool is None else tool.help)
+            words = ["Enter take the shape", "Esc leave it"] if self.neighbors.proposing else words
             self.key_bar.say([] if image is None else words)
         self.progress_label.setText("" if image is None else str(self.review.progress()))
         if binding is None:
