@@ -48,7 +48,7 @@ def test_a_link_whose_leaf_is_gone_waits_and_is_not_another_leafs():
         "1 decision waits for a leaf that is not found: leaf 1 of mo.png is the leaf that was at x 40, y 10 of tu.png."
     ]
     back = find_leaves(found.notes, DAYS)  # undone
-    assert (back.notes.links, back.count) == (notes.links, 0)
+    assert (back.notes.links, back.waiting_count) == (notes.links, 0)
     assert back.notes.leaves == notes.leaves
     kept = forget_waiting(found)
     assert (kept.links, kept.cuts) == ([], notes.cuts)

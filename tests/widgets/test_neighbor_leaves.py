@@ -129,6 +129,11 @@ def test_a_verified_leaf_and_one_of_this_shape_have_no_proposal():
     shape = discs(radius=11) == 2
     assert propose_shape(labels, 2, shape, frozenset({2})) is None
     assert propose_shape(labels, 2, labels == 2, frozenset()) is None
+    assert propose_shape(labels, 2, discs(radius=4) == 2, frozenset()) is None  # of quite another size
+    grown = propose_shape(labels, 2, discs(radius=6) == 2, frozenset(), 2.0)
+    whole = labels.copy()
+    grown.apply(whole)
+    assert np.count_nonzero(whole == 2) == pytest.approx(4 * np.count_nonzero(discs(radius=6) == 2), rel=0.15)
     edit = propose_shape(labels, 2, np.roll(shape, (5, -3), (0, 1)), frozenset())
     after = labels.copy()
     edit.apply(after)

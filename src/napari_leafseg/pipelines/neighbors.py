@@ -19,6 +19,7 @@ from napari_leafseg.traits import Measurements, measure
 from napari_leafseg.traits.track_edits import TrackEdits
 from napari_leafseg.traits.tracking import track_leaves
 
+_LEAST, _MOST = 0.4, 2.5  # of the leaf's area; what is smaller or larger is no shape of this leaf
 _FITS = 0.9  # overlap from which on a leaf already has the shape
 
 
@@ -154,7 +155,7 @@ def propose_shape(
     Returns
     -------
     Edit or None
-        None where the leaf has this shape already, or may not be changed.
+        None where the leaf has this shape already, may not be changed, or is of quite another size.
     """
     place = places_of_labels((labels == leaf).astype(np.uint8)).get(1)
     from_there = places_of_labels(shape.astype(np.uint8)).get(1)
@@ -166,7 +167,8 @@ def propose_shape(
     mask = cv2.warpAffine(shape.astype(np.float32), moves, size, flags=cv2.INTER_LINEAR) >= 0.5
     mask &= (labels == 0) | (labels == leaf)
     both, either = np.count_nonzero(mask & (labels == leaf)), np.count_nonzero(mask | (labels == leaf))
-    if not mask.any() or both >= _FITS * either:
+    share = np.count_nonzero(mask) / place.area
+    if both >= _FITS * either or not _LEAST <= share <= _MOST:
         return None
     after = np.where(labels == leaf, 0, labels)
     after[mask] = leaf
