@@ -136,7 +136,7 @@ def _day(image: SeriesImage) -> str:
 def propose_shape(
     labels: np.ndarray, leaf: int, shape: np.ndarray, locked: frozenset[int], growth: float = 1.0
 ) -> Edit | None:
-    """Propose the shape of a leaf that was corrected on another day, laid over this day's middle of the leaf.
+    """Suggest the shape of a leaf that was corrected on another day, laid over this day's middle of the leaf.
 
     Other leaves keep their pixels.
 

@@ -212,7 +212,7 @@ class NeighborOffer(QWidget):
     # -- taking it ---------------------------------------------------------------------------------------------------
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Hear Esc on the canvas while a shape is proposed; napari's layers have a use of their own for it."""
+        """Take Esc on the canvas while a shape is proposed; napari's layers have a use of their own for it."""
         pressed = event is not None and event.type() == QEvent.Type.KeyPress
         if pressed and self._proposal is not None and getattr(event, "key", int)() == Qt.Key.Key_Escape:
             self.leave()
