@@ -182,3 +182,43 @@ def test_decisions_are_kept_by_image_whatever_comes_before(make_napari_viewer, q
     qtbot.waitUntil(lambda: widget.measured is not None and len(widget.measured.leaves) == 12)
     settle(widget, qtbot)
     assert tracks(widget) == [STRAIGHT[0], STRAIGHT[1][:2], STRAIGHT[2], STRAIGHT[1][2:]]
+
+
+def run_again(widget, qtbot, change):
+    """Give the image on the screen the labels of a new run, as *Segment* does."""
+    binding = widget.binding
+    binding.replace(change(binding.document.labels.copy()), "segment with another")
+    widget.refresh()
+    settle(widget, qtbot)
+
+
+def test_decisions_follow_their_leaves_through_a_new_run(widget, qtbot, folder):
+    plot = widget.timeline.plot
+    number = square(widget, 1, 2)  # of the image on the screen
+    other = int(plot._points["y"].iloc[square(widget, 1, 3)])
+    drag(widget, qtbot, place(widget, number), place(widget, number, other))
+    exchanged = [STRAIGHT[0], [(0, 2), (1, 3), (2, 3), (4, 3)], [(0, 3), (1, 2), (2, 2), (4, 2)]]
+    assert tracks(widget) == exchanged
+    run_again(widget, qtbot, lambda labels: np.array([0, 3, 1, 2], labels.dtype)[labels])
+    moved = [[(time, {1: 3, 2: 1, 3: 2}[leaf] if time == 1 else leaf) for time, leaf in one] for one in exchanged]
+    assert tracks(widget) == sorted(moved)
+    run_again(widget, qtbot, lambda labels: np.where(labels == 1, 0, labels))  # the leaf that was moved
+    assert "waits" in widget.summary.text() or "wait for a leaf" in widget.summary.text()
+    assert widget.timeline.forget_button.isVisible()
+    qtbot.mouseClick(widget.timeline.undo_button, Qt.MouseButton.LeftButton)  # also when its leaves have other numbers
+    settle(widget, qtbot)
+    assert "wait" not in widget.summary.text()
+    assert sorted(map(len, tracks(widget))) == [3, 4, 4]
+
+
+def test_decisions_that_wait_can_be_forgotten(widget, qtbot):
+    plot = widget.timeline.plot
+    plot._select(square(widget, 1, 2))
+    plot.separate()
+    settle(widget, qtbot)
+    run_again(widget, qtbot, lambda labels: np.where(labels == 2, 0, labels))
+    assert "1 decision waits for a leaf that is not found" in widget.summary.text()
+    qtbot.mouseClick(widget.timeline.forget_button, Qt.MouseButton.LeftButton)
+    settle(widget, qtbot)
+    assert "decision" not in widget.summary.text()
+    assert not widget.timeline.forget_button.isVisible()

@@ -18,7 +18,9 @@ from napari_leafseg.experiment import Described, Grouping, add_metadata, group_s
 from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks
 from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.io import to_rgb8
+from napari_leafseg.pipelines.decided import notes_of_frame, places_of_table, plant_overrides
 from napari_leafseg.pipelines.engine import run_over
+from napari_leafseg.project.decisions import FoundAgain, Places, find_leaves, waiting_sentences
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import Measurements, area_column, in_millimeters, measure
 from napari_leafseg.traits.track_edits import TrackEdits
@@ -129,7 +131,11 @@ class Measured:
     followed, by_plant : pandas.DataFrame
         A row a leaf that was followed, and a row a plant and image; see `napari_leafseg.experiment.growth`.
     notes : tuple of str
-        What a person should know of scale and pots.
+        What a person should know of scale, pots, and decisions that are not applied.
+    decided : FoundAgain, optional
+        What people decided, by the numbers that leaves have now.
+    places : dict
+        Where the leaves lie, by frame and leaf.
     """
 
     leaves: pd.DataFrame
@@ -141,6 +147,13 @@ class Measured:
     followed: pd.DataFrame = field(default_factory=pd.DataFrame)
     by_plant: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = ()
+    decided: FoundAgain | None = None
+    places: Places = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """How many decisions wait for leaves."""
+        return 0 if self.decided is None else self.decided.waiting_count
 
 
 @dataclass(frozen=True)
@@ -175,10 +188,12 @@ def measure_job(
     setups = [Setup() if setup_of is None else setup_of(frame) for frame in frames]
     pixels: list[Measurements] = []
     scales: list[float | None] = []
+    unfit: list[str] = []
     work = partial(_measure, notes, setups, cache)
     for event in run_over(list(enumerate(frames)), work, name=lambda item: item[1].name):
         if event.result is not None:
-            measured, shape = event.result
+            measured, shape, sentences = event.result
+            unfit += sentences
             pixels.append(measured)
             scales.append(setups[len(scales)].px_per_mm(shape) or px_per_mm)
         yield MeasureEvent(int(event.done), len(frames) + 1, f"Measuring {event.message}")
@@ -188,10 +203,14 @@ def measure_job(
         Measurements(in_millimeters(item.leaves, scale), in_millimeters(item.plants, scale), item.midribs)
         for item, scale in zip(pixels, scales, strict=True)
     ]
-    tables = _tables(frames, pixels, metric, described, notes, cache.tracks)
+    places = {number: places_of_table(item.leaves) for number, item in enumerate(pixels)}
+    decided = find_leaves(notes, places)
+    tables = _tables(frames, pixels, metric, described, decided.holding, cache.tracks)
     cache.tracks.forget_unused()
-    said += _in_empty_pots(frames, pixels, setups)
-    yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", replace(tables, notes=tuple(said)))
+    said += [*_in_empty_pots(frames, pixels, setups), *unfit]
+    said += waiting_sentences(decided, [frame.name for frame in frames])
+    done = replace(tables, notes=tuple(said), decided=decided, places=places)
+    yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", done)
 
 
 def _one_unit(scales: list[float | None], frames: list[Frame]) -> tuple[list[float | None], list[str]]:
@@ -256,16 +275,13 @@ def _moments(grouping: Grouping, frames: int) -> list[float]:
 
 def _measure(
     notes: ImageMeasurementSettings, setups: list[Setup], cache: MeasureCache, item: tuple[int, Frame]
-) -> tuple[Measurements, tuple[int, ...]]:
-    """Measurements of an image, and its shape."""
+) -> tuple[Measurements, tuple[int, ...], list[str]]:
+    """Measurements of an image, its shape, and decisions that do not fit its tray."""
     number, frame = item
     labels, setup = frame.labels(), setups[number]
-    tray = setup.tray
-    if tray is None:
-        return cache.measure(frame, labels, notes.plants.get(number), notes.names, setup), labels.shape
-    numbers = {name: tray.number_of(pot) for pot, name in tray.name_of.items()}
-    moved = {leaf: numbers[name] for leaf, name in notes.pots.get(number, {}).items() if name in numbers}
-    return cache.measure(frame, labels, moved, {}, setup), labels.shape
+    moved, unfit = plant_overrides(notes_of_frame(notes, number), labels, setup.tray, frame.name)
+    names = notes.names if setup.tray is None else {}
+    return cache.measure(frame, labels, moved, names, setup), labels.shape, unfit
 
 
 def _joined(tables: list[pd.DataFrame], frames: list[Frame], order: list[int]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_leafseg._files import read_regular, write_atomically
 from napari_leafseg.editing.edit import LeafKey
+from napari_leafseg.editing.leaf_places import LeafPlace
 from napari_leafseg.project.files import read_settings
 from napari_leafseg.versions import with_new_names
 
@@ -35,6 +36,9 @@ class ImageMeasurementSettings(BaseModel):
     frames : list of str
         The images that frames are the numbers of, by their names in the project, or their paths until there is one;
         empty in a stack.
+    leaves : dict
+        From frame to (from leaf to where it lay), of the leaves that decisions are about: labels may have other numbers
+        since. A leaf that is not found waits, and has a number below 0, see `napari_leafseg.project.decisions`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,6 +50,7 @@ class ImageMeasurementSettings(BaseModel):
     links: list[tuple[LeafKey, LeafKey]] = []
     cuts: list[tuple[LeafKey, LeafKey]] = []
     frames: list[str] = []
+    leaves: dict[int, dict[int, LeafPlace]] = {}
 
     def of_frames(self, images: Sequence[Sequence[str]]) -> ImageMeasurementSettings:
         """Return the same with the frames numbered as these images are; what others have keeps numbers behind them.
@@ -74,6 +79,7 @@ class ImageMeasurementSettings(BaseModel):
             links=edges(self.links),
             cuts=edges(self.cuts),
             frames=[*names, *others],
+            leaves={moved.get(frame, frame): dict(said) for frame, said in self.leaves.items()},
         )
 
 
@@ -110,7 +116,7 @@ class MeasurementSettings(BaseModel):
         """Write them into a project's folder, whole or not at all."""
         content = self.model_dump(mode="json")
         for entry in content["images"].values():
-            for name in ("pots", "frames"):  # which earlier versions do not know
+            for name in ("pots", "frames", "leaves"):  # which earlier versions do not know
                 if not entry[name]:
                     del entry[name]
         write_atomically(folder / FILE, (json.dumps(content, indent=1) + "\n").encode())

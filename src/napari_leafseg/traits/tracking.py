@@ -22,6 +22,7 @@ _OF_PLANT = ["plant", "center_y_px", "center_x_px", "diameter_px"]
 _AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
 _GAP = 2  # frames in which a leaf may be missing
+_EXACT = 6  # decimals: costs that differ by what computers round are no costs to the assignment
 
 
 def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None = None) -> pd.DataFrame:
@@ -183,7 +184,7 @@ def _tracks_by_middle(plants: pd.DataFrame) -> np.ndarray:
     reach = float(plants["diameter_px"].median()) / 2
     tracker = LapTrack(cutoff=reach**2, gap_closing_cutoff=reach**2, gap_closing_max_frame_count=_GAP)
     tracked, _, _ = tracker.predict_dataframe(
-        plants[["frame", "plant", "center_y_px", "center_x_px"]],
+        plants[["frame", "plant", "center_y_px", "center_x_px"]].round(_EXACT),
         ["center_y_px", "center_x_px"], frame_col="frame", only_coordinate_cols=False,
     )  # fmt: skip
     found = tracked.reset_index().drop_duplicates(["frame", "plant"]).set_index(["frame", "plant"])["track_id"]
@@ -207,7 +208,7 @@ def _registered(plant: pd.DataFrame) -> pd.DataFrame:
             "c2": _RADIUS * np.log(np.maximum(np.hypot(y, x), 2)),
             "c3": _AREA * np.log(plant["area_px2"]),
         }
-    )
+    ).round(_EXACT)
 
 
 def _edges(leaves: pd.DataFrame) -> set[Edge]:

@@ -40,16 +40,21 @@ class Task(NamedTuple):
         Which tray and scale hold, see `napari_leafseg.pipelines.batch.setups`.
     correction : Correction, optional
         What people made of its labels.
+    decided : str
+        What people decided about the plants and pots of its leaves, as JSON, see
+        `napari_leafseg.pipelines.batch.decisions`.
     """
 
     path: str
     name: str
     setup: str = ""
     correction: Correction | None = None
+    decided: str = ""
 
     def digest(self, settings: str) -> str:
         """Return the hash of all that changes its result, from that of the settings."""
-        return settings if not self.setup else hashlib.sha256(f"{settings} {self.setup}".encode()).hexdigest()[:16]
+        told = " ".join(filter(None, (self.setup, self.decided)))
+        return settings if not told else hashlib.sha256(f"{settings} {told}".encode()).hexdigest()[:16]
 
 
 class FoundTasks(NamedTuple):

@@ -10,7 +10,16 @@ import pandas as pd
 
 from napari_leafseg.experiment import Described, Grouping, Series, Source, add_metadata, group_series
 from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks
+from napari_leafseg.pipelines.batch.decisions import (
+    NOTHING_DECIDED,
+    Decisions,
+    apart_sentences,
+    find_decided,
+    name_plants,
+)
+from napari_leafseg.pipelines.decided import places_of_table
 from napari_leafseg.traits import Measurements, area_column
+from napari_leafseg.traits.track_edits import TrackEdits
 from napari_leafseg.traits.tracking import TrackMemory, growth, track_series
 
 _EMPTY = pd.DataFrame()
@@ -29,6 +38,8 @@ class Followed(NamedTuple):
         A row a plant and image, see `napari_leafseg.experiment.growth.plant_curves`.
     names : tuple of str
         Of the images, in their order.
+    notes : tuple of str
+        Decisions of people that are not applied, and why.
     """
 
     leaves: pd.DataFrame
@@ -38,6 +49,7 @@ class Followed(NamedTuple):
     grouping: Grouping
     by_plant: pd.DataFrame = _EMPTY
     names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def repeated(self) -> list[Series]:
@@ -47,7 +59,7 @@ class Followed(NamedTuple):
 
 def follow(
     leaves: pd.DataFrame, plants: pd.DataFrame, known: Mapping[str, Described], px_per_mm: Mapping[str, float | None],
-    memory: TrackMemory | None = None,
+    memory: TrackMemory | None = None, decisions: Decisions = NOTHING_DECIDED,
 ) -> Followed:  # fmt: skip
     """Follow the leaves of each plant over its images, and say in the tables which plant and day a row is of.
 
@@ -61,24 +73,32 @@ def follow(
         The scale of each image; None where its traits are in pixels.
     memory : TrackMemory, optional
         Of series that were followed before.
+    decisions : Decisions
+        What people decided about tracks and the names of plants.
     """
     names = list(known)
     grouping = group_series(list(known.values()), names)
     days = {names[place]: day for place, day in grouping.day_of().items()}
     of_image = {name: described.metadata for name, described in known.items()}
     curves = tracks = by_plant = _EMPTY
+    pixels = _pixels(leaves, plants, names, px_per_mm)
+    places = {} if "frame" in leaves else {at: places_of_table(item.leaves) for at, item in enumerate(pixels)}
+    decided, said = find_decided(decisions, names, places)
     if len(leaves) and "frame" not in leaves:
         series = [one.places for one in grouping.series if len(one.places) > 1 and _is_series(one.places, known, names)]
-        leaves, curves = _followed(leaves, plants, series, names, px_per_mm, grouping, memory)
+        said += apart_sentences(decided.holding, series, names)
+        edits = TrackEdits(list(decided.holding.links), list(decided.holding.cuts))
+        leaves, curves = _followed(leaves, plants, series, names, pixels, grouping, memory, edits)
         if len(curves):
             curves["lasts"] = last_of(curves, series)
             curves = add_metadata(curves, "image", of_image)
             tracks = summarize_tracks(curves, series, area_column(curves))
             by_plant = plant_curves(curves, [one.places for one in grouping.series], area_column(curves))
             curves = curves.drop(columns="frame")
+    leaves, plants = (name_plants(table, decided.notes.names) for table in (leaves, plants))
     leaves, plants = (add_metadata(table, "image", of_image, days) if len(table) else table
                       for table in (leaves, plants))  # fmt: skip
-    return Followed(leaves, plants, curves, tracks, grouping, by_plant, tuple(names))
+    return Followed(leaves, plants, curves, tracks, grouping, by_plant, tuple(names), tuple(said))
 
 
 def _is_series(places: Sequence[int], known: Mapping[str, Described], names: Sequence[str]) -> bool:
@@ -88,18 +108,32 @@ def _is_series(places: Sequence[int], known: Mapping[str, Described], names: Seq
     return bool(told)
 
 
+def _by_image(leaves: pd.DataFrame, plants: pd.DataFrame, names: Sequence[str]) -> list[Measurements]:
+    """What was measured, image by image."""
+    if not len(leaves):
+        return [Measurements(leaves, plants, {}) for _ in names]
+    own = {str(name): table for name, table in leaves.groupby("image")}
+    own_plants = {str(name): table for name, table in plants.groupby("image")}
+    return [Measurements(own.get(name, leaves[:0]), own_plants.get(name, plants[:0]), {}) for name in names]
+
+
+def _pixels(
+    leaves: pd.DataFrame, plants: pd.DataFrame, names: Sequence[str], px_per_mm: Mapping[str, float | None]
+) -> list[Measurements]:
+    """What tracking compares of each image."""
+    measured = _by_image(leaves, plants, names)
+    return [_in_pixels(item, px_per_mm.get(name)) for item, name in zip(measured, names, strict=True)]
+
+
 def _followed(
     leaves: pd.DataFrame, plants: pd.DataFrame, series: list[tuple[int, ...]], names: list[str],
-    px_per_mm: Mapping[str, float | None], grouping: Grouping, memory: TrackMemory | None,
+    pixels: list[Measurements], grouping: Grouping, memory: TrackMemory | None, edits: TrackEdits,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Leaves with their tracks, and how they grow."""
     if not series:
         return leaves, _EMPTY
-    own = {str(name): table for name, table in leaves.groupby("image")}
-    own_plants = {str(name): table for name, table in plants.groupby("image")}
-    metric = [Measurements(own.get(name, leaves[:0]), own_plants.get(name, plants[:0]), {}) for name in names]
-    pixels = [_in_pixels(item, px_per_mm.get(name)) for item, name in zip(metric, names, strict=True)]
-    tracks = track_series(pixels, series, memory=memory)
+    metric = _by_image(leaves, plants, names)
+    tracks = track_series(pixels, series, edits, memory)
     if not len(tracks):
         return leaves, _EMPTY
     at = {place: number for one in grouping.series for number, place in enumerate(one.places)}

@@ -21,9 +21,11 @@ from napari_leafseg.io import LABEL_SUFFIX, label_path, read_image, to_rgb8, wri
 from napari_leafseg.io.exchange.coco import masks_path, save_coco
 from napari_leafseg.io.resolution import read_resolution
 from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.pipelines.batch.decisions import decided_of
 from napari_leafseg.pipelines.batch.find import Task
 from napari_leafseg.pipelines.batch.marker import file_state, write_marker
 from napari_leafseg.pipelines.batch.setups import card_colors, marker_scale, setup_of
+from napari_leafseg.pipelines.decided import plant_overrides
 from napari_leafseg.pipelines.predictors import get_predictor, predict_steps
 from napari_leafseg.pipelines.report.views import write_views
 from napari_leafseg.pipelines.step import Step
@@ -77,10 +79,10 @@ def process_image(
         if said_by:
             record["scale_source"] = said_by
             result["notes"] = [*image.notes, *found.notes, f"Scale from {said_by}."]
-        measured = []
+        measured, moved = [], {} if series else _decided(task, planes[0], setup, record, result)
         for number, (plane, sure) in enumerate(zip(planes, found.confidence, strict=True)):
             rgb = _colors_of(to_rgb8(np.asarray(images[number]), str(path)), path, settings, setup)  # one at a time
-            measured.append(measure(plane, rgb, px_per_mm, confidence=sure, extra=extra, tray=setup.tray))
+            measured.append(measure(plane, rgb, px_per_mm, moved, confidence=sure, extra=extra, tray=setup.tray))
             if task.correction is not None:
                 leaves = measured[-1].leaves
                 leaves["verified"] = [(number, leaf) in found.verified for leaf in leaves["leaf"]]
@@ -225,6 +227,19 @@ def _colors_of(image: np.ndarray, path: Path, settings: BatchSettings, setup: Se
             "--color-card out, or take its images with the card."
         )
     return image if color is None else color.apply(image)
+
+
+def _decided(
+    task: Task, labels: np.ndarray, setup: Setup, record: dict[str, Any], result: dict[str, Any]
+) -> dict[int, int]:
+    """To which plants people moved leaves; what was decided is told in the record, what does not fit in the result."""
+    decided = decided_of(task)
+    if decided is None:
+        return {}
+    moved, unfit = plant_overrides(decided, labels, setup.tray, task.name)
+    record["decided"] = json.loads(task.decided)
+    result |= {"unfit": unfit, "notes": [*result["notes"], *unfit]}
+    return moved
 
 
 def _write_measured(place: Path, task: Task, measured: list[Measurements]) -> dict[str, Any]:

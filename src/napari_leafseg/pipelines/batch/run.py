@@ -31,6 +31,7 @@ from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
+from napari_leafseg.pipelines.batch.decisions import NOTHING_DECIDED, Decisions, read_decisions, tell_tasks
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task, find_tasks
 from napari_leafseg.pipelines.batch.image_task import process_image
 from napari_leafseg.pipelines.batch.marker import cached_result
@@ -115,15 +116,15 @@ def run_batch(
     UserError
         When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
-    place = Path(output)
-    tasks, errors, left_out = _found(patterns, place, settings, project)
+    place, project = Path(output), _project_of(Path(output), settings, project)
+    tasks, errors, left_out = _found(patterns, place, settings.measure, project)
     digest = _check(settings, place, scheduler is None)
-    _clear(place)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
     experiment, notes = (known or gather)([Path(task.path) for task in tasks if settings.measure])
+    decisions = NOTHING_DECIDED if project is None else read_decisions(project, tasks)
     if settings.measure:
-        tasks = set_up(tasks, experiment, settings, setups)
+        tasks = tell_tasks(set_up(tasks, experiment, settings, setups), decisions)
         _write_about(place, settings, digest, tasks, experiment)
     total, results = len(tasks) + len(errors), list(errors)
     yield from _first_events(left_out, [*_told(tasks), *notes], errors, total)
@@ -137,8 +138,13 @@ def run_batch(
             if (result := _result_of(event)) is not None:
                 results.append(result)
             yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
-    results.sort(key=partial(_place_of, {task.name: number for number, task in enumerate(tasks)}))
-    yield from _report(place, results, settings, total, experiment)
+    _sort(results, tasks)
+    yield from _report(place, results, settings, total, experiment, decisions)
+
+
+def _unfit(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What was decided about pots that are not there."""
+    return [sentence for item in results for sentence in item.get("unfit", ())]
 
 
 def own_project(place: Path) -> Path:
@@ -146,14 +152,19 @@ def own_project(place: Path) -> Path:
     return place / "project"
 
 
-def _found(
-    patterns: Iterable[str | Path] | FoundTasks, place: Path, settings: BatchSettings, project: str | Path | None
-) -> FoundTasks:
-    """The images, and what people corrected of them in a project or in the experiment's own."""
-    if not isinstance(patterns, FoundTasks):
-        patterns = find_tasks(patterns, place if settings.measure else None, [place])
+def _project_of(place: Path, settings: BatchSettings, project: str | Path | None) -> str | Path | None:
+    """The project whose corrections and decisions count: that which is given, or the experiment's own."""
     if project is None and settings.measure and (own_project(place) / "project.json").exists():
-        project = own_project(place)
+        return own_project(place)
+    return project
+
+
+def _found(
+    patterns: Iterable[str | Path] | FoundTasks, place: Path, measure: bool, project: str | Path | None
+) -> FoundTasks:
+    """The images, and what people corrected of them in a project."""
+    if not isinstance(patterns, FoundTasks):
+        patterns = find_tasks(patterns, place if measure else None, [place])
     if project is None:
         return patterns
     corrections = find_corrections(project, [task.path for task in patterns.tasks])
@@ -167,9 +178,10 @@ def _told(tasks: Sequence[Task]) -> Iterator[str]:
         yield f"{counted(len(corrected), 'image')} measured as corrected or reviewed in {corrected[0].folder}."
 
 
-def _place_of(order: Mapping[str, int], result: Mapping[str, Any]) -> int:
-    """The number of a result's image; what is not there comes first."""
-    return order.get(result["name"], -1)
+def _sort(results: list[dict[str, Any]], tasks: Sequence[Task]) -> None:
+    """Sort results as their images are; what is not there comes first."""
+    order = {task.name: number for number, task in enumerate(tasks)}
+    results.sort(key=lambda result: order.get(result["name"], -1))
 
 
 def _result_of(event: RunEvent[Task, dict[str, Any]]) -> dict[str, Any] | None:
@@ -196,16 +208,18 @@ def _clear(place: Path) -> None:
 
 
 def _report(
-    place: Path, results: list[dict[str, Any]], settings: BatchSettings, total: int, experiment: Experiment
-) -> Iterator[BatchEvent]:
+    place: Path, results: list[dict[str, Any]], settings: BatchSettings, total: int, experiment: Experiment,
+    decisions: Decisions,
+) -> Iterator[BatchEvent]:  # fmt: skip
     """Write tables, exports and the report, where images are measured."""
     _clear(place)  # of workers that died
     if not settings.measure:
         yield BatchEvent(total, total, "Done")
         return
     yield BatchEvent(total, total, "Writing tables and report")
-    images, followed = write_tables(place, results, experiment, settings.px_per_mm)
-    yield from (BatchEvent(total, total, note, note=note) for note in followed.grouping.notes)
+    images, followed = write_tables(place, results, experiment, settings.px_per_mm, decisions)
+    notes = (*followed.grouping.notes, *followed.notes, *_unfit(results))
+    yield from (BatchEvent(total, total, note, note=note) for note in notes)
     for name in write_exports(place, results, settings.exports, settings.reading):
         yield BatchEvent(total, total, f"Exporting {name}")
     failed = [item for item in results if "error" in item]
@@ -247,6 +261,7 @@ def _check(settings: BatchSettings, place: Path, here: bool) -> str:
             pass
     except OSError as error:
         raise InputFileError(f"Cannot write to the folder {place}: {error.strerror}. Choose another.") from error
+    _clear(place)
     return digest
 
 

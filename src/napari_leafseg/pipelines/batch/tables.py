@@ -16,6 +16,7 @@ from napari_leafseg.io import LABEL_SUFFIX, ReadOptions, label_path
 from napari_leafseg.io.exchange.formats import Labeled, write_format
 from napari_leafseg.io.exchange.names import relative_names
 from napari_leafseg.io.tables import as_csv
+from napari_leafseg.pipelines.batch.decisions import NOTHING_DECIDED, Decisions
 from napari_leafseg.pipelines.batch.growth import Followed, follow
 from napari_leafseg.pipelines.batch.parts import TABLES, keep_tracks, read_parts, read_tracks
 
@@ -36,8 +37,9 @@ class Tables(NamedTuple):
 
 
 def write_tables(
-    place: Path, results: list[dict[str, Any]], experiment: Experiment, px_per_mm: float | None = None
-) -> Tables:
+    place: Path, results: list[dict[str, Any]], experiment: Experiment, px_per_mm: float | None = None,
+    decisions: Decisions = NOTHING_DECIDED,
+) -> Tables:  # fmt: skip
     """Write ``leaves.csv``, ``plants.csv``, ``growth.csv``, ``tracks.csv``, ``images.csv`` and ``errors.csv``."""
     tables = {kind: read_parts(place, results, kind) for kind in TABLES}
     paths = {item["name"]: Path(item["path"]) for item in results if "error" not in item}
@@ -47,7 +49,7 @@ def write_tables(
     if "verified" in tables["leaves"]:  # of images that people corrected
         tables["leaves"]["verified"] = tables["leaves"]["verified"].eq(True)
     memory = read_tracks(place)
-    followed = follow(tables["leaves"], tables["plants"], known, scales, memory)
+    followed = follow(tables["leaves"], tables["plants"], known, scales, memory, decisions)
     keep_tracks(place, memory)
     _csv(place / "leaves.csv", followed.leaves)
     _csv(place / "plants.csv", followed.plants)

@@ -47,6 +47,8 @@ class CorrectForm(LeafsegWidget):
         column.addWidget(self.image_label)
         column.addWidget(self._tools())
         column.addLayout(self._history())
+        self.room = QVBoxLayout()  # for what is offered after a correction
+        column.addLayout(self.room)
         column.addWidget(self._review())
         column.addWidget(self._actions())
         self.legend = QLabel("◆ verified: sliders, new runs and other models leave it as it is.")

@@ -17,6 +17,7 @@ from napari_leafseg.editing.edit import Edit, difference, leaf_at
 from napari_leafseg.widgets.common.controls import allow
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS, CorrectForm
 from napari_leafseg.widgets.correct.keys import ACCEPT_KEY, NEXT_KEY, KeyBar, TypingWatch, bind_to_layer, words_for
+from napari_leafseg.widgets.correct.neighbors import NeighborOffer
 from napari_leafseg.widgets.correct.review import Review
 from napari_leafseg.widgets.correct.tool_controller import GROWING, ToolController
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
@@ -41,6 +42,8 @@ class CorrectWidget(CorrectForm):
         super().__init__(napari_viewer, parent)
         self.tools = ToolController(self.session, self)
         self.review = Review(self.session, self.controller, self)
+        self.neighbors = NeighborOffer(self.session, self.controller, self)
+        self.room.addWidget(self.neighbors)
         canvas = native_canvas(self.viewer)
         self.key_bar = None if canvas is None else KeyBar(canvas)
         self._connect()
@@ -76,7 +79,7 @@ class CorrectWidget(CorrectForm):
         self.filter_box.currentIndexChanged.connect(self._filter_changed)
         self.tools.told.connect(self.hint.setText)
         self.tools.angle_wanted.connect(self.angle_box.setValue)
-        for part in (self.tools, self.review):
+        for part in (self.tools, self.review, self.neighbors):
             part.changed.connect(self._refresh)
         self.angle_slider.valueChanged.connect(self.angle_box.setValue)
         self.angle_box.valueChanged.connect(self._angle_changed)
@@ -111,7 +114,11 @@ class CorrectWidget(CorrectForm):
         bind_to_layer(binding.layer, ACCEPT_KEY, self._accept_image)
 
     def _accept_image(self) -> None:
-        if isalive(self) and not self.typing_watch.typing:
+        if not isalive(self) or self.typing_watch.typing:
+            return
+        if self.neighbors.proposing:
+            self.neighbors.take()
+        else:
             self.review.accept_image()
 
     def _space(self, viewer: ViewerModel) -> Iterator[None]:
@@ -237,6 +244,7 @@ class CorrectWidget(CorrectForm):
         if self.key_bar is not None and isalive(self.key_bar):
             leaves = 0 if binding is None else self.session.record(binding.image).count
             words = words_for(leaves, self.review.reviewed, self.tools.widens, "" if tool is None else tool.help)
+            words = ["Enter take the shape", "Esc leave it"] if self.neighbors.proposing else words
             self.key_bar.say([] if image is None else words)
         self.progress_label.setText("" if image is None else str(self.review.progress()))
         if binding is None:

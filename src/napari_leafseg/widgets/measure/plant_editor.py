@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QMenu, QWidget
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.pipelines.measure import Measured
+from napari_leafseg.project.decisions import FoundAgain, Places, find_leaves, forget_waiting, take_tracks
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.widgets.common.controls import present
 
@@ -33,6 +34,8 @@ class PlantEditor(QObject):
         Returns the tray that holds for it.
     change_tray : callable
         Takes another one in its place.
+    places : callable
+        Returns where the leaves of the tables lie, by frame and leaf.
     parent : QObject
 
     Signals
@@ -49,10 +52,12 @@ class PlantEditor(QObject):
         settings: Callable[[], ImageMeasurementSettings],
         tray: Callable[[], Tray | None],
         change_tray: Callable[[Tray], None],
+        places: Callable[[], Places],
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._name, self._settings, self._tray, self._change_tray = name, settings, tray, change_tray
+        self._places = places
         self._before: dict[str, list[ImageMeasurementSettings]] = {}  # each decision about tracks, by name
 
     def menu(self, parent: QWidget, measured: Measured | None, chosen: list[int]) -> QMenu:
@@ -123,8 +128,16 @@ class PlantEditor(QObject):
         if self.can_undo:
             notes = self._settings()
             before = self._before[self._name()].pop().of_frames([[name] for name in notes.frames])
-            notes.links, notes.cuts = before.links, before.cuts
+            take_tracks(notes, find_leaves(before, self._places()).notes)  # whose numbers may be of earlier labels
             self.changed.emit()
+
+    def forget_waiting(self, found: FoundAgain) -> None:
+        """Forget the decisions that wait for leaves that are not found; can be undone as others."""
+        notes, kept = self._settings(), forget_waiting(found)
+        self._before.setdefault(self._name(), []).append(notes.model_copy(deep=True))
+        for name in ("links", "cuts", "plants", "pots", "leaves"):
+            setattr(notes, name, getattr(kept, name))
+        self.changed.emit()
 
     def forget_steps(self) -> None:
         """Keep no steps: another project is open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from napari.utils.notifications import show_error
 
@@ -18,6 +19,14 @@ from napari_leafseg.project.measurement_settings import (
 from napari_leafseg.project.write_job import Job
 from napari_leafseg.widgets.state.project_controller import ProjectController
 from napari_leafseg.widgets.state.project_store import ProjectStore
+
+
+class Asked(NamedTuple):
+    """Decisions as they were when tables were asked for: their name, the names of the frames, and they themselves."""
+
+    name: str = ""
+    images: Sequence[Sequence[str]] = ()
+    notes: ImageMeasurementSettings = ImageMeasurementSettings()
 
 
 class MeasurementSettingsStore(ProjectStore[MeasurementSettings]):
@@ -41,6 +50,14 @@ class MeasurementSettingsStore(ProjectStore[MeasurementSettings]):
             ref = None if project is None or path is None else project.find(path)
             found.append([str(path)] if ref is None else [ref.id, str(path)])
         return found
+
+    def take_found(self, asked: Asked, found: ImageMeasurementSettings) -> None:
+        """Keep decisions by the numbers that their leaves have now, unless others were made meanwhile."""
+        name, images, before = asked
+        now = self._kept.images.get(name)
+        if now is not None and found != before and now.of_frames(images) == before:
+            self._kept.images[name] = found
+            self.keep()
 
     def of_frames(self, name: str, images: Sequence[Sequence[str]]) -> ImageMeasurementSettings:
         """Return the notes of an image or series, which may be changed, their frames numbered as these images."""

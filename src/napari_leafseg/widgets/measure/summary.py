@@ -6,6 +6,7 @@ from html import escape
 
 from napari_leafseg._counts import counted
 from napari_leafseg.pipelines.measure import Measured
+from napari_leafseg.traits import area_column
 
 
 def series_summary(measured: Measured) -> str:
@@ -24,6 +25,16 @@ def series_summary(measured: Measured) -> str:
         days = list(grouping.day_of().values())
         text += f", {counted_days(max(days) - min(days))}"
     return text + "".join(f"<br>{escape(note)}" for note in (*grouping.notes, *measured.notes))
+
+
+def image_summary(measured: Measured) -> str:
+    """Describe what one image shows, as rich text."""
+    leaves, plants = len(measured.leaves), int((measured.plants["leaves"] > 0).sum())
+    area = area_column(measured.plants)
+    unit = "mm²" if area.endswith("mm2") else "px²"
+    total = f", {measured.plants[area].sum():,.0f} {unit}" if plants else ""
+    said = "".join(f"<br>{escape(note)}" for note in measured.notes)
+    return f"<b>{counted(leaves, 'leaf')}</b>, {counted(plants, 'plant')}{total}{said}"
 
 
 def counted_days(days: float) -> str:

@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_leafseg._counts import counted
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.traits import area_column
 from napari_leafseg.widgets.common.controls import allow, color_axes, push_button, wrapped_label
@@ -296,12 +297,18 @@ class TimelinePanel(QWidget):
         row.addWidget(self.separate_button, 1)
         row.addWidget(self.undo_button)
         column.addLayout(row)
+        self.forget_button = push_button("forget_waiting", "")
+        self.forget_button.setToolTip("Decisions about leaves that are not found, as the line above says")
+        self.forget_button.hide()
+        column.addWidget(self.forget_button)
         self.plot.selection_changed.connect(self._selected)
-        self.can_undo(False)
+        self.show_decisions(False, 0)
         self._selected()
 
-    def can_undo(self, possible: bool) -> None:
-        """Say whether there is a decision to take back."""
+    def show_decisions(self, possible: bool, waiting: int) -> None:
+        """Say whether there is a decision to take back, and how many wait for leaves."""
+        self.forget_button.setText(f"Forget {counted(waiting, 'decision')} that {'waits' if waiting == 1 else 'wait'}")
+        self.forget_button.setVisible(waiting > 0)
         allow(self.undo_button, "" if possible else "Nothing was decided yet")
 
     def _selected(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from napari_leafseg.editing.edit import leaf_at
 from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.pipelines.measure import Frame, MeasureCache, Measured, MeasureEvent, measure_job
+from napari_leafseg.project.decisions import Places, remember_leaves
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
@@ -34,8 +34,8 @@ from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.plots import OVER_TIME
 from napari_leafseg.widgets.measure.save_tables import TablesDialog, ask_and_save, ask_and_save_figure
 from napari_leafseg.widgets.measure.scale import ScaleControl
-from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
-from napari_leafseg.widgets.measure.summary import series_summary
+from napari_leafseg.widgets.measure.settings import Asked, MeasurementSettingsStore
+from napari_leafseg.widgets.measure.summary import image_summary, series_summary
 from napari_leafseg.widgets.measure.track_view import show_tracks, tell_tracks, track_colors
 from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.known_images import ExperimentStore
@@ -63,9 +63,14 @@ class MeasureWidget(MeasureForm):
         self.experiment_store = ExperimentStore.of(self.session)
         self._again, self._began = False, 0.0
         self.positions = PositionStore.of(self.session)
-        self.editor = PlantEditor(lambda: self.name, self._image_settings, self._tray, self._change_tray, self)
+
+        def places() -> Places:
+            return present(self.measured).places
+
+        self.editor = PlantEditor(lambda: self.name, self._image_settings, self._tray, self._change_tray, places, self)
         self.editor.changed.connect(self._noted)
         self._frames = self._asked_frames = list[list[str]]()  # of the tables, and of those that are being made
+        self._asked = Asked()
         self.finder = LeafFinder(self.session, self)
         self.cache = MeasureCache()
         self.scale = ScaleControl(self, self.settings_store, self.positions, lambda: self.name, self._ask)
@@ -92,6 +97,7 @@ class MeasureWidget(MeasureForm):
             curve_chosen.connect(self._curve_chosen)
         self.followed.row_chosen.connect(self._track_chosen)
         self.timeline.plot.moved.connect(self._move_in_time)
+        self.timeline.forget_button.clicked.connect(self._forget_waiting)
         self.timeline.plot.undone.connect(self.editor.undo_tracks)
         self._recolor = burst_timer(self, self._draw, 150)
         self.listen(self.viewer.dims.events.current_step, self._frame_changed)
@@ -168,7 +174,7 @@ class MeasureWidget(MeasureForm):
         listed = frames if self.series_box.isChecked() else []
         self._asked_frames = self.settings_store.names_of(frame.path for frame in listed)
         notes = self.notes.images.get(self.name, ImageMeasurementSettings()).of_frames(self._asked_frames)
-        self._began = time.monotonic()
+        self._began, self._asked = time.monotonic(), Asked(self.name, self._asked_frames, notes)
         known = self.experiment_store.known()
         scale = self.notes.scale_of(self.name)
         self.job.start(measure_job, frames, notes, scale, self.cache, known.of, self._setup_of())
@@ -212,21 +218,15 @@ class MeasureWidget(MeasureForm):
     def _show(self, measured: Measured) -> None:
         first = self.measured is None or self.measured.series != measured.series
         self.measured, self._frames = measured, self._asked_frames
+        if measured.decided is not None:
+            self.settings_store.take_found(self._asked, measured.decided.notes)
         self.show_example(area_column(measured.leaves))
         self.show_state("", True, measured.series)
         for view, table in ((self.leaves, measured.leaves), (self.plants, measured.plants),
                             (self.growth, measured.growth), (self.followed, measured.followed)):  # fmt: skip
             view.show_table(table)
         self._filter()
-        leaves, plants = len(measured.leaves), int((measured.plants["leaves"] > 0).sum())
-        if measured.series:
-            self.summary.setText(series_summary(measured))
-        else:
-            area = area_column(measured.plants)
-            unit = "mm²" if area.endswith("mm2") else "px²"
-            total = f", {measured.plants[area].sum():,.0f} {unit}" if plants else ""
-            said = "".join(f"<br>{escape(note)}" for note in measured.notes)
-            self.summary.setText(f"<b>{counted(leaves, 'leaf')}</b>, {counted(plants, 'plant')}{total}{said}")
+        self.summary.setText(series_summary(measured) if measured.series else image_summary(measured))
         if first:
             self.plot_box.setCurrentIndex(self.plot_box.findData("curves" if measured.series else "areas"))
         self._draw()
@@ -244,7 +244,7 @@ class MeasureWidget(MeasureForm):
             self.multiples.draw(self.measured, colors)
         elif figure is self.timeline:
             self.timeline.plot.draw(self.measured, colors, self._frame())
-            self.timeline.can_undo(self.editor.can_undo)
+            self.timeline.show_decisions(self.editor.can_undo, self.measured.waiting)
         else:
             self.plot.draw(kind, self.measured, colors)
 
@@ -335,6 +335,10 @@ class MeasureWidget(MeasureForm):
     def _move_in_time(self, row: int, track: int) -> None:
         self.editor.move_in_time(present(self.measured), row, track)
 
+    def _forget_waiting(self) -> None:
+        if (found := present(self.measured).decided) is not None:
+            self.editor.forget_waiting(found)
+
     def _name_edited(self, row: int, _column: str, text: str) -> None:
         self.editor.name_plant(int(present(self.measured).plants.iloc[row]["plant"]), text)
 
@@ -359,6 +363,7 @@ class MeasureWidget(MeasureForm):
         self.show_state("" if there else words, there is not None, there is not None and there.series)
 
     def _noted(self) -> None:
+        remember_leaves(self._image_settings(), present(self.measured).places)
         self.settings_store.keep()
         self._ask()
 

@@ -76,6 +76,8 @@ class Preferences:
         The working scale is found; percent where it is not; leaves are drawn as outlines.
     angle : float
         Growing angle of *Correct*.
+    offer_neighbors : bool
+        Whether a corrected leaf is offered on the days before and after.
     images_folder, project_folder : str
         Where file dialogs begin.
     panel_tab, panel_area, panel_width
@@ -101,6 +103,7 @@ class Preferences:
     scale = _Choice("segment/scale", 100.0, float)
     outline = _Choice("segment/outlines", True, _flag)
     angle = _Choice("correct/angle", 45.0, float)
+    offer_neighbors = _Choice("correct/offer_neighbors", True, _flag)
     images_folder = _Choice("images/folder", str(Path.home()), str)
     project_folder = _Choice("project/folder", str(Path.home()), str)
     panel_tab = _Choice("panel/tab", "segment", str)
