@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -117,12 +118,12 @@ _LONGEST = 200  # characters of a library's own words
 _SHOWN = 40  # characters of a value
 
 
-def entry_reason(item: dict[str, Any]) -> str:
+def entry_reason(item: Mapping[str, Any]) -> str:
     """Say what is wrong with one entry.
 
     Parameters
     ----------
-    item : dict
+    item : mapping
         An error of `pydantic.ValidationError.errors`: its type, place, input, message and context.
 
     Returns
