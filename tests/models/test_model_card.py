@@ -17,6 +17,7 @@ from napari_leafseg.models.store import user_models
 from napari_leafseg.models.store.bundle import bundle
 from napari_leafseg.models.store.card_document import card_document
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
+from napari_leafseg.models.store.mean import mean_of_checkpoints
 from napari_leafseg.models.store.model_card import holds_card, read_card, write_calibration, write_with_card
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, model_hash
@@ -180,6 +181,32 @@ def test_a_bundled_model_gets_other_weights_and_keeps_its_words(tmp_path, tiny_c
     assert all(torch.equal(network.state_dict()[key], value) for key, value in
                load_checkpoint(weights)[0].state_dict().items())  # fmt: skip
     assert weights.with_suffix(".md").read_text(encoding="utf-8") == card_document(after)
+
+
+def test_the_mean_of_two_trainings_names_both(tmp_path, tiny_checkpoint):
+    network, card = load_checkpoint(tiny_checkpoint)
+    first, second, output = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "mean"))
+    save_checkpoint(first, network, replace(card, version="1", provenance={"steps": 1}))
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(0.5)
+    save_checkpoint(second, network, replace(card, version="2", provenance={"steps": 2}))
+    mean_of_checkpoints([first, second], output)
+    halfway, read = load_checkpoint(output)
+    for key, value in halfway.named_parameters():
+        assert torch.allclose(value, network.state_dict()[key] - 0.25, atol=2e-3), key
+    assert (read.version, read.provenance["steps"]) == ("2", 2)
+    parts = read.provenance["mean_of"]
+    assert [part["version"] for part in parts] == ["1", "2"]
+    assert parts[1]["sha256"] == hashlib.sha256(second.read_bytes()).hexdigest()
+
+
+def test_a_mean_of_other_networks_is_refused(tmp_path, tiny_checkpoint):
+    with pytest.raises(ModelError, match="of another network"):
+        mean_of_checkpoints([find_model("leaf-small"), tiny_checkpoint], tmp_path / "mean.safetensors")
+    with pytest.raises(ModelError, match="two checkpoints or more"):
+        mean_of_checkpoints([tiny_checkpoint], tmp_path / "mean.safetensors")
+    assert not (tmp_path / "mean.safetensors").exists()
 
 
 @pytest.mark.parametrize(
