@@ -24,7 +24,7 @@ from napari_leafseg.training.config import TrainingConfig, read_training_config
 from napari_leafseg.training.data_config import DataConfig, SceneShare
 from napari_leafseg.training.loop import read_curves, train
 
-RECIPE = REPOSITORY / "resources" / "training" / "leaf-pretrained.yaml"
+RECIPE = REPOSITORY / "resources" / "training" / "leaf-pretrained-fourth.yaml"
 ENDING = 25
 """Seconds that are kept for saving and judging."""
 _PROBED = 8  # steps that tell how long one takes

@@ -145,12 +145,7 @@ class NeighborOffer(QWidget):
         binding, read = None if layer is None else self.session.binding(layer), None
         if (own or entry.review is not ReviewState.DONE) and binding is not None and binding.document.labels.ndim == 2:
             read = binding.document.labels.copy().copy
-        elif (
-            entry.review is not ReviewState.DONE
-            and project is not None
-            and ref is not None
-            and project.labels_path(ref).exists()
-        ):
+        elif entry.review is not ReviewState.DONE and project is not None and ref is not None and entry.has_leaves:
             read = partial(project.read_labels, ref)
         return SeriesImage(entry.path, [str(entry.path)] if ref is None else [ref.id, str(entry.path)], described, read)
 
