@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, ParameterError, ProjectError, UserError, plain_reason
@@ -107,6 +107,29 @@ def _take(project: Project, ref: ImageRef, path: Path, record: dict[str, Any]) -
     store_labels(project, ref, labels, f"segment with {model}", lambda _after: told)
 
 
+class _Known(BaseModel):
+    """What was known of an image, see `Experiment.layers`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    table: dict[str, str] = {}
+    exif: dict[str, str] = {}
+    hand: dict[str, str] = {}
+
+
+class _About(BaseModel):
+    """What ``batch.json`` has to look like; a later version may say more."""
+
+    settings: BatchSettings
+    digest: str = ""
+    place: str = ""
+    files: dict[str, str] = {}
+    pattern: str | None = None
+    known: dict[str, _Known] = {}
+    setups: dict[str, dict[str, Any]] = {}
+    model: dict[str, Any] = {}
+
+
 def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
     """Read what an experiment's folder says of it, and its settings.
 
@@ -119,8 +142,8 @@ def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
         raise InputFileError(f"{place} holds no measured experiment (batch.json). Choose a batch's folder.")
     about = read_json(place / "batch.json")
     try:
-        return about, BatchSettings.model_validate(about["settings"])
-    except (ValidationError, KeyError, TypeError) as error:
+        return about, _About.model_validate(about).settings
+    except ValidationError as error:
         raise InputFileError(
             f"{place / 'batch.json'} cannot be used ({plain_reason(error)}). Run the batch again."
         ) from error
