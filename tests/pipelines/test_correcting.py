@@ -185,6 +185,22 @@ def test_another_model_is_refused(experiment):
         list(update_experiment(experiment, workers=0))
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", '{"images": 5}', '{"format": 99}'])
+def test_tables_are_not_written_without_plants_and_dates_that_cannot_be_read(experiment, text):
+    before = (experiment / "plants.csv").read_bytes()
+    (project_of(experiment) / "experiment.json").write_text(text)
+    with pytest.raises(UserError, match=r"experiment\.json"):
+        list(update_experiment(experiment, workers=0))
+    assert (experiment / "plants.csv").read_bytes() == before
+
+
+def test_an_image_with_a_damaged_record_is_named_in_words(experiment, caplog):
+    (experiment / "labels" / "plant1_2026-05-01_label.json").write_text('{"image": 5}')
+    list(make_project(experiment))
+    assert "plant1_2026-05-01 is left out of the project" in caplog.text
+    assert "(it is not laid out as it should be)" in caplog.text
+
+
 def test_a_folder_without_an_experiment_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no measured experiment"):
         list(make_project(tmp_path))

@@ -168,7 +168,9 @@ def _done_images(place: Path, files: Mapping[str, Path]) -> list[_Done]:
             record = read_json(labels.with_suffix(".json"))
             path, sha256 = record["image"]["path"], str(record["image"].get("sha256", ""))
         except (OSError, UserError, KeyError, TypeError) as error:
-            _LOG.warning("%s is left out of the project: its record cannot be read (%s).", marker.stem, error)
+            _LOG.warning(
+                "%s is left out of the project: its record cannot be read (%s).", marker.stem, plain_reason(error)
+            )
             continue
         if labels.exists():
             found.append(_Done(marker.stem, files.get(marker.stem, Path(path)), sha256, labels, record))
@@ -227,6 +229,8 @@ def update_experiment(
     folder = own_project(place)
     if known is None:
         kept = load_experiment(read_list(folder, files.values())) if (folder / FILE).exists() else None
+        if kept is not None and kept.problem:
+            raise ProjectError(kept.problem)
         known = _known(about, files) if kept is None else kept.experiment
     if positions is None:
         there = (folder / "positions.json").exists()
