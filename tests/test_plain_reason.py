@@ -1,11 +1,11 @@
 """What libraries raise is told in words: no quotes of Python, no numbers of errors, no words of pydantic."""
 
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from napari_leafseg.errors import InputFileError, plain_reason
 
@@ -33,6 +33,11 @@ class Needed(BaseModel):
     settings: Settings
 
 
+class Either(BaseModel):
+    model: str | Annotated[Settings, BeforeValidator(lambda entries: entries)] = "small"
+    plane: int | Literal["max"] = "max"
+
+
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
@@ -54,12 +59,36 @@ class Needed(BaseModel):
         ({"inner": {"leaf": "big"}}, "“inner.leaf” must be a whole number, not “big”"),
         ({"stepps": 3}, "“stepps” is not known"),
         ({"steps": 0, "rate": 0}, "“steps” must be at least 1, not “0”; “rate” must be more than 0.0, not “0”"),
+        ({"steps": {"a": "b"}}, "“steps” must be a whole number, not a list of names and values"),
+        ({"steps": ["a", "b"]}, "“steps” must be a whole number, not a list"),
+        ({"steps": b"few"}, "“steps” must be a whole number, not something else"),
+        ({"kind": False}, "“kind” must be small or large, not “false”"),
+        ({5: "a"}, "“5” must be in quotes, as each name is a text"),
         ("text", "it must be a list of names and values, not “text”"),
     ],
 )  # fmt: skip
 def test_entries_that_do_not_fit(entries, words):
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate(entries)
+    assert plain_reason(caught.value) == words
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"model": {"steps": 0}}, "“model.steps” must be at least 1, not “0”"),
+        (
+            {"model": {"steps": 0, "stepps": 1}},
+            "“model.steps” must be at least 1, not “0”; “model.stepps” is not known",
+        ),
+        ({"model": 5}, "“model” must be a text or a list of names and values, not “5”"),
+        ({"model": [1]}, "“model” must be a text or a list of names and values, not a list"),
+        ({"plane": "x"}, "“plane” must be a whole number or max, not “x”"),
+    ],
+)
+def test_entries_of_one_kind_or_another_are_named_without_the_kinds(entries, words):
+    with pytest.raises(ValidationError) as caught:
+        Either.model_validate(entries)
     assert plain_reason(caught.value) == words
 
 
@@ -81,6 +110,11 @@ def test_errors_of_python_have_neither_quotes_nor_numbers(tmp_path):
     assert plain_reason(OSError(28, "No space left on device")) == "No space left on device"
     assert plain_reason(raised(lambda: {}["score"])) == "“score” is missing"
     assert plain_reason(raised(lambda: json.loads("{"))).startswith("Expecting property name")
+    assert plain_reason(raised(lambda: b"a\xff".decode("utf-8"))) == "it is no text in UTF-8: see byte 2"
+    assert plain_reason(raised(lambda: json.loads("5")["settings"])) == "it is not laid out as it should be"
+    assert plain_reason(raised(lambda: json.loads("[1]")["settings"])) == "it is not laid out as it should be"
+    assert plain_reason(raised(lambda: json.loads("5").items())) == "it is not laid out as it should be"
+    assert plain_reason(raised(lambda: int("x"))) == "“x” is no number"
     assert plain_reason(ValueError()) == "ValueError"
     assert plain_reason(ValueError("first line.\nsecond line")) == "first line"
     assert plain_reason(InputFileError("a.png is damaged. Copy it again.")) == "a.png is damaged. Copy it again"
@@ -90,3 +124,17 @@ def test_a_yaml_file_is_told_by_its_line():
     assert plain_reason(raised(lambda: yaml.safe_load("a: 1\nb: c: d\n"))) == (
         "line 2, column 5: mapping values are not allowed here"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: *b", "line 1, column 4: found undefined alias “b”"),
+        ("a:\n\tb: 1", "line 2, column 1: a tab where spaces are needed"),
+        ("a: !!python/object:os.system x", "line 1, column 4: the tag “!!python/object:os.system” is not known"),
+        ("a: [1, 2", "line 1, column 9: expected “,” or “]”, but got the end of the file"),
+        ("? [1, 2]\n: 3", "line 1, column 3: a name must be a text"),
+    ],
+)
+def test_yaml_has_no_quotes_of_python(text, words):
+    assert plain_reason(raised(lambda: yaml.safe_load(text))) == words

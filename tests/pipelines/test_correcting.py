@@ -13,7 +13,7 @@ from napari_leafseg.errors import UserError
 from napari_leafseg.io import read_labels, write_image
 from napari_leafseg.pipelines.batch import run as running
 from napari_leafseg.pipelines.batch.config import BatchSettings
-from napari_leafseg.pipelines.batch.correcting import experiment_of, make_project, update_experiment
+from napari_leafseg.pipelines.batch.correcting import experiment_of, make_project, read_about, update_experiment
 from napari_leafseg.pipelines.batch.rerun import read_records
 from napari_leafseg.pipelines.batch.rerun import rerun as rerun_record
 from napari_leafseg.pipelines.batch.run import run_batch
@@ -185,6 +185,22 @@ def test_another_model_is_refused(experiment):
         list(update_experiment(experiment, workers=0))
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", '{"images": 5}', '{"format": 99}'])
+def test_tables_are_not_written_without_plants_and_dates_that_cannot_be_read(experiment, text):
+    before = (experiment / "plants.csv").read_bytes()
+    (project_of(experiment) / "experiment.json").write_text(text)
+    with pytest.raises(UserError, match=r"experiment\.json"):
+        list(update_experiment(experiment, workers=0))
+    assert (experiment / "plants.csv").read_bytes() == before
+
+
+def test_an_image_with_a_damaged_record_is_named_in_words(experiment, caplog):
+    (experiment / "labels" / "plant1_2026-05-01_label.json").write_text('{"image": 5}')
+    list(make_project(experiment))
+    assert "plant1_2026-05-01 is left out of the project" in caplog.text
+    assert "(it is not laid out as it should be)" in caplog.text
+
+
 def test_a_folder_without_an_experiment_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no measured experiment"):
         list(make_project(tmp_path))
@@ -330,3 +346,34 @@ def test_an_experiment_of_which_nothing_was_done_is_brought_up_to_date(tmp_path)
         list(make_project(tmp_path / "out"))
     write_image(file, synthesize(400, SCENE).image)
     assert seen(update_experiment(tmp_path / "out", workers=0)) == {"one": False}
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"files": 5}, "“files” must be a list of names and values, not “5”"),
+        ({"files": {"day01": 5}}, "“files.day01” must be a text, not “5”"),
+        ({"known": {"day01": 5}}, "“known.day01” must be a list of names and values, not “5”"),
+        ({"known": {"day01": {"dreamed": {}}}}, "“known.day01.dreamed” is not known"),
+        ({"setups": {"day01": 5}}, "“setups.day01” must be a list of names and values, not “5”"),
+        ({"place": 5}, "“place” must be a text, not “5”"),
+        ({"pattern": 5}, "“pattern” must be a text, not “5”"),
+        ({"model": 5}, "“model” must be a list of names and values, not “5”"),
+        ({"settings": {"threads": "many"}}, "“settings.threads” must be a whole number, not “many”"),
+    ],
+)
+def test_what_is_wrong_in_batch_json_is_named(tmp_path, entries, words):
+    (tmp_path / "batch.json").write_text(json.dumps({"settings": {}} | entries))
+    with pytest.raises(UserError) as caught:
+        read_about(tmp_path)
+    assert str(caught.value) == f"{tmp_path / 'batch.json'} cannot be used ({words}). Run the batch again."
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("5", "it must be a list of names and values, not “5”"), ("{}", "“settings” is missing")]
+)
+def test_a_batch_json_of_another_kind_is_told_in_words(tmp_path, text, words):
+    (tmp_path / "batch.json").write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_about(tmp_path)
+    assert words in str(caught.value)

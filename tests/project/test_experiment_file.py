@@ -97,3 +97,17 @@ def test_any_text_can_be_written(project, kept):
     kept.experiment.set_by_hand(path, "plant", "größer \ud800")
     write_experiment(project.folder, experiment_content(kept, project))
     assert load_experiment(project) == kept
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([1], "is damaged in 1 place: all of it. What is damaged is left out"),
+        ({"images": {"IMG": {"hand": {"time": "never"}}}}, "is damaged in 1 place: “time” of “IMG”."),
+        ({"pattern": 5, "images": 5}, "is damaged in 2 places, the first is: the pattern ("),
+    ],
+)
+def test_what_is_damaged_is_counted_and_named_in_words(project, content, words):
+    name = project.images[0].id
+    (project.folder / FILE).write_text(json.dumps(content).replace("IMG", name))
+    assert words.replace("IMG", name) in load_experiment(project).problem

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import UserError, plain_reason
 from napari_leafseg.experiment import Experiment, ImageMetadata, Pattern
 from napari_leafseg.experiment.metadata import check_field
 from napari_leafseg.project.files import ImageRef, copy_aside
@@ -69,7 +69,7 @@ def _understand(content: Any, listed: Mapping[str, Path], kept: KeptExperiment) 
     try:
         kept.experiment.pattern = Pattern.parse(pattern).text if pattern else pattern if pattern in ("", None) else None
     except (UserError, TypeError, AttributeError) as error:
-        faults.append(f"the pattern ({error})")
+        faults.append(f"the pattern ({plain_reason(error)})")
     entries = content.get("images", {})
     if not isinstance(entries, dict):
         return [*faults, "the images"]
@@ -83,7 +83,7 @@ def _understand(content: Any, listed: Mapping[str, Path], kept: KeptExperiment) 
                 continue
             good = {key: text for key, text in values.items() if _usable(key, text)}
             if len(good) < len(values):
-                faults.append(f"{sorted(values.keys() - good.keys())[0]!r} of “{name}”")
+                faults.append(f"“{sorted(values.keys() - good.keys())[0]}” of “{name}”")
             if good:
                 kept.experiment.layers[layer][listed[name]] = good
     return faults

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import UserError
 
@@ -69,8 +70,9 @@ def read_kept(
         return kept
     faults = understand(content, listed, kept)
     if faults:
+        first = ": " if len(faults) == 1 else ", the first is: "
         kept.problem = (
-            f"{path} has {len(faults)} damaged entries, for example {faults[0]}. They are left out; the file as it was "
-            f"is kept as {path.name}.damaged. See whether {what} are right."
+            f"{path} is damaged in {counted(len(faults), 'place')}{first}{faults[0]}. What is damaged is left out; the "
+            f"file as it was is kept as {path.name}.damaged. See whether {what} are right."
         )
     return kept

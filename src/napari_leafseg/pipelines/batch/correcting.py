@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, ParameterError, ProjectError, UserError, plain_reason
@@ -107,6 +107,29 @@ def _take(project: Project, ref: ImageRef, path: Path, record: dict[str, Any]) -
     store_labels(project, ref, labels, f"segment with {model}", lambda _after: told)
 
 
+class _Known(BaseModel):
+    """What was known of an image, see `Experiment.layers`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    table: dict[str, str] = {}
+    exif: dict[str, str] = {}
+    hand: dict[str, str] = {}
+
+
+class _About(BaseModel):
+    """What ``batch.json`` has to look like; a later version may say more."""
+
+    settings: BatchSettings
+    digest: str = ""
+    place: str = ""
+    files: dict[str, str] = {}
+    pattern: str | None = None
+    known: dict[str, _Known] = {}
+    setups: dict[str, dict[str, Any]] = {}
+    model: dict[str, Any] = {}
+
+
 def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
     """Read what an experiment's folder says of it, and its settings.
 
@@ -119,8 +142,8 @@ def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
         raise InputFileError(f"{place} holds no measured experiment (batch.json). Choose a batch's folder.")
     about = read_json(place / "batch.json")
     try:
-        return about, BatchSettings.model_validate(about["settings"])
-    except (ValidationError, KeyError, TypeError) as error:
+        return about, _About.model_validate(about).settings
+    except ValidationError as error:
         raise InputFileError(
             f"{place / 'batch.json'} cannot be used ({plain_reason(error)}). Run the batch again."
         ) from error
@@ -145,7 +168,9 @@ def _done_images(place: Path, files: Mapping[str, Path]) -> list[_Done]:
             record = read_json(labels.with_suffix(".json"))
             path, sha256 = record["image"]["path"], str(record["image"].get("sha256", ""))
         except (OSError, UserError, KeyError, TypeError) as error:
-            _LOG.warning("%s is left out of the project: its record cannot be read (%s).", marker.stem, error)
+            _LOG.warning(
+                "%s is left out of the project: its record cannot be read (%s).", marker.stem, plain_reason(error)
+            )
             continue
         if labels.exists():
             found.append(_Done(marker.stem, files.get(marker.stem, Path(path)), sha256, labels, record))
@@ -204,6 +229,8 @@ def update_experiment(
     folder = own_project(place)
     if known is None:
         kept = load_experiment(read_list(folder, files.values())) if (folder / FILE).exists() else None
+        if kept is not None and kept.problem:
+            raise ProjectError(kept.problem)
         known = _known(about, files) if kept is None else kept.experiment
     if positions is None:
         there = (folder / "positions.json").exists()
