@@ -95,8 +95,14 @@ def _no_waiting_for_the_disk():
     os.fsync = real
 
 
+@pytest.fixture(scope="module")
+def _forgotten_viewers():
+    """Give back, once a file, what was passed over while it was in use, and is garbage now."""
+    gc.unfreeze()
+
+
 @pytest.fixture
-def _quick_collections():
+def _quick_collections(_forgotten_viewers):
     """Have the garbage collections of napari's viewers pass over what was there before: modules, mostly."""
     import torch  # noqa: F401  (tests load it sooner or later)
 

@@ -47,6 +47,7 @@ ALLOWED = {  # what other libraries call so, and names that files and commands o
     f"{READ}/models/query/pretrained/read.py": {"framework"},
     f"{READ}/models/store/bundle.py": {"framework"},
     f"{READ}/models/store/checkpoint.py": {"framework"},
+    f"{READ}/models/store/mean.py": {"framework"},
     f"{READ}/models/store/model_card.py": {
         "framework",
         "licence",

@@ -77,7 +77,7 @@ _REASON, _TIP = "reason", "usual tip"  # properties of a control
 
 
 def allow(control: QWidget, reason: str = "") -> None:
-    """Enable a control, or disable it and say why in its tip.
+    """Switch a control on, or off with the reason in its tip.
 
     Parameters
     ----------
