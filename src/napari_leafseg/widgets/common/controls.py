@@ -77,7 +77,7 @@ _REASON, _TIP = "reason", "usual tip"  # properties of a control
 
 
 def allow(control: QWidget, reason: str = "") -> None:
-    """Enable a control, or disable it and say why in its tip.
+    """Allow a control to be used, or gray it and say why in its tip.
 
     Parameters
     ----------
