@@ -91,6 +91,9 @@ class NeighborOffer(QWidget):
         column.addLayout(row)
         self.offer_box = QCheckBox("Offer a corrected leaf on its neighboring days")
         self.offer_box.setObjectName("offer_neighbors")
+        self.offer_box.setToolTip(
+            "After a correction: a link to the same leaf the day before and after, and there its shape to take or leave"
+        )
         self.offer_box.setChecked(preferences.offer_neighbors)
         self.offer_box.toggled.connect(self._offered)
         column.addWidget(self.offer_box)
