@@ -53,6 +53,16 @@ def open_export(images, qtbot):
     return dialog
 
 
+def test_one_dialog_is_open_however_often_it_is_asked_for(images, qtbot):
+    dialog = open_export(images, qtbot)
+    qtbot.mouseClick(images.export_button, Qt.MouseButton.LeftButton)
+    open_ones = [item for item in images.project_bar.findChildren(ExportDialog) if item.isVisible()]
+    assert open_ones == [dialog]
+    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not images.project_bar.findChildren(ExportDialog))
+    assert open_export(images, qtbot).isVisible()
+
+
 def tick(dialog, qtbot, name):
     box = next(box for box in dialog.form.findChildren(QAbstractButton) if box.objectName() == name)
     qtbot.mouseClick(box, Qt.MouseButton.LeftButton)

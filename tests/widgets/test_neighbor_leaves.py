@@ -115,6 +115,38 @@ def test_escape_leaves_the_leaf_as_it_is(widget, qtbot):
     assert not any("proposal" in layer.name for layer in widget.viewer.layers)
 
 
+def test_a_correction_that_is_taken_back_is_offered_no_more(widget, qtbot):
+    line = widget.neighbors.line
+    correct(widget)
+    qtbot.waitUntil(lambda: "Oct 21" in line.text(), timeout=20_000)
+    qtbot.mouseClick(widget.undo_button, Qt.MouseButton.LeftButton)
+    assert line.text() == ""
+    assert not widget.neighbors._soon.isActive()
+    qtbot.mouseClick(widget.redo_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "Oct 21" in line.text(), timeout=20_000)
+
+
+def test_what_is_said_of_an_image_goes_with_it(widget, qtbot):
+    images = widget.session.images
+    widget.neighbors.finder.go_to_leaf(images[0], 2, "the first")  # as a link does
+    widget.neighbors._asked_for, widget.neighbors._shape = (images[0].path, 2), discs(radius=9) == 2
+    qtbot.waitUntil(lambda: widget.neighbors.line.text() == "This is leaf 2 here.")
+    widget.neighbors.finder.go_to_leaf(images[1], 2, "the second")
+    qtbot.waitUntil(lambda: widget.binding is not None and at(widget) == 22)
+    assert widget.neighbors.line.text() == ""
+
+
+def test_links_are_seen_on_light_and_on_dark(widget, qtbot):
+    line = widget.neighbors.line
+    correct(widget)
+    qtbot.waitUntil(lambda: "Oct 21" in line.text(), timeout=20_000)
+    before = line.text()
+    widget.viewer.theme = "light"
+    ink = line.palette().color(line.foregroundRole()).name()
+    qtbot.waitUntil(lambda: f'<a href="0" style="color: {ink}">' in line.text())
+    assert line.text() != before
+
+
 def test_nothing_is_offered_when_it_is_off(widget, qtbot):
     box = widget.neighbors.offer_box
     qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))

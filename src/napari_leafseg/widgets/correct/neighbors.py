@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
 from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Layer
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.edit import Edit
+from napari_leafseg.editing.history import Step
 from napari_leafseg.pipelines.neighbors import SameLeaf, SeriesImage, propose_shape, same_leaves
 from napari_leafseg.widgets.common.controls import burst_timer, listen, push_button, wrapped_label
 from napari_leafseg.widgets.common.leaf_finder import LeafFinder
@@ -56,15 +59,18 @@ class NeighborOffer(QWidget):
         self.finder = LeafFinder(session, self)
         self.finder.arrived.connect(self._arrived)
         self._corrected: tuple[ListedImage, int, int] | None = None  # image, leaf, number of the step
+        self._step: Step | None = None  # which corrected it
+        self._here: Layer | None = None  # the image that the line speaks of as “here”
         self._shape: np.ndarray | None = None
         self._asked_for: tuple[Path, int] | None = None
         self._growth = 1.0
         self._proposal: tuple[LabelsBinding, Edit] | None = None
+        self._soon = burst_timer(self, self._look, 600)
+        self._recolor = burst_timer(self, self._color_links, 0)
         self._build()
         canvas = native_canvas(session.viewer)
         if canvas is not None:
             canvas.installEventFilter(self)
-        self._soon = burst_timer(self, self._look, 600)
         listen(session.corrected, self.corrected)
         listen(session.viewer.layers.selection.events.active, self._other_image)
 
@@ -85,6 +91,9 @@ class NeighborOffer(QWidget):
         column.addLayout(row)
         self.offer_box = QCheckBox("Offer a corrected leaf on its neighboring days")
         self.offer_box.setObjectName("offer_neighbors")
+        self.offer_box.setToolTip(
+            "After a correction: a link to the same leaf the day before and after, and there its shape to take or leave"
+        )
         self.offer_box.setChecked(preferences.offer_neighbors)
         self.offer_box.toggled.connect(self._offered)
         column.addWidget(self.offer_box)
@@ -107,17 +116,21 @@ class NeighborOffer(QWidget):
 
     def corrected(self, binding: LabelsBinding) -> None:
         """Remember a leaf that a person corrected."""
-        step, entry = binding.document.history.undoable, self.session.entry_of(binding.image)
-        if self._proposal is not None:
+        history, entry = binding.document.history, self.session.entry_of(binding.image)
+        step = history.undoable
+        gone = self._corrected is not None and self._corrected[0] is entry and self._step is not step
+        if self._proposal is not None or gone:
             self.leave()
-        if step is None or entry is None or not preferences.offer_neighbors or binding.document.labels.ndim != 2:
+        if step is None or history.redoable is not None or entry is None or binding.document.labels.ndim != 2:
+            return
+        if not preferences.offer_neighbors:
             return
         leaves = {leaf for edit in step.edits for leaf in edit.gained}
         if not 1 <= len(leaves) <= 2 or step.tool.startswith(_BY_MODEL):
             return
         plane = binding.plane
         leaf = max(leaves, key=lambda one: np.count_nonzero(plane == one))
-        self._corrected = entry, leaf, binding.document.number
+        self._corrected, self._step = (entry, leaf, binding.document.number), step
         self._soon.start()
 
     def _look(self) -> None:
@@ -162,8 +175,21 @@ class NeighborOffer(QWidget):
 
     def _as_link(self, where: str, words: str) -> str:
         """A link in the color of the text, as that of links is not seen on dark ground."""
-        ink = self.line.palette().color(QPalette.ColorRole.WindowText).name()
-        return f'<a href="{where}" style="color: {ink}">{escape(words)}</a>'
+        return f'<a href="{where}" style="color: {self._ink()}">{escape(words)}</a>'
+
+    def _ink(self) -> str:
+        return self.line.palette().color(QPalette.ColorRole.WindowText).name()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the theme with the color of the links."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._recolor.start()
+
+    def _color_links(self) -> None:
+        text = re.sub("color: #[0-9a-f]+", f"color: {self._ink()}", self.line.text())
+        if text != self.line.text():
+            self.line.setText(text)
 
     # -- going there -------------------------------------------------------------------------------------------------
 
@@ -181,7 +207,7 @@ class NeighborOffer(QWidget):
         entry = self.session.entry_of(binding.image)
         if entry is None or self._asked_for != (entry.path, leaf) or self._shape is None:
             return
-        self._asked_for = None
+        self._asked_for, self._here = None, binding.image
         same = self._shape.shape == binding.plane.shape
         edit = propose_shape(binding.plane, leaf, self._shape, binding.locked, self._growth) if same else None
         if edit is None:
@@ -229,6 +255,8 @@ class NeighborOffer(QWidget):
     def leave(self) -> None:
         """Leave the leaf as it is, and say no more of it."""
         proposal, self._proposal, self._corrected, self._asked_for = self._proposal, None, None, None
+        self._step = self._here = None
+        self._soon.stop()
         self._say("")
         if proposal is not None:
             layers.hide_overlay(self.session, proposal[0].image, _KIND)
@@ -236,5 +264,5 @@ class NeighborOffer(QWidget):
                 self.session.viewer.layers.selection.active = proposal[0].layer
 
     def _other_image(self, _event: Any = None) -> None:
-        if self._proposal is not None and self.session.focus() is not self._proposal[0].image:
+        if self._here is not None and self.session.focus() is not self._here:
             self.leave()

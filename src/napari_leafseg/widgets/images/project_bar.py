@@ -320,10 +320,14 @@ class ProjectBar(QWidget):
             self.controller.leave(self._reopening(self.controller.project.folder))
 
     def export(self) -> None:
-        """Ask what to export, and do so."""
-        dialog = ExportDialog(self.session, self)
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.show()
+        """Ask what to export, and do so; one dialog at a time."""
+        dialog = next((one for one in self.findChildren(ExportDialog) if one.isVisible()), None)
+        if dialog is None:
+            dialog = ExportDialog(self.session, self)
+            dialog.finished.connect(dialog.deleteLater)
+            dialog.show()
+        dialog.raise_()
+        dialog.activateWindow()
 
     def _start(
         self, then: Callable[[], None] | None, again: Callable[[Exception], None] | None, job: Any, *values: Any
