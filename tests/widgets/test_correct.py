@@ -246,6 +246,7 @@ def test_keys_act_on_the_leaf_under_the_mouse(desk):
 
 def test_naparis_brush_eraser_and_fill_are_recorded(desk, qtbot):
     widget, layer, hand = desk
+    assert widget.undo_button.text() == "↶ Undo Run of “test”"
     layer.mode, layer.selected_label, layer.brush_size = "paint", 7, 8
     hand.stroke((100, 30), (100, 60))
     painted = layer.data.copy()
@@ -442,6 +443,7 @@ def test_sliders_leave_corrected_leaves_alone_and_a_drag_is_one_step(shown, qtbo
     assert binding.undo().tool == "tune"
     assert np.array_equal(layer.data, before)
     assert segment.panel.values() == begun  # the sliders go back, too
+    assert widget.redo_button.text() == "↷ Redo tune"
     binding.redo()
     assert segment.panel.values() == tuned
     binding.undo()

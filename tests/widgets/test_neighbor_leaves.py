@@ -84,7 +84,7 @@ def key(widget, qtbot, which):
 def test_a_corrected_leaf_is_offered_where_nobody_reviewed_it(widget, qtbot):
     correct(widget)
     line = widget.neighbors.line
-    qtbot.waitUntil(lambda: "Leaf 2 was corrected" in line.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "Leaf 2 of " in line.text() and "was corrected" in line.text(), timeout=20_000)
     assert "Oct 21" in line.text()
     assert "Oct 23" not in line.text()  # which is reviewed
     assert at(widget) == 22

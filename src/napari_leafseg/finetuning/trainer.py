@@ -228,7 +228,7 @@ class FoldRun:
             return self._event("announce", step, trouble)
         self.evaluations.append(evaluation)
         before, mean = float(self.evaluations[0]["mean"]), float(evaluation["mean"])
-        message = f"Held-out images: {mean:.3f} ({before:.3f} before)"
+        message = f"SBD of the held-out images: {mean:.3f} ({before:.3f} before)"
         event = self._event("held_out", step, message, {"score": mean, "before": before, "step": float(step)})
         return replace(event, previews=shown)
 

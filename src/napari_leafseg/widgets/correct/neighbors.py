@@ -171,7 +171,9 @@ class NeighborOffer(QWidget):
         self._found = found
         links = ", ".join(self._as_link(str(at), one.day) for at, one in enumerate(found))
         no = self._as_link("no", "not now")
-        self._say(f"Leaf {leaf} was corrected. Look at it on {links}, or {no}." if found else "")
+        self._say(
+            f"Leaf {leaf} of {escape(entry.path.stem)} was corrected. Look at it on {links}, or {no}." if found else ""
+        )
 
     def _as_link(self, where: str, words: str) -> str:
         """A link in the color of the text, as that of links is not seen on dark ground."""

@@ -224,8 +224,8 @@ class CorrectWidget(CorrectForm):
         undoable, redoable = (None, None) if history is None else (history.undoable, history.redoable)
         allow(self.undo_button, "" if undoable is not None else "Nothing was changed yet.")
         allow(self.redo_button, "" if redoable is not None else "Nothing was taken back.")
-        self.undo_button.setText("↶ Undo" if undoable is None else f"↶ Undo {undoable.tool}")
-        self.redo_button.setText("↷ Redo" if redoable is None else f"↷ Redo {redoable.tool}")
+        self.undo_button.setText("↶ Undo" if undoable is None else f"↶ Undo {_in_words(undoable.tool)}")
+        self.redo_button.setText("↷ Redo" if redoable is None else f"↷ Redo {_in_words(redoable.tool)}")
         for button in (
             *self.action_buttons.values(),
             *self.review_buttons.values(),
@@ -262,6 +262,12 @@ class CorrectWidget(CorrectForm):
             self.key_bar = None
         self.controller.autosave()
         super().closeEvent(event)
+
+
+def _in_words(tool: str) -> str:
+    """What a step did, as its button calls it: a run of a model, or a tool."""
+    model = tool.removeprefix("segment with ")
+    return tool if model == tool else f"Run of “{model}”"
 
 
 _OPERATIONS: dict[str, Callable[[np.ndarray, int | None], Edit | None]] = {

@@ -109,8 +109,12 @@ class ImageSuggestions(QWidget):
         self.list.clear()
         for path in image_order({path: ranked.confidence for path, ranked in self._ranked.items()})[:_SHOWN]:
             ranked, name = self._ranked[path], Path(path).name
-            found = f"{ranked.confidence:.2f}   {name}, {counted(ranked.leaves, 'leaf')}"
-            words = found if ranked.leaves else f"none   {name}"
+            found = (
+                f"{counted(ranked.leaves, 'leaf')}, confidence {ranked.confidence:.2f}"
+                if ranked.leaves
+                else "no leaves"
+            )
+            words = f"{name}: {found}"
             item = QListWidgetItem(words)
             item.setData(Qt.ItemDataRole.UserRole, path)
             self.list.addItem(item)
