@@ -10,7 +10,7 @@ from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QToolTip, QVBoxLayout, QWidget
 
 from napari_leafseg.widgets.common.base import LeafsegWidget
-from napari_leafseg.widgets.common.controls import allow, push_button
+from napari_leafseg.widgets.common.controls import allow, push_button, set_tip
 from napari_leafseg.widgets.common.elided import ElidedButton, ElidedComboBox, ElidedLabel
 from tests.conftest import REPOSITORY
 from tests.widgets.layout_check import check, troubles
@@ -62,8 +62,13 @@ def test_a_gray_button_says_why_and_has_its_tip_again(qtbot):
     allow(button, "Only your own models are deleted.")
     assert not button.isEnabled()
     assert button.toolTip() == "Only your own models are deleted."
+    set_tip(button, "Out of the list, for now")
+    assert button.toolTip() == "Only your own models are deleted."
     allow(button)
     assert button.isEnabled()
+    assert button.toolTip() == "Out of the list, for now"
+    set_tip(button, "Out of the list")
+    allow(button)
     assert button.toolTip() == "Out of the list"
 
 

@@ -32,9 +32,13 @@ class LeafPlace(NamedTuple):
     long_y: float = 0.0
     long_x: float = 0.0
 
+    def fits(self, area: float) -> bool:
+        """Tell whether an area, in pixels, may be this leaf's: it is not of quite another size."""
+        return _LEAST <= area / max(self.area, 1e-9) <= _MOST
+
     def distance(self, other: LeafPlace) -> float:
         """Return how far another middle lies, in spreads of this leaf's pixels; infinite where the areas do not fit."""
-        if not _LEAST <= other.area / max(self.area, 1e-9) <= _MOST:
+        if not self.fits(other.area):
             return math.inf
         y, x, length = other.y - self.y, other.x - self.x, math.hypot(self.long_y, self.long_x)
         round_one = 2 * math.sqrt(self.area / math.pi)

@@ -11,6 +11,7 @@ from napari_leafseg.editing.leaf_places import LeafPlace, places_of_labels
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.project.decisions import find_leaves
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
+from napari_leafseg.traits.track_edits import TrackEdits
 
 
 def places_of_table(leaves: pd.DataFrame) -> dict[int, LeafPlace]:
@@ -22,6 +23,11 @@ def places_of_table(leaves: pd.DataFrame) -> dict[int, LeafPlace]:
         columns += [leaves[f"tip_{axis}_px"] - leaves[f"base_{axis}_px"] for axis in "yx"]
     rows = np.round(np.stack([column.to_numpy(float) for column in columns], axis=1), 1).tolist()
     return {int(leaf): LeafPlace(*row) for leaf, row in zip(leaves["leaf"], rows, strict=True)}
+
+
+def track_edits_of(notes: ImageMeasurementSettings) -> TrackEdits:
+    """Return what was decided about tracks, which may be changed without changing the notes."""
+    return TrackEdits(list(notes.links), list(notes.cuts))
 
 
 def notes_of_frame(notes: ImageMeasurementSettings, frame: int) -> ImageMeasurementSettings | None:

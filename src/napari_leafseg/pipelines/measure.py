@@ -18,12 +18,11 @@ from napari_leafseg.experiment import Described, Grouping, add_metadata, group_s
 from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks
 from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.io import to_rgb8
-from napari_leafseg.pipelines.decided import notes_of_frame, places_of_table, plant_overrides
+from napari_leafseg.pipelines.decided import notes_of_frame, places_of_table, plant_overrides, track_edits_of
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.project.decisions import FoundAgain, Places, find_leaves, waiting_sentences
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import Measurements, area_column, in_millimeters, measure
-from napari_leafseg.traits.track_edits import TrackEdits
 from napari_leafseg.traits.tracking import TrackMemory, growth, track_series
 
 _NOTHING_SET = Setup()
@@ -247,7 +246,7 @@ def _tables(
     leaves, plants = (_joined([getattr(item, kind) for item in metric], frames, order) for kind in ("leaves", "plants"))
     curves, points = pd.DataFrame(), np.zeros((0, 4))
     if series:
-        edits = TrackEdits(list(notes.links), list(notes.cuts))
+        edits = track_edits_of(notes)
         tracks = track_series(pixels, [one.places for one in grouping.series], edits, memory)
         if len(tracks):
             keys = tracks.set_index(["frame", "leaf"])["track"]

@@ -12,14 +12,17 @@ from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.edit import Edit, difference
 from napari_leafseg.editing.leaf_places import places_of_labels
 from napari_leafseg.experiment import Described, Source, group_series
-from napari_leafseg.pipelines.decided import places_of_table
+from napari_leafseg.pipelines.decided import places_of_table, track_edits_of
 from napari_leafseg.project.decisions import find_leaves
-from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, read_measurement_settings
+from napari_leafseg.project.measurement_settings import (
+    ALL_IMAGES,
+    ImageMeasurementSettings,
+    read_measurement_settings,
+)
 from napari_leafseg.traits import Measurements, measure
 from napari_leafseg.traits.track_edits import TrackEdits
-from napari_leafseg.traits.tracking import track_leaves
+from napari_leafseg.traits.tracking import track_series
 
-_LEAST, _MOST = 0.4, 2.5  # of the leaf's area; what is smaller or larger is no shape of this leaf
 _FITS = 0.9  # overlap from which on a leaf already has the shape
 
 
@@ -85,7 +88,7 @@ def same_leaves(images: Sequence[SeriesImage], at: int, leaf: int, project: Path
         return []
     frames = [measure(read()) for place in there if (read := images[place].labels) is not None]
     edits = _decided(project, [images[place].names for place in there], [item.leaves for item in frames])
-    tracks = track_leaves(frames, edits)
+    tracks = track_series(frames, [range(len(frames))], edits)
     known = {(frame, number): track for frame, number, track in
              zip(tracks["frame"], tracks["leaf"], tracks["track"], strict=True)}  # fmt: skip
     wanted = known.get((there.index(at), leaf))
@@ -113,16 +116,10 @@ def _growth(
 
 
 def _decided(project: Path | None, names: Sequence[Sequence[str]], tables: Sequence[object]) -> TrackEdits:
-    notes = None if project is None else read_measurement_settings(project).images.get("*")
+    notes = None if project is None else read_measurement_settings(project).images.get(ALL_IMAGES)
     numbered = (notes or ImageMeasurementSettings()).of_frames(names)
     places = {frame: places_of_table(table) for frame, table in enumerate(tables)}  # type: ignore[arg-type]
-    inside = set(range(len(names)))
-    held = find_leaves(numbered, places).holding
-    links, cuts = (
-        [(before, after) for before, after in edges if {before[0], after[0]} <= inside]
-        for edges in (held.links, held.cuts)
-    )
-    return TrackEdits(links, cuts)
+    return track_edits_of(find_leaves(numbered, places).holding)
 
 
 def _day(image: SeriesImage) -> str:
@@ -167,8 +164,7 @@ def propose_shape(
     mask = cv2.warpAffine(shape.astype(np.float32), moves, size, flags=cv2.INTER_LINEAR) >= 0.5
     mask &= (labels == 0) | (labels == leaf)
     both, either = np.count_nonzero(mask & (labels == leaf)), np.count_nonzero(mask | (labels == leaf))
-    share = np.count_nonzero(mask) / place.area
-    if both >= _FITS * either or not _LEAST <= share <= _MOST:
+    if both >= _FITS * either or not place.fits(float(np.count_nonzero(mask))):
         return None
     after = np.where(labels == leaf, 0, labels)
     after[mask] = leaf

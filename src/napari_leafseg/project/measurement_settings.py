@@ -83,8 +83,12 @@ class ImageMeasurementSettings(BaseModel):
         )
 
 
+ALL_IMAGES = "*"
+"""The name under which a project keeps what holds for all of its images as one series."""
+
+
 class MeasurementSettings(BaseModel):
-    """Of a whole project; `images` by name, "*" for all images as one series."""
+    """Of a whole project; `images` by name, `ALL_IMAGES` for all of them."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -13,10 +13,13 @@ from napari_leafseg.pipelines.batch.find import Task
 from napari_leafseg.pipelines.decided import notes_of_frame
 from napari_leafseg.project.corrections import place_of, read_list
 from napari_leafseg.project.decisions import FoundAgain, Places, find_leaves, waiting_sentences
-from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, read_measurement_settings
+from napari_leafseg.project.measurement_settings import (
+    ALL_IMAGES,
+    ImageMeasurementSettings,
+    read_measurement_settings,
+)
 
 _LOG = logging.getLogger(__name__)
-_ALL = "*"  # the notes of all images as one series
 
 
 class Decisions(NamedTuple):
@@ -48,7 +51,7 @@ def read_decisions(project: str | Path, tasks: Sequence[Task]) -> Decisions:
     ProjectError
         When it is no project, or its file is damaged.
     """
-    notes = read_measurement_settings(Path(project)).images.get(_ALL)
+    notes = read_measurement_settings(Path(project)).images.get(ALL_IMAGES)
     if notes is None:
         return NOTHING_DECIDED
     listed = read_list(project, [task.path for task in tasks])

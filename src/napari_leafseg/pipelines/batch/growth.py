@@ -17,7 +17,7 @@ from napari_leafseg.pipelines.batch.decisions import (
     find_decided,
     name_plants,
 )
-from napari_leafseg.pipelines.decided import places_of_table
+from napari_leafseg.pipelines.decided import places_of_table, track_edits_of
 from napari_leafseg.traits import Measurements, area_column
 from napari_leafseg.traits.track_edits import TrackEdits
 from napari_leafseg.traits.tracking import TrackMemory, growth, track_series
@@ -87,7 +87,7 @@ def follow(
     if len(leaves) and "frame" not in leaves:
         series = [one.places for one in grouping.series if len(one.places) > 1 and _is_series(one.places, known, names)]
         said += apart_sentences(decided.holding, series, names)
-        edits = TrackEdits(list(decided.holding.links), list(decided.holding.cuts))
+        edits = track_edits_of(decided.holding)
         leaves, curves = _followed(leaves, plants, series, names, pixels, grouping, memory, edits)
         if len(curves):
             curves["lasts"] = last_of(curves, series)

@@ -92,6 +92,12 @@ def allow(control: QWidget, reason: str = "") -> None:
     control.setToolTip(reason or control.property(_TIP) or "")
 
 
+def set_tip(control: QWidget, tip: str) -> None:
+    """Give a control another usual tip; one that is off goes on saying why (see `allow`)."""
+    control.setProperty(_TIP, tip)
+    control.setToolTip(control.property(_REASON) or tip)
+
+
 def wrapped_label(name: str, text: str = "") -> QLabel:
     """Make a label by its name, of as many lines as it needs."""
     label = QLabel(text)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.widgets.common.background_run import BackgroundRun, chosen_settings
-from napari_leafseg.widgets.common.controls import allow, listen, push_button, thin_progress, wrapped_label
+from napari_leafseg.widgets.common.controls import allow, listen, push_button, set_tip, thin_progress, wrapped_label
 from napari_leafseg.widgets.state.session import Session
 
 
@@ -55,15 +55,14 @@ class RunAllButton(QWidget):
         nothing = "All images of the list are reviewed." if self.run.session.images else "Add images to the list first."
         none = "" if self._left else nothing
         allow(self.more, "Stop it first." if running else none)
-        allow(self.button)
-        self.button.setToolTip(
+        allow(self.button, "" if running else none)
+        set_tip(
+            self.button,
             "Stop after what is being computed; what is done stays"
             if running
             else "Find the leaves of all images of the list in the background, from the shown one on: those that have "
-            "none, or whose model, parameters or file changed. Reviewed images and verified leaves stay as they are."
+            "none, or whose model, parameters or file changed. Reviewed images and verified leaves stay as they are.",
         )
-        if not running:
-            allow(self.button, none)
 
     def _clicked(self) -> None:
         if self.run.running:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from napari.viewer import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -20,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.widgets.common.base import LeafsegWidget
+from napari_leafseg.widgets.common.controls import set_tip
 from napari_leafseg.widgets.common.elided import ElidedLabel
 
 LEAF_ACTIONS = (
@@ -154,7 +157,7 @@ class CorrectForm(LeafsegWidget):
                 button.setText(label)
             else:
                 self.name_key(button.setText, label, f"review_{name}")
-            self.name_key(button.setToolTip, f"{name.capitalize()} leaf", f"review_{name}")
+            self.name_key(partial(set_tip, button), f"{name.capitalize()} leaf", f"review_{name}")
             row.addWidget(button, 0 if len(label) == 1 else 1)
             self.review_buttons[name] = button
         column.addLayout(row)

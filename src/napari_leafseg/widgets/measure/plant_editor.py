@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment.tray import Tray
+from napari_leafseg.pipelines.decided import track_edits_of
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.project.decisions import FoundAgain, Places, find_leaves, forget_waiting, take_tracks
 from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
@@ -154,10 +155,8 @@ class PlantEditor(QObject):
         self._edit_tracks(lambda tracks: tracks.link(_node(first), _node(second)))
 
     def _edit_tracks(self, change: Callable[[TrackEdits], None]) -> None:
-        from napari_leafseg.traits.track_edits import TrackEdits
-
         notes = self._settings()
-        tracks = TrackEdits(list(notes.links), list(notes.cuts))
+        tracks = track_edits_of(notes)
         change(tracks)
         if (tracks.links, tracks.cuts) == (notes.links, notes.cuts):
             return

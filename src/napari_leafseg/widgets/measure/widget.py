@@ -20,7 +20,7 @@ from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.pipelines.measure import Frame, MeasureCache, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.decisions import Places, remember_leaves
-from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
+from napari_leafseg.project.measurement_settings import ALL_IMAGES, ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, present
@@ -43,7 +43,6 @@ from napari_leafseg.widgets.state.labels_binding import LabelsBinding
 from napari_leafseg.widgets.state.overlays import outline_leaf
 
 _MEASURING = "The leaves are being measured …"
-_ALL = "*"
 _SLOW = 0.5  # seconds after which progress is shown
 
 
@@ -130,7 +129,7 @@ class MeasureWidget(MeasureForm):
         """The notes' name of what is measured."""
         binding = self.binding
         if self.series_box.isChecked() or binding is None:
-            return _ALL
+            return ALL_IMAGES
         return self.name_of(binding)
 
     def name_of(self, binding: LabelsBinding) -> str:

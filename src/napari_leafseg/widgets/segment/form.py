@@ -37,6 +37,7 @@ from napari_leafseg.widgets.common.controls import (
     list_again,
     present,
     push_button,
+    set_tip,
     thin_progress,
     wrapped_label,
 )
@@ -386,7 +387,7 @@ class SegmentForm(JobWidget):
     def show_folder(self, folder: Path | None) -> None:
         """Show where labels are saved."""
         where = str(folder) if folder else "a folder “leaves” beside the image"
-        self.save_button.setToolTip(f"Exports to {where}; key S on the canvas")
+        set_tip(self.save_button, f"Exports to {where}; key S on the canvas")
         self.folder_button.setToolTip(f"Choose where to export to. Now: {where}")
 
 
