@@ -94,7 +94,9 @@ def test_a_image_at_another_scale_with_leaves_outside_the_predicted_part():
     assert search.sbd[0, 0, 0] == pytest.approx(exact.sbd, abs=0.02)
     values = {"seed_threshold": 0.5, "angle": 40.0, "min_area_working": 12.0}
     assert image_values(values, prediction)["min_area"] == 48
-    assert model_values(prediction, seed_threshold=0.5, angle=40.0, min_area=48) == {**values, "grouping": 0.0}
+    assert model_values(prediction, seed_threshold=0.5, angle=40.0, min_area=48) == {
+        **values, "grouping": 0.0, "min_confidence": 0.0
+    }  # fmt: skip
 
 
 def test_without_leaves_or_with_the_wrong_labels_it_says_what_to_do():

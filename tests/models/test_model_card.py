@@ -7,18 +7,27 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
 from napari_leafseg._files import resource_folder
 from napari_leafseg.errors import ModelError
+from napari_leafseg.inference.calibration import calibrate
+from napari_leafseg.models.confidence import ConfidenceWeights
 from napari_leafseg.models.store import user_models
 from napari_leafseg.models.store.bundle import bundle
 from napari_leafseg.models.store.card_document import card_document
 from napari_leafseg.models.store.checkpoint import load_checkpoint, save_checkpoint
 from napari_leafseg.models.store.mean import mean_of_checkpoints
-from napari_leafseg.models.store.model_card import holds_card, read_card, write_calibration, write_with_card
+from napari_leafseg.models.store.model_card import (
+    holds_card,
+    read_card,
+    write_calibration,
+    write_confidence,
+    write_with_card,
+)
 from napari_leafseg.models.store.zoo import describe_model, find_model
 from napari_leafseg.pipelines.batch.config import BatchSettings, model_hash
 from napari_leafseg.pipelines.predictors import get_predictor
@@ -96,7 +105,7 @@ def test_a_pair_becomes_one_file_that_can_be_sent(tmp_path, monkeypatch):
 
 
 def test_a_calibration_is_written_into_the_card_alone(tmp_path):
-    weights, card = pair(tmp_path)
+    weights, card = pair(tmp_path, "leaf-small")
     settings = BatchSettings(model=str(weights))
     before, figures, digest = weights.read_bytes(), json.loads(card.read_text()), settings.digest()
     assert write_calibration(weights, (0.5, 1.25)) == card
@@ -116,6 +125,40 @@ def test_a_calibration_is_written_into_the_card_alone(tmp_path):
     assert read_card(weights).calibration == (0.5, 1.25)
 
 
+def test_how_evidence_is_weighed_is_written_into_either_card(tmp_path):
+    weights, card = pair(tmp_path, "leaf-small")
+    figures, digest = json.loads(card.read_text()), model_hash(weights)
+    fitted = ConfidenceWeights(offset=1.5, evidence={"height": (0.7, 0.1, 0.8), "outline": (6.0, 2.5, -0.25)})
+    assert write_confidence(weights, fitted, 0.06) == card
+    assert read_card(weights) == load_checkpoint(weights)[1]
+    assert read_card(weights).confidence == fitted
+    assert read_card(weights).defaults == {**figures["defaults"], "min_confidence": 0.06}
+    assert {**json.loads(card.read_text()), "confidence": None} == {
+        **figures, "calibration": None, "confidence": None, "defaults": read_card(weights).defaults
+    }  # fmt: skip
+    assert model_hash(weights) != digest
+    single = tmp_path / "single.safetensors"
+    write_with_card(weights, single, read_card(weights))
+    assert read_card(single) == read_card(weights)
+    write_with_card(weights, single, replace(read_card(weights), confidence=None))
+    assert read_card(single).confidence is None
+    assert write_confidence(single, fitted, 0.06) == single
+    assert read_card(single) == read_card(weights)
+
+
+def test_a_calibration_becomes_part_of_how_evidence_is_weighed(tmp_path):
+    weights, _ = pair(tmp_path, "leaf-small")
+    fitted = ConfidenceWeights(offset=1.5, evidence={"height": (0.7, 0.1, 0.8), "outline": (6.0, 2.5, -0.25)})
+    write_confidence(weights, fitted, 0.06)
+    write_calibration(weights, (2.0, -0.5))
+    card = read_card(weights)
+    assert card.calibration is None
+    leaves = {"height": np.array([0.3, 0.7, 0.9]), "outline": np.array([3.0, 6.0, 40.0])}
+    before, after = fitted.chance(leaves), card.confidence.chance(leaves)
+    np.testing.assert_allclose(after, [calibrate(value, (2.0, -0.5)) for value in before], atol=6e-4)
+    assert card.defaults["min_confidence"] == pytest.approx(calibrate(0.06, (2.0, -0.5)), abs=6e-4)
+
+
 def test_another_model_under_the_same_name_is_another_experiment(tmp_path, tiny_checkpoint):
     place = Path(shutil.copy(tiny_checkpoint, tmp_path / "mine.safetensors"))
     settings = BatchSettings(model=str(place))
@@ -127,7 +170,7 @@ def test_another_model_under_the_same_name_is_another_experiment(tmp_path, tiny_
 
 
 def test_a_model_without_calibration_keeps_its_hash(tmp_path):
-    weights, card = pair(tmp_path)
+    weights, card = pair(tmp_path, "leaf-small")
     content = json.loads(card.read_text())
     content.pop("calibration", None)
     card.write_text(json.dumps(content))
@@ -156,12 +199,16 @@ def test_a_calibration_that_is_none_says_so(tmp_path, text):
 
 def test_the_card_to_read_names_the_calibration():
     content = json.loads(find_model("leaf").with_suffix(".json").read_text(encoding="utf-8"))
-    content["calibration"] = None
+    content |= {"calibration": None, "confidence": None}
     plain = card_document(content)
     assert "calibrated" not in plain
     (added,) = set(card_document({**content, "calibration": [0.5, -1.25]}).split("\n")) - set(plain.split("\n"))
     assert "slope 0.5, offset -1.25" in added
     assert added.count(". ") == 0
+    weighed = {"offset": 1.5, "evidence": {"height": [0.7, 0.1, 0.8]}}
+    table = card_document({**content, "confidence": weighed})
+    assert "of offset 1.5." in table
+    assert "| `height` | 0.7 | 0.1 | 0.8 |" in table
 
 
 def test_a_bundled_model_gets_other_weights_and_keeps_its_words(tmp_path, tiny_checkpoint):
@@ -216,7 +263,11 @@ def test_a_mean_of_other_networks_is_refused(tmp_path, tiny_checkpoint):
         ("defaults", [1]), ("metrics", {"sbd": "good"}), ("target_diameter", "160"), ("target_diameter", 0),
         ("target_diameter", float("inf")), ("tta_views", 3), ("tta_views", 2.5), ("whole_image_size", -1),
         ("whole_image_size", True), ("least_leaf", "8"), ("name", 7), ("version", None), ("description", ["a"]),
-        ("provenance", "mine"), ("calibration", ["a", 1]),
+        ("provenance", "mine"), ("calibration", ["a", 1]), ("confidence", [1]), ("confidence", {"offset": 1}),
+        ("confidence", {"offset": "1", "evidence": {}}),
+        ("confidence", {"offset": 1.0, "evidence": {"x": [0.0, 1.0, 1.0]}}),
+        ("confidence", {"offset": 1.0, "evidence": {"height": [0.0, 0.0, 1.0]}}),
+        ("confidence", {"offset": 1.0, "evidence": {"height": [0.0, 1.0, float("nan")]}}),
     ],
 )  # fmt: skip
 def test_values_of_another_type_are_refused_by_name(tmp_path, entry, value):

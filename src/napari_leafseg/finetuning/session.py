@@ -169,6 +169,7 @@ class Session:
         return TrainingConfig(
             name="run", description=self.card.description, target_diameter=self.card.target_diameter,
             least_leaf=self.card.least_leaf, tta_views=self.card.tta_views, defaults=self.card.defaults,
+            confidence=self.card.confidence,
             model=self.card.config, init_from=str(self.base), instance_unique=instance_unique,
             data=DataConfig(count=1), seed=seed, steps=steps, batch=settings.crops, crop=settings.crop,
             learning_rate=settings.learning_rate, backbone_rate=settings.backbone_rate, warm_up=min(20, steps),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 
+from napari_leafseg.models.confidence import ConfidenceWeights
+
 RIGHT = 0.75
 """A leaf is right when its Dice with the truth exceeds this."""
 
+FOUND = 0.5
+"""A leaf is found when its Dice with the truth exceeds this: what does not is better left out."""
+
 _EDGE = 1e-3
+_SHRINKAGE = 1e-2
 
 
 class Calibration(NamedTuple):
@@ -62,6 +69,51 @@ def fit_calibration(raw: np.ndarray, right: np.ndarray) -> Calibration:
 
     found = minimize(loss, np.array([1.0, 0.0]), bounds=[(0.05, 20.0), (-20.0, 20.0)])
     return Calibration(round(float(found.x[0]), 3), round(float(found.x[1]), 3))
+
+
+def fit_confidence(
+    evidence: Mapping[str, np.ndarray], dice: np.ndarray, count: np.ndarray | None = None
+) -> tuple[ConfidenceWeights, float]:
+    """Fit how evidence is weighed (proportional odds: the same weights for leaves that are found and that are right).
+
+    Parameters
+    ----------
+    evidence : mapping of str to numpy.ndarray
+        Float (N,) by name, from `napari_leafseg.inference.evidence.leaf_evidence`.
+    dice : numpy.ndarray
+        float (N,), best Dice of each leaf with the truth.
+    count : numpy.ndarray, optional
+        float (N,), how much each leaf counts.
+
+    Returns
+    -------
+    weights : ConfidenceWeights
+        Whose chance is that the Dice exceeds `RIGHT`.
+    behind : float
+        By how much its log odds lie below those that the Dice exceeds `FOUND`.
+    """
+    counted = np.ones(len(dice)) if count is None else count / count.mean()
+    means = {name: (round(float(v.mean()), 4), round(float(v.std()) + 1e-4, 4)) for name, v in evidence.items()}
+    table = np.stack([np.clip((evidence[name] - mean) / scale, -4, 4) for name, (mean, scale) in means.items()], 1)
+    outcomes = [(dice > limit).astype(float) for limit in (FOUND, RIGHT)]
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        total, slopes = _SHRINKAGE * float((values[2:] ** 2).sum()), np.zeros(len(values))
+        slopes[2:] = 2 * _SHRINKAGE * values[2:]
+        for number, outcome in enumerate(outcomes):
+            odds = table @ values[2:] + values[number]
+            total += float((counted * (np.logaddexp(0, odds) - outcome * odds)).mean())
+            error = counted * (1 / (1 + np.exp(-odds)) - outcome) / len(dice)
+            slopes[number] += error.sum()
+            slopes[2:] += table.T @ error
+        return total, slopes
+
+    found = minimize(loss, np.zeros(2 + table.shape[1]), jac=True, method="L-BFGS-B").x
+    weights = {
+        name: (*place, round(float(value), 4)) for (name, place), value in zip(means.items(), found[2:], strict=True)
+    }
+    entries = {"offset": round(float(found[1]), 4), "evidence": weights}
+    return ConfidenceWeights.model_validate(entries), float(found[0] - found[1])
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> list[ReliabilityBin]:

@@ -79,7 +79,7 @@ def pack_prediction(prediction: Prediction) -> bytes:
             arrays |= {f"{number}/{at}/{name}": array for name, array in region.arrays().items()}
     header = {
         "format": FORMAT, "key": prediction.key, "series": len(prediction.shape) == 3,
-        "model": asdict(prediction.model), "family": prediction.family.kind,
+        "model": _written(prediction.model), "family": prediction.family.kind,
         "frames": [frame.model_dump() for frame in frames],
     }  # fmt: skip
     buffer = io.BytesIO()
@@ -89,6 +89,16 @@ def pack_prediction(prediction: Prediction) -> bytes:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 npy.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
     return buffer.getvalue()
+
+
+def _written(model: ModelInfo) -> dict[str, Any]:
+    """What a prediction keeps of its model, as JSON can say it."""
+    entries = asdict(model)
+    if model.confidence is None:  # versions before know no such entry
+        del entries["confidence"]
+    else:
+        entries["confidence"] = model.confidence.model_dump()
+    return entries
 
 
 def unpack_prediction(content: bytes, name: str = "The kept prediction") -> Prediction:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.grow import Growth
+from napari_leafseg.inference.calibration import calibrate
 from napari_leafseg.inference.dense_output import DISTANCE_ONE, DenseOutput
+from napari_leafseg.inference.evidence import leaf_evidence
 from napari_leafseg.inference.growth import EmbeddingGrowth
 from napari_leafseg.inference.label_shapes import enlarge_labels
-from napari_leafseg.inference.prediction import Prediction, Region
+from napari_leafseg.inference.prediction import ModelInfo, Prediction, Region
 from napari_leafseg.postprocessing import AngularGrouping, PublishedGrouping, WatershedGrouping
 
 FOREGROUND = 128
@@ -49,6 +52,7 @@ class PixelRegion(Region):
         super().__init__(rows, columns, (height, width))
         self.maps, self.confined = maps, confined
         self._lock = Lock()
+        self.model = ModelInfo("", "")
         self.group(maps.foreground >= FOREGROUND if foreground is None else foreground)
 
     def group(self, foreground: np.ndarray) -> None:
@@ -86,7 +90,31 @@ class PixelRegion(Region):
     def working_labels(self, values: dict[str, float]) -> np.ndarray:
         zoom = self.zoom
         smallest = values["min_area"] * zoom[0] * zoom[1]
-        return self.grouping_of(values).labels(values["seed_threshold"], values["angle"], smallest)
+        found = self.grouping_of(values).labels(values["seed_threshold"], values["angle"], smallest)
+        return self._sure(found, values)
+
+    def _sure(self, labels: np.ndarray, values: Mapping[str, float]) -> np.ndarray:
+        """Leave out leaves, 1 … N, of less than the least confidence; the published grouping's are all kept."""
+        least = _least(values)
+        if not least or not labels.any():
+            return labels
+        curve = self.model.calibration
+        confidence = np.array([calibrate(float(value), curve) for value in self._confidence(labels)])
+        numbers = np.zeros(len(confidence) + 1, labels.dtype)
+        kept = 1 + np.flatnonzero(confidence >= least)
+        numbers[kept] = np.arange(1, len(kept) + 1)
+        sure: np.ndarray = numbers[labels]
+        return sure
+
+    def seeds(self, values: Mapping[str, float]) -> np.ndarray:
+        """Return the seeds of the leaves, (N, 2) of whole working pixels, without those of too little confidence."""
+        grouping = self.grouping_of(values)
+        points = grouping.seeds(values["seed_threshold"], values["angle"]).points
+        if not _least(values) or not len(points):
+            return points
+        labels = grouping.labels(values["seed_threshold"], values["angle"], 0)
+        dropped = (labels > 0) & (self._sure(labels, values) == 0)
+        return points[~dropped[tuple(points.T)]]
 
     def labels_of_seeds(self, seeds: np.ndarray, values: dict[str, float]) -> np.ndarray:
         """Return leaves at the working scale that grow from those seeds, (N, 2) in the image, that lie here."""
@@ -110,8 +138,16 @@ class PixelRegion(Region):
     def confidence(self, window: np.ndarray) -> dict[int, float]:
         labels = self.sample(window).astype(np.int64)
         inside = labels > 0
-        if not inside.any():
-            return {}
+        leaves, index = np.unique(labels[inside], return_inverse=True)
+        labels[inside] = index + 1
+        return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, self._confidence(labels), strict=True)}
+
+    def _confidence(self, labels: np.ndarray) -> np.ndarray:
+        """Of leaves 1 … N at the working scale, the raw confidence, float (N,)."""
+        if self.model.confidence is not None:
+            evidence = leaf_evidence(labels, self.maps.distance, self.maps.foreground)
+            return self.model.confidence.chance(evidence)
+        inside = labels > 0
         leaves, index = np.unique(labels[inside], return_inverse=True)
         sizes = np.bincount(index)
         distance = np.minimum(cv2.GaussianBlur(self.maps.distance, (0, 0), 1.0).astype(float) / DISTANCE_ONE, 1)
@@ -126,8 +162,8 @@ class PixelRegion(Region):
         passes = np.minimum(1, distance[inside] / np.maximum(peak[index], 1e-6))
         touching = np.bincount(index, contact, len(leaves))
         level = np.bincount(index, contact * passes, len(leaves)) / np.maximum(touching, 1)
-        confidence = peak * tight * (1 - 0.7 * level)
-        return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, confidence, strict=True)}
+        confidence: np.ndarray = peak * tight * (1 - 0.7 * level)
+        return confidence
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {
@@ -153,12 +189,18 @@ class LeafPrediction(Prediction):
     """What the distance + embedding model said of one image.
 
     Its tunables are ``seed_threshold`` (0.1 to 0.95, share of the distance map's maximum), ``angle`` (5 to 75 degrees),
-    ``grouping`` (0 = best-seed, 1 = published, 2 = watershed) and ``min_area`` (smallest leaf, pixels of the image).
+    ``grouping`` (0 = best-seed, 1 = published, 2 = watershed), ``min_confidence`` (0 to 0.95) and ``min_area``
+    (smallest leaf, pixels of the image).
     """
 
     regions: Sequence[PixelRegion]
     region = PixelRegion
     kind = "distance_embedding"
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        for region in self.regions:
+            region.model = self.model  # which weighs what the maps tell of a leaf
 
     def seeds(
         self, seed_threshold: float | None = None, grouping: float | None = None, angle: float | None = None
@@ -168,7 +210,7 @@ class LeafPrediction(Prediction):
         values = self.complete({name: value for name, value in given.items() if value is not None})
         found = [np.zeros((0, 2))]
         for region in self.regions:
-            points = region.grouping_of(values).seeds(values["seed_threshold"], values["angle"]).points
+            points = region.seeds(values)
             found.append((points + 0.5) / region.zoom - 0.5 + (region.rows.start, region.columns.start))
         return np.concatenate(found)
 
@@ -194,6 +236,11 @@ class LeafPrediction(Prediction):
             small = _principal_colors(region.maps)
             full[region.rows, region.columns] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         return full
+
+
+def _least(values: Mapping[str, float]) -> float:
+    """The least confidence of a leaf; the published grouping knows none."""
+    return 0.0 if int(values.get("grouping", BEST_SEED)) == PUBLISHED else values.get("min_confidence", 0.0)
 
 
 def _principal_colors(maps: DenseOutput) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_leafseg.editing.grow import Growth
 from napari_leafseg.inference.label_shapes import enlarge_labels, refine_labels
+from napari_leafseg.models.confidence import ConfidenceWeights
 from napari_leafseg.models.parameters import MIN_AREA, MIN_AREA_WORKING, ParameterSpec, check_values
 from napari_leafseg.models.registry import ModelFamily, get_family
 from napari_leafseg.versions import timestamp
@@ -33,6 +34,7 @@ class ModelInfo:
     device: str = ""
     precision: str = ""
     sha256: str = ""
+    confidence: ConfidenceWeights | None = None
 
 
 class Region:

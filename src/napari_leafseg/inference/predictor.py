@@ -215,6 +215,7 @@ class Predictor:
         info = ModelInfo(
             self.card.name, self.card.version, self.card.defaults, self._tiled.views, self.tta.scales,
             self.card.config.kind, self.card.calibration, self._tiled.device.type, self._tiled.precision,
+            confidence=self.card.confidence,
         )  # fmt: skip
         prediction = self._tiled.prediction(
             (shape[0], shape[1]), working, regions, info, self._notes, source or {"name": name}, scale is None, given

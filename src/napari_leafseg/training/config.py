@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from napari_leafseg._files import read_regular
 from napari_leafseg.errors import InputFileError, ParameterError, UserError, plain_reason
+from napari_leafseg.models.confidence import ConfidenceWeights
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import AnyModelConfig, presets
 from napari_leafseg.models.store.model_card import EARLIER_DEFAULTS
@@ -94,7 +95,7 @@ class TrainingConfig(BaseModel):
     whole_images : bool
         Train on whole images, resized to fit into `crop` with their aspect kept, instead of on crops; what is beside
         the image carries no loss.
-    least_leaf : float
+    least_leaf, confidence
         See `napari_leafseg.models.store.model_card.ModelCard`.
     draw_ahead : bool
         Draw a batch while the one before is learned from: a tenth less time, but the last bits of sums then differ from
@@ -164,6 +165,7 @@ class TrainingConfig(BaseModel):
     zoom: tuple[float, float] = (0.55, 1.3)
     smallest_leaf: int = Field(16, ge=0)
     least_leaf: float = Field(0.0, ge=0)
+    confidence: ConfidenceWeights | None = None
     imagenet: bool = False
     draw_ahead: bool = False
     grays: float = Field(0.04, ge=0, le=1)

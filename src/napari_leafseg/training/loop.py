@@ -145,6 +145,7 @@ class _Run:
             least_leaf=self.config.least_leaf,
             tta_views=self.config.tta_views,
             whole_image_size=self._whole_size(),
+            confidence=self.config.confidence,
             metrics=self.metrics,
             provenance={
                 "training": json.loads(self.config.model_dump_json(serialize_as_any=True)),

@@ -36,5 +36,9 @@ DISTANCE_EMBEDDING = ModelFamily(
             "distance map, joined where the embedding turns by less than the angle from one to the other.",
             choices=("best-seed", "published", "watershed"),
         ),
+        ParameterSpec(
+            "min_confidence", "Least confidence", "", 0.0, 0.95, 0.01, 0.0, 2,
+            "Leaves of lower confidence are left out: ground, edges and algae that look like leaves.",
+        ),
     ),
 )  # fmt: skip

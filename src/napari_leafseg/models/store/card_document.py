@@ -26,7 +26,7 @@ def card_document(card: dict[str, Any]) -> str:
         if section == "measured":
             parts += _table(document.get(section, []))
             parts.append(_defaults(card["defaults"]))
-            parts += _calibration(card.get("calibration"))
+            parts += _calibration(card.get("calibration")) + _confidence(card.get("confidence"))
         else:
             parts += ["\n".join(lines) for lines in document.get(section, [])]
     return "\n\n".join(parts) + "\n"
@@ -44,6 +44,20 @@ def _calibration(curve: list[float] | None) -> list[str]:
         "A leaf's confidence is calibrated: it is the chance that the leaf is right "
         f"(slope {slope:g}, offset {offset:g} over the logit of the raw confidence)."
     ]
+
+
+def _confidence(weights: dict[str, Any] | None) -> list[str]:
+    if weights is None:
+        return []
+    table = [
+        {"evidence": f"`{name}`", "mean": f"{mean:g}", "deviation": f"{deviation:g}", "weight": f"{weight:g}"}
+        for name, (mean, deviation, weight) in weights["evidence"].items()
+    ]
+    words = (
+        "A leaf's confidence is the chance that it is right: a logistic curve over what the maps tell of it, "
+        f"of offset {weights['offset']:g}."
+    )
+    return [words, *_table(table)]
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.numpy import save
 from napari_leafseg._extras import missing
 from napari_leafseg._files import write_atomically
 from napari_leafseg.errors import ModelError, entry_reason
+from napari_leafseg.models.confidence import ConfidenceWeights
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import ModelFamily, get_family, parse_config_json
 from napari_leafseg.versions import with_new_names
@@ -54,6 +56,8 @@ class ModelCard:
         `target_diameter` counts.
     calibration : tuple of float or None
         Slope and offset that turn a leaf's raw confidence into the chance that it is right; None where not measured.
+    confidence : ConfidenceWeights or None
+        How what the maps tell of a leaf is weighed into its confidence; None where that was not fitted.
     """
 
     name: str
@@ -69,6 +73,7 @@ class ModelCard:
     whole_image_size: int = 0
     least_leaf: float = 0.0
     calibration: tuple[float, float] | None = None
+    confidence: ConfidenceWeights | None = None
 
     @property
     def source(self) -> str:
@@ -133,6 +138,10 @@ def check_weights(path: str | Path) -> None:
 def embed(card: ModelCard) -> dict[str, str]:
     """Write a card as the header of a checkpoint that holds it."""
     about = {name: value for name, value in card.__dict__.items() if name != "config"}
+    if card.confidence is None:  # versions before know no such entry
+        del about["confidence"]
+    else:
+        about["confidence"] = card.confidence.model_dump()
     return {"format": FORMAT, "config": card.config.model_dump_json(), "card": json.dumps(about, sort_keys=True)}
 
 
@@ -163,8 +172,8 @@ def read_card(path: str | Path) -> ModelCard:
         entries["defaults"] = with_new_names(entries.get("defaults", {}), EARLIER_DEFAULTS)
         entries["provenance"] = with_new_names(entries.get("provenance", {}), {"pictures": "images"})
         entries["calibration"] = _checked_calibration(entries.get("calibration"), source)
-        _check_entries(entries, source)
-        return ModelCard(config=parse_config_json(config), **entries)
+        checked = _check_entries(entries, source)
+        return ModelCard(config=parse_config_json(config), **{**entries, "confidence": checked.confidence})
     except OSError as error:
         raise ModelError(
             f"{path} holds weights alone, and its card {beside.name} is not beside it. Put both files into one folder."
@@ -188,6 +197,8 @@ def write_with_card(source: Path, target: Path, card: ModelCard) -> None:
 def write_calibration(path: Path, calibration: tuple[float, float]) -> Path:
     """Write a calibration into a model's card, beside the weights or in their header; the weights stay as they are.
 
+    Where the card says how evidence is weighed, it becomes part of that, and the least confidence leaves out the same.
+
     Returns
     -------
     path
@@ -198,15 +209,45 @@ def write_calibration(path: Path, calibration: tuple[float, float]) -> Path:
     ModelError
         As `read_card`; also when the calibration is no pair of finite numbers.
     """
-    card = replace(read_card(path), calibration=_checked_calibration(calibration, path))
+    card, curve = read_card(path), _checked_calibration(calibration, path)
+    if card.confidence is None or curve is None:
+        return _rewrite(path, replace(card, calibration=curve))
+    least = card.defaults.get("min_confidence", 0.0)
+    if least:
+        odds = curve[0] * math.log(least / (1 - least)) + curve[1]
+        least = round(1 / (1 + math.exp(-odds)), 3)
+    return write_confidence(path, card.confidence.calibrated(*curve), least)
+
+
+def write_confidence(path: Path, weights: ConfidenceWeights, least: float) -> Path:
+    """Write how a model weighs evidence into its card, as `write_calibration`; no calibration is left on top of it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of the model's weights.
+    weights : ConfidenceWeights
+    least : float
+        Default of the parameter ``min_confidence``, 0 to 1.
+    """
+    card = read_card(path)
+    defaults = {**card.defaults, "min_confidence": least}
+    return _rewrite(path, replace(card, calibration=None, confidence=weights, defaults=defaults))
+
+
+def _rewrite(path: Path, card: ModelCard) -> Path:
+    """Write what was fitted into a card; everything else in it stays as it is written."""
     if holds_card(path):
         write_with_card(path, path, card)
         return path
     beside = card_path(path)
     entries = json.loads(beside.read_text(encoding="utf-8"))
     words = {name: entries.pop(name) for name in ("weights", "document") if name in entries}
-    entries |= {"calibration": card.calibration, **words}
-    write_atomically(beside, (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
+    entries |= {"defaults": card.defaults, "calibration": card.calibration}
+    if card.confidence is not None:
+        entries["confidence"] = card.confidence.model_dump()
+    text = json.dumps({**entries, **words}, indent=1, ensure_ascii=False)
+    write_atomically(beside, (text + "\n").encode())
     return beside
 
 
@@ -227,14 +268,16 @@ class _Entries(BaseModel):
     whole_image_size: int = Field(0, ge=0)
     least_leaf: FiniteFloat = Field(0.0, ge=0)
     calibration: Any = None
+    confidence: ConfidenceWeights | None = None
 
 
-def _check_entries(entries: dict[str, Any], source: Path) -> None:
+def _check_entries(entries: dict[str, Any], source: Path) -> _Entries:
     """Refuse a card with entries of a wrong type or range, by name; unknown ones are another version's."""
     try:
-        _Entries.model_validate(entries)
+        return _Entries.model_validate(entries)
     except ValidationError as error:
-        wrong = [entry_reason(item) for item in error.errors() if item["type"] not in ("extra_forbidden", "missing")]
+        others = ("extra_forbidden", "missing")
+        wrong = [entry_reason(item) for item in error.errors() if item["type"] not in others or len(item["loc"]) > 1]
         if not wrong:
             raise
         raise ModelError(f"{source}: an entry of its card does not fit: {wrong[0]}. Get the file again.") from error

@@ -134,6 +134,8 @@ def model_hash(path: Path) -> str:
     values += [card.target_diameter, card.tta_views, card.whole_image_size, card.least_leaf]
     if card.calibration is not None:  # experiments that do without are as they were
         values.append(card.calibration)
+    if card.confidence is not None:
+        values.append(card.confidence.model_dump_json())
     return hashlib.sha256(f"{file_hash(path)} {values}".encode()).hexdigest()
 
 
