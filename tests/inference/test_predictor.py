@@ -45,7 +45,7 @@ def test_labels_are_pure_and_follow_the_tunables(prediction):
 
 def test_tunables_describe_themselves_and_refuse_nonsense(prediction):
     names = [tunable.name for tunable in prediction.tunables]
-    assert names == ["seed_threshold", "angle", "grouping", "min_area"]
+    assert names == ["seed_threshold", "angle", "grouping", "min_confidence", "min_area"]
     assert all(t.minimum <= t.default <= t.maximum and t.help and t.label for t in prediction.tunables)
     with pytest.raises(UserError, match="between 5 and 75"):
         prediction.labels(angle=200)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment.table import read_table
+from napari_leafseg.finetuning.config import FinetuneSettings
 from napari_leafseg.io import read_image, read_labels
 from napari_leafseg.pipelines.datasets import convert
 from napari_leafseg.pipelines.datasets.colors import read_palette
@@ -54,7 +55,11 @@ def same_leaves(ours, truth):
 
 @pytest.mark.train
 @pytest.mark.parametrize("name", MADE)
-def test_from_the_files_to_training_fine_tuning_and_a_scored_table(name, tmp_path, models, tiny_checkpoint):  # noqa: F811
+def test_from_the_files_to_training_fine_tuning_and_a_scored_table(
+    name, tmp_path, models, tiny_checkpoint, monkeypatch  # noqa: F811
+):  # fmt: skip
+    for length in ("run_steps", "crops"):  # what is learned in 150 steps is not the question here
+        monkeypatch.setattr(FinetuneSettings, length, 6 if length == "run_steps" else 1)
     source, output = MADE[name](tmp_path / "downloaded"), tmp_path / "my converted"
     result = run("data", "convert", name, source, output)
     assert result.exit_code == 0, result.output
@@ -63,7 +68,7 @@ def test_from_the_files_to_training_fine_tuning_and_a_scored_table(name, tmp_pat
         shlex.split(line)[1:] for line in result.stdout.splitlines() if line.startswith("napari-leafseg ")
     )
     recipe = yaml.safe_load((output / "train.yaml").read_text())
-    recipe |= {"steps": 2, "batch": 1, "crop": 64, "model": "tiny", "init_from": None}
+    recipe |= {"steps": 2, "batch": 1, "crop": 64, "model": "tiny", "init_from": None, "validation_count": 2}
     (output / "train.yaml").write_text(yaml.safe_dump(recipe))
     assert (train[0], finetune[0], score[:2]) == ("train", "finetune", ["data", "score"])
     trained = run(*train, "--device", "cpu")
