@@ -60,7 +60,7 @@ def test_run_shows_leaves_sliders_and_count(widget, viewer, qtbot):
     assert isinstance(layer, Labels)
     assert layer.data.max() > 0
     assert widget.count_label.text().startswith(f"<b>{layer.data.max()} ")
-    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_area"}
+    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_confidence", "min_area"}
     assert widget.scale_box.value() == pytest.approx(100 * widget.session.record(widget.image).prediction.scale, abs=1)
     assert widget.save_button.isEnabled()
 
@@ -276,7 +276,7 @@ def test_leaving_an_image_while_it_is_segmented_loses_nothing(widget, viewer, pl
     viewer.layers.selection.active = viewer.layers["plant"]
     settle(widget, qtbot)
     assert viewer.layers["plant leaves"].data.max() > 0
-    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_area"}
+    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_confidence", "min_area"}
 
 
 def test_the_right_image_is_chosen(widget, viewer, plant_image, qtbot):

@@ -215,7 +215,7 @@ def write_calibration(path: Path, calibration: tuple[float, float]) -> Path:
     least = card.defaults.get("min_confidence", 0.0)
     if least:
         odds = curve[0] * math.log(least / (1 - least)) + curve[1]
-        least = round(1 / (1 + math.exp(-odds)), 3)
+        least = round(1 / (1 + math.exp(-odds)), 2)
     return write_confidence(path, card.confidence.calibrated(*curve), least)
 
 
