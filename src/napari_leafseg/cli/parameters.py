@@ -35,7 +35,11 @@ def _number(text: str | float) -> float:
 
 PxPerMm = Annotated[
     float | None,
-    typer.Option(parser=_number, metavar="NUMBER", help="Pixels a millimeter; traits are in pixels if left out."),
+    typer.Option(
+        parser=_number,
+        metavar="NUMBER",
+        help="Pixels a millimeter of images of which no other scale is known; traits are in pixels without any.",
+    ),
 ]
 MarkerSize = Annotated[
     float | None,
@@ -47,7 +51,10 @@ MarkerSize = Annotated[
 ]
 TrayFile = Annotated[
     Path | None,
-    typer.Option("--tray", help="A tray saved from Measure, or a project's folder: its trays and scales."),
+    typer.Option(
+        "--tray",
+        help="A tray saved from Measure, a project's folder (its trays and scales), or “none”; as before if left out.",
+    ),
 ]
 Channels = Annotated[
     str | None,

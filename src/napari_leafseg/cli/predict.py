@@ -190,7 +190,8 @@ def batch(
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
         traits=tuple(trait or ()), marker_mm=marker_size, color_card=color_card,
     )  # fmt: skip
-    known = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first)
+    told = pattern is not None or metadata is not None
+    known = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first) if told else None
     setups = None if tray is None else read_tray(tray)
     done = _run_batch(images, output, settings, workers, scheduler or None, known=known, setups=setups)
     out.print(
@@ -206,7 +207,7 @@ def correct(
 ) -> None:
     """Make the project in which an experiment is corrected; open it in the window."""
     from napari_leafseg.pipelines.batch.correcting import make_project
-    from napari_leafseg.pipelines.batch.run import own_project
+    from napari_leafseg.pipelines.batch.places import own_project
 
     with progress_bar() as bar:
         task = bar.add_task("Starting", total=None)

@@ -73,14 +73,19 @@ class Setup:
     tray : Tray, optional
     scale : KnownScale, optional
     color : ColorCorrection, optional
+    typed : float, optional
+        Pixels a millimeter that somebody typed for this image alone.
     """
 
     tray: Tray | None = None
     scale: KnownScale | None = None
     color: ColorCorrection | None = None
+    typed: float | None = None
 
     def px_per_mm(self, shape: tuple[int, ...]) -> float | None:
-        """Return the scale that was confirmed for this view, else that of a tray of known width."""
+        """Return the scale typed for the image, else the one confirmed for this view, else that of a tray's width."""
+        if self.typed is not None:
+            return self.typed
         if self.scale is not None:
             return self.scale.at(shape)
         return None if self.tray is None else self.tray.px_per_mm(shape)

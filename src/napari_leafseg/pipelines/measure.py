@@ -207,7 +207,7 @@ def measure_job(
     tables = _tables(frames, pixels, metric, described, decided.holding, cache.tracks)
     cache.tracks.forget_unused()
     said += [*_in_empty_pots(frames, pixels, setups), *unfit]
-    said += waiting_sentences(decided, [frame.name for frame in frames])
+    said += waiting_sentences(decided, [frame.name for frame in frames], of_all=len(frames) > 1)
     done = replace(tables, notes=tuple(said), decided=decided, places=places)
     yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", done)
 
@@ -279,7 +279,7 @@ def _measure(
     number, frame = item
     labels, setup = frame.labels(), setups[number]
     moved, unfit = plant_overrides(notes_of_frame(notes, number), labels, setup.tray, frame.name)
-    names = notes.names if setup.tray is None else {}
+    names = notes.names_in(number) if setup.tray is None else {}
     return cache.measure(frame, labels, moved, names, setup), labels.shape, unfit
 
 

@@ -95,7 +95,7 @@ def follow(
             tracks = summarize_tracks(curves, series, area_column(curves))
             by_plant = plant_curves(curves, [one.places for one in grouping.series], area_column(curves))
             curves = curves.drop(columns="frame")
-    leaves, plants = (name_plants(table, decided.notes.names) for table in (leaves, plants))
+    leaves, plants = (name_plants(table, decided.notes, names) for table in (leaves, plants))
     leaves, plants = (add_metadata(table, "image", of_image, days) if len(table) else table
                       for table in (leaves, plants))  # fmt: skip
     return Followed(leaves, plants, curves, tracks, grouping, by_plant, tuple(names), tuple(said))

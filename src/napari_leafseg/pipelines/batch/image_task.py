@@ -186,19 +186,22 @@ def write_masks(labels: Path, prediction: Prediction, values: dict[str, float]) 
 def _scale_of(
     path: Path, settings: BatchSettings, setup: Setup, metric: bool, image: np.ndarray, labels: np.ndarray
 ) -> tuple[float | None, str]:
-    """Pixels a millimeter of an image: given, of its own markers, of its camera position, of the file; and who says it.
+    """Pixels a millimeter of an image, and who says it: typed for it alone, of its own markers, of its camera position,
+    of all images, of the file.
 
     Nothing is said of the source where it is the same for all.
     """
-    if settings.px_per_mm is not None:
-        return settings.px_per_mm, ""
-    if settings.marker_mm is not None:
+    if setup.typed is not None:
+        return setup.typed, "a person, who typed it for this image"
+    if settings.marker_mm is not None and settings.px_per_mm is None:
         own = marker_scale(to_rgb8(image, str(path)), labels, settings.marker_mm, path)
         if own is not None:
             return own.px_per_mm, f"{own.source}. {own.note}".rstrip(". ")
     found = setup.px_per_mm(labels.shape)
     if found is not None:
         return found, "the width of the tray" if setup.scale is None else setup.scale.source
+    if settings.px_per_mm is not None:
+        return settings.px_per_mm, ""
     if settings.scale_from_file:
         found = read_resolution(path)
         if found is None:

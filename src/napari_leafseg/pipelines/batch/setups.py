@@ -31,11 +31,15 @@ _FIRST = 5  # images of a camera position in which a marker for those without on
 def read_tray(source: Path) -> Tray | Positions:
     """Read the tray of a file that was saved from the window, or the trays and scales of a project's folder.
 
+    “none” is no tray and no scale.
+
     Raises
     ------
     InputFileError
         When it holds neither.
     """
+    if str(source) == "none":
+        return Positions()
     if source.is_dir():
         found = read_positions(source)
         if not found:
@@ -50,12 +54,14 @@ def read_tray(source: Path) -> Tray | Positions:
 
 
 def set_up(
-    tasks: Sequence[Task], experiment: Experiment, settings: BatchSettings, given: Tray | Positions | None
-) -> list[Task]:
+    tasks: Sequence[Task], experiment: Experiment, settings: BatchSettings, given: Tray | Positions | None,
+    typed: Mapping[str, float] | None = None,
+) -> list[Task]:  # fmt: skip
     """Tell each task which tray and scale hold for its image.
 
     A tray that is given by itself is that of all images. Where markers are looked for, an image without one takes the
-    scale of the first of its camera position that has one.
+    scale of the first of its camera position that has one. A scale that was typed for an image, by the task's name,
+    comes first.
     """
     paths = [Path(task.path) for task in tasks]
     own = experiment.describe(paths)
@@ -64,8 +70,13 @@ def set_up(
         setups = _from_first(setups, own, settings, "scale", _scale_in)
     if settings.color_card:
         setups = _from_first(setups, own, settings, "color", _colors_in)
+    typed = typed or {}
+    for task, path in zip(tasks, paths, strict=True):
+        if task.name in typed:
+            setups[path] = replace(setups[path], typed=typed[task.name])
     metric = settings.px_per_mm is None and any(
-        setup.scale is not None or (setup.tray is not None and setup.tray.width_mm) for setup in setups.values()
+        setup.typed or setup.scale is not None or (setup.tray is not None and setup.tray.width_mm)
+        for setup in setups.values()
     )
     return [task._replace(setup=_written(setups[path], metric)) for task, path in zip(tasks, paths, strict=True)]
 
@@ -114,6 +125,8 @@ def _written(setup: Setup, metric: bool) -> str:
         content["scale"] = setup.scale.as_dict()
     if setup.color is not None:
         content["color"] = setup.color.as_dict()
+    if setup.typed is not None:
+        content["typed"] = setup.typed
     if metric:
         content["metric"] = True
     return json.dumps(content, sort_keys=True) if content else ""
@@ -128,7 +141,8 @@ def setup_of(task: Task) -> tuple[Setup, bool]:
 def read_setup(content: Mapping[str, Any]) -> Setup:
     """Read a setup as tasks and ``batch.json`` have it."""
     kinds: dict[str, Any] = {"tray": Tray, "scale": KnownScale, "color": ColorCorrection}
-    return Setup(**{name: kind.from_dict(content[name]) for name, kind in kinds.items() if name in content})
+    found = {name: kind.from_dict(content[name]) for name, kind in kinds.items() if name in content}
+    return Setup(**found, typed=content.get("typed"))
 
 
 def card_colors(image: np.ndarray, path: Path) -> ColorCorrection | None:

@@ -60,7 +60,7 @@ def experiment_in(text: str) -> Path | None:
 
 def project_in(experiment: Path) -> Path:
     """Return the folder of the project in which an experiment is corrected."""
-    from napari_leafseg.pipelines.batch.run import own_project
+    from napari_leafseg.pipelines.batch.places import own_project
 
     return own_project(experiment.absolute())
 
