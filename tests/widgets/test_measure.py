@@ -440,9 +440,9 @@ def highlights(session):
 def test_a_row_of_another_image_goes_there_and_only_what_changed_is_measured_again(
     viewer, qtbot, frames, tmp_path, monkeypatch
 ):
-    with Project.create(folder / "project") as project:
+    with Project.create(tmp_path / "project") as project:
         for day, labels in enumerate(frames):
-            path = folder / "days" / f"day{day}.png"
+            path = tmp_path / "days" / f"day{day}.png"
             write_image(path, np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8))
             (ref,) = project.add_images([path])
             project.save(ref, Document(labels))

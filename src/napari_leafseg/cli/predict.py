@@ -179,6 +179,7 @@ def batch(
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.experiment.gather import gather
+    from napari_leafseg.experiment.positions import Positions
     from napari_leafseg.pipelines.batch.config import BatchSettings
     from napari_leafseg.pipelines.batch.setups import read_tray
 
@@ -191,8 +192,10 @@ def batch(
         traits=tuple(trait or ()), marker_mm=marker_size, color_card=color_card,
     )  # fmt: skip
     told = pattern is not None or metadata is not None
-    known = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first) if told else None
     setups = None if tray is None else read_tray(tray)
+    held = setups if isinstance(setups, Positions) else Positions({} if setups is None else {Path(): setups})
+    options = {"pattern": given_pattern(pattern), "table": metadata, "day_first": day_first, "pots": held.pot_names()}
+    known = partial(gather, **options) if told else None
     done = _run_batch(images, output, settings, workers, scheduler or None, known=known, setups=setups)
     out.print(
         f"{counted(done.total - done.failed, 'image')} done, {done.failed} not. Report: {escape(str(done.report))}",

@@ -123,6 +123,11 @@ class Positions:
     def __bool__(self) -> bool:
         return bool(self.trays or self.scales or self.colors)
 
+    def pot_names(self) -> list[str]:
+        """Return the names of the pots of all trays that are not empty."""
+        trays = self.trays.values()
+        return list(dict.fromkeys(tray.name_of[pot] for tray in trays for pot in tray.pots if pot not in tray.empty))
+
     def copy(self) -> Positions:
         """Make one that can be changed by itself."""
         return Positions(dict(self.trays), dict(self.scales), dict(self.colors))

@@ -280,6 +280,8 @@ def _measure(
     labels, setup = frame.labels(), setups[number]
     moved, unfit = plant_overrides(notes_of_frame(notes, number), labels, setup.tray, frame.name)
     names = notes.names_in(number) if setup.tray is None else {}
+    if setup.tray is None and (notes.names or notes.image_names):
+        names = names or {0: ""}  # so that all tables have the column
     return cache.measure(frame, labels, moved, names, setup), labels.shape, unfit
 
 

@@ -240,8 +240,10 @@ def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence
         return pd.DataFrame(columns=[*_GROWTH[:5], area, *_GROWTH[5:]])
     full = [item.leaves.assign(frame=number) for number, item in enumerate(frames) if len(item.leaves)]
     leaves = pd.concat(full, ignore_index=True)
-    pot = ["pot"] if "pot" in leaves else []
+    pot = [name for name in ("pot", "name") if name in leaves][:1]
     table = tracks.merge(leaves[["frame", "leaf", area, *pot]], on=["frame", "leaf"])
+    for name in pot:  # of images without a tray, or whose plants have no names
+        table[name] = table[name].fillna("")
     table["time"] = moments[table["frame"].to_numpy(int)]
     table = table.sort_values(["plant_track", "track", "time"]).reset_index(drop=True)
     by_track = table.groupby("track")

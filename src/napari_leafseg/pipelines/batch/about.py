@@ -35,6 +35,7 @@ class _About(BaseModel):
     files: dict[str, str] = {}
     pattern: str | None = None
     known: dict[str, _Known] = {}
+    pots: dict[str, dict[str, str]] = {}
     setups: dict[str, dict[str, Any]] = {}
     model: dict[str, Any] = {}
 
@@ -60,7 +61,7 @@ def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
 
 def known_before(about: Mapping[str, Any], files: Mapping[str, Path]) -> Experiment:
     """Return what the experiment knew of its plants; `files` by the images' names."""
-    kept, said = Experiment(about.get("pattern")), about.get("known", {})
+    kept, said = Experiment(about.get("pattern"), pots=dict(about.get("pots", {}))), about.get("known", {})
     for name, path in files.items():
         for layer, values in said.get(name, {}).items():
             kept.layers[layer][path] = dict(values)

@@ -115,10 +115,12 @@ class Before(NamedTuple):
         here = set(paths)
         for name, layer in known.layers.items():
             found.layers[name].update({path: values for path, values in layer.items() if path in here})
+        found.pots = known.pots
         if pattern is not None:
             said.append(f"the pattern “{pattern}”" if pattern else "no pattern")
         told = {path for layer in (known.table, known.hand) for path in layer if path in here}
         said += [f"what a table or a person says of {counted(len(told), 'image')}"] if told else []
+        said += [f"of {counted(len(known.pots), 'pot')}"] if known.pots else []
         return found, [*notes, *([f"Plants and dates as before: {', '.join(said)} ({source})."] if said else [])]
 
     def positions(self, paths: Sequence[Path], known: Experiment) -> tuple[Positions, list[str]]:

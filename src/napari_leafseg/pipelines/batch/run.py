@@ -37,7 +37,7 @@ from napari_leafseg.pipelines.batch.find import FoundTasks, Task, find_tasks
 from napari_leafseg.pipelines.batch.image_task import process_image
 from napari_leafseg.pipelines.batch.marker import cached_result
 from napari_leafseg.pipelines.batch.places import own_project
-from napari_leafseg.pipelines.batch.setups import set_up
+from napari_leafseg.pipelines.batch.setups import set_up, unknown_pots
 from napari_leafseg.pipelines.batch.tables import write_exports, write_tables
 from napari_leafseg.pipelines.engine import RunEvent, run_over
 from napari_leafseg.pipelines.precision import agree_on_precision
@@ -135,6 +135,7 @@ def run_batch(
         notes = [*before.other_settings(settings), *said, *notes]
     if settings.measure:
         tasks = tell_tasks(set_up(tasks, experiment, settings, setups, decisions.scales), decisions)
+        notes = [*notes, *unknown_pots(experiment, tasks)]
         typed = settings.px_per_mm if before is None or before.project is None else before.typed()
         _write_about(place, settings, digest, tasks, experiment, typed)
     total, results = len(tasks) + len(errors), list(errors)
@@ -292,6 +293,7 @@ def _write_about(
         "files": {task.name: os.path.abspath(task.path) for task in tasks},
         "pattern": experiment.pattern,
         "known": known,
+        "pots": experiment.pots,
         "setups": {task.name: json.loads(task.setup) for task in tasks if task.setup},
         "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
         "software": software_versions(),

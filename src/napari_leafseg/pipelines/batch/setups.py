@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.experiment import Described, Experiment
 from napari_leafseg.experiment.color_correction import ColorCorrection
+from napari_leafseg.experiment.metadata import alike
 from napari_leafseg.experiment.positions import KnownScale, Positions, Setup, camera_position
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.io import read_image, to_rgb8
@@ -51,6 +53,19 @@ def read_tray(source: Path) -> Tray | Positions:
         raise InputFileError(f"Cannot read the tray {source}: there is no such file.") from error
     except (OSError, UserError) as error:
         raise InputFileError(f"{source} is no tray that was saved from Measure ▸ Tray: {error}") from error
+
+
+def unknown_pots(experiment: Experiment, tasks: Sequence[Task]) -> list[str]:
+    """Say which pots something is known of that no tray has."""
+    if not experiment.pots:
+        return []
+    trays = {setup: read_setup(json.loads(setup)).tray for setup in {task.setup for task in tasks if task.setup}}
+    there = {alike(name) for tray in trays.values() if tray is not None for name in tray.name_of.values()}
+    lost = [pot for pot in experiment.pots if alike(pot).rpartition("/")[2] not in there]
+    if not lost:
+        return []
+    few = ", ".join(lost[:4]) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
+    return [f"{counted(len(lost), 'pot')} of the table of pots {'is' if len(lost) == 1 else 'are'} in no tray: {few}."]
 
 
 def set_up(

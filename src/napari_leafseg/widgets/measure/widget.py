@@ -155,7 +155,7 @@ class MeasureWidget(MeasureForm):
         self._ask()
 
     def _edit_known(self) -> None:
-        edit_known_images(self.session, self.experiment_store, self)
+        edit_known_images(self.session, self.experiment_store, self, self.positions.positions.pot_names())
 
     def _image_settings(self) -> ImageMeasurementSettings:
         return self.settings_store.of_frames(self.decided_name, self._frames)
