@@ -138,3 +138,19 @@ def test_from_the_command_line(folder):
     assert set(table(folder, "leaves")["pot"].dropna()) <= {"A1", "A2"}
     assert runner.invoke(app, [*command, "--tray", "none"]).exit_code == 0
     assert "pot" not in table(folder, "leaves")
+
+
+def test_own_traits_and_limits_of_colors_of_the_project_are_in_the_tables(folder):
+    run(folder)
+    list(make_project(folder / "out"))
+    (folder / "mine.py").write_text("def twice(mask, image):\n    return 2 * mask.sum()\n")
+    settings = read_measurement_settings(folder / "out" / "project")
+    settings.traits, settings.color_limits = (f"{folder / 'mine.py'}:twice",), (0.0, 0.0, 360.0, 0.0, 0.0)
+    settings.write(folder / "out" / "project")
+    list(update_experiment(folder / "out", workers=0))
+    leaves = table(folder, "leaves")
+    assert leaves["twice"].tolist() == (2 * leaves["area_px2"]).tolist()
+    assert leaves["green_area_px2"].tolist() == leaves["area_px2"].tolist()
+    assert run(folder)[1]
+    command = ["batch", str(folder / "plants"), "--output", str(folder / "x"), "--color-limits", "70,65"]
+    assert "where yellow and green begin" in str(CliRunner().invoke(app, command).exception)

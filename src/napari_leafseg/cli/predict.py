@@ -17,10 +17,13 @@ from napari_leafseg.cli.parameters import (
     LEFT_OUT_CODE,
     Angle,
     Channels,
+    ColorCard,
+    ColorLimits,
     MarkerSize,
     MaskThreshold,
     MinArea,
     Overlap,
+    OwnTraits,
     Parameters,
     PxPerMm,
     Score,
@@ -28,6 +31,7 @@ from napari_leafseg.cli.parameters import (
     TrayFile,
     Tta,
     ZPlane,
+    given_limits,
     given_values,
     read_options,
 )
@@ -165,17 +169,14 @@ def batch(
     export: Annotated[list[str] | None, typer.Option(help="Also write labels in this format: {formats}.")] = None,
     channels: Channels = None,
     z: ZPlane = "max",
-    trait: Annotated[
-        list[str] | None, typer.Option(help="Also measure this function of yours, FILE.py:FUNCTION or MODULE:FUNCTION.")
-    ] = None,
+    trait: OwnTraits = None,
     pattern: Pattern = None,
     metadata: MetadataTable = None,
     day_first: DayFirst = None,
     tray: TrayFile = None,
     marker_size: MarkerSize = None,
-    color_card: Annotated[
-        bool, typer.Option(help="Correct each image's colors by the color card of 24 patches in it.")
-    ] = False,
+    color_card: ColorCard = False,
+    color_limits: ColorLimits = None,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.experiment.gather import gather
@@ -190,6 +191,7 @@ def batch(
         model=model, values=values, scale=scale, channels=reading.channels, z=reading.z,
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
         traits=tuple(trait or ()), marker_mm=marker_size, color_card=color_card,
+        color_limits=given_limits(color_limits),
     )  # fmt: skip
     told = pattern is not None or metadata is not None
     setups = None if tray is None else read_tray(tray)

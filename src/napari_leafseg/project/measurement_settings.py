@@ -96,12 +96,25 @@ ALL_IMAGES = "*"
 
 
 class MeasurementSettings(BaseModel):
-    """Of a whole project; `images` by name, `ALL_IMAGES` for all of them."""
+    """Of a whole project; `images` by name, `ALL_IMAGES` for all of them.
+
+    Attributes
+    ----------
+    px_per_mm : float, optional
+        Of all images.
+    images : dict
+    traits : tuple of str
+        Of one's own, see `napari_leafseg.traits.extra.load_trait`.
+    color_limits : tuple of float, optional
+        See `napari_leafseg.traits.color.ColorClasses.of_limits`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     px_per_mm: float | None = Field(None, gt=0)
     images: dict[str, ImageMeasurementSettings] = {}
+    traits: tuple[str, ...] = ()
+    color_limits: tuple[float, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -154,6 +167,9 @@ class MeasurementSettings(BaseModel):
     def write(self, folder: Path) -> None:
         """Write them into a project's folder, whole or not at all."""
         content = self.model_dump(mode="json")
+        for name in ("traits", "color_limits"):
+            if not content[name]:
+                del content[name]
         for entry in content["images"].values():
             for name in ("pots", "frames", "leaves", "image_names"):  # which earlier versions do not know
                 if not entry[name]:

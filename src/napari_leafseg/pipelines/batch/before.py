@@ -146,6 +146,18 @@ class Before(NamedTuple):
         return [f"Other settings than before: {'; '.join(changed)}."] if changed else []
 
 
+def with_own_traits(settings: BatchSettings, project: str | Path | None) -> BatchSettings:
+    """Return settings with the traits of one's own and the limits of colors that were chosen in a project's *Measure*.
+
+    Limits that the settings have come first.
+    """
+    if project is None:
+        return settings
+    chosen = read_measurement_settings(Path(project))
+    traits = tuple(dict.fromkeys([*settings.traits, *chosen.traits]))
+    return settings.model_copy(update={"traits": traits, "color_limits": settings.color_limits or chosen.color_limits})
+
+
 def _words(value: Any) -> str:
     """A setting in words."""
     if isinstance(value, dict):

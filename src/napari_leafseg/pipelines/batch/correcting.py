@@ -75,7 +75,9 @@ def make_project(experiment: str | Path) -> Iterator[TransferEvent]:
     with Project.create(folder, place.name) if new else Project.open(folder) as project:
         if new:
             project.read_options = settings.reading
-            MeasurementSettings(px_per_mm=settings.px_per_mm).write(folder)
+            MeasurementSettings(
+                px_per_mm=settings.px_per_mm, traits=settings.traits, color_limits=settings.color_limits
+            ).write(folder)
         if project.missing():
             project.relink_to([image.path for image in images])
         project.add_all([(image.path, image.sha256) for image in images])

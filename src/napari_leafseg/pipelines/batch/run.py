@@ -30,7 +30,7 @@ from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
-from napari_leafseg.pipelines.batch.before import Before
+from napari_leafseg.pipelines.batch.before import Before, with_own_traits
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.decisions import NOTHING_DECIDED, Decisions, read_decisions, tell_tasks
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task, find_tasks
@@ -120,19 +120,16 @@ def run_batch(
     """
     place, project = Path(output), _project_of(Path(output), settings, project)
     before = Before.of(place) if settings.measure else None
+    settings = with_own_traits(settings, project) if settings.measure else settings
     settings, said = (settings, []) if before is None else before.scale_for_all(settings)
     tasks, errors, left_out = _found(patterns, place, settings.measure, project)
     digest = _check(settings, place, scheduler is None)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
     paths = [Path(task.path) for task in tasks if settings.measure]
-    experiment, notes = (known or (gather if before is None else before.plants))(paths)
-    if setups is None and before is not None:
-        setups, more = before.positions(paths, experiment)
-        notes = [*notes, *more]
+    experiment, setups, notes = _known(paths, known, setups, before)
     decisions = NOTHING_DECIDED if project is None else read_decisions(project, tasks)
-    if before is not None:
-        notes = [*before.other_settings(settings), *said, *notes]
+    notes = [*([] if before is None else before.other_settings(settings)), *said, *notes]
     if settings.measure:
         tasks = tell_tasks(set_up(tasks, experiment, settings, setups, decisions.scales), decisions)
         notes = [*notes, *unknown_pots(experiment, tasks)]
@@ -140,6 +137,17 @@ def run_batch(
         _write_about(place, settings, digest, tasks, experiment, typed)
     total, results = len(tasks) + len(errors), list(errors)
     yield from _first_events(left_out, [*_told(tasks), *notes], errors, total)
+    yield from _work(place, tasks, settings, digest, results, workers, scheduler)
+    _sort(results, tasks)
+    yield from _report(place, results, settings, total, experiment, decisions)
+
+
+def _work(
+    place: Path, tasks: Sequence[Task], settings: BatchSettings, digest: str, results: list[dict[str, Any]],
+    workers: int | None, scheduler: str | None,
+) -> Iterator[BatchEvent]:  # fmt: skip
+    """Do the images; what each gave is added to the results, which hold the errors already."""
+    errors, total = len(results), len(tasks) + len(results)
     events = run_over(
         tasks, partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
         name=lambda task: task.name, cached=lambda task: cached_result(place, task, digest),
@@ -149,9 +157,18 @@ def run_batch(
         for event in events:
             if (result := _result_of(event)) is not None:
                 results.append(result)
-            yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
-    _sort(results, tasks)
-    yield from _report(place, results, settings, total, experiment, decisions)
+            yield BatchEvent(errors + event.done, total, event.message, result, skipped=event.skipped)
+
+
+def _known(
+    paths: Sequence[Path], known: Gather | None, setups: Tray | Positions | None, before: Before | None
+) -> tuple[Experiment, Tray | Positions | None, list[str]]:
+    """What is known of the images, which trays and scales hold, and what is to be said: what was given, or is there."""
+    experiment, notes = (known or (gather if before is None else before.plants))(paths)
+    if setups is not None or before is None:
+        return experiment, setups, notes
+    held, more = before.positions(paths, experiment)
+    return experiment, held, [*notes, *more]
 
 
 def _unfit(results: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -46,6 +46,7 @@ from napari_leafseg.widgets.measure.metadata_jobs import (
     read_all_exif,
 )
 from napari_leafseg.widgets.measure.metadata_table import Change, MetadataModel, MetadataView
+from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.session import Session
 
@@ -324,15 +325,15 @@ class MetadataDialog(QDialog):
         super().done(result)
 
 
-def edit_known_images(
-    session: Session, store: ExperimentStore, parent: QWidget, pots: Sequence[str] = ()
-) -> MetadataDialog | None:
+def edit_known_images(session: Session, store: ExperimentStore, parent: QWidget) -> MetadataDialog | None:
     """Open the dialog for the images of the list; what it ends with is kept. Without images, say what to do."""
     paths = [entry.path for entry in session.images]
     if not paths:
         show_info("There are no images in the list. Add some in Images.")
         return None
-    dialog = MetadataDialog(store.experiment, paths, image_names(session), parent, pots)
+    dialog = MetadataDialog(
+        store.experiment, paths, image_names(session), parent, PositionStore.of(session).positions.pot_names()
+    )
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.accepted.connect(lambda: store.replace(dialog.experiment))
     dialog.open()

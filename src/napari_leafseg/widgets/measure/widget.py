@@ -29,6 +29,7 @@ from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of, why_nothing
 from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
+from napari_leafseg.widgets.measure.own_traits import edit_traits
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.plots import OVER_TIME
 from napari_leafseg.widgets.measure.save_tables import TablesDialog, ask_and_save, ask_and_save_figure
@@ -91,7 +92,8 @@ class MeasureWidget(MeasureForm):
         self.settings_store.changed.connect(self.editor.forget_steps)
         self._no_clicks = on_canvas(self.viewer.mouse_drag_callbacks, self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
-        self.known_button.clicked.connect(self._edit_known)
+        self.known_button.clicked.connect(lambda: edit_known_images(self.session, self.experiment_store, self))
+        self.traits_button.clicked.connect(lambda: edit_traits(self.settings_store, self))
         self.leaves.row_chosen.connect(self._leaf_chosen)
         for curve_chosen in (self.growth.row_chosen, self.plot.picker.chosen, self.timeline.plot.chosen):
             curve_chosen.connect(self._curve_chosen)
@@ -154,9 +156,6 @@ class MeasureWidget(MeasureForm):
         self.cache = MeasureCache()
         self._ask()
 
-    def _edit_known(self) -> None:
-        edit_known_images(self.session, self.experiment_store, self, self.positions.positions.pot_names())
-
     def _image_settings(self) -> ImageMeasurementSettings:
         return self.settings_store.of_frames(self.decided_name, self._frames)
 
@@ -186,7 +185,7 @@ class MeasureWidget(MeasureForm):
         known = self.experiment_store.known()
         scale = self.notes.scale_of(self.name)
         setups = self.scale.setups(Path() if binding is None else self.positions.place(binding.image))
-        self.job.start(measure_job, frames, notes, scale, self.cache, known.of, setups)
+        self.job.start(measure_job, frames, notes, scale, self.cache, known.of, setups, self.notes.model_copy())
         if self.measured is None:
             self.show_state(_MEASURING, False, False)
 
