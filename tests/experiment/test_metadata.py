@@ -140,7 +140,7 @@ def test_a_table_of_plants(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("genotype\nwt", "no column “image” with the files’ names, nor “plant”. It has genotype"),
+        ("genotype\nwt", "no column “image” with the files’ names, nor “plant” or “pot”. It has genotype"),
         ("image\na.png", "says nothing of its images"),
         ("image,gentype\na,b", "a column “gentype”, which is unknown. Is “genotype” meant"),
         ("image,area_px2\na,b", "the name of a measurement"),

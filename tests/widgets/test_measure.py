@@ -282,10 +282,11 @@ def test_a_series_is_followed_shown_and_corrected(viewer, qtbot, frames):
     assert widget.measured.leaves["track"].nunique() == 3
 
 
-def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
-    with Project.create(tmp_path / "project") as project:
+def listed(viewer, qtbot, frames, folder):
+    """Days as images of a project, which is open, and the widget."""
+    with Project.create(folder / "project") as project:
         for day, labels in enumerate(frames):
-            path = tmp_path / "days" / f"day{day}.png"
+            path = folder / "days" / f"day{day}.png"
             write_image(path, np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8))
             (ref,) = project.add_images([path])
             project.save(ref, Document(labels))
@@ -294,8 +295,13 @@ def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     viewer.window.add_dock_widget(images, name="Images")
     widget = MeasureWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Measure")
-    widget.controller.open(tmp_path / "project")
+    widget.controller.open(folder / "project")
     qtbot.waitUntil(lambda: widget.series_box.isVisible(), timeout=10000)
+    return widget
+
+
+def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
+    widget = listed(viewer, qtbot, frames, tmp_path)
     qtbot.mouseClick(
         widget.series_box, Qt.MouseButton.LeftButton, pos=widget.series_box.rect().center() * 0 + _point(8)
     )
@@ -307,6 +313,40 @@ def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     assert widget.measured.leaves["day"].tolist() == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
     widget.plot_box.setCurrentIndex(widget.plot_box.findData("over time"))
     assert widget.plot.kind == "over time"
+
+
+def test_what_is_decided_of_one_image_holds_among_all_of_them(viewer, qtbot, frames, tmp_path):
+    widget = listed(viewer, qtbot, frames, tmp_path)
+    settle(widget, qtbot)
+    qtbot.waitUntil(lambda: widget.measured is not None, timeout=20000)
+    widget.leaves.selectRow(1)
+    titles = {action.text(): action for action in widget.leaf_menu().actions()[0].menu().actions()}
+    titles["2 (new)"].trigger()
+    settle(widget, qtbot)
+    assert widget.measured.leaves["plant"].tolist() == [1, 2, 1]
+    widget.editor.name_plant(2, "odd one", True)
+    settle(widget, qtbot)
+    qtbot.mouseClick(widget.every_box, Qt.MouseButton.LeftButton, pos=_point(8))
+    widget.scale_box.selectAll()
+    qtbot.keyClicks(widget.scale_box, "2")
+    qtbot.keyClick(widget.scale_box, Qt.Key.Key_Return)
+    settle(widget, qtbot)
+    qtbot.mouseClick(widget.series_box, Qt.MouseButton.LeftButton, pos=_point(8))
+    settle(widget, qtbot)
+    leaves = widget.measured.leaves
+    own = leaves[leaves["image"] == "day0.png"]
+    assert own["plant"].tolist() == [1, 2, 1]
+    assert own["name"].tolist() == ["1", "odd one", "1"]
+    assert leaves[leaves["image"] != "day0.png"]["plant"].unique().tolist() == [1]
+    assert "In pixels, as no scale is known of 2 images: day1.png, day2.png." in widget.measured.notes
+    widget.controller.project.writer.flush()
+    notes = read_measurement_settings(tmp_path / "project")
+    assert notes.images["day0.png"].px_per_mm == 2.0
+    assert notes.images["*"].plants == {0: {2: 2}}
+    qtbot.mouseClick(widget.series_box, Qt.MouseButton.LeftButton, pos=_point(8))
+    settle(widget, qtbot)
+    assert widget.measured.leaves["plant"].tolist() == [1, 2, 1]
+    assert "area_mm2" in widget.measured.leaves
 
 
 def test_copy_and_save(viewer, qtbot, labels, tmp_path, monkeypatch):

@@ -218,3 +218,40 @@ def test_cancel_changes_nothing_and_ok_takes_what_was_just_typed(qtbot, paths):
     qtbot.mouseClick(dialog.ok_button, Qt.MouseButton.LeftButton)
     assert dialog.result() == MetadataDialog.DialogCode.Accepted
     assert dialog.experiment.pattern == "{date}_{pot}"
+
+
+def test_pots_have_their_own_table(qtbot, paths, tmp_path):
+    dialog = MetadataDialog(Experiment(), paths, {path: path.name for path in paths}, None, ["A1", "A2"])
+    qtbot.addWidget(dialog)
+    dialog.show()
+    qtbot.waitExposed(dialog)
+    settle(dialog, qtbot)
+    assert [dialog.tables.tabText(at) for at in range(dialog.tables.count())] == ["Images", "Pots"]
+    bar = dialog.tables.tabBar()
+    qtbot.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.tabRect(1).center())
+    table, model = dialog.pot_table, dialog.pot_model
+    assert [model.text(row, 0) for row in range(model.rowCount())] == ["A1", "A2"]
+    assert model.headerData(0, Qt.Orientation.Horizontal) == "pot"
+    place = table.visualRect(model.index(1, GENOTYPE)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.mouseDClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    field = table.viewport().findChild(QLineEdit)
+    qtbot.keyClicks(field, "ko")
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    QApplication.processEvents()
+    settle(dialog, qtbot)
+    assert dialog.experiment.pots == {"A2": {"genotype": "ko"}}
+    assert model.text(1, GENOTYPE) == "ko"
+    (tmp_path / "pots.csv").write_text("pot,genotype,soil\na1,wt,peat\nA2,ko2,sand\n")
+    dialog.read_table(tmp_path / "pots.csv")
+    settle(dialog, qtbot)
+    assert [model.text(row, GENOTYPE) for row in range(2)] == ["wt", "ko2"]
+    assert [model.text(row, model.fields.index("soil") + 1) for row in range(2)] == ["peat", "sand"]
+    qtbot.mouseClick(dialog.undo_button, Qt.MouseButton.LeftButton)
+    settle(dialog, qtbot)
+    assert [model.text(row, GENOTYPE) for row in range(2)] == ["", "ko"]
+    (tmp_path / "plants.csv").write_text("plant,genotype\nA1,wt\n")  # plants that are pots
+    dialog.read_table(tmp_path / "plants.csv")
+    settle(dialog, qtbot)
+    assert dialog.experiment.pots == {"A1": {"genotype": "wt"}}
+    assert "1 pot has no row in plants.csv: A2." in dialog.message.text()

@@ -18,7 +18,7 @@ Pattern = Annotated[
 ]
 MetadataTable = Annotated[
     Path | None,
-    typer.Option("--metadata", help="A CSV: a row an image (column “image”) or a plant (“plant”)."),
+    typer.Option("--metadata", help="A CSV: a row an image (column “image”), a plant (“plant”) or a pot (“pot”)."),
 ]
 DayFirst = Annotated[
     bool | None, typer.Option("--day-first/--month-first", help="What dates like 03/04/2021 in the CSV begin with.")

@@ -35,7 +35,11 @@ def _number(text: str | float) -> float:
 
 PxPerMm = Annotated[
     float | None,
-    typer.Option(parser=_number, metavar="NUMBER", help="Pixels a millimeter; traits are in pixels if left out."),
+    typer.Option(
+        parser=_number,
+        metavar="NUMBER",
+        help="Pixels a millimeter of images of which no other scale is known; traits are in pixels without any.",
+    ),
 ]
 MarkerSize = Annotated[
     float | None,
@@ -45,9 +49,23 @@ MarkerSize = Annotated[
         help="Side of the ArUco markers or AprilTags in the images, in millimeters: they say the scale.",
     ),
 ]
+ColorCard = Annotated[bool, typer.Option(help="Correct each image's colors by the color card of 24 patches in it.")]
+ColorLimits = Annotated[
+    str | None,
+    typer.Option(
+        help="Hues where yellow and green begin and green ends, 42,65,180; then least saturation and value, 0.15,0.1."
+    ),
+]
+OwnTraits = Annotated[
+    list[str] | None,
+    typer.Option("--trait", help="Also measure this function of yours, FILE.py:FUNCTION or MODULE:FUNCTION."),
+]
 TrayFile = Annotated[
     Path | None,
-    typer.Option("--tray", help="A tray saved from Measure, or a project's folder: its trays and scales."),
+    typer.Option(
+        "--tray",
+        help="A tray saved from Measure, a project's folder (its trays and scales), or “none”; as before if left out.",
+    ),
 ]
 Channels = Annotated[
     str | None,
@@ -102,6 +120,25 @@ def write_value(name: str, value: float, specs: Iterable[ParameterSpec] = ()) ->
     if own is not None:
         return f"-p {name}={own.text(value)}"
     return f"--{name.replace('_', '-')} {value:g}" if name in _OWN_OPTIONS else f"-p {name}={value:g}"
+
+
+def given_limits(text: str | None) -> tuple[float, ...] | None:
+    """Return limits of colors as numbers.
+
+    Raises
+    ------
+    ParameterError
+        When they are none.
+    """
+    from napari_leafseg.traits.color import ColorClasses
+
+    if text is None:
+        return None
+    try:
+        limits = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ParameterError(f"“{text}” are no limits of colors. Write numbers, like 42,65,180.") from error
+    return ColorClasses.of_limits(*limits).limits
 
 
 def given_values(model: str, parameters: list[str] | None, **values: float | None) -> dict[str, float]:

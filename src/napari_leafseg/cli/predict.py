@@ -17,10 +17,13 @@ from napari_leafseg.cli.parameters import (
     LEFT_OUT_CODE,
     Angle,
     Channels,
+    ColorCard,
+    ColorLimits,
     MarkerSize,
     MaskThreshold,
     MinArea,
     Overlap,
+    OwnTraits,
     Parameters,
     PxPerMm,
     Score,
@@ -28,6 +31,7 @@ from napari_leafseg.cli.parameters import (
     TrayFile,
     Tta,
     ZPlane,
+    given_limits,
     given_values,
     read_options,
 )
@@ -165,20 +169,18 @@ def batch(
     export: Annotated[list[str] | None, typer.Option(help="Also write labels in this format: {formats}.")] = None,
     channels: Channels = None,
     z: ZPlane = "max",
-    trait: Annotated[
-        list[str] | None, typer.Option(help="Also measure this function of yours, FILE.py:FUNCTION or MODULE:FUNCTION.")
-    ] = None,
+    trait: OwnTraits = None,
     pattern: Pattern = None,
     metadata: MetadataTable = None,
     day_first: DayFirst = None,
     tray: TrayFile = None,
     marker_size: MarkerSize = None,
-    color_card: Annotated[
-        bool, typer.Option(help="Correct each image's colors by the color card of 24 patches in it.")
-    ] = False,
+    color_card: ColorCard = False,
+    color_limits: ColorLimits = None,
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.experiment.gather import gather
+    from napari_leafseg.experiment.positions import Positions
     from napari_leafseg.pipelines.batch.config import BatchSettings
     from napari_leafseg.pipelines.batch.setups import read_tray
 
@@ -189,9 +191,13 @@ def batch(
         model=model, values=values, scale=scale, channels=reading.channels, z=reading.z,
         device=device, tta=tta, px_per_mm=px_per_mm, scale_from_file=scale_from_file, exports=tuple(export or ()),
         traits=tuple(trait or ()), marker_mm=marker_size, color_card=color_card,
+        color_limits=given_limits(color_limits),
     )  # fmt: skip
-    known = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first)
+    told = pattern is not None or metadata is not None
     setups = None if tray is None else read_tray(tray)
+    held = setups if isinstance(setups, Positions) else Positions({} if setups is None else {Path(): setups})
+    options = {"pattern": given_pattern(pattern), "table": metadata, "day_first": day_first, "pots": held.pot_names()}
+    known = partial(gather, **options) if told else None
     done = _run_batch(images, output, settings, workers, scheduler or None, known=known, setups=setups)
     out.print(
         f"{counted(done.total - done.failed, 'image')} done, {done.failed} not. Report: {escape(str(done.report))}",
@@ -206,7 +212,7 @@ def correct(
 ) -> None:
     """Make the project in which an experiment is corrected; open it in the window."""
     from napari_leafseg.pipelines.batch.correcting import make_project
-    from napari_leafseg.pipelines.batch.run import own_project
+    from napari_leafseg.pipelines.batch.places import own_project
 
     with progress_bar() as bar:
         task = bar.add_task("Starting", total=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_leafseg.experiment.guess import guess_pattern
@@ -21,17 +21,20 @@ class Experiment:
         Of the file names; "" for none, None for the one that is guessed.
     table, exif, hand : dict
         Values by image: from a table, from EXIF, typed by hand.
+    pots : dict
+        Values by the pots of trays, or by the names of plants in images of several, see `ImageMetadata.pots`.
     """
 
     pattern: str | None = None
     table: dict[Path, dict[str, str]] = field(default_factory=dict)
     exif: dict[Path, dict[str, str]] = field(default_factory=dict)
     hand: dict[Path, dict[str, str]] = field(default_factory=dict)
+    pots: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def copy(self) -> Experiment:
         """Make one that can be changed by itself."""
         layers = ({path: dict(values) for path, values in layer.items()} for layer in self.layers.values())
-        return Experiment(self.pattern, *layers)
+        return Experiment(self.pattern, *layers, {pot: dict(values) for pot, values in self.pots.items()})
 
     @property
     def layers(self) -> dict[str, dict[Path, dict[str, str]]]:
@@ -46,7 +49,11 @@ class Experiment:
         """Say what is known of each image."""
         text = self.pattern_for(paths)
         pattern = Pattern.parse(text) if text else None
-        return {path: merge(self._layers_of(path, pattern)) for path in paths}
+        found = {path: merge(self._layers_of(path, pattern)) for path in paths}
+        if not self.pots:
+            return found
+        pots = {pot: dict(values) for pot, values in self.pots.items()}
+        return {path: one._replace(metadata=replace(one.metadata, pots=pots)) for path, one in found.items()}
 
     def plants(self, paths: Sequence[Path]) -> dict[Path, str]:
         """Return the plant of each image as it is known without a table."""

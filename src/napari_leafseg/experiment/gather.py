@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,13 +13,17 @@ from napari_leafseg.experiment.experiment import Experiment
 from napari_leafseg.experiment.guess import guess_pattern
 from napari_leafseg.experiment.metadata import COLUMNS, FIELDS, Described
 from napari_leafseg.experiment.patterns import Pattern, PatternError
-from napari_leafseg.experiment.table import match_table, read_table
+from napari_leafseg.experiment.table import fits_pots, match_pots, match_table, read_table
 
 _NAMED = 4
 
 
 def gather(
-    paths: Sequence[Path], pattern: str | None = None, table: str | Path | None = None, day_first: bool | None = None
+    paths: Sequence[Path],
+    pattern: str | None = None,
+    table: str | Path | None = None,
+    day_first: bool | None = None,
+    pots: Collection[str] = (),
 ) -> tuple[Experiment, list[str]]:
     """Gather what is known of images; EXIF is read where nothing else says when any of them was taken.
 
@@ -32,6 +36,8 @@ def gather(
         See `read_table`.
     day_first : bool, optional
         See `read_table`.
+    pots : collection of str
+        Names of the pots of trays that are known.
 
     Returns
     -------
@@ -54,7 +60,11 @@ def gather(
     elif pattern:
         notes += _fit(Pattern.parse(pattern), paths)
     if table is not None:
-        experiment.table, more = match_table(read_table(table, day_first), paths, experiment.plants(paths))
+        read, plants = read_table(table, day_first), experiment.plants(paths)
+        if fits_pots(read, pots, [*plants.values()]):
+            experiment.pots, more = match_pots(read, pots) if pots else (dict(read.rows), [])
+        else:
+            experiment.table, more = match_table(read, paths, plants)
         notes += more
     known = experiment.describe(paths)
     undated = [path for path in paths if known[path].metadata.time is None and known[path].metadata.day is None]

@@ -10,6 +10,7 @@ import pandas as pd
 _SHORTEST = 3  # images of a plant from which on a leaf that is seen once is doubted
 _GAP = 1.5  # times the usual interval: something is missing in between
 _TOGETHER = 0.25  # of the usual interval: one moment of several plants
+_WHOSE = ("pot", "name")  # what tells the plants of one image apart
 GROUPS = ("genotype", "treatment")
 """Fields by which plants are compared."""
 
@@ -99,8 +100,8 @@ def plant_curves(growth: pd.DataFrame, series: Sequence[Sequence[int]], area: st
     kept = growth[growth["lasts"]] if len(growth) else growth
     if not len(kept):
         return pd.DataFrame(columns=["series", "frame", "time", "leaves", area, "relative_growth_rate"])
-    known = [name for name in (*GROUPS, "plant_id", "replicate", "pot") if name in kept]
-    each = ["frame", "pot"] if "pot" in kept else ["frame"]
+    known = [name for name in (*GROUPS, "plant_id", "replicate", *_WHOSE) if name in kept]
+    each = ["frame", *(name for name in _WHOSE if name in kept)]
     by_frame = kept.groupby(each)
     table = by_frame[["time", *(name for name in known if name not in each)]].first().reset_index()
     table.insert(0, "series", table["frame"].map(of_frame))
@@ -132,9 +133,8 @@ def group_curves(plants: pd.DataFrame, value: str) -> pd.DataFrame:
     if not len(known):
         return pd.DataFrame(columns=["group", "time", "mean", "sd", "plants"])
     known = known.assign(group=group_titles(known), moment=_moments(known["time"], known["series"]))
-    each = known.groupby(["group", "moment", "series"], as_index=False).agg(
-        time=("time", "mean"), value=(value, "mean")
-    )
+    whose = ["series", *(name for name in _WHOSE if name in known)]
+    each = known.groupby(["group", "moment", *whose], as_index=False).agg(time=("time", "mean"), value=(value, "mean"))
     found = each.groupby(["group", "moment"]).agg(
         time=("time", "mean"), mean=("value", "mean"), sd=("value", "std"), plants=("value", "size")
     )

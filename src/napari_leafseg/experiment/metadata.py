@@ -54,6 +54,9 @@ class ImageMetadata:
         Days since the experiment began, or since sowing: what ``day12`` means.
     extra : mapping
         Further fields.
+    pots : mapping
+        What is known of the plants of a tray, or of those that have names, by the names of pots or plants; “TRAY/POT”
+        where it is of one tray alone.
     """
 
     plant: str = ""
@@ -65,6 +68,7 @@ class ImageMetadata:
     pot: str = ""
     camera: str = ""
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+    pots: Mapping[str, Values] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_values(cls, values: Values) -> ImageMetadata:
@@ -91,6 +95,21 @@ class ImageMetadata:
             if value not in ("", None):
                 found[COLUMNS.get(name, name)] = write_moment(value) if isinstance(value, datetime) else value
         return found | dict(self.extra)
+
+    def columns_of_pots(self) -> dict[str, dict[str, Any]]:
+        """Return what tables say of plants in pots, or with names, by these, written as `alike` writes them."""
+        found = dict[str, dict[str, Any]]()
+        tray = alike(self.extra.get("tray", ""))
+        for pot, values in sorted(self.pots.items(), key=lambda item: "/" in item[0]):  # of this tray comes last
+            own, _, name = alike(pot).rpartition("/")
+            if not own or own == tray:
+                found[name] = found.get(name, {}) | ImageMetadata.from_values(values).columns()
+        return found
+
+
+def alike(name: str) -> str:
+    """Return the name of a plant or pot as it is compared: 07 is 7, a1 is A1."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name.strip().lower())
 
 
 class Described(NamedTuple):

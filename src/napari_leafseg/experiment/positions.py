@@ -73,14 +73,19 @@ class Setup:
     tray : Tray, optional
     scale : KnownScale, optional
     color : ColorCorrection, optional
+    typed : float, optional
+        Pixels a millimeter that somebody typed for this image alone.
     """
 
     tray: Tray | None = None
     scale: KnownScale | None = None
     color: ColorCorrection | None = None
+    typed: float | None = None
 
     def px_per_mm(self, shape: tuple[int, ...]) -> float | None:
-        """Return the scale that was confirmed for this view, else that of a tray of known width."""
+        """Return the scale typed for the image, else the one confirmed for this view, else that of a tray's width."""
+        if self.typed is not None:
+            return self.typed
         if self.scale is not None:
             return self.scale.at(shape)
         return None if self.tray is None else self.tray.px_per_mm(shape)
@@ -117,6 +122,11 @@ class Positions:
 
     def __bool__(self) -> bool:
         return bool(self.trays or self.scales or self.colors)
+
+    def pot_names(self) -> list[str]:
+        """Return the names of the pots of all trays that are not empty."""
+        trays = self.trays.values()
+        return list(dict.fromkeys(tray.name_of[pot] for tray in trays for pot in tray.pots if pot not in tray.empty))
 
     def copy(self) -> Positions:
         """Make one that can be changed by itself."""

@@ -1,4 +1,4 @@
-"""A table that somebody made of the images: a row an image, or a row a plant."""
+"""A table that somebody made of the images: a row an image, a row a plant, or a row a pot of a tray."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +16,7 @@ from napari_leafseg._counts import counted
 from napari_leafseg._files import read_regular
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.experiment.dates import day_comes_first, is_ambiguous
-from napari_leafseg.experiment.metadata import COLUMNS, canonical, check_field
+from napari_leafseg.experiment.metadata import COLUMNS, alike, canonical, check_field
 
 _IMAGE = "image"
 _MEANT = {
@@ -45,7 +45,7 @@ class Table:
     name : str
         Of its file.
     key : str
-        What its rows are of: "image" or "plant".
+        What its rows are of: "image", "plant" or "pot"; the pot of one tray is “TRAY/POT”.
     rows : dict
         From the image or plant to its values; images as they are written, with or without folders and ending.
     lines : dict
@@ -59,7 +59,7 @@ class Table:
 
 
 def read_table(path: str | Path, day_first: bool | None = None) -> Table:
-    """Read a table of images or plants: CSV with commas, semicolons or tabs.
+    """Read a table of images, plants or pots: CSV with commas, semicolons or tabs.
 
     Parameters
     ----------
@@ -78,10 +78,11 @@ def read_table(path: str | Path, day_first: bool | None = None) -> Table:
     content = _text_of(path)
     frame = _frame(content, path)
     names = _names(frame, path)
-    key = _IMAGE if _IMAGE in names else "plant"
-    if key not in names:
+    key = next((name for name in (_IMAGE, "plant", "pot") if name in names), "")
+    if not key:
         raise InputFileError(
-            f"{path.name} has no column “image” with the files’ names, nor “plant”. It has {', '.join(frame.columns)}."
+            f"{path.name} has no column “image” with the files’ names, nor “plant” or “pot”. It has "
+            f"{', '.join(frame.columns)}."
         )
     if len(names) < 2:
         raise InputFileError(f"{path.name} says nothing of its images: it has the column “{key}” alone.")
@@ -96,6 +97,8 @@ def read_table(path: str | Path, day_first: bool | None = None) -> Table:
         if not who:
             raise InputFileError(f"{path.name}, line {number}: the column “{key}” is empty. Name the {key} there.")
         who = who.replace("\\", "/") if key == _IMAGE else who
+        if key == "pot" and texts.get("tray"):
+            who = f"{texts.pop('tray')}/{who}"
         values = {name: _value(name, text, order, path, number, frame, names) for name, text in texts.items()}
         if who in rows and rows[who] != values:
             raise InputFileError(
@@ -260,6 +263,43 @@ def match_table(
     return {path: dict(table.rows[who]) for path, who in found.items()}, notes
 
 
+def match_pots(table: Table, pots: Collection[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return what a table says of the pots of trays, or of plants with names, and what fits on one side alone.
+
+    Parameters
+    ----------
+    table : Table
+        Of plants or pots.
+    pots : collection of str
+        The names that are known.
+    """
+    known = {alike(pot): pot for pot in pots}
+    lost = [who for who in table.rows if alike(who).rpartition("/")[2] not in known]
+    bare = sorted(pot for pot in pots if alike(pot) not in {alike(who).rpartition("/")[2] for who in table.rows})
+    rows = f"{counted(len(lost), 'row')} of {table.name} {'names' if len(lost) == 1 else 'name'} no pot that is here"
+    without = f"{counted(len(bare), 'pot')} {'has' if len(bare) == 1 else 'have'} no row in {table.name}"
+    notes = [f"{rows}: {_list(lost)}."] if lost else []
+    values = {known.get(alike(who), who): dict(said) for who, said in table.rows.items()}
+    return values, notes + ([f"{without}: {_list(bare)}."] if bare else [])
+
+
+def fits_pots(table: Table, pots: Collection[str], plants: Collection[str]) -> bool:
+    """Tell whether the rows of a table are of pots rather than of the plants of images.
+
+    Parameters
+    ----------
+    table : Table
+    pots : collection of str
+        The names that are known of pots, and of plants in images of several.
+    plants : collection of str
+        The plants that images are known to show.
+    """
+    if table.key == "pot":
+        return True
+    rows = {alike(who) for who in table.rows}
+    return table.key == "plant" and not rows & set(map(alike, plants)) and bool(rows & set(map(alike, pots)))
+
+
 def _list(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
@@ -293,10 +333,5 @@ def _match_plants(table: Table, paths: Sequence[Path], plants: Mapping[Path, str
             f"{table.name} is of plants, and it is not known which plant each image shows. Give a pattern with "
             "{plant}, or a column “image”."
         )
-    known = {_alike(who): who for who in table.rows}
-    return {path: known[_alike(plants[path])] for path in paths if _alike(plants.get(path, "")) in known}
-
-
-def _alike(plant: str) -> str:
-    """A plant's name as it is compared: 07 is 7."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", plant.strip().lower())
+    known = {alike(who): who for who in table.rows}
+    return {path: known[alike(plants[path])] for path in paths if alike(plants.get(path, "")) in known}

@@ -27,7 +27,8 @@ def places_of_table(leaves: pd.DataFrame) -> dict[int, LeafPlace]:
 
 def track_edits_of(notes: ImageMeasurementSettings) -> TrackEdits:
     """Return what was decided about tracks, which may be changed without changing the notes."""
-    return TrackEdits(list(notes.links), list(notes.cuts))
+    moved = {(frame, leaf) for said in (notes.plants, notes.pots) for frame in said for leaf in said[frame]}
+    return TrackEdits(list(notes.links), list(notes.cuts), sorted(moved))
 
 
 def notes_of_frame(notes: ImageMeasurementSettings, frame: int) -> ImageMeasurementSettings | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,43 @@ from napari_leafseg.io import to_rgb8
 from napari_leafseg.pipelines.decided import notes_of_frame, places_of_table, plant_overrides, track_edits_of
 from napari_leafseg.pipelines.engine import run_over
 from napari_leafseg.project.decisions import FoundAgain, Places, find_leaves, waiting_sentences
-from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
+from napari_leafseg.project.measurement_settings import ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import Measurements, area_column, in_millimeters, measure
+from napari_leafseg.traits.color import ColorClasses
+from napari_leafseg.traits.extra import TraitFunction, all_traits, trait_digest
 from napari_leafseg.traits.tracking import TrackMemory, growth, track_series
 
 _NOTHING_SET = Setup()
+
+
+class OwnTraits(NamedTuple):
+    """What is measured beside the usual, and which colors are green, yellow and brown.
+
+    Attributes
+    ----------
+    functions : tuple of callable
+        See `napari_leafseg.traits.extra`.
+    classes : ColorClasses, optional
+    key : str
+        Another one where something else is measured.
+    """
+
+    functions: tuple[TraitFunction, ...] = ()
+    classes: ColorClasses | None = None
+    key: str = ""
+
+    @classmethod
+    def of(cls, notes: MeasurementSettings) -> OwnTraits:
+        """Load what a project has of them.
+
+        Raises
+        ------
+        ParameterError
+            When a function cannot be loaded.
+        """
+        classes = None if notes.color_limits is None else ColorClasses.of_limits(*notes.color_limits)
+        key = " ".join([*map(trait_digest, notes.traits), str(notes.color_limits)])
+        return cls(tuple(all_traits(notes.traits).values()), classes, key)
 
 
 @dataclass
@@ -71,19 +103,22 @@ class MeasureCache:
 
     def measure(
         self, frame: Frame, labels: np.ndarray, plants: Mapping[int, int] | None, names: Mapping[int, str],
-        setup: Setup = _NOTHING_SET,
+        setup: Setup = _NOTHING_SET, own: OwnTraits | None = None,
     ) -> Measurements:  # fmt: skip
         """Measure a frame, or say what is known of it."""
         digest = hashlib.sha1(np.ascontiguousarray(labels).data).digest()
         decided = tuple(sorted((plants or {}).items())), tuple(sorted(names.items()))
-        key = frame.key, digest, labels.shape, *decided, setup.without_scale()
+        key = frame.key, digest, labels.shape, *decided, setup.without_scale(), "" if own is None else own.key
         known = self._measured.get(key)
         if known is None:
             raw = frame.image()
             image = None if raw is None else to_rgb8(np.asarray(raw), frame.name)
             if image is not None and setup.color is not None:
                 image = setup.color.apply(image)
-            known = measure(labels, image, None, plants, names, {}, frame.verified, tray=setup.tray)
+            extra, classes = (None, None) if own is None else (own.functions, own.classes)
+            known = measure(
+                labels, image, None, plants, names, {}, frame.verified, extra=extra, tray=setup.tray, classes=classes
+            )
             self._keep(self._measured, key, known)
         leaves = known.leaves.copy()
         leaves["verified"] = [leaf in frame.verified for leaf in leaves["leaf"]]
@@ -168,6 +203,7 @@ class MeasureEvent:
 def measure_job(
     frames: list[Frame], notes: ImageMeasurementSettings, px_per_mm: float | None, cache: MeasureCache | None = None,
     known: Callable[[Path | None], Described] | None = None, setup_of: Callable[[Frame], Setup] | None = None,
+    settings: MeasurementSettings | None = None,
 ) -> Iterator[MeasureEvent]:  # fmt: skip
     """Measure frames; several are one series, or one for each plant, whose leaves are followed.
 
@@ -182,13 +218,16 @@ def measure_job(
         Says what is known of the plant in a file.
     setup_of : callable, optional
         Says which tray and scale hold for an image.
+    settings : MeasurementSettings, optional
+        Which traits of one's own are measured, and the limits of colors.
     """
     cache = cache or MeasureCache()
     setups = [Setup() if setup_of is None else setup_of(frame) for frame in frames]
     pixels: list[Measurements] = []
     scales: list[float | None] = []
     unfit: list[str] = []
-    work = partial(_measure, notes, setups, cache)
+    own = None if settings is None else OwnTraits.of(settings)
+    work = partial(_measure, notes, setups, cache, own)
     for event in run_over(list(enumerate(frames)), work, name=lambda item: item[1].name):
         if event.result is not None:
             measured, shape, sentences = event.result
@@ -207,7 +246,7 @@ def measure_job(
     tables = _tables(frames, pixels, metric, described, decided.holding, cache.tracks)
     cache.tracks.forget_unused()
     said += [*_in_empty_pots(frames, pixels, setups), *unfit]
-    said += waiting_sentences(decided, [frame.name for frame in frames])
+    said += waiting_sentences(decided, [frame.name for frame in frames], of_all=len(frames) > 1)
     done = replace(tables, notes=tuple(said), decided=decided, places=places)
     yield MeasureEvent(len(frames) + 1, len(frames) + 1, "Done", done)
 
@@ -273,14 +312,20 @@ def _moments(grouping: Grouping, frames: int) -> list[float]:
 
 
 def _measure(
-    notes: ImageMeasurementSettings, setups: list[Setup], cache: MeasureCache, item: tuple[int, Frame]
+    notes: ImageMeasurementSettings,
+    setups: list[Setup],
+    cache: MeasureCache,
+    own: OwnTraits | None,
+    item: tuple[int, Frame],
 ) -> tuple[Measurements, tuple[int, ...], list[str]]:
     """Measurements of an image, its shape, and decisions that do not fit its tray."""
     number, frame = item
     labels, setup = frame.labels(), setups[number]
     moved, unfit = plant_overrides(notes_of_frame(notes, number), labels, setup.tray, frame.name)
-    names = notes.names if setup.tray is None else {}
-    return cache.measure(frame, labels, moved, names, setup), labels.shape, unfit
+    names = notes.names_in(number) if setup.tray is None else {}
+    if setup.tray is None and (notes.names or notes.image_names):
+        names = names or {0: ""}  # so that all tables have the column
+    return cache.measure(frame, labels, moved, names, setup, own), labels.shape, unfit
 
 
 def _joined(tables: list[pd.DataFrame], frames: list[Frame], order: list[int]) -> pd.DataFrame:

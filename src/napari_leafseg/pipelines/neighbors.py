@@ -12,7 +12,7 @@ from napari_leafseg._opencv import cv2
 from napari_leafseg.editing.edit import Edit, difference
 from napari_leafseg.editing.leaf_places import places_of_labels
 from napari_leafseg.experiment import Described, Source, group_series
-from napari_leafseg.pipelines.decided import places_of_table, track_edits_of
+from napari_leafseg.pipelines.decided import notes_of_frame, places_of_table, plant_overrides, track_edits_of
 from napari_leafseg.project.decisions import find_leaves
 from napari_leafseg.project.measurement_settings import (
     ALL_IMAGES,
@@ -20,7 +20,6 @@ from napari_leafseg.project.measurement_settings import (
     read_measurement_settings,
 )
 from napari_leafseg.traits import Measurements, measure
-from napari_leafseg.traits.track_edits import TrackEdits
 from napari_leafseg.traits.tracking import track_series
 
 _FITS = 0.9  # overlap from which on a leaf already has the shape
@@ -86,8 +85,16 @@ def same_leaves(images: Sequence[SeriesImage], at: int, leaf: int, project: Path
     there = [place for place in series.places[max(0, own - 1) : own + 2] if images[place].labels is not None]
     if at not in there or len(there) < 2:
         return []
-    frames = [measure(read()) for place in there if (read := images[place].labels) is not None]
-    edits = _decided(project, [images[place].names for place in there], [item.leaves for item in frames])
+    notes = _decided(project, [images[place].names for place in there])
+    frames = []
+    for number, place in enumerate(there):
+        read = images[place].labels
+        assert read is not None
+        labels = read()
+        moved, _ = plant_overrides(notes_of_frame(notes, number), labels, None, images[place].path.name)
+        frames.append(measure(labels, plant_overrides=moved))
+    places = {number: places_of_table(item.leaves) for number, item in enumerate(frames)}
+    edits = track_edits_of(find_leaves(notes, places).holding)
     tracks = track_series(frames, [range(len(frames))], edits)
     known = {(frame, number): track for frame, number, track in
              zip(tracks["frame"], tracks["leaf"], tracks["track"], strict=True)}  # fmt: skip
@@ -115,11 +122,10 @@ def _growth(
     return float(np.sqrt(np.median([areas[1][track] / areas[0][track] for track in both]))) if both else 1.0
 
 
-def _decided(project: Path | None, names: Sequence[Sequence[str]], tables: Sequence[object]) -> TrackEdits:
+def _decided(project: Path | None, names: Sequence[Sequence[str]]) -> ImageMeasurementSettings:
+    """What was decided about all images, by the numbers that these have here."""
     notes = None if project is None else read_measurement_settings(project).images.get(ALL_IMAGES)
-    numbered = (notes or ImageMeasurementSettings()).of_frames(names)
-    places = {frame: places_of_table(table) for frame, table in enumerate(tables)}  # type: ignore[arg-type]
-    return track_edits_of(find_leaves(numbered, places).holding)
+    return (notes or ImageMeasurementSettings()).of_frames(names)
 
 
 def _day(image: SeriesImage) -> str:

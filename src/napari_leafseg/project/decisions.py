@@ -159,7 +159,7 @@ def forget_waiting(found: FoundAgain) -> ImageMeasurementSettings:
     return find_leaves(found.holding, {}).notes
 
 
-def waiting_sentences(found: FoundAgain, names: Sequence[str]) -> list[str]:
+def waiting_sentences(found: FoundAgain, names: Sequence[str], of_all: bool = True) -> list[str]:
     """Say which decisions are not applied, and why.
 
     Parameters
@@ -167,6 +167,8 @@ def waiting_sentences(found: FoundAgain, names: Sequence[str]) -> list[str]:
     found : FoundAgain
     names : sequence of str
         Of the frames; decisions about others are of images that are not here.
+    of_all : bool
+        Whether these are to be spoken of.
     """
     frames = {*decided_frames(found.notes)}
     gone = sorted(frame for frame in frames if frame >= len(names))
@@ -176,7 +178,7 @@ def waiting_sentences(found: FoundAgain, names: Sequence[str]) -> list[str]:
     if waiting:
         sentences.append(f"{_wait(len(waiting), 'for a leaf that is not found')}: {_few(waiting)}.")
     away = [text for keys, text in _decisions(found.notes, names) if keys & apart]
-    if away:
+    if away and of_all:
         sentences.append(f"{_wait(len(away), 'for an image that is not here')}: {_few(away)}.")
     return sentences
 

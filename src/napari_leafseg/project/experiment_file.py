@@ -73,6 +73,13 @@ def _understand(content: Any, listed: Mapping[str, Path], kept: KeptExperiment) 
     entries = content.get("images", {})
     if not isinstance(entries, dict):
         return [*faults, "the images"]
+    pots = content.get("pots", {})
+    for pot, values in pots.items() if isinstance(pots, dict) else [("the pots", None)]:
+        good = {key: text for key, text in values.items() if _usable(key, text)} if isinstance(values, dict) else {}
+        if good != values:
+            faults.append(f"“{pot}”")
+        if good:
+            kept.experiment.pots[str(pot)] = good
     for name, layers in entries.items():
         if name not in listed:
             kept.others[name] = layers
@@ -106,7 +113,9 @@ def experiment_content(kept: KeptExperiment, images: Images) -> bytes:
         said = {name: layer[path] for name, layer in kept.experiment.layers.items() if layer.get(path)}
         if said:
             entries[ref.id] = said
-    content = {"format": FORMAT, "pattern": kept.experiment.pattern, "images": entries}
+    content: dict[str, Any] = {"format": FORMAT, "pattern": kept.experiment.pattern, "images": entries}
+    if kept.experiment.pots:
+        content["pots"] = kept.experiment.pots
     return (json.dumps(content, indent=1) + "\n").encode()
 
 

@@ -31,6 +31,8 @@ class ImageMeasurementSettings(BaseModel):
         The same where there is a tray: from frame to (from leaf to the name of its pot).
     names : dict
         From plant to its name, where there is no tray.
+    image_names : dict
+        From frame to (from plant to its name): names that hold for one image alone.
     links, cuts : list
         Pairs of (frame, leaf), see `napari_leafseg.traits.track_edits.TrackEdits`.
     frames : list of str
@@ -47,6 +49,7 @@ class ImageMeasurementSettings(BaseModel):
     plants: dict[int, dict[int, int]] = {}
     pots: dict[int, dict[int, str]] = {}
     names: dict[int, str] = {}
+    image_names: dict[int, dict[int, str]] = {}
     links: list[tuple[LeafKey, LeafKey]] = []
     cuts: list[tuple[LeafKey, LeafKey]] = []
     frames: list[str] = []
@@ -76,11 +79,16 @@ class ImageMeasurementSettings(BaseModel):
             plants={moved.get(frame, frame): dict(said) for frame, said in self.plants.items()},
             pots={moved.get(frame, frame): dict(said) for frame, said in self.pots.items()},
             names=dict(self.names),
+            image_names={moved.get(frame, frame): dict(said) for frame, said in self.image_names.items()},
             links=edges(self.links),
             cuts=edges(self.cuts),
             frames=[*names, *others],
             leaves={moved.get(frame, frame): dict(said) for frame, said in self.leaves.items()},
         )
+
+    def names_in(self, frame: int) -> dict[int, str]:
+        """Return the names of plants that hold for one frame."""
+        return self.names | self.image_names.get(frame, {})
 
 
 ALL_IMAGES = "*"
@@ -88,12 +96,25 @@ ALL_IMAGES = "*"
 
 
 class MeasurementSettings(BaseModel):
-    """Of a whole project; `images` by name, `ALL_IMAGES` for all of them."""
+    """Of a whole project; `images` by name, `ALL_IMAGES` for all of them.
+
+    Attributes
+    ----------
+    px_per_mm : float, optional
+        Of all images.
+    images : dict
+    traits : tuple of str
+        Of one's own, see `napari_leafseg.traits.extra.load_trait`.
+    color_limits : tuple of float, optional
+        See `napari_leafseg.traits.color.ColorClasses.of_limits`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     px_per_mm: float | None = Field(None, gt=0)
     images: dict[str, ImageMeasurementSettings] = {}
+    traits: tuple[str, ...] = ()
+    color_limits: tuple[float, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -109,6 +130,33 @@ class MeasurementSettings(BaseModel):
         own = self.images[name].px_per_mm if name in self.images else None
         return own or self.px_per_mm
 
+    def fold_single(self, ids: Mapping[str, str]) -> None:
+        """Put what was decided about the leaves of single images with what was decided about all of them.
+
+        As earlier versions kept it, image by image. What was said of a leaf among all images stays.
+
+        Parameters
+        ----------
+        ids : mapping
+            From the name of an image to that which `frames` has for it.
+        """
+        among = self.of(ALL_IMAGES)
+        if not among.frames and among != ImageMeasurementSettings(px_per_mm=among.px_per_mm):
+            return  # of a version that did not say which images these are
+        for name, own in self.images.items():
+            frames = {*own.plants, *own.pots, *own.leaves} | {
+                key[0] for pair in (*own.links, *own.cuts) for key in pair
+            }
+            if name not in ids or not (own.plants or own.pots or own.names) or frames - {0}:
+                continue  # nothing is said, or it is a stack
+            if ids[name] not in among.frames:
+                among.frames = [*among.frames, ids[name]]
+            at = among.frames.index(ids[name])
+            for kept, said in ((among.plants, own.plants), (among.pots, own.pots), (among.leaves, own.leaves),
+                               (among.image_names, {0: own.names})):  # fmt: skip
+                _fill(kept, at, said.get(0, {}))
+            own.plants, own.pots, own.leaves, own.names = {}, {}, {}, {}
+
     def with_frames_called(self, names: Mapping[str, str]) -> MeasurementSettings:
         """Return a copy in which the images of series have other names: those of a project instead of their paths."""
         found = self.model_copy(deep=True)
@@ -119,11 +167,20 @@ class MeasurementSettings(BaseModel):
     def write(self, folder: Path) -> None:
         """Write them into a project's folder, whole or not at all."""
         content = self.model_dump(mode="json")
+        for name in ("traits", "color_limits"):
+            if not content[name]:
+                del content[name]
         for entry in content["images"].values():
-            for name in ("pots", "frames", "leaves"):  # which earlier versions do not know
+            for name in ("pots", "frames", "leaves", "image_names"):  # which earlier versions do not know
                 if not entry[name]:
                     del entry[name]
         write_atomically(folder / FILE, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _fill(kept: dict[int, dict[int, Any]], frame: int, said: Mapping[int, Any]) -> None:
+    """Put what is said of a frame's leaves or plants with what is kept, which stays."""
+    if said:
+        kept[frame] = {**said, **kept.get(frame, {})}
 
 
 def read_measurement_settings(folder: Path) -> MeasurementSettings:

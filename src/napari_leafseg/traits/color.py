@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from skimage.color import rgb2hsv
 
+from napari_leafseg.errors import ParameterError
+
 COLORS = ("red", "green", "blue", "hue", "saturation", "value", "excess_green", "green_leaf_index", "ngrdi")
 
 
@@ -56,6 +58,32 @@ class ColorClasses:
     brown: tuple[float, float] = (0.0, 42.0)
     least_saturation: float = 0.15
     least_value: float = 0.1
+
+    @classmethod
+    def of_limits(cls, *limits: float) -> ColorClasses:
+        """Make them of the hues at which yellow and green begin and green ends, and the least saturation and value.
+
+        Raises
+        ------
+        ParameterError
+            When these are no limits.
+        """
+        standard = cls().limits
+        if not 3 <= len(limits) <= 5:
+            raise ParameterError(
+                "Limits of colors are the hues where yellow and green begin and green ends: 42,65,180."
+            )
+        yellow, green, end, saturation, value = (*limits, *standard[len(limits) :])
+        if not 0 <= yellow <= green <= end <= 360:
+            raise ParameterError(f"Hues rise from 0 to 360 degrees; {yellow:g}, {green:g}, {end:g} do not.")
+        if not (0 <= saturation <= 1 and 0 <= value <= 1):
+            raise ParameterError("The least saturation and the least value are from 0 to 1.")
+        return cls((green, end), (yellow, green), (0.0, yellow), saturation, value)
+
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """Return what `of_limits` takes."""
+        return self.yellow[0], self.green[0], self.green[1], self.least_saturation, self.least_value
 
 
 def measure_color_classes(

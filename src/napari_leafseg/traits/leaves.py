@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.measure import regionprops_table
 
 from napari_leafseg._opencv import cv2
-from napari_leafseg.traits.color import measure_color_classes, measure_colors
+from napari_leafseg.traits.color import ColorClasses, measure_color_classes, measure_colors
 from napari_leafseg.traits.extra import TraitFunction, measure_extra
 from napari_leafseg.traits.midrib import Midrib, trace_midrib
 
@@ -26,6 +26,7 @@ def measure_leaves(
     verified: Collection[int] | None = None,
     midribs: Mapping[int, Midrib] | None = None,
     extra: Collection[TraitFunction] = (),
+    classes: ColorClasses | None = None,
 ) -> pd.DataFrame:
     """Measure each leaf of a label image, in pixels.
 
@@ -45,6 +46,8 @@ def measure_leaves(
         From `trace_leaves`, where they were traced already.
     extra : collection of callable
         Further traits, see `napari_leafseg.traits.extra`.
+    classes : ColorClasses, optional
+        Which colors are green, yellow and brown.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def measure_leaves(
         inside = labels > 0
         index = np.searchsorted(leaves, labels[inside])
         pixels = image[inside][:, :3]
-        areas = measure_color_classes(index, len(leaves), pixels)
+        areas = measure_color_classes(index, len(leaves), pixels, classes)
         measured = pd.concat([measured, areas, measure_colors(index, len(leaves), pixels)], axis=1)
     if extra:
         measured = pd.concat([measured, measure_extra(labels, image, leaves.tolist(), extra)], axis=1)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg.experiment.tray import Tray
+from napari_leafseg.traits.color import ColorClasses
 from napari_leafseg.traits.extra import TraitFunction, all_traits
 from napari_leafseg.traits.leaves import measure_leaves, trace_leaves
 from napari_leafseg.traits.midrib import Midrib
@@ -39,6 +40,7 @@ def measure(
     gap: float | None = None,
     extra: Collection[TraitFunction] | None = None,
     tray: Tray | None = None,
+    classes: ColorClasses | None = None,
 ) -> Measurements:
     """Measure leaves and plants of a label image.
 
@@ -60,6 +62,8 @@ def measure(
         Further traits; those of packages, and those that were registered, when None: see `napari_leafseg.traits.extra`.
     tray : Tray, optional
         Leaves belong to its pots, see `napari_leafseg.traits.pots`, and plants have the pots' numbers and names.
+    classes : ColorClasses, optional
+        Which colors are green, yellow and brown.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def measure(
     middle = {leaf: centers[plant] for leaf, plant in plants.items()}
     midribs = {leaf: line.from_center(middle[leaf]) for leaf, line in midribs.items()}
     extra = list(all_traits().values()) if extra is None else extra
-    leaves = measure_leaves(labels, image, middle, confidence, verified, midribs, extra)
+    leaves = measure_leaves(labels, image, middle, confidence, verified, midribs, extra, classes)
     leaves.insert(0, "plant", [plants[leaf] for leaf in leaves["leaf"]])
     if names:
         leaves.insert(1, "name", [names.get(plant, str(plant)) for plant in leaves["plant"]])

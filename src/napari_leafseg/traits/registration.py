@@ -23,7 +23,8 @@ def plant_middles(plant: pd.DataFrame) -> pd.DataFrame:
     ----------
     plant : pandas.DataFrame
         The leaves of a plant: ``frame``, ``area_px2``, ``centroid_y_px``, ``centroid_x_px``, and of the plant
-        ``diameter_px``, ``center_y_px``, ``center_x_px``.
+        ``diameter_px``, ``center_y_px``, ``center_x_px``. Where there is a column ``moved``, of leaves that somebody
+        gave to this plant: its middle in their frames is told by the others.
 
     Returns
     -------
@@ -38,10 +39,15 @@ def plant_middles(plant: pd.DataFrame) -> pd.DataFrame:
     ]
     offsets = np.zeros((len(middles), 2))
     places = middles.to_numpy()
+    sound = np.ones(len(places), bool)
+    if "moved" in plant and not plant["moved"].all():
+        sound = ~plant.groupby("frame")["moved"].any().to_numpy()
+        sound |= not sound.any()
     for number in range(1, len(leaves)):
-        moved = _shift(leaves[number - 1], leaves[number], places[number] - places[number - 1], size)
+        told = places[number] - places[number - 1] if sound[number - 1] and sound[number] else np.zeros(2)
+        moved = _shift(leaves[number - 1], leaves[number], told, size)
         offsets[number] = offsets[number - 1] + moved
-    middles[:] = np.median(places - offsets, 0) + offsets
+    middles[:] = np.median((places - offsets)[sound], 0) + offsets
     return middles
 
 

@@ -21,10 +21,13 @@ class TrackEdits:
         Pairs of (frame, leaf) that are one leaf.
     cuts : list of tuple
         Pairs that are not.
+    moved : list of (frame, leaf)
+        Leaves whose plant somebody decided.
     """
 
     links: list[Edge] = field(default_factory=list)
     cuts: list[Edge] = field(default_factory=list)
+    moved: list[LeafKey] = field(default_factory=list)
 
     def link(self, before: LeafKey, after: LeafKey) -> None:
         """Say that two are one leaf; takes back what was said of either before."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.traits.measure import Measurements, area_column
+from napari_leafseg.traits.plant_tracks import EXACT, GAP, plant_tracks
 from napari_leafseg.traits.registration import plant_middles
 from napari_leafseg.traits.track_edits import Edge, TrackEdits, apply_edits
 
@@ -21,8 +22,6 @@ _OF_LEAF = ["plant", "leaf", "area_px2", "centroid_y_px", "centroid_x_px"]
 _OF_PLANT = ["plant", "center_y_px", "center_x_px", "diameter_px"]
 _AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
-_GAP = 2  # frames in which a leaf may be missing
-_EXACT = 6  # decimals: costs that differ by what computers round are no costs to the assignment
 
 
 def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None = None) -> pd.DataFrame:
@@ -30,7 +29,7 @@ def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None 
 
     A leaf keeps its direction from the middle of its rosette while it grows: the linear assignment (LapTrack; Fukai and
     Kawaguchi 2022, after Jaqaman et al. 2008) compares azimuth, the logarithms of its distance from the middle and of
-    its area. Plants are followed first, by their middles; then the middle of each is found from all frames together
+    its area. Plants are followed first (`plant_tracks`); then the middle of each is found from all frames together
     (`plant_middles`). A leaf may be missing for two frames.
 
     Parameters
@@ -45,7 +44,7 @@ def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None 
         A row for each leaf of each frame: ``frame``, ``leaf``, ``track``, ``plant_track``. Tracks are numbered in the
         order in which leaves emerge, larger leaves first, plant by plant.
     """
-    nodes = _nodes(frames)
+    nodes = _nodes(frames, track_edits)
     if not len(nodes):
         return pd.DataFrame(columns=["frame", "leaf", "track", "plant_track"])
     edges: set[Edge] = set()
@@ -128,6 +127,7 @@ def track_series(
     for places in series:
         at = {place: number for number, place in enumerate(places)}
         own = TrackEdits(*(_renumbered(edges, at) for edges in (edits.links, edits.cuts)))
+        own.moved = [(at[frame], leaf) for frame, leaf in edits.moved if frame in at]
         tracks = memory.tracks([frames[place] for place in places], own)
         if not len(tracks):
             continue
@@ -145,7 +145,7 @@ def _renumbered(edges: Iterable[Edge], at: Mapping[int, int]) -> list[Edge]:
     return [(before, after) for before, after in moved]
 
 
-def _nodes(frames: Sequence[Measurements]) -> pd.DataFrame:
+def _nodes(frames: Sequence[Measurements], track_edits: TrackEdits | None = None) -> pd.DataFrame:
     """Leaves of all frames with their plants' tracks and middles."""
     full = [(number, item) for number, item in enumerate(frames) if len(item.leaves)]
     if not full:
@@ -153,44 +153,11 @@ def _nodes(frames: Sequence[Measurements]) -> pd.DataFrame:
     plants = pd.concat([item.plants.assign(frame=number) for number, item in full], ignore_index=True)
     plants = plants[plants["leaves"] > 0].reset_index(drop=True) if "leaves" in plants else plants
     leaves = pd.concat([item.leaves.assign(frame=number) for number, item in full], ignore_index=True)
-    plants["plant_track"] = _plant_tracks(plants)
+    moved = set(track_edits.moved if track_edits is not None else ())
+    leaves["moved"] = [key in moved for key in zip(leaves["frame"], leaves["leaf"], strict=True)]
+    plants["plant_track"] = plant_tracks(plants, leaves)
     wanted = plants[["frame", "plant_track", *_OF_PLANT]]
-    return leaves[["frame", *_OF_LEAF]].merge(wanted, on=["frame", "plant"])
-
-
-def _plant_tracks(plants: pd.DataFrame) -> np.ndarray:
-    """Plants linked by their pots or else by their middles, numbered in their order in the first frame."""
-    if "pot" in plants and plants["pot"].fillna("").ne("").any():
-        return _tracks_by_pot(plants)
-    return _tracks_by_middle(plants)
-
-
-def _tracks_by_pot(plants: pd.DataFrame) -> np.ndarray:
-    """Plants of one pot are one; those outside of all pots are linked by their middles, apart from these."""
-    pots = plants["pot"].fillna("")
-    outside = (pots == "").to_numpy()
-    numbers = {pot: number for number, pot in enumerate(dict.fromkeys(pots[~outside]), start=1)}
-    found = np.array([numbers.get(pot, 0) for pot in pots])
-    if outside.any():
-        found[outside] = len(numbers) + _tracks_by_middle(plants[outside].reset_index(drop=True))
-    return found
-
-
-def _tracks_by_middle(plants: pd.DataFrame) -> np.ndarray:
-    from laptrack import LapTrack
-
-    if plants["frame"].nunique() < 2:
-        return np.arange(1, len(plants) + 1)
-    reach = float(plants["diameter_px"].median()) / 2
-    tracker = LapTrack(cutoff=reach**2, gap_closing_cutoff=reach**2, gap_closing_max_frame_count=_GAP)
-    tracked, _, _ = tracker.predict_dataframe(
-        plants[["frame", "plant", "center_y_px", "center_x_px"]].round(_EXACT),
-        ["center_y_px", "center_x_px"], frame_col="frame", only_coordinate_cols=False,
-    )  # fmt: skip
-    found = tracked.reset_index().drop_duplicates(["frame", "plant"]).set_index(["frame", "plant"])["track_id"]
-    keys = [found[frame, plant] for frame, plant in zip(plants["frame"], plants["plant"], strict=True)]
-    order = {key: number for number, key in enumerate(dict.fromkeys(keys), start=1)}
-    return np.array([order[key] for key in keys])
+    return leaves[["frame", *_OF_LEAF, "moved"]].merge(wanted, on=["frame", "plant"])
 
 
 def _registered(plant: pd.DataFrame) -> pd.DataFrame:
@@ -208,7 +175,7 @@ def _registered(plant: pd.DataFrame) -> pd.DataFrame:
             "c2": _RADIUS * np.log(np.maximum(np.hypot(y, x), 2)),
             "c3": _AREA * np.log(plant["area_px2"]),
         }
-    ).round(_EXACT)
+    ).round(EXACT)
 
 
 def _edges(leaves: pd.DataFrame) -> set[Edge]:
@@ -218,7 +185,7 @@ def _edges(leaves: pd.DataFrame) -> set[Edge]:
     if leaves["frame"].nunique() < 2:
         return set()
     cutoff = _CUTOFF**2
-    tracker = LapTrack(cutoff=cutoff, gap_closing_cutoff=cutoff, gap_closing_max_frame_count=_GAP)
+    tracker = LapTrack(cutoff=cutoff, gap_closing_cutoff=cutoff, gap_closing_max_frame_count=GAP)
     tracked, _, _ = tracker.predict_dataframe(
         leaves, ["c0", "c1", "c2", "c3"], frame_col="frame", only_coordinate_cols=False
     )
@@ -273,8 +240,10 @@ def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence
         return pd.DataFrame(columns=[*_GROWTH[:5], area, *_GROWTH[5:]])
     full = [item.leaves.assign(frame=number) for number, item in enumerate(frames) if len(item.leaves)]
     leaves = pd.concat(full, ignore_index=True)
-    pot = ["pot"] if "pot" in leaves else []
+    pot = [name for name in ("pot", "name") if name in leaves][:1]
     table = tracks.merge(leaves[["frame", "leaf", area, *pot]], on=["frame", "leaf"])
+    for name in pot:  # of images without a tray, or whose plants have no names
+        table[name] = table[name].fillna("")
     table["time"] = moments[table["frame"].to_numpy(int)]
     table = table.sort_values(["plant_track", "track", "time"]).reset_index(drop=True)
     by_track = table.groupby("track")

@@ -48,6 +48,13 @@ def relative_names(paths: Sequence[Path]) -> list[str]:
         return [Path(os.path.abspath(path)).as_posix() for path in paths]
 
 
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return how images are called in tables: by their files' names, with folders where others have the same."""
+    often = Counter(path.name for path in paths)
+    doubled = [path for path in paths if often[path.name] > 1]
+    return {path: path.name for path in paths} | dict(zip(doubled, relative_names(doubled), strict=True))
+
+
 def file_names(images: Sequence[str], own: Sequence[str] | None = None) -> list[str]:
     """Name the files of each image, safe on any system: by its own name where no other has it, else with folders.
 

@@ -61,6 +61,8 @@ class BatchSettings(BaseModel):
         Of the network, the same in all workers: "auto" (what they all have), "float32", "bfloat16" or "float16".
     traits : tuple of str
         Further traits of leaves, see `napari_leafseg.traits.extra.load_trait`.
+    color_limits : tuple of float, optional
+        Of green, yellow and brown, see `napari_leafseg.traits.color.ColorClasses.of_limits`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,6 +85,7 @@ class BatchSettings(BaseModel):
     full_masks: bool = False
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     traits: tuple[str, ...] = ()
+    color_limits: tuple[float, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -114,7 +117,7 @@ class BatchSettings(BaseModel):
         settings = self.model_dump(exclude={"device", "threads", "exports", "precision", "measure"})
         later = {
             "plant_masks": None, "full_masks": False, "channels": None, "z": "max", "traits": (), "marker_mm": None,
-            "color_card": False,
+            "color_card": False, "color_limits": None,
         }  # fmt: skip
         for name, without in later.items():  # experiments that do without are as they were
             if settings[name] == without:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, ParameterError, ProjectError, UserError, plain_reason
@@ -16,11 +15,12 @@ from napari_leafseg.experiment import Experiment
 from napari_leafseg.experiment.positions import Positions
 from napari_leafseg.io import label_path, read_labels
 from napari_leafseg.models.store.zoo import find_model
-from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
+from napari_leafseg.pipelines.batch.about import known_before, positions_before, read_about
+from napari_leafseg.pipelines.batch.before import Before
+from napari_leafseg.pipelines.batch.config import file_hash
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task
-from napari_leafseg.pipelines.batch.places import find_files
-from napari_leafseg.pipelines.batch.run import BatchEvent, own_project, run_batch
-from napari_leafseg.pipelines.batch.setups import read_setup
+from napari_leafseg.pipelines.batch.places import find_files, own_project
+from napari_leafseg.pipelines.batch.run import BatchEvent, run_batch
 from napari_leafseg.project import Project
 from napari_leafseg.project.background import store_labels
 from napari_leafseg.project.corrections import read_list
@@ -75,15 +75,17 @@ def make_project(experiment: str | Path) -> Iterator[TransferEvent]:
     with Project.create(folder, place.name) if new else Project.open(folder) as project:
         if new:
             project.read_options = settings.reading
-            MeasurementSettings(px_per_mm=settings.px_per_mm).write(folder)
+            MeasurementSettings(
+                px_per_mm=settings.px_per_mm, traits=settings.traits, color_limits=settings.color_limits
+            ).write(folder)
         if project.missing():
             project.relink_to([image.path for image in images])
         project.add_all([(image.path, image.sha256) for image in images])
         if not (folder / FILE).exists():
             files = {image.name: image.path for image in images}
-            known = _known(about, files)
+            known = known_before(about, files)
             write_experiment(folder, experiment_content(KeptExperiment(known), project))
-            positions = _positions(about, files, known)
+            positions = positions_before(about, files, known)
             if positions:
                 write_positions(folder, positions_content(KeptPositions(positions), project))
         for number, image in enumerate(images):
@@ -105,48 +107,6 @@ def _take(project: Project, ref: ImageRef, path: Path, record: dict[str, Any]) -
     told = {key: value for key, value in record.items() if key not in _OF_BATCH}
     model = record.get("model", {}).get("name", "a model")
     store_labels(project, ref, labels, f"segment with {model}", lambda _after: told)
-
-
-class _Known(BaseModel):
-    """What was known of an image, see `Experiment.layers`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    table: dict[str, str] = {}
-    exif: dict[str, str] = {}
-    hand: dict[str, str] = {}
-
-
-class _About(BaseModel):
-    """What ``batch.json`` has to look like; a later version may say more."""
-
-    settings: BatchSettings
-    digest: str = ""
-    place: str = ""
-    files: dict[str, str] = {}
-    pattern: str | None = None
-    known: dict[str, _Known] = {}
-    setups: dict[str, dict[str, Any]] = {}
-    model: dict[str, Any] = {}
-
-
-def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
-    """Read what an experiment's folder says of it, and its settings.
-
-    Raises
-    ------
-    InputFileError
-        When it holds no experiment, or one that cannot be read.
-    """
-    if not (place / "batch.json").is_file():
-        raise InputFileError(f"{place} holds no measured experiment (batch.json). Choose a batch's folder.")
-    about = read_json(place / "batch.json")
-    try:
-        return about, _About.model_validate(about).settings
-    except ValidationError as error:
-        raise InputFileError(
-            f"{place / 'batch.json'} cannot be used ({plain_reason(error)}). Run the batch again."
-        ) from error
 
 
 class _Done(NamedTuple):
@@ -175,22 +135,6 @@ def _done_images(place: Path, files: Mapping[str, Path]) -> list[_Done]:
         if labels.exists():
             found.append(_Done(marker.stem, files.get(marker.stem, Path(path)), sha256, labels, record))
     return found
-
-
-def _known(about: Mapping[str, Any], files: Mapping[str, Path]) -> Experiment:
-    """What the experiment knew of its plants; `files` by the images' names."""
-    kept, said = Experiment(about.get("pattern")), about.get("known", {})
-    for name, path in files.items():
-        for layer, values in said.get(name, {}).items():
-            kept.layers[layer][path] = dict(values)
-    return kept
-
-
-def _positions(about: Mapping[str, Any], files: Mapping[str, Path], known: Experiment) -> Positions:
-    """Which trays, scales and colors held; `files` by the images' names."""
-    setups = about.get("setups", {})
-    said = {path: read_setup(setups[name]) for name, path in files.items() if name in setups}
-    return Positions.of_setups(said, known.describe(list(files.values())))
 
 
 def update_experiment(
@@ -231,11 +175,13 @@ def update_experiment(
         kept = load_experiment(read_list(folder, files.values())) if (folder / FILE).exists() else None
         if kept is not None and kept.problem:
             raise ProjectError(kept.problem)
-        known = _known(about, files) if kept is None else kept.experiment
+        known = known_before(about, files) if kept is None else kept.experiment
     if positions is None:
         there = (folder / "positions.json").exists()
-        positions = read_positions(folder, files.values()) if there else _positions(about, files, known)
-    said = known
+        positions = read_positions(folder, files.values()) if there else positions_before(about, files, known)
+    said, before = known, Before.of(place)
+    if before is not None and before.typed() != about.get("typed_scale", settings.px_per_mm):
+        settings = settings.model_copy(update={"px_per_mm": None})  # so that what was typed since is asked for
 
     def gather(_paths: Sequence[Path]) -> tuple[Experiment, list[str]]:
         return said, []

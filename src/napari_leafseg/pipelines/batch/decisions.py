@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from napari_leafseg.io.exchange.names import short_names
 from napari_leafseg.pipelines.batch.find import Task
 from napari_leafseg.pipelines.decided import notes_of_frame
 from napari_leafseg.project.corrections import place_of, read_list
@@ -30,10 +31,13 @@ class Decisions(NamedTuple):
     notes : ImageMeasurementSettings
     ids : mapping
         From an experiment's name of an image to those that the notes may have for it.
+    scales : mapping
+        Pixels a millimeter that were typed for single images, by the experiment's names.
     """
 
     notes: ImageMeasurementSettings
     ids: Mapping[str, Sequence[str]] = {}
+    scales: Mapping[str, float] = {}
 
     def of_images(self, names: Sequence[str]) -> ImageMeasurementSettings:
         """Return the notes with frames numbered as these images are; those of others come behind."""
@@ -44,23 +48,31 @@ NOTHING_DECIDED = Decisions(ImageMeasurementSettings())
 
 
 def read_decisions(project: str | Path, tasks: Sequence[Task]) -> Decisions:
-    """Read what people decided in a project about all images as one series; others may have it open.
+    """Read what people decided in a project about its images, all or one by one; others may have it open.
 
     Raises
     ------
     ProjectError
         When it is no project, or its file is damaged.
     """
-    notes = read_measurement_settings(Path(project)).images.get(ALL_IMAGES)
-    if notes is None:
+    settings = read_measurement_settings(Path(project))
+    if not settings.images:
         return NOTHING_DECIDED
     listed = read_list(project, [task.path for task in tasks])
-    by_place = {place_of(listed.path_of(ref)): ref.id for ref in listed.images}
-    ids = dict[str, Sequence[str]]()
+    paths = {listed.path_of(ref): ref.id for ref in listed.images}
+    called = {name: paths[path] for path, name in short_names(list(paths)).items()}
+    settings.fold_single(called)
+    of_all = settings.of(ALL_IMAGES)
+    typed = {called[name]: one.px_per_mm for name, one in settings.images.items() if name in called and one.px_per_mm}
+    by_place = {place_of(path): own for path, own in paths.items()}
+    ids, scales = dict[str, Sequence[str]](), dict[str, float]()
     for task in tasks:
         known = by_place.get(place_of(task.path))
         ids[task.name] = [task.path] if known is None else [known, task.path]
-    return Decisions(notes, ids)
+        scale = typed.get(known or "") or (of_all.px_per_mm if known is not None else None)
+        if scale is not None:
+            scales[task.name] = scale
+    return Decisions(of_all, ids, scales)
 
 
 def tell_tasks(tasks: Sequence[Task], decisions: Decisions) -> list[Task]:
@@ -115,11 +127,21 @@ def apart_sentences(
     return [said]
 
 
-def name_plants(table: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
-    """Return a table of leaves or plants with the names that people gave to plants, where there is no tray."""
-    if not names or not len(table):
+def name_plants(table: pd.DataFrame, notes: ImageMeasurementSettings, names: Sequence[str]) -> pd.DataFrame:
+    """Return a table of leaves or plants with the names that people gave to plants, where there is no tray.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    notes : ImageMeasurementSettings
+    names : sequence of str
+        Of the images, by the numbers of the notes' frames.
+    """
+    if not (notes.names or notes.image_names) or not len(table):
         return table
-    given = table["plant"].map(lambda plant: names.get(int(plant), str(plant)))
+    of_image = {name: notes.names_in(frame) for frame, name in enumerate(names)}
+    rows = zip(table["image"], table["plant"], strict=True)
+    given = pd.Series([of_image[image].get(int(plant), str(plant)) for image, plant in rows], table.index)
     if "name" not in table:
         table = table.copy()
         table.insert(list(table.columns).index("plant") + 1, "name", None)

@@ -84,6 +84,7 @@ def follow(
     pixels = _pixels(leaves, plants, names, px_per_mm)
     places = {} if "frame" in leaves else {at: places_of_table(item.leaves) for at, item in enumerate(pixels)}
     decided, said = find_decided(decisions, names, places)
+    leaves, plants = (name_plants(table, decided.notes, names) for table in (leaves, plants))
     if len(leaves) and "frame" not in leaves:
         series = [one.places for one in grouping.series if len(one.places) > 1 and _is_series(one.places, known, names)]
         said += apart_sentences(decided.holding, series, names)
@@ -95,7 +96,6 @@ def follow(
             tracks = summarize_tracks(curves, series, area_column(curves))
             by_plant = plant_curves(curves, [one.places for one in grouping.series], area_column(curves))
             curves = curves.drop(columns="frame")
-    leaves, plants = (name_plants(table, decided.notes.names) for table in (leaves, plants))
     leaves, plants = (add_metadata(table, "image", of_image, days) if len(table) else table
                       for table in (leaves, plants))  # fmt: skip
     return Followed(leaves, plants, curves, tracks, grouping, by_plant, tuple(names), tuple(said))

@@ -32,6 +32,7 @@ from napari_leafseg.pipelines.step import Step
 from napari_leafseg.project.corrections import Correction, read_correction
 from napari_leafseg.project.labels_file import count_leaves
 from napari_leafseg.traits import Measurements, area_column, measure
+from napari_leafseg.traits.color import ColorClasses
 from napari_leafseg.traits.extra import all_traits
 
 
@@ -65,7 +66,7 @@ def process_image(
     found = (yield from _predicted(task, settings, image.array, source)) if task.correction is None else (
         _corrected(task.correction, image.array, source)
     )  # fmt: skip
-    labels, series, extra = found.labels, found.labels.ndim == 3, list(all_traits(settings.traits).values())
+    labels, series = found.labels, found.labels.ndim == 3
     planes, images = labels if series else labels[None], image.array if series else image.array[None]
     result = {"name": task.name, "path": task.path, "count": found.leaves, "scale": found.scale}
     result["notes"] = [*image.notes, *found.notes]
@@ -79,13 +80,8 @@ def process_image(
         if said_by:
             record["scale_source"] = said_by
             result["notes"] = [*image.notes, *found.notes, f"Scale from {said_by}."]
-        measured, moved = [], {} if series else _decided(task, planes[0], setup, record, result)
-        for number, (plane, sure) in enumerate(zip(planes, found.confidence, strict=True)):
-            rgb = _colors_of(to_rgb8(np.asarray(images[number]), str(path)), path, settings, setup)  # one at a time
-            measured.append(measure(plane, rgb, px_per_mm, moved, confidence=sure, extra=extra, tray=setup.tray))
-            if task.correction is not None:
-                leaves = measured[-1].leaves
-                leaves["verified"] = [(number, leaf) in found.verified for leaf in leaves["leaf"]]
+        moved = {} if series else _decided(task, planes[0], setup, record, result)
+        measured, rgb = _measured(task, settings, found, images, setup, px_per_mm, moved)
         result |= _write_measured(place, task, measured)
         result["at_border"] = count_leaves(labels)[1]
         write_views(place, task.name, rgb, planes[-1])
@@ -157,6 +153,24 @@ def _corrected(correction: Correction, image: np.ndarray, source: dict[str, Any]
     return _Found(labels, count, record, sure, float(scale), (), verified)
 
 
+def _measured(
+    task: Task, settings: BatchSettings, found: _Found, images: np.ndarray, setup: Setup, px_per_mm: float | None,
+    moved: dict[int, int],
+) -> tuple[list[Measurements], np.ndarray]:  # fmt: skip
+    """Measurements of each frame, and the last frame's colors."""
+    extra, measured = list(all_traits(settings.traits).values()), []
+    classes = None if settings.color_limits is None else ColorClasses.of_limits(*settings.color_limits)
+    planes = found.labels.reshape(-1, *found.labels.shape[-2:])
+    for number, (plane, sure) in enumerate(zip(planes, found.confidence, strict=True)):
+        image = to_rgb8(np.asarray(images[number]), task.path)  # one at a time
+        rgb = _colors_of(image, Path(task.path), settings, setup)
+        item = measure(plane, rgb, px_per_mm, moved, None, sure, None, None, extra, setup.tray, classes)
+        if task.correction is not None:
+            item.leaves["verified"] = [(number, leaf) in found.verified for leaf in item.leaves["leaf"]]
+        measured.append(item)
+    return measured, rgb
+
+
 def plant_mask(folder: str | Path, path: Path) -> np.ndarray:
     """Read the plant mask of an image.
 
@@ -186,19 +200,22 @@ def write_masks(labels: Path, prediction: Prediction, values: dict[str, float]) 
 def _scale_of(
     path: Path, settings: BatchSettings, setup: Setup, metric: bool, image: np.ndarray, labels: np.ndarray
 ) -> tuple[float | None, str]:
-    """Pixels a millimeter of an image: given, of its own markers, of its camera position, of the file; and who says it.
+    """Pixels a millimeter of an image, and who says it: typed for it alone, of its own markers, of its camera position,
+    of all images, of the file.
 
     Nothing is said of the source where it is the same for all.
     """
-    if settings.px_per_mm is not None:
-        return settings.px_per_mm, ""
-    if settings.marker_mm is not None:
+    if setup.typed is not None:
+        return setup.typed, "a person, who typed it for this image"
+    if settings.marker_mm is not None and settings.px_per_mm is None:
         own = marker_scale(to_rgb8(image, str(path)), labels, settings.marker_mm, path)
         if own is not None:
             return own.px_per_mm, f"{own.source}. {own.note}".rstrip(". ")
     found = setup.px_per_mm(labels.shape)
     if found is not None:
         return found, "the width of the tray" if setup.scale is None else setup.scale.source
+    if settings.px_per_mm is not None:
+        return settings.px_per_mm, ""
     if settings.scale_from_file:
         found = read_resolution(path)
         if found is None:

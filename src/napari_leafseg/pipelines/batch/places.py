@@ -11,10 +11,14 @@ from typing import Any
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import UserError
 from napari_leafseg.io import label_path
-from napari_leafseg.pipelines.batch.run import own_project
 from napari_leafseg.project.corrections import content_of, read_list
 
 _LOG = logging.getLogger(__name__)
+
+
+def own_project(place: Path) -> Path:
+    """Return the folder of the project in which an experiment is corrected."""
+    return place / "project"
 
 
 def find_files(place: Path, about: Mapping[str, Any]) -> dict[str, Path]:

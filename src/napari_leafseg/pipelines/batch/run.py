@@ -30,12 +30,14 @@ from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
+from napari_leafseg.pipelines.batch.before import Before, with_own_traits
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.decisions import NOTHING_DECIDED, Decisions, read_decisions, tell_tasks
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task, find_tasks
 from napari_leafseg.pipelines.batch.image_task import process_image
 from napari_leafseg.pipelines.batch.marker import cached_result
-from napari_leafseg.pipelines.batch.setups import set_up
+from napari_leafseg.pipelines.batch.places import own_project
+from napari_leafseg.pipelines.batch.setups import set_up, unknown_pots
 from napari_leafseg.pipelines.batch.tables import write_exports, write_tables
 from napari_leafseg.pipelines.engine import RunEvent, run_over
 from napari_leafseg.pipelines.precision import agree_on_precision
@@ -105,11 +107,11 @@ def run_batch(
     scheduler : str, optional
         Address of a Dask scheduler: the work is done by its workers, which see the same files.
     known : callable, optional
-        Says what is known of the images; their names and EXIF alone when None.
+        Says what is known of the images; what the experiment knows already, else their names and EXIF, when None.
     project : path, optional
         Whose corrections count; those of the experiment's own project, where there is one, when None.
     setups : Tray or Positions, optional
-        See `set_up`.
+        See `set_up`; what held in the experiment before when None.
 
     Raises
     ------
@@ -117,17 +119,35 @@ def run_batch(
         When nothing can be done at all: no image, no such model, a folder that cannot be written, no scheduler.
     """
     place, project = Path(output), _project_of(Path(output), settings, project)
+    before = Before.of(place) if settings.measure else None
+    settings = with_own_traits(settings, project) if settings.measure else settings
+    settings, said = (settings, []) if before is None else before.scale_for_all(settings)
     tasks, errors, left_out = _found(patterns, place, settings.measure, project)
     digest = _check(settings, place, scheduler is None)
     precision = agree_on_precision(settings.precision, settings.device, scheduler, place / "batch.json", digest)
     settings = settings.model_copy(update={"precision": precision})
-    experiment, notes = (known or gather)([Path(task.path) for task in tasks if settings.measure])
+    paths = [Path(task.path) for task in tasks if settings.measure]
+    experiment, setups, notes = _known(paths, known, setups, before)
     decisions = NOTHING_DECIDED if project is None else read_decisions(project, tasks)
+    notes = [*([] if before is None else before.other_settings(settings)), *said, *notes]
     if settings.measure:
-        tasks = tell_tasks(set_up(tasks, experiment, settings, setups), decisions)
-        _write_about(place, settings, digest, tasks, experiment)
+        tasks = tell_tasks(set_up(tasks, experiment, settings, setups, decisions.scales), decisions)
+        notes = [*notes, *unknown_pots(experiment, tasks)]
+        typed = settings.px_per_mm if before is None or before.project is None else before.typed()
+        _write_about(place, settings, digest, tasks, experiment, typed)
     total, results = len(tasks) + len(errors), list(errors)
     yield from _first_events(left_out, [*_told(tasks), *notes], errors, total)
+    yield from _work(place, tasks, settings, digest, results, workers, scheduler)
+    _sort(results, tasks)
+    yield from _report(place, results, settings, total, experiment, decisions)
+
+
+def _work(
+    place: Path, tasks: Sequence[Task], settings: BatchSettings, digest: str, results: list[dict[str, Any]],
+    workers: int | None, scheduler: str | None,
+) -> Iterator[BatchEvent]:  # fmt: skip
+    """Do the images; what each gave is added to the results, which hold the errors already."""
+    errors, total = len(results), len(tasks) + len(results)
     events = run_over(
         tasks, partial(process_image, output=str(place.resolve()), settings=settings, digest=digest),
         name=lambda task: task.name, cached=lambda task: cached_result(place, task, digest),
@@ -137,19 +157,23 @@ def run_batch(
         for event in events:
             if (result := _result_of(event)) is not None:
                 results.append(result)
-            yield BatchEvent(len(errors) + event.done, total, event.message, result, skipped=event.skipped)
-    _sort(results, tasks)
-    yield from _report(place, results, settings, total, experiment, decisions)
+            yield BatchEvent(errors + event.done, total, event.message, result, skipped=event.skipped)
+
+
+def _known(
+    paths: Sequence[Path], known: Gather | None, setups: Tray | Positions | None, before: Before | None
+) -> tuple[Experiment, Tray | Positions | None, list[str]]:
+    """What is known of the images, which trays and scales hold, and what is to be said: what was given, or is there."""
+    experiment, notes = (known or (gather if before is None else before.plants))(paths)
+    if setups is not None or before is None:
+        return experiment, setups, notes
+    held, more = before.positions(paths, experiment)
+    return experiment, held, [*notes, *more]
 
 
 def _unfit(results: Iterable[Mapping[str, Any]]) -> list[str]:
     """What was decided about pots that are not there."""
     return [sentence for item in results for sentence in item.get("unfit", ())]
-
-
-def own_project(place: Path) -> Path:
-    """Return the folder of the project in which an experiment is corrected."""
-    return place / "project"
 
 
 def _project_of(place: Path, settings: BatchSettings, project: str | Path | None) -> str | Path | None:
@@ -266,8 +290,9 @@ def _check(settings: BatchSettings, place: Path, here: bool) -> str:
 
 
 def _write_about(
-    place: Path, settings: BatchSettings, digest: str, tasks: Sequence[Task], experiment: Experiment
-) -> None:
+    place: Path, settings: BatchSettings, digest: str, tasks: Sequence[Task], experiment: Experiment,
+    typed: float | None,
+) -> None:  # fmt: skip
     """``batch.json``: what is done, with which model and software, and what is known of the images."""
     card = describe_model(settings.model)
     known = dict[str, dict[str, Any]]()
@@ -279,11 +304,13 @@ def _write_about(
     content = {
         "settings": settings.model_dump(),
         "digest": digest,
+        "typed_scale": typed,
         "images": len(tasks),
         "place": str(place.absolute()),
         "files": {task.name: os.path.abspath(task.path) for task in tasks},
         "pattern": experiment.pattern,
         "known": known,
+        "pots": experiment.pots,
         "setups": {task.name: json.loads(task.setup) for task in tasks if task.setup},
         "model": {"name": card.name, "version": card.version, "sha256": file_hash(find_model(settings.model))},
         "software": software_versions(),

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from napari_leafseg._counts import counted
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.experiment import Described, Experiment
 from napari_leafseg.experiment.color_correction import ColorCorrection
+from napari_leafseg.experiment.metadata import alike
 from napari_leafseg.experiment.positions import KnownScale, Positions, Setup, camera_position
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.io import read_image, to_rgb8
@@ -31,11 +33,15 @@ _FIRST = 5  # images of a camera position in which a marker for those without on
 def read_tray(source: Path) -> Tray | Positions:
     """Read the tray of a file that was saved from the window, or the trays and scales of a project's folder.
 
+    “none” is no tray and no scale.
+
     Raises
     ------
     InputFileError
         When it holds neither.
     """
+    if str(source) == "none":
+        return Positions()
     if source.is_dir():
         found = read_positions(source)
         if not found:
@@ -49,13 +55,28 @@ def read_tray(source: Path) -> Tray | Positions:
         raise InputFileError(f"{source} is no tray that was saved from Measure ▸ Tray: {error}") from error
 
 
+def unknown_pots(experiment: Experiment, tasks: Sequence[Task]) -> list[str]:
+    """Say which pots something is known of that no tray has."""
+    if not experiment.pots:
+        return []
+    trays = {setup: read_setup(json.loads(setup)).tray for setup in {task.setup for task in tasks if task.setup}}
+    there = {alike(name) for tray in trays.values() if tray is not None for name in tray.name_of.values()}
+    lost = [pot for pot in experiment.pots if alike(pot).rpartition("/")[2] not in there]
+    if not lost:
+        return []
+    few = ", ".join(lost[:4]) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
+    return [f"{counted(len(lost), 'pot')} of the table of pots {'is' if len(lost) == 1 else 'are'} in no tray: {few}."]
+
+
 def set_up(
-    tasks: Sequence[Task], experiment: Experiment, settings: BatchSettings, given: Tray | Positions | None
-) -> list[Task]:
+    tasks: Sequence[Task], experiment: Experiment, settings: BatchSettings, given: Tray | Positions | None,
+    typed: Mapping[str, float] | None = None,
+) -> list[Task]:  # fmt: skip
     """Tell each task which tray and scale hold for its image.
 
     A tray that is given by itself is that of all images. Where markers are looked for, an image without one takes the
-    scale of the first of its camera position that has one.
+    scale of the first of its camera position that has one. A scale that was typed for an image, by the task's name,
+    comes first.
     """
     paths = [Path(task.path) for task in tasks]
     own = experiment.describe(paths)
@@ -64,8 +85,13 @@ def set_up(
         setups = _from_first(setups, own, settings, "scale", _scale_in)
     if settings.color_card:
         setups = _from_first(setups, own, settings, "color", _colors_in)
+    typed = typed or {}
+    for task, path in zip(tasks, paths, strict=True):
+        if task.name in typed:
+            setups[path] = replace(setups[path], typed=typed[task.name])
     metric = settings.px_per_mm is None and any(
-        setup.scale is not None or (setup.tray is not None and setup.tray.width_mm) for setup in setups.values()
+        setup.typed or setup.scale is not None or (setup.tray is not None and setup.tray.width_mm)
+        for setup in setups.values()
     )
     return [task._replace(setup=_written(setups[path], metric)) for task, path in zip(tasks, paths, strict=True)]
 
@@ -114,6 +140,8 @@ def _written(setup: Setup, metric: bool) -> str:
         content["scale"] = setup.scale.as_dict()
     if setup.color is not None:
         content["color"] = setup.color.as_dict()
+    if setup.typed is not None:
+        content["typed"] = setup.typed
     if metric:
         content["metric"] = True
     return json.dumps(content, sort_keys=True) if content else ""
@@ -128,7 +156,8 @@ def setup_of(task: Task) -> tuple[Setup, bool]:
 def read_setup(content: Mapping[str, Any]) -> Setup:
     """Read a setup as tasks and ``batch.json`` have it."""
     kinds: dict[str, Any] = {"tray": Tray, "scale": KnownScale, "color": ColorCorrection}
-    return Setup(**{name: kind.from_dict(content[name]) for name, kind in kinds.items() if name in content})
+    found = {name: kind.from_dict(content[name]) for name, kind in kinds.items() if name in content}
+    return Setup(**found, typed=content.get("typed"))
 
 
 def card_colors(image: np.ndarray, path: Path) -> ColorCorrection | None:

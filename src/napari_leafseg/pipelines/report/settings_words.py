@@ -8,6 +8,7 @@ from napari_leafseg.inference.tta import TTA_PRESETS
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.store.model_card import ModelCard
 from napari_leafseg.pipelines.batch.config import BatchSettings
+from napari_leafseg.traits.color import ColorClasses
 
 Said = tuple[str, str]
 _DEVICES = {"auto": "the fastest of this machine", "cpu": "processor", "cuda": "graphics card", "mps": "Apple graphics"}
@@ -85,6 +86,14 @@ def _precision(settings: BatchSettings) -> Said:
     return "Precision of the network", "chosen by itself" if settings.precision == "auto" else settings.precision
 
 
+def _colors(settings: BatchSettings) -> Said | None:
+    if settings.color_limits is None:
+        return None
+    yellow, green, end, saturation, value = ColorClasses.of_limits(*settings.color_limits).limits
+    hues = f"yellow from {yellow:g}°, green from {green:g}° to {end:g}° of hue"
+    return "Green, yellow and brown", f"{hues}; saturation at least {saturation:g}, value at least {value:g}"
+
+
 WORDS: dict[str, Callable[[BatchSettings], Said | None] | None] = {
     "model": None,  # with its version
     "values": None,  # the sliders
@@ -102,6 +111,7 @@ WORDS: dict[str, Callable[[BatchSettings], Said | None] | None] = {
     "marker_mm": None,  # with the size of a pixel
     "color_card": lambda settings: ("Colors", "corrected by a color card") if settings.color_card else None,
     "traits": lambda settings: ("Traits of yours", ", ".join(settings.traits)) if settings.traits else None,
+    "color_limits": _colors,
     "threads": None,  # changes no result
     "measure": None,  # without it there is no report
 }

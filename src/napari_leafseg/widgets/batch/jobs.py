@@ -18,7 +18,8 @@ def batch_job(
 ) -> Iterator[Any]:  # fmt: skip
     """Run an experiment; yields `BatchEvent`.
 
-    Names and EXIF say what is known of images where nothing else does; what was corrected in the project counts.
+    What the list says of plants and trays holds, else what the experiment knows already; what was corrected in the
+    project counts.
     """
     from napari_leafseg.pipelines.batch.config import BatchSettings
     from napari_leafseg.pipelines.batch.run import run_batch
@@ -30,7 +31,7 @@ def batch_job(
     known = None if experiment is None else said
     place = None if project is None else _written(project)
     yield from run_batch(
-        patterns, output, BatchSettings(**options), workers, known=known, project=place, setups=positions
+        patterns, output, BatchSettings(**options), workers, known=known, project=place, setups=positions or None
     )
 
 
@@ -60,7 +61,7 @@ def experiment_in(text: str) -> Path | None:
 
 def project_in(experiment: Path) -> Path:
     """Return the folder of the project in which an experiment is corrected."""
-    from napari_leafseg.pipelines.batch.run import own_project
+    from napari_leafseg.pipelines.batch.places import own_project
 
     return own_project(experiment.absolute())
 

@@ -27,7 +27,7 @@ def transfer_job(events: Iterator[TransferEvent], what: str) -> Iterator[tuple[T
 def experiment_project(folder: Path) -> Path | None:
     """Return where the project of an experiment lies, or is to lie; None where a folder holds none, or is a project."""
     from napari_leafseg.pipelines.batch.correcting import is_experiment
-    from napari_leafseg.pipelines.batch.run import own_project
+    from napari_leafseg.pipelines.batch.places import own_project
 
     return own_project(folder) if is_experiment(folder) and not (folder / "project.json").exists() else None
 

@@ -64,6 +64,9 @@ class MeasureForm(JobWidget):
         several = QHBoxLayout()
         several.addWidget(self.series_box, 1)
         several.addWidget(self.known_button)
+        tip = "Traits of your own, and which colors count as green, yellow and brown"
+        self.traits_button = push_button("own_traits", "Traits …", tip=tip)
+        several.addWidget(self.traits_button)
         column.addLayout(several)
         column.addWidget(self.summary)
         column.addWidget(self.hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg.io import ReadOptions, read_image
-from napari_leafseg.io.exchange.names import relative_names
+from napari_leafseg.io.exchange.names import short_names
 from napari_leafseg.pipelines.measure import Frame
 from napari_leafseg.project import Project
 from napari_leafseg.widgets.state.image_record import ImageRecord
@@ -73,10 +72,7 @@ def why_nothing(session: Session) -> str:
 
 def image_names(session: Session) -> dict[Path, str]:
     """Return the names that tables give the images of the list: with folders where others have the same."""
-    paths = [entry.path for entry in session.images]
-    often = Counter(path.name for path in paths)
-    doubled = [path for path in paths if often[path.name] > 1]
-    return {path: path.name for path in paths} | dict(zip(doubled, relative_names(doubled), strict=True))
+    return short_names([entry.path for entry in session.images])
 
 
 def tracks_of(leaves: pd.DataFrame, image: str | None) -> dict[tuple[int, int], int]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Qt
@@ -17,24 +16,17 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QMessageBox,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_leafseg._counts import counted
 from napari_leafseg.experiment import (
-    AmbiguousDates,
-    Described,
     Experiment,
-    Grouping,
     Pattern,
     PatternError,
-    group_series,
-    guess_pattern,
-    match_table,
-    read_table,
 )
-from napari_leafseg.experiment.exif import read_exif
+from napari_leafseg.experiment.metadata import Source, merge
 from napari_leafseg.widgets.common.controls import (
     allow,
     burst_timer,
@@ -45,68 +37,21 @@ from napari_leafseg.widgets.common.controls import (
 )
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.measure.frames import image_names
+from napari_leafseg.widgets.measure.metadata_jobs import (
+    ExifRead,
+    Found,
+    described_series,
+    find_out,
+    match,
+    read_all_exif,
+)
 from napari_leafseg.widgets.measure.metadata_table import Change, MetadataModel, MetadataView
+from napari_leafseg.widgets.state.camera_positions import PositionStore
 from napari_leafseg.widgets.state.known_images import ExperimentStore
 from napari_leafseg.widgets.state.session import Session
 
 _EXAMPLES = ("{date}_{plant}", "{plant}_{date}", "plant{plant}_day{day}", "{genotype}/{plant}/{date}")
-_EACH = 25  # images of which EXIF is read between two reports
-
-
-class Found(NamedTuple):
-    """What follows from an experiment."""
-
-    known: dict[Path, Described]
-    grouping: Grouping
-    pattern: str
-    said: str
-    alternatives: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Exif:
-    done: int
-    values: dict[Path, dict[str, str]]
-
-
-def find_out(experiment: Experiment, paths: Sequence[Path], names: Mapping[Path, str]) -> Found:
-    """Tell what is known of images, and how well the pattern fits."""
-    said, alternatives, pattern = "", tuple[str, ...](), experiment.pattern
-    if pattern is None:
-        guess = guess_pattern(paths)
-        pattern, said, alternatives = guess.pattern, str(guess), guess.alternatives
-        if pattern:
-            said = f"Guessed from the names; fits {guess.fitting:,} of {counted(guess.total, 'name')}."
-    known = Experiment(pattern, *experiment.layers.values()).describe(paths)
-    if pattern and not said:
-        parsed = Pattern.parse(pattern)
-        problems = [f"{path.name}: {problem}" for path in paths if (problem := parsed.read(path).problem)]
-        said = f"The pattern fits {len(paths) - len(problems):,} of {counted(len(paths), 'name')}"
-        said += f", not {problems[0]}." if problems else "."
-    return Found(
-        known, group_series(list(known.values()), [names[path] for path in paths]), pattern, said, alternatives
-    )
-
-
-def read_all_exif(paths: Sequence[Path]) -> Iterator[_Exif]:
-    """Read the EXIF of many images."""
-    values = {}
-    for number, path in enumerate(paths, start=1):
-        found = read_exif(path)
-        if found:
-            values[path] = found
-        if number % _EACH == 0 or number == len(paths):
-            yield _Exif(number, dict(values) if number == len(paths) else {})
-
-
-def _matched(
-    path: Path, day_first: bool | None, experiment: Experiment, paths: Sequence[Path]
-) -> tuple[dict[Path, dict[str, str]], list[str]] | str:
-    """Values and notes; or the question which of day and month comes first."""
-    try:
-        return match_table(read_table(path, day_first), paths, experiment.plants(paths))
-    except AmbiguousDates as error:
-        return str(error)
+_OF_POTS = ("plant", "genotype", "treatment", "replicate")
 
 
 class MetadataDialog(QDialog):
@@ -118,11 +63,15 @@ class MetadataDialog(QDialog):
     paths : sequence of pathlib.Path
     names : mapping
         Of the images in the table.
+    parent : QWidget, optional
+    pots : sequence of str
+        Names of the pots of trays, and of plants in images of several.
     """
 
     def __init__(
-        self, experiment: Experiment, paths: Sequence[Path], names: Mapping[Path, str], parent: QWidget | None = None
-    ) -> None:
+        self, experiment: Experiment, paths: Sequence[Path], names: Mapping[Path, str], parent: QWidget | None = None,
+        pots: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         super().__init__(parent)
         self.setWindowTitle("Plants and dates")
         self.setObjectName("metadata_dialog")
@@ -133,6 +82,11 @@ class MetadataDialog(QDialog):
         self.job, self.reading = JobRunner(self), JobRunner(self)
         self.model = MetadataModel(self._paths, self._names, self)
         self.table = MetadataView(self.model)
+        self._pots = list(dict.fromkeys([*pots, *experiment.pots]))
+        rows = {Path(pot): pot for pot in self._pots}
+        self.pot_model = MetadataModel(list(rows), rows, self, _OF_POTS, "pot")
+        self.pot_table = MetadataView(self.pot_model)
+        self.pot_table.setObjectName("pot_table")
         self._build()
         self._connect()
         self._show_pattern(experiment.pattern or "")
@@ -151,7 +105,7 @@ class MetadataDialog(QDialog):
         self.pattern_box.addItems(_EXAMPLES)
         self.guess_button = push_button("guess", "Guess", tip="Find the pattern from the names")
         self.csv_button = push_button(
-            "from_csv", "From CSV …", tip="A row an image (column “image”) or a plant (“plant”)"
+            "from_csv", "From CSV …", tip="A row an image (column “image”), a plant (“plant”) or a pot (“pot”)"
         )
         self.exif_button = push_button("from_exif", "From EXIF", tip="When the cameras say that they took the images")
         self.undo_button = push_button("undo", "Undo", tip="Take back the last change (Ctrl+Z)")
@@ -174,7 +128,11 @@ class MetadataDialog(QDialog):
         column.addLayout(form)
         for part in (self.message, self.progress):
             column.addWidget(part)
-        column.addWidget(self.table, 1)
+        self.tables = QTabWidget()
+        self.tables.addTab(self.table, "Images")
+        if self._pots:
+            self.tables.addTab(self.pot_table, "Pots")
+        column.addWidget(self.tables, 1)
         column.addWidget(self.summary)
         column.addWidget(self.buttons)
         self.resize(980, 560)
@@ -187,9 +145,11 @@ class MetadataDialog(QDialog):
         self.csv_button.clicked.connect(self._ask_table)
         self.exif_button.clicked.connect(self.read_exif)
         self.undo_button.clicked.connect(self.undo)
-        self.table.undo_wanted.connect(self.undo)
+        for table, model in ((self.table, self.model), (self.pot_table, self.pot_model)):
+            table.undo_wanted.connect(self.undo)
+            model.refused.connect(self._tell)
         self.model.changed.connect(self._take_cells)
-        self.model.refused.connect(self._tell)
+        self.pot_model.changed.connect(self._take_pots)
         self.job.result.connect(self._show_found)
         self.job.failed.connect(lambda error: self._tell(str(error)))
         self.job.finished.connect(self._found_out)
@@ -228,6 +188,8 @@ class MetadataDialog(QDialog):
                 self.pattern_box.insertItem(0, text)
         self._show_pattern(self.pattern_box.currentText())
         self.model.show(found.known)
+        said = self.experiment.pots
+        self.pot_model.show({Path(pot): merge({Source.HAND: said.get(pot, {})}) for pot in self._pots})
         self._tell(f"{found.said} {self._notes}".strip())
         self.summary.setText(described_series(found.grouping))
 
@@ -284,6 +246,13 @@ class MetadataDialog(QDialog):
             experiment.set_by_hand(path, name, text)
         self.find_out()
 
+    def _take_pots(self, changes: list[Change]) -> None:
+        experiment = self._change()
+        for path, name, text in changes:
+            values = experiment.pots.setdefault(str(path), {}) | {name: text}
+            experiment.pots[str(path)] = {field: said for field, said in values.items() if said}
+        self.find_out()
+
     def _ask_table(self) -> None:
         chosen, _ = QFileDialog.getOpenFileName(self, "A table of images or plants", "", "CSV (*.csv *.tsv *.txt)")
         if chosen:
@@ -292,14 +261,14 @@ class MetadataDialog(QDialog):
     def read_table(self, path: Path, day_first: bool | None = None) -> None:
         """Read a CSV, in a worker."""
         self._table_path = path
-        self.reading.start(_matched, path, day_first, self.experiment, self._paths)
+        self.reading.start(match, path, day_first, self.experiment, self._paths, self._pots)
 
     def _take_table(self, found: Any) -> None:
         if isinstance(found, str):
             self._ask_order(found)
             return
-        values, notes = found
-        self._change().table = values
+        change, notes = found
+        change(self._change())
         self._notes = " ".join(notes)
         self.find_out()
 
@@ -326,7 +295,7 @@ class MetadataDialog(QDialog):
             self.progress.show()
             allow(self.exif_button, "It is reading.")
 
-    def _take_exif(self, read: _Exif) -> None:
+    def _take_exif(self, read: ExifRead) -> None:
         self.progress.setValue(read.done)
         if read.done < len(self._paths):
             return
@@ -356,26 +325,15 @@ class MetadataDialog(QDialog):
         super().done(result)
 
 
-def described_series(grouping: Grouping) -> str:
-    """Tell in words which plants were found, and when they were seen."""
-    several = [one for one in grouping.series if len(one.places) > 1]
-    if not several:
-        return "No plant is seen twice: nothing is followed over time."
-    counts = sorted({len(one.places) for one in several})
-    seen = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    plants = counted(len(several), "plant") if several[0].name or len(several) > 1 else "One plant"
-    dated = sum(one.days is not None for one in several)
-    when = "dates known" if dated == len(several) else f"dates known of {dated}" if dated else "no dates"
-    return "  ·  ".join([f"{plants}, seen {seen} times, {when}", *grouping.notes])
-
-
 def edit_known_images(session: Session, store: ExperimentStore, parent: QWidget) -> MetadataDialog | None:
     """Open the dialog for the images of the list; what it ends with is kept. Without images, say what to do."""
     paths = [entry.path for entry in session.images]
     if not paths:
         show_info("There are no images in the list. Add some in Images.")
         return None
-    dialog = MetadataDialog(store.experiment, paths, image_names(session), parent)
+    dialog = MetadataDialog(
+        store.experiment, paths, image_names(session), parent, PositionStore.of(session).positions.pot_names()
+    )
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.accepted.connect(lambda: store.replace(dialog.experiment))
     dialog.open()

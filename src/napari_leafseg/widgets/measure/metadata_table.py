@@ -31,7 +31,19 @@ class Change(NamedTuple):
 
 
 class MetadataModel(QAbstractTableModel):
-    """What is known of images, a row an image.
+    """What is known of images, a row an image; or of pots, a row a pot.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        The rows.
+    names : mapping
+        What the first column says of them.
+    parent : QWidget, optional
+    fields : sequence of str
+        The columns that are always there.
+    title : str
+        Of the first column.
 
     Signals
     -------
@@ -44,20 +56,23 @@ class MetadataModel(QAbstractTableModel):
     changed = Signal(list)
     refused = Signal(str)
 
-    def __init__(self, paths: Sequence[Path], names: Mapping[Path, str], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[Path], names: Mapping[Path, str], parent: QWidget | None = None,
+        fields: Sequence[str] = FIELDS, title: str = "image",
+    ) -> None:  # fmt: skip
         super().__init__(parent)
-        self.paths, self._names = list(paths), names
-        self.fields = list(FIELDS)
+        self.paths, self._names, self._title = list(paths), names, title
+        self._fixed, self.fields = list(fields), list(fields)
         self._known: Mapping[Path, Described] = {}
 
     def show(self, known: Mapping[Path, Described]) -> None:
         """Show what is known."""
-        further = sorted(
-            {name for one in known.values() for name in one.metadata.extra} | set(self.fields[len(FIELDS) :])
-        )
-        if further != self.fields[len(FIELDS) :]:
+        there = self.fields[len(self._fixed) :]
+        said = {name for one in known.values() for name in (*one.metadata.extra, *one.sources)}
+        further = sorted((said - set(self._fixed) - (set(FIELDS) if self._fixed == [*FIELDS] else set())) | set(there))
+        if further != there:
             self.beginResetModel()
-            self._known, self.fields = known, [*FIELDS, *further]
+            self._known, self.fields = known, [*self._fixed, *further]
             self.endResetModel()
             return
         self._known = known
@@ -107,7 +122,7 @@ class MetadataModel(QAbstractTableModel):
         """Name the columns."""
         if role != Qt.ItemDataRole.DisplayRole or orientation == Qt.Orientation.Vertical:
             return None
-        name = "image" if section == 0 else self.fields[section - 1]
+        name = self._title if section == 0 else self.fields[section - 1]
         return _TITLES.get(name, name).replace("_", " ")
 
     def flags(self, index: QModelIndex) -> Any:
@@ -160,7 +175,8 @@ class MetadataView(QTableView):
         present(self.verticalHeader()).setDefaultSectionSize(22)
         present(self.horizontalHeader()).setDefaultSectionSize(86)
         self.setColumnWidth(0, 220)
-        self.setColumnWidth(1 + model.fields.index("time"), 130)
+        if "time" in model.fields:
+            self.setColumnWidth(1 + model.fields.index("time"), 130)
         self.setToolTip("")
 
     def keyPressEvent(self, event: Any) -> None:

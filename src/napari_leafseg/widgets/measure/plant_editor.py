@@ -164,8 +164,16 @@ class PlantEditor(QObject):
         notes.links, notes.cuts = tracks.links, tracks.cuts
         self.changed.emit()
 
-    def name_plant(self, plant: int, text: str) -> None:
-        """Give a plant, or its pot, a name; its number, or the tray's name for it, where the text is empty."""
+    def name_plant(self, plant: int, text: str, of_one: bool = False) -> None:
+        """Give a plant, or its pot, a name; its number, or the tray's name for it, where the text is empty.
+
+        Parameters
+        ----------
+        plant : int
+        text : str
+        of_one : bool
+            The name holds for the first of the frames alone.
+        """
         tray = self._tray()
         if tray is not None and 1 <= plant <= tray.rows * tray.columns:
             try:
@@ -174,7 +182,9 @@ class PlantEditor(QObject):
                 show_error(str(error))
                 self.changed.emit()  # shows the name as it is
             return
-        self._settings().names[plant] = text.strip() or str(plant)
+        notes = self._settings()
+        names = notes.image_names.setdefault(0, {}) if of_one else notes.names
+        names[plant] = text.strip() or str(plant)
         self.changed.emit()
 
 

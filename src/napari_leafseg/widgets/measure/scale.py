@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,15 @@ from qtpy.QtCore import QObject
 
 from napari_leafseg._counts import counted
 from napari_leafseg.errors import UserError
-from napari_leafseg.experiment.positions import KnownScale
+from napari_leafseg.experiment.positions import KnownScale, Setup
 from napari_leafseg.io import to_rgb8
 from napari_leafseg.io.resolution import read_resolution
+from napari_leafseg.pipelines.measure import Frame
+from napari_leafseg.project.measurement_settings import ALL_IMAGES
 from napari_leafseg.traits.markers import Marker, MarkerScale, find_markers, scale_from_markers
 from napari_leafseg.widgets.common.job_runner import JobRunner
 from napari_leafseg.widgets.measure.form import MeasureForm
+from napari_leafseg.widgets.measure.frames import image_names
 from napari_leafseg.widgets.measure.handles import Handles, plane_shape
 from napari_leafseg.widgets.measure.ruler import Ruler
 from napari_leafseg.widgets.measure.settings import MeasurementSettingsStore
@@ -98,6 +103,26 @@ class ScaleControl(QObject):
         entry = self._settings.notes.images.get(self._name())
         return None if entry is None else entry.px_per_mm
 
+    def setups(self, shown: Path) -> Callable[[Frame], Setup]:
+        """Return what says, in any thread, which tray and scale hold for an image; one that was typed comes first.
+
+        Parameters
+        ----------
+        shown : pathlib.Path
+            The place of an image that is in no list.
+        """
+        lookup, of_all, notes = self._positions.lookup(), self.own(), self._settings.notes
+        typed = {path: scale for path, name in image_names(self._form.session).items()
+                 if name in notes.images and (scale := notes.images[name].px_per_mm) is not None}  # fmt: skip
+
+        def find(frame: Frame) -> Setup:
+            setup = lookup(frame.path or shown)
+            if frame.path in typed:
+                return replace(setup.without_scale(), typed=typed[frame.path])
+            return setup if of_all is None else setup.without_scale()
+
+        return find
+
     def show(self) -> None:
         """Show the scale that holds, and who says it."""
         form, own, (position, source) = self._form, self.own(), self.of_position()
@@ -111,7 +136,7 @@ class ScaleControl(QObject):
     def _typed(self, value: float) -> None:
         notes, image = self._settings.notes, self._focus()
         setup = None if image is None else self._positions.setup(self._positions.place(image))
-        if not self._form.every_box.isChecked():
+        if not self._form.every_box.isChecked() and self._name() != ALL_IMAGES:
             notes.of(self._name()).px_per_mm = value or None
         elif image is not None and setup is not None and (setup.scale is not None or self.of_position()[0]):
             scale = KnownScale(value, "a person, who typed it", plane_shape(image)) if value else None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from napari.utils.notifications import show_error
 
 from napari_leafseg.errors import UserError
+from napari_leafseg.io.exchange.names import short_names
 from napari_leafseg.project import Project
 from napari_leafseg.project.measurement_settings import (
     FILE,
@@ -69,7 +70,11 @@ class MeasurementSettingsStore(ProjectStore[MeasurementSettings]):
 
     def _load(self, project: Project) -> MeasurementSettings:
         try:
-            return read_measurement_settings(project.folder)
+            found = read_measurement_settings(project.folder)
+            names = short_names([project.path_of(ref) for ref in project.images])
+            if found.images:
+                found.fold_single({names[project.path_of(ref)]: ref.id for ref in project.images})
+            return found
         except UserError as error:
             show_error(str(error))
             return MeasurementSettings()

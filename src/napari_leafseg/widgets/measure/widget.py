@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
 from napari_leafseg._counts import counted
 from napari_leafseg.editing.edit import leaf_at
-from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.experiment.tray import Tray
-from napari_leafseg.pipelines.measure import Frame, MeasureCache, Measured, MeasureEvent, measure_job
+from napari_leafseg.pipelines.measure import MeasureCache, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.decisions import Places, remember_leaves
 from napari_leafseg.project.measurement_settings import ALL_IMAGES, ImageMeasurementSettings, MeasurementSettings
 from napari_leafseg.traits import area_column
@@ -30,6 +29,7 @@ from napari_leafseg.widgets.measure.form import MeasureForm
 from napari_leafseg.widgets.measure.frames import frames_of, image_names, listed_frames, records_of, why_nothing
 from napari_leafseg.widgets.measure.leaf_finder import LeafFinder
 from napari_leafseg.widgets.measure.metadata_dialog import edit_known_images
+from napari_leafseg.widgets.measure.own_traits import edit_traits
 from napari_leafseg.widgets.measure.plant_editor import PlantEditor
 from napari_leafseg.widgets.measure.plots import OVER_TIME
 from napari_leafseg.widgets.measure.save_tables import TablesDialog, ask_and_save, ask_and_save_figure
@@ -66,7 +66,9 @@ class MeasureWidget(MeasureForm):
         def places() -> Places:
             return present(self.measured).places
 
-        self.editor = PlantEditor(lambda: self.name, self._image_settings, self._tray, self._change_tray, places, self)
+        self.editor = PlantEditor(
+            lambda: self.decided_name, self._image_settings, self._tray, self._change_tray, places, self
+        )
         self.editor.changed.connect(self._noted)
         self._frames = self._asked_frames = list[list[str]]()  # of the tables, and of those that are being made
         self._asked = Asked()
@@ -90,7 +92,8 @@ class MeasureWidget(MeasureForm):
         self.settings_store.changed.connect(self.editor.forget_steps)
         self._no_clicks = on_canvas(self.viewer.mouse_drag_callbacks, self._clicked)
         self.series_box.toggled.connect(lambda _on: self._ask())
-        self.known_button.clicked.connect(self._edit_known)
+        self.known_button.clicked.connect(lambda: edit_known_images(self.session, self.experiment_store, self))
+        self.traits_button.clicked.connect(lambda: edit_traits(self.settings_store, self))
         self.leaves.row_chosen.connect(self._leaf_chosen)
         for curve_chosen in (self.growth.row_chosen, self.plot.picker.chosen, self.timeline.plot.chosen):
             curve_chosen.connect(self._curve_chosen)
@@ -132,6 +135,14 @@ class MeasureWidget(MeasureForm):
             return ALL_IMAGES
         return self.name_of(binding)
 
+    @property
+    def decided_name(self) -> str:
+        """The name of the decisions about plants and tracks: an image of the list is one frame of all of them."""
+        binding = self.binding
+        if binding is None or binding.document.labels.ndim > 2 or self.session.entry_of(binding.image) is None:
+            return self.name
+        return ALL_IMAGES
+
     def name_of(self, binding: LabelsBinding) -> str:
         """Return the name that tables give an image."""
         entry = self.session.entry_of(binding.image)
@@ -145,11 +156,8 @@ class MeasureWidget(MeasureForm):
         self.cache = MeasureCache()
         self._ask()
 
-    def _edit_known(self) -> None:
-        edit_known_images(self.session, self.experiment_store, self)
-
     def _image_settings(self) -> ImageMeasurementSettings:
-        return self.settings_store.of_frames(self.name, self._frames)
+        return self.settings_store.of_frames(self.decided_name, self._frames)
 
     def refresh(self) -> None:
         """Measure again, in the background; the newest wish wins."""
@@ -170,26 +178,16 @@ class MeasureWidget(MeasureForm):
             self.show_state(why_nothing(self.session), False, False)
             self.progress.hide()
             return
-        listed = frames if self.series_box.isChecked() else []
+        listed = frames if self.decided_name == ALL_IMAGES else []
         self._asked_frames = self.settings_store.names_of(frame.path for frame in listed)
-        notes = self.notes.images.get(self.name, ImageMeasurementSettings()).of_frames(self._asked_frames)
-        self._began, self._asked = time.monotonic(), Asked(self.name, self._asked_frames, notes)
+        notes = self.notes.images.get(self.decided_name, ImageMeasurementSettings()).of_frames(self._asked_frames)
+        self._began, self._asked = time.monotonic(), Asked(self.decided_name, self._asked_frames, notes)
         known = self.experiment_store.known()
         scale = self.notes.scale_of(self.name)
-        self.job.start(measure_job, frames, notes, scale, self.cache, known.of, self._setup_of())
+        setups = self.scale.setups(Path() if binding is None else self.positions.place(binding.image))
+        self.job.start(measure_job, frames, notes, scale, self.cache, known.of, setups, self.notes.model_copy())
         if self.measured is None:
             self.show_state(_MEASURING, False, False)
-
-    def _setup_of(self) -> Callable[[Frame], Setup]:
-        """Return what says, in any thread, which tray and scale hold for an image; a scale of its own comes first."""
-        lookup, binding, typed = self.positions.lookup(), self.binding, self.scale.own() is not None
-        shown = Path() if binding is None else self.positions.place(binding.image)
-
-        def find(frame: Frame) -> Setup:
-            setup = lookup(frame.path or shown)
-            return setup.without_scale() if typed else setup
-
-        return find
 
     def _progress(self, event: MeasureEvent) -> None:
         slow = time.monotonic() - self._began > _SLOW
@@ -339,7 +337,8 @@ class MeasureWidget(MeasureForm):
             self.editor.forget_waiting(found)
 
     def _name_edited(self, row: int, _column: str, text: str) -> None:
-        self.editor.name_plant(int(present(self.measured).plants.iloc[row]["plant"]), text)
+        of_one = not self.series_box.isChecked() and self.decided_name == ALL_IMAGES
+        self.editor.name_plant(int(present(self.measured).plants.iloc[row]["plant"]), text, of_one)
 
     def _tray(self) -> Tray | None:
         binding = self.binding
