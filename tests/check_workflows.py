@@ -29,7 +29,7 @@ def commands(root: Path = ROOT) -> list[list[str]]:
 
 def main() -> int:
     """Run all of them; returns 1 where one found a fault."""
-    return int(any([subprocess.run(command, check=False).returncode for command in commands()]))
+    return int(sum(subprocess.run(command, check=False).returncode for command in commands()) > 0)
 
 
 if __name__ == "__main__":

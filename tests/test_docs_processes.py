@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def cluster(tmp_path):
-    """The address of ``dask scheduler``, for which ``dask worker`` works; as docs/experiments.md has it, on one machine."""
+    """The address of ``dask scheduler``, for which ``dask worker`` works, on this machine."""
     file = tmp_path / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
     said = (tmp_path / "dask.log").open("wb")

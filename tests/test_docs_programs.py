@@ -1,4 +1,4 @@
-"""Every command in the docs is run: those of this program here, in a small folder; all others where `ELSEWHERE` says."""
+"""Every command in the docs is run: this program's own in a small folder, all others where `ELSEWHERE` says."""
 
 import io
 import re
@@ -50,7 +50,10 @@ ELSEWHERE = {  # command: the test that does what it does
     "python -m benchmarks.gpu_check --size small":
         "tests/test_gpu_check.py::test_everything_is_checked_on_the_processor",
 }  # fmt: skip
-FEWER = {"challenge": ["--epochs", "1"], "synthesize": ["--size", "64"]}
+FEWER = {
+    "challenge": ["--epochs", "1", "--config", "resources/training/leaf-small.yaml"], "synthesize": ["--size", "64"],
+    "batch": ["--workers", "0"],
+}  # fmt: skip
 """What is added to a command for the sake of time; the last value of an option counts."""
 SERVED = "https://example.org/weights.pth"
 
