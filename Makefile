@@ -26,7 +26,7 @@ help:
 	@echo "make test       set up, then run the tests"
 	@echo "make test-fast  set up, then run those that take neither a viewer, nor training, nor long"
 	@echo "make test-night run the longest forms of the tests, which takes hours"
-	@echo "make lint       ruff, mypy, import contracts"
+	@echo "make lint       ruff, mypy, import contracts, workflows"
 	@echo "make docs       build the documentation's site in build/site, and check its links"
 	@echo "make benchmark  measure what needs no data from outside, and write docs/results/"
 	@echo "make gpu-check  check the graphics card in eight minutes, and train on it (ARGS=\"--output FOLDER\")"
@@ -78,6 +78,7 @@ lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/check_workflows.py
 
 format: $(READY)
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -20,12 +20,13 @@ def pytest(session: nox.Session, qt: str, marks: str) -> None:
 
 @nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
-    """Check style, types and import contracts."""
+    """Check style, types, import contracts and workflows."""
     session.install("-c", "constraints.txt", "-e", ".[pyqt6,all,dev]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    session.run("python", "tests/check_workflows.py")
 
 
 @nox.session(python=PYTHONS)
@@ -73,3 +74,12 @@ def package(session: nox.Session) -> None:
     shutil.rmtree("build/package", ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", "build/package")
     session.run("python", "tests/check_package.py", "build/package")
+
+
+@nox.session(python="3.11")
+def light(session: nox.Session) -> None:
+    """Install the wheel alone, without extras; see how large it is, and that window and command line work."""
+    session.install("-c", "constraints.txt", "build")
+    shutil.rmtree("build/light", ignore_errors=True)
+    session.run("python", "-m", "build", "--wheel", "--outdir", "build/light")
+    session.run("python", "tests/check_light.py", "build/light")

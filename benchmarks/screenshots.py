@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.screenshot_record import record
+from benchmarks.screenshot_record import record, texts_of
 
 if TYPE_CHECKING:
     from napari_leafseg.widgets.segment.widget import SegmentWidget
@@ -28,6 +28,7 @@ _SIZE = (1366, 768)
 _OWN = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 _STEPS = 60  # of the fine-tuning that is shown
 _PATIENCE_S = 3600  # a busy machine trains slowly
+_TEXTS: dict[str, list[str]] = {}  # of the widgets, before anything is open
 
 
 class Studio:
@@ -50,6 +51,7 @@ class Studio:
         self.viewer = napari.Viewer(title="napari-leafseg")
         self.window = main_window(self.viewer)
         self.window.resize(*_SIZE)
+        _TEXTS.update(texts_of(self.viewer))
         self.panel = open_panel(self.viewer, "segment")
         self.folder = folder
         self.wait(1.5)
@@ -140,7 +142,7 @@ def _save(name: str, shot: np.ndarray) -> None:
     image = Image.fromarray(shot).quantize(256, dither=Image.Dither.NONE)
     path = _OUTPUT / f"{name}.png"
     image.save(path, optimize=True)
-    record(name)
+    record(name, _TEXTS)
     print(f"{path}: {shot.shape[1]} × {shot.shape[0]}, {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 

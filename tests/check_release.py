@@ -1,4 +1,7 @@
-"""Check that a tag is the version that is released, and print its notes: ``python tests/check_release.py v0.1.0``."""
+"""Check that a tag is the version that is released, and print its notes: ``python tests/check_release.py v0.1.0``.
+
+No package is needed. The screenshots must have been taken of the widgets that are released.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,22 @@ def notes(tag: str, root: Path = ROOT) -> str:
     return section[1].strip()
 
 
+def old_pictures(root: Path = ROOT) -> list[str]:
+    """Name the screenshots whose widgets have changed since."""
+    sys.path.insert(0, str(root))
+    from benchmarks.screenshot_record import SHOWN, code_hash, read_record
+
+    taken = read_record()
+    return [name for name, widgets in SHOWN.items() if taken[name]["widgets"] != code_hash(widgets)]
+
+
 def main() -> None:
-    """Print the notes; exit with 1 where the tag is of another version."""
+    """Print the notes; exit with 1 where the tag is of another version, or a screenshot is old."""
     try:
         print(notes(sys.argv[1]))
+        old = old_pictures()
+        if old:
+            raise ValueError(f'Screenshots are older than what they show: make pictures NAMES="{" ".join(old)}".')
     except ValueError as error:
         sys.exit(str(error))
 

@@ -98,7 +98,7 @@ def cells(page, column):
 
 def test_the_pages_of_formats_name_all_that_are_read_and_written():
     named = {name for cell in cells("exchange", 1) for name in re.findall(r"`([\w-]+)`", cell)}
-    assert named == set(exchange.FORMATS)
+    assert named == set(exchange.FORMATS), "the table of docs/exchange.md has a row for each format"
     listed = [set(re.findall(r"`(\.\w+)`", cell)) | ({"…"} if "…" in cell else set()) for cell in cells("files", 1)]
     assert set().union(*listed) - {ending for form in image_formats.FORMATS for ending in form.endings} == {"…"}
     for form in image_formats.FORMATS:  # of camera raw and the newer photographs, a row has the usual endings

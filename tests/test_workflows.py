@@ -11,9 +11,9 @@ import npe2
 import pytest
 import yaml
 
-from tests import check_package, check_release
+from tests import check_package, check_release, check_workflows
 from tests.conftest import REPOSITORY
-from tests.test_docs_commands import TARGETS
+from tests.test_docs_commands import TARGETS, check
 
 SETTINGS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT, BUILD = SETTINGS["project"], SETTINGS["tool"]["hatch"]["build"]
@@ -43,16 +43,36 @@ def matrix(workflow, job):
 def test_a_workflow_runs_what_there_is(name):
     assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
     for command in commands(WORKFLOWS[name]):
-        words = shlex.split(command)
+        words = shlex.split(re.sub(r"\$\{\{.*?\}\}", "$", command.removeprefix("sudo ")))
         if words[0] == "make":
             assert set(words[1:]) <= TARGETS
         elif words[0] == "pipx":
-            session = re.match(r"\w+", words[words.index("-s") + 1])
-            assert session is None or session[0] in SESSIONS  # or one of the matrix
+            sessions = {re.match(r"\w*", word)[0] for word in words[words.index("-s") + 1 :]}
+            assert sessions <= {*SESSIONS, ""}  # "" is one of the matrix
+        elif words[0] in {"pip", ".venv/bin/pre-commit", ".venv/bin/python"}:
+            check(command)
         elif words[0] == "python":
             assert (REPOSITORY / words[1]).is_file()
         else:
             assert words[0] == "gh" or (REPOSITORY / words[0]).is_file()
+
+
+def test_what_a_host_reads_is_checked_against_its_schema():
+    checked = {word for command in check_workflows.commands() for word in command}
+    files = {str(path) for path in (REPOSITORY / ".github").rglob("*.yml") if path.name != "zizmor.yml"}
+    assert files <= checked
+    for use in ("Makefile", "noxfile.py", ".pre-commit-config.yaml"):
+        assert "tests/check_workflows.py" in (REPOSITORY / use).read_text(encoding="utf-8")
+
+
+def test_root_installs_what_windows_need_before_tests_run():
+    """Only root may install them: a host's jobs are run by somebody else."""
+    for name, workflow in WORKFLOWS.items():
+        for job in workflow["jobs"].values():
+            run = [step["run"] for step in job.get("steps", []) if "run" in step]
+            first = next((place for place, line in enumerate(run) if re.search(r"make |nox|\.ci/run", line)), None)
+            if first is not None and name != "publish":
+                assert run[first] == "sudo make system"
 
 
 def test_the_workflows_are_all_there():

@@ -333,7 +333,7 @@ def _scores(embedding: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Cosine * 127² of every pixel to a direction, int16; cannot overflow, as both have length 127."""
     total = np.zeros(embedding.shape[1:], np.int16)
     for plane, weight in zip(embedding, direction, strict=True):
-        total += plane * np.int16(weight)
+        total += np.multiply(plane, weight, dtype=np.int16)
     return total
 
 
