@@ -44,7 +44,7 @@ class Progress:
 
     def __str__(self) -> str:
         image = f"this image {self.leaves} of {counted(self.leaves_total, 'leaf')} · " if self.leaves_total else ""
-        return f"{image}project {self.images} of {counted(self.images_total, 'image')}"
+        return f"{image}{self.images} of {counted(self.images_total, 'image')} reviewed"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from napari_leafseg._entries import Entries
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, ParameterError, ProjectError, UserError, plain_reason
 from napari_leafseg.experiment import Experiment
@@ -107,27 +108,27 @@ def _take(project: Project, ref: ImageRef, path: Path, record: dict[str, Any]) -
     store_labels(project, ref, labels, f"segment with {model}", lambda _after: told)
 
 
-class _Known(BaseModel):
+class _Known(Entries):
     """What was known of an image, see `Experiment.layers`."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    table: dict[str, str] = {}
-    exif: dict[str, str] = {}
-    hand: dict[str, str] = {}
+    table: dict[str, str] = Field({})
+    exif: dict[str, str] = Field({})
+    hand: dict[str, str] = Field({})
 
 
-class _About(BaseModel):
+class _About(Entries):
     """What ``batch.json`` has to look like; a later version may say more."""
+
+    model_config = ConfigDict(extra="ignore")
 
     settings: BatchSettings
     digest: str = ""
     place: str = ""
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field({})
     pattern: str | None = None
-    known: dict[str, _Known] = {}
-    setups: dict[str, dict[str, Any]] = {}
-    model: dict[str, Any] = {}
+    known: dict[str, _Known] = Field({})
+    setups: dict[str, dict[str, Any]] = Field({})
+    model: dict[str, Any] = Field({})
 
 
 def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:
