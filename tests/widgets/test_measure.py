@@ -309,6 +309,7 @@ def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     assert widget.measured.leaves["day"].tolist() == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
     widget.plot_box.setCurrentIndex(widget.plot_box.findData("over time"))
     assert widget.plot.kind == "over time"
+    assert widget.plot._right.zValue() > widget.plot.getPlotItem().getViewBox().zValue()  # the line is over the bars
     for number in range(widget.tabs.count()):  # each table has an example of its own that some of its rows meet
         widget.tabs.setCurrentIndex(number)
         assert widget.view.filter(widget.filter_box.placeholderText().removeprefix("Filter: ")) == ""

@@ -121,9 +121,14 @@ class MeasurePlot(pg.PlotWidget):
         x, count, total = axis.at(own["time"].to_numpy()), own["leaves"].to_numpy(), own[area].to_numpy()
         item = self.getPlotItem()
         legend = item.addLegend(offset=(8, 8), labelTextColor=self.palette().color(QPalette.ColorRole.WindowText))
+        ground = self.palette().color(QPalette.ColorRole.Window)
+        ground.setAlpha(215)
+        legend.setBrush(pg.mkBrush(ground))  # the bars lie below it
         width = 0.7 * float(np.diff(x).min()) if len(x) > 1 else 0.7
         self.addItem(pg.BarGraphItem(x=x, height=count, width=width, brush=_BAR, name="leaves"))
-        self._right = pg.ViewBox()
+        self._right = pg.ViewBox(enableMenu=False)
+        self._right.setZValue(item.getViewBox().zValue() + 1)  # the line lies over the bars
+        self._right.setMouseEnabled(x=True, y=False)
         item.showAxis("right")
         item.scene().addItem(self._right)
         self.getAxis("right").linkToView(self._right)
