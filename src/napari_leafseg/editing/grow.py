@@ -46,19 +46,10 @@ class ColorGrowth:
         reach = reach or max(40, min(image.shape[:2]) // 4)
         self.box = bounding_box(points, image.shape, reach)
         self._image, self._points = image, np.asarray(points)
-        self._image_shape = image.shape[:2]
         window = image[self.box]
         self.shape = window.shape[:2]
-        step = max(1.0, max(self.shape) / _SIDE)
-        small = cv2.resize(
-            np.ascontiguousarray(window),
-            (max(4, round(self.shape[1] / step)), max(4, round(self.shape[0] / step))),
-            interpolation=cv2.INTER_AREA,
-        )
-        colors = cv2.cvtColor(cv2.bilateralFilter(small, 5, 25, 3), cv2.COLOR_RGB2LAB).astype(np.float32)
-        scale = np.array(small.shape[:2]) / np.array(self.shape)
-        seeds = np.floor((np.asarray(points) - (self.box[0].start, self.box[1].start) + 0.5) * scale).astype(int)
-        seeds = np.unique(np.clip(seeds, 0, np.array(small.shape[:2]) - 1), axis=0)
+        corner = self.box[0].start, self.box[1].start
+        small, colors, seeds = _reduced(window, self._points - corner)
         away = _difference(colors, seeds)
         edges = edge_strength(small)
         edges = edges / max(float(np.percentile(edges, 97)), 1e-6)
@@ -80,7 +71,7 @@ class ColorGrowth:
     def spills(self, mask: np.ndarray) -> bool:
         """Tell whether a mask that was grown goes on along most of where the window ends, and the image does not."""
         rows, columns = self.box
-        height, width = self._image_shape
+        height, width = self._image.shape[:2]
         sides = (
             (rows.start > 0, mask[0]), (rows.stop < height, mask[-1]),
             (columns.start > 0, mask[:, 0]), (columns.stop < width, mask[:, -1]),
@@ -91,18 +82,24 @@ class ColorGrowth:
     @cached_property
     def on_ground(self) -> bool:
         """Whether the seed looks like what lies along the borders of the image, as the ground around a plant does."""
-        step = max(1.0, max(self._image_shape) / _SIDE)
-        rows, columns = (max(4, round(size / step)) for size in self._image_shape)
-        small = cv2.resize(np.ascontiguousarray(self._image), (columns, rows), interpolation=cv2.INTER_AREA)
-        colors = cv2.cvtColor(cv2.bilateralFilter(small, 5, 25, 3), cv2.COLOR_RGB2LAB).astype(np.float32)
-        places = np.floor((self._points + 0.5) * np.array(small.shape[:2]) / self._image_shape).astype(int)
-        places = np.clip(places, 0, np.array(small.shape[:2]) - 1)
-        away = _difference(colors, places)
-        width = max(1, round(_FRAME * min(rows, columns)))
+        _, colors, seeds = _reduced(self._image, self._points)
+        away = _difference(colors, seeds)
+        width = max(1, round(_FRAME * min(away.shape)))
         frame = np.concatenate(
             [away[:width].ravel(), away[-width:].ravel(), away[:, :width].ravel(), away[:, -width:].ravel()]
         )
         return bool((frame < 1).mean() > _GROUND)
+
+
+def _reduced(image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An image as small as costs are computed on, its colors in CIELAB without grain, and points as pixels of it."""
+    step = max(1.0, max(image.shape[:2]) / _SIDE)
+    rows, columns = (max(4, round(size / step)) for size in image.shape[:2])
+    small = cv2.resize(np.ascontiguousarray(image), (columns, rows), interpolation=cv2.INTER_AREA)
+    colors = cv2.cvtColor(cv2.bilateralFilter(small, 5, 25, 3), cv2.COLOR_RGB2LAB).astype(np.float32)
+    scale = np.array(small.shape[:2]) / image.shape[:2]
+    seeds = np.floor((points + 0.5) * scale).astype(int)
+    return small, colors, np.unique(np.clip(seeds, 0, np.array(small.shape[:2]) - 1), axis=0)
 
 
 def _difference(colors: np.ndarray, seeds: np.ndarray) -> np.ndarray:
