@@ -189,7 +189,7 @@ def test_colors_and_features_follow_an_edit(shown, qtbot):
     viewer.cursor.position, viewer.mouse_over_canvas = (20, 100), True
     viewer.update_status_from_cursor()
     under = binding.plane[20, 100]
-    assert f"leaf: {under}; area_px2" in told(viewer)
+    assert f"leaf: {under}, area_px2" in told(viewer)
     binding.perform(Edit("paint", box, old, np.full_like(old, 20)))
     assert told(viewer).endswith("20; leaf: 20")  # at once, and not what was known of the leaf that was there
     qtbot.waitUntil(lambda: look.settled and 20 in look.colors)
@@ -198,7 +198,7 @@ def test_colors_and_features_follow_an_edit(shown, qtbot):
     assert not textures  # no pixel was sent again for the colors
     features = binding.layer.features
     assert features.set_index("leaf").loc[20, "area_px2"] == (binding.plane == 20).sum()
-    assert "leaf: 20; area_px2: 1200" in told(viewer)  # though the mouse was not moved
+    assert "leaf: 20, area_px2: 1200" in told(viewer)  # though the mouse was not moved
     viewer.cursor.position = (1, 1)
     viewer.update_status_from_cursor()
     assert told(viewer).endswith("0")  # nothing is said of the background
