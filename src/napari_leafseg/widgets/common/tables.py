@@ -56,7 +56,7 @@ class FrameModel(QAbstractTableModel):
         """Give a cell as text, or as itself for sorting (`UserRole`)."""
         if not index.isValid():
             return None
-        value = self.table.iat[index.row(), index.column()]
+        value: Any = self.table.iat[index.row(), index.column()]
         if self.table.columns[index.column()] == FRAME:
             value += 1
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):

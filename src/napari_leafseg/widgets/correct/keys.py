@@ -94,8 +94,9 @@ class KeyBar(QLabel):
             if event.type() in _MOVED:
                 self._place()
         elif isinstance(event, QChildEvent) and event.type() == QEvent.Type.ChildPolished:
-            if isinstance(event.child(), QDialog):
-                event.child().installEventFilter(self)
+            child = event.child()
+            if isinstance(child, QDialog):
+                child.installEventFilter(self)
                 self._place()
         elif event is not None and watched is self._canvas:
             if event.type() == QEvent.Type.Resize:
