@@ -153,7 +153,7 @@ def tutorial_slider(studio: Studio) -> None:
     """Show what a small clustering angle does."""
     studio.add_images()
     studio.run()
-    studio.segment.panel.rows["angle"].set(20)
+    studio.segment.panel.rows["angle"].set(5)
     studio.wait(0.5)
     studio.until(lambda: not studio.segment.live.busy)
     _save("tutorial_slider", studio.shot())
