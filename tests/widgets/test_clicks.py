@@ -253,7 +253,7 @@ def test_ctrl_click_takes_the_part_under_the_mouse_out(desk):
 
 def test_right_leaves_are_reviewed_with_one_key(desk, qtbot):
     hand, widget, binding = desk
-    assert "this image 0 of 10 leaves · 0 of 2 images reviewed" in widget.progress_label.text()
+    assert "Reviewed: 0 of 10 leaves here, 0 of 2 images" in widget.progress_label.text()
     first, second = widget.session.images
     hand.key(Qt.Key.Key_Return)
     assert hand.count == 1
@@ -261,7 +261,7 @@ def test_right_leaves_are_reviewed_with_one_key(desk, qtbot):
     assert first.review is ReviewState.DONE
     qtbot.waitUntil(lambda: widget.session.focus() is widget.session.layer_of(second) is not None)
     assert second.review is ReviewState.NEW
-    qtbot.waitUntil(lambda: "1 of 2 images reviewed" in widget.progress_label.text())
+    qtbot.waitUntil(lambda: "1 of 2 images" in widget.progress_label.text())
 
 
 def test_a_second_enter_waits_for_the_image_that_is_being_opened(hand, qtbot, tmp_path, monkeypatch):
