@@ -27,6 +27,7 @@ _SAMPLES = Path(__file__).parents[1] / "sample_data"
 _SIZE = (1366, 768)
 _OWN = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 _STEPS = 60  # of the fine-tuning that is shown
+_BRIGHT, _OWN_COLORS = 140, 64  # difference of a pixel's channels from which on it is bright; colors of such pixels
 _PATIENCE_S = 3600  # a busy machine trains slowly
 _TEXTS: dict[str, list[str]] = {}  # of the widgets, before anything is open
 
@@ -137,9 +138,19 @@ class Studio:
         return np.asarray(self.viewer.screenshot(canvas_only=True, flash=False))[..., :3]
 
 
+def with_few_colors(shot: np.ndarray) -> Image.Image:
+    """Return a screenshot in 256 colors, 64 of them of bright ones: few pixels are outlines, whose colors tell much."""
+    image, spread = Image.fromarray(shot), np.ptp(shot.astype(np.int16), axis=2)
+    bright = Image.fromarray(shot[spread > _BRIGHT][None]) if (spread > _BRIGHT).any() else image
+    found = [image.quantize(256 - _OWN_COLORS), bright.quantize(_OWN_COLORS, method=Image.Quantize.MAXCOVERAGE)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for part in found for value in (part.getpalette() or [])])
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
+
+
 def _save(name: str, shot: np.ndarray) -> None:
     """Write a screenshot with 256 colors, which the window hardly needs."""
-    image = Image.fromarray(shot).quantize(256, dither=Image.Dither.NONE)
+    image = with_few_colors(shot)
     path = _OUTPUT / f"{name}.png"
     image.save(path, optimize=True)
     record(name, _TEXTS)
@@ -155,7 +166,7 @@ def tutorial_slider(studio: Studio) -> None:
     """Show what a small clustering angle does."""
     studio.add_images()
     studio.run()
-    studio.segment.panel.rows["angle"].set(20)
+    studio.segment.panel.rows["angle"].set(5)
     studio.wait(0.5)
     studio.until(lambda: not studio.segment.live.busy)
     _save("tutorial_slider", studio.shot())

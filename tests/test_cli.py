@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ import tifffile
 from PIL import Image
 
 from napari_leafseg.io import read_labels, write_labels
+from napari_leafseg.models.store.model_card import card_path
+from napari_leafseg.models.store.zoo import find_model
 from tests.conftest import REPOSITORY
 from tests.programs import run_command
 
@@ -101,8 +104,9 @@ def test_a_bad_file_does_not_stop_the_others(call, tmp_path):
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "in" / "black.png")
     Image.open(SAMPLES / "seedling.png").save(tmp_path / "in" / "plant.png")
     text = call("predict", tmp_path / "in", tmp_path / "gone.png", "--output", tmp_path / "out", code=2)
-    for words in ("notes.png", "black.png", "gone.png", "black all over"):
+    for words in ("notes.png", "black.png", "gone.png", "black all over", "3 of 4 not done"):
         assert words in text
+    assert "Done" not in text
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["plant_label.json", "plant_label.tif"]
 
 
@@ -121,6 +125,17 @@ def test_wrong_options_end_with_a_sentence_and_2(call, tmp_path, options, words)
     assert words in text
     assert "Traceback" not in text
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_a_model_that_cannot_be_loaded_is_not_followed_by_done(call, tmp_path):
+    whole = find_model("leaf").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    shutil.copy(card_path(find_model("leaf")), tmp_path / "cut.json")
+    options = ["--model", tmp_path / "cut.safetensors", "--output", tmp_path / "out"]
+    text = call("predict", SAMPLES / "seedling.png", *options, code=2)
+    assert "cut.safetensors" in text
+    assert "Done" not in text
+    assert "100 %" not in text
 
 
 def test_unwritable_folder(call, tmp_path):

@@ -1,6 +1,7 @@
 """No error is caught without a trace."""
 
 import ast
+import re
 
 import pytest
 
@@ -55,6 +56,67 @@ def silent(code: str) -> set[str]:
 
     visit(ast.parse(code), "")
     return found
+
+
+def names_of_classes(code: str) -> list[str]:
+    """Where the name of an error's class is put into words, instead of being compared."""
+    found = []
+
+    def visit(node: ast.AST, compared: bool) -> None:
+        compared = compared or isinstance(node, ast.Compare)
+        if not compared and ast.unparse(node).endswith(".__name__") and "type(" in ast.unparse(node):
+            found.append(ast.unparse(node))
+            return
+        for child in ast.iter_child_nodes(node):
+            visit(child, compared)
+
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.JoinedStr | ast.BoolOp | ast.List):
+            visit(node, False)
+    return found
+
+
+FILES = {"path", "source", "self._path", "place"}
+OTHERS = {  # handlers whose errors never name the file, as what they call is not given it
+    "pipelines/batch/setups.py",
+    "io/exchange/reading.py",
+}
+
+
+def told_twice(code: str) -> list[str]:
+    """Messages that name a file and add an error that may name it as well."""
+    found = []
+    for handler in ast.walk(ast.parse(code)):
+        if not isinstance(handler, ast.ExceptHandler) or not handler.name or handler.type is None:
+            continue
+        if not {"Exception", "OSError", "UserError", "InputFileError"} & set(
+            re.findall(r"\w+", ast.unparse(handler.type))
+        ):
+            continue
+        for node in ast.walk(handler):
+            if isinstance(node, ast.JoinedStr):
+                parts = {ast.unparse(part.value) for part in node.values if isinstance(part, ast.FormattedValue)}
+                if parts & FILES and parts & {handler.name, f"plain_reason({handler.name})"}:
+                    found.append(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(SOURCE.rglob("*.py")), ids=lambda file: file.relative_to(SOURCE).as_posix())
+def test_no_message_has_a_class_name_or_names_a_file_twice(file):
+    code, place = file.read_text(encoding="utf-8"), file.relative_to(SOURCE).as_posix()
+    assert place == "_log.py" or names_of_classes(code) == []
+    assert place in OTHERS or told_twice(code) == []
+
+
+def test_class_names_and_files_named_twice_are_found():
+    assert names_of_classes('f"{name}: {type(error).__name__}: {error}"')
+    assert names_of_classes("what = str(error) or type(error).__name__")
+    assert not names_of_classes("type(error).__name__ == 'X' or f'{function.__name__}'")
+    code = "try: f()\nexcept {} as error:\n raise InputFileError(f'{{path}} is wrong: {{{}}}')"
+    assert told_twice(code.format("OSError", "error"))
+    assert told_twice(code.format("(ValueError, UserError)", "plain_reason(error)"))
+    assert not told_twice(code.format("UserError", "plain_reason(error, path)"))
+    assert not told_twice(code.format("ValueError", "error"))
 
 
 def test_no_error_is_caught_without_a_trace():

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, plain_reason
 
 
@@ -115,9 +116,23 @@ def test_errors_of_python_have_neither_quotes_nor_numbers(tmp_path):
     assert plain_reason(raised(lambda: json.loads("[1]")["settings"])) == "it is not laid out as it should be"
     assert plain_reason(raised(lambda: json.loads("5").items())) == "it is not laid out as it should be"
     assert plain_reason(raised(lambda: int("x"))) == "“x” is no number"
-    assert plain_reason(ValueError()) == "ValueError"
+    assert plain_reason(ValueError()) == "the reason is not known"
     assert plain_reason(ValueError("first line.\nsecond line")) == "first line"
     assert plain_reason(InputFileError("a.png is damaged. Copy it again.")) == "a.png is damaged. Copy it again"
+
+
+def test_a_file_that_the_message_names_is_not_named_again(tmp_path):
+    path = tmp_path / "none.json"
+    assert plain_reason(raised(path.read_bytes), path) == "No such file or directory"
+    assert plain_reason(raised(lambda: read_json(tmp_path)), tmp_path).startswith("it ")
+    path.write_text("{")
+    assert plain_reason(raised(lambda: read_json(path)), path).startswith("it is damaged: it is no JSON file (Expect")
+    other = InputFileError(f"{path}.old is damaged.")
+    assert plain_reason(other, path) == f"{path}.old is damaged"
+
+
+def test_a_function_that_a_module_lacks_is_told_without_words_of_python():
+    assert plain_reason(raised(lambda: json.nothing)) == "“json” has no “nothing”"
 
 
 def test_a_yaml_file_is_told_by_its_line():

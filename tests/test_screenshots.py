@@ -2,11 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 from benchmarks import screenshot_record
-from benchmarks.screenshots import SCREENSHOTS
+from benchmarks.screenshots import SCREENSHOTS, with_few_colors
 from PIL import Image
 
+from napari_leafseg.widgets.state.colors import PALETTE
 from tests.conftest import REPOSITORY
 
 SHOWN = {
@@ -60,3 +62,14 @@ def test_the_hash_is_of_code_that_does_something(tmp_path):
         path.write_text(code)
         hashes.append(screenshot_record.code_hash(("measure",), tmp_path))
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_outlines_keep_their_colors_where_a_screenshot_has_few():
+    rng = np.random.default_rng(0)
+    shot = rng.integers(20, 120, (300, 400, 1)).repeat(3, 2).astype(np.uint8) + rng.integers(0, 40, 3).astype(np.uint8)
+    for number, color in enumerate(np.round(255 * PALETTE)):
+        shot[20 * number + 5, 50:350] = color
+    few = np.asarray(with_few_colors(shot).convert("RGB"))
+    for number, color in enumerate(np.round(255 * PALETTE)):
+        assert np.abs(few[20 * number + 5, 60] - color).max() < 12
+    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 256

@@ -11,6 +11,7 @@ import os
 import stat
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -271,9 +272,39 @@ def read_json(path: Path) -> Any:
         When it is no JSON file or cannot be read.
     """
     try:
-        return json.loads(read_regular(path, _LARGEST_JSON).decode("utf-8"))
+        return parse_json(read_regular(path, _LARGEST_JSON).decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InputFileError(f"{path} is damaged: it is no JSON file ({plain_reason(error)}).") from error
+        raise InputFileError(f"{path} is damaged: it is no JSON file ({plain_reason(error, path)}).") from error
+
+
+def parse_json(text: str) -> Any:
+    """Read a JSON text in which nothing is there twice.
+
+    Raises
+    ------
+    ValueError
+    RecursionError
+    """
+    return json.loads(text, object_pairs_hook=_without_doubles)
+
+
+def refuse_doubles(names: Sequence[Any]) -> None:
+    """Refuse names of which one is there twice: only the last would count.
+
+    Raises
+    ------
+    ValueError
+    """
+    double = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if double is not None:
+        raise ValueError(f"“{double}” is there twice")
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        refuse_doubles([name for name, _ in pairs])
+    return content
 
 
 def _umask() -> int:

@@ -23,7 +23,7 @@ _PLANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "compound": (100, {"size": (640, 640), "diameter": (380, 440), "background": "paper", "habit": "compound"}),
     "tray": (103, {"size": (720, 960), "diameter": (220, 260), "plants": (6, 6), "background": "soil"}),
 }
-_SERIES_SEED, _SERIES_DAYS = 102, 6
+_SERIES_SEED, _SERIES_DAYS, _SERIES_LEAVES = 318, 6, 8  # none of its leaves is covered as the others grow
 
 
 def write_samples(folder: Path) -> Iterator[tuple[int, int]]:
@@ -42,8 +42,10 @@ def write_samples(folder: Path) -> Iterator[tuple[int, int]]:
         write_image(folder / f"{name}.png", scene.image)
         write_labels(label_path(folder, name), scene.labels)
         yield number, total
-    config = SceneConfig(size=(360, 360), diameter=(300, 320), background="soil", border=0.0, blank=0.0)
-    for day, scene in enumerate(growth_series(_SERIES_SEED, _SERIES_DAYS, config), start=1):
+    config = SceneConfig(
+        size=(360, 360), diameter=(300, 320), background="soil", border=0.0, blank=0.0, distractors=False
+    )  # fmt: skip
+    for day, scene in enumerate(growth_series(_SERIES_SEED, _SERIES_DAYS, config, _SERIES_LEAVES), start=1):
         write_image(folder / SERIES / f"day{day:02d}.png", scene.image)
         write_labels(label_path(folder / SERIES, f"day{day:02d}"), scene.labels)
         yield len(_PLANTS) + day, total

@@ -10,6 +10,7 @@ from typing import Any
 from napari_leafseg._extras import extras, missing
 from napari_leafseg._files import data_folder, resource_folder
 from napari_leafseg._log import LEVEL_VARIABLE, log_file
+from napari_leafseg.errors import plain_reason
 from napari_leafseg.io.image_formats import FORMATS
 from napari_leafseg.models.registry import broken_families, families
 from napari_leafseg.models.store.zoo import user_folder
@@ -99,5 +100,5 @@ def _devices() -> dict[str, Any]:
             fast["cuda"] = torch.cuda.is_bf16_supported(including_emulation=False)
     except Exception as error:
         _LOG.exception("torch cannot be used.")
-        return {"devices": [f"none: {type(error).__name__}: {error}"], "bfloat16": {}}
+        return {"devices": [f"none: {plain_reason(error)}"], "bfloat16": {}}
     return {"devices": names, "bfloat16": fast}

@@ -73,7 +73,7 @@ def in_words(error: Exception) -> UserError | None:
     return told
 
 
-def plain_reason(error: BaseException) -> str:
+def plain_reason(error: BaseException, path: Any = None) -> str:
     """Say what an error of Python or of a library means, without its quotes, numbers and class names.
 
     Parameters
@@ -81,12 +81,22 @@ def plain_reason(error: BaseException) -> str:
     error : BaseException
         An `OSError` is told by what the system says and the file's name, a `KeyError` by what is missing, a
         `pydantic.ValidationError` by each entry that does not fit; any other by its own words.
+    path : object, optional
+        The file that the message names already: it is not named again.
 
     Returns
     -------
     str
         Without a full stop at its end.
     """
+    words = _reason(error)
+    if path is None:
+        return words
+    words = words.removesuffix(f" ({path})").removeprefix(f"{path}: ")
+    return re.sub(rf"(?<![\w/\\]){re.escape(str(path))}(?![\w/\\]|\.\w)", "it", words)
+
+
+def _reason(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error).rstrip(".")
     entries = getattr(error, "errors", None)
@@ -102,10 +112,12 @@ def plain_reason(error: BaseException) -> str:
     if mark is not None and problem:  # of a YAML file
         return f"line {mark.line + 1}, column {mark.column + 1}: {_in_own_words(problem)}"
     lines = str(error).strip().splitlines()
-    return _in_own_words(lines[0][:_LONGEST].rstrip(".")) if lines else type(error).__name__
+    return _in_own_words(lines[0][:_LONGEST].rstrip(".")) if lines else _UNKNOWN
 
 
+_UNKNOWN = "the reason is not known"
 _WORDS = (
+    (r"module '([^']*)' has no attribute '([^']*)'", r"“\1” has no “\2”"),
     (r".*(object is not|object has no attribute|object does not|indices must be|values to unpack|not iterable).*",
      "it is not laid out as it should be"),
     (r"(?:invalid literal for int\(\) with base \d+|could not convert string to float): '(.*)'", r"“\1” is no number"),

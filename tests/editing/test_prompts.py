@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import tifffile
+from scipy import ndimage
 
 from napari_leafseg import load_model
+from napari_leafseg._files import sample_folder
 from napari_leafseg.editing import tools
 from napari_leafseg.editing.edit import leaf_box
 from napari_leafseg.inference.prompts import PredictionModel
+from napari_leafseg.io import read_image
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from tests.editing.test_operations import after, two_discs
 from tests.editing.test_tools import deepest
@@ -170,7 +174,7 @@ def test_what_grows_by_color_beyond_any_leaf_is_refused_with_what_to_do(labeled)
     image[leaf], image[pot] = (50, 150, 60), (60, 60, 70)
     labels = np.where(leaf & labeled, 1, 0).astype(np.uint16)
     here = tools.Scene(labels, image, None, largest=1)
-    bare = tools.add(here, np.array([[200.0, 150.0]]), 45.0 if labeled else 70.0)  # ground that goes on and on
+    bare = tools.add(here, np.array([[200.0, 150.0]]), 45.0)  # ground that goes on and on
     assert bare.edit is None
     assert "Lasso" in bare.refused
     on_pot = tools.add(here, np.array([[290.0, 290.0]]), 45.0)  # has an edge, but is no leaf beside such leaves
@@ -180,3 +184,19 @@ def test_what_grows_by_color_beyond_any_leaf_is_refused_with_what_to_do(labeled)
     assert overlap(after(np.zeros_like(labels), small.edit) > 0, leaf) > 0.65
     boxed = tools.add_in_box(here, np.array([[230.0, 230.0], [350.0, 350.0]]), 45.0)  # somebody said how large it is
     assert boxed.edit is not None
+
+
+@pytest.mark.parametrize("name", ["rosette_soil", "opposite", "seedling", "compound", "growth/day04"])
+def test_without_labels_leaves_grow_and_ground_does_not(name):
+    """At the angle that is usual, on images as they are: soil, mesh and gravel have edges everywhere."""
+    image = read_image(sample_folder() / f"{name}.png").array[..., :3]
+    truth = tifffile.imread(sample_folder() / f"{name}_label.tif")
+    scene, rng = tools.Scene(np.zeros(truth.shape, np.uint16), image), np.random.default_rng(0)
+    leaves = [ndimage.distance_transform_edt(truth == leaf) for leaf in np.unique(truth)[1:]]
+    large = sorted(leaves, key=lambda depth: -depth.max())[:6]
+    seeds = [np.array(np.unravel_index(depth.argmax(), depth.shape), float) for depth in large]
+    assert all(tools.add(scene, seed[None], 45.0).edit is not None for seed in seeds)
+    bare = np.argwhere(ndimage.distance_transform_edt(truth == 0) > 0.12 * min(truth.shape))
+    found = [tools.add(scene, place[None].astype(float), 45.0) for place in rng.choice(bare, 12)]
+    assert sum(adding.edit is None for adding in found) >= 10
+    assert all("Lasso" in adding.refused for adding in found if adding.edit is None)

@@ -374,7 +374,7 @@ def test_no_exception_ends_the_writer(caplog, monkeypatch):
         time.sleep(0.01)
     assert len(attempts) == 4
     assert done == [1]
-    assert told == ["Cannot write the project: TypeError: int64 is not JSON serializable.", ""]
+    assert told == ["Cannot write the project: int64 is not JSON serializable.", ""]
     failures = [record for record in caplog.records if "tried again" in record.message]
     assert len(failures) == 1  # told and logged once, not at every attempt
     assert failures[0].exc_info[0] is TypeError

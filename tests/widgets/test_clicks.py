@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -24,7 +25,7 @@ from napari_leafseg.inference.predictor import PredictEvent
 from napari_leafseg.io import write_image
 from napari_leafseg.pipelines.run_list import FoundLeaves, file_state
 from napari_leafseg.widgets.common import background_run
-from napari_leafseg.widgets.correct.keys import key_table
+from napari_leafseg.widgets.correct.keys import RUN_FIRST, key_table
 from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.images import widget as images_widget
 from napari_leafseg.widgets.images.jobs import load_job
@@ -158,8 +159,12 @@ def test_first_leaves_and_then_all_of_an_own_folder(hand, qtbot, tmp_path, monke
     hand.push(images.add_folder)
     qtbot.waitUntil(lambda: session.focus() is not None and not images.loader.running)
     segment = panel.step("segment")
+    said, show = [], layers.show_new_labels
+    monkeypatch.setattr(layers, "show_new_labels", lambda *what: (said.append(segment.message.text()), show(*what))[1])
     hand.push(segment.run_button)
     qtbot.waitUntil(lambda: session.focused_binding() is not None and session.images[0].count == 11)
+    assert said == ["Drawing the leaves …"]  # which takes a while for the first ones
+    qtbot.waitUntil(lambda: segment.message.text() == "")
     assert hand.count <= 3
     assert main_window(viewer).focusWidget() is native_canvas(viewer)  # the keys work on the canvas again
 
@@ -248,7 +253,7 @@ def test_ctrl_click_takes_the_part_under_the_mouse_out(desk):
 
 def test_right_leaves_are_reviewed_with_one_key(desk, qtbot):
     hand, widget, binding = desk
-    assert "this image 0 of 10 leaves · project 0 of 2 images" in widget.progress_label.text()
+    assert "Reviewed: 0 of 10 leaves here, 0 of 2 images" in widget.progress_label.text()
     first, second = widget.session.images
     hand.key(Qt.Key.Key_Return)
     assert hand.count == 1
@@ -256,7 +261,7 @@ def test_right_leaves_are_reviewed_with_one_key(desk, qtbot):
     assert first.review is ReviewState.DONE
     qtbot.waitUntil(lambda: widget.session.focus() is widget.session.layer_of(second) is not None)
     assert second.review is ReviewState.NEW
-    qtbot.waitUntil(lambda: "project 1 of 2 images" in widget.progress_label.text())
+    qtbot.waitUntil(lambda: "1 of 2 images" in widget.progress_label.text())
 
 
 def test_a_second_enter_waits_for_the_image_that_is_being_opened(hand, qtbot, tmp_path, monkeypatch):
@@ -346,6 +351,36 @@ def test_the_key_bar_is_at_the_bottom_and_shows_all_keys(desk):
     assert table.isVisible()
     hand.qtbot.keyClick(native, Qt.Key.Key_Escape)
     assert not table.isVisible()
+
+
+def test_no_notification_covers_the_key_bar(desk, qtbot):
+    hand, widget, _binding = desk
+    bar, native = widget.key_bar, hand.native
+    below = bar.geometry()
+    note = NapariQtNotification("Saved.", "info", parent=native)
+    note.resize(native.width() - 30, note.height())
+    note.move_to_bottom_right()
+    note.show()
+    qtbot.waitUntil(lambda: note.isVisible() and note.geom_anim.state() == note.geom_anim.State.Stopped)
+    assert note.geometry().intersects(below)
+    assert not note.geometry().intersects(bar.geometry())
+    assert bar.geometry().top() >= 0
+    note.close()
+    qtbot.waitUntil(lambda: bar.geometry() == below)
+
+
+def test_before_the_first_run_the_key_bar_says_what_is_first(hand, qtbot):
+    hand.viewer.add_image(plant()[0], rgb=True, name="plant")
+    widget = CorrectWidget(hand.viewer)
+    hand.viewer.window.add_dock_widget(widget, name="Correct")
+    qtbot.waitUntil(lambda: widget.key_bar.isVisible())
+    assert RUN_FIRST in widget.key_bar.text()
+    assert "add" not in widget.key_bar.text()
+    layers.show_new_labels(widget.session, widget.session.focus(), plant(10)[1], "segment with test")
+    widget.session.record(widget.session.focus()).count = 10
+    widget.session.layer_state_changed.emit(widget.session.focus())
+    qtbot.waitUntil(lambda: "Ctrl+click add" in widget.key_bar.text())
+    assert "No tool is chosen" in widget.hint.text()  # instead of a gap
 
 
 def test_what_the_key_bar_says_of_a_tool_is_read_to_the_end(desk):

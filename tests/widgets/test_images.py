@@ -11,6 +11,7 @@ from napari_leafseg.io import find_images, write_image
 from napari_leafseg.pipelines.thumbnails import SIZE
 from napari_leafseg.project import Project
 from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.session import Session
 
 
@@ -47,7 +48,26 @@ def test_an_empty_list_says_what_to_do(viewer):
     assert widget.stack.currentWidget() is widget.empty
     assert "drop them here" in widget.empty.words.text()
     assert not widget.next_button.isEnabled()
+    assert not widget.export_button.isEnabled()
+    assert widget.export_button.toolTip() == "Add images first."
+    assert not widget.project_bar.actions_by_name["export"].isEnabled()
     widget.close()
+
+
+def test_what_is_exported_is_found_first(widget, viewer, qtbot, plant_image):
+    assert not widget.export_button.isEnabled()
+    assert "press Run" in widget.export_button.toolTip()
+    image = widget.session.focus()
+    layers.show_new_labels(widget.session, image, np.ones(plant_image.shape[:2], np.uint16), "segment with test")
+    qtbot.waitUntil(widget.export_button.isEnabled)
+    assert "other programs" in widget.export_button.toolTip()
+    assert widget.project_bar.actions_by_name["export"].isEnabled()
+
+
+def test_a_row_says_what_its_bar_is(widget):
+    entry = widget.session.images[0]
+    entry.count, entry.confidence, entry.exported = 3, 0.45, True
+    assert "Bar: how certain the model is of the least certain leaf, 0.45 (green from 0.6" in widget.rows.tip(entry)
 
 
 def test_next_and_previous_show_one_image_at_a_time(widget, viewer, qtbot):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_leafseg.editing.edit import Edit
 from napari_leafseg.io import write_image
 from napari_leafseg.widgets.images.widget import ImagesWidget
 from napari_leafseg.widgets.state import layers
 from napari_leafseg.widgets.state.colors import (
-    DIFFERENCE,
     PALETTE,
     color_leaves,
     find_neighbors,
@@ -38,7 +38,36 @@ def wheel(count: int = 12, size: int = 200) -> np.ndarray:
 def assert_apart(neighbors, colors):
     pairs = [(a, b) for a in neighbors for b in neighbors[a]]
     assert pairs
-    assert min(DIFFERENCE[colors[a], colors[b]] for a, b in pairs) > 25
+    assert min(DIFFERENCE[colors[a], colors[b]] for a, b in pairs) > 23
+
+
+# how colors look to people without the cones for green, and for red (Machado, Oliveira and Fernandes 2009), linear RGB
+NO_GREEN = ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881))
+NO_RED = ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998))
+
+
+def as_seen(colors, vision):
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(vision).T, 0, 1)
+    return np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+
+
+def differences(colors):
+    """CIEDE2000 between each two colors; 2.3 is just seen side by side, of large areas."""
+    lab = rgb2lab(np.asarray(colors, float)[None])[0]
+    return deltaE_ciede2000(lab[:, None], lab[None])
+
+
+DIFFERENCE = differences(PALETTE)
+
+
+def test_each_two_colors_of_the_palette_are_clearly_apart():
+    others = np.array([[1.0, 1, 1], [1, 1, 0]])  # of the leaf under review, and of what is proposed
+    pairs = np.triu_indices(len(PALETTE), 1)
+    assert DIFFERENCE[pairs].min() > 23
+    assert differences([*PALETTE, *others])[:-2, -2:].min() > 17
+    for vision in (NO_GREEN, NO_RED):
+        assert differences(as_seen(PALETTE.astype(float), vision))[pairs].min() > 11
 
 
 def test_neighbors_get_colors_that_nobody_mixes_up():
@@ -143,23 +172,36 @@ def test_outlines_are_two_screen_pixels_at_any_zoom_and_one_key_fills(shown, qtb
     assert len(viewer.layers) == 2
 
 
+def told(viewer):
+    """What napari's status bar says of what is under the mouse."""
+    return viewer.status["value"] if isinstance(viewer.status, dict) else viewer.status
+
+
 def test_colors_and_features_follow_an_edit(shown, qtbot):
-    _viewer, session, _image, binding = shown
+    viewer, session, _image, binding = shown
     look = Look.of(session).of_binding(binding)
+    viewer.layers.selection.active = binding.layer
     before, textures = dict(look.colors), []
     binding.layer.events.set_data.connect(lambda _event: textures.append(1))
     assert_apart(find_neighbors(binding.document.labels), before)
     box = (slice(10, 40), slice(80, 120))
     old = binding.plane[box].copy()
+    viewer.cursor.position, viewer.mouse_over_canvas = (20, 100), True
+    viewer.update_status_from_cursor()
+    under = binding.plane[20, 100]
+    assert f"leaf: {under}, area_px2" in told(viewer)
     binding.perform(Edit("paint", box, old, np.full_like(old, 20)))
+    assert told(viewer).endswith("20; leaf: 20")  # at once, and not what was known of the leaf that was there
     qtbot.waitUntil(lambda: look.settled and 20 in look.colors)
     assert {leaf: look.colors[leaf] for leaf in before} == before
     assert_apart(find_neighbors(binding.document.labels), look.colors)
     assert not textures  # no pixel was sent again for the colors
     features = binding.layer.features
     assert features.set_index("leaf").loc[20, "area_px2"] == (binding.plane == 20).sum()
-    words = binding.layer.get_status((20, 100), world=True)["value"]
-    assert "area_px2: 1200" in words
+    assert "leaf: 20, area_px2: 1200" in told(viewer)  # though the mouse was not moved
+    viewer.cursor.position = (1, 1)
+    viewer.update_status_from_cursor()
+    assert told(viewer).endswith("0")  # nothing is said of the background
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.traits import measure
 from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.measure.growth_plots import describe_point
 from napari_leafseg.widgets.measure.widget import MeasureWidget
 from napari_leafseg.widgets.segment.widget import SegmentWidget
 from napari_leafseg.widgets.state import layers
@@ -149,6 +150,7 @@ def test_the_filter_shows_an_example_that_can_be_read(viewer, qtbot, labels):
         qtbot.waitUntil(lambda unit=unit: f"area_{unit} >" in widget.filter_box.placeholderText())
         settle(widget, qtbot)
         assert widget.leaves.filter(widget.filter_box.placeholderText().removeprefix("Filter: ")) == ""
+        assert len(widget.leaves.shown())  # with these units, too
 
 
 def test_sorting_and_filtering(viewer, qtbot, labels):
@@ -313,6 +315,26 @@ def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     assert widget.measured.leaves["day"].tolist() == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
     widget.plot_box.setCurrentIndex(widget.plot_box.findData("over time"))
     assert widget.plot.kind == "over time"
+    assert widget.plot._right.zValue() > widget.plot.getPlotItem().getViewBox().zValue()  # the line is over the bars
+    for number in range(widget.tabs.count()):  # each table has an example of its own that some of its rows meet
+        widget.tabs.setCurrentIndex(number)
+        assert widget.view.filter(widget.filter_box.placeholderText().removeprefix("Filter: ")) == ""
+        assert len(widget.view.shown())
+
+
+def test_images_are_counted_from_1_on_the_screen(viewer, qtbot, frames):
+    widget = shown(viewer, qtbot, frames, np.repeat(frames[..., None] * 40, 3, -1).astype(np.uint8))
+    column = list(widget.leaves.table.columns).index("frame")
+    model = widget.leaves.frame
+    assert model.headerData(column, Qt.Orientation.Horizontal) == "image number"
+    assert {model.data(model.index(row, column)) for row in range(model.rowCount())} == {"1", "2", "3"}
+    assert widget.leaves.filter("image_number == 1") == ""
+    assert set(widget.leaves.shown()["frame"]) == {0}
+    assert "image_number" in widget.leaves.filter("image_no == 1")
+    widget.plot_box.setCurrentIndex(widget.plot_box.findData("curves"))
+    drawn = [item.getData()[0] for item in widget.plot.getPlotItem().listDataItems()]
+    assert min(times.min() for times in drawn if times is not None and len(times)) == 1
+    assert describe_point(widget.measured, 0, "area_px2").splitlines()[0].endswith("image 1")
 
 
 def test_what_is_decided_of_one_image_holds_among_all_of_them(viewer, qtbot, frames, tmp_path):

@@ -197,7 +197,7 @@ def test_the_error_of_one_image_is_in_its_row(desk, qtbot, model):
     assert words(images) == ["2 leaves", "failed", "failed", "2 leaves"]
     tips = [images.list.model().index(row).data(Qt.ItemDataRole.ToolTipRole) for row in (1, 2)]
     assert tips[0] == "b.png is damaged. Export it again."
-    assert "c.png could not be done: TypeError: odd" in tips[1]
+    assert "c.png could not be done: odd." in tips[1]
     assert "2 failed" in button.run.sentence()
 
 

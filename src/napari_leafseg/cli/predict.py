@@ -140,6 +140,8 @@ def _follow(events: Iterator[BatchEvent], tell: Callable[[dict[str, Any]], None]
                 print_error(UserError(event.result["error"]))
             elif tell is not None:
                 tell(event.result)
+        if failed:
+            bar.update(task, description=f"{failed} of {event.total} not done", completed=event.total - failed)
     return _Outcome(event.total, failed, skipped, left_out, event.report)
 
 

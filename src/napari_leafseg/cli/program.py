@@ -11,7 +11,7 @@ import typer
 from napari_leafseg._console import out
 from napari_leafseg._log import log_error
 from napari_leafseg.cli.common import app
-from napari_leafseg.errors import UserError, install_command
+from napari_leafseg.errors import UserError, install_command, plain_reason
 from napari_leafseg.versions import __version__
 
 
@@ -68,5 +68,5 @@ def _settings_file() -> str:
         from napari_leafseg.widgets.state.preferences import preferences
     except Exception as error:  # a broken Qt is what the report is for
         log_error(error)
-        return f"unknown: {type(error).__name__}: {error}"
+        return f"unknown: {plain_reason(error)}"
     return preferences.file

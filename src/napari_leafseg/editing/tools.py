@@ -17,10 +17,10 @@ from napari_leafseg.editing.edit import Box, Edit, difference, leaf_at, leaf_box
 from napari_leafseg.editing.grow import ColorGrowth, Growth, nearer_to
 from napari_leafseg.editing.shapes import bounding_box, polygon_mask
 
-_NEAR = 6  # pixels by which a click may miss a leaf
-_LEAST_BOX = 3  # pixels
+_NEAR, _LEAST_BOX = 6, 3  # pixels by which a click may miss a leaf, and of a box
 _LARGER, _SHARE = 4, 0.005  # times the largest leaf, of the image: what grew by color and is larger is no leaf
 _NO_LEAF = "What grew here is too large for a leaf. Make it narrower (Shift + wheel), or draw the leaf with Lasso (Q)."
+_GROUND = "This looks like the ground around the plant. Draw the leaf with Lasso (Q) or Box (Shift+A)."
 _THERE, _REDRAWN = 0.15, 0.3  # of a box, of a lasso: a leaf that fills less is not the one it was drawn around
 
 
@@ -101,7 +101,7 @@ class Adding:
         grown = self.growth.mask(angle)
         self.edit, self.refused = None, ""
         if grown is not None and self.within is None and isinstance(self.growth, ColorGrowth):
-            self.refused = _NO_LEAF if self.growth.spills(grown[0]) or _too_large(grown[0], scene) else ""
+            self.refused = _refusal(self.growth, grown[0], scene)
         if grown is not None and not self.refused:
             mask, box = _clipped(grown, scene)
             if self.within is not None:
@@ -119,13 +119,13 @@ class Adding:
         return _redraw(scene.labels, self.number, mask, box, others[~np.isin(others, (0, self.number))].tolist(), tool)
 
 
-def _too_large(mask: np.ndarray, scene: Scene) -> bool:
-    """Whether a mask is larger than any leaf would be beside those that are there."""
-    size = mask.sum()
-    if size <= _SHARE * scene.labels.size:  # told without counting all labels
-        return False
-    sizes = np.bincount(scene.labels.ravel(), minlength=2)[1:]
-    return bool(sizes.any() and size > _LARGER * sizes.max())
+def _refusal(growth: ColorGrowth, mask: np.ndarray, scene: Scene) -> str:
+    """Why what grew by color is no leaf: it goes on, is larger than any leaf there, or looks like the ground."""
+    size, large = mask.sum(), growth.spills(mask)
+    if not large and size > _SHARE * scene.labels.size:  # else told without counting all labels
+        sizes = np.bincount(scene.labels.ravel(), minlength=2)[1:]
+        large = bool(sizes.any() and size > _LARGER * sizes.max())
+    return _NO_LEAF if large else _GROUND if growth.on_ground else ""
 
 
 def _clipped(grown: tuple[np.ndarray, Box], scene: Scene) -> tuple[np.ndarray, Box]:

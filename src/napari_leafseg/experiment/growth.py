@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,26 @@ _TOGETHER = 0.25  # of the usual interval: one moment of several plants
 _WHOSE = ("pot", "name")  # what tells the plants of one image apart
 GROUPS = ("genotype", "treatment")
 """Fields by which plants are compared."""
+
+
+class TimeAxis(NamedTuple):
+    """What times are multiplied by on an axis, their unit ("day", "hour" or "image"), and where the axis begins."""
+
+    factor: float
+    unit: str
+    first: int = 0
+
+    @classmethod
+    def of(cls, growth: pd.DataFrame, dated: bool) -> TimeAxis:
+        """Return a table's axis: days, hours where it takes less than two of them; without dates images, from 1."""
+        if not dated:
+            return cls(1.0, "image", 1)
+        times = growth["time"] if len(growth) else pd.Series(dtype=float)
+        return cls(24.0, "hour") if len(times) and times.max() - times.min() < 2 else cls(1.0, "day")
+
+    def at(self, times: Any) -> Any:
+        """Return where times lie on the axis."""
+        return self.factor * times + self.first
 
 
 def last_of(growth: pd.DataFrame, series: Sequence[Sequence[int]]) -> pd.Series:

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from napari_leafseg._entries import Entries
 from napari_leafseg.models.store.zoo import ENDING, list_models, present_name, user_folder
 from napari_leafseg.training.unique_config import InstanceUniqueConfig
 from napari_leafseg.versions import with_new_names
@@ -18,7 +19,7 @@ from napari_leafseg.versions import with_new_names
 _LOG = logging.getLogger(__name__)
 
 
-class FinetuneSettings(BaseModel):
+class FinetuneSettings(Entries):
     """How to fine-tune; kept beside the run and in the new model.
 
     Attributes
@@ -46,7 +47,7 @@ class FinetuneSettings(BaseModel):
     seed : int
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     base: str = "leaf"
     name: str

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from napari_leafseg._extras import require
-from napari_leafseg.errors import InputFileError, UserError
+from napari_leafseg.errors import InputFileError, UserError, plain_reason
 from napari_leafseg.io.axes import ReadOptions, Said, arrange, with_alpha
 from napari_leafseg.io.image_formats import ImageFormat, format_of, loses_numbers, surely, what_it_is
 from napari_leafseg.io.pillow_formats import by_pillow, needs_colors, rare_jpeg
@@ -55,22 +55,18 @@ def decode(path: Path, content: bytes, options: ReadOptions, said: Said, numbers
         raise InputFileError(f"{path} is {what_it_is(content)}") from error
     except Image.DecompressionBombError as error:
         raise InputFileError(
-            f"{path} has more pixels than any image that can be worked on ({_first_line(error)}). Export it "
+            f"{path} has more pixels than any image that can be worked on ({plain_reason(error, path)}). Export it "
             "smaller, or as tiles."
         ) from error
     except MemoryError as error:
         raise InputFileError(f"{path} does not fit into the memory. Export it smaller, or as tiles.") from error
     except Exception as error:  # decoders raise anything at all for damaged files
         raise InputFileError(
-            f"{path} is damaged or cut off and cannot be read ({_first_line(error)}). Copy or export it again."
+            f"{path} is damaged or cut off and cannot be read ({plain_reason(error, path)}). Copy or export it again."
         ) from error
     if array.size == 0:
         raise InputFileError(f"{path} is damaged or cut off: it holds no pixels. Copy or export it again.")
     return np.ascontiguousarray(array)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def _decode(
@@ -122,7 +118,7 @@ def _raw(path: Path, content: bytes) -> np.ndarray:
         with rawpy.imread(io.BytesIO(content)) as raw:
             return np.asarray(raw.postprocess(use_camera_wb=True))
     except rawpy.LibRawError as error:
-        reason = _first_line(error).removeprefix("b'").removesuffix("'")
+        reason = plain_reason(error, path).removeprefix("b'").removesuffix("'")
         raise InputFileError(
             f"{path} is a camera raw file that cannot be developed ({reason}). Export it as TIFF or JPEG."
         ) from error

@@ -138,7 +138,7 @@ def read_large_tiff(path: Path, options: ReadOptions | None = None, said: Said |
         raise InputFileError(f"{path} is a camera raw file of more than 512 MiB. Export it as TIFF.") from error
     except Exception as error:
         raise InputFileError(
-            f"{path} is damaged or cut off and cannot be read ({plain_reason(error)}). Copy or export it again."
+            f"{path} is damaged or cut off and cannot be read ({plain_reason(error, path)}). Copy or export it again."
         ) from error
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()

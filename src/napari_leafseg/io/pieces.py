@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 
 
 class Pieces:
@@ -27,9 +27,9 @@ class Pieces:
         try:
             return np.asarray(self._array[place])
         except Exception as error:  # decoders raise anything at all for damaged pieces
-            what = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
             raise InputFileError(
-                f"{self._path} is damaged: a part of it cannot be read ({what}). Copy or export it again."
+                f"{self._path} is damaged: a part of it cannot be read ({plain_reason(error, self._path)}). "
+                "Copy or export it again."
             ) from error
 
 

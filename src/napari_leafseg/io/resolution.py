@@ -86,11 +86,10 @@ def read_resolution(path: str | Path) -> float | None:
         try:
             read_image(path)
         except InputFileError:
-            raise InputFileError(f"Cannot read {path}: {plain_reason(error)}.") from error
+            raise InputFileError(f"Cannot read {path}: {plain_reason(error, path)}.") from error
         return None
     except Exception as error:  # decoders raise anything at all for damaged files
-        what = getattr(error, "strerror", None) or error
-        raise InputFileError(f"Cannot read {path}: {what}.") from error
+        raise InputFileError(f"Cannot read {path}: {plain_reason(error, path)}.") from error
     return float(dots[0]) / 25.4 if dots and dots[0] > 1 else None
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from napari_leafseg._entries import Entries
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(Entries):
     """Configuration of a network; saved in each checkpoint, which alone rebuilds the network.
 
     Attributes
@@ -14,7 +16,7 @@ class ModelConfig(BaseModel):
         Which family of models it belongs to, see `napari_leafseg.models.registry`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     kind: str
 

@@ -7,7 +7,6 @@ no torch.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny
 
-from napari_leafseg.errors import UserError
+from napari_leafseg._files import parse_json
+from napari_leafseg.errors import UserError, plain_reason
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.parameters import MIN_AREA, MIN_AREA_WORKING, ParameterSpec
 
@@ -166,10 +166,10 @@ def _installed() -> tuple[dict[str, ModelFamily], dict[str, str]]:
             family = point.load()
         except Exception as error:  # whatever another package's code does, ours goes on
             logger.warning("The model family %s cannot be loaded.", place, exc_info=True)
-            broken[place] = f"{type(error).__name__}: {error}"
+            broken[place] = plain_reason(error)
             continue
         if not isinstance(family, ModelFamily):
-            broken[place] = "is no ModelFamily"
+            broken[place] = "it is no family of models"
         elif found.setdefault(family.kind, family) != family:
             broken[place] = f"the kind {family.kind} is taken"
         if place in broken:
@@ -250,7 +250,7 @@ def parse_config(entries: Any) -> ModelConfig:
 
 def parse_config_json(text: str) -> ModelConfig:
     """Read a configuration as a checkpoint holds it; see `parse_config`."""
-    return parse_config(json.loads(text))
+    return parse_config(parse_json(text))
 
 
 AnyModelConfig = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(parse_config)]

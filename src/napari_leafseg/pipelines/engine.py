@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from napari_leafseg._log import log_error
-from napari_leafseg.errors import UserError, in_words
+from napari_leafseg.errors import UserError, in_words, plain_reason
 from napari_leafseg.pipelines.processes import default_workers, open_pool
 from napari_leafseg.pipelines.step import Step
 
@@ -168,7 +168,6 @@ def _user_error(name: str, error: Exception | None) -> UserError | None:
     if error is None or isinstance(error, UserError):
         return error
     told = in_words(error)
-    reason = f"{type(error).__name__}: {error}" if told is None else f"{told} ({type(error).__name__})"
-    problem = UserError(f"{name} could not be done: {reason}")
+    problem = UserError(f"{name} could not be done: {plain_reason(told or error)}.")
     problem.__cause__ = error
     return problem

@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from napari_leafseg._entries import Entries
 from napari_leafseg._files import UNFINISHED, clear_unfinished, make_folder, read_json, unreserved
 from napari_leafseg.errors import InputFileError, ProjectError, UserError, plain_reason
 from napari_leafseg.project.lock import GUARD, Lock, ProjectLocked
@@ -25,7 +26,7 @@ ASIDE = "removed"  # what lay in them of images that were taken from the list
 _LONGEST = 150  # bytes of a name, so that its files' names are short enough for any disk
 
 
-class ImageRef(BaseModel):
+class ImageRef(Entries):
     """An image of a project.
 
     Attributes
@@ -40,8 +41,6 @@ class ImageRef(BaseModel):
     region : tuple of int, optional
         Top, left, bottom, right of what was reviewed of an image that is only partly corrected; None = go by leaves.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     id: str
     path: str
@@ -66,16 +65,14 @@ class ImageRef(BaseModel):
         return path
 
 
-class ProjectFile(BaseModel):
+class ProjectFile(Entries):
     """What ``project.json`` holds."""
-
-    model_config = ConfigDict(extra="forbid")
 
     format: int = FORMAT
     name: str
     created: str
     software: str = ""
-    images: list[ImageRef] = []
+    images: list[ImageRef] = Field([])
 
     @field_validator("images")
     @classmethod
@@ -119,7 +116,7 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, Any, bool]:
     except FileNotFoundError as error:
         raise ProjectError(f"{folder} holds no project (no project.json). Choose the project's own folder.") from error
     except InputFileError as error:
-        raise ProjectError(f"{path} cannot be read: {error} Restore it from a backup.") from error
+        raise ProjectError(f"{path} cannot be read: {plain_reason(error, path)}. Restore it from a backup.") from error
     for name in (*OWN_FOLDERS, ASIDE):
         if (folder / name).is_symlink():
             raise ProjectError(f"{folder / name} is a link to another folder. Put the folder itself there.")

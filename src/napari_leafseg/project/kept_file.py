@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from napari_leafseg._counts import counted
 from napari_leafseg._files import read_json
-from napari_leafseg.errors import UserError
+from napari_leafseg.errors import UserError, plain_reason
 
 FORMAT = 1
 
@@ -61,7 +61,7 @@ def read_kept(
     try:
         content = read_json(path)
     except (OSError, UserError) as error:
-        kept.problem = f"{path} is damaged: {what} have to be set again. {error}"
+        kept.problem = f"{path} is damaged: {what} have to be set again: {plain_reason(error, path)}."
         return kept
     if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > FORMAT:
         said = f"{path} was made by a newer version of napari-leafseg."

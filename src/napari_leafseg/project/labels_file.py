@@ -80,7 +80,7 @@ def read_labels_file(
         raise
     except (Exception, RecursionError) as error:  # tifffile raises anything at all for damaged files
         raise ProjectError(
-            f"{path} is damaged ({plain_reason(error)}). Take it away: the journal beside it holds every step."
+            f"{path} is damaged ({plain_reason(error, path)}). Take it away: the journal beside it holds every step."
         ) from error
     labels = labels.astype(np.uint16)
     return (labels if shape is None or not pixels else labels.reshape(shape)), description

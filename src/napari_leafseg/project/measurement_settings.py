@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from napari_leafseg._files import read_regular, write_atomically
+from napari_leafseg._entries import Entries
+from napari_leafseg._files import read_json, write_atomically
 from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.editing.leaf_places import LeafPlace
 from napari_leafseg.project.files import read_settings
@@ -18,7 +19,7 @@ from napari_leafseg.versions import with_new_names
 FILE = "measure.json"
 
 
-class ImageMeasurementSettings(BaseModel):
+class ImageMeasurementSettings(Entries):
     """Of one image or series.
 
     Attributes
@@ -43,17 +44,15 @@ class ImageMeasurementSettings(BaseModel):
         since. A leaf that is not found waits, and has a number below 0, see `napari_leafseg.project.decisions`.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     px_per_mm: float | None = Field(None, gt=0)
-    plants: dict[int, dict[int, int]] = {}
-    pots: dict[int, dict[int, str]] = {}
-    names: dict[int, str] = {}
-    image_names: dict[int, dict[int, str]] = {}
-    links: list[tuple[LeafKey, LeafKey]] = []
-    cuts: list[tuple[LeafKey, LeafKey]] = []
-    frames: list[str] = []
-    leaves: dict[int, dict[int, LeafPlace]] = {}
+    plants: dict[int, dict[int, int]] = Field({})
+    pots: dict[int, dict[int, str]] = Field({})
+    names: dict[int, str] = Field({})
+    image_names: dict[int, dict[int, str]] = Field({})
+    links: list[tuple[LeafKey, LeafKey]] = Field([])
+    cuts: list[tuple[LeafKey, LeafKey]] = Field([])
+    frames: list[str] = Field([])
+    leaves: dict[int, dict[int, LeafPlace]] = Field({})
 
     def of_frames(self, images: Sequence[Sequence[str]]) -> ImageMeasurementSettings:
         """Return the same with the frames numbered as these images are; what others have keeps numbers behind them.
@@ -95,7 +94,7 @@ ALL_IMAGES = "*"
 """The name under which a project keeps what holds for all of its images as one series."""
 
 
-class MeasurementSettings(BaseModel):
+class MeasurementSettings(Entries):
     """Of a whole project; `images` by name, `ALL_IMAGES` for all of them.
 
     Attributes
@@ -109,10 +108,8 @@ class MeasurementSettings(BaseModel):
         See `napari_leafseg.traits.color.ColorClasses.of_limits`.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     px_per_mm: float | None = Field(None, gt=0)
-    images: dict[str, ImageMeasurementSettings] = {}
+    images: dict[str, ImageMeasurementSettings] = Field({})
     traits: tuple[str, ...] = ()
     color_limits: tuple[float, ...] | None = None
 
@@ -196,4 +193,4 @@ def read_measurement_settings(folder: Path) -> MeasurementSettings:
 
 
 def _read(path: Path) -> MeasurementSettings:
-    return MeasurementSettings.model_validate_json(read_regular(path))
+    return MeasurementSettings.model_validate(read_json(path))

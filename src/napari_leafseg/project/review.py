@@ -43,8 +43,8 @@ class Progress:
     images_total: int
 
     def __str__(self) -> str:
-        image = f"this image {self.leaves} of {counted(self.leaves_total, 'leaf')} · " if self.leaves_total else ""
-        return f"{image}project {self.images} of {counted(self.images_total, 'image')}"
+        leaves = f"{self.leaves} of {counted(self.leaves_total, 'leaf')} here, " if self.leaves_total else ""
+        return f"Reviewed: {leaves}{self.images} of {counted(self.images_total, 'image')}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from napari_leafseg.errors import UserError, short_of_memory
+from napari_leafseg.errors import UserError, plain_reason, short_of_memory
 
 RETRY = 2.0  # seconds
 _PATIENCE = 10.0  # seconds for a write that is under way
@@ -205,4 +205,4 @@ def _in_words(error: BaseException) -> str:
         return "Cannot write the project: there is no memory left. Close other programs."
     if isinstance(error, OSError):
         return f"Cannot write {error.filename or 'the project'}: {error.strerror or error}."
-    return f"Cannot write the project: {type(error).__name__}: {error}."
+    return f"Cannot write the project: {plain_reason(error)}."

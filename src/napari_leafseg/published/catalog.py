@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
+from napari_leafseg._entries import Entries, parse_yaml
 from napari_leafseg._files import read_regular, resource_folder, safe_name
 from napari_leafseg.errors import InputFileError, UserError, plain_reason
 
@@ -17,7 +16,7 @@ _HASH = re.compile(r"(sha256|md5):[0-9a-f]{6,64}")
 _SOURCE = re.compile(r"hf:[\w.-]+/[\w.-]+(@[\w./-]+)?|https://\S+")
 
 
-class Entry(BaseModel):
+class Entry(Entries):
     """What is known of a published model or data set before anything of it is fetched.
 
     Attributes
@@ -40,7 +39,7 @@ class Entry(BaseModel):
         Whether its classes are COCO's things, so that it is to be trained for leaves.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True)
 
     title: str
     source: str = ""
@@ -48,7 +47,7 @@ class Entry(BaseModel):
     license: str
     cite: str = ""
     kind: str = ""
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field({})
     note: str = ""
     leaf_head: bool = False
 
@@ -77,21 +76,6 @@ class Entry(BaseModel):
         return [(head, words) for head, words in said if words]
 
 
-class _NoDoubles(yaml.SafeLoader):
-    """Reads YAML in which a key that is there twice is a mistake."""
-
-
-def _mapping(loader: _NoDoubles, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise yaml.YAMLError(f"“{key}” is there twice")
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-_NoDoubles.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def bundled_catalog(what: str) -> Path:
     """Return the file of the catalog of ``models`` or ``data``."""
     return resource_folder() / "catalogs" / f"{what}.yaml"
@@ -106,8 +90,8 @@ def read_catalog(path: Path) -> dict[str, Entry]:
         When it cannot be read, or an entry is not as it should be; names the entry.
     """
     try:
-        content = yaml.load(read_regular(path, _MOST).decode("utf-8"), _NoDoubles)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        content = parse_yaml(read_regular(path, _MOST).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InputFileError(f"{path} is no catalog: {plain_reason(error)}. Correct it, or leave it out.") from error
     if not isinstance(content, dict) or not content:
         raise InputFileError(f"{path} is no catalog: it has no entries by name. Correct it, or leave it out.")

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from napari_leafseg._extras import require
 from napari_leafseg._files import UNFINISHED, write_atomically
-from napari_leafseg.errors import DownloadError, UserError, install_command
+from napari_leafseg.errors import DownloadError, UserError, install_command, plain_reason
 
 _LOG = logging.getLogger(__name__)
 _CHUNK = 2**18  # bytes between two chances to stop
@@ -337,8 +337,8 @@ def in_words(error: BaseException, url: str, part: Path | None = None) -> UserEr
         return DownloadError(f"{url}: the connection ended after {there:,} bytes. Begin again: it goes on from there.")
     if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2", "requests"):
         return DownloadError(
-            f"{url} cannot be reached ({text or name}). Check the connection; behind a proxy, set HTTPS_PROXY to its "
-            f"address. What came is kept. {_OTHERWISE}"
+            f"{url} cannot be reached ({plain_reason(error)}). Check the connection; behind a proxy, set HTTPS_PROXY "
+            f"to its address. What came is kept. {_OTHERWISE}"
         )
     if isinstance(error, OSError) and part is not None:
         return _disk_error(error, part.parent)

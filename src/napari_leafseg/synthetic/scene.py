@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from napari_leafseg._entries import Entries
 from napari_leafseg._opencv import cv2
 from napari_leafseg.synthetic.background import draw_background, draw_distractors, draw_pot
 from napari_leafseg.synthetic.camera import light, photograph
@@ -17,7 +18,7 @@ from napari_leafseg.synthetic.looks import add_glare, draw_moss, fluoresce
 from napari_leafseg.synthetic.plant import Habit, PlantSpec, draw_plant, draw_species
 
 
-class SceneConfig(BaseModel):
+class SceneConfig(Entries):
     """What `synthesize` may draw.
 
     Attributes
@@ -60,7 +61,7 @@ class SceneConfig(BaseModel):
         square of their plant's diameter: less than the smallest leaf that people outlined on real rosettes.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = (288, 288)
     diameter: tuple[float, float] = (100.0, 280.0)
@@ -148,7 +149,7 @@ def _synthesize_kind(rng: np.random.Generator, config: SceneConfig, kind: Kind) 
     return _compose(rng, config, [], centers, diameters, arrangement=arrangement)
 
 
-def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -> list[Scene]:
+def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None, leaves: int = 13) -> list[Scene]:
     """Return one plant photographed from the same place on `days` days of its growth.
 
     Noise and sharpness change from day to day; plant, pot, soil and light stay.
@@ -160,13 +161,15 @@ def growth_series(seed: int, days: int = 6, config: SceneConfig | None = None) -
         Number of images.
     config : SceneConfig, optional
         The largest diameter is the plant's on the last day.
+    leaves : int
+        Of the plant on the last day, those that others cover included.
 
     Returns
     -------
     list of Scene
     """
     config = config or SceneConfig()
-    plant = draw_plant(np.random.default_rng([seed, 1]), config.habit or "rosette", leaves=13)
+    plant = draw_plant(np.random.default_rng([seed, 1]), config.habit or "rosette", leaves=leaves)
     last = max(leaf.born for leaf in plant.leaves) + 8
     first = plant.leaves[2].born + 4.5
     center = np.array(config.size, float)[None] / 2

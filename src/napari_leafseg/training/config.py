@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from napari_leafseg._entries import Entries, parse_yaml
 from napari_leafseg._files import read_regular
 from napari_leafseg.errors import InputFileError, ParameterError, UserError, plain_reason
 from napari_leafseg.models.confidence import ConfidenceWeights
@@ -24,7 +24,7 @@ _EARLIER = {
 }  # fmt: skip
 
 
-class LossConfig(BaseModel):
+class LossConfig(Entries):
     """Weights and variants of the losses.
 
     Attributes
@@ -46,7 +46,7 @@ class LossConfig(BaseModel):
         See `napari_leafseg.losses.distance_embedding.embedding_loss`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     distance: float = 10.0
     foreground: float = 1.0
@@ -68,7 +68,7 @@ class LossConfig(BaseModel):
         return with_new_names(entries, {"neighbours": "neighbors", "neighbour_radius": "neighbor_radius"})
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Entries):
     """A whole training run; frozen, written into each checkpoint.
 
     Attributes
@@ -142,13 +142,13 @@ class TrainingConfig(BaseModel):
         Synthetic images, never trained on, for the SBD in the curves; none with `data.coco`, which has `held_out`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     name: str = "leaf"
     description: str = ""
     target_diameter: float = Field(160.0, gt=0)
     tta_views: Literal[1, 2, 4, 8] = 1
-    defaults: dict[str, float] = {}
+    defaults: dict[str, float] = Field({})
     model: str | AnyModelConfig = "small"
     init_from: str | None = None
     backbone_rate: float = Field(1.0, ge=0, le=1)
@@ -238,10 +238,10 @@ def read_training_config(path: str | Path) -> TrainingConfig:
     """
     path = Path(path)
     try:
-        entries = yaml.safe_load(read_regular(path, _LARGEST).decode("utf-8"))
+        entries = parse_yaml(read_regular(path, _LARGEST).decode("utf-8"))
     except FileNotFoundError as error:
         raise InputFileError(f"Cannot read the training configuration {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: dates and characters that are none
+    except (ValueError, RecursionError) as error:  # also of dates and characters that are none
         raise InputFileError(f"{path} is not a YAML file: {plain_reason(error)}.") from error
     try:
         return TrainingConfig.model_validate(entries or {})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from napari_leafseg._entries import Entries
 from napari_leafseg.synthetic import SceneConfig
 
 
-class CocoFiles(BaseModel):
+class CocoFiles(Entries):
     """A COCO data set.
 
     Attributes
@@ -20,7 +21,7 @@ class CocoFiles(BaseModel):
         Its JSON file; LVIS's are read as well.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     images: str
     annotations: str
@@ -64,16 +65,16 @@ class CocoConfig(CocoFiles):
         return self
 
 
-class SceneShare(BaseModel):
+class SceneShare(Entries):
     """A kind of synthetic scene and how many of the training images it makes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     share: float = Field(gt=0)
     scene: SceneConfig = SceneConfig()
 
 
-class LabeledFolder(BaseModel):
+class LabeledFolder(Entries):
     r"""A folder of labeled images, and how often it is trained on.
 
     Attributes
@@ -94,7 +95,7 @@ class LabeledFolder(BaseModel):
         a fluorescence image).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     folder: str
     share: float = Field(gt=0, le=1)
@@ -105,7 +106,7 @@ class LabeledFolder(BaseModel):
     unlabeled: Literal["background", "green", "border"] = "background"
 
 
-class PasteConfig(BaseModel):
+class PasteConfig(Entries):
     """How often the labeled folders' images lend something to the others; see `napari_leafseg.training.paste`.
 
     Attributes
@@ -116,14 +117,14 @@ class PasteConfig(BaseModel):
         Chance that a synthetic image gets a real background; that its leaves get the texture of real ones.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     leaves: float = Field(0.35, ge=0, le=1)
     backgrounds: float = Field(0.35, ge=0, le=1)
     textures: float = Field(0.5, ge=0, le=1)
 
 
-class DataConfig(BaseModel):
+class DataConfig(Entries):
     r"""What to train on.
 
     Attributes
@@ -151,7 +152,7 @@ class DataConfig(BaseModel):
         A COCO data set instead of all that.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     count: int = Field(4000, ge=0)
     seed: int = 1_000_000

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from napari_leafseg._entries import Entries
 
 
-class InstanceUniqueConfig(BaseModel):
+class InstanceUniqueConfig(Entries):
     """Instance-unique, equivariant training (Wang, Liang, Liu 2022) of a query-based model.
 
     Attributes
@@ -43,7 +45,7 @@ class InstanceUniqueConfig(BaseModel):
         Steps over which both weights rise from 0.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     weight: float = Field(1.0, ge=0)
     uniqueness: float = Field(1.0, ge=0)

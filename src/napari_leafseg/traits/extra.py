@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from skimage.measure import regionprops
 
-from napari_leafseg.errors import ParameterError, UserError
+from napari_leafseg._log import log_error
+from napari_leafseg.errors import ParameterError, UserError, plain_reason
 from napari_leafseg.traits.dictionary import MEANINGS
 
 _LOG = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ def load_trait(text: str) -> TraitFunction:
         module = _module_of(place)
         function = getattr(module, name)
     except Exception as error:  # somebody's code does anything at all
-        raise ParameterError(f"The trait “{text}” cannot be loaded: {type(error).__name__}: {error}") from error
+        log_error(error)  # where in somebody's code it is
+        raise ParameterError(f"The trait “{text}” cannot be loaded: {plain_reason(error)}.") from error
     if not callable(function):
         raise ParameterError(f"“{name}” in {place} is no function.")
     _checked(name)
@@ -184,7 +186,8 @@ def measure_extra(
             try:
                 value = float(function(region.image.copy(), colors[region.slice].copy()))  # it may write into them
             except Exception as error:  # somebody's code does anything at all
-                why = f"{type(error).__name__}: {error}"
-                raise UserError(f"The trait “{function.__name__}” cannot be measured on leaf {leaf}: {why}") from error
+                log_error(error)
+                why = plain_reason(error)
+                raise UserError(f"The trait “{function.__name__}” cannot be measured on leaf {leaf}: {why}.") from error
             columns[function.__name__].append(value)
     return pd.DataFrame(columns)

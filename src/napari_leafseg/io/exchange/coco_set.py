@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools import mask as run_length
 
 from napari_leafseg._files import read_regular
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 from napari_leafseg.io.exchange.reading import LARGEST_IMAGE, explained
 from napari_leafseg.io.exchange.run_lengths import check_run_lengths, read_run_lengths
 
@@ -124,7 +124,7 @@ def load_coco(path: Path) -> Any:
     try:
         return json.loads(read_regular(path, _LARGEST))
     except (ValueError, RecursionError, MemoryError) as error:
-        raise InputFileError(f"{path} cannot be read as JSON ({error or type(error).__name__}).") from error
+        raise InputFileError(f"{path} cannot be read as JSON ({plain_reason(error)}).") from error
 
 
 def check_coco(content: Any, path: Path) -> CocoSet:

@@ -282,8 +282,7 @@ def _parsed(path: Path, _changed: int, _size: int) -> Any:
         except UnicodeDecodeError:  # of old Windows programs
             return json.loads(content.decode("cp1252", "replace"))
     except (ValueError, RecursionError, MemoryError) as error:
-        what = str(error) or type(error).__name__
-        raise InputFileError(f"{path} cannot be read as JSON ({what}). Export it again.") from error
+        raise InputFileError(f"{path} cannot be read as JSON ({plain_reason(error)}). Export it again.") from error
 
 
 def forget_json() -> None:

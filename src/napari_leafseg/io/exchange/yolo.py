@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from shapely import MultiPolygon
 
+from napari_leafseg._entries import parse_yaml
 from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import InputFileError
+from napari_leafseg.errors import InputFileError, plain_reason
 from napari_leafseg.io.exchange.canvas import Canvas
 from napari_leafseg.io.exchange.names import labeled_path
 from napari_leafseg.io.exchange.reading import Found, Reading, entry, explained, load_text
@@ -120,10 +120,12 @@ def _read_names(path: Path) -> dict[int, str]:
     if len(text) > 2**20:
         raise InputFileError(f"{path} is too long for a list of classes")
     try:
-        content: Any = yaml.safe_load(text)
-        names = content["names"]
-    except (yaml.YAMLError, RecursionError, KeyError, TypeError) as error:
-        raise InputFileError(f"{path} names no classes ({type(error).__name__}).") from error
+        content: Any = parse_yaml(text)
+    except (ValueError, RecursionError) as error:
+        raise InputFileError(f"{path} is no YAML file: {plain_reason(error)}. Correct it, or leave it out.") from error
+    names = content.get("names") if isinstance(content, dict) else None
+    if not isinstance(names, dict | list):
+        raise InputFileError(f"{path} names no classes: it has no list “names”. Add one, or leave the file out.")
     pairs: Iterator[tuple[Any, Any]] = iter(names.items() if isinstance(names, dict) else enumerate(names))
     return {int(number): str(name) for number, name in pairs}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from napari_leafseg._entries import Entries
 from napari_leafseg.models.config import ModelConfig
 
 
-class UNetConfig(BaseModel):
+class UNetConfig(Entries):
     """Shape of a U-Net.
 
     Attributes
@@ -24,7 +25,7 @@ class UNetConfig(BaseModel):
         Dropout at the two deepest levels.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     filters: int = Field(16, ge=1)
     depth: int = Field(4, ge=1, le=6)

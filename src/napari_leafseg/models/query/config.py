@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from napari_leafseg._entries import Entries
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.distance_embedding.config import DistanceEmbeddingConfig, UNetConfig
 
 LEAF_TRUNK = DistanceEmbeddingConfig(refine_distance=True)
 
 
-class BackboneConfig(BaseModel):
+class BackboneConfig(Entries):
     """What makes the features that everything else stands on.
 
     Attributes
@@ -32,11 +33,11 @@ class BackboneConfig(BaseModel):
         Name of a model of the Hugging Face hub, or a local folder, whose weights a new training begins with.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     kind: Literal["leaf", "resnet", "swin"] = "leaf"
     size: Literal["18", "50", "101", "tiny", "small", "base", "large", "custom"] = "custom"
-    shape: dict[str, Any] = {}
+    shape: dict[str, Any] = Field({})
     trunk: DistanceEmbeddingConfig = LEAF_TRUNK
     frozen_norm: bool = False
     pretrained: str | None = None

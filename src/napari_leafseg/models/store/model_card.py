@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from napari_leafseg._extras import missing
-from napari_leafseg._files import write_atomically
-from napari_leafseg.errors import ModelError, entry_reason
+from napari_leafseg._files import parse_json, write_atomically
+from napari_leafseg.errors import ModelError, entry_reason, plain_reason
 from napari_leafseg.models.confidence import ConfidenceWeights
 from napari_leafseg.models.config import ModelConfig
 from napari_leafseg.models.registry import ModelFamily, get_family, parse_config_json
@@ -160,9 +160,9 @@ def read_card(path: str | Path) -> ModelCard:
     source = path if "card" in metadata else beside
     try:
         if source is path:
-            config, entries = metadata["config"], json.loads(metadata["card"])
+            config, entries = metadata["config"], _parsed(metadata["card"], source)
         else:
-            entries = json.loads(beside.read_text(encoding="utf-8"))
+            entries = _parsed(beside.read_text(encoding="utf-8"), source)
             for document in ("format", "weights", "document"):
                 entries.pop(document, None)
             config = json.dumps(entries.pop("config"))
@@ -178,13 +178,20 @@ def read_card(path: str | Path) -> ModelCard:
         raise ModelError(
             f"{path} holds weights alone, and its card {beside.name} is not beside it. Put both files into one folder."
         ) from error
-    except json.JSONDecodeError as error:
-        raise ModelError(f"{source} is damaged: its card is no JSON ({error}). Get the file again.") from error
     except (ValidationError, AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{source} holds another kind of model than this version knows. "
             "Update napari-leafseg or choose another model."
         ) from error
+
+
+def _parsed(text: str, source: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = parse_json(text)
+    except ValueError as error:
+        why = plain_reason(error)
+        raise ModelError(f"{source} is damaged: its card is no JSON ({why}). Get the file again.") from error
+    return found
 
 
 def write_with_card(source: Path, target: Path, card: ModelCard) -> None:
@@ -308,7 +315,7 @@ def _metadata(path: Path) -> dict[str, str]:
         ) from error
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"{path} is not a napari-leafseg checkpoint (no readable safetensors file: {error}). "
+            f"{path} is not a napari-leafseg checkpoint (no readable safetensors file: {plain_reason(error, path)}). "
             "Choose a .safetensors file written by napari-leafseg."
         ) from error
     if metadata.get("format") != FORMAT:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from napari_leafseg._entries import Entries
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, plain_reason
 from napari_leafseg.experiment import Experiment
@@ -16,28 +17,28 @@ from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.setups import read_setup
 
 
-class _Known(BaseModel):
+class _Known(Entries):
     """What was known of an image, see `Experiment.layers`."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    table: dict[str, str] = {}
-    exif: dict[str, str] = {}
-    hand: dict[str, str] = {}
+    table: dict[str, str] = Field({})
+    exif: dict[str, str] = Field({})
+    hand: dict[str, str] = Field({})
 
 
-class _About(BaseModel):
+class _About(Entries):
     """What ``batch.json`` has to look like; a later version may say more."""
+
+    model_config = ConfigDict(extra="ignore")
 
     settings: BatchSettings
     digest: str = ""
     place: str = ""
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field({})
     pattern: str | None = None
-    known: dict[str, _Known] = {}
-    pots: dict[str, dict[str, str]] = {}
-    setups: dict[str, dict[str, Any]] = {}
-    model: dict[str, Any] = {}
+    known: dict[str, _Known] = Field({})
+    pots: dict[str, dict[str, str]] = Field({})
+    setups: dict[str, dict[str, Any]] = Field({})
+    model: dict[str, Any] = Field({})
 
 
 def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:

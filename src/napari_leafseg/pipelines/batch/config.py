@@ -7,8 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from napari_leafseg._entries import Entries
 from napari_leafseg.io import ReadOptions
 from napari_leafseg.models.store.model_card import holds_card, read_card
 from napari_leafseg.models.store.zoo import find_model
@@ -16,7 +17,7 @@ from napari_leafseg.traits.extra import trait_digest, whole_place
 from napari_leafseg.versions import with_new_names
 
 
-class BatchSettings(BaseModel):
+class BatchSettings(Entries):
     """What is done with every image; frozen, written into the experiment's folder.
 
     Attributes
@@ -65,10 +66,10 @@ class BatchSettings(BaseModel):
         Of green, yellow and brown, see `napari_leafseg.traits.color.ColorClasses.of_limits`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     model: str = "leaf"
-    values: dict[str, float] = {}
+    values: dict[str, float] = Field({})
     scale: float | None = None
     device: str = "auto"
     tta: str = "standard"

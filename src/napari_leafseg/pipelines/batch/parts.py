@@ -43,7 +43,8 @@ def read_parts(place: Path, results: list[dict[str, Any]], kind: str) -> pd.Data
         except Exception as error:  # of any kind, for a damaged file
             _LOG.exception("%s cannot be read.", path)
             item["error"] = (
-                f"{path} cannot be read ({plain_reason(error)}). Run the experiment again: the image is done anew."
+                f"{path} cannot be read ({plain_reason(error, path)}). Run the experiment again: the image is done "
+                "anew."
             )
     filled = [table for table in tables if len(table)] or tables[:1]
     if not filled:

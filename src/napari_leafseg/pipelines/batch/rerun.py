@@ -80,7 +80,7 @@ def read_records(path: str | Path) -> list[Record]:
     except FileNotFoundError as error:
         raise InputFileError(f"Cannot read the record {path}: there is no such file.") from error
     except InputFileError as error:
-        raise InputFileError(f"{path} is no record: {error} Choose a NAME_label.json.") from error
+        raise InputFileError(f"{path} is no record: {plain_reason(error, path)}. Choose a NAME_label.json.") from error
     several = isinstance(content, dict) and "session" in content
     items = content["session"] if several else [content]
     if isinstance(content, dict) and content.get("corrections") and not content.get("model"):

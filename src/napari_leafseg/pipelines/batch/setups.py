@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_leafseg._counts import counted
 from napari_leafseg._files import read_json
-from napari_leafseg.errors import InputFileError, UserError
+from napari_leafseg.errors import InputFileError, UserError, plain_reason
 from napari_leafseg.experiment import Described, Experiment
 from napari_leafseg.experiment.color_correction import ColorCorrection
 from napari_leafseg.experiment.metadata import alike
@@ -52,7 +52,9 @@ def read_tray(source: Path) -> Tray | Positions:
     except FileNotFoundError as error:
         raise InputFileError(f"Cannot read the tray {source}: there is no such file.") from error
     except (OSError, UserError) as error:
-        raise InputFileError(f"{source} is no tray that was saved from Measure ▸ Tray: {error}") from error
+        raise InputFileError(
+            f"{source} is no tray that was saved from Measure ▸ Tray: {plain_reason(error, source)}."
+        ) from error
 
 
 def unknown_pots(experiment: Experiment, tasks: Sequence[Task]) -> list[str]:

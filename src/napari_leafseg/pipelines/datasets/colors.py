@@ -122,7 +122,7 @@ def read_palette(path: Path) -> dict[Color, int]:
         frame = pd.read_excel(path, header=None, dtype=object)
     except Exception as error:  # openpyxl raises anything on damaged files
         raise InputFileError(
-            f"{path} cannot be read as a table of colors ({plain_reason(error)}). Get it again."
+            f"{path} cannot be read as a table of colors ({plain_reason(error, path)}). Get it again."
         ) from error
     found: dict[Color, int] = {}
     for row in frame.itertuples(index=False, name=None):

@@ -105,7 +105,7 @@ def _is_coco(path: Path) -> bool:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputFileError(
-            f"{path} cannot be read as JSON ({plain_reason(error)}). Get it again, or take it out."
+            f"{path} cannot be read as JSON ({plain_reason(error, path)}). Get it again, or take it out."
         ) from error
     return isinstance(content, dict) and isinstance(content.get("annotations"), list) and "images" in content
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from napari_leafseg._counts import counted
 from napari_leafseg._extras import require
-from napari_leafseg.experiment.growth import group_curves, group_titles, with_gaps
+from napari_leafseg.experiment.growth import TimeAxis, group_curves, group_titles, with_gaps
 from napari_leafseg.pipelines.report.numbers import number
 
 COLORS = 8
@@ -33,13 +33,6 @@ class Chart(NamedTuple):
 
     title: str
     svg: str
-
-
-class TimeAxis(NamedTuple):
-    """What times are multiplied by, and their unit: "day", "hour" or "image"."""
-
-    factor: float
-    unit: str
 
 
 _COUNTED = ("leaves", "images", "image", "leaves in an image")  # titles of axes that have whole numbers only
@@ -132,7 +125,7 @@ def draw_growth(by_plant: pd.DataFrame, area: str, unit: str, axis: TimeAxis) ->
 
 def _draw_groups(table: pd.DataFrame, order: list[str], title: str, label: str, unit: str, axis: TimeAxis) -> str:
     low, high = table["mean"] - table["sd"].fillna(0), table["mean"] + table["sd"].fillna(0)
-    times = axis.factor * table["time"]
+    times = axis.at(table["time"])
     axes = _Axes(times.tolist(), [*low, *high], axis.unit, label)
     parts, dots = [], []
     for group, rows in ((str(name), own) for name, own in table.groupby("group")):
@@ -141,7 +134,7 @@ def _draw_groups(table: pd.DataFrame, order: list[str], title: str, label: str, 
         x, mean = with_gaps(moments, rows["mean"].tolist(), moments)
         _, sd = with_gaps(moments, rows["sd"].fillna(0).tolist(), moments)
         for piece in np.ma.clump_unmasked(np.ma.masked_invalid(mean)):
-            px = [axes.x(axis.factor * value) for value in x[piece]]
+            px = [axes.x(axis.at(value)) for value in x[piece]]
             above = [axes.y(value) for value in (mean + sd)[piece]]
             below = [axes.y(value) for value in (mean - sd)[piece]]
             band = [*zip(px, above, strict=True), *zip(px[::-1], below[::-1], strict=True)]
@@ -150,10 +143,10 @@ def _draw_groups(table: pd.DataFrame, order: list[str], title: str, label: str, 
             dots.append(f'<path class="line {look}" d="{_path(line)}"/>')
         for time, mean_value, sd_value, plants in zip(moments, rows["mean"], rows["sd"], rows["plants"], strict=True):
             spread = "" if np.isnan(sd_value) else f" ± {number(sd_value)}"
-            when = f"{axis.unit} {number(axis.factor * time, decimals=0 if axis.unit == 'image' else 1)}"
+            when = f"{axis.unit} {number(axis.at(time), decimals=0 if axis.unit == 'image' else 1)}"
             words = f"{group}, {when}: {number(mean_value)}{spread} {unit} ({counted(plants, 'plant')})"
             dots.append(
-                f'<circle class="dot {look}" cx="{axes.x(axis.factor * time)}" cy="{axes.y(mean_value)}" r="3.5">'
+                f'<circle class="dot {look}" cx="{axes.x(axis.at(time))}" cy="{axes.y(mean_value)}" r="3.5">'
                 f"<title>{escape(words)}</title></circle>"
             )
     return axes.svg([*parts, *dots], f"{title} over time, mean of {', '.join(order)}")

@@ -14,11 +14,11 @@ import pandas as pd
 
 from napari_leafseg._counts import counted
 from napari_leafseg.experiment.columns import ORDER
-from napari_leafseg.experiment.growth import group_titles
+from napari_leafseg.experiment.growth import TimeAxis, group_titles
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.growth import Followed
 from napari_leafseg.pipelines.report.attention import UNCERTAIN, Reason
-from napari_leafseg.pipelines.report.charts import COLORS, TimeAxis, group_names
+from napari_leafseg.pipelines.report.charts import COLORS, group_names
 from napari_leafseg.pipelines.report.numbers import decimals_for, number, percent
 from napari_leafseg.traits import area_column
 
@@ -64,11 +64,8 @@ class Figure(NamedTuple):
 
 
 def time_axis(followed: Followed) -> TimeAxis:
-    """Return the axis of times: days, hours where it takes less than two days, the image's number without dates."""
-    if not followed.grouping.dated:
-        return TimeAxis(1.0, "image")
-    times = followed.growth["time"] if len(followed.growth) else pd.Series(dtype=float)
-    return TimeAxis(24.0, "hour") if len(times) and times.max() - times.min() < 2 else TimeAxis(1.0, "day")
+    """Return the axis of times of what was followed."""
+    return TimeAxis.of(followed.growth, followed.grouping.dated)
 
 
 def summarize(source: Source) -> list[Figure]:
@@ -164,7 +161,7 @@ def describe_plants(source: Source) -> dict[str, Any]:
     for series, rows in table.assign(group=group_titles(table)).dropna(subset=["time", area]).groupby("series"):
         group = str(rows["group"].iloc[0])
         color = order.index(group) % COLORS
-        times = [float(f"{axis.factor * time:.6g}") for time in rows["time"]]
+        times = [float(f"{axis.at(time):.6g}") for time in rows["time"]]
         values = [float(f"{value:.7g}") for value in rows[area]]
         one = {"name": followed.grouping.series[int(str(series))].name, "group": group, "color": color}
         plants.append(one | {"places": rows["frame"].astype(int).tolist(), "times": times, "values": values})

@@ -106,6 +106,18 @@ def wrapped_label(name: str, text: str = "") -> QLabel:
     return label
 
 
+def say_until_drawn(label: QLabel, words: str) -> None:
+    """Say at once what is being drawn, until it is: the first time, the graphics card's programs are made for it."""
+    label.setText(words)
+    label.repaint()
+
+    def end() -> None:
+        if isalive(label) and label.text() == words:
+            label.setText("")
+
+    QTimer.singleShot(0, end)  # after the paint events that wait
+
+
 def thin_progress() -> QProgressBar:
     """Make a progress bar without a text, as thin as a line."""
     bar = QProgressBar()

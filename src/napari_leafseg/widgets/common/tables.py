@@ -56,7 +56,9 @@ class FrameModel(QAbstractTableModel):
         """Give a cell as text, or as itself for sorting (`UserRole`)."""
         if not index.isValid():
             return None
-        value = self.table.iat[index.row(), index.column()]
+        value: Any = self.table.iat[index.row(), index.column()]
+        if self.table.columns[index.column()] == FRAME:
+            value += 1
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
             return _text(value)
         if role == Qt.ItemDataRole.UserRole:
@@ -93,8 +95,13 @@ _UNITS = {
 }  # fmt: skip
 
 
+FRAME = "frame"
+IMAGE_NUMBER = "image_number"  # what a frame is called on the screen, where it counts from 1
+
+
 def heading(name: str) -> str:
     """Write a column's name as a person reads it: ``area_mm2`` is "area (mm²)"."""
+    name = IMAGE_NUMBER if name == FRAME else name
     for ending, unit in _UNITS.items():
         if name.endswith(ending):
             return f"{name.removesuffix(ending).replace('_', ' ')} ({unit})"
@@ -194,7 +201,7 @@ class FrameView(QTableView):
             self.proxy.keep(None)
             return ""
         try:
-            numbered = self.table.reset_index(drop=True)
+            numbered = self._named().reset_index(drop=True)
             self.proxy.keep(set(numbered.query(condition).index))
         except Exception as error:  # pandas raises anything at all for what somebody is still typing
             self.proxy.keep(None)
@@ -204,9 +211,13 @@ class FrameView(QTableView):
             return f"Cannot read the condition: {error}"
         return ""
 
+    def _named(self) -> pd.DataFrame:
+        """The table with what the screen shows of it: images are counted from 1."""
+        return self.table.assign(**{IMAGE_NUMBER: self.table[FRAME] + 1}) if FRAME in self.table else self.table
+
     def _columns_like(self, word: str) -> str:
         """Name the columns whose name holds a word or is close to it; all where there is none."""
-        names = [str(name) for name in self.table.columns]
+        names = [str(name) for name in self._named().columns if name != FRAME]
         close = difflib.get_close_matches(word.lower(), names, n=6, cutoff=0.6)
         near = sorted({name for name in names if word.lower() in name} | set(close), key=lambda name: (len(name), name))
         return f"Columns: {', '.join(near[:6] or names)}."

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QLineEdit, QPlainTextEdit, QTextEdit, QWidget
+from qtpy.QtCore import QChildEvent, QEvent, QObject, QRect, QSize, Qt
+from qtpy.QtWidgets import QAbstractSpinBox, QDialog, QLabel, QLineEdit, QPlainTextEdit, QTextEdit, QWidget
 
 from napari_leafseg.editing.tools import TOOLS
 from napari_leafseg.widgets.correct.form import LEAF_ACTIONS
 from napari_leafseg.widgets.correct.quick import ACTIONS
 from napari_leafseg.widgets.state.shortcuts import shown_keys
 
+RUN_FIRST = "Run in Segment finds the leaves"
 ACCEPT_KEY, NEXT_KEY = "Enter", "Space"
 _STYLE = "background: rgba(20, 22, 26, 205); color: #e8e8e8; padding: 3px 8px; border-radius: 4px;"
 _MARGIN, _WIDEST = 6, 640  # pixels
 _SMALLEST_FONT = 5.5  # points
+_MOVED = {QEvent.Type.Show, QEvent.Type.Hide, QEvent.Type.Move, QEvent.Type.Resize}
 _BETWEEN, _ALL = "  ·  ", "? all keys"
 
 
@@ -88,7 +90,15 @@ class KeyBar(QLabel):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Keep the bar at the bottom of the canvas, and hear the keys of the list, as napari cannot bind ``?``."""
-        if event is not None and watched is self._canvas:
+        if event is not None and isinstance(watched, QDialog):  # a notification of napari's came, moved or went
+            if event.type() in _MOVED:
+                self._place()
+        elif isinstance(event, QChildEvent) and event.type() == QEvent.Type.ChildPolished:
+            child = event.child()
+            if isinstance(child, QDialog):
+                child.installEventFilter(self)
+                self._place()
+        elif event is not None and watched is self._canvas:
             if event.type() == QEvent.Type.Resize:
                 self._place()
             elif event.type() == QEvent.Type.KeyPress and self._asked(event):
@@ -111,9 +121,16 @@ class KeyBar(QLabel):
         self.setWordWrap(wraps)
         self.setText(text)
         self.resize(QSize(width, self.heightForWidth(width)) if wraps else self.sizeHint())
-        self.move(_MARGIN, height - self.height() - _MARGIN)
+        self.move(_MARGIN, self._above_notifications(height - self.height() - _MARGIN))
         if self.all.isVisible():
             self._place_all(width, height)
+
+    def _above_notifications(self, top: int) -> int:
+        """Where the bar begins, so that no notification of napari's, at the canvas' bottom right, covers it."""
+        own = QRect(_MARGIN, top, self.width(), self.height())
+        found = self._canvas.findChildren(QDialog, options=Qt.FindChildOption.FindDirectChildrenOnly)
+        over = [note.y() for note in found if note.isVisible() and note.geometry().intersects(own)]
+        return max(0, min([top, *(y - self.height() - _MARGIN for y in over)]))
 
     def _place_all(self, width: int, height: int) -> None:
         """Write the list of all keys in the middle, as large as it fits into the height."""
@@ -156,6 +173,8 @@ def words_for(leaves: int, reviewed: int, adding: bool, tool: str = "") -> list[
         judged = (("right", shown_keys("review_accept")), ("wrong", shown_keys("review_discard")))
         words += [f"{key} {what}" for what, key in judged if key]
     words += [f"{NEXT_KEY} next leaf", f"{ACCEPT_KEY} all right, next image"] if leaves else []
+    if not leaves and not tool:
+        return [*words, RUN_FIRST]
     words += [] if tool else [f"{ACTIONS['Control'][0]} add"]
     words += [f"{ACTIONS['Alt'][0]} remove"] if leaves and not tool else []
     return words

@@ -26,6 +26,7 @@ from napari_leafseg.widgets.state.overlays import Marks
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.shortcuts import Keys
 
+_NO_TOOL = "No tool is chosen: drag to move the image, Ctrl+click a leaf that is missing."
 _NOTHING = "Nothing to correct here yet: press Run in Segment, or choose “Add leaf” and click a leaf."
 
 
@@ -239,7 +240,7 @@ class CorrectWidget(CorrectForm):
         if tool is not None and not self.tools.clicks and not self.hint.text().startswith("Nothing was"):
             self.hint.setText(tool.help)
         elif tool is None:
-            self.hint.setText("" if binding is not None else _NOTHING)
+            self.hint.setText(_NO_TOOL if binding is not None else _NOTHING)
         self.image_label.setText(image.name if image is not None else "No image is open.")
         if self.key_bar is not None and isalive(self.key_bar):
             leaves = 0 if binding is None else self.session.record(binding.image).count

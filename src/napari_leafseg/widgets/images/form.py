@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QStackedWidget, QWidget
 
 from napari_leafseg.widgets.common.base import LeafsegWidget
-from napari_leafseg.widgets.common.controls import present, push_button
+from napari_leafseg.widgets.common.controls import allow, present, push_button
 from napari_leafseg.widgets.common.run_all import RunStrip
 from napari_leafseg.widgets.images.empty import EmptyPage
 from napari_leafseg.widgets.images.list_view import ImageListView
@@ -15,6 +15,8 @@ from napari_leafseg.widgets.images.project_bar import ProjectBar
 from napari_leafseg.widgets.images.rows import ORDERS, ImageRows
 from napari_leafseg.widgets.images.thumbnails import Thumbnails
 from napari_leafseg.widgets.state.preferences import preferences
+
+_NO_LEAVES = "No image has leaves yet: press Run in Segment first."
 
 
 class ImagesForm(LeafsegWidget):
@@ -86,3 +88,12 @@ class ImagesForm(LeafsegWidget):
         row.addWidget(self.position, 1)
         row.addWidget(self.next_button)
         return row
+
+    def allow_export(self) -> None:
+        """Switch exporting on where there is something to export."""
+        there = any(entry.has_leaves for entry in self.session.images) or bool(list(self.session.bindings()))
+        reason = "" if there else _NO_LEAVES if self.session.images else "Add images first."
+        allow(self.export_button, reason)
+        action = self.project_bar.actions_by_name["export"]
+        action.setEnabled(there)
+        action.setToolTip(reason)

@@ -12,7 +12,7 @@ from qtpy.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter, QPen
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from napari_leafseg._counts import counted
-from napari_leafseg.widgets.images.rows import ENTRY, RowState, confidence_of, row_state, warnings
+from napari_leafseg.widgets.images.rows import ENTRY, FAIR, SURE, RowState, confidence_of, row_state, warnings
 from napari_leafseg.widgets.state.image_record import ListedImage, describe
 
 THUMBNAIL = 60
@@ -162,7 +162,7 @@ def _words(
 
 def _bar(painter: QPainter, place: QRectF, value: float, text: QColor) -> None:
     """Draw a confidence as a bar; its color tells how good it is."""
-    _line(painter, place, value, _GOOD if value >= 0.6 else _FAIR if value >= 0.3 else _POOR, text)
+    _line(painter, place, value, _GOOD if value >= SURE else _FAIR if value >= FAIR else _POOR, text)
 
 
 def _line(painter: QPainter, place: QRectF, value: float, color: str, text: QColor) -> None:

@@ -16,6 +16,7 @@ from napari_leafseg.widgets.state.image_record import ListedImage, ReviewState, 
 from napari_leafseg.widgets.state.session import Session
 
 ENTRY = Qt.ItemDataRole.UserRole
+SURE, FAIR = 0.6, 0.3  # confidences from which on a bar is green, and orange
 ORDERS = {
     "list": "As added", "name": "Name", "date": "Date", "confidence": "Least certain first",
 }  # fmt: skip
@@ -111,7 +112,8 @@ class ImageRows(QAbstractListModel):
             return entry.error or entry.trouble
         lines = [str(entry.path), f"{describe(entry)} ({row_state(entry).value})"]
         if entry.confidence is not None and entry.has_leaves:
-            lines.append(f"Least certain leaf: {entry.confidence:.2f}")
+            colors = f"green from {SURE:g}, orange from {FAIR:g}, red below"
+            lines.append(f"Bar: how certain the model is of the least certain leaf, {entry.confidence:.2f} ({colors})")
         lines.extend(warnings(entry))
         model = {} if entry.facts is None else entry.facts.record.get("model", {})
         if model:

@@ -207,6 +207,7 @@ class ImagesWidget(ImagesForm):
         if not total and self.session.images:
             place = f"None of {counted(len(self.session.images), 'image')} fits"
         self.position.setText("Looking for images …" if self._looking else place)
+        self.allow_export()
         allow(self.previous_button, "" if row > 0 else "This is the first image." if total else "The list is empty.")
         allow(self.next_button, "" if row < total - 1 else "This is the last image." if total else "The list is empty.")
 

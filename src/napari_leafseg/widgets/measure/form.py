@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from napari.viewer import ViewerModel
 from qtpy.QtCore import Qt
@@ -22,6 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_leafseg.traits import area_column
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import allow, present, push_button, thin_progress, wrapped_label
 from napari_leafseg.widgets.common.tables import FrameView
@@ -99,10 +102,10 @@ class MeasureForm(JobWidget):
         text = self.scale_box.fontMetrics().horizontalAdvance("123.456 px/mm")
         self.scale_box.setMinimumWidth(text + _STEP_BUTTONS)
         self.scale_box.setToolTip("Pixels a millimeter; measurements are in pixels where it is not set")
-        self.every_box = QCheckBox("all")
+        self.every_box = QCheckBox("For all images")
         self.every_box.setObjectName("every")
         self.every_box.setChecked(True)
-        self.every_box.setToolTip("For all images; untick to set the scale of this image alone")
+        self.every_box.setToolTip("The scale holds for all images; untick to set that of this image alone")
         row = QHBoxLayout()
         row.addWidget(self.scale_box, 1)
         row.addWidget(self.every_box)
@@ -129,7 +132,7 @@ class MeasureForm(JobWidget):
         self.filter_box = QLineEdit()
         self.filter_box.setObjectName("filter")
         self.filter_box.setClearButtonEnabled(True)
-        self.show_example("area_px2")
+        self.filter_box.setPlaceholderText("Filter")
         self.filter_hint = QLabel()
         self.filter_hint.setWordWrap(True)
         self.filter_hint.hide()
@@ -149,9 +152,12 @@ class MeasureForm(JobWidget):
         column.addWidget(self.tabs, 1)
         return box
 
-    def show_example(self, area: str) -> None:
-        """Show in the empty filter what can be written there, with the table's own column of areas."""
-        self.filter_box.setPlaceholderText(f"Filter: {area or 'area_px2'} > 100 and plant == 1")
+    def show_example(self) -> None:
+        """Show in the empty filter what can be written there: a condition that some rows of the shown table meet."""
+        table = self.view.table
+        known = [name for name in (area_column(table), "leaves", "images") if name in table and len(table)]
+        example = f"{known[0]} >= {_rounded(table[known[0]].median())}" if known else "plant == 1"
+        self.filter_box.setPlaceholderText(f"Filter: {example}")
 
     def _plots(self) -> QWidget:
         box = QWidget()
@@ -242,3 +248,11 @@ class MeasureForm(JobWidget):
                 entries = self.plot_box.model()
                 assert isinstance(entries, QStandardItemModel)
                 present(entries.item(row)).setEnabled(series)
+
+
+def _rounded(value: float) -> str:
+    """Write a number with one digit that counts, rounded down."""
+    if not value > 0:
+        return "0"
+    unit = 10.0 ** math.floor(math.log10(value))
+    return f"{math.floor(value / unit) * unit:g}"

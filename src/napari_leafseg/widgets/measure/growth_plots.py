@@ -11,7 +11,7 @@ import pyqtgraph as pg
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QScrollArea, QWidget
 
-from napari_leafseg.experiment.growth import group_curves, with_gaps
+from napari_leafseg.experiment.growth import TimeAxis, group_curves, with_gaps
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.traits import area_column
 from napari_leafseg.widgets.common.axes import WholeAxis
@@ -31,12 +31,9 @@ def palette_color(number: int) -> Color:
     return red, green, blue
 
 
-def time_axis(measured: Measured) -> tuple[float, str]:
-    """Return what times are multiplied by on the axis, and its title: days, hours where it takes less than two days."""
-    if not measured.grouping.dated:
-        return 1.0, "image"
-    span = measured.growth["time"].max() - measured.growth["time"].min() if len(measured.growth) else 0.0
-    return (24.0, "hour") if span < 2 else (1.0, "day")
+def time_axis(measured: Measured) -> TimeAxis:
+    """Return the axis of times of what was measured."""
+    return TimeAxis.of(measured.growth, measured.grouping.dated)
 
 
 def rate_title(measured: Measured) -> str:
@@ -70,7 +67,7 @@ def draw_leaves(plot: Any, measured: Measured, value: str, colors: Mapping[int, 
     table = measured.growth
     if not len(table):
         return
-    factor, unit = time_axis(measured)
+    axis = time_axis(measured)
     times_of, known = moments_of(measured), table[value].notna().to_numpy() & table["time"].notna().to_numpy()
     shown = dict(_each(table[known], "track"))
     alone = not set(colors) & set(shown)  # none of them is on the canvas
@@ -80,21 +77,21 @@ def draw_leaves(plot: Any, measured: Measured, value: str, colors: Mapping[int, 
         lasts, bold = bool(rows["lasts"].iloc[0]), alone or track in colors
         x, y = with_gaps(rows["time"].tolist(), rows[value].tolist(), times_of[int(rows["frame"].iloc[0])])
         pen = pg.mkPen(color, width=2 if bold else 1) if lasts else None
-        plot.plot(factor * x, y, connect="finite", pen=pen, symbol="o" if lasts else "x", symbolSize=5 if bold else 3,
+        plot.plot(axis.at(x), y, connect="finite", pen=pen, symbol="o" if lasts else "x", symbolSize=5 if bold else 3,
                   symbolBrush=color, symbolPen=None if lasts else pg.mkPen(color))  # fmt: skip
     numbers = np.flatnonzero(known)
-    plot.picker.show(factor * table["time"].to_numpy()[known], table[value].to_numpy()[known], numbers,
+    plot.picker.show(axis.at(table["time"].to_numpy()[known]), table[value].to_numpy()[known], numbers,
                      lambda row: describe_point(measured, row, value))  # fmt: skip
-    plot.setLabel("bottom", unit)
+    plot.setLabel("bottom", axis.unit)
     plot.setLabel("left", heading(value) if value.startswith("area") else rate_title(measured))
 
 
 def describe_point(measured: Measured, row: int, value: str) -> str:
     """Tell in words which leaf a point is, when, and its value."""
     point = measured.growth.iloc[row]
-    factor, unit = time_axis(measured)
+    axis = time_axis(measured)
     plant = f"plant {point['plant_id']}, " if point.get("plant_id") else ""
-    when = f"{unit} {factor * point['time']:.4g}"
+    when = f"{axis.unit} {axis.at(point['time']):.4g}"
     title = heading(value)
     shown = f"{point[value]:,.0f}" if abs(point[value]) >= 100 else f"{point[value]:.3g}"
     doubt = "" if point["lasts"] else "\nseen once: it may be no leaf"
@@ -104,7 +101,7 @@ def describe_point(measured: Measured, row: int, value: str) -> str:
 
 def draw_plants(plot: Any, measured: Measured, value: str) -> None:
     """Draw a curve for each plant."""
-    factor, unit = time_axis(measured)
+    axis = time_axis(measured)
     times_of, own = moments_of(measured), measured.by_plant
     whose = ["series", "pot"] if "pot" in own else ["series"]
     plants = list(own.groupby(whose, sort=False)) if len(own) else []
@@ -119,17 +116,17 @@ def draw_plants(plot: Any, measured: Measured, value: str) -> None:
         series, *pot = np.atleast_1d(np.array(key, dtype=object)).tolist()
         name = " ".join(filter(None, (measured.grouping.series[series].name, *pot))) or None
         color = palette_color(number)
-        plot.plot(factor * x, y, connect="finite", pen=pg.mkPen(color, width=2), symbol="o", symbolSize=5,
+        plot.plot(axis.at(x), y, connect="finite", pen=pg.mkPen(color, width=2), symbol="o", symbolSize=5,
                   symbolBrush=color, symbolPen=None, name=name if len(plants) <= len(PALETTE) else None)  # fmt: skip
-    plot.setLabel("bottom", unit)
+    plot.setLabel("bottom", axis.unit)
     plot.setLabel("left", heading(value))
 
 
 def draw_groups(plot: Any, measured: Measured, value: str) -> None:
     """Draw mean and spread (one standard deviation) of plants by genotype and treatment."""
     table = group_curves(measured.by_plant, value) if len(measured.by_plant) else pd.DataFrame()
-    factor, unit = time_axis(measured)
-    plot.setLabel("bottom", unit)
+    axis = time_axis(measured)
+    plot.setLabel("bottom", axis.unit)
     plot.setLabel("left", heading(value))
     if not len(table):
         return
@@ -140,9 +137,9 @@ def draw_groups(plot: Any, measured: Measured, value: str) -> None:
         x, mean = with_gaps(rows["time"].tolist(), rows["mean"].tolist(), rows["time"].tolist())
         _, sd = with_gaps(rows["time"].tolist(), rows["sd"].fillna(0).tolist(), rows["time"].tolist())
         for piece in np.ma.clump_unmasked(np.ma.masked_invalid(mean)):
-            low, high = (pg.PlotCurveItem(factor * x[piece], (mean + sign * sd)[piece]) for sign in (-1, 1))
+            low, high = (pg.PlotCurveItem(axis.at(x[piece]), (mean + sign * sd)[piece]) for sign in (-1, 1))
             plot.addItem(pg.FillBetweenItem(low, high, brush=pg.mkBrush(*color, 60)))
-        plot.plot(factor * x, mean, connect="finite", pen=pg.mkPen(color, width=3), symbol="o", symbolSize=6,
+        plot.plot(axis.at(x), mean, connect="finite", pen=pg.mkPen(color, width=3), symbol="o", symbolSize=6,
                   symbolBrush=color, symbolPen=None, name=name)  # fmt: skip
 
 
@@ -169,7 +166,7 @@ class SmallMultiples(QScrollArea):
         across = max(1, min(len(several), (present_width(self) or 440) // _PANEL[0]))
         rows = -(-len(several) // across)
         self.grid.setMinimumHeight(rows * _PANEL[1])
-        factor, _ = time_axis(measured)
+        axis = time_axis(measured)
         times_of = moments_of(measured)
         for number, one in enumerate(several):
             axes = {"bottom": WholeAxis("bottom", whole=not measured.grouping.dated)}
@@ -179,7 +176,7 @@ class SmallMultiples(QScrollArea):
             for track, leaf in _each(own, "track"):
                 x, y = with_gaps(leaf["time"].tolist(), leaf[area].tolist(), times_of[one.places[0]])
                 color = colors.get(track, palette_color(track - 1))
-                panel.plot(factor * x, y, connect="finite", pen=pg.mkPen(color, width=1.5))
+                panel.plot(axis.at(x), y, connect="finite", pen=pg.mkPen(color, width=1.5))
             if self.panels:
                 panel.setXLink(self.panels[0])
                 panel.setYLink(self.panels[0])
@@ -189,7 +186,7 @@ class SmallMultiples(QScrollArea):
                 one.name or "all images", size="8pt", color=self.palette().color(QPalette.ColorRole.WindowText)
             )
         shown = table[table["lasts"] & table["time"].notna()]
-        self.panels[0].setXRange(factor * shown["time"].min(), factor * shown["time"].max())
+        self.panels[0].setXRange(axis.at(shown["time"].min()), axis.at(shown["time"].max()))
         self.panels[0].setYRange(0, shown[area].max())
 
 

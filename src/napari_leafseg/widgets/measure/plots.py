@@ -114,16 +114,21 @@ class MeasurePlot(pg.PlotWidget):
         if several or ("pot" in measured.by_plant and measured.by_plant["pot"].nunique() > 1):
             draw_plants(self, measured, "leaves")
             return
-        factor, unit = time_axis(measured)
+        axis = time_axis(measured)
         own = measured.by_plant.dropna(subset=["time"]) if len(measured.by_plant) else measured.by_plant
         if not len(own):
             return
-        x, count, total = factor * own["time"].to_numpy(), own["leaves"].to_numpy(), own[area].to_numpy()
+        x, count, total = axis.at(own["time"].to_numpy()), own["leaves"].to_numpy(), own[area].to_numpy()
         item = self.getPlotItem()
         legend = item.addLegend(offset=(8, 8), labelTextColor=self.palette().color(QPalette.ColorRole.WindowText))
+        ground = self.palette().color(QPalette.ColorRole.Window)
+        ground.setAlpha(215)
+        legend.setBrush(pg.mkBrush(ground))  # the bars lie below it
         width = 0.7 * float(np.diff(x).min()) if len(x) > 1 else 0.7
         self.addItem(pg.BarGraphItem(x=x, height=count, width=width, brush=_BAR, name="leaves"))
-        self._right = pg.ViewBox()
+        self._right = pg.ViewBox(enableMenu=False)
+        self._right.setZValue(item.getViewBox().zValue() + 1)  # the line lies over the bars
+        self._right.setMouseEnabled(x=True, y=False)
         item.showAxis("right")
         item.scene().addItem(self._right)
         self.getAxis("right").linkToView(self._right)
@@ -134,7 +139,7 @@ class MeasurePlot(pg.PlotWidget):
         self._right.setYRange(0, float(total.max()) * 1.05)
         item.getViewBox().sigResized.connect(self._follow)
         self._follow()
-        self._label(unit, "leaves")
+        self._label(axis.unit, "leaves")
         self.setLabel("right", heading(area))
 
     def _follow(self) -> None:

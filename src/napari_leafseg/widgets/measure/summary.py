@@ -13,17 +13,17 @@ def series_summary(measured: Measured) -> str:
     """Describe what was followed over time, as rich text."""
     leaves, grouping = measured.leaves, measured.grouping
     tracks, lasting = len(measured.followed), int(measured.followed["lasts"].sum()) if len(measured.followed) else 0
+    once = tracks - lasting
     frames = leaves["frame"].nunique() if len(leaves) else 0
     several = [one for one in grouping.series if len(one.places) > 1]
     plants = f" of {counted(len(several), 'plant')}" if len(several) > 1 else ""
-    who = f"<b>{counted(tracks, 'leaf')}</b>"
-    if lasting < tracks:
-        last = "lasts" if lasting == 1 else "last"
-        who = f"<b>{counted(lasting, 'leaf')} that {last}</b>, {counted(tracks, 'track')}"
-    text = f"{who}{plants} followed over {counted(frames, 'image')}"
+    text = f"<b>{counted(lasting, 'leaf')}</b>{plants} followed over {counted(frames, 'image')}"
     if grouping.dated:
         days = list(grouping.day_of().values())
         text += f", {counted_days(max(days) - min(days))}"
+    if once:
+        what = "may be no leaf and is" if once == 1 else "may be no leaves and are"
+        text += f"<br>{once} more seen in one image only: {what} left out of growth"
     return text + "".join(f"<br>{escape(note)}" for note in (*grouping.notes, *measured.notes))
 
 

@@ -93,18 +93,18 @@ class TrackTimeline(pg.PlotWidget):
         ink = color_axes(self, *(self.getAxis(name) for name in ("bottom", "left"))).color()
         self._ring.setPen(pg.mkPen(ink, width=2))
         self._lane.setBrush(pg.mkBrush(ink.red(), ink.green(), ink.blue(), 45))
-        area, (factor, unit) = area_column(measured.growth), time_axis(measured)
+        area, axis = area_column(measured.growth), time_axis(measured)
         at = measured.growth.loc[measured.growth["frame"] == frame, "time"]
         if frame in places and len(at) and at.notna().any():
-            item.addItem(pg.InfiniteLine(factor * float(at.iloc[0]), pen=pg.mkPen(ink, style=Qt.PenStyle.DotLine)))
-        item.setLabel("bottom", unit)
+            item.addItem(pg.InfiniteLine(axis.at(float(at.iloc[0])), pen=pg.mkPen(ink, style=Qt.PenStyle.DotLine)))
+        item.setLabel("bottom", axis.unit)
         item.setLabel("left", "leaf" if series is None or not series.name else f"leaf of {series.name}")
         self.picker.show(self._points["x"].tolist(), self._points["y"].tolist(), range(len(self._points)),
                          lambda number: describe_point(measured, self._row(number), area))  # fmt: skip
         item.addItem(self._lane, ignoreBounds=True)
         item.addItem(self._ring, ignoreBounds=True)
         self._lane.hide()
-        if self._shown != (shown := (places, unit, len(self.tracks))):
+        if self._shown != (shown := (places, axis.unit, len(self.tracks))):
             self._shown = shown
             self._look_at_first()
         self._select(self._numbered(kept))
@@ -271,7 +271,7 @@ def _points(measured: Measured, places: tuple[int, ...]) -> pd.DataFrame:
     own = growth[growth["frame"].isin(places) & growth["time"].notna()]
     points = own[["frame", "leaf", "track", "plant_track", "lasts"]].copy()
     points["pot"] = own.get("pot", "")
-    points["row"], points["x"] = own.index, time_axis(measured)[0] * own["time"]
+    points["row"], points["x"] = own.index, time_axis(measured).at(own["time"])
     first = points.groupby("track")["x"].transform("min")
     points = points.assign(first=first).sort_values(["plant_track", "first", "track", "x"]).reset_index(drop=True)
     points["y"] = pd.factorize(points["track"])[0]

@@ -20,7 +20,6 @@ from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.pipelines.measure import MeasureCache, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.decisions import Places, remember_leaves
 from napari_leafseg.project.measurement_settings import ALL_IMAGES, ImageMeasurementSettings, MeasurementSettings
-from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, present
 from napari_leafseg.widgets.common.tables import as_text
@@ -217,7 +216,6 @@ class MeasureWidget(MeasureForm):
         self.measured, self._frames = measured, self._asked_frames
         if measured.decided is not None:
             self.settings_store.take_found(self._asked, measured.decided.notes)
-        self.show_example(area_column(measured.leaves))
         self.show_state("", True, measured.series)
         for view, table in ((self.leaves, measured.leaves), (self.plants, measured.plants),
                             (self.growth, measured.growth), (self.followed, measured.followed)):  # fmt: skip
@@ -267,6 +265,7 @@ class MeasureWidget(MeasureForm):
                 show_tracks(self.session, binding, measured)
 
     def _filter(self, _text: str = "") -> None:
+        self.show_example()
         message = self.view.filter(self.filter_box.text())
         self.filter_hint.setText(message)
         self.filter_hint.setVisible(bool(message))

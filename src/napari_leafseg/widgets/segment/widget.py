@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QWidget
 from napari_leafseg.errors import UserError
 from napari_leafseg.models.parameters import MIN_AREA_WORKING
 from napari_leafseg.pipelines.run_list import fitting_values
-from napari_leafseg.widgets.common.controls import allow, burst_timer
+from napari_leafseg.widgets.common.controls import allow, burst_timer, say_until_drawn
 from napari_leafseg.widgets.segment.form import NO_LEAVES, SegmentForm
 from napari_leafseg.widgets.segment.jobs import predict_job
 from napari_leafseg.widgets.segment.live import DisplayedLabels, LabelResult, LiveLabels
@@ -255,10 +255,9 @@ class SegmentWidget(SegmentForm):
         shape = None if binding is None else binding.layer.data.shape
         fresh = item.parameters == {} or binding is None or shape != result.labels.shape
         if fresh:
-            binding = layers.show_new_labels(
-                self.session, image, result.labels, f"segment with {item.prediction.model.name}",
-                {"run": item.prediction.key, "parameters": result.values},
-            )  # fmt: skip
+            say_until_drawn(self.message, "Drawing the leaves …")
+            model, info = item.prediction.model.name, {"run": item.prediction.key, "parameters": result.values}
+            binding = layers.show_new_labels(self.session, image, result.labels, f"segment with {model}", info)
             self._follow(image, binding)
             if image.visible:
                 fit_plant(self.session, image)

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap
 
-from napari_leafseg._opencv import cv2
-
 _HEXES = (
-    "#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#882255", "#44AA99", "#EE8866", "#332288",
-    "#FFAABB", "#AADDFF", "#AA4499", "#BBBBFF",
+    "#60DFFF", "#FF6040", "#9F40FF", "#FFBF00", "#00609F", "#DF809F", "#20FFBF", "#BF0060", "#809FFF", "#9F4000",
 )  # fmt: skip
-_ALIKE = 28.0  # difference in CIELAB below which two colors are taken for each other beside one another
 _NEAR = 3  # pixels of the reduced labels between leaves that are neighbors
 _PIXELS = 500_000  # of the reduced labels
 _ROOM = 64  # numbers for leaves to come, so that none of them has the color of the leaf under review
 
 
-def _palette() -> np.ndarray:
-    """Colors that people with any color vision can tell apart (after Paul Tol's and Okabe and Ito's sets)."""
-    return np.array([[int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)] for code in _HEXES], np.float32)
-
-
-PALETTE = _palette()
-_LAB = cv2.cvtColor(PALETTE[None], cv2.COLOR_RGB2LAB)[0]
-DIFFERENCE = np.linalg.norm(_LAB[:, None] - _LAB[None], axis=2)
-"""Of each two colors of the palette, in CIELAB."""
+PALETTE = np.array([[int(code[k : k + 2], 16) / 255 for k in (1, 3, 5)] for code in _HEXES], np.float32)
+"""Each as far from every other, from white and from the yellow of what is proposed as can be, with any color vision."""
 
 
 def reduced(labels: np.ndarray) -> np.ndarray:
@@ -62,13 +52,13 @@ def find_neighbors(labels: np.ndarray) -> dict[int, set[int]]:
 
 
 def color_leaves(neighbors: Mapping[int, set[int]], before: Mapping[int, int] | None = None) -> dict[int, int]:
-    """Choose a color of the palette for each leaf, such that no two neighbors are alike.
+    """Choose a color of the palette for each leaf, such that no two neighbors have the same.
 
     Parameters
     ----------
     neighbors : mapping of int to set of int
     before : mapping of int to int, optional
-        The colors so far: a leaf keeps its own where no neighbor that was there before it has one alike.
+        The colors so far: a leaf keeps its own where no neighbor that was there before it has the same.
 
     Returns
     -------
@@ -78,20 +68,14 @@ def color_leaves(neighbors: Mapping[int, set[int]], before: Mapping[int, int] | 
     chosen: dict[int, int] = {}
     for leaf in sorted(set(before or {}) & set(neighbors)):
         color = (before or {})[leaf]
-        if all(DIFFERENCE[color, chosen[other]] >= _ALIKE for other in neighbors[leaf] if other in chosen):
+        if all(color != chosen.get(other) for other in neighbors[leaf]):
             chosen[leaf] = color
     for leaf in sorted(neighbors, key=lambda leaf: (-len(neighbors[leaf]), leaf)):
         if leaf in chosen:
             continue
-        around = [chosen[other] for other in neighbors[leaf] if other in chosen]
-        nearest = DIFFERENCE[:, around].min(1) if around else np.full(len(PALETTE), np.inf)
-        fitting = np.flatnonzero(nearest >= _ALIKE)
+        around = Counter(chosen[other] for other in neighbors[leaf] if other in chosen)
         start = (leaf - 1) % len(PALETTE)
-        chosen[leaf] = (
-            int(min(fitting, key=lambda color: (color - start) % len(PALETTE)))
-            if len(fitting)
-            else int(nearest.argmax())
-        )
+        chosen[leaf] = min(range(len(PALETTE)), key=lambda color: (around[color], (color - start) % len(PALETTE)))
     return chosen
 
 

@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_leafseg._log import log_error
 from napari_leafseg.editing.edit import LARGEST_NUMBER, Box, Edit, difference
 from napari_leafseg.editing.history import Step
+from napari_leafseg.errors import plain_reason
 from napari_leafseg.project.document import Document
 from napari_leafseg.project.files import ImageRef
 from napari_leafseg.widgets.state.napari_private import atom_slices, end_stroke, forget_strokes, is_painting
@@ -214,7 +215,7 @@ class LabelsBinding:
             step = self.document.commit_all("paint", edits)  # napari tells of some strokes just before it makes them
         except Exception as error:  # as when memory ran out: the pixels are kept all the same
             log_error(error)
-            show_error(f"This stroke is kept, but cannot be undone: {type(error).__name__}: {error}")
+            show_error(f"This stroke is kept, but cannot be undone: {plain_reason(error)}.")
             self.document.changed = True
             self.by_hand.emit()
             return

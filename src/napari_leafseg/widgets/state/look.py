@@ -5,9 +5,10 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from napari.utils.notifications import show_error
 from psygnal import Signal
 from qtpy.compat import isalive
@@ -16,16 +17,14 @@ from qtpy.QtCore import QObject, QTimer
 from napari_leafseg.project.background import least_certain
 from napari_leafseg.widgets.state.colors import color_leaves, find_neighbors, leaf_colors, reduced
 from napari_leafseg.widgets.state.labels_binding import LabelsBinding
-from napari_leafseg.widgets.state.napari_private import recolor
+from napari_leafseg.widgets.state.napari_private import recolor, set_features
 from napari_leafseg.widgets.state.outlines import Outlines
 from napari_leafseg.widgets.state.preferences import preferences
 from napari_leafseg.widgets.state.session import Session
 from napari_leafseg.widgets.state.shortcuts import Keys
 from napari_leafseg.widgets.state.workers import start_worker
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+_MOST_PIXELS = 250_000  # of a step whose leaves are found at once
 _COLORS_AFTER, _FEATURES_AFTER = 40, 400  # milliseconds after the last change
 _LOOKS: weakref.WeakKeyDictionary[Session, Look] = weakref.WeakKeyDictionary()
 
@@ -154,8 +153,29 @@ class LeafLook(QObject):
     def refresh(self, step: Any = None) -> None:
         """Follow the labels, once a burst of changes has come to rest; with `step` somebody changed them."""
         self._stepped = self._stepped or step is not None
+        if step is not None:
+            self._doubt(step)
         for timer in self._timers.values() if isalive(self) else ():
             timer.start()
+
+    def _doubt(self, step: Any) -> None:
+        """Forget what was known of leaves that a step changed, until they are measured again."""
+        binding = self._shown()
+        if binding is None or "leaf" not in binding.layer.features:
+            return
+        edits = [edit for edit in step.edits if (edit.frame or 0) == binding.frame]
+        table, large = binding.layer.features, any(edit.before.size > _MOST_PIXELS for edit in edits)
+        changed = [] if large else sorted({leaf for edit in edits for leaf in edit.leaves})
+        kept = table.iloc[:0] if large else table[~table["leaf"].isin(changed)]
+        rows = dict.fromkeys(("index", "leaf"), changed)
+        set_features(binding.layer, pd.concat([kept, pd.DataFrame(rows, dtype=int)], ignore_index=True))
+        self._tell_status(binding)
+
+    def _tell_status(self, binding: LabelsBinding) -> None:
+        """Have napari's status bar say what is known now of the leaf under the mouse: it looks when the mouse moves."""
+        session = self._session()
+        if session is not None and session.viewer.layers.selection.active is binding.layer:
+            session.viewer.update_status_from_cursor()
 
     def release(self) -> None:
         """Follow the labels no more."""
@@ -237,7 +257,8 @@ class LeafLook(QObject):
         if binding is None or session is None:
             return
         if found.frame == binding.frame:
-            binding.layer.features = found.table
+            set_features(binding.layer, found.table)
+            self._tell_status(binding)
         if found.confidence:
             _note_confidence(session, binding, found, self._stepped)
 
@@ -299,8 +320,6 @@ def features_job(
     whole : numpy.ndarray, optional
         (T, H, W); the confidence of all its leaves is wanted, not only of this frame's.
     """
-    import pandas as pd
-
     from napari_leafseg.traits import measure_leaves
 
     sure: list[dict[int, float]] = []

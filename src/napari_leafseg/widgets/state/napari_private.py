@@ -5,6 +5,7 @@ Without it the program goes on, slower or plainer; `tests/widgets/test_napari_pr
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,14 @@ def forget_strokes(layer: Labels) -> None:
 def atom_slices(atom: Any) -> tuple[slice, ...] | None:
     """Return where an atom of a layer's history changed labels; None where napari still keeps indices."""
     return getattr(atom, "slice_key", None)
+
+
+def set_features(layer: Labels, table: Any) -> None:
+    """Give leaves their features; of the background, which has none, napari's status bar says nothing then."""
+    layer.features = table
+    rows = getattr(layer, "_label_index", None)
+    if isinstance(rows, dict):
+        rows.setdefault(0, sys.maxsize)  # beyond the table: nothing to say, instead of “[No Properties]”
 
 
 def can_redraw(layer: Labels) -> bool:

@@ -14,7 +14,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QThreadPool
 
 from napari_leafseg._log import log_error
-from napari_leafseg.errors import in_words
+from napari_leafseg.errors import in_words, plain_reason
 
 MOMENT = 0.05  # seconds that the window may wait
 _THREADS = 32  # Qt's own number, that of the cores, would have a slider wait for a fine-tuning
@@ -191,7 +191,7 @@ def _guarded_generator(events: Iterator[Any]) -> Iterator[Any]:
     except Exception as error:
         told = in_words(error)
         if told is None and isinstance(error, RuntimeError):
-            unexpected = UnexpectedError(f"{type(error).__name__}: {error}")
+            unexpected = UnexpectedError(plain_reason(error))
             unexpected.__cause__ = error
             log_error(unexpected)
             raise unexpected from error

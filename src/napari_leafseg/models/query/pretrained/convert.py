@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from napari_leafseg._extras import require
-from napari_leafseg.errors import ModelError
+from napari_leafseg.errors import ModelError, plain_reason
 from napari_leafseg.models.build import build_network
 from napari_leafseg.models.query.base import QueryModel
 from napari_leafseg.models.query.config import (
@@ -24,7 +24,7 @@ from napari_leafseg.models.query.config import (
 )
 from napari_leafseg.models.query.pretrained import detectron_mask2former, key_mapping_mmdet
 from napari_leafseg.models.query.pretrained.key_mapping import NOT_WEIGHTS, RULES, Rules
-from napari_leafseg.models.query.pretrained.read import first_line, read_folder_config, read_weights
+from napari_leafseg.models.query.pretrained.read import read_folder_config, read_weights
 from napari_leafseg.models.store.model_card import ModelCard
 
 _IMAGENET_DEVIATION = 58.8  # of all pixels and channels together; detectron2's networks see pixels minus the mean
@@ -119,7 +119,7 @@ def _as_today(path: Path, **source: Any) -> dict[str, torch.Tensor]:
             output_loading_info=True, local_files_only=True, ignore_mismatched_sizes=True, **source
         )
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise ModelError(f"{path} cannot be read as a Mask2Former ({first_line(error)}).") from error
+        raise ModelError(f"{path} cannot be read as a Mask2Former ({plain_reason(error, path)}).") from error
     network, about = loaded
     for what, entry in (
         ("missing", "missing_keys"),

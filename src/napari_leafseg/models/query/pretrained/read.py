@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from napari_leafseg.errors import ModelError
+from napari_leafseg.errors import ModelError, plain_reason
 
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
@@ -39,11 +39,6 @@ class _ArraysOnly(pickle.Unpickler):
         return _ALLOWED[module, name]
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message; its kind where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Return tensors by name, of a .pth, .pkl or .safetensors file.
 
@@ -67,7 +62,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise
     except Exception as error:  # damaged files have both readers raise anything at all
         raise NotWeights(
-            f"{path} cannot be read as weights ({first_line(error)}). Only files that hold nothing but "
+            f"{path} cannot be read as weights ({plain_reason(error, path)}). Only files that hold nothing but "
             "arrays are opened; ask for a file with the weights alone."
         ) from error
 
