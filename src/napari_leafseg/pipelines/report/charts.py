@@ -144,11 +144,8 @@ def draw_traits(by_plant: pd.DataFrame, area: str, axis: TimeAxis, title_of: Cal
     order, found = group_names(by_plant, area), []
     if len(order) < 2:
         return []
-    shown = (
-        item for item in group_table(by_plant).groupby("trait", sort=False) if not str(item[0]).startswith(_LEFT_OUT)
-    )
-    for trait, table in shown:
-        if trait not in (area, "leaves", "relative_growth_rate"):
+    for trait, table in group_table(by_plant).groupby("trait", sort=False):
+        if trait not in (area, "leaves", "relative_growth_rate") and not str(trait).startswith(_LEFT_OUT):
             title = title_of(str(trait))
             found.append(Chart(title[:1].upper() + title[1:], _draw_groups(table, order, title, title, "", axis)))
     return found
