@@ -50,8 +50,23 @@ def test_each_pot_has_its_genotype_in_every_table(done):
         assert found.groupby("pot")["genotype"].agg(["first", "nunique"]).to_numpy().tolist() == [["wt", 1], ["ko", 1]]
         assert set(found["batch"]) == {"x", "y"}
     assert "1 row of pots.csv names no pot that is here: B7." in notes
+
+
+def test_every_trait_is_compared_by_group_in_table_and_report(done):
+    folder, _ = done
+    groups, leaves = table(folder, "groups"), table(folder, "leaves")
+    assert {"area_mm2", "leaves", "length_mm", "diameter_mm", "mean_hue", "green_area_mm2"} <= set(groups["trait"])
+    first = leaves[(leaves["image"] == "tray_2026-05-01") & (leaves["genotype"] == "ko")]
+    own = groups[(groups["group"] == "ko") & (groups["time"] == 0) & (groups["trait"] == "length_mm")]
+    assert own["mean"].tolist() == pytest.approx([first["length_mm"].mean()])
+    assert own["plants"].tolist() == [1]
     page = (folder / "out" / "report.html").read_text()
-    assert all(text in page for text in ("wt", "ko"))
+    further = page[page.index('<details id="further">') : page.index('<div id="plants">')]
+    assert all(f"<figcaption>{title}</figcaption>" in further for title in ("Length (mm)", "Diameter (mm)", "Mean hue"))
+    assert "wt, day 0" in further
+    names = page[page.index('"growth": ') :] if '"growth": ' in page else page
+    assert "A1" in names
+    assert "A2" in names
 
 
 def test_it_goes_with_the_project_and_holds_when_the_batch_goes_on(done):

@@ -407,6 +407,29 @@ def test_every_plot_is_drawn(viewer, qtbot, frames):
         assert widget.plot.getPlotItem().items
 
 
+def test_any_trait_is_compared_in_plots_and_the_table_of_groups(viewer, qtbot, frames, tmp_path):
+    widget = listed(viewer, qtbot, frames, tmp_path)
+    qtbot.mouseClick(widget.series_box, Qt.MouseButton.LeftButton, pos=_point(8))
+    settle(widget, qtbot)
+    assert widget.trait_box.isHidden()
+    widget.plot_box.setCurrentIndex(widget.plot_box.findData("groups"))
+    assert widget.trait_box.isVisible()
+    assert widget.trait_box.currentData() == "area_px2"
+    widget.trait_box.setFocus()
+    qtbot.keyClicks(widget.trait_box, "diameter")
+    assert widget.plot.trait == "diameter_px"
+    assert widget.plot.getAxis("left").labelText == "diameter (px)"
+    groups = widget.groups.table
+    own = groups[groups["trait"] == "diameter_px"]
+    assert own["time"].tolist() == [0, 1, 2]
+    assert own["mean"].tolist() == widget.measured.plants["diameter_px"].tolist()
+    assert own["plants"].tolist() == [1, 1, 1]
+    assert widget.tabs.tabText(4) == "Groups"
+    assert widget.tabs.isTabVisible(4)
+    settle(widget, qtbot)
+    assert widget.trait_box.currentData() == "diameter_px"
+
+
 def test_the_scale_that_a_file_states(viewer, qtbot, labels, tmp_path, monkeypatch):
     write_image(tmp_path / "plant.png", np.repeat(labels[..., None] * 40, 3, -1).astype(np.uint8))
     Image.open(tmp_path / "plant.png").save(tmp_path / "plant.png", dpi=(254, 254))

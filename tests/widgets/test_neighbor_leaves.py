@@ -10,6 +10,8 @@ from napari_leafseg.project import Project
 from napari_leafseg.project.document import Document
 from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.images.widget import ImagesWidget
+from napari_leafseg.widgets.state.colors import PALETTE
+from napari_leafseg.widgets.state.image_record import ReviewState
 from napari_leafseg.widgets.state.napari_private import native_canvas
 from napari_leafseg.widgets.state.preferences import preferences
 from tests.conftest import discs
@@ -124,6 +126,48 @@ def test_a_correction_that_is_taken_back_is_offered_no_more(widget, qtbot):
     assert not widget.neighbors._soon.isActive()
     qtbot.mouseClick(widget.redo_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "Oct 21" in line.text(), timeout=20_000)
+
+
+def review(widget, place):
+    """Mark an image as reviewed, as the list's menu does."""
+    widget.session.images[place].review = ReviewState.DONE
+    widget.session.images_changed.emit()
+
+
+def test_a_neighbor_that_is_reviewed_meanwhile_is_offered_no_more(widget, qtbot):
+    line = widget.neighbors.line
+    correct(widget)
+    qtbot.waitUntil(lambda: "Oct 21" in line.text(), timeout=20_000)
+    review(widget, 0)
+    assert line.text() == ""
+
+
+def test_a_link_to_an_image_that_was_reviewed_is_refused_with_words(widget, qtbot):
+    line = widget.neighbors.line
+    correct(widget)
+    qtbot.waitUntil(lambda: "Oct 21" in line.text(), timeout=20_000)
+    widget.session.images[0].review = ReviewState.DONE  # of which nobody told
+    link(widget, qtbot, "Oct 21")
+    assert line.text() == "oak_2021-10-21 is reviewed: its leaves stay as they are."
+    assert at(widget) == 22
+
+
+def test_a_proposal_goes_once_its_image_is_reviewed(widget, qtbot):
+    arrive(widget, qtbot)
+    review(widget, 0)
+    assert not widget.neighbors.proposing
+    assert not any("proposal" in layer.name for layer in widget.viewer.layers)
+
+
+def test_a_proposal_is_seen_beside_leaves_of_any_color(widget, qtbot):
+    arrive(widget, qtbot)
+    (layer,) = (layer for layer in widget.viewer.layers if "proposal" in layer.name)
+    below, above = layer.edge_color[0, :3], layer.edge_color[-1, :3]
+    assert layer.edge_width[0] > layer.edge_width[-1]
+    leaves = np.concatenate([PALETTE, PALETTE])
+    for line in (below, above):
+        assert np.linalg.norm(leaves - line, axis=1).min() > 0.3
+    assert np.linalg.norm(below - above) > 1.5  # on dark and on bright ground
 
 
 def test_what_is_said_of_an_image_goes_with_it(widget, qtbot):

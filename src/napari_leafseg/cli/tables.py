@@ -14,7 +14,7 @@ from napari_leafseg._counts import counted
 from napari_leafseg.cli.common import app
 from napari_leafseg.errors import InputFileError
 
-_NAMES = ("leaves", "plants", "growth", "tracks", "images")
+_NAMES = ("leaves", "plants", "growth", "tracks", "groups", "images")
 
 
 class FileKind(StrEnum):

@@ -11,6 +11,9 @@ import pandas as pd
 _SHORTEST = 3  # images of a plant from which on a leaf that is seen once is doubted
 _GAP = 1.5  # times the usual interval: something is missing in between
 _TOGETHER = 0.25  # of the usual interval: one moment of several plants
+_NUMBERING = {
+    "plant", "leaf", "track", "plant_track", "frame", "series", "time", "age", "day", "azimuth_deg", "moment",
+}  # fmt: skip
 _WHOSE = ("pot", "name")  # what tells the plants of one image apart
 GROUPS = ("genotype", "treatment")
 """Fields by which plants are compared."""
@@ -127,11 +130,71 @@ def plant_curves(growth: pd.DataFrame, series: Sequence[Sequence[int]], area: st
     table = by_frame[["time", *(name for name in known if name not in each)]].first().reset_index()
     table.insert(0, "series", table["frame"].map(of_frame))
     table["leaves"], table[area] = by_frame.size().to_numpy(), by_frame[area].sum().to_numpy()
-    whose = ["series", *each[1:]]
-    table = table.sort_values([*whose, "time"]).reset_index(drop=True)
-    own = table.groupby(whose)
+    table = table.sort_values([*whose(table), "time"]).reset_index(drop=True)
+    own = table.groupby(whose(table))
     table["relative_growth_rate"] = np.log(table[area] / own[area].shift()) / own["time"].diff()
     return table
+
+
+def whose(table: pd.DataFrame) -> list[str]:
+    """Return the columns that tell plants apart: the series; where several stand in one image, the pot or the name."""
+    return ["series", *(name for name in _WHOSE if name in table)]
+
+
+def with_traits(by_plant: pd.DataFrame, leaves: pd.DataFrame, plants: pd.DataFrame) -> pd.DataFrame:
+    """Add what was measured of each plant, and the means of what was measured of its leaves.
+
+    Parameters
+    ----------
+    by_plant : pandas.DataFrame
+        See `plant_curves`.
+    leaves, plants : pandas.DataFrame
+        With ``frame``.
+    """
+    if not len(by_plant) or "frame" not in leaves:
+        return by_plant
+    each = ["frame", *whose(by_plant)[1:]]
+    found = by_plant
+    for table in (plants, leaves):
+        if len(table) and set(each) <= set(table):
+            names = [name for name in _measured(table) if name not in found]
+            found = found.merge(table.groupby(each)[names].mean().reset_index(), on=each, how="left")
+    return found
+
+
+def _measured(table: pd.DataFrame) -> list[str]:
+    """The columns that are traits: numbers, but for those that only number or place something."""
+    numbers = table.select_dtypes("number").columns
+    return [name for name in numbers if name not in _NUMBERING and not name.endswith(("_y_px", "_x_px"))]
+
+
+def traits_of(by_plant: pd.DataFrame) -> list[str]:
+    """Return the columns of plants over time that can be compared between groups."""
+    return [name for name in _measured(by_plant) if by_plant[name].notna().any()]
+
+
+def group_table(by_plant: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and spread of all traits of plants by genotype and treatment over time, a row a value.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``group``, ``time``, ``trait``, ``mean``, ``sd`` (of the plants, n − 1) and ``plants``.
+    """
+    columns = ["group", "time", "trait", "mean", "sd", "plants"]
+    known = by_plant.dropna(subset=["time"]) if len(by_plant) else by_plant
+    traits = traits_of(known) if len(known) else []
+    if not traits:
+        return pd.DataFrame(columns=columns)
+    known = known.assign(group=group_titles(known), moment=_moments(known["time"], known["series"]))
+    each = known.groupby(["group", "moment", *whose(known)], as_index=False)[["time", *traits]].mean()
+    by_group = each.groupby(["group", "moment"])
+    values = {"mean": by_group[traits].mean(), "sd": by_group[traits].std(), "plants": by_group[traits].count()}
+    stacked = {name: table.rename_axis("trait", axis=1).stack(future_stack=True) for name, table in values.items()}
+    found = pd.DataFrame(stacked).reset_index()
+    times = by_group["time"].mean()
+    found["time"] = [times[key] for key in zip(found["group"], found["moment"], strict=True)]
+    return found[found["plants"] > 0][columns].reset_index(drop=True)
 
 
 def group_curves(plants: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -154,8 +217,9 @@ def group_curves(plants: pd.DataFrame, value: str) -> pd.DataFrame:
     if not len(known):
         return pd.DataFrame(columns=["group", "time", "mean", "sd", "plants"])
     known = known.assign(group=group_titles(known), moment=_moments(known["time"], known["series"]))
-    whose = ["series", *(name for name in _WHOSE if name in known)]
-    each = known.groupby(["group", "moment", *whose], as_index=False).agg(time=("time", "mean"), value=(value, "mean"))
+    each = known.groupby(["group", "moment", *whose(known)], as_index=False).agg(
+        time=("time", "mean"), value=(value, "mean")
+    )
     found = each.groupby(["group", "moment"]).agg(
         time=("time", "mean"), mean=("value", "mean"), sd=("value", "std"), plants=("value", "size")
     )

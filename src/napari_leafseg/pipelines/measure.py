@@ -15,7 +15,7 @@ import pandas as pd
 
 from napari_leafseg._counts import counted
 from napari_leafseg.experiment import Described, Grouping, add_metadata, group_series
-from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks
+from napari_leafseg.experiment.growth import group_table, last_of, plant_curves, summarize_tracks, with_traits
 from napari_leafseg.experiment.positions import Setup
 from napari_leafseg.io import to_rgb8
 from napari_leafseg.pipelines.decided import notes_of_frame, places_of_table, plant_overrides, track_edits_of
@@ -162,8 +162,9 @@ class Measured:
     series : bool
     grouping : Grouping
         Which frames show one plant, in order of time.
-    followed, by_plant : pandas.DataFrame
-        A row a leaf that was followed, and a row a plant and image; see `napari_leafseg.experiment.growth`.
+    followed, by_plant, groups : pandas.DataFrame
+        A row a leaf that was followed, a row a plant and image, and mean and spread of each trait by genotype and
+        treatment; see `napari_leafseg.experiment.growth`.
     notes : tuple of str
         What a person should know of scale, pots, and decisions that are not applied.
     decided : FoundAgain, optional
@@ -180,6 +181,7 @@ class Measured:
     grouping: Grouping = field(default_factory=Grouping)
     followed: pd.DataFrame = field(default_factory=pd.DataFrame)
     by_plant: pd.DataFrame = field(default_factory=pd.DataFrame)
+    groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = ()
     decided: FoundAgain | None = None
     places: Places = field(default_factory=dict)
@@ -299,7 +301,8 @@ def _tables(
     if len(curves):
         places, area = [one.places for one in grouping.series], area_column(curves)
         followed, by_plant = summarize_tracks(curves, places, area), plant_curves(curves, places, area)
-    return Measured(leaves, plants, curves, points, series, grouping, followed, by_plant)
+        by_plant = with_traits(by_plant, leaves, plants)
+    return Measured(leaves, plants, curves, points, series, grouping, followed, by_plant, group_table(by_plant))
 
 
 def _moments(grouping: Grouping, frames: int) -> list[float]:

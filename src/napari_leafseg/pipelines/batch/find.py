@@ -23,6 +23,7 @@ _FILES = {
     "leaves.csv",
     "plants.csv",
     "growth.csv",
+    "groups.csv",
     "tracks.csv",
     "errors.csv",
 }

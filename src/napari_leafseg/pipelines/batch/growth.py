@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg.experiment import Described, Grouping, Series, Source, add_metadata, group_series
-from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks
+from napari_leafseg.experiment.growth import last_of, plant_curves, summarize_tracks, with_traits
 from napari_leafseg.pipelines.batch.decisions import (
     NOTHING_DECIDED,
     Decisions,
@@ -95,6 +95,9 @@ def follow(
             curves = add_metadata(curves, "image", of_image)
             tracks = summarize_tracks(curves, series, area_column(curves))
             by_plant = plant_curves(curves, [one.places for one in grouping.series], area_column(curves))
+            number = {name: place for place, name in enumerate(names)}
+            numbered = (table.assign(frame=table["image"].map(number)) for table in (leaves, plants))
+            by_plant = with_traits(by_plant, *numbered)
             curves = curves.drop(columns="frame")
     leaves, plants = (add_metadata(table, "image", of_image, days) if len(table) else table
                       for table in (leaves, plants))  # fmt: skip

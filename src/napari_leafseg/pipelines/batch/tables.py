@@ -12,6 +12,7 @@ import tifffile
 
 from napari_leafseg._files import write_atomically
 from napari_leafseg.experiment import Experiment, add_metadata
+from napari_leafseg.experiment.growth import group_table
 from napari_leafseg.io import LABEL_SUFFIX, ReadOptions, label_path
 from napari_leafseg.io.exchange.formats import Labeled, write_format
 from napari_leafseg.io.exchange.names import relative_names
@@ -40,7 +41,7 @@ def write_tables(
     place: Path, results: list[dict[str, Any]], experiment: Experiment, px_per_mm: float | None = None,
     decisions: Decisions = NOTHING_DECIDED,
 ) -> Tables:  # fmt: skip
-    """Write ``leaves.csv``, ``plants.csv``, ``growth.csv``, ``tracks.csv``, ``images.csv`` and ``errors.csv``."""
+    """Write the tables of leaves, plants, growth, tracks, groups, images and errors as CSV."""
     tables = {kind: read_parts(place, results, kind) for kind in TABLES}
     paths = {item["name"]: Path(item["path"]) for item in results if "error" not in item}
     described = experiment.describe(list(paths.values()))
@@ -53,7 +54,8 @@ def write_tables(
     keep_tracks(place, memory)
     _csv(place / "leaves.csv", followed.leaves)
     _csv(place / "plants.csv", followed.plants)
-    for kind, table in (("growth", followed.growth), ("tracks", followed.tracks)):
+    groups = group_table(followed.by_plant)
+    for kind, table in (("growth", followed.growth), ("tracks", followed.tracks), ("groups", groups)):
         if len(table):
             _csv(place / f"{kind}.csv", table)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from napari_leafseg._counts import counted
 from napari_leafseg._extras import require
-from napari_leafseg.experiment.growth import TimeAxis, group_curves, group_titles, with_gaps
+from napari_leafseg.experiment.growth import TimeAxis, group_curves, group_table, group_titles, with_gaps
 from napari_leafseg.pipelines.report.numbers import number
 
 COLORS = 8
@@ -19,6 +19,7 @@ COLORS = 8
 _WIDTH, _HEIGHT = 400, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 12, 46
 _MOST_BARS = 40
+_LEFT_OUT = ("sd_",)  # traits that are in groups.csv alone
 
 
 class Chart(NamedTuple):
@@ -120,6 +121,26 @@ def draw_growth(by_plant: pd.DataFrame, area: str, unit: str, axis: TimeAxis) ->
         table = group_curves(by_plant, column)
         if len(table):
             found.append(Chart(title, _draw_groups(table, order, title, label, point_unit, axis)))
+    return found
+
+
+def draw_traits(by_plant: pd.DataFrame, area: str, axis: TimeAxis, title_of: Callable[[str], str]) -> list[Chart]:
+    """Draw all other traits of plants and the means of those of their leaves over time: mean and spread by group.
+
+    Parameters
+    ----------
+    by_plant, area, axis
+        See `draw_growth`.
+    title_of : callable
+        Says what a column is in words.
+    """
+    order, found = group_names(by_plant, area), []
+    if len(order) < 2:
+        return []
+    for trait, table in group_table(by_plant).groupby("trait", sort=False):
+        if trait not in (area, "leaves", "relative_growth_rate") and not str(trait).startswith(_LEFT_OUT):
+            title = title_of(str(trait))
+            found.append(Chart(title[:1].upper() + title[1:], _draw_groups(table, order, title, title, "", axis)))
     return found
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from napari_leafseg._counts import counted
 from napari_leafseg.experiment.columns import ORDER
-from napari_leafseg.experiment.growth import TimeAxis, group_titles
+from napari_leafseg.experiment.growth import TimeAxis, group_titles, whose
 from napari_leafseg.pipelines.batch.config import BatchSettings
 from napari_leafseg.pipelines.batch.growth import Followed
 from napari_leafseg.pipelines.report.attention import UNCERTAIN, Reason
@@ -158,11 +158,14 @@ def describe_plants(source: Source) -> dict[str, Any]:
     area = area_column(table)
     order = group_names(table, area)
     plants = []
-    for series, rows in table.assign(group=group_titles(table)).dropna(subset=["time", area]).groupby("series"):
+    known = table.assign(group=group_titles(table)).dropna(subset=["time", area])
+    for key, rows in known.groupby(whose(known)):
+        series, *own = key
         group = str(rows["group"].iloc[0])
         color = order.index(group) % COLORS
         times = [float(f"{axis.at(time):.6g}") for time in rows["time"]]
         values = [float(f"{value:.7g}") for value in rows[area]]
-        one = {"name": followed.grouping.series[int(str(series))].name, "group": group, "color": color}
+        name = " ".join(filter(None, (followed.grouping.series[int(series)].name, *map(str, own))))
+        one = {"name": name, "group": group, "color": color}
         plants.append(one | {"places": rows["frame"].astype(int).tolist(), "times": times, "values": values})
     return {"unit": source.unit, "axis": axis.unit, "plants": plants}

@@ -13,12 +13,20 @@ from markupsafe import Markup
 from napari_leafseg._counts import counted
 from napari_leafseg._files import resource_folder, write_atomically
 from napari_leafseg.pipelines.report.attention import KINDS, Reason, find_reasons
-from napari_leafseg.pipelines.report.charts import COLORS, Chart, draw_distributions, draw_growth, group_names
+from napari_leafseg.pipelines.report.charts import (
+    COLORS,
+    Chart,
+    draw_distributions,
+    draw_growth,
+    draw_traits,
+    group_names,
+)
 from napari_leafseg.pipelines.report.content import Source, describe_images, describe_plants, summarize, time_axis
 from napari_leafseg.pipelines.report.embed import Views, gather_views
 from napari_leafseg.pipelines.report.settings_words import describe_settings
 from napari_leafseg.pipelines.report.views import OVERLAYS, SIZES
 from napari_leafseg.traits import area_column
+from napari_leafseg.traits.dictionary import split_unit
 
 __all__ = ["Source", "write_report"]
 _SHOWN_FIRST = 12  # images named at the beginning; the others are one click away
@@ -28,6 +36,7 @@ _TABLES = {
     "plants.csv": "a row a plant",
     "growth.csv": "a row a leaf and image, for plants that were seen several times",
     "tracks.csv": "a row a leaf that was followed",
+    "groups.csv": "mean and spread of each trait, a row a genotype and treatment, time and trait",
     "errors.csv": "what could not be done, and why",
 }
 
@@ -66,6 +75,7 @@ def write_report(source: Source) -> Path:
         kinds=_counted_kinds(reasons),
         unknown_border=int(source.images["at_border"].isna().sum()),
         charts=_charts(source),
+        further=_further(source),
         legend=_legend(source),
         settings=describe_settings(source.settings, card),
         tables={name: words for name, words in _TABLES.items() if (source.place / name).exists()},
@@ -119,6 +129,19 @@ def _charts(source: Source) -> list[dict[str, Any]]:
         sizes = followed.leaves[column].tolist() if column else []
         charts = draw_distributions(source.images, sizes, source.unit)
     return [{"title": chart.title, "svg": Markup(chart.svg)} for chart in charts]
+
+
+def _further(source: Source) -> list[dict[str, Any]]:
+    """Plots of all other traits by group."""
+    by_plant = source.followed.by_plant
+    area = area_column(by_plant)
+    charts = draw_traits(by_plant, area, time_axis(source.followed), _title_of) if area else []
+    return [{"title": chart.title, "svg": Markup(chart.svg)} for chart in charts]
+
+
+def _title_of(column: str) -> str:
+    name, unit = split_unit(column)
+    return f"{name.replace('_', ' ')} ({unit})" if unit else name.replace("_", " ")
 
 
 def _legend(source: Source) -> list[str]:

@@ -34,6 +34,7 @@ from napari_leafseg.widgets.state.workers import start_worker
 _LOG = logging.getLogger(__name__)
 _BY_MODEL = ("segment", "tune", "shape of")  # steps that are no correction by a person
 _KIND = "proposal"
+_COLORS, _WIDTHS = ("black", "white"), (2.4, 1.0)  # no leaf has these colors, see `PALETTE`
 
 
 class NeighborOffer(QWidget):
@@ -73,6 +74,8 @@ class NeighborOffer(QWidget):
             canvas.installEventFilter(self)
         listen(session.corrected, self.corrected)
         listen(session.viewer.layers.selection.events.active, self._other_image)
+        for signal in (session.images_changed, session.layer_state_changed):
+            listen(signal, self._reviewed)
 
     def _build(self) -> None:
         column = QVBoxLayout(self)
@@ -168,12 +171,32 @@ class NeighborOffer(QWidget):
     def _show(self, entry: ListedImage, leaf: int, number: int, found: list[SameLeaf]) -> None:
         if self._corrected != (entry, leaf, number) or self._proposal is not None:
             return
-        self._found = found
+        self._found = [one for one in found if not self._is_reviewed(one.path)]
+        self._offer(entry, leaf)
+
+    def _offer(self, entry: ListedImage, leaf: int) -> None:
+        """Say where the leaf may be looked at."""
+        found = self._found
         links = ", ".join(self._as_link(str(at), one.day) for at, one in enumerate(found))
         no = self._as_link("no", "not now")
         self._say(
             f"Leaf {leaf} of {escape(entry.path.stem)} was corrected. Look at it on {links}, or {no}." if found else ""
         )
+
+    def _is_reviewed(self, path: Path) -> bool:
+        return any(one.path == path and one.review is ReviewState.DONE for one in self.session.images)
+
+    def _reviewed(self, _what: Any = None) -> None:
+        """Offer what was reviewed meanwhile no more, and propose nothing there."""
+        if self._proposal is not None:
+            entry = self.session.entry_of(self._proposal[0].image)
+            if entry is not None and self._is_reviewed(entry.path):
+                self.leave()
+        elif self._corrected is not None and self._here is None and self._found:
+            open_ones = [one for one in self._found if not self._is_reviewed(one.path)]
+            if open_ones != self._found:
+                self._found = open_ones
+                self._offer(*self._corrected[:2])
 
     def _as_link(self, where: str, words: str) -> str:
         """A link in the color of the text, as that of links is not seen on dark ground."""
@@ -201,6 +224,9 @@ class NeighborOffer(QWidget):
             return
         one = self._found[int(where)]
         entry = next((item for item in self.session.images if item.path == one.path), None)
+        if self._is_reviewed(one.path):
+            self._say(f"{escape(one.path.stem)} is reviewed: its leaves stay as they are.")
+            return
         self._asked_for, self._growth = (one.path, one.leaf), one.growth
         self.finder.go_to_leaf(entry, one.leaf, one.path.name)
 
@@ -217,7 +243,7 @@ class NeighborOffer(QWidget):
             return
         self._draw(binding, leaf, edit)
         self._proposal = binding, edit
-        self._say(f"This is leaf {leaf} here. In yellow: the shape that was corrected.")
+        self._say(f"This is leaf {leaf} here. In white: the shape that was corrected.")
 
     def _draw(self, binding: LabelsBinding, leaf: int, edit: Edit) -> None:
         after = binding.plane.copy()
@@ -225,9 +251,11 @@ class NeighborOffer(QWidget):
         lines, _ = cv2.findContours((after == leaf).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         outlines = [np.concatenate([line, line[:1]])[:, 0, ::-1] for line in lines if len(line) > 2]
         viewer, active = self.session.viewer, self.session.viewer.layers.selection.active
+        colors = [color for color in _COLORS for _ in outlines]  # the dark edge below the line
+        width = max(0.5, 1.5 / viewer.camera.zoom)
         viewer.add_shapes(
-            outlines, shape_type="path", edge_color="yellow", face_color="transparent",
-            edge_width=max(0.5, 1.5 / viewer.camera.zoom), name=f"{binding.image.name} {_KIND}",
+            outlines * len(_COLORS), shape_type="path", edge_color=colors, face_color="transparent",
+            edge_width=[share * width for share in _WIDTHS for _ in outlines], name=f"{binding.image.name} {_KIND}",
             metadata=self.session.mark(binding.image, _KIND), **layers.geometry(binding.image, 2),
         )  # fmt: skip
         viewer.layers.selection.active = active

@@ -27,9 +27,9 @@ from qtpy.QtWidgets import (
 from napari_leafseg.traits import area_column
 from napari_leafseg.widgets.common.base import JobWidget
 from napari_leafseg.widgets.common.controls import allow, present, push_button, thin_progress, wrapped_label
-from napari_leafseg.widgets.common.tables import FrameView
+from napari_leafseg.widgets.common.tables import FrameView, heading
 from napari_leafseg.widgets.measure.growth_plots import SmallMultiples
-from napari_leafseg.widgets.measure.plots import OVER_TIME, PLOTS, MeasurePlot
+from napari_leafseg.widgets.measure.plots import OF_TRAITS, OVER_TIME, PLOTS, MeasurePlot
 from napari_leafseg.widgets.measure.scale_panel import ScalePanel
 from napari_leafseg.widgets.measure.timeline import TimelinePanel
 from napari_leafseg.widgets.measure.tray_panel import TrayPanel
@@ -139,9 +139,9 @@ class MeasureForm(JobWidget):
         self.tabs = QTabWidget()
         self.leaves = FrameView()
         self.plants = FrameView(editable=("name",))
-        self.growth, self.followed = FrameView(), FrameView()
+        self.growth, self.followed, self.groups = FrameView(), FrameView(), FrameView()
         for name, view in (("Leaves", self.leaves), ("Plants", self.plants), ("Growth", self.growth),
-                           ("Tracks", self.followed)):  # fmt: skip
+                           ("Tracks", self.followed), ("Groups", self.groups)):  # fmt: skip
             view.setObjectName(name.lower())
             view.setMinimumHeight(110)
             self.tabs.addTab(view, name)
@@ -169,7 +169,15 @@ class MeasureForm(JobWidget):
             self.plot_box.addItem(title, kind)
         self.plot = MeasurePlot()
         self.plot.setMinimumHeight(150)
-        column.addWidget(self.plot_box)
+        self.trait_box = QComboBox()
+        self.trait_box.setObjectName("plot_trait")
+        self.trait_box.setToolTip("The trait that the plot shows: of a plant, or the mean of its leaves")
+        self.trait_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.trait_box.hide()
+        choices = QHBoxLayout()
+        choices.addWidget(self.plot_box, 1)
+        choices.addWidget(self.trait_box, 1)
+        column.addLayout(choices)
         self.multiples = SmallMultiples()
         self.multiples.setMinimumHeight(150)
         self.multiples.hide()
@@ -213,10 +221,22 @@ class MeasureForm(JobWidget):
         tabs = [self.tabs.widget(number) for number in range(self.tabs.count()) if self.tabs.isTabVisible(number)]
         return {view.objectName(): view.shown() for view in tabs if isinstance(view, FrameView) and len(view.table)}
 
+    def show_traits(self, names: list[str], area: str) -> None:
+        """Offer traits to be drawn; the one that was chosen stays."""
+        before = self.trait_box.currentData() or area
+        self.trait_box.blockSignals(True)
+        self.trait_box.clear()
+        for name in names:
+            self.trait_box.addItem(heading(name), name)
+        self.trait_box.setCurrentIndex(max(0, self.trait_box.findData(before if before in names else area)))
+        self.trait_box.blockSignals(False)
+
     def show_plot(self, kind: str) -> QWidget:
         """Show what draws a kind of plot, and return it; the timeline has the room of the tables as well."""
         figures: dict[str, QWidget] = {"multiples": self.multiples, "timeline": self.timeline}
         wanted: QWidget = figures.get(kind, self.plot)
+        self.trait_box.setVisible(kind in OF_TRAITS)
+        self.plot.trait = self.trait_box.currentData() or ""
         all_of_them: list[QWidget] = [self.plot, *figures.values()]
         for one in all_of_them:
             one.setVisible(one is wanted)
@@ -241,7 +261,7 @@ class MeasureForm(JobWidget):
             allow(button, _TRAY_FIRST if tray else "" if measured else "Nothing is measured yet.")
         image = "" if self.session.focus() is not None else "Open an image first."
         allow(self.tray_button, "The tray is open." if tray else image)
-        for tab in (2, 3):
+        for tab in (2, 3, 4):
             self.tabs.setTabVisible(tab, series)
         for row, kind in enumerate(PLOTS):
             if kind in OVER_TIME:

@@ -11,7 +11,7 @@ import pyqtgraph as pg
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QScrollArea, QWidget
 
-from napari_leafseg.experiment.growth import TimeAxis, group_curves, with_gaps
+from napari_leafseg.experiment.growth import TimeAxis, group_curves, whose, with_gaps
 from napari_leafseg.pipelines.measure import Measured
 from napari_leafseg.traits import area_column
 from napari_leafseg.widgets.common.axes import WholeAxis
@@ -103,8 +103,7 @@ def draw_plants(plot: Any, measured: Measured, value: str) -> None:
     """Draw a curve for each plant."""
     axis = time_axis(measured)
     times_of, own = moments_of(measured), measured.by_plant
-    whose = ["series", "pot"] if "pot" in own else ["series"]
-    plants = list(own.groupby(whose, sort=False)) if len(own) else []
+    plants = list(own.groupby(whose(own), sort=False)) if len(own) else []
     if 1 < len(plants) <= len(PALETTE):
         text = plot.palette().color(QPalette.ColorRole.WindowText)
         plot.getPlotItem().addLegend(offset=(8, 8), labelTextColor=text)

@@ -29,12 +29,14 @@ PLOTS = {
     "over time": "Count and area over time",
     "curves": "Growth of each leaf",
     "rates": "Relative growth rate of each leaf",
-    "plants": "Area of each plant",
+    "plants": "A trait of each plant",
     "groups": "Mean and spread by genotype and treatment",
     "multiples": "Leaves plant by plant",
     "timeline": "Timeline of leaves, to correct tracks",
 }
 _COUNTS = ("histogram", "over time")  # plots of how many leaves there are
+OF_TRAITS = ("plants", "groups")
+"""Those that show any trait."""
 OVER_TIME = ("over time", "curves", "rates", "plants", "groups", "multiples", "timeline")
 """Those that need several images."""
 _BAR = "#44AA99"
@@ -52,7 +54,7 @@ class MeasurePlot(pg.PlotWidget):
         self.setMinimumHeight(190)
         self.setMenuEnabled(False)
         self._right: pg.ViewBox | None = None
-        self.kind = ""
+        self.kind = self.trait = ""
         self.colors: Mapping[int, Color] = {}
         self.picker = PointPicker(self)
 
@@ -154,10 +156,14 @@ class MeasurePlot(pg.PlotWidget):
         draw_leaves(self, measured, "relative_growth_rate", self.colors)
 
     def _draw_plants(self, measured: Measured, area: str) -> None:
-        draw_plants(self, measured, area)
+        draw_plants(self, measured, self._chosen(measured, area))
 
     def _draw_groups(self, measured: Measured, area: str) -> None:
-        draw_groups(self, measured, area)
+        draw_groups(self, measured, self._chosen(measured, area))
+
+    def _chosen(self, measured: Measured, area: str) -> str:
+        """The trait that is compared; the area where there is no such one."""
+        return self.trait if self.trait in measured.by_plant else area
 
 
 def save_figure(figure: QWidget, path: Path) -> None:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
 from napari_leafseg._counts import counted
 from napari_leafseg.editing.edit import leaf_at
+from napari_leafseg.experiment.growth import traits_of
 from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.pipelines.measure import MeasureCache, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.decisions import Places, remember_leaves
@@ -108,7 +109,8 @@ class MeasureWidget(MeasureForm):
         self.tray_panel.closed.connect(self._tray_shown)
         self.filter_box.textChanged.connect(self._filter)
         self.tabs.currentChanged.connect(lambda _index: self._filter())
-        self.plot_box.currentIndexChanged.connect(lambda _index: self._draw())
+        for box in (self.plot_box, self.trait_box):
+            box.currentIndexChanged.connect(lambda _index: self._draw())
         self.copy_button.clicked.connect(self._copy)
         self.save_table.triggered.connect(self._save_table)
         self.save_tables.triggered.connect(self._save_all)
@@ -217,9 +219,9 @@ class MeasureWidget(MeasureForm):
         if measured.decided is not None:
             self.settings_store.take_found(self._asked, measured.decided.notes)
         self.show_state("", True, measured.series)
-        for view, table in ((self.leaves, measured.leaves), (self.plants, measured.plants),
-                            (self.growth, measured.growth), (self.followed, measured.followed)):  # fmt: skip
-            view.show_table(table)
+        for name in ("leaves", "plants", "growth", "followed", "groups"):
+            getattr(self, name).show_table(getattr(measured, name))
+        self.show_traits(traits_of(measured.by_plant), area_column(measured.by_plant))
         self._filter()
         self.summary.setText(series_summary(measured) if measured.series else image_summary(measured))
         if first:
