@@ -76,7 +76,7 @@ def test_it_equals_pycocotools(seed, most):
     assert json.dumps([truth, found]) == before
     with contextlib.redirect_stdout(io.StringIO()):
         data = COCO()
-        data.dataset = copy.deepcopy(truth)
+        data.dataset = {"info": {}, **copy.deepcopy(truth)}  # which older versions ask for
         data.createIndex()
         scoring = COCOeval(data, data.loadRes(copy.deepcopy(found)), "segm")
         scoring.params.maxDets = [1, 10, most]
