@@ -21,6 +21,7 @@ from napari_leafseg.experiment.tray import Tray
 from napari_leafseg.pipelines.measure import MeasureCache, Measured, MeasureEvent, measure_job
 from napari_leafseg.project.decisions import Places, remember_leaves
 from napari_leafseg.project.measurement_settings import ALL_IMAGES, ImageMeasurementSettings, MeasurementSettings
+from napari_leafseg.traits import area_column
 from napari_leafseg.versions import software_versions
 from napari_leafseg.widgets.common.controls import burst_timer, on_canvas, present
 from napari_leafseg.widgets.common.tables import as_text
