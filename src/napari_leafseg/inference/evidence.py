@@ -6,7 +6,6 @@ import numpy as np
 
 from napari_leafseg._opencv import cv2
 from napari_leafseg.inference.dense_output import DISTANCE_ONE
-from napari_leafseg.postprocessing.seeds import smooth_share
 
 _ROUND = 1 / 12  # variance of a coordinate within its pixel
 
@@ -31,49 +30,51 @@ def leaf_evidence(labels: np.ndarray, distance: np.ndarray, foreground: np.ndarr
         other leaves as a share of the highest; ``outline``, its pixels over the root of the area.
     """
     count = int(labels.max(initial=0))
-    rows, columns = np.nonzero(labels)
-    leaf = labels[rows, columns].astype(np.int64)
-    smooth = smooth_share(distance)
+    places = np.flatnonzero(labels)
+    leaf = labels.ravel()[places]
+    smooth = cv2.GaussianBlur(distance.astype(np.float32), (0, 0), 1.0)
+    level = smooth.ravel()[places] / DISTANCE_ONE
 
-    def sums(values: np.ndarray | None = None) -> np.ndarray:
-        return np.bincount(leaf, values, count + 1)[1:]
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(leaf, values, count + 1)[1:] / area
 
-    area = np.maximum(sums(), 1)
-    y, x = sums(rows) / area, sums(columns) / area
+    area = np.maximum(np.bincount(leaf, minlength=count + 1)[1:], 1)
+    rows, columns = np.divmod(places.astype(np.float32), np.float32(labels.shape[1]))
+    y, x = mean(rows), mean(columns)
     dy, dx = rows - y[leaf - 1], columns - x[leaf - 1]
-    first, second, both = sums(dy * dy) / area + _ROUND, sums(dx * dx) / area + _ROUND, sums(dy * dx) / area
+    first, second, both = mean(dy * dy) + _ROUND, mean(dx * dx) + _ROUND, mean(dy * dx)
     spread = np.maximum(first * second - both**2, 1e-3)  # the product of the squared axes
     half = (first + second) / 2
     longer = half + np.sqrt(np.maximum(half**2 - spread, 0))
-    peak = np.zeros(count + 1)
-    np.maximum.at(peak, leaf, smooth[rows, columns])
-    peak = np.maximum(peak[1:], 1e-3)
-    inner, outer, level = _borders(labels, smooth, count)
+    height = np.zeros(count + 1)
+    np.maximum.at(height, leaf, level)
+    height = np.maximum(height[1:], 1e-3)
+    inner, outer, lower = _borders(labels, smooth, count)
     return {
         "log_share": np.log(area / area.max(initial=1)),
-        "height": peak * float(cv2.GaussianBlur(distance, (0, 0), 1.0).max(initial=0)) / DISTANCE_ONE,
-        "plateau": sums(smooth[rows, columns]) / area / peak,
-        "foreground": sums(foreground[rows, columns] / 255) / area,
+        "height": height,
+        "plateau": mean(level) / height,
+        "foreground": mean(foreground.ravel()[places] / 255),
         "compactness": area / (4 * np.pi * np.sqrt(spread)),
         "elongation": np.log(longer / np.maximum(spread / longer, 1e-2)),
-        "passes": level / np.maximum(inner, 1) / peak,
+        "passes": lower / DISTANCE_ONE / np.maximum(inner, 1) / height,
         "outline": (inner + outer) / np.sqrt(area),
     }
 
 
 def _borders(labels: np.ndarray, smooth: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each leaf the sides of pixels at other leaves and at the ground, and the sum of the map's lower side there."""
-    inner, outer, level = np.zeros(count + 1), np.zeros(count + 1), np.zeros(count + 1)
-    for first, second, low in (
-        (labels[1:], labels[:-1], np.minimum(smooth[1:], smooth[:-1])),
-        (labels[:, 1:], labels[:, :-1], np.minimum(smooth[:, 1:], smooth[:, :-1])),
+    inner, outer, lower = np.zeros(count + 1), np.zeros(count + 1), np.zeros(count + 1)
+    for here, beyond in (
+        ((slice(1, None),), (slice(None, -1),)),
+        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
     ):
-        meet = first != second
-        low = low[meet]
-        for own, other in ((first[meet], second[meet]), (second[meet], first[meet])):
-            own = own.astype(np.int64)
+        meet = np.nonzero(labels[here] != labels[beyond])
+        first, second = labels[here][meet], labels[beyond][meet]
+        low = np.minimum(smooth[here][meet], smooth[beyond][meet])
+        for own, other in ((first, second), (second, first)):
             beside = other > 0
             inner += np.bincount(own[beside], minlength=count + 1)
             outer += np.bincount(own[~beside], minlength=count + 1)
-            level += np.bincount(own[beside], low[beside], count + 1)
-    return inner[1:], outer[1:], level[1:]
+            lower += np.bincount(own[beside], low[beside], count + 1)
+    return inner[1:], outer[1:], lower[1:]
