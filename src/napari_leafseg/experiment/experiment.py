@@ -33,8 +33,8 @@ class Experiment:
 
     def copy(self) -> Experiment:
         """Make one that can be changed by itself."""
-        layers = ({path: dict(values) for path, values in layer.items()} for layer in self.layers.values())
-        return Experiment(self.pattern, *layers, {pot: dict(values) for pot, values in self.pots.items()})
+        layers = {name: {path: dict(said) for path, said in layer.items()} for name, layer in self.layers.items()}
+        return Experiment(self.pattern, **layers, pots={pot: dict(values) for pot, values in self.pots.items()})
 
     @property
     def layers(self) -> dict[str, dict[Path, dict[str, str]]]:

@@ -13,6 +13,7 @@ _GAP = 1.5  # times the usual interval: something is missing in between
 _TOGETHER = 0.25  # of the usual interval: one moment of several plants
 _NUMBERING = {
     "plant", "leaf", "track", "plant_track", "frame", "series", "time", "age", "day", "azimuth_deg", "moment",
+    "confidence",
 }  # fmt: skip
 _WHOSE = ("pot", "name")  # what tells the plants of one image apart
 GROUPS = ("genotype", "treatment")

@@ -55,7 +55,7 @@ class ImageMetadata:
     extra : mapping
         Further fields.
     pots : mapping
-        What is known of the plants of a tray, or of those that have names, by the names of pots or plants; “TRAY/POT”
+        What is known of the plants of a tray, or of those that have names, by their pot names or their own; “TRAY/POT”
         where it is of one tray alone.
     """
 

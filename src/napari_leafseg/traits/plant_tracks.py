@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -71,7 +73,8 @@ class _Costs:
         rows = [row_of.get(key, -1) for key in zip(leaves["frame"], leaves["plant"], strict=True)]
         own = leaves.assign(row=rows, weight=np.sqrt(leaves["area_px2"]))
         own = own[own["row"] >= 0]
-        self._leaves = {int(frame): table for frame, table in own[~own["moved"]].groupby("frame")}
+        voting: Any = own[~own["moved"]].groupby("frame")
+        self._leaves = {int(frame): table for frame, table in voting}
         self._weight, given = (
             part.groupby("row")["weight"].sum().reindex(range(len(plants)), fill_value=0.0).to_numpy()
             for part in (own[~own["moved"]], own[own["moved"]])

@@ -126,8 +126,8 @@ def track_series(
     memory = memory or TrackMemory()
     for places in series:
         at = {place: number for number, place in enumerate(places)}
-        own = TrackEdits(*(_renumbered(edges, at) for edges in (edits.links, edits.cuts)))
-        own.moved = [(at[frame], leaf) for frame, leaf in edits.moved if frame in at]
+        moved = [(at[frame], leaf) for frame, leaf in edits.moved if frame in at]
+        own = TrackEdits(_renumbered(edits.links, at), _renumbered(edits.cuts, at), moved)
         tracks = memory.tracks([frames[place] for place in places], own)
         if not len(tracks):
             continue

@@ -159,8 +159,8 @@ def describe_plants(source: Source) -> dict[str, Any]:
     order = group_names(table, area)
     plants = []
     known = table.assign(group=group_titles(table)).dropna(subset=["time", area])
-    for key, rows in known.groupby(whose(known)):
-        series, *own = key
+    each: Any = known.groupby(whose(known))
+    for (series, *own), rows in each:
         group = str(rows["group"].iloc[0])
         color = order.index(group) % COLORS
         times = [float(f"{axis.at(time):.6g}") for time in rows["time"]]

@@ -222,7 +222,7 @@ class MeasureForm(JobWidget):
         return {view.objectName(): view.shown() for view in tabs if isinstance(view, FrameView) and len(view.table)}
 
     def show_traits(self, names: list[str], area: str) -> None:
-        """Offer traits to be drawn; the one that was chosen stays."""
+        """Show which traits can be drawn; the one that was chosen stays."""
         before = self.trait_box.currentData() or area
         self.trait_box.blockSignals(True)
         self.trait_box.clear()

@@ -325,16 +325,15 @@ class MetadataDialog(QDialog):
         super().done(result)
 
 
-def edit_known_images(session: Session, store: ExperimentStore, parent: QWidget) -> MetadataDialog | None:
+def edit_known_images(session: Session, store: ExperimentStore, parent: QWidget) -> None:
     """Open the dialog for the images of the list; what it ends with is kept. Without images, say what to do."""
     paths = [entry.path for entry in session.images]
     if not paths:
         show_info("There are no images in the list. Add some in Images.")
-        return None
+        return
     dialog = MetadataDialog(
         store.experiment, paths, image_names(session), parent, PositionStore.of(session).positions.pot_names()
     )
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.accepted.connect(lambda: store.replace(dialog.experiment))
     dialog.open()
-    return dialog

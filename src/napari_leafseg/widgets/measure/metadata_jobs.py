@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ def find_out(experiment: Experiment, paths: Sequence[Path], names: Mapping[Path,
         pattern, said, alternatives = guess.pattern, str(guess), guess.alternatives
         if pattern:
             said = f"Guessed from the names; fits {guess.fitting:,} of {counted(guess.total, 'name')}."
-    known = Experiment(pattern, *experiment.layers.values()).describe(paths)
+    known = replace(experiment, pattern=pattern).describe(paths)
     if pattern and not said:
         parsed = Pattern.parse(pattern)
         problems = [f"{path.name}: {problem}" for path in paths if (problem := parsed.read(path).problem)]

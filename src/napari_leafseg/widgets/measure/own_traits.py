@@ -56,7 +56,7 @@ class TraitSettings:
         return ColorClasses.of_limits(self.yellow, self.green, self.end, self.saturation, self.value).limits
 
     def put_into(self, notes: MeasurementSettings) -> None:
-        """Have them hold in a project."""
+        """Put them into what a project keeps."""
         notes.traits = self.named
         notes.color_limits = None if self.limits == ColorClasses().limits else self.limits
 
