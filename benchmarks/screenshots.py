@@ -27,7 +27,7 @@ _SAMPLES = Path(__file__).parents[1] / "sample_data"
 _SIZE = (1366, 768)
 _OWN = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 _STEPS = 60  # of the fine-tuning that is shown
-_BRIGHT, _OWN_COLORS = 140, 64  # difference of a pixel's channels from which on it is bright; colors of such pixels
+_BRIGHT, _OWN_COLORS = 85, 64  # difference of a pixel's channels from which on it is bright; colors of such pixels
 _PATIENCE_S = 3600  # a busy machine trains slowly
 
 
