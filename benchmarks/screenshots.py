@@ -176,7 +176,8 @@ def tutorial_growth(studio: Studio) -> None:
     studio.run_all()
     widget = studio.step("measure")
     widget.series_box.setChecked(True)
-    studio.wait(8)
+    studio.until(lambda: widget.measured is not None and widget.measured.series and not widget.job.running)
+    studio.wait(1)
     _save("tutorial_growth", studio.shot())
 
 
@@ -265,8 +266,9 @@ def measure(studio: Studio) -> None:
     """Show the table of leaves beside the image."""
     studio.add_images()
     studio.run()
-    studio.step("measure")
-    studio.wait(5)
+    widget = studio.step("measure")
+    studio.until(lambda: widget.measured is not None and not widget.job.running)
+    studio.wait(1)
     _save("measure", studio.shot())
 
 
