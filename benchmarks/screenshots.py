@@ -27,7 +27,7 @@ _SAMPLES = Path(__file__).parents[1] / "sample_data"
 _SIZE = (1366, 768)
 _OWN = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
 _STEPS = 60  # of the fine-tuning that is shown
-_BRIGHT, _OWN_COLORS = 140, 64  # difference of a pixel's channels from which on it is bright; colors of such pixels
+_BRIGHT, _OWN_COLORS = 85, 64  # difference of a pixel's channels from which on it is bright; colors of such pixels
 _PATIENCE_S = 3600  # a busy machine trains slowly
 _TEXTS: dict[str, list[str]] = {}  # of the widgets, before anything is open
 
@@ -178,7 +178,8 @@ def tutorial_growth(studio: Studio) -> None:
     studio.run_all()
     widget = studio.step("measure")
     widget.series_box.setChecked(True)
-    studio.wait(8)
+    studio.until(lambda: widget.measured is not None and widget.measured.series and not widget.job.running)
+    studio.wait(1)
     _save("tutorial_growth", studio.shot())
 
 
@@ -267,8 +268,9 @@ def measure(studio: Studio) -> None:
     """Show the table of leaves beside the image."""
     studio.add_images()
     studio.run()
-    studio.step("measure")
-    studio.wait(5)
+    widget = studio.step("measure")
+    studio.until(lambda: widget.measured is not None and not widget.job.running)
+    studio.wait(1)
     _save("measure", studio.shot())
 
 
