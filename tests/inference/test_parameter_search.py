@@ -70,6 +70,14 @@ def test_it_suggests_wider_angles_for_a_noisy_embedding_and_keeps_values_that_ca
     assert perfect.best == perfect.current
 
 
+def test_its_values_tell_everything_that_it_was_made_with():
+    truth = discs()
+    search = swept([prediction_of(truth, noise=0.3)], [truth], {"angle": 10, "min_confidence": 0.02})
+    assert search.fixed == {"min_confidence": 0.02}
+    assert search.best_sbd > search.current_sbd
+    assert search.best["min_confidence"] == 0.02
+
+
 def test_small_leaves_are_taken_out_as_the_labels_do_it():
     truth = np.zeros((60, 60), np.int32)
     truth[5:35, 5:30], truth[5:30, 35:55], truth[45:53, 20:28] = 1, 2, 3

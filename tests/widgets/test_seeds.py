@@ -74,3 +74,17 @@ def test_seeds_that_are_deleted_added_and_dragged_regroup_the_leaves(desk, qtbot
     widget.panel.rows["seed_threshold"].set(0.3)  # the model's seeds count again
     qtbot.waitUntil(lambda: not widget.live.busy and len(seeds.data) == 3)
     assert ((labels > 0) == (own > 0)).mean() > 0.99
+
+
+def test_the_seeds_are_those_of_the_leaves_that_the_least_confidence_leaves(desk, qtbot):
+    widget, binding, seeds = desk
+    labels, least = binding.layer.data, widget.panel.rows["min_confidence"]
+    least.set(0.9)  # of two leaves that touch, each is less sure
+    qtbot.waitUntil(lambda: not widget.live.busy and len(binding.document.leaves()) == 1)
+    assert seeds.data.round().tolist() == [[30, 95]]
+    seeds.add([[30.0, 20.0]])
+    qtbot.waitUntil(lambda: not widget.live.busy and len(binding.document.leaves()) == 2)
+    assert labels[30, 20] and not labels[30, 56], "what was left out comes back with a seed of another leaf"
+    least.set(0.0)  # the model's seeds count again
+    qtbot.waitUntil(lambda: not widget.live.busy and len(seeds.data) == 3)
+    qtbot.waitUntil(lambda: len(binding.document.leaves()) == 3)

@@ -203,10 +203,16 @@ class LeafPrediction(Prediction):
             region.model = self.model  # which weighs what the maps tell of a leaf
 
     def seeds(
-        self, seed_threshold: float | None = None, grouping: float | None = None, angle: float | None = None
+        self,
+        seed_threshold: float | None = None,
+        grouping: float | None = None,
+        angle: float | None = None,
+        min_confidence: float | None = None,
     ) -> np.ndarray:
         """Return seeds in the image: float (N, 2), y and x in pixels."""
-        given = {"seed_threshold": seed_threshold, "grouping": grouping, "angle": angle}
+        given = {
+            "seed_threshold": seed_threshold, "grouping": grouping, "angle": angle, "min_confidence": min_confidence,
+        }  # fmt: skip
         values = self.complete({name: value for name, value in given.items() if value is not None})
         found = [np.zeros((0, 2))]
         for region in self.regions:

@@ -12,7 +12,7 @@ from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.inference.label_shapes import refine_labels
 from napari_leafseg.inference.prediction import Prediction, Region
 from napari_leafseg.metrics import score
-from napari_leafseg.models.parameters import ParameterSpec
+from napari_leafseg.models.parameters import MIN_AREA, ParameterSpec
 
 MIN_AREAS = (0.0, 8.0, 16.0, 32.0, 64.0)  # pixels at the working scale
 
@@ -40,7 +40,7 @@ class ParameterSearch:
     gains : tuple of float
         What the best values bring each image, exact; empty until the search is finished.
     fixed : dict
-        Choices that it was made with, where they are not the model's own.
+        Values that it was made with and did not vary, where they are not the model's own.
     """
 
     row: ParameterSpec
@@ -197,8 +197,8 @@ def _search_grid(
     """Score every combination at the working scale."""
     (row_name, rows), (column_name, columns) = axes
     named = {tunable.name: tunable for tunable in usable[0][0].tunables}
-    choices = [spec for spec in named.values() if spec.choices]
-    fixed = {spec.name: current[spec.name] for spec in choices if current[spec.name] != spec.default}
+    others = [spec for spec in named.values() if spec.name not in (row_name, column_name, MIN_AREA.name)]
+    fixed = {spec.name: current[spec.name] for spec in others if current[spec.name] != spec.default}
     sbd = np.zeros((len(usable), len(rows), len(columns), len(smallest)))
     count = np.zeros_like(sbd)
     done, leaves = 0, 0
