@@ -182,9 +182,8 @@ def batch(
 ) -> None:
     """Segment, measure and report a whole experiment; called again, it goes on where it was."""
     from napari_leafseg.experiment.gather import gather
-    from napari_leafseg.experiment.positions import Positions
     from napari_leafseg.pipelines.batch.config import BatchSettings
-    from napari_leafseg.pipelines.batch.setups import read_tray
+    from napari_leafseg.pipelines.batch.setups import pots_of, read_tray
 
     values = given_values(model, param, seed_threshold=seed_threshold, angle=angle, score_threshold=score_threshold,
                     mask_threshold=mask_threshold, overlap=overlap, min_area=min_area)  # fmt: skip
@@ -195,10 +194,8 @@ def batch(
         traits=tuple(trait or ()), marker_mm=marker_size, color_card=color_card,
         color_limits=given_limits(color_limits),
     )  # fmt: skip
-    told = pattern is not None or metadata is not None
     setups = None if tray is None else read_tray(tray)
-    held = setups if isinstance(setups, Positions) else Positions({} if setups is None else {Path(): setups})
-    pots = held.pot_names()
+    told, pots = pattern is not None or metadata is not None, pots_of(setups)
     known = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first, pots=pots)
     asked = known if told else None
     done = _run_batch(images, output, settings, workers, scheduler or None, known=asked, setups=setups)

@@ -57,6 +57,12 @@ def read_tray(source: Path) -> Tray | Positions:
         ) from error
 
 
+def pots_of(given: Tray | Positions | None) -> list[str]:
+    """Name the pots of what `read_tray` read that are not empty."""
+    held = Positions({Path(): given}) if isinstance(given, Tray) else given or Positions()
+    return held.pot_names()
+
+
 def unknown_pots(experiment: Experiment, tasks: Sequence[Task]) -> list[str]:
     """Say which pots something is known of that no tray has."""
     if not experiment.pots:
