@@ -197,10 +197,8 @@ def batch(
     setups = None if tray is None else read_tray(tray)
     held = setups if isinstance(setups, Positions) else Positions({} if setups is None else {Path(): setups})
     pots = held.pot_names()
-    asked = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first, pots=pots)
-    done = _run_batch(
-        images, output, settings, workers, scheduler or None, known=asked if told else None, setups=setups
-    )
+    ask = partial(gather, pattern=given_pattern(pattern), table=metadata, day_first=day_first, pots=pots)
+    done = _run_batch(images, output, settings, workers, scheduler or None, known=ask if told else None, setups=setups)
     out.print(
         f"{counted(done.total - done.failed, 'image')} done, {done.failed} not. Report: {escape(str(done.report))}",
         soft_wrap=True,
