@@ -123,3 +123,8 @@ def test_long_tables_have_decimal_commas_beside_yes_and_no(tables, tmp_path):
 def test_excel_takes_names_with_control_characters(tmp_path):
     write_table(tmp_path / "a.xlsx", pd.DataFrame({"genotype": ["w\x0bt\x00"], "area_px2": [1.5]}), TableStyle(".xlsx"))
     assert pd.read_excel(tmp_path / "a.xlsx")["genotype"].tolist() == ["w t "]
+
+
+def test_a_table_that_has_a_row_a_value_stays_so():
+    table = pd.DataFrame({"group": ["wt"], "trait": ["area_mm2"], "mean": [2.0], "sd": [1.0]})
+    assert long_form(table).equals(table)

@@ -193,7 +193,8 @@ def test_only_series_that_changed_are_followed_again(monkeypatch):
     second = tracking.track_series(frames, series, memory=memory)
     assert first.equals(second)
     assert len(followed) == 1  # both series are the same
-    frames[7].leaves.loc[0, "centroid_y_px"] += 30.0
+    shifted = frames[7].leaves["centroid_y_px"] + [30.0, *[0.0] * (len(frames[7].leaves) - 1)]
+    frames[7] = frames[7]._replace(leaves=frames[7].leaves.assign(centroid_y_px=shifted))
     changed = tracking.track_series(frames, series, memory=memory)
     assert len(followed) == 2
     edits = TrackEdits(cuts=[((0, 1), (1, 1))])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg._counts import counted
+from napari_leafseg.editing.leaf_places import LeafPlace
 from napari_leafseg.experiment import Described, Grouping, add_metadata, group_series
 from napari_leafseg.experiment.growth import group_table, last_of, plant_curves, summarize_tracks, with_traits
 from napari_leafseg.experiment.positions import Setup
@@ -25,7 +26,7 @@ from napari_leafseg.project.measurement_settings import ImageMeasurementSettings
 from napari_leafseg.traits import Measurements, area_column, in_millimeters, measure
 from napari_leafseg.traits.color import ColorClasses
 from napari_leafseg.traits.extra import TraitFunction, all_traits, trait_digest
-from napari_leafseg.traits.tracking import TrackMemory, growth, track_series
+from napari_leafseg.traits.tracking import TrackMemory, growth, stacked, track_series
 
 _NOTHING_SET = Setup()
 
@@ -99,6 +100,8 @@ class MeasureCache:
         self._most = most
         self.tracks = TrackMemory()
         self._measured: dict[Hashable, Measurements] = {}
+        self._metric: dict[Hashable, tuple[Measurements, Measurements]] = {}  # by table and scale
+        self._finished: dict[Hashable, Measurements] = {}  # with what is verified, of images without a prediction
         self._confidence: dict[Hashable, tuple[weakref.ref[Any], dict[int, float]]] = {}
 
     def measure(
@@ -109,6 +112,9 @@ class MeasureCache:
         digest = hashlib.sha1(np.ascontiguousarray(labels).data).digest()
         decided = tuple(sorted((plants or {}).items())), tuple(sorted(names.items()))
         key = frame.key, digest, labels.shape, *decided, setup.without_scale(), "" if own is None else own.key
+        whole = (*key, frozenset(frame.verified))
+        if frame.prediction is None and whole in self._finished:
+            return self._finished[whole]
         known = self._measured.get(key)
         if known is None:
             raw = frame.image()
@@ -127,7 +133,21 @@ class MeasureCache:
         else:
             confidence = self._confidence_of(frame, labels, (frame.key, digest))
             leaves["confidence"] = [confidence.get(leaf, np.nan) for leaf in leaves["leaf"]]
-        return Measurements(leaves, known.plants, known.midribs)
+        found = Measurements(leaves, known.plants, known.midribs)
+        if frame.prediction is None:
+            self._keep(self._finished, whole, found)
+        return found
+
+    def in_unit(self, item: Measurements, px_per_mm: float | None) -> Measurements:
+        """Return measurements in millimeters, or as they are where no scale is known."""
+        if px_per_mm is None:
+            return item
+        known = self._metric.get((id(item.leaves), px_per_mm))
+        if known is None or known[0] is not item:
+            leaves, plants = (in_millimeters(table, px_per_mm) for table in (item.leaves, item.plants))
+            known = item, Measurements(leaves, plants, item.midribs)
+            self._keep(self._metric, (id(item.leaves), px_per_mm), known)
+        return known[1]
 
     def _confidence_of(self, frame: Frame, labels: np.ndarray, key: Hashable) -> dict[int, float]:
         from napari_leafseg.inference.confidence import leaf_confidence
@@ -145,6 +165,29 @@ class MeasureCache:
         while len(kept) >= self._most:
             del kept[next(iter(kept))]
         kept[key] = value
+
+
+class _PlacesOf(Mapping[int, dict[int, LeafPlace]]):
+    """Where the leaves of measured frames lie, found out frame by frame where it is asked."""
+
+    def __init__(self, measured: Sequence[Measurements]) -> None:
+        self._measured, self._known = measured, dict[int, dict[int, LeafPlace]]()
+
+    def __getitem__(self, frame: int) -> dict[int, LeafPlace]:
+        if frame not in self._known:
+            if not 0 <= frame < len(self._measured):
+                raise KeyError(frame)
+            self._known[frame] = places_of_table(self._measured[frame].leaves)
+        return self._known[frame]
+
+    def __contains__(self, frame: object) -> bool:
+        return isinstance(frame, int) and 0 <= frame < len(self._measured)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self._measured)))
+
+    def __len__(self) -> int:
+        return len(self._measured)
 
 
 @dataclass(frozen=True)
@@ -169,7 +212,7 @@ class Measured:
         What a person should know of scale, pots, and decisions that are not applied.
     decided : FoundAgain, optional
         What people decided, by the numbers that leaves have now.
-    places : dict
+    places : mapping
         Where the leaves lie, by frame and leaf.
     """
 
@@ -239,11 +282,8 @@ def measure_job(
         yield MeasureEvent(int(event.done), len(frames) + 1, f"Measuring {event.message}")
     described = [Described() if known is None else known(frame.path) for frame in frames]
     scales, said = _one_unit(scales, frames)
-    metric = [
-        Measurements(in_millimeters(item.leaves, scale), in_millimeters(item.plants, scale), item.midribs)
-        for item, scale in zip(pixels, scales, strict=True)
-    ]
-    places = {number: places_of_table(item.leaves) for number, item in enumerate(pixels)}
+    metric = [cache.in_unit(item, scale) for item, scale in zip(pixels, scales, strict=True)]
+    places = _PlacesOf(pixels)
     decided = find_leaves(notes, places)
     tables = _tables(frames, pixels, metric, described, decided.holding, cache.tracks)
     cache.tracks.forget_unused()
@@ -290,7 +330,7 @@ def _tables(
         edits = track_edits_of(notes)
         tracks = track_series(pixels, [one.places for one in grouping.series], edits, memory)
         if len(tracks):
-            keys = tracks.set_index(["frame", "leaf"])["track"]
+            keys = dict(zip(zip(tracks["frame"], tracks["leaf"], strict=True), tracks["track"], strict=True))
             leaves.insert(2, "track", [int(keys[key]) for key in zip(leaves["frame"], leaves["leaf"], strict=True)])
             curves = add_metadata(growth(tracks, metric, _moments(grouping, len(frames))), "frame", of_image)
             curves["lasts"] = last_of(curves, [one.places for one in grouping.series])
@@ -334,11 +374,8 @@ def _measure(
 def _joined(tables: list[pd.DataFrame], frames: list[Frame], order: list[int]) -> pd.DataFrame:
     if len(tables) == 1:
         return tables[0]
-    full = []
-    for number in order:
-        table = tables[number].copy()
-        table.insert(0, "frame", number)
-        table.insert(1, "image", frames[number].name)
-        full.append(table)
-    filled = [table for table in full if len(table)] or full[:1]
-    return pd.concat(filled, ignore_index=True)
+    whole = stacked([tables[number] for number in order])
+    numbers = np.array(order)[whole.pop("frame").to_numpy(int)]
+    whole.insert(0, "frame", numbers)
+    whole.insert(1, "image", [frames[number].name for number in numbers])
+    return whole

@@ -137,6 +137,8 @@ def long_form(table: pd.DataFrame) -> pd.DataFrame:
 
     Values that are not known have no row.
     """
+    if "trait" in table:  # a row a value already
+        return table
     names = [column for column in table.columns if is_name(table, column)]
     traits = [column for column in table.columns if column not in names]
     yes_or_no = {column: float for column in traits if pd.api.types.is_bool_dtype(table[column])}  # 1 and 0

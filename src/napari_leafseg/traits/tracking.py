@@ -22,6 +22,7 @@ _OF_LEAF = ["plant", "leaf", "area_px2", "centroid_y_px", "centroid_x_px"]
 _OF_PLANT = ["plant", "center_y_px", "center_x_px", "diameter_px"]
 _AZIMUTH, _RADIUS, _AREA = 3.0, 0.6, 0.3
 _CUTOFF = 1.5
+_MOST = 20_000  # frames whose hashes are remembered
 
 
 def track_leaves(frames: Sequence[Measurements], track_edits: TrackEdits | None = None) -> pd.DataFrame:
@@ -75,10 +76,11 @@ class TrackMemory:
 
     def __init__(self, known: Mapping[str, pd.DataFrame] | None = None) -> None:
         self._known, self.used = dict(known or {}), dict[str, pd.DataFrame]()
+        self._digests: dict[int, tuple[Measurements, bytes]] = {}
 
     def tracks(self, frames: Sequence[Measurements], track_edits: TrackEdits) -> pd.DataFrame:
         """Return what `track_leaves` gives."""
-        key = _digest(frames, track_edits)
+        key = hashlib.sha1(repr(track_edits).encode() + b"|".join(map(self._digest_of, frames))).hexdigest()
         found = self.used.get(key, self._known.get(key))
         if found is None:
             found = track_leaves(frames, track_edits)
@@ -89,16 +91,24 @@ class TrackMemory:
         """Keep what was asked since the last call alone."""
         self._known, self.used = self.used, {}
 
+    def _digest_of(self, item: Measurements) -> bytes:
+        """A hash of a frame, which is worked out once for each table."""
+        known = self._digests.get(id(item.leaves))
+        if known is None or known[0].leaves is not item.leaves or known[0].plants is not item.plants:
+            if len(self._digests) >= _MOST:
+                self._digests.clear()
+            known = self._digests[id(item.leaves)] = item, _digest(item)
+        return known[1]
 
-def _digest(frames: Sequence[Measurements], track_edits: TrackEdits) -> str:
-    """A hash of all that tracks follow from."""
-    told = hashlib.sha1(repr(track_edits).encode())
-    for item in frames:
-        for table, names in ((item.leaves, _OF_LEAF), (item.plants, _OF_PLANT)):
-            for name in names if len(table) else ():
-                told.update(table[name].to_numpy(float).tobytes())
-            told.update(b"|")
-    return told.hexdigest()
+
+def _digest(item: Measurements) -> bytes:
+    """A hash of all of a frame that tracks follow from."""
+    told = hashlib.sha1()
+    for table, names in ((item.leaves, _OF_LEAF), (item.plants, _OF_PLANT)):
+        if len(table):
+            told.update(np.ascontiguousarray(table[names].to_numpy(float)).tobytes())
+        told.update(b"|")
+    return told.digest()
 
 
 def track_series(
@@ -216,6 +226,13 @@ def _chains(edges: set[Edge], nodes: pd.DataFrame) -> dict[LeafKey, int]:
     return tracks
 
 
+def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return tables of several frames as one, with the frame's number in ``frame``; empty ones have no rows in it."""
+    full = [(number, table) for number, table in enumerate(tables) if len(table)]
+    whole = pd.concat([table for _, table in full] or list(tables[:1]), ignore_index=True)
+    return whole.assign(frame=np.repeat([number for number, _ in full], [len(table) for _, table in full]))
+
+
 def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence[float] | None = None) -> pd.DataFrame:
     """Return the area of each tracked leaf over time, and how fast it grows.
 
@@ -238,8 +255,7 @@ def growth(tracks: pd.DataFrame, frames: Sequence[Measurements], times: Sequence
     area = next(filter(None, (area_column(item.leaves) for item in frames)), "area_px2")
     if not len(tracks):
         return pd.DataFrame(columns=[*_GROWTH[:5], area, *_GROWTH[5:]])
-    full = [item.leaves.assign(frame=number) for number, item in enumerate(frames) if len(item.leaves)]
-    leaves = pd.concat(full, ignore_index=True)
+    leaves = stacked([item.leaves for item in frames])
     pot = [name for name in ("pot", "name") if name in leaves][:1]
     table = tracks.merge(leaves[["frame", "leaf", area, *pot]], on=["frame", "leaf"])
     for name in pot:  # of images without a tray, or whose plants have no names

@@ -64,12 +64,12 @@ class MeasureForm(JobWidget):
         self.known_button = push_button(
             "plants_and_dates", "Plants and dates …", tip="Which plant each image of the list shows, and when"
         )
+        column.addWidget(self.series_box)
         several = QHBoxLayout()
-        several.addWidget(self.series_box, 1)
-        several.addWidget(self.known_button)
+        several.addWidget(self.known_button, 1)
         tip = "Traits of your own, and which colors count as green, yellow and brown"
         self.traits_button = push_button("own_traits", "Traits …", tip=tip)
-        several.addWidget(self.traits_button)
+        several.addWidget(self.traits_button, 1)
         column.addLayout(several)
         column.addWidget(self.summary)
         column.addWidget(self.hint)
