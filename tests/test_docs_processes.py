@@ -46,7 +46,7 @@ def test_dask_on_the_command_line_computes_a_batch(cluster, tmp_path):
     command = ["batch", "day*/**/*.jpg", "--output", "experiment", "--scheduler", cluster]
     said = tmp_path / "said.txt"
     assert run_command(command, tmp_path, said, 400) == 0, said.read_text()
-    assert list(pd.read_csv(tmp_path / "experiment" / "images.csv")["image"]) == ["p1"]
+    assert len(pd.read_csv(tmp_path / "experiment" / "images.csv")) == 1
 
 
 PROGRAM = """
