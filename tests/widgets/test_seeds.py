@@ -84,7 +84,8 @@ def test_the_seeds_are_those_of_the_leaves_that_the_least_confidence_leaves(desk
     assert seeds.data.round().tolist() == [[30, 95]]
     seeds.add([[30.0, 20.0]])
     qtbot.waitUntil(lambda: not widget.live.busy and len(binding.document.leaves()) == 2)
-    assert labels[30, 20] and not labels[30, 56], "what was left out comes back with a seed of another leaf"
+    assert labels[30, 20]
+    assert not labels[30, 56], "what was left out comes back with a seed of another leaf"
     least.set(0.0)  # the model's seeds count again
     qtbot.waitUntil(lambda: not widget.live.busy and len(seeds.data) == 3)
     qtbot.waitUntil(lambda: len(binding.document.leaves()) == 3)

@@ -78,8 +78,9 @@ def pack_prediction(prediction: Prediction) -> bytes:
             arrays[f"{number}/mask"] = np.packbits(frame.mask)
         for at, region in enumerate(frame.regions):
             arrays |= {f"{number}/{at}/{name}": array for name, array in region.arrays().items()}
+    number = _BEFORE if prediction.model.confidence is None else FORMAT
     header = {
-        "format": _BEFORE if prediction.model.confidence is None else FORMAT, "key": prediction.key, "series": len(prediction.shape) == 3,
+        "format": number, "key": prediction.key, "series": len(prediction.shape) == 3,
         "model": _written(prediction.model), "family": prediction.family.kind,
         "frames": [frame.model_dump() for frame in frames],
     }  # fmt: skip

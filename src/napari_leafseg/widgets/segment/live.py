@@ -150,6 +150,8 @@ def _compute(
 
 def seed_points(prediction: Any, values: dict[str, float]) -> np.ndarray:
     """Return seeds as points: (N, 2), or (N, 3) with the frame first for a time series."""
-    chosen = {name: values[name] for name in ("seed_threshold", "angle", "grouping", "min_confidence") if name in values}
+    chosen = {
+        name: values[name] for name in ("seed_threshold", "angle", "grouping", "min_confidence") if name in values
+    }
     points = [np.insert(frame.seeds(**chosen), 0, number, axis=1) for number, frame in enumerate(prediction.frames)]
     return np.concatenate(points)[:, -len(prediction.shape) :]
