@@ -1,6 +1,9 @@
 """What the maps tell of a leaf, how it is weighed into a confidence, and leaves of low confidence that are left out."""
 
+import io
+import json
 import math
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -131,6 +134,14 @@ def test_a_kept_prediction_weighs_as_before(maps):
     assert again.model == prediction.model
     assert np.array_equal(again.labels(), prediction.labels())
     assert leaf_confidence(again, again.labels()) == leaf_confidence(prediction, prediction.labels())
+
+
+def test_versions_that_know_no_weights_say_that_a_kept_prediction_is_newer(maps):
+    for weights, number in ((BY_FOREGROUND, 2), (None, 1)):
+        with zipfile.ZipFile(io.BytesIO(pack_prediction(predict(maps, weights)))) as archive:
+            header = json.loads(archive.read("header.json"))
+        assert header["format"] == number
+        assert ("confidence" in header["model"]) == (weights is not None)
 
 
 def test_the_fit_finds_what_tells_right_leaves_from_others():

@@ -159,6 +159,14 @@ def test_a_calibration_becomes_part_of_how_evidence_is_weighed(tmp_path):
     assert card.defaults["min_confidence"] == round(calibrate(0.2, (2.0, -0.5)), 2) > 0
 
 
+@pytest.mark.parametrize(("least", "offset"), [(0.5, 5.0), (1.0, 0.0)])
+def test_a_calibration_leaves_the_least_confidence_in_its_range(tmp_path, least, offset):
+    weights, _ = pair(tmp_path, "leaf-small")
+    write_confidence(weights, ConfidenceWeights(offset=1.5, evidence={"height": (0.7, 0.1, 0.8)}), least)
+    write_calibration(weights, (1.0, offset))
+    assert read_card(weights).defaults["min_confidence"] == 0.95
+
+
 def test_another_model_under_the_same_name_is_another_experiment(tmp_path, tiny_checkpoint):
     place = Path(shutil.copy(tiny_checkpoint, tmp_path / "mine.safetensors"))
     settings = BatchSettings(model=str(place))

@@ -152,5 +152,12 @@ def test_own_traits_and_limits_of_colors_of_the_project_are_in_the_tables(folder
     assert leaves["twice"].tolist() == (2 * leaves["area_px2"]).tolist()
     assert leaves["green_area_px2"].tolist() == leaves["area_px2"].tolist()
     assert run(folder)[1]
+    settings.traits, settings.color_limits = (), (0.0, 360.0, 360.0, 0.0, 0.0)
+    settings.write(folder / "out" / "project")
+    list(update_experiment(folder / "out", workers=0))
+    leaves = table(folder, "leaves")
+    assert "twice" not in leaves, "what was taken out of Measure again"
+    assert leaves["yellow_area_px2"].tolist() == leaves["area_px2"].tolist()
+    assert run(folder)[1]
     command = ["batch", str(folder / "plants"), "--output", str(folder / "x"), "--color-limits", "70,65"]
     assert "where yellow and green begin" in str(CliRunner().invoke(app, command).exception)

@@ -21,7 +21,8 @@ from napari_leafseg.errors import InputFileError, plain_reason
 from napari_leafseg.inference.prediction import ModelInfo, Prediction, StackPrediction
 from napari_leafseg.models.registry import get_family, resolve
 
-FORMAT = 1
+FORMAT = 2
+_BEFORE = 1  # without `ModelInfo.confidence`: versions that know no such entry read it
 _MOST = 4 * 2**30  # bytes that a prediction may unpack to
 _HEADER = "header.json"
 Span = tuple[int, int]
@@ -77,8 +78,9 @@ def pack_prediction(prediction: Prediction) -> bytes:
             arrays[f"{number}/mask"] = np.packbits(frame.mask)
         for at, region in enumerate(frame.regions):
             arrays |= {f"{number}/{at}/{name}": array for name, array in region.arrays().items()}
+    number = _BEFORE if prediction.model.confidence is None else FORMAT
     header = {
-        "format": FORMAT, "key": prediction.key, "series": len(prediction.shape) == 3,
+        "format": number, "key": prediction.key, "series": len(prediction.shape) == 3,
         "model": _written(prediction.model), "family": prediction.family.kind,
         "frames": [frame.model_dump() for frame in frames],
     }  # fmt: skip

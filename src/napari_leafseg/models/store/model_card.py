@@ -221,8 +221,10 @@ def write_calibration(path: Path, calibration: tuple[float, float]) -> Path:
         return _rewrite(path, replace(card, calibration=curve))
     least = card.defaults.get("min_confidence", 0.0)
     if least:
+        most = next(spec.maximum for spec in card.family.parameters if spec.name == "min_confidence")
+        least = min(least, most)
         odds = curve[0] * math.log(least / (1 - least)) + curve[1]
-        least = round(1 / (1 + math.exp(-odds)), 2)
+        least = min(round(1 / (1 + math.exp(-odds)), 2), most)
     return write_confidence(path, card.confidence.calibrated(*curve), least)
 
 

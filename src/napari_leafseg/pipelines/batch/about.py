@@ -25,6 +25,13 @@ class _Known(Entries):
     hand: dict[str, str] = Field({})
 
 
+class _OwnTraits(Entries):
+    """What *Measure* said of traits."""
+
+    traits: tuple[str, ...] = Field(())
+    color_limits: tuple[float, ...] | None = None
+
+
 class _About(Entries):
     """What ``batch.json`` has to look like; a later version may say more."""
 
@@ -39,6 +46,7 @@ class _About(Entries):
     pots: dict[str, dict[str, str]] = Field({})
     setups: dict[str, dict[str, Any]] = Field({})
     model: dict[str, Any] = Field({})
+    own_traits: _OwnTraits | None = Field(None)
 
 
 def read_about(place: Path) -> tuple[dict[str, Any], BatchSettings]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,6 +156,27 @@ def with_own_traits(settings: BatchSettings, project: str | Path | None) -> Batc
     chosen = read_measurement_settings(Path(project))
     traits = tuple(dict.fromkeys([*settings.traits, *chosen.traits]))
     return settings.model_copy(update={"traits": traits, "color_limits": settings.color_limits or chosen.color_limits})
+
+
+def own_traits_of(settings: BatchSettings, project: str | Path | None) -> dict[str, Any]:
+    """Return the traits of one's own and limits of colors that a project's *Measure* says, for ``batch.json``.
+
+    Where there is no project, those of the settings, with which one is made.
+    """
+    said = settings if project is None else read_measurement_settings(Path(project))
+    return {"traits": list(said.traits), "color_limits": said.color_limits}
+
+
+def without_earlier_traits(settings: BatchSettings, about: Mapping[str, Any], project: Path) -> BatchSettings:
+    """Return settings without what a project's *Measure* said in the last run, where it says something else now."""
+    then = about.get("own_traits")  # which earlier versions do not write
+    if then is None or not (project / "project.json").exists():
+        return settings
+    now = read_measurement_settings(project)
+    limits = tuple(then.get("color_limits") or ()) or None
+    changed = limits != now.color_limits and settings.color_limits == limits
+    traits = tuple(name for name in settings.traits if name not in then.get("traits", ()) or name in now.traits)
+    return settings.model_copy(update={"traits": traits, "color_limits": None if changed else settings.color_limits})
 
 
 def _words(value: Any) -> str:

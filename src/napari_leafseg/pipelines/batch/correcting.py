@@ -16,7 +16,7 @@ from napari_leafseg.experiment.positions import Positions
 from napari_leafseg.io import label_path, read_labels
 from napari_leafseg.models.store.zoo import find_model
 from napari_leafseg.pipelines.batch.about import known_before, positions_before, read_about
-from napari_leafseg.pipelines.batch.before import Before
+from napari_leafseg.pipelines.batch.before import Before, without_earlier_traits
 from napari_leafseg.pipelines.batch.config import file_hash
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task
 from napari_leafseg.pipelines.batch.places import find_files, own_project
@@ -182,6 +182,8 @@ def update_experiment(
     said, before = known, Before.of(place)
     if before is not None and before.typed() != about.get("typed_scale", settings.px_per_mm):
         settings = settings.model_copy(update={"px_per_mm": None})  # so that what was typed since is asked for
+
+    settings = without_earlier_traits(settings, about, folder)
 
     def gather(_paths: Sequence[Path]) -> tuple[Experiment, list[str]]:
         return said, []

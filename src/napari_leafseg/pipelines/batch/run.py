@@ -30,7 +30,7 @@ from napari_leafseg.inference.tta import find_preset
 from napari_leafseg.io.exchange.formats import find_format
 from napari_leafseg.models.parameters import check_values
 from napari_leafseg.models.store.zoo import describe_model, find_model
-from napari_leafseg.pipelines.batch.before import Before, with_own_traits
+from napari_leafseg.pipelines.batch.before import Before, own_traits_of, with_own_traits
 from napari_leafseg.pipelines.batch.config import BatchSettings, file_hash
 from napari_leafseg.pipelines.batch.decisions import NOTHING_DECIDED, Decisions, read_decisions, tell_tasks
 from napari_leafseg.pipelines.batch.find import FoundTasks, Task, find_tasks
@@ -134,7 +134,7 @@ def run_batch(
         tasks = tell_tasks(set_up(tasks, experiment, settings, setups, decisions.scales), decisions)
         notes = [*notes, *unknown_pots(experiment, tasks)]
         typed = settings.px_per_mm if before is None or before.project is None else before.typed()
-        _write_about(place, settings, digest, tasks, experiment, typed)
+        _write_about(place, settings, digest, tasks, experiment, typed, own_traits_of(settings, project))
     total, results = len(tasks) + len(errors), list(errors)
     yield from _first_events(left_out, [*_told(tasks), *notes], errors, total)
     yield from _work(place, tasks, settings, digest, results, workers, scheduler)
@@ -291,7 +291,7 @@ def _check(settings: BatchSettings, place: Path, here: bool) -> str:
 
 def _write_about(
     place: Path, settings: BatchSettings, digest: str, tasks: Sequence[Task], experiment: Experiment,
-    typed: float | None,
+    typed: float | None, own_traits: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """``batch.json``: what is done, with which model and software, and what is known of the images."""
     card = describe_model(settings.model)
@@ -305,6 +305,7 @@ def _write_about(
         "settings": settings.model_dump(),
         "digest": digest,
         "typed_scale": typed,
+        "own_traits": own_traits,
         "images": len(tasks),
         "place": str(place.absolute()),
         "files": {task.name: os.path.abspath(task.path) for task in tasks},
