@@ -89,3 +89,16 @@ def test_the_seeds_are_those_of_the_leaves_that_the_least_confidence_leaves(desk
     least.set(0.0)  # the model's seeds count again
     qtbot.waitUntil(lambda: not widget.live.busy and len(seeds.data) == 3)
     qtbot.waitUntil(lambda: len(binding.document.leaves()) == 3)
+
+
+def test_undo_to_values_of_a_version_without_a_parameter_shows_its_default(desk, qtbot):
+    widget, binding, _seeds = desk
+    least = widget.panel.rows["min_confidence"]
+    record = widget.session.record(binding.image)
+    record.parameters = {name: value for name, value in record.parameters.items() if name != "min_confidence"}
+    least.set(0.9)
+    qtbot.waitUntil(lambda: not widget.live.busy and len(binding.document.leaves()) == 1)
+    widget._end_tuning()
+    binding.undo()
+    qtbot.waitUntil(lambda: len(binding.document.leaves()) == 3)
+    assert widget.panel.values()["min_confidence"] == 0

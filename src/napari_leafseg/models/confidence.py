@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import ConfigDict, Field, Strict
+
+from napari_leafseg._entries import Entries
 
 Evidence = Literal["log_share", "height", "plateau", "foreground", "compactness", "elongation", "passes", "outline"]
 """What `napari_leafseg.inference.evidence` tells of a leaf."""
@@ -16,7 +18,7 @@ _Scale = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 _FARTHEST = 4.0  # standard deviations from the mean: evidence beyond counts no more
 
 
-class ConfidenceWeights(BaseModel):
+class ConfidenceWeights(Entries):
     """A logistic curve over the evidence.
 
     Attributes
@@ -27,7 +29,7 @@ class ConfidenceWeights(BaseModel):
         By name: mean and standard deviation over the leaves of the fit, and the weight of one deviation.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     offset: _Number
     evidence: dict[Evidence, tuple[_Number, _Scale, _Number]]

@@ -291,7 +291,7 @@ class SegmentWidget(SegmentForm):
         item.parameters = dict(values)
         self.seeds.forget(image)
         if image is self.image and item.prediction is not None:
-            for name, value in values.items():
+            for name, value in {**item.prediction.defaults(), **values}.items():  # earlier versions had fewer
                 self.panel.rows[name].set(value, tell=False)
             self.keep_values(item.prediction, self.panel.values())
 
