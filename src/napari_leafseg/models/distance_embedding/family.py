@@ -38,7 +38,8 @@ DISTANCE_EMBEDDING = ModelFamily(
         ),
         ParameterSpec(
             "min_confidence", "Least confidence", "", 0.0, 0.95, 0.01, 0.0, 2,
-            "Leaves of lower confidence are left out: ground, edges and algae that look like leaves.",
+            "Leaves of lower confidence are left out: ground, edges and algae that look like leaves. "
+            "The published grouping keeps all.",
         ),
     ),
 )  # fmt: skip
