@@ -5,7 +5,8 @@ labeled images that a model learns from (fluorescence, strap leaves, PhenoLeaf, 
 kind in the training's recipe are compared with the truth; each set counts by the root of its leaves. Then labels of the
 sets that are kept aside are scored without a least confidence, with that of the fit, and with that of a fit which saw
 none of the same plants (“without its kind”). The least confidence is where the chance that a leaf is found (Dice over
-0.5) is `FOUND_LEAST`. ``--write`` changes the model's card.
+0.5) is `FOUND_LEAST`. ``--write`` brings the chance to
+the share of right leaves in fluorescence and synthetic plants, and changes the model's card.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import yaml
 from benchmarks.real_images import read_set
 from benchmarks.record import add_record_option, write_result
 from napari_leafseg import load_model
-from napari_leafseg.inference.calibration import RIGHT, calibration_error, fit_confidence
+from napari_leafseg.inference.calibration import RIGHT, calibrate, calibration_error, fit_calibration, fit_confidence
 from napari_leafseg.inference.evidence import leaf_evidence
 from napari_leafseg.inference.leaf_prediction import LeafPrediction
-from napari_leafseg.metrics import LeafScore, score
+from napari_leafseg.metrics import score
 from napari_leafseg.metrics.leaves import dice_table
 from napari_leafseg.models.confidence import ConfidenceWeights
 from napari_leafseg.models.store.model_card import write_confidence
@@ -36,6 +37,7 @@ FIRST_SEED, SCENES = 880_000, 90
 FOUND_LEAST = 0.15
 LEARNED = ("phenoleaf", "frames", "fluorescence-learned", "strap-learned", "scenes")
 MEASURED = ("fluorescence", "seedlings", "synthetic", "phenoleaf", "frames", "yucca", "grounds")
+MIXED = ("fluorescence", "synthetic")  # whose mixture the chance is brought to
 KIN = {"fluorescence": "fluorescence-learned", "yucca": "strap-learned", "phenoleaf": "phenoleaf", "frames": "frames"}
 Seen = list[tuple[LeafPrediction, np.ndarray]]
 
@@ -95,26 +97,38 @@ def fit(
     return weights, round(float(1 / (1 + np.exp(-odds))), 2)
 
 
-def measure(seen: Seen, weights: ConfidenceWeights, least: float) -> dict[str, float]:
-    """Score labels with a least confidence, and how far the confidence is the chance that a leaf is right."""
-    scores: list[LeafScore] = []
+def brought(seen: Seen, weights: ConfidenceWeights, least: float) -> tuple[ConfidenceWeights, float]:
+    """Bring the chance to the share of leaves that is right here; the least confidence leaves out the same."""
+    sure, right = chances(seen, weights, 0.0)
+    curve = fit_calibration(sure, right)
+    return weights.calibrated(*curve), round(calibrate(least, curve), 2)
+
+
+def chances(seen: Seen, weights: ConfidenceWeights, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Chance (N,) and whether right (N,) of all leaves."""
     sure: list[float] = []
     right: list[bool] = []
     for prediction, truth in seen:
         for region in prediction.regions:
-            region.model = replace(prediction.model, calibration=None, confidence=weights)
+            region.model = replace(prediction.model, confidence=weights)
         labels = prediction.labels(min_confidence=least)
-        scores.append(score(labels, truth))
         for region in prediction.regions:
             window = labels[region.rows, region.columns]
-            found = region.confidence(window)
+            found = region.chance(window)
             table = dice_table(window, truth[region.rows, region.columns])
             sure += found.values()
             right += list(table.max(1) > RIGHT) if table.size else [False] * len(found)
+    return np.array(sure), np.array(right)
+
+
+def measure(seen: Seen, weights: ConfidenceWeights, least: float) -> dict[str, float]:
+    """Score labels with a least confidence, and how far the confidence is the chance that a leaf is right."""
+    sure, right = chances(seen, weights, least)
+    scores = [score(prediction.labels(min_confidence=least), truth) for prediction, truth in seen]
     return {
         "SBD": round(float(np.mean([item.sbd for item in scores])), 3),
         "|DiC|": round(float(np.mean([item.abs_dic for item in scores])), 2),
-        "error": round(calibration_error(np.array(sure), np.array(right)), 3) if sure else 0.0,
+        "error": round(calibration_error(sure, right), 3) if len(sure) else 0.0,
     }
 
 
@@ -132,9 +146,11 @@ def main() -> None:
         print(name, len(leaves[name][1]), flush=True)
     weights, least = fit(leaves)
     print(weights.model_dump_json(), least, flush=True)
-    rows = []
+    rows: list[dict[str, object]] = []
+    mixed: Seen = []
     for name in MEASURED:
         seen = look(options.model, read_set(name, options.data)[:: options.every])
+        mixed += seen if name in MIXED else []
         row: dict[str, object] = {"images": name, "count": len(seen)}
         for words, (its_weights, its_least) in {
             "all leaves": (weights, 0.0),
@@ -147,6 +163,7 @@ def main() -> None:
     if options.record:
         write_result(options.record, rows)
     if options.write:
+        weights, least = brought(mixed, weights, least)
         print(f"written: {write_confidence(find_model(options.model), weights, least)}")
 
 

@@ -26,7 +26,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 IMPORTED_AS = {
     "opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage", "pi-heif": "pi_heif",
 }  # fmt: skip
-BROUGHT_BY = {"markupsafe": "jinja2", "vispy": "napari"}
+BROUGHT_BY = {"pydantic_core": "pydantic", "markupsafe": "jinja2", "vispy": "napari"}
 BEHIND = {"napari_leafseg.io.zarr_store": "zarr"}
 """Modules that import an optional package at their top: to import them is to import it."""
 

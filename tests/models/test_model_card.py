@@ -146,25 +146,11 @@ def test_how_evidence_is_weighed_is_written_into_either_card(tmp_path):
     assert read_card(single) == read_card(weights)
 
 
-def test_a_calibration_becomes_part_of_how_evidence_is_weighed(tmp_path):
-    weights, _ = pair(tmp_path, "leaf-small")
+def test_weights_are_brought_to_another_curve():
     fitted = ConfidenceWeights(offset=1.5, evidence={"height": (0.7, 0.1, 0.8), "outline": (6.0, 2.5, -0.25)})
-    write_confidence(weights, fitted, 0.2)
-    write_calibration(weights, (2.0, -0.5))
-    card = read_card(weights)
-    assert card.calibration is None
     leaves = {"height": np.array([0.3, 0.7, 0.9]), "outline": np.array([3.0, 6.0, 40.0])}
-    before, after = fitted.chance(leaves), card.confidence.chance(leaves)
-    np.testing.assert_allclose(after, [calibrate(value, (2.0, -0.5)) for value in before], atol=6e-4)
-    assert card.defaults["min_confidence"] == round(calibrate(0.2, (2.0, -0.5)), 2) > 0
-
-
-@pytest.mark.parametrize(("least", "offset"), [(0.5, 5.0), (1.0, 0.0)])
-def test_a_calibration_leaves_the_least_confidence_in_its_range(tmp_path, least, offset):
-    weights, _ = pair(tmp_path, "leaf-small")
-    write_confidence(weights, ConfidenceWeights(offset=1.5, evidence={"height": (0.7, 0.1, 0.8)}), least)
-    write_calibration(weights, (1.0, offset))
-    assert read_card(weights).defaults["min_confidence"] == 0.95
+    after = fitted.calibrated(2.0, -0.5).chance(leaves)
+    np.testing.assert_allclose(after, [calibrate(value, (2.0, -0.5)) for value in fitted.chance(leaves)], atol=6e-4)
 
 
 def test_another_model_under_the_same_name_is_another_experiment(tmp_path, tiny_checkpoint):

@@ -108,8 +108,17 @@ def test_a_table_that_is_gone_at_the_end_is_that_image_s_error(experiment, monke
     assert pd.read_csv(out / "images.csv")["name"].tolist() == ["p0"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("chunk"), MemoryError(), TypeError("0,1"), RecursionError()])
-def test_any_exception_is_one_image_s_error(tmp_path, settings, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("chunk"), "chunk."), (TypeError("0,1"), "0,1."), (RecursionError(), "the reason is not known."),
+        (
+            MemoryError(),
+            "There is too little memory for this. Close other programs, or take a smaller image or fewer at a time.",
+        ),
+    ],
+)  # fmt: skip
+def test_any_exception_is_one_image_s_error(tmp_path, settings, monkeypatch, caplog, error, told):
     for name in ("a", "b", "c"):
         write_image(tmp_path / "in" / f"{name}.png", PLANT)
     real = image_task.read_image
@@ -122,7 +131,8 @@ def test_any_exception_is_one_image_s_error(tmp_path, settings, monkeypatch, err
     monkeypatch.setattr(image_task, "read_image", read)
     events = list(run_batch([tmp_path / "in"], tmp_path / "out", settings, workers=0))
     results = {event.result["name"]: event.result for event in events if event.result is not None}
-    assert type(error).__name__ in results["b"]["error"]
+    assert results["b"]["error"] == f"b could not be done: {told}"
+    assert f"{type(error).__name__}:" in caplog.text  # the log says what kind it was
     assert "error" not in results["a"]
     assert "error" not in results["c"]
     assert events[-1].report.exists()

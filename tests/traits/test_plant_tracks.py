@@ -13,8 +13,8 @@ from tests.traits.test_tracking import edges_of
 
 @pytest.fixture(scope="module")
 def labels():
-    """The bundled growth series."""
-    folder = REPOSITORY / "sample_data" / "growth"
+    """A growth series of a rosette whose new leaves cover the old ones."""
+    folder = REPOSITORY / "tests" / "data" / "growth"
     return [read_labels(folder / f"day{day:02d}_label.tif").astype(np.int32) for day in range(1, 7)]
 
 

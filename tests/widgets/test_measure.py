@@ -319,7 +319,7 @@ def test_images_of_the_list_are_one_series(viewer, qtbot, frames, tmp_path):
     for number in range(widget.tabs.count()):  # each table has an example of its own that some of its rows meet
         widget.tabs.setCurrentIndex(number)
         assert widget.view.filter(widget.filter_box.placeholderText().removeprefix("Filter: ")) == ""
-        assert len(widget.view.shown())
+        assert len(widget.view.shown()) or not len(widget.view.table)  # there are no groups here
 
 
 def test_images_are_counted_from_1_on_the_screen(viewer, qtbot, frames):

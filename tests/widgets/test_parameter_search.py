@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_leafseg.io import write_image, write_labels
+from napari_leafseg.models.store.zoo import describe_model
 from napari_leafseg.synthetic import SceneConfig, synthesize
 from napari_leafseg.widgets.correct.widget import CorrectWidget
 from napari_leafseg.widgets.main.dialogs import open_dialog
@@ -127,7 +128,8 @@ def test_suggested_values_hold_for_the_next_image_and_reset_brings_the_defaults(
     qtbot.waitUntil(lambda: not segment.job.running and not segment.live.busy, timeout=60000)
     prediction = segment.session.record(segment.image).prediction
     smallest = float(round(32 / prediction.scale**2))
-    expected = {"seed_threshold": 0.29, "angle": 50.0, "grouping": 2.0, "min_area": smallest}
+    least = describe_model("leaf").defaults["min_confidence"]
+    expected = {"seed_threshold": 0.29, "angle": 50.0, "grouping": 2.0, "min_confidence": least, "min_area": smallest}
     assert segment.panel.values() == expected
     qtbot.mouseClick(segment.panel.rows["angle"].reset, Qt.MouseButton.LeftButton)
     assert segment.panel.values()["angle"] == prediction.defaults()["angle"]

@@ -111,7 +111,7 @@ def test_it_offers_the_layers_that_it_knows(widget, viewer, qtbot):
     run(widget, qtbot)
     offered = {kind for kind, box in widget.overlays.items() if not box.isHidden()}
     assert offered == {"seeds", "distance", "embedding"}
-    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_area"}
+    assert set(widget.panel.rows) == {"seed_threshold", "angle", "grouping", "min_confidence", "min_area"}
     assert widget.masks_button.isHidden()
     assert not widget.overlays["confidence"].isChecked()
     assert widget.session.find_layer(widget.image, "confidence") is None

@@ -12,7 +12,9 @@ from napari_leafseg.metrics import ScoredMask
 def leaf_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, float]:
     """Estimate the chance that each leaf is right (its Dice with the truth exceeds 0.75), 0 to 1.
 
-    That is `raw_confidence` on the curve that was fitted for the model; the raw one where none was.
+    That is `raw_confidence` on the curve that was fitted for the model (the raw one where none was), or what the card
+    makes of the evidence in the maps, whichever is less: a leaf that holds two has a poor raw confidence, what is no
+    leaf has poor evidence.
 
     Parameters
     ----------
@@ -26,7 +28,11 @@ def leaf_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, flo
         Leaves of which the prediction knows nothing have 0.
     """
     curve = prediction.model.calibration
-    return {leaf: calibrate(value, curve) for leaf, value in raw_confidence(prediction, labels).items()}
+    found = {leaf: calibrate(value, curve) for leaf, value in raw_confidence(prediction, labels).items()}
+    for region in prediction.regions:
+        for leaf, value in region.chance(labels[region.rows, region.columns]).items():
+            found[leaf] = min(found[leaf], value)
+    return found
 
 
 def raw_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, float]:

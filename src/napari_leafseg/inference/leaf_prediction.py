@@ -98,8 +98,7 @@ class PixelRegion(Region):
         least = _least(values)
         if not least or not labels.any():
             return labels
-        curve = self.model.calibration
-        confidence = np.array([calibrate(float(value), curve) for value in self._confidence(labels)])
+        confidence = self._chance(labels)
         numbers = np.zeros(len(confidence) + 1, labels.dtype)
         kept = 1 + np.flatnonzero(confidence >= least)
         numbers[kept] = np.arange(1, len(kept) + 1)
@@ -137,16 +136,23 @@ class PixelRegion(Region):
 
     def confidence(self, window: np.ndarray) -> dict[int, float]:
         labels = self.sample(window).astype(np.int64)
-        inside = labels > 0
-        leaves, index = np.unique(labels[inside], return_inverse=True)
-        labels[inside] = index + 1
-        return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, self._confidence(labels), strict=True)}
+        leaves = _numbered(labels)
+        return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, self._raw(labels), strict=True)}
 
-    def _confidence(self, labels: np.ndarray) -> np.ndarray:
+    def chance(self, window: np.ndarray) -> dict[int, float]:
+        labels = self.sample(window).astype(np.int64)
+        leaves = _numbered(labels)
+        return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, self._chance(labels), strict=True)}
+
+    def _chance(self, labels: np.ndarray) -> np.ndarray:
+        """Of leaves 1 … N at the working scale, the chance by what the card weighs, else by the raw confidence."""
+        if self.model.confidence is None:
+            return np.array([calibrate(float(value), self.model.calibration) for value in self._raw(labels)])
+        evidence = leaf_evidence(labels, self.maps.distance, self.maps.foreground)
+        return self.model.confidence.chance(evidence)
+
+    def _raw(self, labels: np.ndarray) -> np.ndarray:
         """Of leaves 1 … N at the working scale, the raw confidence, float (N,)."""
-        if self.model.confidence is not None:
-            evidence = leaf_evidence(labels, self.maps.distance, self.maps.foreground)
-            return self.model.confidence.chance(evidence)
         inside = labels > 0
         leaves, index = np.unique(labels[inside], return_inverse=True)
         sizes = np.bincount(index)
@@ -242,6 +248,14 @@ class LeafPrediction(Prediction):
             small = _principal_colors(region.maps)
             full[region.rows, region.columns] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         return full
+
+
+def _numbered(labels: np.ndarray) -> np.ndarray:
+    """Number leaves from 1 on without gaps, in place; returns the numbers that they had."""
+    inside = labels > 0
+    leaves, index = np.unique(labels[inside], return_inverse=True)
+    labels[inside] = index + 1
+    return leaves
 
 
 def _least(values: Mapping[str, float]) -> float:

@@ -108,8 +108,12 @@ class Region:
         return None
 
     def confidence(self, window: np.ndarray) -> dict[int, float]:
-        """Return the confidence of each leaf in a window of labels of the region's shape."""
+        """Return the raw confidence of each leaf in a window of labels of the region's shape."""
         raise NotImplementedError
+
+    def chance(self, window: np.ndarray) -> dict[int, float]:
+        """Return the chance of each leaf in such a window by other evidence, where there is any."""
+        return {}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all that `of_arrays` needs; for families whose predictions can be kept."""

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from napari_leafseg._counts import counted
+from napari_leafseg._same import Same
 from napari_leafseg.editing.leaf_places import LeafPlace
 from napari_leafseg.experiment import Described, Grouping, add_metadata, group_series
 from napari_leafseg.experiment.growth import group_table, last_of, plant_curves, summarize_tracks, with_traits
@@ -100,7 +101,7 @@ class MeasureCache:
         self._most = most
         self.tracks = TrackMemory()
         self._measured: dict[Hashable, Measurements] = {}
-        self._metric: dict[Hashable, tuple[Measurements, Measurements]] = {}  # by table and scale
+        self._metric: dict[Hashable, Measurements] = {}  # by table and scale
         self._finished: dict[Hashable, Measurements] = {}  # with what is verified, of images without a prediction
         self._confidence: dict[Hashable, tuple[weakref.ref[Any], dict[int, float]]] = {}
 
@@ -142,12 +143,13 @@ class MeasureCache:
         """Return measurements in millimeters, or as they are where no scale is known."""
         if px_per_mm is None:
             return item
-        known = self._metric.get((id(item.leaves), px_per_mm))
-        if known is None or known[0] is not item:
+        key = Same(item), px_per_mm
+        known = self._metric.get(key)
+        if known is None:
             leaves, plants = (in_millimeters(table, px_per_mm) for table in (item.leaves, item.plants))
-            known = item, Measurements(leaves, plants, item.midribs)
-            self._keep(self._metric, (id(item.leaves), px_per_mm), known)
-        return known[1]
+            known = Measurements(leaves, plants, item.midribs)
+            self._keep(self._metric, key, known)
+        return known
 
     def _confidence_of(self, frame: Frame, labels: np.ndarray, key: Hashable) -> dict[int, float]:
         from napari_leafseg.inference.confidence import leaf_confidence

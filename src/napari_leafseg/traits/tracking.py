@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from napari_leafseg._same import Same
 from napari_leafseg.editing.edit import LeafKey
 from napari_leafseg.traits.measure import Measurements, area_column
 from napari_leafseg.traits.plant_tracks import EXACT, GAP, plant_tracks
@@ -76,7 +77,7 @@ class TrackMemory:
 
     def __init__(self, known: Mapping[str, pd.DataFrame] | None = None) -> None:
         self._known, self.used = dict(known or {}), dict[str, pd.DataFrame]()
-        self._digests: dict[int, tuple[Measurements, bytes]] = {}
+        self._digests: dict[tuple[Same, Same], bytes] = {}
 
     def tracks(self, frames: Sequence[Measurements], track_edits: TrackEdits) -> pd.DataFrame:
         """Return what `track_leaves` gives."""
@@ -93,12 +94,13 @@ class TrackMemory:
 
     def _digest_of(self, item: Measurements) -> bytes:
         """A hash of a frame, which is worked out once for each table."""
-        known = self._digests.get(id(item.leaves))
-        if known is None or known[0].leaves is not item.leaves or known[0].plants is not item.plants:
+        tables = Same(item.leaves), Same(item.plants)
+        known = self._digests.get(tables)
+        if known is None:
             if len(self._digests) >= _MOST:
                 self._digests.clear()
-            known = self._digests[id(item.leaves)] = item, _digest(item)
-        return known[1]
+            known = self._digests[tables] = _digest(item)
+        return known
 
 
 def _digest(item: Measurements) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -204,8 +203,6 @@ def write_with_card(source: Path, target: Path, card: ModelCard) -> None:
 def write_calibration(path: Path, calibration: tuple[float, float]) -> Path:
     """Write a calibration into a model's card, beside the weights or in their header; the weights stay as they are.
 
-    Where the card says how evidence is weighed, it becomes part of that, and the least confidence leaves out the same.
-
     Returns
     -------
     path
@@ -216,20 +213,11 @@ def write_calibration(path: Path, calibration: tuple[float, float]) -> Path:
     ModelError
         As `read_card`; also when the calibration is no pair of finite numbers.
     """
-    card, curve = read_card(path), _checked_calibration(calibration, path)
-    if card.confidence is None or curve is None:
-        return _rewrite(path, replace(card, calibration=curve))
-    least = card.defaults.get("min_confidence", 0.0)
-    if least:
-        most = next(spec.maximum for spec in card.family.parameters if spec.name == "min_confidence")
-        least = min(least, most)
-        odds = curve[0] * math.log(least / (1 - least)) + curve[1]
-        least = min(round(1 / (1 + math.exp(-odds)), 2), most)
-    return write_confidence(path, card.confidence.calibrated(*curve), least)
+    return _rewrite(path, replace(read_card(path), calibration=_checked_calibration(calibration, path)))
 
 
 def write_confidence(path: Path, weights: ConfidenceWeights, least: float) -> Path:
-    """Write how a model weighs evidence into its card, as `write_calibration`; no calibration is left on top of it.
+    """Write how a model weighs evidence into its card, as `write_calibration`.
 
     Parameters
     ----------
@@ -237,11 +225,10 @@ def write_confidence(path: Path, weights: ConfidenceWeights, least: float) -> Pa
         Of the model's weights.
     weights : ConfidenceWeights
     least : float
-        Default of the parameter ``min_confidence``, 0 to 1.
+        Default of the parameter ``min_confidence``, 0 to 0.95.
     """
     card = read_card(path)
-    defaults = {**card.defaults, "min_confidence": least}
-    return _rewrite(path, replace(card, calibration=None, confidence=weights, defaults=defaults))
+    return _rewrite(path, replace(card, confidence=weights, defaults={**card.defaults, "min_confidence": least}))
 
 
 def _rewrite(path: Path, card: ModelCard) -> Path:

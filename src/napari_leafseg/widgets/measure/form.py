@@ -155,8 +155,9 @@ class MeasureForm(JobWidget):
     def show_example(self) -> None:
         """Show in the empty filter what can be written there: a condition that some rows of the shown table meet."""
         table = self.view.table
-        known = [name for name in (area_column(table), "leaves", "images") if name in table and len(table)]
-        example = f"{known[0]} >= {_rounded(table[known[0]].median())}" if known else "plant == 1"
+        known = [name for name in (area_column(table), "leaves", "images", "plants") if name in table]
+        value = _rounded(table[known[0]].median()) if known and len(table) else 1
+        example = f"{known[0] if known else 'plant'} >= {value}"
         self.filter_box.setPlaceholderText(f"Filter: {example}")
 
     def _plots(self) -> QWidget:
