@@ -93,8 +93,7 @@ def fit(
     evidence = {name: np.concatenate([part[name] for part, _ in parts]) for name in parts[0][0]}
     counts = np.concatenate([np.full(len(dice), len(dice) ** -0.5) for _, dice in parts])
     weights, behind = fit_confidence(evidence, np.concatenate([dice for _, dice in parts]), counts)
-    odds = np.log(FOUND_LEAST / (1 - FOUND_LEAST)) - behind
-    return weights, round(float(1 / (1 + np.exp(-odds))), 2)
+    return weights, round(calibrate(FOUND_LEAST, (1.0, -behind)), 2)
 
 
 def brought(seen: Seen, weights: ConfidenceWeights, least: float) -> tuple[ConfidenceWeights, float]:

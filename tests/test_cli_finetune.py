@@ -22,14 +22,20 @@ def models(tmp_path, monkeypatch):
     for place in (zoo, session, config):
         monkeypatch.setattr(place, "user_folder", lambda: folder)
 
+    finetune_shortly(monkeypatch, 4)
+    return folder
+
+
+def finetune_shortly(monkeypatch, count):
+    """Have the command line fine-tune in so many small steps a run."""
+
     class Few(config.FinetuneSettings):
-        steps: int | None = 4
+        steps: int | None = count
         batch: int = 2
         crop: int = 64
         synthetic_share: float = 0.0
 
     monkeypatch.setattr(config, "FinetuneSettings", Few)
-    return folder
 
 
 def test_a_project_makes_a_model_and_names_what_to_correct_next(tmp_path, models, tiny_checkpoint):

@@ -20,6 +20,7 @@ from tests.docs_folders import FOLDERS, RECIPE
 from tests.models.published import published_mask2former
 from tests.models.test_pretrained import original, small  # noqa: F401 (a fixture)
 from tests.models.test_pretrained_layouts import mmdet_file
+from tests.test_cli_finetune import finetune_shortly
 from tests.test_docs_commands import PAGES, blocks, without_settings
 
 pytest.importorskip("huggingface_hub", minversion="1.0")
@@ -65,13 +66,7 @@ def folder(tmp_path, monkeypatch, own_models):
     for place in (session, finetuning):
         monkeypatch.setattr(place, "user_folder", lambda: own_models)
 
-    class Few(finetuning.FinetuneSettings):
-        steps: int | None = 2
-        batch: int = 2
-        crop: int = 64
-        synthetic_share: float = 0.0
-
-    monkeypatch.setattr(finetuning, "FinetuneSettings", Few)
+    finetune_shortly(monkeypatch, 2)
     place = tmp_path / "typed"
     place.mkdir()
     monkeypatch.chdir(place)

@@ -1,6 +1,8 @@
-"""Numbers of things as people write them."""
+"""Numbers and lists of things as people write them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def counted(number: int, noun: str) -> str:
@@ -14,3 +16,13 @@ def counted(number: int, noun: str) -> str:
     """
     many = f"{noun.removesuffix('leaf')}leaves" if noun.endswith("leaf") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else many}"
+
+
+def first_few(names: Sequence[str], most: int = 4) -> str:
+    """Write the first names of many: "a, b", "a, b, c, d and 12 more"."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def listed(words: Sequence[str], last: str) -> str:
+    """Write words as a sentence has them, with `last` ("and", "or") before the last one: "a, b and c"."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

@@ -128,6 +128,16 @@ def test_without_weights_the_raw_confidence_counts(maps):
     assert curved.labels(min_confidence=least).max() == 3, "the curve says that all are right"
 
 
+def test_a_sliver_in_another_region_does_not_make_a_leaf_doubtful(maps):
+    whole = predict(maps, grouping=WATERSHED, seed_threshold=0.3)
+    labels = whole.labels()
+    blank = DenseOutput(*(np.zeros_like(plane[..., :20]) for plane in maps))
+    beside = PixelRegion(slice(0, 80), slice(0, 20), blank)
+    both = LeafPrediction((80, 140), 1.0, [*whole.regions, beside], whole.model)
+    assert (labels[:, :20] > 0).any()
+    assert leaf_confidence(both, labels) == leaf_confidence(whole, labels)
+
+
 def test_a_kept_prediction_weighs_as_before(maps):
     prediction = predict(maps, grouping=WATERSHED, seed_threshold=0.3, min_confidence=0.5)
     again = unpack_prediction(pack_prediction(prediction))

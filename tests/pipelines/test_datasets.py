@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from napari_leafseg.cli import app
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment.table import read_table
-from napari_leafseg.finetuning.config import FinetuneSettings
 from napari_leafseg.io import read_image, read_labels
 from napari_leafseg.pipelines.datasets import convert
 from napari_leafseg.pipelines.datasets.colors import read_palette
@@ -55,11 +54,7 @@ def same_leaves(ours, truth):
 
 @pytest.mark.train
 @pytest.mark.parametrize("name", MADE)
-def test_from_the_files_to_training_fine_tuning_and_a_scored_table(
-    name, tmp_path, models, tiny_checkpoint, monkeypatch  # noqa: F811
-):  # fmt: skip
-    for length in ("run_steps", "crops"):  # what is learned in 150 steps is not the question here
-        monkeypatch.setattr(FinetuneSettings, length, 6 if length == "run_steps" else 1)
+def test_from_the_files_to_training_fine_tuning_and_a_scored_table(name, tmp_path, models, tiny_checkpoint):  # noqa: F811
     source, output = MADE[name](tmp_path / "downloaded"), tmp_path / "my converted"
     result = run("data", "convert", name, source, output)
     assert result.exit_code == 0, result.output

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_leafseg._counts import counted
+from napari_leafseg._counts import counted, first_few
 from napari_leafseg.experiment.exif import exif_of
 from napari_leafseg.experiment.experiment import Experiment
 from napari_leafseg.experiment.guess import guess_pattern
 from napari_leafseg.experiment.metadata import COLUMNS, FIELDS, Described
 from napari_leafseg.experiment.patterns import Pattern, PatternError
 from napari_leafseg.experiment.table import fits_pots, match_pots, match_table, read_table
-
-_NAMED = 4
 
 
 def gather(
@@ -81,10 +79,9 @@ def _fit(pattern: Pattern, paths: Sequence[Path]) -> list[str]:
     if len(problems) == len(paths):
         names = counted(len(paths), "name")
         raise PatternError(f"The pattern {pattern.text} fits none of {names}: {first.name}, {problem}.")
-    more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-    names = ", ".join(path.name for path in list(problems)[:_NAMED])
+    names = first_few([path.name for path in problems])
     fit = "does" if len(problems) == 1 else "do"
-    return [f"{counted(len(problems), 'name')} {fit} not fit {pattern.text}: {names}{more}."]
+    return [f"{counted(len(problems), 'name')} {fit} not fit {pattern.text}: {names}."]
 
 
 def as_table(known: dict[Path, Described]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from napari_leafseg._counts import counted
+from napari_leafseg._counts import counted, first_few
 from napari_leafseg._files import read_regular
 from napari_leafseg.errors import InputFileError, UserError
 from napari_leafseg.experiment.dates import day_comes_first, is_ambiguous
@@ -28,7 +28,6 @@ _MEANT = {
 }  # fmt: skip
 _KNOWN = {word: name for name, words in _MEANT.items() for word in words.split()}
 _CLOCK = "time of day"  # of tables with a column for the date and one for the time
-_NAMED = 4
 _MOST = 100 * 2**20  # bytes of a file
 
 
@@ -255,11 +254,11 @@ def match_table(
         near = difflib.get_close_matches(lost[0], bare, n=1)
         hint = f" Is {near[0]} meant in {line}?" if near else ""
         raise InputFileError(
-            f"{rows}: {_list(lost)} ({line}{' on' if len(lost) > 1 else ''}); and {without}: {_list(bare)}.{hint} "
-            "Mend the names, or give each image a row."
+            f"{rows}: {first_few(lost)} ({line}{' on' if len(lost) > 1 else ''}); and {without}: "
+            f"{first_few(bare)}.{hint} Mend the names, or give each image a row."
         )
-    notes = [f"{rows}: {_list(lost)}."] if lost else []
-    notes += [f"{without} in {table.name}: {_list(bare)}."] if bare else []
+    notes = [f"{rows}: {first_few(lost)}."] if lost else []
+    notes += [f"{without} in {table.name}: {first_few(bare)}."] if bare else []
     return {path: dict(table.rows[who]) for path, who in found.items()}, notes
 
 
@@ -278,9 +277,9 @@ def match_pots(table: Table, pots: Collection[str]) -> tuple[dict[str, dict[str,
     bare = sorted(pot for pot in pots if alike(pot) not in {alike(who).rpartition("/")[2] for who in table.rows})
     rows = f"{counted(len(lost), 'row')} of {table.name} {'names' if len(lost) == 1 else 'name'} no pot that is here"
     without = f"{counted(len(bare), 'pot')} {'has' if len(bare) == 1 else 'have'} no row in {table.name}"
-    notes = [f"{rows}: {_list(lost)}."] if lost else []
+    notes = [f"{rows}: {first_few(lost)}."] if lost else []
     values = {known.get(alike(who), who): dict(said) for who, said in table.rows.items()}
-    return values, notes + ([f"{without}: {_list(bare)}."] if bare else [])
+    return values, notes + ([f"{without}: {first_few(bare)}."] if bare else [])
 
 
 def fits_pots(table: Table, pots: Collection[str], plants: Collection[str]) -> bool:
@@ -298,11 +297,6 @@ def fits_pots(table: Table, pots: Collection[str], plants: Collection[str]) -> b
         return True
     rows = {alike(who) for who in table.rows}
     return table.key == "plant" and not rows & set(map(alike, plants)) and bool(rows & set(map(alike, pots)))
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _match_images(table: Table, paths: Sequence[Path]) -> dict[Path, str]:

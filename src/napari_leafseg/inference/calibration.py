@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from napari_leafseg.models.confidence import ConfidenceWeights
+from napari_leafseg.models.confidence import ConfidenceWeights, in_deviations
 
 RIGHT = 0.75
 """A leaf is right when its Dice with the truth exceeds this."""
@@ -94,7 +94,7 @@ def fit_confidence(
     """
     counted = np.ones(len(dice)) if count is None else count / count.mean()
     means = {name: (round(float(v.mean()), 4), round(float(v.std()) + 1e-4, 4)) for name, v in evidence.items()}
-    table = np.stack([np.clip((evidence[name] - mean) / scale, -4, 4) for name, (mean, scale) in means.items()], 1)
+    table = np.stack([in_deviations(evidence[name], *place) for name, place in means.items()], 1)
     outcomes = [(dice > limit).astype(float) for limit in (FOUND, RIGHT)]
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from napari_leafseg.inference.calibration import calibrate
@@ -29,10 +31,8 @@ def leaf_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, flo
     """
     curve = prediction.model.calibration
     found = {leaf: calibrate(value, curve) for leaf, value in raw_confidence(prediction, labels).items()}
-    for region in prediction.regions:
-        for leaf, value in region.chance(labels[region.rows, region.columns]).items():
-            found[leaf] = min(found[leaf], value)
-    return found
+    chances = _highest(region.chance(labels[region.rows, region.columns]) for region in prediction.regions)
+    return {leaf: min(value, chances.get(leaf, value)) for leaf, value in found.items()}
 
 
 def raw_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, float]:
@@ -54,8 +54,14 @@ def raw_confidence(prediction: Prediction, labels: np.ndarray) -> dict[int, floa
         Leaves of which the prediction knows nothing have 0.
     """
     found: dict[int, float] = {int(leaf): 0.0 for leaf in np.flatnonzero(np.bincount(labels.ravel())) if leaf}
-    for region in prediction.regions:
-        for leaf, value in region.confidence(labels[region.rows, region.columns]).items():
+    return found | _highest(region.confidence(labels[region.rows, region.columns]) for region in prediction.regions)
+
+
+def _highest(regions: Iterable[dict[int, float]]) -> dict[int, float]:
+    """Of each leaf the highest value that any region has: a region may see a sliver of another plant's leaf."""
+    found: dict[int, float] = {}
+    for values in regions:
+        for leaf, value in values.items():
             found[leaf] = max(found.get(leaf, 0.0), value)
     return found
 

@@ -140,6 +140,8 @@ class PixelRegion(Region):
         return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, self._raw(labels), strict=True)}
 
     def chance(self, window: np.ndarray) -> dict[int, float]:
+        if self.model.confidence is None:
+            return {}
         labels = self.sample(window).astype(np.int64)
         leaves = _numbered(labels)
         return {int(leaf): round(float(value), 3) for leaf, value in zip(leaves, self._chance(labels), strict=True)}
@@ -154,20 +156,21 @@ class PixelRegion(Region):
     def _raw(self, labels: np.ndarray) -> np.ndarray:
         """Of leaves 1 … N at the working scale, the raw confidence, float (N,)."""
         inside = labels > 0
-        leaves, index = np.unique(labels[inside], return_inverse=True)
+        index = labels[inside].astype(np.int64) - 1
         sizes = np.bincount(index)
+        count = len(sizes)
         distance = np.minimum(cv2.GaussianBlur(self.maps.distance, (0, 0), 1.0).astype(float) / DISTANCE_ONE, 1)
-        peak = np.zeros(len(leaves))
+        peak = np.zeros(count)
         np.maximum.at(peak, index, distance[inside])
         vectors = self.maps.embedding[:, inside].astype(np.float32) / 127
-        sums = np.stack([np.bincount(index, plane, len(leaves)) for plane in vectors])
+        sums = np.stack([np.bincount(index, plane, count) for plane in vectors])
         means = sums / np.maximum(np.linalg.norm(sums, axis=0), 1e-6)
         cosine = np.einsum("ej,ej->j", vectors, means[:, index])
-        tight = np.bincount(index, np.clip((cosine - _WIDE) / (1 - _WIDE), 0, 1), len(leaves)) / sizes
+        tight = np.bincount(index, np.clip((cosine - _WIDE) / (1 - _WIDE), 0, 1), count) / sizes
         contact = _contacts(labels)[inside]
         passes = np.minimum(1, distance[inside] / np.maximum(peak[index], 1e-6))
-        touching = np.bincount(index, contact, len(leaves))
-        level = np.bincount(index, contact * passes, len(leaves)) / np.maximum(touching, 1)
+        touching = np.bincount(index, contact, count)
+        level = np.bincount(index, contact * passes, count) / np.maximum(touching, 1)
         confidence: np.ndarray = peak * tight * (1 - 0.7 * level)
         return confidence
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from napari_leafseg._counts import first_few
 from napari_leafseg.errors import InputFileError
 from napari_leafseg.io.image_formats import IMAGE_ENDINGS, is_image_inside, reason_left_out
 from napari_leafseg.io.lazy import is_zarr
@@ -18,7 +19,6 @@ from napari_leafseg.io.lazy import is_zarr
 _LOG = logging.getLogger(__name__)
 
 LABEL_SUFFIX = "_label"
-_NAMED = 4  # so many file names are listed for each reason
 _LONGEST = 150  # bytes of a name
 _SYSTEM = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
 
@@ -48,9 +48,7 @@ class FoundImages:
         """Say what was left out and why, in one line; empty where nothing was."""
         parts = []
         for reason, files in self.left_out.items():
-            names = ", ".join(_shown(file.name) for file in files[:_NAMED])
-            more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-            parts.append(f"{names}{more} ({reason})")
+            parts.append(f"{first_few([_shown(file.name) for file in files])} ({reason})")
         return f"Not taken: {'; '.join(parts)}." if parts else ""
 
 

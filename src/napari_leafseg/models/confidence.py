@@ -18,6 +18,11 @@ _Scale = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 _FARTHEST = 4.0  # standard deviations from the mean: evidence beyond counts no more
 
 
+def in_deviations(values: np.ndarray, mean: float, deviation: float) -> np.ndarray:
+    """Return how many standard deviations values lie from a mean, as far as that counts."""
+    return np.clip((values - mean) / deviation, -_FARTHEST, _FARTHEST)
+
+
 class ConfidenceWeights(Entries):
     """A logistic curve over the evidence.
 
@@ -56,5 +61,5 @@ class ConfidenceWeights(Entries):
         """
         odds = np.full(len(evidence["height"]), self.offset)
         for name, (mean, deviation, weight) in self.evidence.items():
-            odds += weight * np.clip((evidence[name] - mean) / deviation, -_FARTHEST, _FARTHEST)
+            odds += weight * in_deviations(evidence[name], mean, deviation)
         return np.asarray(1 / (1 + np.exp(-odds)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_leafseg._counts import listed
 from napari_leafseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ParameterSpec:
     def range(self) -> str:
         """The range in words, with the unit; or the choices."""
         if self.choices:
-            return " or ".join(filter(None, (", ".join(self.choices[:-1]), self.choices[-1])))
+            return listed(self.choices, "or")
         unit = f" {self.unit}" if self.unit and self.unit != "°" else self.unit
         if self.open_ended:
             return f"{self.minimum:g}{unit} or more"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from napari_leafseg._counts import counted
+from napari_leafseg._counts import counted, listed
 from napari_leafseg.errors import UserError
 from napari_leafseg.experiment import Experiment
 from napari_leafseg.experiment.gather import gather
@@ -134,9 +134,8 @@ class Before(NamedTuple):
                 found.scales.clear()  # of markers, which are looked for again
         kinds = {"trays": found.trays, "scales": found.scales, "colors": found.colors}
         said = [name for name, layer in kinds.items() if layer]
-        words = " and ".join(filter(None, (", ".join(said[:-1]), *said[-1:])))
         without = " Give another one, or “--tray none”, to do without." if said else ""
-        return found, [f"{words.capitalize()} as before ({source}).{without}"] if said else []
+        return found, [f"{listed(said, 'and').capitalize()} as before ({source}).{without}"] if said else []
 
     def other_settings(self, settings: BatchSettings) -> list[str]:
         """Say which settings are others than before, as everything is done again with them."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_leafseg._counts import counted
+from napari_leafseg._counts import counted, first_few
 from napari_leafseg._files import read_json
 from napari_leafseg.errors import InputFileError, UserError, plain_reason
 from napari_leafseg.experiment import Described, Experiment
@@ -72,8 +72,8 @@ def unknown_pots(experiment: Experiment, tasks: Sequence[Task]) -> list[str]:
     lost = [pot for pot in experiment.pots if alike(pot).rpartition("/")[2] not in there]
     if not lost:
         return []
-    few = ", ".join(lost[:4]) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
-    return [f"{counted(len(lost), 'pot')} of the table of pots {'is' if len(lost) == 1 else 'are'} in no tray: {few}."]
+    are = "is" if len(lost) == 1 else "are"
+    return [f"{counted(len(lost), 'pot')} of the table of pots {are} in no tray: {first_few(lost)}."]
 
 
 def set_up(
